@@ -1,0 +1,110 @@
+/* What Swift cannot import, or cannot call safely: variadic functions, macros, flags newer than the
+ * C library's headers, and errno, which lives in the thread and is lost at the next call.
+ *
+ * Every function that can fail returns a negative errno. EINTR is retried here wherever the call takes
+ * no time limit, so nobody above sees it. */
+#ifndef CSYSSHIM_H
+#define CSYSSHIM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#define SWSYS_NONNULL __attribute__((nonnull))
+
+/* ---- descriptors ---- */
+int swsys_close(int fd);
+int swsys_duplicate(int fd, int lowest);         /* F_DUPFD_CLOEXEC */
+int swsys_get_close_on_exec(int fd);             /* 0, 1 or a negative errno */
+int swsys_set_close_on_exec(int fd, bool on);
+int swsys_access_mode(int fd);                   /* O_RDONLY, O_WRONLY or O_RDWR */
+int swsys_is_nonblocking(int fd);
+int swsys_reopen_nonblocking(int fd, int mode);  /* through /proc/self/fd: a description of its own */
+int swsys_replace_with_null(int fd);             /* dup2 of /dev/null, so that the number stays taken */
+int swsys_pipe(int ends[2]) SWSYS_NONNULL;       /* close-on-exec, blocking */
+int swsys_pipe_capacity(int fd);
+
+/* What kind of thing a descriptor is. */
+enum swsys_kind {
+  SWSYS_PIPE,            /* anonymous or named */
+  SWSYS_STREAM_SOCKET,
+  SWSYS_MESSAGE_SOCKET,  /* datagram or seqpacket: a read takes a whole one */
+  SWSYS_ALWAYS_READY,    /* regular file, block device, directory */
+  SWSYS_OTHER,           /* tty, /dev/null, eventfd and the rest */
+};
+int swsys_kind(int fd);                          /* enum swsys_kind or a negative errno */
+
+/* ---- sockets ---- */
+int swsys_unix_pair(int ends[2], int type) SWSYS_NONNULL;
+int swsys_tcp_pair(int ends[2], bool v6) SWSYS_NONNULL;  /* connected over loopback; each end checked */
+int swsys_set_no_delay(int fd, bool on);
+int swsys_get_no_delay(int fd);                  /* 0, 1 or a negative errno */
+int swsys_set_buffer_sizes(int fd, int send, int receive);
+int swsys_set_linger_reset(int fd);              /* close sends a reset; for tests */
+int swsys_shutdown_send(int fd);
+extern const int swsys_sock_stream, swsys_sock_seqpacket, swsys_sock_dgram;
+
+ssize_t swsys_recv(int fd, void *bytes, size_t count);                    /* never waits */
+ssize_t swsys_sendv(int fd, const struct iovec *parts, int count);        /* never waits, no SIGPIPE */
+
+/* ---- pipes and the rest ---- */
+ssize_t swsys_read(int fd, void *bytes, size_t count);
+/* No SIGPIPE: it is blocked in this thread for the call and taken back. */
+ssize_t swsys_write_guarded(int fd, const struct iovec *parts, int count, bool nowait);
+ssize_t swsys_read_nowait(int fd, void *bytes, size_t count);             /* RWF_NOWAIT */
+ssize_t swsys_write_nowait(int fd, const struct iovec *parts, int count, bool no_signal,
+                           bool nowait);                                  /* RWF_NOWAIT, RWF_NOSIGNAL */
+bool swsys_is_anonymous_pipe(int fd);
+int swsys_poll_now(int fd, int interest);        /* 1: ready, 0: not */
+bool swsys_probe_nowait(void);                   /* do pipes take RWF_NOWAIT here? */
+bool swsys_probe_nosignal(void);                 /* do they take RWF_NOSIGNAL? */
+
+/* ---- waiting ---- */
+int swsys_eventfd(void);
+int swsys_eventfd_signal(int fd);
+int swsys_eventfd_drain(int fd);
+
+enum { SWSYS_READABLE = 1, SWSYS_WRITABLE = 2, SWSYS_HUNG_UP = 4 };
+
+/* Waits for `fd` (when not negative) to get ready for `interest`, or for the wake-up `wake` (likewise),
+ * or for `nanoseconds` to pass (negative: without limit). Bit 0 of the answer: fd is ready; bit 1: wake
+ * is. 0: the time is up or a signal came. */
+int swsys_wait(int fd, int interest, int wake, int64_t nanoseconds);
+
+uint64_t swsys_now(void);                        /* CLOCK_MONOTONIC in nanoseconds */
+uint64_t swsys_thread_cpu(void);                 /* CLOCK_THREAD_CPUTIME_ID in nanoseconds */
+
+int swsys_epoll_create(void);
+int swsys_epoll_add(int epoll, int fd, uint64_t key);       /* both directions, edge-triggered */
+int swsys_epoll_add_level(int epoll, int fd, uint64_t key); /* readable only, level-triggered */
+int swsys_epoll_delete(int epoll, int fd);
+struct swsys_event { uint64_t key; uint32_t readiness; };   /* SWSYS_READABLE, … */
+/* nanoseconds < 0: without limit. */
+int swsys_epoll_wait(int epoll, struct swsys_event *events, int count, int64_t nanoseconds) SWSYS_NONNULL;
+
+/* ---- threads and processes ---- */
+/* Starts a detached thread that takes no signals. */
+int swsys_start_thread(void (*run)(void *), void *context, const char *name);
+void swsys_mark_reactor_thread(void);             /* the calling thread is the reactor's */
+bool swsys_is_reactor_thread(void);
+int swsys_thread_count(void);                    /* of this process; for tests */
+
+struct swsys_spawn {
+  const char *path;
+  char *const *arguments;
+  char *const *environment;      /* NULL: this process's */
+  const char *working_directory; /* NULL: this process's */
+  int search_path;               /* look `path` up in PATH */
+  int count;                     /* of the pairs below */
+  const int *sources;            /* descriptors of this process … */
+  const int *targets;            /* … and their numbers in the child; all others are closed, but 0 to 2 */
+};
+int swsys_spawn(const struct swsys_spawn *request, pid_t *pid) SWSYS_NONNULL;
+int swsys_pidfd_open(pid_t pid);
+/* 0: still running; 1: exited (code); 2: killed by a signal (code). */
+int swsys_pidfd_reap(int pidfd, int *code) SWSYS_NONNULL;
+int swsys_pidfd_signal(int pidfd, int signal);
+
+#endif

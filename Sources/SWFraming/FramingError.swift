@@ -1,0 +1,43 @@
+/// The bytes of a stream, or a message to be sent, broke the rules of a framing.
+public struct FramingError: Error, Hashable, Sendable {
+  /// What is wrong.
+  public enum Kind: Hashable, Sendable {
+    /// A frame is, or says it is, longer than the endpoint's `maximumFrameSize`, or than any machine
+    /// could hold. Nothing was reserved for it.
+    case tooLarge(declared: UInt64, limit: UInt64)
+    /// A header that no sender of this framing writes.
+    case malformedHeader
+    /// The payload would read back differently, so it was not sent.
+    case unrepresentable
+    /// The scanner broke its protocol's laws; a fault of the framing and not of the peer.
+    case brokenScanner
+  }
+
+  public var kind: Kind
+
+  /// Where, in bytes from the frame's first byte (when sending: from the payload's first byte).
+  public var offset: Int
+
+  /// What was expected and what was found, for people.
+  public var explanation: String
+
+  public init(_ kind: Kind, offset: Int, explanation: String = "") {
+    self.kind = kind
+    self.offset = offset
+    self.explanation = explanation
+  }
+}
+
+extension FramingError: CustomStringConvertible {
+  public var description: String {
+    let what =
+      switch kind {
+      case .tooLarge(let declared, let limit):
+        "frame too large: \(declared) bytes declared, the limit is \(limit)"
+      case .malformedHeader: "malformed header"
+      case .unrepresentable: "payload cannot be sent in this framing"
+      case .brokenScanner: "the framing's scanner broke its laws"
+      }
+    return "\(what), at offset \(offset)" + (explanation.isEmpty ? "" : ": \(explanation)")
+  }
+}

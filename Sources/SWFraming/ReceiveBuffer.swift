@@ -1,0 +1,131 @@
+internal import Synchronization
+
+/// Received bytes that no frame has taken yet: one block of memory, one cursor.
+///
+/// Empty it holds no memory. The usual block comes from a pool and goes back as soon as nothing is
+/// unread, so that an idle endpoint costs nothing and ten thousand idle ones neither.
+@safe
+package struct ReceiveBuffer: ~Copyable {
+  /// The size of a pooled block: what one attempt reads ahead at most.
+  package static var blockSize: Int { 65_536 }
+  /// How much may be reserved on a frame's word alone. It costs address space, and memory only as
+  /// bytes arrive; beyond, the reservation doubles with what did arrive.
+  package static var trustedSize: Int { 16 << 20 }
+
+  private var block: UnsafeMutableRawBufferPointer = unsafe .init(start: nil, count: 0)
+  private var start = 0
+  private var end = 0
+
+  package init() {}
+
+  package init(_ bytes: [UInt8]) {
+    append(copying: bytes.span)
+  }
+
+  deinit { unsafe BlockPool.giveBack(block) }
+
+  /// How many bytes are unread.
+  package var count: Int { end - start }
+  package var isEmpty: Bool { start == end }
+  /// For tests of what an idle endpoint holds.
+  package var capacity: Int { unsafe block.count }
+
+  /// Lends the unread bytes.
+  package borrowing func withUnread<Result, Failure: Error>(
+    _ body: (Span<UInt8>) throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    // Invariant: start ... end of the block are initialised, and nothing moves them while they are lent.
+    let bytes = unsafe UnsafeRawBufferPointer(rebasing: block[start..<end]).assumingMemoryBound(
+      to: UInt8.self)
+    return try body(unsafe Span(_unsafeElements: bytes))
+  }
+
+  /// Makes room behind the unread bytes for `minimum` bytes at least, so that `declared` will fit if it
+  /// is a trusted size, and lends the room, `maximum` bytes at the most.
+  ///
+  /// - Returns: what `body` returns, after taking in as many bytes as `body` says it filled.
+  package mutating func fill<Result>(
+    minimum: Int, maximum: Int, declared: Int,
+    _ body: (UnsafeMutableRawBufferPointer) -> (count: Int, result: Result)
+  ) -> Result {
+    reserve(minimum, declared: declared)
+    let free = unsafe block[end...]
+    let room = unsafe UnsafeMutableRawBufferPointer(rebasing: free.prefix(maximum))
+    let (filled, result) = unsafe body(room)
+    precondition(filled >= 0 && filled <= room.count, "a transport received more than there was room for")
+    end += filled
+    return result
+  }
+
+  package mutating func append(copying bytes: Span<UInt8>) {
+    guard !bytes.isEmpty else { return }
+    unsafe fill(minimum: bytes.count, maximum: bytes.count, declared: count + bytes.count) { room in
+      unsafe bytes.withUnsafeBytes { source in unsafe room.copyMemory(from: source) }
+      return (bytes.count, ())
+    }
+  }
+
+  /// Takes bytes off the front.
+  package mutating func consume(_ byteCount: Int) {
+    precondition(byteCount <= count, "more consumed than received")
+    start += byteCount
+    if start == end { (start, end) = (0, 0) }
+  }
+
+  /// Gives the memory back if nothing is unread.
+  package mutating func releaseIfEmpty() {
+    guard isEmpty, unsafe block.count > 0 else { return }
+    unsafe BlockPool.giveBack(block)
+    unsafe block = .init(start: nil, count: 0)
+  }
+
+  private mutating func reserve(_ room: Int, declared: Int) {
+    if unsafe block.count - end >= room { return }
+    if unsafe block.count - count >= room, unsafe count <= block.count / 2 {
+      // The unread rest moves to the front: each byte at most once per half a block consumed.
+      unsafe block.copyMemory(from: UnsafeRawBufferPointer(rebasing: block[start..<end]))
+      (start, end) = (0, count)
+      return
+    }
+    let trusted = declared <= Self.trustedSize ? declared : max(Self.trustedSize, 2 * count)
+    let size = max(count + room, min(trusted, max(declared, count + room)), Self.blockSize)
+    let larger = unsafe BlockPool.take(size)
+    unsafe larger.copyMemory(from: UnsafeRawBufferPointer(rebasing: block[start..<end]))
+    unsafe BlockPool.giveBack(block)
+    unsafe block = larger
+    (start, end) = (0, count)
+  }
+}
+
+/// The blocks that no buffer uses.
+private enum BlockPool {
+  // Invariant: a pooled block belongs to the pool alone.
+  @safe
+  private struct Blocks: @unchecked Sendable {
+    var free: [UnsafeMutableRawBufferPointer] = unsafe []
+  }
+  private static let blocks = Mutex(Blocks())
+  private static var limit: Int { 16 }
+
+  static func take(_ size: Int) -> UnsafeMutableRawBufferPointer {
+    if size == ReceiveBuffer.blockSize {
+      // Invariant: it leaves the pool with this.
+      nonisolated(unsafe) var pooled: UnsafeMutableRawBufferPointer?
+      blocks.withLock { blocks in unsafe pooled = blocks.free.popLast() }
+      if let pooled = unsafe pooled { return unsafe pooled }
+    }
+    return .allocate(byteCount: size, alignment: 16)
+  }
+
+  static func giveBack(_ block: UnsafeMutableRawBufferPointer) {
+    // Invariant: the caller has given it up.
+    nonisolated(unsafe) let block = unsafe block
+    let isKept = unsafe block.count == ReceiveBuffer.blockSize
+      && blocks.withLock { blocks in
+        guard unsafe blocks.free.count < limit else { return false }
+        unsafe blocks.free.append(block)
+        return true
+      }
+    if !isKept { unsafe block.deallocate() }
+  }
+}

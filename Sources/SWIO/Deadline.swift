@@ -1,0 +1,50 @@
+internal import CSysShim
+
+/// An instant of the monotonic clock (`CLOCK_MONOTONIC`) by which something must have happened.
+///
+/// Time-outs given as a `Duration` become deadlines once, when a call starts, so that a call that waits
+/// several times does not wait longer than it was told.
+public struct Deadline: Comparable, Hashable, Sendable {
+  /// Nanoseconds of the monotonic clock; `UInt64.max` means never.
+  public let nanoseconds: UInt64
+
+  public init(nanoseconds: UInt64) { self.nanoseconds = nanoseconds }
+
+  /// It never comes.
+  public static var never: Deadline { Deadline(nanoseconds: .max) }
+
+  /// It has always passed: one attempt, no waiting.
+  public static var immediately: Deadline { Deadline(nanoseconds: 0) }
+
+  /// This instant.
+  public static var now: Deadline { Deadline(nanoseconds: swsys_now()) }
+
+  /// The instant a time-out from now: rounded up to whole nanoseconds and saturating, so that no
+  /// duration is too long. `nil` never comes; zero and negative ones have passed.
+  public static func after(_ timeout: Duration?) -> Deadline {
+    guard let timeout else { return .never }
+    guard timeout > .zero else { return .immediately }
+    let (seconds, attoseconds) = timeout.components
+    let (whole, overflow) = UInt64(seconds).multipliedReportingOverflow(by: 1_000_000_000)
+    let part = (UInt64(attoseconds) + 999_999_999) / 1_000_000_000
+    if overflow { return .never }
+    let (length, tooLong) = whole.addingReportingOverflow(part)
+    let (instant, tooLate) = swsys_now().addingReportingOverflow(length)
+    return tooLong || tooLate ? .never : Deadline(nanoseconds: instant)
+  }
+
+  /// Whether it has passed.
+  public var hasPassed: Bool {
+    nanoseconds == 0 || (nanoseconds != .max && nanoseconds <= swsys_now())
+  }
+
+  /// Nanoseconds until then as the kernel takes them: negative without limit, zero when it has passed.
+  package var remaining: Int64 {
+    if nanoseconds == .max { return -1 }
+    if nanoseconds == 0 { return 0 }
+    let now = swsys_now()
+    return nanoseconds <= now ? 0 : Int64(clamping: nanoseconds - now)
+  }
+
+  public static func < (a: Deadline, b: Deadline) -> Bool { a.nanoseconds < b.nanoseconds }
+}

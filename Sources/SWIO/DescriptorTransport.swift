@@ -1,0 +1,147 @@
+package import CSysShim
+internal import SystemPackage
+
+/// What an endpoint does with a descriptor: attempts that never wait, leave no flag behind on a
+/// description that others share, and raise no SIGPIPE.
+///
+///     descriptor        receive                    send
+///     socket            recv MSG_DONTWAIT          sendmsg MSG_DONTWAIT | MSG_NOSIGNAL
+///     anonymous pipe    preadv2 RWF_NOWAIT         pwritev2 RWF_NOWAIT | RWF_NOSIGNAL
+///       older kernels   read, description of ours  writev, likewise; SIGPIPE blocked and taken back
+///     FIFO, tty         likewise where /proc allows it, else poll first and move little
+///     regular file      read                       writev: always ready
+package struct DescriptorTransport: Sendable {
+  package enum Mode: Hashable, Sendable {
+    case socket
+    case nowaitPipe(noSignal: Bool)
+    /// `working` has `O_NONBLOCK`: found so, or reopened by us.
+    case nonblocking
+    case alwaysReady
+    /// A description that others share and that cannot be reopened: nothing is tried before `poll` says
+    /// so, and little at once.
+    case polled
+  }
+
+  /// The owner's number: lent, handed on, duplicated.
+  package let number: Int32
+  /// What attempts and waits use: `number`, or a description of our own.
+  package let working: Int32
+  package let mode: Mode
+  package let isStreamSocket: Bool
+
+  /// Whether writes should be cut where frames end, and at PIPE_BUF, so that several processes can
+  /// write to the same pipe.
+  package var writesAtomically: Bool {
+    switch mode {
+    case .socket, .alwaysReady: false
+    case .nowaitPipe, .nonblocking, .polled: isPipe
+    }
+  }
+  private let isPipe: Bool
+
+  /// Looks at what the descriptor is. Takes no ownership: `close` gives it up.
+  ///
+  /// - Throws: `TransportError` when it is not open, or not for every one of these directions.
+  package init(_ number: Int32, for directions: Readiness) throws(TransportError) {
+    let access = try checked(.adopt, swsys_access_mode(number))
+    let wanted: [Int32] =
+      directions == .readable ? [Self.readOnly, Self.readWrite]
+      : directions == .writable ? [Self.writeOnly, Self.readWrite] : [Self.readWrite]
+    guard wanted.contains(access) else {
+      throw TransportError(.adopt, .badFileDescriptor)
+    }
+    let kind = swsys_kind(number)
+    _ = try checked(.adopt, kind)
+    self.number = number
+    let features = KernelFeatures.current
+    isPipe = kind == Int32(SWSYS_PIPE.rawValue)
+    isStreamSocket = kind == Int32(SWSYS_STREAM_SOCKET.rawValue)
+    if isStreamSocket || kind == Int32(SWSYS_MESSAGE_SOCKET.rawValue) {
+      (mode, working) = (.socket, number)
+    } else if kind == Int32(SWSYS_ALWAYS_READY.rawValue) {
+      (mode, working) = (.alwaysReady, number)
+    } else if isPipe, features.nowaitPipes, swsys_is_anonymous_pipe(number) {
+      (mode, working) = (.nowaitPipe(noSignal: features.nosignalPipes), number)
+    } else if swsys_is_nonblocking(number) > 0 {
+      (mode, working) = (.nonblocking, number)
+    } else {
+      let own = features.reopens ? swsys_reopen_nonblocking(number, access) : -1
+      (mode, working) = own >= 0 ? (.nonblocking, own) : (.polled, number)
+    }
+  }
+
+  private static var readOnly: Int32 { FileDescriptor.AccessMode.readOnly.rawValue }
+  private static var writeOnly: Int32 { FileDescriptor.AccessMode.writeOnly.rawValue }
+  private static var readWrite: Int32 { FileDescriptor.AccessMode.readWrite.rawValue }
+
+  package func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
+    guard let start = memory.baseAddress, memory.count > 0 else { return .wouldBlock }
+    let result =
+      switch mode {
+      case .socket: unsafe swsys_recv(working, start, memory.count)
+      case .nowaitPipe: unsafe swsys_read_nowait(working, start, memory.count)
+      case .nonblocking, .alwaysReady: unsafe swsys_read(working, start, memory.count)
+      case .polled:
+        swsys_poll_now(working, Int32(SWSYS_READABLE)) > 0
+          ? unsafe swsys_read(working, start, memory.count) : -Int(Errno.wouldBlock.rawValue)
+      }
+    if result == 0 { return .endOfStream }
+    return Self.attempt(.receive, result)
+  }
+
+  /// Sends parts one after the other, as one gathered write.
+  package func send(_ parts: UnsafeBufferPointer<iovec>) -> Attempt {
+    guard let start = parts.baseAddress, parts.count > 0 else { return .transferred(0) }
+    let count = Int32(parts.count)
+    switch mode {
+    case .socket:
+      return Self.attempt(.send, unsafe swsys_sendv(working, start, count))
+    case .nowaitPipe(noSignal: true):
+      return Self.attempt(.send, unsafe swsys_write_nowait(working, start, count, true, true))
+    case .nowaitPipe(noSignal: false):
+      return Self.attempt(.send, unsafe swsys_write_guarded(working, start, count, true))
+    case .nonblocking, .alwaysReady:
+      return Self.attempt(.send, unsafe swsys_write_guarded(working, start, count, false))
+    case .polled:
+      guard swsys_poll_now(working, Int32(SWSYS_WRITABLE)) > 0 else { return .wouldBlock }
+      // A pipe that is writable has room for PIPE_BUF bytes: a write of that size does not block,
+      // unless somebody else fills it in between.
+      var part = unsafe start.pointee
+      unsafe part.iov_len = min(part.iov_len, Self.atomicPipeWrite)
+      return Self.attempt(
+        .send,
+        unsafe withUnsafePointer(to: part) { part in
+          unsafe swsys_write_guarded(working, part, 1, false)
+        })
+    }
+  }
+
+  /// Writes up to this size to a pipe are atomic (PIPE_BUF on Linux).
+  package static var atomicPipeWrite: Int { 4096 }
+
+  private static func attempt(_ operation: TransportError.Operation, _ result: Int) -> Attempt {
+    if result >= 0 { return .transferred(result) }
+    let errno = Errno(rawValue: Int32(-result))
+    return errno == .wouldBlock ? .wouldBlock : .failed(TransportError(operation, errno))
+  }
+
+  /// Half-close; `false` where only closing the descriptor tells the peer.
+  package func finishSending() throws(TransportError) -> Bool {
+    guard isStreamSocket else { return false }
+    let result = swsys_shutdown_send(working)
+    // The peer is gone already: it needs no telling.
+    if result == -Errno.socketNotConnected.rawValue { return true }
+    _ = try checked(.finishSending, result)
+    return true
+  }
+
+  /// Gives up our own description, if there is one; the number stays open.
+  package func closeWorking() {
+    if working != number { _ = swsys_close(working) }
+  }
+
+  package func close() {
+    closeWorking()
+    OwnedDescriptor.close(number)
+  }
+}

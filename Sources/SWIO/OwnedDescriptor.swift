@@ -1,0 +1,72 @@
+internal import CSysShim
+public import SystemPackage
+
+/// A descriptor that is closed exactly once: when its owner goes, unless it was given away with
+/// ``release()``.
+///
+/// The numbers 0 to 2 are never left free: closing one of them points it at `/dev/null` instead, so that
+/// the peer sees the end, and the next file opened does not become somebody's standard output.
+public struct OwnedDescriptor: ~Copyable, Sendable {
+  private let number: Int32
+
+  /// Takes over a descriptor that is open and that nobody else closes.
+  public init(adopting descriptor: FileDescriptor) { number = descriptor.rawValue }
+
+  /// Duplicates a descriptor (`F_DUPFD_CLOEXEC`), which stays its owner's. Both share one open file
+  /// description: position, flags, and, for a socket, everything.
+  public init(duplicating descriptor: FileDescriptor) throws(TransportError) {
+    number = try checked(.duplicate, swsys_duplicate(descriptor.rawValue, 3))
+  }
+
+  /// Lends the number. It must not be closed, and not be used after `body` returns.
+  public borrowing func withDescriptor<Result, Failure: Error>(
+    _ body: (FileDescriptor) throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    try body(FileDescriptor(rawValue: number))
+  }
+
+  /// Gives the number away; it is the caller's to close.
+  public consuming func release() -> FileDescriptor {
+    let number = number
+    discard self
+    return FileDescriptor(rawValue: number)
+  }
+
+  /// Whether child processes started by exec inherit the descriptor. Off from creation on.
+  public borrowing func isInheritable() throws(TransportError) -> Bool {
+    try Self.isInheritable(number)
+  }
+
+  /// Lets child processes inherit the descriptor, or not.
+  public borrowing func setInheritable(_ inheritable: Bool) throws(TransportError) {
+    try Self.setInheritable(number, inheritable)
+  }
+
+  deinit { Self.close(number) }
+
+  package static func isInheritable(_ number: Int32) throws(TransportError) -> Bool {
+    try checked(.inheritance, swsys_get_close_on_exec(number)) == 0
+  }
+
+  package static func setInheritable(_ number: Int32, _ inheritable: Bool) throws(TransportError) {
+    _ = try checked(.inheritance, swsys_set_close_on_exec(number, !inheritable))
+  }
+
+  package static func close(_ number: Int32) {
+    if (0...2).contains(number), swsys_replace_with_null(number) == 0 { return }
+    _ = swsys_close(number)
+  }
+}
+
+/// Two descriptors that belong together: the ends of a pipe (`first` reads, `second` writes) or of a
+/// socket pair.
+@frozen
+public struct DescriptorPair: ~Copyable, Sendable {
+  public var first: OwnedDescriptor
+  public var second: OwnedDescriptor
+
+  public init(first: consuming OwnedDescriptor, second: consuming OwnedDescriptor) {
+    self.first = first
+    self.second = second
+  }
+}

@@ -1,0 +1,58 @@
+internal import CSysShim
+internal import SystemPackage
+
+/// Which kind of connected stream sockets to make.
+public enum SocketPairKind: Hashable, Sendable {
+  /// `socketpair(2)` of the Unix domain.
+  case unix
+  /// A TCP connection over the IPv4 loopback.
+  case tcp
+  /// A TCP connection over the IPv6 loopback.
+  case tcp6
+}
+
+extension DescriptorPair {
+  /// A pipe, close-on-exec and blocking: what an endpoint does with it leaves no mark on the description,
+  /// so a child may inherit either end.
+  public static func pipe() throws(TransportError) -> DescriptorPair {
+    var ends: (Int32, Int32) = (-1, -1)
+    let result = unsafe withUnsafeMutableBytes(of: &ends) { bytes in
+      unsafe bytes.withMemoryRebound(to: Int32.self) { ends in
+        unsafe ends.baseAddress.map { unsafe swsys_pipe($0) } ?? -Errno.invalidArgument.rawValue
+      }
+    }
+    _ = try checked(.makePipe, result)
+    return DescriptorPair(ends)
+  }
+
+  /// Two connected stream sockets, close-on-exec.
+  ///
+  /// Linux knows no `socketpair` for TCP: ours listens on the loopback, connects, and accepts only the
+  /// connection that is its own. TCP ends have `TCP_NODELAY` set: a message is complete when it is
+  /// sent, and waiting for more only makes it late.
+  public static func sockets(_ kind: SocketPairKind = .unix) throws(TransportError) -> DescriptorPair {
+    var ends: (Int32, Int32) = (-1, -1)
+    let result = unsafe withUnsafeMutableBytes(of: &ends) { bytes in
+      unsafe bytes.withMemoryRebound(to: Int32.self) { ends in
+        guard let ends = ends.baseAddress else { return -Errno.invalidArgument.rawValue }
+        return switch kind {
+        case .unix: unsafe swsys_unix_pair(ends, swsys_sock_stream)
+        case .tcp: unsafe swsys_tcp_pair(ends, false)
+        case .tcp6: unsafe swsys_tcp_pair(ends, true)
+        }
+      }
+    }
+    _ = try checked(.makeSocketPair, result)
+    let pair = DescriptorPair(ends)
+    if kind != .unix {
+      _ = try checked(.makeSocketPair, swsys_set_no_delay(ends.0, true))
+      _ = try checked(.makeSocketPair, swsys_set_no_delay(ends.1, true))
+    }
+    return pair
+  }
+
+  private init(_ ends: (Int32, Int32)) {
+    first = OwnedDescriptor(adopting: FileDescriptor(rawValue: ends.0))
+    second = OwnedDescriptor(adopting: FileDescriptor(rawValue: ends.1))
+  }
+}

@@ -1,0 +1,14 @@
+internal import CSysShim
+
+/// What a descriptor, or an in-process transport, may be ready for. A hint: the attempt is the truth.
+public struct Readiness: OptionSet, Hashable, Sendable {
+  public let rawValue: UInt8
+  public init(rawValue: UInt8) { self.rawValue = rawValue }
+
+  /// A receive may get on.
+  public static var readable: Readiness { Readiness(rawValue: UInt8(SWSYS_READABLE)) }
+  /// A send may get on.
+  public static var writable: Readiness { Readiness(rawValue: UInt8(SWSYS_WRITABLE)) }
+  /// The peer is gone or the transport is broken: both directions should look.
+  public static var hungUp: Readiness { Readiness(rawValue: UInt8(SWSYS_HUNG_UP)) }
+}

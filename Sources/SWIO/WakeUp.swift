@@ -1,0 +1,59 @@
+internal import CSysShim
+internal import Synchronization
+
+/// Wakes one blocked thread. Sticky: a signal that comes before the wait ends it. It may be late and it
+/// may be spurious; who wakes looks for itself.
+///
+/// An eventfd, so that a thread can wait for it and for a descriptor at once. They are pooled. Where no
+/// more descriptors are to be had (EMFILE), the wait is cut into slices of ten milliseconds instead:
+/// parking works, only slower.
+package final class WakeUp: Sendable {
+  private let descriptor: Int32
+  /// Spares the system call when the wake-up has been signalled already.
+  private let isSignalled = Atomic(false)
+
+  private init(descriptor: Int32) { self.descriptor = descriptor }
+  deinit { if descriptor >= 0 { _ = swsys_close(descriptor) } }
+
+  private static let pool = Mutex<[WakeUp]>([])
+  private static var poolLimit: Int { 64 }
+
+  package static func take() -> WakeUp {
+    let pooled = pool.withLock { $0.popLast() }
+    return pooled ?? WakeUp(descriptor: swsys_eventfd())
+  }
+
+  package static func giveBack(_ wakeUp: WakeUp) {
+    guard wakeUp.descriptor >= 0 else { return }
+    pool.withLock { pool in if pool.count < poolLimit { pool.append(wakeUp) } }
+  }
+
+  package func signal() {
+    guard !isSignalled.exchange(true, ordering: .acquiringAndReleasing), descriptor >= 0 else { return }
+    _ = swsys_eventfd_signal(descriptor)
+  }
+
+  /// Waits for the signal, for the descriptor (where there is one to watch) or for the deadline, or for
+  /// less than that. The caller looks at its state afterwards, in every case: whatever was signalled
+  /// before this returns is visible to it, and the signal is used up.
+  package func wait(watching descriptor: Int32?, for interest: Readiness, until deadline: Deadline) {
+    precondition(
+      !swsys_is_reactor_thread(),
+      """
+      A blocking call had to wait on the reactor's own thread, which nobody could then wake: a task that \
+      prefers the reactor's executor must use the async calls.
+      """)
+    var nanoseconds = deadline.remaining
+    if self.descriptor < 0 {
+      if isSignalled.load(ordering: .acquiring) { nanoseconds = 0 }
+      nanoseconds = nanoseconds < 0 ? Self.slice : min(nanoseconds, Self.slice)
+    }
+    let ready = swsys_wait(descriptor ?? -1, Int32(interest.rawValue), self.descriptor, nanoseconds)
+    // Lowered before the eventfd is emptied: a signal in between writes again, and the next wait is
+    // spurious. The other way round it would be lost.
+    isSignalled.store(false, ordering: .sequentiallyConsistent)
+    if ready & 2 != 0 { _ = swsys_eventfd_drain(self.descriptor) }
+  }
+
+  private static var slice: Int64 { 10_000_000 }
+}

@@ -1,0 +1,251 @@
+public import SWIO
+public import SystemPackage
+
+/// One end of a connection, for threads and tasks at once. Every endpoint is one: ``SocketReader``,
+/// ``SocketWriter``, ``SocketDuplex`` for raw bytes, ``MessageReader``, ``MessageWriter``,
+/// ``MessageDuplex`` for messages.
+///
+/// All calls may be made from any thread and any task, at the same time. Callers are served first come,
+/// first served, per direction, whatever their colour. An endpoint owns its descriptor and closes it
+/// when it is closed, or with the last reference.
+public protocol Endpoint: AnyObject, Sendable {
+  /// What the endpoint is made of. Opaque.
+  var core: EndpointCore { get }
+}
+
+/// What an endpoint is made of: one or two halves over one or two ports. Opaque.
+public final class EndpointCore: Sendable {
+  package let receiving: ReceiveHalf?
+  package let sending: SendHalf?
+
+  package init(receiving: ReceiveHalf?, sending: SendHalf?) {
+    self.receiving = receiving
+    self.sending = sending
+  }
+
+  deinit { close() }
+
+  /// Takes over a descriptor for these directions. When it throws, the descriptor is still the caller's.
+  package convenience init(
+    adopting number: Int32, unread: [UInt8] = [], for directions: Readiness,
+    reactor: any Reacting = Reactor.shared
+  ) throws(EndpointError) {
+    do throws(TransportError) {
+      self.init(try Port(number, for: directions, reactor: reactor), unread: unread, for: directions)
+    } catch {
+      throw EndpointError(.transport(error))
+    }
+  }
+
+  /// Takes over a transport.
+  package convenience init(
+    _ transport: some SocketLike, for directions: Readiness, reactor: any Reacting = Reactor.shared
+  ) {
+    self.init(Port(transport, for: directions, reactor: reactor), unread: [], for: directions)
+  }
+
+  private convenience init(_ port: Port, unread: [UInt8], for directions: Readiness) {
+    self.init(
+      receiving: directions.contains(.readable) ? ReceiveHalf(port, unread: unread) : nil,
+      sending: directions.contains(.writable) ? SendHalf(port) : nil)
+  }
+
+  func close() {
+    receiving?.close()
+    sending?.close()
+  }
+
+  /// Gives the descriptors up unclosed, if nobody uses them.
+  func detach() throws(EndpointError) -> DetachedEndpoint {
+    // The one place where the locks of two halves are taken in order: receive, then send.
+    let halves = [receiving, sending].compactMap { $0 as Half? }
+    var retired: [Half] = []
+    for half in halves {
+      guard half.retire() else {
+        let isClosed = half.inspect { $0.isClosed }
+        for half in retired { half.unretire() }
+        throw EndpointError(isClosed ? .closed : .busy)
+      }
+      retired.append(half)
+    }
+    let unread = unsafe receiving?.turn.takeUnread() ?? []
+    var numbers: [Int32] = []
+    var seen: Port?
+    for half in halves where half.port !== seen {
+      seen = half.port
+      guard let number = half.port.detach() else {
+        preconditionFailure("a transport without a descriptor cannot be detached")
+      }
+      numbers.append(number)
+    }
+    return DetachedEndpoint(
+      descriptor: OwnedDescriptor(adopting: FileDescriptor(rawValue: numbers[0])),
+      sendingDescriptor: numbers.count > 1
+        ? OwnedDescriptor(adopting: FileDescriptor(rawValue: numbers[1])) : nil,
+      unread: unread)
+  }
+}
+
+/// What `detach` hands back: enough for another endpoint, here or in another process, to go on where
+/// this one stopped.
+public struct DetachedEndpoint: ~Copyable, Sendable {
+  /// The descriptor; of a duplex over two descriptors, the one it received from.
+  public var descriptor: OwnedDescriptor
+  /// Of a duplex over two descriptors, the one it sent to.
+  public var sendingDescriptor: OwnedDescriptor?
+  /// Bytes that have been received and not been returned, an unfinished message included.
+  public var unread: [UInt8]
+
+  /// Gives away the descriptor that was received from, and closes the other one, if there is one.
+  public consuming func release() -> (descriptor: FileDescriptor, unread: [UInt8]) {
+    (descriptor.release(), unread)
+  }
+}
+
+extension Endpoint {
+  /// Closes at once: every blocked thread and suspended task of this endpoint gets the error `closed`.
+  /// Idempotent, waits for nobody, throws nothing; may be called from anywhere. The descriptor itself is
+  /// released when its last user has left, so its number cannot be reused under anybody's hands. The
+  /// rest of a message that timed out half sent is dropped: ``SendingEndpoint/close(drainingFor:)``
+  /// waits for it.
+  public func close() { core.close() }
+
+  /// Whether it has been closed or detached.
+  public var isClosed: Bool {
+    (core.receiving?.inspect { $0.isClosed } ?? true) && (core.sending?.inspect { $0.isClosed } ?? true)
+  }
+
+  /// Lends the descriptor while `body` runs; it is not closed before `body` returns. Do not close it, and
+  /// do not read or write it while others use the endpoint. Of a duplex over two descriptors it is the
+  /// one for receiving.
+  ///
+  /// - Throws: what `body` throws, and ``EndpointError`` `closed` when there is no descriptor any more
+  ///   or never was one.
+  public func withDescriptor<Result>(_ body: (FileDescriptor) throws -> Result) throws -> Result {
+    guard let half = core.receiving as Half? ?? core.sending else { throw EndpointError(.closed) }
+    return try half.withDescriptor { try body(FileDescriptor(rawValue: $0)) }
+  }
+
+  /// Whether child processes inherit the descriptor at exec. Off from creation on. On a closed endpoint
+  /// it reads false, and setting it does nothing.
+  public var isInheritable: Bool {
+    get { (try? withDescriptor { try OwnedDescriptor.isInheritable($0.rawValue) }) ?? false }
+    set {
+      let halves = [core.receiving as Half?, core.sending].compactMap { $0 }
+      for half in halves { try? half.withDescriptor { try OwnedDescriptor.setInheritable($0, newValue) } }
+    }
+  }
+
+  /// Takes the endpoint apart: descriptor and unread bytes go back to the caller, the endpoint is closed
+  /// and the descriptor is not.
+  ///
+  /// - Throws: ``EndpointError`` `busy` when a call is under way or the rest of a message is still owed
+  ///   (nothing has changed then); `closed` when there is nothing left to detach.
+  public func detach() throws(EndpointError) -> DetachedEndpoint { try core.detach() }
+}
+
+/// An endpoint that sends.
+public protocol SendingEndpoint: Endpoint {}
+
+extension SendingEndpoint {
+  package var sendHalf: SendHalf {
+    guard let half = core.sending else { preconditionFailure("a sending endpoint has a sending half") }
+    return half
+  }
+
+  /// Waits until everything sent before has been accepted by the kernel: other callers' messages, and
+  /// the rest of one that timed out.
+  ///
+  /// - Throws: ``EndpointError`` `timedOut`, `cancelled`, `closed`, `transport`. Nothing is left behind.
+  public func flush(timeout: Duration? = nil) async throws(EndpointError) {
+    let deadline = Deadline.after(timeout)
+    try await sendHalf.send(deadline) { kind, mayWait in
+      SendHalf.Call(Outgoing([]), as: kind, step: .flush, mayWait: mayWait)
+    }
+  }
+
+  /// Half-close: the peer sees the end of the stream behind everything that has been sent so far, the rest
+  /// of a half-sent message included. Later sends throw `closed`; receiving goes on. Returns at once.
+  ///
+  /// On a stream socket this is `shutdown(SHUT_WR)`; on any other descriptor it closes it.
+  public func finishSending() {
+    _ = sendHalf.start(SendHalf.Call(Outgoing([]), as: .orphan, step: .halfClose, mayWait: true))
+  }
+
+  /// Flushes, then closes, whether or not everything went out in time.
+  ///
+  /// - Throws: what ``flush(timeout:)`` throws; the endpoint is closed all the same.
+  public func close(drainingFor timeout: Duration) async throws(EndpointError) {
+    defer { close() }
+    try await flush(timeout: timeout)
+  }
+}
+
+extension SendHalf {
+  /// An asynchronous call. `call` is asked once, synchronously.
+  func send(
+    _ deadline: Deadline, _ call: (Place.Kind, Bool) -> Call
+  ) async throws(EndpointError) {
+    try await mayBegin()
+    if let error = await finish(start(call(.task, deadline != .immediately)), deadline) { throw error }
+  }
+
+  /// Before an asynchronous call enters: cancelled callers take nothing, and busy ones let others run.
+  func mayBegin() async throws(EndpointError) {
+    if Task.isCancelled { throw EndpointError(.cancelled) }
+    if shouldYield() {
+      await Task.yield()
+      if Task.isCancelled { throw EndpointError(.cancelled) }
+    }
+  }
+
+  func finish(_ started: Started, _ deadline: Deadline) async -> EndpointError? {
+    switch started {
+    case .ended(let error): return error
+    case .queued(let place):
+      await runTask(place, until: deadline)
+      return place.error
+    }
+  }
+
+  /// A blocking call.
+  func sendBlocking(_ deadline: Deadline, _ call: Call) -> EndpointError? {
+    switch start(call) {
+    case .ended(let error): return error
+    case .queued(let place):
+      runThread(place, until: deadline)
+      return place.error
+    }
+  }
+}
+
+extension ReceiveHalf {
+  /// An asynchronous call.
+  func receive(_ request: ReceiveRequest, _ deadline: Deadline) async -> Outcome {
+    if Task.isCancelled { return cancelled() }
+    if shouldYield() {
+      await Task.yield()
+      if Task.isCancelled { return cancelled() }
+    }
+    switch start(request, as: .task, mayWait: deadline != .immediately) {
+    case .ended(let outcome): return outcome
+    case .queued(let place):
+      await runTask(place, until: deadline)
+      return outcome(of: place)
+    }
+  }
+
+  private func cancelled() -> Outcome {
+    .failed(EndpointError(.cancelled, byteCount: locked { state, _ in state.heldBytes }))
+  }
+
+  /// A blocking call.
+  func receiveBlocking(_ request: ReceiveRequest, _ deadline: Deadline) -> Outcome {
+    switch start(request, as: .thread, mayWait: deadline != .immediately) {
+    case .ended(let outcome): return outcome
+    case .queued(let place):
+      runThread(place, until: deadline)
+      return outcome(of: place)
+    }
+  }
+}

@@ -1,0 +1,91 @@
+public import SWFraming
+public import SWIO
+
+/// Why a call on an endpoint ended without its result, and how much had arrived or gone.
+public struct EndpointError: Error, Sendable {
+  public enum Reason: Sendable {
+    /// The peer ended the stream between two messages: nothing is missing.
+    case endOfStream
+    /// The peer ended the stream inside a message; ``EndpointError/partialBytes`` has what came of it.
+    case truncated
+    /// The deadline passed. What had arrived stays with the endpoint for the next receive; a send says
+    /// in ``EndpointError/isCommitted`` whether its message will still go out whole.
+    case timedOut
+    /// The task was cancelled; otherwise like `timedOut`.
+    case cancelled
+    /// This endpoint was closed, detached, or (for a send) told to finish sending.
+    case closed
+    /// The endpoint is in use, so it cannot be detached.
+    case busy
+    /// The transport failed. Every later call in that direction throws the same.
+    case transport(TransportError)
+    /// The peer broke the framing (it stays broken), or the message cannot be sent in it.
+    case framing(FramingError)
+    /// The framing could not make a message of a whole frame, or a frame of a message. The frame is
+    /// consumed, or nothing was sent; the stream goes on.
+    case codec(any Error)
+  }
+
+  public var reason: Reason
+
+  /// Receiving: how many bytes of an unfinished message the endpoint holds for the next receive.
+  /// Sending: how many bytes of the message, header included, the transport has accepted.
+  public var byteCount: Int
+
+  /// The bytes of a message that the end of the stream, or a transport's failure, cut off; header
+  /// included. Empty otherwise.
+  public var partialBytes: [UInt8]
+
+  /// The first bytes of this message have gone out and the endpoint goes on sending the rest, ahead of
+  /// any later message: it must not be sent again.
+  public var isCommitted: Bool
+
+  /// `send(contentsOf:)`: how many whole messages have been accepted, or are committed.
+  public var messageCount: Int
+
+  public init(
+    _ reason: Reason, byteCount: Int = 0, partialBytes: [UInt8] = [], isCommitted: Bool = false,
+    messageCount: Int = 0
+  ) {
+    self.reason = reason
+    self.byteCount = byteCount
+    self.partialBytes = partialBytes
+    self.isCommitted = isCommitted
+    self.messageCount = messageCount
+  }
+}
+
+extension EndpointError.Reason: Equatable {
+  /// Codec errors are equal when they read alike: they can be of any type.
+  public static func == (a: Self, b: Self) -> Bool {
+    switch (a, b) {
+    case (.endOfStream, .endOfStream), (.truncated, .truncated), (.timedOut, .timedOut),
+      (.cancelled, .cancelled), (.closed, .closed), (.busy, .busy):
+      true
+    case (.transport(let a), .transport(let b)): a == b
+    case (.framing(let a), .framing(let b)): a == b
+    case (.codec(let a), .codec(let b)): String(reflecting: a) == String(reflecting: b)
+    default: false
+    }
+  }
+}
+
+extension EndpointError: CustomStringConvertible {
+  public var description: String {
+    var text =
+      switch reason {
+      case .endOfStream: "end of stream"
+      case .truncated: "the stream ended inside a message, \(partialBytes.count) bytes into it"
+      case .timedOut: "timed out"
+      case .cancelled: "cancelled"
+      case .closed: "endpoint closed"
+      case .busy: "endpoint in use"
+      case .transport(let error): "transport failed: \(error)"
+      case .framing(let error): "framing broken: \(error)"
+      case .codec(let error): "message not understood: \(error)"
+      }
+    if byteCount > 0 { text += " (\(byteCount) bytes of the message so far)" }
+    if isCommitted { text += "; committed: the rest is sent in the background" }
+    return text
+  }
+}

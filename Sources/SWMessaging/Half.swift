@@ -1,0 +1,249 @@
+package import SWIO
+internal import Synchronization
+
+/// One direction of an endpoint, for threads and tasks at once. What is common to receiving and sending:
+/// the lock, the two ways to wait, giving up, closing. docs/half.md is the long story.
+///
+/// Only a caller inside its call and the reactor drive. Cancellation handlers, `close` and readiness
+/// signals lock, mark, pass, unlock and wake; they never attempt.
+// Invariant: `guarded` is touched only inside `locked`; what subclasses keep for the turn is touched only
+// by who holds it, and the turn changes hands under the lock.
+package class Half: ReactorWork, @unchecked Sendable {
+  package final let port: Port
+  /// What a thread at the head polls for.
+  final let interest: Readiness
+  private final let lock: Mutex<HalfState>
+
+  init(_ port: Port, interest: Readiness) {
+    self.port = port
+    self.interest = interest
+    var state = HalfState()
+    state.isRegistered = port.isSignalled
+    lock = Mutex(state)
+  }
+
+  /// One critical section, and afterwards what it asked for.
+  @inline(__always)
+  final func locked<Result: Sendable>(_ body: (inout HalfState, inout Actions) -> Result) -> Result {
+    var actions = Actions()
+    let result = lock.withLock { state in
+      let result = body(&state, &actions)
+      assert({ state.checkInvariants(); return true }())
+      return result
+    }
+    actions.perform(for: self)
+    return result
+  }
+
+  // MARK: For subclasses
+
+  /// Takes steps for the head: on the reactor's thread.
+  package func drive() { preconditionFailure("a half drives") }
+
+  /// Takes steps for the head, on behalf of a queued caller: always when it has just entered, later only
+  /// as the head.
+  package func drive(as me: Place, first: Bool) { preconditionFailure("a half drives") }
+
+  /// Under the lock: a place leaves with an error.
+  func fail(_ place: Place, _ error: EndpointError) { preconditionFailure("a half fails its places") }
+
+  /// Under the lock: whether a place that gives up may leave now. If not, the turn settles it.
+  func leavesAtOnce(_ place: Place) -> Bool { true }
+
+  // MARK: Events
+
+  /// An attempt may get on.
+  package final func stir() {
+    locked { state, actions in
+      guard !state.isClosed else { return }
+      state.stirred = true
+      state.pass(by: nil, &actions)
+    }
+  }
+
+  /// A deadline or a cancellation. A decision already made stands.
+  package final func giveUp(_ place: Place, _ reason: GiveUp, by me: Place? = nil) {
+    locked { state, actions in giveUp(place, reason, by: me, &state, &actions) }
+  }
+
+  private func giveUp(
+    _ place: Place, _ reason: GiveUp, by me: Place?, _ state: inout HalfState, _ actions: inout Actions
+  ) {
+    guard place.isQueued, place.gaveUp == nil else { return }
+    if leavesAtOnce(place) {
+      state.queue.remove(place)
+      fail(place, EndpointError(reason.reason, byteCount: state.heldBytes))
+      place.decide(&actions, by: me)
+    } else {
+      place.gaveUp = reason
+    }
+    state.pass(by: me, &actions)
+  }
+
+  /// Idempotent; wakes everybody, waits for nobody. The descriptor goes with its last user.
+  package final func close() {
+    locked { state, actions in
+      guard !state.isClosed else { return }
+      state.isClosed = true
+      // A place whose memory an attempt reads right now is decided when that ends.
+      let kept = state.queue.first.flatMap { $0.isInUse ? state.queue.removeFirst() : nil }
+      decideEverybody(EndpointError(.closed), by: nil, &state, &actions)
+      if let kept { state.queue.prepend(kept) }
+      state.leaveDescriptor(&actions)
+    }
+  }
+
+  final func decideEverybody(
+    _ error: EndpointError, by me: Place?, _ state: inout HalfState, _ actions: inout Actions
+  ) {
+    while let place = state.queue.removeFirst() {
+      fail(place, error)
+      place.decide(&actions, by: me)
+    }
+  }
+
+  // MARK: Two ways to wait
+
+  package enum Look: Sendable, Equatable {
+    case decided
+    /// It is the head, nobody drives, and there is something to try.
+    case drive
+    /// Wait for the wake-up, and as the head for the descriptor too.
+    case wait(polling: Bool)
+  }
+
+  /// What the thread of a place has to do next; `wakeUp` is what will wake it.
+  package final func look(_ place: Place, _ wakeUp: WakeUp, isLate: Bool) -> Look {
+    locked { state, actions in
+      if isLate { giveUp(place, .timedOut, by: place, &state, &actions) }
+      if place.isDecided { return .decided }
+      place.wakeUp = wakeUp
+      guard state.queue.first === place, !state.turn else { return .wait(polling: false) }
+      if place.gaveUp != nil { return .drive }
+      // In process nothing can be polled: what stirred before the wake-up was there has to be seen now.
+      if port.isSignalled { return state.stirred ? .drive : .wait(polling: false) }
+      place.isPolling = true
+      state.pollers += 1
+      return .wait(polling: true)
+    }
+  }
+
+  /// After the wait that `look` asked for.
+  package final func endWait(_ place: Place, polling: Bool) {
+    guard polling else { return }
+    locked { state, actions in
+      place.isPolling = false
+      state.pollers -= 1
+      state.leaveDescriptor(&actions)
+    }
+  }
+
+  /// Blocks until the place is decided.
+  final func runThread(_ place: Place, until deadline: Deadline) {
+    if locked({ _, _ in place.isDecided }) { return }
+    let wakeUp = WakeUp.take()
+    defer { WakeUp.giveBack(wakeUp) }
+    // Late before it ever waits: one pass was all that it was promised.
+    var isLate = deadline.hasPassed
+    while true {
+      switch look(place, wakeUp, isLate: isLate) {
+      case .decided: return
+      case .drive: drive(as: place, first: false)
+      case .wait(let polling):
+        wakeUp.wait(
+          watching: polling ? port.polledDescriptor : nil, for: interest,
+          until: isLate ? .never : deadline)
+        endWait(place, polling: polling)
+        drive(as: place, first: false)
+        isLate = isLate || deadline.hasPassed
+      }
+    }
+  }
+
+  /// Suspends until the place is decided. There is no `await` between entering and parking.
+  final func runTask(_ place: Place, until deadline: Deadline) async {
+    if locked({ state, _ in
+      state.streak = 0
+      return place.isDecided
+    }) {
+      return
+    }
+    let timer = deadline == .never ? nil : Timer(place)
+    if let timer {
+      if deadline.hasPassed { giveUp(place, .timedOut) } else { port.reactor.set(timer, at: deadline) }
+    }
+    await withTaskCancellationHandler {
+      unsafe await withUnsafeContinuation { continuation in
+        if !park(place, unsafe .continuation(continuation)) { unsafe continuation.resume() }
+      }
+    } onCancel: {
+      giveUp(place, .cancelled)
+    }
+    if let timer { port.reactor.takeBack(timer) }
+  }
+
+  /// Leaves what is to be resumed; false when the place is decided already.
+  package final func park(_ place: Place, _ resumption: Resumption) -> Bool {
+    locked { _, _ in
+      if place.isDecided { return false }
+      place.resumption = resumption
+      return true
+    }
+  }
+
+  /// Whether an asynchronous call should let others run first: after 64 completions without a wait.
+  final func shouldYield() -> Bool {
+    locked { state, _ in
+      state.streak += 1
+      guard state.streak > 64 else { return false }
+      state.streak = 0
+      return true
+    }
+  }
+
+  // MARK: The descriptor
+
+  /// Lends the number while `body` runs: close waits with giving it up, but wakes everybody at once.
+  final func withDescriptor<Result>(_ body: (Int32) throws -> Result) throws -> Result {
+    let number: Int32? = locked { state, _ in
+      guard !state.isClosed, let number = port.number else { return nil }
+      state.pollers += 1
+      return number
+    }
+    guard let number else { throw EndpointError(.closed) }
+    defer {
+      locked { state, actions in
+        state.pollers -= 1
+        state.leaveDescriptor(&actions)
+      }
+    }
+    return try body(number)
+  }
+
+  /// First step of detaching: closes this half without giving the descriptor up, if nobody uses it.
+  final func retire() -> Bool {
+    locked { state, _ in
+      guard !state.isClosed, !state.turn, state.pollers == 0, state.queue.isEmpty else { return false }
+      state.isClosed = true
+      state.isOut = true
+      return true
+    }
+  }
+
+  /// Takes `retire` back, when the other half was busy.
+  final func unretire() {
+    locked { state, _ in
+      state.isClosed = false
+      state.isOut = false
+    }
+  }
+
+  /// For simulations and tests.
+  package final func inspect<Result: Sendable>(_ body: (HalfState) -> Result) -> Result {
+    locked { state, _ in body(state) }
+  }
+}
+
+extension Place {
+  final var isInUse: Bool { (self as? SendPlace)?.inUse ?? false }
+}

@@ -1,0 +1,621 @@
+public import SWFraming
+public import SWIO
+public import SystemPackage
+
+/// How a message endpoint reads.
+public enum ReceiveMode: Hashable, Sendable {
+  /// One large read may bring many frames; what is behind a frame waits in the endpoint.
+  case readAhead
+  /// Never past the end of the frame that is being received: for a descriptor that somebody else will
+  /// read next.
+  case exact
+}
+
+/// A message endpoint: a framing over a descriptor, a transport, or a raw endpoint.
+public protocol MessageEndpoint<F>: Endpoint {
+  associatedtype F: Framing
+  /// The directions it needs its descriptor for.
+  static var directions: Readiness { get }
+  /// What messages become on the wire.
+  var framing: F { get }
+  init(core: EndpointCore, framing: F, mode: ReceiveMode, maximumFrameSize: Int)
+}
+
+/// The largest frame that an endpoint receives unless it is told otherwise: 1 GiB.
+public var defaultMaximumFrameSize: Int { 1 << 30 }
+
+extension MessageEndpoint {
+  /// Takes over a descriptor, which is closed with the endpoint. Its flags are left alone: it may be
+  /// shared with other processes, blocking or not.
+  ///
+  /// - Parameters:
+  ///   - number: an open descriptor, readable or writable as needed. Adopt a number once.
+  ///   - unread: bytes that come before whatever the descriptor gives: what `detach` handed back.
+  ///   - framing: how messages lie in the stream.
+  ///   - mode: whether to read ahead.
+  ///   - maximumFrameSize: the largest frame to receive, in bytes, header included; a larger one is a
+  ///     ``FramingError`` before anything is reserved for it.
+  /// - Throws: ``EndpointError`` `transport` when it is not open, or not for the direction; it is then
+  ///   still the caller's.
+  public init(
+    adopting number: Int32, unread: [UInt8] = [], framing: F, mode: ReceiveMode = .readAhead,
+    maximumFrameSize: Int = defaultMaximumFrameSize
+  ) throws(EndpointError) {
+    self.init(
+      core: try EndpointCore(adopting: number, unread: unread, for: Self.directions), framing: framing,
+      mode: mode, maximumFrameSize: maximumFrameSize)
+  }
+
+  /// Takes over a descriptor; see `init(adopting:unread:framing:mode:maximumFrameSize:)`.
+  public init(
+    adopting descriptor: FileDescriptor, unread: [UInt8] = [], framing: F, mode: ReceiveMode = .readAhead,
+    maximumFrameSize: Int = defaultMaximumFrameSize
+  ) throws(EndpointError) {
+    try self.init(
+      adopting: descriptor.rawValue, unread: unread, framing: framing, mode: mode,
+      maximumFrameSize: maximumFrameSize)
+  }
+
+  /// Takes over a descriptor, which is closed even when this throws.
+  public init(
+    adopting descriptor: consuming OwnedDescriptor, unread: [UInt8] = [], framing: F,
+    mode: ReceiveMode = .readAhead, maximumFrameSize: Int = defaultMaximumFrameSize
+  ) throws(EndpointError) {
+    self.init(
+      core: try EndpointCore.adopting(descriptor, unread: unread, for: Self.directions), framing: framing,
+      mode: mode, maximumFrameSize: maximumFrameSize)
+  }
+
+  /// Duplicates a descriptor, which stays its owner's.
+  public init(
+    duplicating descriptor: FileDescriptor, framing: F, mode: ReceiveMode = .readAhead,
+    maximumFrameSize: Int = defaultMaximumFrameSize
+  ) throws(EndpointError) {
+    self.init(
+      core: try EndpointCore.duplicating(descriptor, for: Self.directions), framing: framing, mode: mode,
+      maximumFrameSize: maximumFrameSize)
+  }
+
+  /// Takes over a transport of your own, which is closed with the endpoint.
+  public init(
+    transport: some SocketLike, framing: F, mode: ReceiveMode = .readAhead,
+    maximumFrameSize: Int = defaultMaximumFrameSize
+  ) {
+    self.init(
+      core: EndpointCore(transport, for: Self.directions), framing: framing, mode: mode,
+      maximumFrameSize: maximumFrameSize)
+  }
+}
+
+// MARK: - Receiving
+
+/// A message endpoint that receives. All calls are safe from any thread and task at once, and are served
+/// first come, first served.
+///
+/// A receive that times out or is cancelled takes nothing: what has arrived of a message stays with the
+/// endpoint, and the next receive, whoever makes it, goes on from there.
+public protocol MessageReceiving<F>: MessageEndpoint {
+  /// Opaque.
+  var receivingSide: ReceivingSide<F> { get }
+}
+
+/// The receiving side of a message endpoint. Opaque.
+public struct ReceivingSide<F: Framing>: Sendable {
+  let half: ReceiveHalf
+  let source: TypedSource<F>
+
+  init(_ core: EndpointCore, _ framing: F, _ mode: ReceiveMode, _ maximumFrameSize: Int) {
+    guard let half = core.receiving else { preconditionFailure("a receiving endpoint has a receiving half") }
+    self.half = half
+    source = TypedSource(framing, readsAhead: mode == .readAhead, maximumFrameSize: maximumFrameSize)
+  }
+
+  var request: ReceiveRequest { .message(source) }
+
+  /// The message of a frame that was lent or handed over.
+  func message(_ outcome: ReceiveHalf.Outcome) throws(EndpointError) -> F.Incoming {
+    do {
+      switch outcome {
+      case .lent(let demand):
+        if source.deliversPayload {
+          let payload = unsafe half.turn.takePayload(of: demand)
+          half.finishLoan(demand)
+          return TypedSource<F>.message(payload: payload)
+        }
+        defer { half.finishLoan(demand) }
+        return unsafe try half.turn.withFrame(demand) { frame in
+          try source.decode(frame, payload: demand.payload ?? 0..<0)
+        }
+      case .delivered(let delivery): return try source.decode(delivery)
+      case .failed(let error): throw error
+      }
+    } catch let error as EndpointError {
+      throw error
+    } catch {
+      throw EndpointError(.codec(error))
+    }
+  }
+
+  /// Lends the payload of a frame.
+  func withPayload<Result>(
+    _ outcome: ReceiveHalf.Outcome, _ body: (Span<UInt8>) throws -> Result
+  ) throws -> Result {
+    switch outcome {
+    case .lent(let demand):
+      defer { half.finishLoan(demand) }
+      return unsafe try half.turn.withPayload(of: demand, body)
+    case .delivered(let delivery): return try body(delivery.bytes.span)
+    case .failed(let error): throw error
+    }
+  }
+}
+
+/// The end of the stream as nil, any other error as it is.
+private func nilAtEnd<Message>(
+  _ receive: () throws(EndpointError) -> Message
+) throws(EndpointError) -> Message? {
+  do throws(EndpointError) {
+    return try receive()
+  } catch {
+    if case .endOfStream = error.reason { return nil }
+    throw error
+  }
+}
+
+extension MessageReceiving {
+  /// Receives the next message.
+  ///
+  /// - Parameter timeout: how long to wait; zero takes what is there, after those who came before; nil
+  ///   waits without limit.
+  /// - Throws: ``EndpointError``: `endOfStream` between messages, `truncated` inside one, `timedOut`,
+  ///   `cancelled`, `closed`, `transport`, `framing` (the peer broke it, and it stays broken), `codec`
+  ///   (this message was not understood and is consumed).
+  public func receive(timeout: Duration? = nil) async throws(EndpointError) -> F.Incoming {
+    let side = receivingSide
+    return try side.message(await side.half.receive(side.request, .after(timeout)))
+  }
+
+  /// Receives the next message; nil at the end of the stream.
+  public func next(timeout: Duration? = nil) async throws(EndpointError) -> F.Incoming? {
+    let side = receivingSide
+    let outcome = await side.half.receive(side.request, .after(timeout))
+    return try nilAtEnd { () throws(EndpointError) in try side.message(outcome) }
+  }
+
+  /// The messages to come, until the end of the stream. Several loops share them: each message goes to
+  /// one of them. Throws `cancelled` when the loop's task is cancelled.
+  public var messages: MessageSequence<Self> { MessageSequence(endpoint: self) }
+}
+
+extension MessageReceiving where F: ByteFraming {
+  /// Receives the next message and lends its bytes, without a copy unless the call had to wait as a task
+  /// or behind others.
+  ///
+  /// The message is consumed when `body` returns, and when it throws. `body` must not use the endpoint:
+  /// other receivers wait for it.
+  ///
+  /// - Throws: what `body` throws; ``EndpointError`` as ``receive(timeout:)``.
+  public func withMessage<Result>(
+    timeout: Duration? = nil, _ body: (Span<UInt8>) throws -> Result
+  ) async throws -> Result {
+    let side = receivingSide
+    return try side.withPayload(await side.half.receive(side.request, .after(timeout)), body)
+  }
+}
+
+extension Blocking where E: MessageReceiving {
+  /// Blocking form of ``MessageReceiving/receive(timeout:)``.
+  public func receive(timeout: Duration? = nil) throws(EndpointError) -> E.F.Incoming {
+    let side = endpoint.receivingSide
+    return try side.message(side.half.receiveBlocking(side.request, .after(timeout)))
+  }
+
+  /// Blocking form of ``MessageReceiving/next(timeout:)``.
+  public func next(timeout: Duration? = nil) throws(EndpointError) -> E.F.Incoming? {
+    try nilAtEnd { () throws(EndpointError) in try receive(timeout: timeout) }
+  }
+}
+
+extension Blocking where E: MessageReceiving, E.F: ByteFraming {
+  /// Blocking form of ``MessageReceiving/withMessage(timeout:_:)``.
+  public func withMessage<Result>(
+    timeout: Duration? = nil, _ body: (Span<UInt8>) throws -> Result
+  ) throws -> Result {
+    let side = endpoint.receivingSide
+    return try side.withPayload(side.half.receiveBlocking(side.request, .after(timeout)), body)
+  }
+}
+
+/// The messages of an endpoint, for `for try await`.
+public struct MessageSequence<E: MessageReceiving>: AsyncSequence, Sendable {
+  let endpoint: E
+
+  public struct Iterator: AsyncIteratorProtocol {
+    let endpoint: E
+
+    public mutating func next() async throws(EndpointError) -> E.F.Incoming? {
+      try await endpoint.next()
+    }
+
+    public mutating func next(
+      isolation actor: isolated (any Actor)?
+    ) async throws(EndpointError) -> E.F.Incoming? {
+      try await endpoint.next()
+    }
+  }
+
+  public func makeAsyncIterator() -> Iterator { Iterator(endpoint: endpoint) }
+}
+
+// MARK: - Sending
+
+/// A message endpoint that sends. `send` returns when the kernel has accepted every byte of the frame.
+/// All calls are safe from any thread and task at once; frames never mix.
+///
+/// A send that times out or is cancelled before its first byte was accepted leaves nothing on the wire.
+/// After it the error says `isCommitted`: the endpoint owns the rest and sends it in the background,
+/// ahead of any later message.
+public protocol MessageSending<F>: MessageEndpoint, SendingEndpoint {}
+
+extension MessageSending {
+  /// Sends one message.
+  ///
+  /// - Throws: ``EndpointError``: `timedOut` and `cancelled` (see `isCommitted`), `closed`, `transport`
+  ///   (a broken pipe among them; no SIGPIPE is raised), `framing` or `codec` when the message cannot be
+  ///   encoded, in which case nothing was sent.
+  public func send(_ message: F.Outgoing, timeout: Duration? = nil) async throws(EndpointError) {
+    let (half, deadline) = (sendHalf, Deadline.after(timeout))
+    try await half.mayBegin()
+    let outgoing = try framing.outgoing(message)
+    let call = SendHalf.Call(
+      outgoing, as: .task, mayWait: deadline != .immediately, progress: framing.progress)
+    if let error = await half.finish(half.start(call), deadline) { throw error }
+  }
+
+  /// Sends messages in order, with as few system calls as it takes. Other senders' messages may come
+  /// between them, and on a pipe every write ends where a frame ends.
+  ///
+  /// - Throws: as ``send(_:timeout:)``; `messageCount` says how many whole messages were accepted or are
+  ///   committed. Those behind were not begun.
+  public func send<Messages: Sequence>(
+    contentsOf messages: Messages, timeout: Duration? = nil
+  ) async throws(EndpointError) where Messages.Element == F.Outgoing {
+    let (half, deadline) = (sendHalf, Deadline.after(timeout))
+    var batches = Batches(messages.makeIterator(), framing)
+    while true {
+      try await half.mayBegin(after: batches.messageCount)
+      guard let outgoing = try batches.next() else { return }
+      let call = SendHalf.Call(
+        outgoing, as: .task, mayWait: deadline != .immediately, progress: framing.progress)
+      if let error = await half.finish(half.start(call), deadline) { throw batches.adjust(error) }
+      batches.sent(outgoing)
+    }
+  }
+}
+
+extension Blocking where E: MessageSending {
+  /// Blocking form of ``MessageSending/send(_:timeout:)``.
+  public func send(_ message: E.F.Outgoing, timeout: Duration? = nil) throws(EndpointError) {
+    let deadline = Deadline.after(timeout)
+    let outgoing = try endpoint.framing.outgoing(message)
+    let call = SendHalf.Call(
+      outgoing, as: .thread, mayWait: deadline != .immediately, progress: endpoint.framing.progress)
+    if let error = endpoint.sendHalf.sendBlocking(deadline, call) { throw error }
+  }
+
+  /// Blocking form of ``MessageSending/send(contentsOf:timeout:)``.
+  public func send<Messages: Sequence>(
+    contentsOf messages: Messages, timeout: Duration? = nil
+  ) throws(EndpointError) where Messages.Element == E.F.Outgoing {
+    let deadline = Deadline.after(timeout)
+    var batches = Batches(messages.makeIterator(), endpoint.framing)
+    while let outgoing = try batches.next() {
+      let call = SendHalf.Call(
+        outgoing, as: .thread, mayWait: deadline != .immediately, progress: endpoint.framing.progress)
+      if let error = endpoint.sendHalf.sendBlocking(deadline, call) { throw batches.adjust(error) }
+      batches.sent(outgoing)
+    }
+  }
+}
+
+extension MessageSending where F: ByteFraming {
+  /// Sends one message from an array, which is retained and not copied.
+  public func send(_ message: [UInt8], timeout: Duration? = nil) async throws(EndpointError) {
+    try await sendBytes(message, timeout: timeout)
+  }
+
+  /// Sends one message from any bytes: a slice, `Data`, a buffer. Contiguous ones are not copied unless
+  /// the call has to wait.
+  public func send<Bytes: Collection<UInt8>>(
+    _ message: Bytes, timeout: Duration? = nil
+  ) async throws(EndpointError) {
+    try await sendBytes(message, timeout: timeout)
+  }
+
+  /// Sends the UTF-8 bytes of a string as one message.
+  public func send(_ message: String, timeout: Duration? = nil) async throws(EndpointError) {
+    try await sendBytes(message.utf8, timeout: timeout)
+  }
+
+  /// Sends the bytes of a span as one message.
+  public func send(_ message: Span<UInt8>, timeout: Duration? = nil) async throws(EndpointError) {
+    let (half, deadline) = (sendHalf, Deadline.after(timeout))
+    try await half.mayBegin()
+    let started = unsafe message.withUnsafeBytes { bytes in
+      unsafe framing.started(unsafe bytes, nil, as: .task, deadline) { half.start($0) }
+    }
+    if let error = await half.finish(started, deadline) { throw error }
+  }
+
+  /// Sends the bytes of a raw span as one message.
+  public func send(_ message: RawSpan, timeout: Duration? = nil) async throws(EndpointError) {
+    let (half, deadline) = (sendHalf, Deadline.after(timeout))
+    try await half.mayBegin()
+    let started = unsafe message.withUnsafeBytes { bytes in
+      unsafe framing.started(unsafe bytes, nil, as: .task, deadline) { half.start($0) }
+    }
+    if let error = await half.finish(started, deadline) { throw error }
+  }
+
+  private func sendBytes<Bytes: Collection<UInt8>>(
+    _ message: Bytes, timeout: Duration?
+  ) async throws(EndpointError) {
+    let (half, deadline) = (sendHalf, Deadline.after(timeout))
+    try await half.mayBegin()
+    let started = unsafe message.withBytes { bytes, array in
+      unsafe framing.started(unsafe bytes, array, as: .task, deadline) { half.start($0) }
+    }
+    if let error = await half.finish(started, deadline) { throw error }
+  }
+}
+
+extension Blocking where E: MessageSending, E.F: ByteFraming {
+  /// Blocking form of `send`; the bytes are never copied, unless a time-out leaves a rest to be sent.
+  public func send(_ message: [UInt8], timeout: Duration? = nil) throws(EndpointError) {
+    try sendBytes(message, timeout: timeout)
+  }
+
+  /// Blocking form of `send`, for any bytes: a slice, `Data`, a buffer.
+  public func send<Bytes: Collection<UInt8>>(
+    _ message: Bytes, timeout: Duration? = nil
+  ) throws(EndpointError) {
+    try sendBytes(message, timeout: timeout)
+  }
+
+  /// Blocking form of `send`, for strings.
+  public func send(_ message: String, timeout: Duration? = nil) throws(EndpointError) {
+    try sendBytes(message.utf8, timeout: timeout)
+  }
+
+  /// Blocking form of `send`, for spans.
+  public func send(_ message: Span<UInt8>, timeout: Duration? = nil) throws(EndpointError) {
+    let result = unsafe message.withUnsafeBytes { unsafe sendBytes($0, nil, .after(timeout)) }
+    if let result { throw result }
+  }
+
+  /// Blocking form of `send`, for raw spans.
+  public func send(_ message: RawSpan, timeout: Duration? = nil) throws(EndpointError) {
+    let result = unsafe message.withUnsafeBytes { unsafe sendBytes($0, nil, .after(timeout)) }
+    if let result { throw result }
+  }
+
+  private func sendBytes<Bytes: Collection<UInt8>>(
+    _ message: Bytes, timeout: Duration?
+  ) throws(EndpointError) {
+    let result = unsafe message.withBytes { bytes, array in unsafe sendBytes(bytes, array, .after(timeout)) }
+    if let result { throw result }
+  }
+
+  private func sendBytes(
+    _ bytes: UnsafeRawBufferPointer, _ array: [UInt8]?, _ deadline: Deadline
+  ) -> EndpointError? {
+    let half = endpoint.sendHalf
+    let started = unsafe endpoint.framing.started(unsafe bytes, array, as: .thread, deadline) { half.start($0) }
+    switch started {
+    case .ended(let error): return error
+    case .queued(let place):
+      half.runThread(place, until: deadline)
+      return place.error
+    }
+  }
+}
+
+extension SendHalf {
+  /// Between the batches of one call.
+  fileprivate func mayBegin(after messageCount: Int) async throws(EndpointError) {
+    do throws(EndpointError) {
+      try await mayBegin()
+    } catch {
+      var error = error
+      error.messageCount = messageCount
+      throw error
+    }
+  }
+}
+
+extension Framing {
+  /// Encodes: before the first byte is sent.
+  fileprivate func outgoing(_ message: Outgoing) throws(EndpointError) -> SWMessaging.Outgoing {
+    do {
+      var parts = FrameParts()
+      try encode(message, into: &parts)
+      return SWMessaging.Outgoing(parts)
+    } catch let error as FramingError {
+      throw EndpointError(.framing(error))
+    } catch {
+      throw EndpointError(.codec(error))
+    }
+  }
+
+  fileprivate var progress: (@Sendable (Int, Int) -> Void)? {
+    guard observesSending else { return nil }
+    return { count, total in didSend(count: count, of: total) }
+  }
+}
+
+extension ByteFraming {
+  /// Begins to send a payload that stays where it is.
+  fileprivate func started(
+    _ bytes: UnsafeRawBufferPointer, _ array: [UInt8]?, as kind: Place.Kind, _ deadline: Deadline,
+    _ start: (SendHalf.Call) -> SendHalf.Started
+  ) -> SendHalf.Started {
+    do throws(FramingError) {
+      let payload = unsafe Span(_unsafeElements: bytes.assumingMemoryBound(to: UInt8.self))
+      let outgoing = SWMessaging.Outgoing(
+        try envelope(for: payload), unsafe .borrowed(SWMessaging.Outgoing.BorrowedBytes(bytes)))
+      return start(
+        SendHalf.Call(
+          outgoing, array: array, as: kind, mayWait: deadline != .immediately, progress: progress))
+    } catch {
+      return .ended(EndpointError(.framing(error)))
+    }
+  }
+}
+
+/// Cuts a sequence of messages into batches of frames that are sent together: small frames are gathered
+/// in one array, up to 64 KiB or 1024 of them; a large one goes alone. Memory does not grow with the
+/// sequence, and other senders get their turn in between.
+private struct Batches<Messages: IteratorProtocol, F: Framing> where Messages.Element == F.Outgoing {
+  private static var mostBytes: Int { 65_536 }
+  private static var mostFrames: Int { 1_024 }
+
+  private var messages: Messages
+  private let framing: F
+  /// A frame that did not fit the batch before, or came after an encoding failed.
+  private var kept: Outgoing?
+  private var failure: EndpointError?
+  private(set) var messageCount = 0
+
+  init(_ messages: Messages, _ framing: F) {
+    self.messages = messages
+    self.framing = framing
+  }
+
+  mutating func next() throws(EndpointError) -> Outgoing? {
+    if let kept {
+      self.kept = nil
+      return kept
+    }
+    if let failure { throw failure }
+    var bytes: [UInt8] = []
+    var borders: [Int] = []
+    while borders.count < Self.mostFrames, bytes.count < Self.mostBytes, let message = messages.next() {
+      do throws(EndpointError) {
+        let frame = try framing.outgoing(message)
+        if framing.observesSending || frame.byteCount > Self.mostBytes / 4 {
+          if borders.isEmpty { return frame }
+          kept = frame
+          break
+        }
+        frame.append(to: &bytes)
+        borders.append(bytes.count)
+      } catch {
+        // What came before it is sent first.
+        var error = error
+        error.messageCount = messageCount + borders.count
+        if borders.isEmpty { throw error }
+        failure = error
+        break
+      }
+    }
+    return borders.isEmpty ? nil : Outgoing(bytes, borders: borders)
+  }
+
+  mutating func sent(_ outgoing: Outgoing) { messageCount += max(outgoing.borders.count, 1) }
+
+  func adjust(_ error: EndpointError) -> EndpointError {
+    var error = error
+    error.messageCount += messageCount
+    return error
+  }
+}
+
+// MARK: - The endpoints
+
+/// Receives messages from a pipe or a socket.
+public final class MessageReader<F: Framing>: MessageReceiving {
+  public static var directions: Readiness { .readable }
+  public let core: EndpointCore
+  public let framing: F
+  public let receivingSide: ReceivingSide<F>
+
+  public init(core: EndpointCore, framing: F, mode: ReceiveMode, maximumFrameSize: Int) {
+    self.core = core
+    self.framing = framing
+    receivingSide = ReceivingSide(core, framing, mode, maximumFrameSize)
+  }
+
+  /// Receives messages over a raw endpoint, which goes on to work: both share the descriptor, its unread
+  /// bytes and the queue of callers.
+  public convenience init(
+    over raw: SocketReader, framing: F, mode: ReceiveMode = .readAhead,
+    maximumFrameSize: Int = defaultMaximumFrameSize
+  ) {
+    self.init(core: raw.core, framing: framing, mode: mode, maximumFrameSize: maximumFrameSize)
+  }
+}
+
+extension MessageReader where F == VarIntFraming {
+  /// Receives varint-framed messages over a raw endpoint.
+  public convenience init(over raw: SocketReader) { self.init(over: raw, framing: .varInt) }
+}
+
+/// Sends messages to a pipe or a socket.
+public final class MessageWriter<F: Framing>: MessageSending {
+  public static var directions: Readiness { .writable }
+  public let core: EndpointCore
+  public let framing: F
+
+  public init(core: EndpointCore, framing: F, mode: ReceiveMode, maximumFrameSize: Int) {
+    self.core = core
+    self.framing = framing
+  }
+
+  /// Sends messages over a raw endpoint, which goes on to work.
+  public convenience init(over raw: SocketWriter, framing: F) {
+    self.init(core: raw.core, framing: framing, mode: .readAhead, maximumFrameSize: defaultMaximumFrameSize)
+  }
+}
+
+extension MessageWriter where F == VarIntFraming {
+  /// Sends varint-framed messages over a raw endpoint.
+  public convenience init(over raw: SocketWriter) { self.init(over: raw, framing: .varInt) }
+}
+
+/// Receives and sends messages; both directions are independent of each other.
+public final class MessageDuplex<F: Framing>: MessageReceiving, MessageSending {
+  public static var directions: Readiness { [.readable, .writable] }
+  public let core: EndpointCore
+  public let framing: F
+  public let receivingSide: ReceivingSide<F>
+
+  public init(core: EndpointCore, framing: F, mode: ReceiveMode, maximumFrameSize: Int) {
+    self.core = core
+    self.framing = framing
+    receivingSide = ReceivingSide(core, framing, mode, maximumFrameSize)
+  }
+
+  /// Messages over a raw endpoint, which goes on to work: both share descriptor, unread bytes and queues.
+  public convenience init(
+    over raw: SocketDuplex, framing: F, mode: ReceiveMode = .readAhead,
+    maximumFrameSize: Int = defaultMaximumFrameSize
+  ) {
+    self.init(core: raw.core, framing: framing, mode: mode, maximumFrameSize: maximumFrameSize)
+  }
+
+  /// Takes over two descriptors, such as standard input and output. When it throws, both are still the
+  /// caller's.
+  public convenience init(
+    reading: FileDescriptor, writing: FileDescriptor, unread: [UInt8] = [], framing: F,
+    mode: ReceiveMode = .readAhead, maximumFrameSize: Int = defaultMaximumFrameSize
+  ) throws(EndpointError) {
+    self.init(
+      core: try EndpointCore.adopting(reading: reading, writing: writing, unread: unread),
+      framing: framing, mode: mode, maximumFrameSize: maximumFrameSize)
+  }
+}
+
+extension MessageDuplex where F == VarIntFraming {
+  /// Varint-framed messages over a raw endpoint.
+  public convenience init(over raw: SocketDuplex) { self.init(over: raw, framing: .varInt) }
+}

@@ -1,0 +1,201 @@
+internal import CSysShim
+internal import SWFraming
+internal import SWIO
+
+/// The bytes of one frame, or of a batch of frames, as the sending half hands them to the transport.
+package struct Outgoing: Sendable {
+  package enum Body: Sendable {
+    case array([UInt8])
+    /// The caller's memory, lent until its call returns.
+    // Invariant: the caller is inside its call as long as its place is undecided, and a task's bytes are
+    // copied before it parks.
+    case borrowed(BorrowedBytes)
+  }
+
+  @safe
+  package struct BorrowedBytes: @unchecked Sendable {
+    // Invariant: read only, and only while it is lent.
+    let bytes: UnsafeRawBufferPointer
+    init(_ bytes: UnsafeRawBufferPointer) { unsafe self.bytes = unsafe bytes }
+  }
+
+  var header: ShortBytes
+  var body: Body
+  var trailer: ShortBytes
+  /// Whatever follows; none of it empty.
+  var more: [[UInt8]]
+  package let byteCount: Int
+  /// Where the frames of a batch end, counted from the batch's start; empty for a single frame.
+  var borders: [Int] = []
+
+  /// A frame around the caller's memory.
+  init(_ envelope: FrameEnvelope, _ body: Body) {
+    header = envelope.header
+    trailer = envelope.trailer
+    self.body = body
+    more = []
+    let bodyCount = unsafe body.withBytes { $0.count }
+    byteCount = header.count + bodyCount + trailer.count
+  }
+
+  /// A frame in parts.
+  init(_ parts: consuming FrameParts) {
+    byteCount = parts.byteCount
+    var chunks = parts.finish()
+    header = []
+    trailer = []
+    body = .array(chunks.isEmpty ? [] : chunks.removeFirst())
+    more = chunks
+  }
+
+  /// Raw bytes, or frames back to back.
+  package init(_ bytes: [UInt8], borders: [Int] = []) {
+    header = []
+    trailer = []
+    body = .array(bytes)
+    more = []
+    byteCount = bytes.count
+    self.borders = borders
+  }
+
+  /// Which frame ends an attempt that starts at `sent` may reach on a pipe that several processes write
+  /// to: whole frames up to PIPE_BUF, or one frame that is larger.
+  func atomicEnd(from sent: Int) -> Int {
+    guard !borders.isEmpty else { return byteCount }
+    var end = nextBorder(after: sent)
+    guard borders.first.map({ sent == 0 || $0 <= sent }) ?? false else { return end }
+    for border in borders[index(after: sent)...] {
+      guard border - sent <= DescriptorTransport.atomicPipeWrite else { break }
+      end = border
+    }
+    return end
+  }
+
+  /// The end of the frame that byte `sent` belongs to.
+  func nextBorder(after sent: Int) -> Int {
+    borders.isEmpty ? byteCount : borders[index(after: sent)]
+  }
+
+  /// How many whole frames lie before byte `sent`.
+  func framesCompleted(by sent: Int) -> Int {
+    if sent >= byteCount { return max(borders.count, 1) }
+    return borders.isEmpty ? 0 : index(after: sent)
+  }
+
+  private func index(after sent: Int) -> Int {
+    var (low, high) = (0, borders.count)
+    while low < high {
+      let middle = (low + high) / 2
+      if borders[middle] > sent { high = middle } else { low = middle + 1 }
+    }
+    return low
+  }
+
+  /// One attempt on the bytes from `sent` to `end`.
+  func attempt(from sent: Int, to end: Int, by send: (UnsafeBufferPointer<iovec>) -> Attempt) -> Attempt {
+    let remaining = end - sent
+    // Few bytes are gathered on the stack: one copy is cheaper than telling the kernel of three places.
+    if remaining <= 512 {
+      return unsafe withUnsafeTemporaryAllocation(of: UInt8.self, capacity: max(remaining, 1)) { scratch in
+        unsafe copy(from: sent, into: UnsafeMutableBufferPointer(rebasing: scratch[..<remaining]))
+        var part = unsafe iovec(iov_base: scratch.baseAddress, iov_len: remaining)
+        return unsafe withUnsafePointer(to: &part) { part in
+          unsafe send(UnsafeBufferPointer(start: part, count: 1))
+        }
+      }
+    }
+    return unsafe withUnsafeTemporaryAllocation(of: UInt8.self, capacity: header.count + trailer.count + 1) {
+      scratch in
+      unsafe withUnsafeTemporaryAllocation(of: iovec.self, capacity: Self.mostParts) { parts in
+        var count = 0
+        var offset = 0
+        var scratchUsed = 0
+        func add(_ bytes: UnsafeRawBufferPointer) {
+          let from = max(sent - offset, 0)
+          let to = min(end - offset, bytes.count)
+          if from < to, count < Self.mostParts {
+            let start = unsafe UnsafeMutableRawPointer(mutating: bytes.baseAddress?.advanced(by: from))
+            unsafe parts.initializeElement(at: count, to: iovec(iov_base: start, iov_len: to - from))
+            count += 1
+          }
+          offset += bytes.count
+        }
+        func add(_ short: ShortBytes) {
+          guard !short.isEmpty else { return }
+          let used = scratchUsed
+          short.withBytes { span in
+            for index in span.indices {
+              unsafe scratch.initializeElement(at: used + index, to: span[index])
+            }
+          }
+          scratchUsed += short.count
+          unsafe add(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(scratch)[used..<scratchUsed]))
+        }
+        add(header)
+        unsafe body.withBytes { bytes in unsafe add(bytes) }
+        add(trailer)
+        for chunk in more where count < Self.mostParts {
+          // Invariant: the arrays live in `self`, which outlives the attempt, and nobody changes them.
+          unsafe chunk.withUnsafeBytes { bytes in unsafe add(bytes) }
+        }
+        return unsafe send(UnsafeBufferPointer(start: parts.baseAddress, count: count))
+      }
+    }
+  }
+
+  private static var mostParts: Int { 64 }
+
+  /// Copies the bytes from `sent` on, as many as there is room for.
+  private func copy(from sent: Int, into target: UnsafeMutableBufferPointer<UInt8>) {
+    var offset = 0
+    var filled = 0
+    func add(_ bytes: UnsafeRawBufferPointer) {
+      let from = max(sent - offset, 0)
+      let count = min(bytes.count - from, target.count - filled)
+      if count > 0 {
+        unsafe UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(target)[filled...])
+          .copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[from..<from + count]))
+        filled += count
+      }
+      offset += bytes.count
+    }
+    header.withBytes { span in unsafe span.withUnsafeBytes { unsafe add($0) } }
+    unsafe body.withBytes { unsafe add($0) }
+    trailer.withBytes { span in unsafe span.withUnsafeBytes { unsafe add($0) } }
+    for chunk in more { unsafe chunk.withUnsafeBytes { unsafe add($0) } }
+  }
+
+  /// Whether it refers to the caller's memory.
+  var isBorrowed: Bool {
+    if case .borrowed = body { return true }
+    return false
+  }
+
+  /// The same bytes in memory of its own. Arrays are retained, so this copies borrowed bytes only.
+  func owned(retaining array: [UInt8]?) -> Outgoing {
+    guard isBorrowed else { return self }
+    var owned = self
+    if let array { owned.body = .array(array) } else { owned.body = unsafe .array(body.withBytes { unsafe Array($0) }) }
+    return owned
+  }
+}
+
+extension Outgoing.Body {
+  @inline(__always)
+  func withBytes<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
+    switch self {
+    case .array(let bytes): unsafe bytes.withUnsafeBytes { unsafe body($0) }
+    case .borrowed(let borrowed): unsafe body(borrowed.bytes)
+    }
+  }
+}
+
+extension Outgoing {
+  /// Appends a copy of all its bytes.
+  func append(to bytes: inout [UInt8]) {
+    header.withBytes { span in unsafe span.withUnsafeBytes { unsafe bytes.append(contentsOf: $0) } }
+    unsafe body.withBytes { unsafe bytes.append(contentsOf: $0) }
+    trailer.withBytes { span in unsafe span.withUnsafeBytes { unsafe bytes.append(contentsOf: $0) } }
+    for chunk in more { bytes.append(contentsOf: chunk) }
+  }
+}

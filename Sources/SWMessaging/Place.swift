@@ -1,0 +1,169 @@
+internal import SWIO
+internal import Synchronization
+
+/// Why a caller gives up before its result.
+package enum GiveUp: Sendable {
+  case timedOut, cancelled
+
+  var reason: EndpointError.Reason {
+    switch self {
+    case .timedOut: .timedOut
+    case .cancelled: .cancelled
+    }
+  }
+}
+
+/// How a parked task is resumed.
+@safe
+package enum Resumption: Sendable {
+  case continuation(UnsafeContinuation<Void, Never>)
+  /// For simulations, which have no task.
+  case callback(@Sendable () -> Void)
+
+  func resume() {
+    switch self {
+    case .continuation(let continuation): unsafe continuation.resume()
+    case .callback(let body): body()
+    }
+  }
+}
+
+/// A caller's place in the queue of a half. It is decided once, under the half's lock, and leaves the
+/// queue with that; its caller finds the result whenever it comes to run again.
+///
+/// When a deadline that was set for it passes, it gives up.
+// Invariant: every stored property that changes is guarded by the lock of the place's half, or, once the
+// place is decided, read by its caller alone; `wakeUp` is set before the place is first looked at.
+package class Place: DeadlineReceiver, @unchecked Sendable {
+  package enum Kind: Sendable {
+    /// A blocked thread: it polls for itself when it is the head.
+    case thread
+    /// A task: the reactor watches for it.
+    case task
+    /// Nobody waits: the rest of a message that its sender has left, or a half-close.
+    case orphan
+  }
+
+  let half: Half
+  package final let kind: Kind
+
+  final var wakeUp: WakeUp?
+  final var resumption: Resumption?
+  package fileprivate(set) final var isDecided = false
+  package fileprivate(set) final var isQueued = false
+  /// Its thread is, or is about to be, in `ppoll` on the descriptor: readiness needs no signal.
+  final var isPolling = false
+  /// Set when a caller gave up that only the turn can settle.
+  final var gaveUp: GiveUp?
+
+  fileprivate final var next: Place?
+  fileprivate final unowned(unsafe) var previous: Place?
+
+  init(_ kind: Kind, in half: Half) {
+    self.kind = kind
+    self.half = half
+  }
+
+  package final func deadlinePassed() { half.giveUp(self, .timedOut) }
+
+  /// Under the lock: marks it decided and tells its caller, after unlocking.
+  final func decide(_ actions: inout Actions, by me: Place?) {
+    precondition(!isDecided && !isQueued, "a place is decided once, when it leaves the queue")
+    isDecided = true
+    switch kind {
+    case .thread: if self !== me { actions.signal(self) }
+    case .task:
+      if let resumption {
+        self.resumption = nil
+        actions.resume(resumption)
+      }
+    case .orphan: break
+    }
+  }
+}
+
+/// What has to happen after unlocking.
+package struct Actions {
+  private var wakeUp: WakeUp?
+  private var moreWakeUps: [WakeUp] = []
+  private var resumption: Resumption?
+  private var moreResumptions: [Resumption] = []
+  /// Ask the reactor to drive.
+  var callsReactor = false
+  /// This half has no more use for the descriptor.
+  var leavesPort = false
+
+  mutating func signal(_ place: Place) {
+    guard let signalled = place.wakeUp else { return }
+    if wakeUp == nil { wakeUp = signalled } else { moreWakeUps.append(signalled) }
+  }
+
+  mutating func resume(_ resumed: Resumption) {
+    if resumption == nil { resumption = resumed } else { moreResumptions.append(resumed) }
+  }
+
+  consuming func perform(for half: Half) {
+    wakeUp?.signal()
+    for wakeUp in moreWakeUps { wakeUp.signal() }
+    resumption?.resume()
+    for resumption in moreResumptions { resumption.resume() }
+    if callsReactor { half.port.reactor.call(half) }
+    if leavesPort { half.port.leave() }
+  }
+}
+
+/// Places, first in first out, each removable from the middle in constant time: a list that runs through
+/// the places themselves.
+package struct PlaceQueue: Sendable {
+  package private(set) var first: Place?
+  // Invariant: alive as long as it is in the list, which `first` and the `next` links own.
+  private nonisolated(unsafe) unowned(unsafe) var last: Place?
+  package private(set) var count = 0
+
+  package var isEmpty: Bool { first == nil }
+
+  mutating func append(_ place: Place) {
+    precondition(!place.isQueued && !place.isDecided, "a place is queued once")
+    place.isQueued = true
+    unsafe place.previous = last
+    if let last = unsafe last { last.next = place } else { first = place }
+    unsafe last = place
+    count += 1
+  }
+
+  /// Puts a place in front: the one that the fast path had implied there, or a tail in its message's place.
+  mutating func prepend(_ place: Place) {
+    precondition(!place.isQueued && !place.isDecided, "a place is queued once")
+    place.isQueued = true
+    place.next = first
+    if let first { unsafe first.previous = place } else { unsafe last = place }
+    first = place
+    count += 1
+  }
+
+  mutating func remove(_ place: Place) {
+    precondition(place.isQueued, "only a queued place is removed")
+    place.isQueued = false
+    let (previous, next) = unsafe (place.previous, place.next)
+    if let previous { previous.next = next } else { first = next }
+    if let next { unsafe next.previous = previous } else { unsafe last = previous }
+    place.next = nil
+    unsafe place.previous = nil
+    count -= 1
+  }
+
+  mutating func removeFirst() -> Place? {
+    guard let place = first else { return nil }
+    remove(place)
+    return place
+  }
+
+  /// Visits the places in order; for invariants.
+  func forEach(_ body: (Place) -> Void) {
+    var place = first
+    while let current = place {
+      body(current)
+      place = current.next
+    }
+  }
+}

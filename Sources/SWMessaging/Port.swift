@@ -1,0 +1,196 @@
+internal import CSysShim
+package import SWIO
+internal import SystemPackage
+internal import Synchronization
+
+/// What the one or two halves of an endpoint share: the transport, its registration with the reactor,
+/// the first error of a socket. The last half to leave closes it, once.
+package final class Port: ReadinessReceiver {
+  enum Transport: Sendable {
+    case descriptor(DescriptorTransport)
+    case custom(any SocketLike, descriptor: Int32?, ReadinessSignal?)
+  }
+
+  private struct State {
+    var halvesInside: Int
+    weak var receiving: Half?
+    weak var sending: Half?
+    var registration: RegistrationID?
+    var isRegistered = false
+    var firstError: TransportError?
+    var isDetached = false
+  }
+
+  package let reactor: any Reacting
+  // Invariant: written while the port is made, before anybody else knows it.
+  private nonisolated(unsafe) var transport: Transport
+  private let state: Mutex<State>
+
+  /// Takes over a descriptor for so many halves.
+  ///
+  /// - Throws: `TransportError` when the descriptor is not open or not for that; it is still the caller's.
+  package init(
+    _ descriptor: Int32, for directions: Readiness, reactor: any Reacting
+  ) throws(TransportError) {
+    unsafe transport = .descriptor(try DescriptorTransport(descriptor, for: directions))
+    self.reactor = reactor
+    state = Mutex(State(halvesInside: directions == [.readable, .writable] ? 2 : 1))
+  }
+
+  package init(_ custom: any SocketLike, for directions: Readiness, reactor: any Reacting) {
+    self.reactor = reactor
+    state = Mutex(State(halvesInside: directions == [.readable, .writable] ? 2 : 1))
+    switch custom.readinessSource {
+    case .descriptor(let descriptor):
+      unsafe transport = .custom(custom, descriptor: descriptor.rawValue, nil)
+    case .signal:
+      unsafe transport = .custom(custom, descriptor: nil, nil)
+      let signal = ReadinessSignal(self)
+      unsafe transport = .custom(custom, descriptor: nil, signal)
+      custom.attach(signal)
+    }
+  }
+
+  func connect(receiving half: Half) { state.withLock { $0.receiving = half } }
+  func connect(sending half: Half) { state.withLock { $0.sending = half } }
+
+  /// What a blocked thread polls; nil where readiness is signalled in process.
+  var polledDescriptor: Int32? {
+    switch unsafe transport {
+    case .descriptor(let transport): transport.working
+    case .custom(_, let descriptor, _): descriptor
+    }
+  }
+
+  /// The owner's number, to be lent.
+  var number: Int32? {
+    switch unsafe transport {
+    case .descriptor(let transport): transport.number
+    case .custom(_, let descriptor, _): descriptor
+    }
+  }
+
+  var writesAtomically: Bool {
+    if case .descriptor(let transport) = unsafe transport { return transport.writesAtomically }
+    return false
+  }
+
+  // MARK: Attempts, in a half's turn
+
+  func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
+    while true {
+      let attempt =
+        switch unsafe transport {
+        case .descriptor(let transport): unsafe transport.receive(into: memory)
+        case .custom(let transport, _, _): unsafe transport.receive(into: memory)
+        }
+      switch attempt {
+      case .failed(let error) where error.errno == .interrupted: continue
+      case .failed(let error): return .failed(first(error))
+      case .endOfStream:
+        // A reset that the other half saw first must not look like a clean end here.
+        if let error = state.withLock({ $0.firstError }) { return .failed(error) }
+        return attempt
+      case .transferred, .wouldBlock: return attempt
+      }
+    }
+  }
+
+  func send(_ parts: UnsafeBufferPointer<iovec>) -> Attempt {
+    while true {
+      let attempt: Attempt
+      switch unsafe transport {
+      case .descriptor(let transport): attempt = unsafe transport.send(parts)
+      case .custom(let transport, _, _):
+        guard let part = unsafe parts.first else { return .transferred(0) }
+        attempt = unsafe transport.send(UnsafeRawBufferPointer(start: part.iov_base, count: part.iov_len))
+      }
+      switch attempt {
+      case .failed(let error) where error.errno == .interrupted: continue
+      case .failed(let error): return .failed(first(error))
+      case .endOfStream: return .failed(first(TransportError(.send, .brokenPipe)))
+      case .transferred, .wouldBlock: return attempt
+      }
+    }
+  }
+
+  /// The first error of a socket stands for both directions; a broken pipe ends sending only.
+  private func first(_ error: TransportError) -> TransportError {
+    state.withLock { state in
+      if let first = state.firstError { return first }
+      if error.errno != .brokenPipe { state.firstError = error }
+      return error
+    }
+  }
+
+  /// Half-close, in the sending half's turn. `false`: only giving the descriptor up tells the peer.
+  func finishSending() throws(TransportError) -> Bool {
+    switch unsafe transport {
+    case .descriptor(let transport): return try transport.finishSending()
+    case .custom(let transport, _, _):
+      try transport.finishSending()
+      return true
+    }
+  }
+
+  // MARK: Readiness
+
+  package func readinessChanged(_ readiness: Readiness) {
+    let (receiving, sending) = state.withLock { ($0.receiving, $0.sending) }
+    if !readiness.isDisjoint(with: [.readable, .hungUp]) { receiving?.stir() }
+    if !readiness.isDisjoint(with: [.writable, .hungUp]) { sending?.stir() }
+  }
+
+  /// Has the reactor watch, in a half's turn: close cannot give the number up meanwhile.
+  func register() -> Errno? {
+    guard let descriptor = polledDescriptor else { return nil }  // in-process: always told
+    return state.withLock { state in
+      if state.isRegistered { return nil }
+      switch reactor.register(descriptor, for: self) {
+      case .registered(let id): state.registration = id
+      case .alwaysReady: break
+      case .failed(let errno): return errno
+      }
+      state.isRegistered = true
+      return nil
+    }
+  }
+
+  var isSignalled: Bool { polledDescriptor == nil }
+
+  // MARK: The end
+
+  /// A half has no more use for the transport; with the last one it is closed.
+  func leave() {
+    let isLast = state.withLock { state in
+      state.halvesInside -= 1
+      return state.halvesInside == 0 && !state.isDetached
+    }
+    if isLast { deregister(closing: true) }
+  }
+
+  private func deregister(closing: Bool) {
+    let registration = state.withLock { state in
+      defer { state.registration = nil }
+      return state.registration
+    }
+    // DEL before close: a duplicate would keep the registration alive.
+    if let registration, let descriptor = polledDescriptor {
+      reactor.deregister(registration, descriptor: descriptor)
+    }
+    switch unsafe transport {
+    case .descriptor(let transport): if closing { transport.close() } else { transport.closeWorking() }
+    case .custom(let transport, _, let signal):
+      signal?.detach()
+      if closing { transport.close() }
+    }
+  }
+
+  /// Gives the number away without closing it; both halves are out already.
+  func detach() -> Int32? {
+    guard case .descriptor(let transport) = unsafe transport else { return nil }
+    state.withLock { $0.isDetached = true }
+    deregister(closing: false)
+    return transport.number
+  }
+}

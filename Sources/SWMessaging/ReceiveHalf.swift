@@ -1,0 +1,374 @@
+package import SWFraming
+internal import SWIO
+
+/// A receiver's place.
+// Invariant: like `Place`.
+package final class ReceivePlace: Place, @unchecked Sendable {
+  package let request: ReceiveRequest
+  /// Set with the decision.
+  package fileprivate(set) var outcome: ReceiveHalf.Outcome?
+
+  init(_ kind: Kind, _ request: ReceiveRequest, in half: ReceiveHalf) {
+    self.request = request
+    super.init(kind, in: half)
+  }
+}
+
+/// The receiving direction. The step: look for a complete frame, else attempt, else watch.
+///
+/// Attempts write only into the half's own memory, so a receiver may leave at any moment. A frame goes
+/// to whoever is the head when it is complete, not to who was when it began.
+// Invariant: `turn` is touched only by who holds the turn, which changes hands under the lock.
+package final class ReceiveHalf: Half, @unchecked Sendable {
+  package enum Outcome: Sendable {
+    /// The caller took the step itself: the frame lies in the turn, which is the caller's until
+    /// `finishLoan`.
+    case lent(FrameDemand)
+    /// Somebody else took the step.
+    case delivered(Delivery)
+    case failed(EndpointError)
+  }
+
+  package enum Started: Sendable {
+    case ended(Outcome)
+    /// Queued, and to be waited for.
+    case queued(ReceivePlace)
+  }
+
+  package nonisolated(unsafe) var turn: ReceiveTurn
+
+  package init(_ port: Port, unread: [UInt8] = []) {
+    unsafe turn = ReceiveTurn(unread: unread)
+    super.init(port, interest: .readable)
+    port.connect(receiving: self)
+  }
+
+  override func fail(_ place: Place, _ error: EndpointError) {
+    unsafe unsafeDowncast(place, to: ReceivePlace.self).outcome = .failed(error)
+  }
+
+  // MARK: A call
+
+  /// Enters: takes the turn if nobody is there, else a place. Never waits.
+  ///
+  /// - Parameter mayWait: false for a deadline that has passed: without a place of its own the call
+  ///   ends here.
+  package func start(_ request: ReceiveRequest, as kind: Place.Kind, mayWait: Bool) -> Started {
+    enum Entry: Sendable {
+      case refused(EndpointError), alone, behind(ReceivePlace)
+    }
+    let entry: Entry = locked { state, _ in
+      if let refusal = state.refusal { return .refused(refusal) }
+      if state.isIdle {
+        state.turn = true
+        return .alone
+      }
+      let place = ReceivePlace(kind, request, in: self)
+      state.queue.append(place)
+      return .behind(place)
+    }
+    switch entry {
+    case .refused(let error): return .ended(.failed(error))
+    case .alone: return run(Driver(implied: request, kind: kind, mayWait: mayWait))
+    case .behind(let place):
+      drive(as: place, first: true)
+      return locked { _, _ in place.outcome.map { .ended($0) } ?? .queued(place) }
+    }
+  }
+
+  /// The end of a call that was queued.
+  package func outcome(of place: ReceivePlace) -> Outcome {
+    place.outcome ?? .failed(EndpointError(.closed))
+  }
+
+  /// Consumes the lent frame and goes on for others, from the buffer alone.
+  package func finishLoan(_ demand: FrameDemand) {
+    unsafe turn.consume(demand)
+    let isDone = locked { state, actions in
+      guard state.queue.isEmpty || state.isClosed else { return false }
+      stop(&state, &actions, by: nil)
+      return true
+    }
+    if isDone { return }
+    var driver = Driver(budget: 16)
+    driver.mine = true
+    _ = run(driver)
+  }
+
+  package override func drive() {
+    let isTaken = locked { state, _ in
+      state.called = false
+      return state.takeTurn(first: true, by: nil)
+    }
+    if isTaken { _ = run(Driver(budget: 64)) }
+  }
+
+  package override func drive(as me: Place, first: Bool) {
+    guard locked({ state, _ in state.takeTurn(first: first, by: me) }) else { return }
+    _ = run(Driver(me: unsafe unsafeDowncast(me, to: ReceivePlace.self)))
+  }
+
+  // MARK: The step
+
+  /// Who drives, and for how long.
+  private struct Driver {
+    /// The caller's place, if it has one.
+    var me: ReceivePlace?
+    /// The caller has no place yet: it stands in front of the queue by implication.
+    var implied: ReceiveRequest?
+    var kind = Place.Kind.thread
+    var mayWait = true
+    /// The caller has its result: no attempt for others.
+    var mine = false
+    /// How many frames it may still hand to others, and how many bytes.
+    var budget = Int.max
+    var byteBudget = 256 << 10
+    var isSpent: Bool { budget <= 0 || (byteBudget <= 0 && budget != .max) }
+  }
+
+  private func stop(_ state: inout HalfState, _ actions: inout Actions, by me: Place?) {
+    note(&state)
+    state.stop(by: me, &actions)
+  }
+
+  private func releaseTurn(_ state: inout HalfState, _ actions: inout Actions, by me: Place?) {
+    note(&state)
+    state.releaseTurn(by: me, &actions)
+  }
+
+  /// Before the turn goes: what errors will report, and memory that holds nothing.
+  private func note(_ state: inout HalfState) {
+    unsafe turn.releaseMemory()
+    state.heldBytes = unsafe turn.count
+  }
+
+  /// Holding the turn: serves head after head until blocked, closed, or done. Answers for the implied
+  /// caller; a queued one finds its outcome in its place.
+  private func run(_ begun: Driver) -> Started {
+    var driver = begun
+    while true {
+      // Whose step it is.
+      let head: ReceivePlace?
+      let request: ReceiveRequest
+      if let implied = driver.implied {
+        (head, request) = (nil, implied)
+      } else {
+        let (me, isSpent) = (driver.me, driver.isSpent)
+        let found: ReceivePlace? = locked { state, actions in
+          guard !state.isClosed, !isSpent, let first = state.queue.first else {
+            stop(&state, &actions, by: me)
+            return nil
+          }
+          return unsafe unsafeDowncast(first, to: ReceivePlace.self)
+        }
+        guard let found else { return released(driver) }
+        (head, request) = (found, found.request)
+      }
+
+      switch unsafe turn.scan(request) {
+      case .complete(let demand):
+        if let ended = serve(demand, head, &driver) { return ended }
+      case .failed(let error):
+        if let ended = serveFailure(EndpointError(.framing(error), byteCount: unsafe turn.count), head, driver) {
+          return ended
+        }
+      case .needs(let demand):
+        if let end = unsafe turn.end {
+          if let ended = serveEnd(end, head, driver) { return ended }
+          continue
+        }
+        switch permission(head, driver) {
+        case .again: continue
+        case .stop:
+          return driver.implied != nil ? .ended(.failed(EndpointError(.closed))) : released(driver)
+        case .attempt: break
+        }
+        let outcome = unsafe turn.attempt(demand, for: request) { memory in
+          unsafe port.receive(into: memory)
+        }
+        if outcome == .blocked, let ended = blocked(&driver) { return ended }
+      }
+    }
+  }
+
+  /// What `run` answers when the turn has gone and nothing is implied.
+  private func released(_ driver: Driver) -> Started {
+    driver.me.map { .queued($0) } ?? .ended(.failed(EndpointError(.closed)))
+  }
+
+  /// A complete frame, for the head of now: the one it was scanned for may have left meanwhile.
+  private func serve(_ demand: FrameDemand, _ head: ReceivePlace?, _ driver: inout Driver) -> Started? {
+    let me = driver.me
+    if head === me {
+      // For itself: the frame stays where it is, and the turn is kept while the caller looks at it.
+      let isLent: Bool = locked { state, actions in
+        guard !state.isClosed else {
+          stop(&state, &actions, by: me)
+          return false
+        }
+        if let me {
+          guard state.queue.first === me else {
+            stop(&state, &actions, by: me)
+            return false
+          }
+          state.queue.remove(me)
+          me.outcome = .lent(demand)
+          me.decide(&actions, by: me)
+        }
+        return true
+      }
+      if driver.implied != nil { return .ended(isLent ? .lent(demand) : .failed(EndpointError(.closed))) }
+      return released(driver)
+    }
+    guard let head else { return nil }
+    // For somebody else: a small frame is copied before the lock is taken, a large payload is moved under it.
+    let copied = unsafe turn.isAssembled ? nil : copy(demand, for: head.request)
+    let served = locked { state, actions -> Bool in
+      guard !state.isClosed, !state.queue.isEmpty else { return false }
+      guard state.queue.first === head else { return false }
+      state.queue.remove(head)
+      head.outcome = unsafe .delivered(copied ?? Delivery(payload: turn.takePayload(of: demand)))
+      unsafe turn.consume(demand)
+      head.decide(&actions, by: me)
+      return true
+    }
+    if served {
+      driver.budget -= driver.budget == .max ? 0 : 1
+      driver.byteBudget -= demand.byteCount
+    }
+    return nil
+  }
+
+  private func copy(_ demand: FrameDemand, for request: ReceiveRequest) -> Delivery {
+    guard let source = request.source, !source.deliversPayload else {
+      return Delivery(payload: unsafe turn.takePayload(of: demand))
+    }
+    let frame = unsafe turn.withFrame(demand) { frame in
+      unsafe frame.withUnsafeBufferPointer { unsafe Array($0) }
+    }
+    return Delivery(frame: frame, payload: demand.payload ?? 0..<0, scanned: source.takeScanner())
+  }
+
+  /// The head alone fails: a broken framing is its endpoint's affair.
+  private func serveFailure(_ error: EndpointError, _ head: ReceivePlace?, _ driver: Driver) -> Started? {
+    let me = driver.me
+    guard let head else {
+      locked { state, actions in stop(&state, &actions, by: nil) }
+      return .ended(.failed(error))
+    }
+    locked { state, actions in
+      guard state.queue.first === head else { return }
+      state.queue.remove(head)
+      head.outcome = .failed(error)
+      head.decide(&actions, by: me)
+    }
+    return nil
+  }
+
+  /// The stream has ended. With nothing left this is how it is for everybody; with an unfinished
+  /// message, the head's request cannot be met, and others may want the bytes.
+  private func serveEnd(_ end: ReceiveTurn.End, _ head: ReceivePlace?, _ driver: Driver) -> Started? {
+    let held = unsafe turn.count
+    let partial = unsafe held > 0 ? turn.unread() : []
+    let reason: EndpointError.Reason =
+      switch end {
+      case .endOfStream: held > 0 ? .truncated : .endOfStream
+      case .failed(let error): .transport(error)
+      }
+    let error = EndpointError(reason, byteCount: held, partialBytes: partial)
+    if held > 0 { return serveFailure(error, head, driver) }
+    let isImplied = driver.implied != nil
+    let me = driver.me
+    locked { state, actions in
+      state.over = error
+      decideEverybody(error, by: me, &state, &actions)
+      releaseTurn(&state, &actions, by: me)
+    }
+    return isImplied ? .ended(.failed(error)) : released(driver)
+  }
+
+  private enum Permission: Sendable {
+    case attempt
+    /// Another head has come: look what it wants.
+    case again
+    /// There is nobody to attempt for; the turn has gone.
+    case stop
+  }
+
+  /// Before an attempt, which may get on: lowers `stirred`.
+  private func permission(_ head: ReceivePlace?, _ driver: Driver) -> Permission {
+    locked { state, actions in
+      if state.isClosed || (head != nil && (driver.mine || state.queue.isEmpty)) {
+        stop(&state, &actions, by: driver.me)
+        return .stop
+      }
+      if let head, state.queue.first !== head { return .again }
+      state.stirred = false
+      return .attempt
+    }
+  }
+
+  /// The attempt moved nothing: watch, or try again if something stirred since. Nil: try again.
+  private func blocked(_ driver: inout Driver) -> Started? {
+    enum Next: Sendable {
+      case again, register, released, closed, late
+    }
+    let place = driver.implied.flatMap { implied in
+      driver.mayWait ? ReceivePlace(driver.kind, implied, in: self) : nil
+    }
+    var isPlaced = false
+    while true {
+      let (me, isImplied, wasPlaced) = (driver.me, driver.implied != nil, isPlaced)
+      let next: Next = locked { state, actions in
+        if state.isClosed {
+          releaseTurn(&state, &actions, by: me)
+          return isImplied ? .closed : .released
+        }
+        if state.stirred, !wasPlaced { return .again }
+        if isImplied {
+          guard let place else {
+            releaseTurn(&state, &actions, by: nil)
+            return .late
+          }
+          state.queue.prepend(place)
+        }
+        guard let first = state.queue.first else {
+          releaseTurn(&state, &actions, by: me)
+          return .released
+        }
+        if state.stirred { return .again }
+        if first.kind != .thread, !state.isRegistered { return .register }
+        releaseTurn(&state, &actions, by: place ?? me)
+        return .released
+      }
+      if isImplied, next != .closed, next != .late, next != .again, let place {
+        driver.me = place
+        driver.implied = nil
+        isPlaced = true
+      }
+      switch next {
+      case .again: return nil
+      case .closed: return .ended(.failed(EndpointError(.closed)))
+      case .late:
+        return .ended(.failed(EndpointError(.timedOut, byteCount: locked { state, _ in state.heldBytes })))
+      case .released: return released(driver)
+      case .register: register(by: driver.me)
+      }
+    }
+  }
+
+  /// Has the reactor watch; without it the head cannot wait, and fails.
+  private func register(by me: ReceivePlace?) {
+    let errno = port.register()
+    locked { state, actions in
+      guard let errno else {
+        state.isRegistered = true
+        return
+      }
+      guard let head = state.queue.first, head.kind != .thread else { return }
+      state.queue.remove(head)
+      fail(head, EndpointError(.transport(TransportError(.wait, errno))))
+      head.decide(&actions, by: me)
+    }
+  }
+}

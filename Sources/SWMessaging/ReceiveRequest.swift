@@ -1,0 +1,148 @@
+internal import SWFraming
+internal import SWIO
+
+/// What a receiver waits for.
+package enum ReceiveRequest: Sendable {
+  /// The next message of an endpoint.
+  case message(MessageSource)
+  /// Just so many bytes.
+  case exactly(Int)
+  /// What there is, at least one byte and at most so many.
+  case upTo(Int)
+
+  var source: MessageSource? {
+    if case .message(let source) = self { return source }
+    return nil
+  }
+}
+
+/// The scanning side of a message endpoint, without its types: the demand of the frame at the front of
+/// the stream. Several endpoints may stand over one raw endpoint, each with a source of its own.
+// Invariant: everything that changes belongs to who holds the turn of the receiving half.
+package class MessageSource: @unchecked Sendable {
+  final let readsAhead: Bool
+  final let maximumFrameSize: Int
+  /// The message is the payload, so a large one is received straight into its array.
+  final let deliversPayload: Bool
+
+  /// Where in the stream the frame begins that `demand` is about.
+  private final var position: UInt64?
+  private final var demand = FrameDemand.atLeast(1)
+  private final var failure: FramingError?
+
+  init(readsAhead: Bool, maximumFrameSize: Int, deliversPayload: Bool) {
+    precondition(maximumFrameSize > 0, "a frame has at least one byte")
+    self.readsAhead = readsAhead
+    self.maximumFrameSize = maximumFrameSize
+    self.deliversPayload = deliversPayload
+  }
+
+  func resetScanner() { preconditionFailure("a source scans") }
+  func scan(_ received: Span<UInt8>) throws(FramingError) -> FrameDemand {
+    preconditionFailure("a source scans")
+  }
+  /// The scanner of the frame just found, for who decodes it elsewhere; nil where the payload is all.
+  func takeScanner() -> AnyObject? { nil }
+
+  /// Whether the length of the frame at `position` is known.
+  final func knowsFrame(at position: UInt64) -> Bool { self.position == position && demand.isFinal }
+
+  /// What the frame at `position` needs, given what of it has been received.
+  final func demand(in received: Span<UInt8>, at position: UInt64) throws(FramingError) -> FrameDemand {
+    if let failure { throw failure }
+    if self.position != position {
+      self.position = position
+      demand = .atLeast(1)
+      resetScanner()
+    }
+    if demand.isFinal || received.count < demand.byteCount { return demand }
+    do throws(FramingError) {
+      let next = try scan(received)
+      if next.byteCount < demand.byteCount {
+        throw FramingError(
+          .brokenScanner, offset: demand.byteCount, explanation: "the demand shrank to \(next.byteCount)")
+      }
+      if next.byteCount > maximumFrameSize {
+        throw FramingError(
+          .tooLarge(declared: UInt64(next.byteCount), limit: UInt64(maximumFrameSize)), offset: 0)
+      }
+      if !next.isFinal, next.byteCount <= received.count {
+        throw FramingError(
+          .brokenScanner, offset: next.byteCount, explanation: "it asks for what it has been given")
+      }
+      demand = next
+      return next
+    } catch {
+      // The borders are lost: it sticks.
+      failure = error
+      throw error
+    }
+  }
+}
+
+/// The source of an endpoint with a given framing.
+final class TypedSource<F: Framing>: MessageSource, @unchecked Sendable {
+  let framing: F
+  private var scanner: F.Scanner
+
+  init(_ framing: F, readsAhead: Bool, maximumFrameSize: Int) {
+    self.framing = framing
+    scanner = framing.makeScanner()
+    super.init(
+      readsAhead: readsAhead, maximumFrameSize: maximumFrameSize,
+      deliversPayload: F.self is any ByteFraming.Type)
+  }
+
+  override func resetScanner() { scanner = framing.makeScanner() }
+
+  override func scan(_ received: Span<UInt8>) throws(FramingError) -> FrameDemand {
+    try scanner.demand(in: received)
+  }
+
+  override func takeScanner() -> AnyObject? { deliversPayload ? nil : Scanned(scanner) }
+
+  private final class Scanned {
+    let scanner: F.Scanner
+    init(_ scanner: F.Scanner) { self.scanner = scanner }
+  }
+
+  /// Makes a message of a frame that lies in the buffer; in the turn.
+  func decode(_ frame: Span<UInt8>, payload: Range<Int>) throws -> F.Incoming {
+    try framing.decode(frame, payload: payload, scanned: scanner)
+  }
+
+  /// Makes a message of a frame that was handed over.
+  func decode(_ delivery: Delivery) throws -> F.Incoming {
+    guard let scanned = unsafe delivery.scanned else { return Self.message(payload: delivery.bytes) }
+    let scanner = unsafe unsafeDowncast(scanned, to: Scanned.self).scanner
+    return try framing.decode(delivery.bytes.span, payload: delivery.payload, scanned: scanner)
+  }
+
+  /// A payload as the message that it is.
+  static func message(payload: [UInt8]) -> F.Incoming {
+    // Invariant: asked only of a ByteFraming, whose Incoming is [UInt8].
+    precondition(F.Incoming.self == [UInt8].self, "only a byte framing delivers its payload")
+    return unsafe unsafeBitCast(payload, to: F.Incoming.self)
+  }
+}
+
+/// What is handed over to a receiver that did not carry out the step itself.
+package struct Delivery: Sendable {
+  /// The frame, or, with no scanner, the payload alone.
+  package var bytes: [UInt8]
+  var payload: Range<Int>
+  // Invariant: made for one receiver, and never changed.
+  nonisolated(unsafe) var scanned: AnyObject?
+
+  init(payload bytes: [UInt8]) {
+    self.bytes = bytes
+    payload = 0..<bytes.count
+    unsafe scanned = nil
+  }
+
+  init(frame bytes: [UInt8], payload: Range<Int>, scanned: AnyObject?) {
+    self.bytes = bytes
+    self.payload = payload
+    unsafe self.scanned = scanned
+  }
+}

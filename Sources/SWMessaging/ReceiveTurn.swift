@@ -1,0 +1,265 @@
+package import SWFraming
+package import SWIO
+
+/// What belongs to the turn of a receiving half: the bytes no receiver has taken yet, and how the stream
+/// ended. A value without locks, driven by hand in tests.
+///
+///     front of the stream                                   what the next attempt brings
+///     |  assembly: header, then payload in its final array  |
+///     |  or: buffer                                         |
+///
+/// Small frames are received into the buffer, many at once where reading ahead is allowed. A large
+/// payload whose framing says in advance where it lies is received straight into the array that will be
+/// returned; bytes behind it go to the buffer again.
+package struct ReceiveTurn: ~Copyable {
+  package enum End: Sendable {
+    case endOfStream
+    case failed(TransportError)
+  }
+
+  /// A large payload on its way.
+  private struct Assembly {
+    var header: [UInt8]
+    var payload: [UInt8]
+    /// Bytes behind this one are not initialised and never looked at.
+    var filled = 0
+    let payloadCount: Int
+    var isFull: Bool { filled == payloadCount }
+
+    func serves(_ demand: FrameDemand) -> Bool {
+      demand.payload.map { $0.lowerBound == header.count && $0.count == payloadCount } ?? false
+    }
+  }
+
+  /// Payloads from this size on are assembled.
+  static var assembledSize: Int { ReceiveBuffer.blockSize / 2 }
+
+  private var buffer: ReceiveBuffer
+  private var assembly: Assembly?
+  /// How many bytes of the stream have been consumed.
+  package private(set) var position: UInt64 = 0
+  package var end: End?
+
+  package init(unread: [UInt8] = []) { buffer = ReceiveBuffer(unread) }
+
+  /// How many bytes are there.
+  package var count: Int {
+    buffer.count + (assembly.map { $0.header.count + $0.filled } ?? 0)
+  }
+  /// A large payload is being, or has been, received into its array.
+  package var isAssembled: Bool { assembly != nil }
+  /// How much memory is held; for tests.
+  package var capacity: Int { buffer.capacity + (assembly?.payload.count ?? 0) }
+
+  // MARK: Looking
+
+  package enum Scan: Sendable {
+    case complete(FrameDemand)
+    case needs(FrameDemand)
+    case failed(FramingError)
+  }
+
+  /// Whether what is there satisfies a request.
+  package mutating func scan(_ request: ReceiveRequest) -> Scan {
+    switch request {
+    case .message(let source):
+      do {
+        let position = position
+        // Assembled for somebody else: the scanner wants the frame from its first byte.
+        if assembly != nil, !source.knowsFrame(at: position) { flatten() }
+        let demand = try buffer.withUnread { unread throws(FramingError) in
+          try source.demand(in: unread, at: position)
+        }
+        return demand.isFinal && demand.byteCount <= count ? .complete(demand) : .needs(demand)
+      } catch {
+        return .failed(error)
+      }
+    case .exactly(let byteCount):
+      let demand = FrameDemand.frame(byteCount: byteCount, payload: 0..<byteCount)
+      return count >= byteCount ? .complete(demand) : .needs(demand)
+    case .upTo(let byteCount):
+      if count == 0 { return .needs(.atLeast(1)) }
+      let taken = min(count, byteCount)
+      return .complete(.frame(byteCount: taken, payload: 0..<taken))
+    }
+  }
+
+  /// Lends a complete frame that lies in the buffer, or the assembled payload alone.
+  package mutating func withPayload<Result, Failure: Error>(
+    of demand: FrameDemand, _ body: (Span<UInt8>) throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    let payload = demand.payload ?? 0..<0
+    if let assembly {
+      if assembly.serves(demand) { return try body(assembly.payload.span) }
+      flatten()
+    }
+    return try buffer.withUnread { unread throws(Failure) in try body(unread.extracting(payload)) }
+  }
+
+  /// Lends a complete frame.
+  package mutating func withFrame<Result, Failure: Error>(
+    _ demand: FrameDemand, _ body: (Span<UInt8>) throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    if assembly != nil { flatten() }
+    return try buffer.withUnread { unread throws(Failure) in
+      try body(unread.extracting(first: demand.byteCount))
+    }
+  }
+
+  /// The payload as an array: the assembled one as it is, which then is gone, or a copy. The frame is
+  /// still to be consumed.
+  package mutating func takePayload(of demand: FrameDemand) -> [UInt8] {
+    if var taken = assembly, taken.isFull, taken.serves(demand) {
+      assembly = nil
+      let payload = taken.payload
+      taken.payload = []
+      taken.filled = 0
+      handedOver = taken.header.count + payload.count
+      return payload
+    }
+    return withPayload(of: demand) { payload in unsafe payload.withUnsafeBufferPointer { unsafe Array($0) } }
+  }
+  /// Bytes of the frame at the front that `takePayload` has taken out already.
+  private var handedOver = 0
+
+  /// Takes a frame off the front.
+  package mutating func consume(_ demand: FrameDemand) {
+    var rest = demand.byteCount - handedOver
+    handedOver = 0
+    if let assembly {
+      rest -= assembly.header.count + assembly.filled
+      if rest < 0 {
+        flatten()
+        rest = demand.byteCount
+      } else {
+        self.assembly = nil
+      }
+    }
+    buffer.consume(rest)
+    position += UInt64(demand.byteCount)
+  }
+
+  /// Everything unread; what is cut off when the stream ends, and what `detach` hands back.
+  package mutating func unread() -> [UInt8] {
+    if assembly != nil { flatten() }
+    return buffer.withUnread { unread in unsafe unread.withUnsafeBufferPointer { unsafe Array($0) } }
+  }
+
+  package mutating func takeUnread() -> [UInt8] {
+    let bytes = unread()
+    buffer.consume(bytes.count)
+    buffer.releaseIfEmpty()
+    return bytes
+  }
+
+  /// Gives memory back that holds nothing.
+  package mutating func releaseMemory() { buffer.releaseIfEmpty() }
+
+  // MARK: Attempting
+
+  package enum Outcome: Sendable {
+    case moved
+    case blocked
+    /// `end` says how.
+    case ended
+  }
+
+  /// One attempt to receive what a request still needs.
+  package mutating func attempt(
+    _ demand: FrameDemand, for request: ReceiveRequest,
+    by receive: (UnsafeMutableRawBufferPointer) -> Attempt
+  ) -> Outcome {
+    if let assembly, !assembly.serves(demand) { flatten() }
+    if assembly == nil, demand.isFinal, let payload = demand.payload,
+      payload.count >= Self.assembledSize, request.source?.deliversPayload ?? true
+    {
+      beginAssembly(payload)
+      if count >= demand.byteCount { return .moved }
+    }
+    if let assembly, !assembly.isFull {
+      return unsafe note(fillAssembly(by: receive))
+    }
+    let missing = demand.byteCount - count
+    let readsAhead = request.source?.readsAhead ?? false
+    let wanted =
+      switch request {
+      case .message, .exactly: missing
+      case .upTo(let byteCount): min(byteCount, ReceiveBuffer.blockSize)
+      }
+    let attempt = unsafe buffer.fill(
+      minimum: min(wanted, ReceiveBuffer.blockSize), maximum: readsAhead ? .max : wanted,
+      declared: demand.byteCount
+    ) { room in
+      let attempt = unsafe receive(room)
+      if case .transferred(let received) = attempt { return (received, attempt) }
+      return (0, attempt)
+    }
+    return note(attempt)
+  }
+
+  private mutating func note(_ attempt: Attempt) -> Outcome {
+    switch attempt {
+    case .transferred: return .moved
+    case .wouldBlock: return .blocked
+    case .endOfStream:
+      end = .endOfStream
+      return .ended
+    case .failed(let error):
+      end = .failed(error)
+      return .ended
+    }
+  }
+
+  private mutating func beginAssembly(_ payload: Range<Int>) {
+    let size = min(payload.count, ReceiveBuffer.trustedSize)
+    let (header, array, filled) = buffer.withUnread { unread in
+      let header = unsafe unread.extracting(first: min(payload.lowerBound, unread.count))
+        .withUnsafeBufferPointer { unsafe Array($0) }
+      let begun = unread.extracting(min(payload.lowerBound, unread.count)..<min(payload.upperBound, unread.count))
+      let array = Self.reserved(max(size, begun.count), copying: begun)
+      return (header, array, begun.count)
+    }
+    precondition(header.count == payload.lowerBound, "a payload's place is known once its header is there")
+    assembly = Assembly(header: header, payload: array, filled: filled, payloadCount: payload.count)
+    buffer.consume(header.count + filled)
+  }
+
+  private mutating func fillAssembly(by receive: (UnsafeMutableRawBufferPointer) -> Attempt) -> Attempt {
+    guard var current = assembly.take() else { return .wouldBlock }
+    defer { assembly = current }
+    if current.filled == current.payload.count {
+      // More than is trusted on its word: the reservation doubles with what has arrived.
+      let size = min(current.payloadCount, 2 * current.filled)
+      current.payload = Self.reserved(size, copying: current.payload.span)
+    }
+    let filled = current.filled
+    let attempt = unsafe current.payload.withUnsafeMutableBytes { bytes in
+      unsafe receive(UnsafeMutableRawBufferPointer(rebasing: bytes[filled...]))
+    }
+    if case .transferred(let received) = attempt { current.filled += received }
+    return attempt
+  }
+
+  /// An array of which only the front is initialised: zeroing the rest would touch its memory.
+  private static func reserved(_ size: Int, copying front: Span<UInt8>) -> [UInt8] {
+    // Invariant: who holds the array fills it to its end before anybody else sees it, or cuts it.
+    unsafe [UInt8](unsafeUninitializedCapacity: size) { memory, count in
+      unsafe front.withUnsafeBufferPointer { front in
+        if let source = front.baseAddress, front.count > 0 {
+          unsafe memory.baseAddress?.update(from: source, count: front.count)
+        }
+      }
+      count = size
+    }
+  }
+
+  /// Back into the buffer: another kind of receiver has come to the front, or the stream broke off.
+  private mutating func flatten() {
+    guard let broken = assembly.take() else { return }
+    let behind = buffer.withUnread { unread in unsafe unread.withUnsafeBufferPointer { unsafe Array($0) } }
+    buffer.consume(behind.count)
+    buffer.append(copying: broken.header.span)
+    buffer.append(copying: broken.payload.span.extracting(first: broken.filled))
+    buffer.append(copying: behind.span)
+  }
+}

@@ -1,0 +1,453 @@
+internal import CSysShim
+internal import SWFraming
+internal import SWIO
+
+/// A sender's place, or an orphan: the rest of a message whose sender has left, or a half-close.
+// Invariant: like `Place`; `outgoing` changes only in the turn, or before the place is queued.
+package final class SendPlace: Place, @unchecked Sendable {
+  package enum Step: Sendable {
+    case bytes
+    /// Decided as soon as it is the head: everything before it is out.
+    case flush
+    /// Half-closes as soon as it is the head.
+    case halfClose
+  }
+
+  package let step: Step
+  fileprivate var outgoing: Outgoing
+  /// How many bytes the transport has accepted.
+  package fileprivate(set) var sent = 0
+  /// An attempt reads the caller's memory right now.
+  package fileprivate(set) var inUse = false
+  fileprivate let progress: (@Sendable (_ sent: Int, _ total: Int) -> Void)?
+  /// Set with the decision; nil: every byte was accepted.
+  package fileprivate(set) var error: EndpointError?
+
+  fileprivate init(
+    _ kind: Kind, _ step: Step, _ outgoing: Outgoing, sent: Int = 0,
+    progress: (@Sendable (Int, Int) -> Void)?, in half: SendHalf
+  ) {
+    self.step = step
+    self.outgoing = outgoing
+    self.sent = sent
+    self.progress = progress
+    super.init(kind, in: half)
+  }
+
+  fileprivate func error(_ reason: EndpointError.Reason, isCommitted: Bool = false) -> EndpointError {
+    EndpointError(
+      reason, byteCount: sent - (outgoing.borders.last { $0 <= sent } ?? 0), isCommitted: isCommitted,
+      messageCount: outgoing.framesCompleted(by: sent) + (isCommitted ? 1 : 0))
+  }
+}
+
+/// The sending direction. The step: hand the head's bytes to the transport, else watch.
+///
+/// A frame that has begun is followed by its own rest or by nothing: when its sender leaves, the rest
+/// stays as the orphan, in the same place. Attempts read the sender's memory, so a place leaves only
+/// when none does (`inUse`).
+// Invariant: like `Half`.
+package final class SendHalf: Half, @unchecked Sendable {
+  package enum Started: Sendable {
+    case ended(EndpointError?)
+    case queued(SendPlace)
+  }
+
+  package init(_ port: Port) {
+    super.init(port, interest: .writable)
+    port.connect(sending: self)
+  }
+
+  override func fail(_ place: Place, _ error: EndpointError) {
+    let place = unsafe unsafeDowncast(place, to: SendPlace.self)
+    place.error = place.error(error.reason)
+  }
+
+  override func leavesAtOnce(_ place: Place) -> Bool {
+    let place = unsafe unsafeDowncast(place, to: SendPlace.self)
+    return !place.inUse && place.sent == 0
+  }
+
+  // MARK: A call
+
+  /// A call, as long as it has no place.
+  package struct Call {
+    var outgoing: Outgoing
+    /// The array that `outgoing` borrows from, if it is one: retained instead of copied.
+    var array: [UInt8]?
+    var kind: Place.Kind
+    var step = SendPlace.Step.bytes
+    var mayWait: Bool
+    var progress: (@Sendable (Int, Int) -> Void)?
+
+    package init(
+      _ outgoing: Outgoing, array: [UInt8]? = nil, as kind: Place.Kind, step: SendPlace.Step = .bytes,
+      mayWait: Bool, progress: (@Sendable (Int, Int) -> Void)? = nil
+    ) {
+      self.outgoing = outgoing
+      self.array = array
+      self.kind = kind
+      self.step = step
+      self.mayWait = mayWait
+      self.progress = progress
+    }
+  }
+
+  /// Enters: attempts at once if nobody is there, else takes a place. Never waits. What it leaves queued
+  /// for a task owns its bytes; a thread's are borrowed until its place is decided.
+  package func start(_ call: Call) -> Started {
+    enum Entry: Sendable { case refused(EndpointError), alone, behind }
+    let entry: Entry = locked { state, _ in
+      if let refusal = state.refusal { return .refused(refusal) }
+      guard state.isIdle else { return .behind }
+      state.turn = true
+      return .alone
+    }
+    switch entry {
+    case .refused(let error): return .ended(error)
+    case .alone: return attemptAlone(call)
+    case .behind:
+      let place = makePlace(call, sent: 0)
+      let refusal: EndpointError? = locked { state, _ in
+        if let refusal = state.refusal { return refusal }
+        state.queue.append(place)
+        return nil
+      }
+      if let refusal { return .ended(refusal) }
+      drive(as: place, first: true)
+      return locked { _, _ in place.isDecided ? .ended(place.error) : .queued(place) }
+    }
+  }
+
+  private func makePlace(_ call: Call, sent: Int) -> SendPlace {
+    let outgoing = call.kind == .thread ? call.outgoing : call.outgoing.owned(retaining: call.array)
+    return SendPlace(call.kind, call.step, outgoing, sent: sent, progress: call.progress, in: self)
+  }
+
+  package override func drive() {
+    let isTaken = locked { state, _ in
+      state.called = false
+      return state.takeTurn(first: true, by: nil)
+    }
+    if isTaken { run(Driver(budget: 64)) }
+  }
+
+  package override func drive(as me: Place, first: Bool) {
+    guard locked({ state, _ in state.takeTurn(first: first, by: me) }) else { return }
+    run(Driver(me: unsafe unsafeDowncast(me, to: SendPlace.self)))
+  }
+
+  // MARK: Alone
+
+  /// Holding the turn, with an empty queue in front: attempts without a place of its own, and makes one
+  /// only to wait.
+  private func attemptAlone(_ call: Call) -> Started {
+    guard call.step == .bytes, call.outgoing.byteCount > 0 else {
+      let place = makePlace(call, sent: 0)
+      locked { state, actions in
+        if state.isClosed {
+          place.error = place.error(.closed)
+          place.decide(&actions, by: place)
+        } else {
+          state.queue.prepend(place)
+        }
+      }
+      run(Driver(me: place))
+      return locked { _, _ in place.isDecided ? .ended(place.error) : .queued(place) }
+    }
+    let total = call.outgoing.byteCount
+    var sent = 0
+    while true {
+      let isOpen: Bool = locked { state, actions in
+        if state.isClosed {
+          state.stop(by: nil, &actions)
+          return false
+        }
+        state.stirred = false
+        return true
+      }
+      guard isOpen else { return .ended(error(.closed, call, sent: sent)) }
+      switch attempt(call.outgoing, from: sent) {
+      case .transferred(let count):
+        sent += count
+        call.progress?(sent, total)
+        guard sent == total else { continue }
+        let isDone = locked { state, actions in
+          guard state.queue.isEmpty || state.isClosed else { return false }
+          state.stop(by: nil, &actions)
+          return true
+        }
+        if !isDone {
+          var driver = Driver(budget: 16)
+          driver.mine = true
+          run(driver)
+        }
+        return .ended(nil)
+      case .wouldBlock:
+        if !call.mayWait, sent == 0 {
+          let isStirred: Bool = locked { state, actions in
+            if state.stirred, !state.isClosed { return true }
+            state.releaseTurn(by: nil, &actions)
+            return false
+          }
+          if isStirred { continue }
+          return .ended(error(.timedOut, call, sent: 0))
+        }
+        let place = makePlace(call, sent: sent)
+        let isQueued: Bool = locked { state, actions in
+          if state.isClosed {
+            state.releaseTurn(by: nil, &actions)
+            return false
+          }
+          state.queue.prepend(place)
+          return true
+        }
+        guard isQueued else { return .ended(error(.closed, call, sent: sent)) }
+        var driver = Driver(me: place)
+        if blocked(&driver) { run(driver) }
+        return locked { _, _ in place.isDecided ? .ended(place.error) : .queued(place) }
+      case .failed(let failure):
+        let reason = EndpointError.Reason.transport(failure)
+        let isClosed = locked { state, actions in
+          sendingFailed(failure, by: nil, &state, &actions)
+          return state.isClosed
+        }
+        return .ended(error(isClosed ? .closed : reason, call, sent: sent))
+      case .endOfStream: preconditionFailure("a port sends or fails")
+      }
+    }
+  }
+
+  private func error(_ reason: EndpointError.Reason, _ call: Call, sent: Int) -> EndpointError {
+    let begun = call.outgoing.borders.last { $0 <= sent } ?? 0
+    return EndpointError(
+      reason, byteCount: sent - begun, messageCount: call.outgoing.framesCompleted(by: sent))
+  }
+
+  private func attempt(_ outgoing: Outgoing, from sent: Int) -> Attempt {
+    let end = port.writesAtomically ? outgoing.atomicEnd(from: sent) : outgoing.byteCount
+    return unsafe outgoing.attempt(from: sent, to: end) { parts in unsafe port.send(parts) }
+  }
+
+  // MARK: The step
+
+  private struct Driver {
+    var me: SendPlace?
+    /// The caller has its result already.
+    var mine = false
+    /// How many places it may still serve after its own, or as the reactor.
+    var budget = Int.max
+    var byteBudget = 256 << 10
+
+    var isSpent: Bool { budget <= 0 || (byteBudget <= 0 && budget != .max) }
+  }
+
+  private enum Next: Sendable {
+    case attempt(SendPlace)
+    case settle(SendPlace)
+    case halfClose(SendPlace)
+    case again
+    case released
+  }
+
+  /// Holding the turn: serves head after head until blocked, closed, or done.
+  private func run(_ begun: Driver) {
+    var driver = begun
+    while true {
+      switch next(driver) {
+      case .released: return
+      case .again: continue
+      case .settle(let head): settle(head, by: driver.me)
+      case .halfClose(let head): if halfClose(head, by: driver.me) { return }
+      case .attempt(let head):
+        let attempt = attempt(head.outgoing, from: head.sent)
+        if case .transferred(let count) = attempt {
+          head.progress?(head.sent + count, head.outgoing.byteCount)
+        }
+        switch finish(attempt, head, &driver) {
+        case .released: return
+        case .blocked: if !blocked(&driver) { return }
+        case .goOn: break
+        }
+      }
+    }
+  }
+
+  /// Whose step it is and which; lowers `stirred` for an attempt.
+  private func next(_ driver: Driver) -> Next {
+    let me = driver.me
+    let isSpent = driver.isSpent
+    return locked { state, actions in
+      guard !state.isClosed, !isSpent, let first = state.queue.first else {
+        state.stop(by: me, &actions)
+        return .released
+      }
+      let head = unsafe unsafeDowncast(first, to: SendPlace.self)
+      if head.gaveUp != nil {
+        head.inUse = true  // its memory is copied outside the lock
+        return .settle(head)
+      }
+      switch head.step {
+      case .halfClose:
+        head.inUse = true
+        return .halfClose(head)
+      case .bytes where head.outgoing.byteCount > 0:
+        head.inUse = true
+        state.stirred = false
+        return .attempt(head)
+      case .flush, .bytes:
+        state.queue.remove(head)
+        head.decide(&actions, by: me)
+        return .again
+      }
+    }
+  }
+
+  private enum After: Sendable { case goOn, blocked, released }
+
+  private func finish(_ attempt: Attempt, _ head: SendPlace, _ driver: inout Driver) -> After {
+    let me = driver.me
+    let after: After = locked { state, actions in
+      head.inUse = false
+      var isBlocked = false
+      switch attempt {
+      case .transferred(let count):
+        head.sent += count
+        if head.sent == head.outgoing.byteCount {
+          state.queue.remove(head)
+          head.decide(&actions, by: me)
+        }
+      case .wouldBlock: isBlocked = true
+      case .failed(let error):
+        sendingFailed(error, by: me, &state, &actions)
+        return .released
+      case .endOfStream: preconditionFailure("a port sends or fails")
+      }
+      if state.isClosed {
+        decideEverybody(EndpointError(.closed), by: me, &state, &actions)
+        state.releaseTurn(by: me, &actions)
+        return .released
+      }
+      return isBlocked ? .blocked : .goOn
+    }
+    if case .transferred(let count) = attempt {
+      driver.byteBudget -= count
+      if head === me, head.sent == head.outgoing.byteCount, !driver.mine {
+        driver.mine = true
+        driver.budget = 16
+      } else if driver.budget != .max {
+        driver.budget -= 1
+      }
+    }
+    return after
+  }
+
+  /// Under the lock: nothing can be sent any more. Everybody queued fails, and all who come.
+  private func sendingFailed(
+    _ error: TransportError, by me: Place?, _ state: inout HalfState, _ actions: inout Actions
+  ) {
+    let error = EndpointError(.transport(error))
+    state.over = error
+    decideEverybody(state.isClosed ? EndpointError(.closed) : error, by: me, &state, &actions)
+    state.releaseTurn(by: me, &actions)
+  }
+
+  /// A head that gave up leaves; if its frame has begun, the rest stays in its place as the orphan.
+  private func settle(_ head: SendPlace, by me: SendPlace?) {
+    var rest: SendPlace?
+    let end = head.outgoing.nextBorder(after: head.sent)
+    // A batch that stands between two frames owes nothing.
+    let owes = head.sent > 0 && !(head.outgoing.borders.contains { $0 == head.sent })
+    if owes {
+      rest = SendPlace(
+        .orphan, .bytes, head.outgoing.owned(retaining: nil).cut(at: end), sent: head.sent,
+        progress: head.progress, in: self)
+    }
+    let orphan = rest
+    locked { state, actions in
+      head.inUse = false
+      guard !state.isClosed else {
+        decideEverybody(EndpointError(.closed), by: me, &state, &actions)
+        return
+      }
+      state.queue.remove(head)
+      let reason = (head.gaveUp ?? .timedOut).reason
+      head.error = head.error(reason, isCommitted: owes)
+      if let orphan { state.queue.prepend(orphan) }
+      head.decide(&actions, by: me)
+    }
+  }
+
+  /// The half-close at the head. Where only giving up the descriptor tells the peer, this half closes.
+  private func halfClose(_ head: SendPlace, by me: SendPlace?) -> Bool {
+    var failure: TransportError?
+    var closes = false
+    do { closes = try !port.finishSending() } catch { failure = error }
+    let result = failure
+    let closesNow = closes
+    locked { state, actions in
+      head.inUse = false
+      state.over = result.map { EndpointError(.transport($0)) } ?? EndpointError(.closed)
+      if state.queue.first === head {
+        state.queue.remove(head)
+        head.decide(&actions, by: me)
+      }
+      decideEverybody(state.over ?? EndpointError(.closed), by: me, &state, &actions)
+      if closesNow { state.isClosed = true }
+      state.releaseTurn(by: me, &actions)
+    }
+    return true
+  }
+
+  /// The attempt moved nothing: watch. True: something stirred since, try again; false: the turn is gone.
+  private func blocked(_ driver: inout Driver) -> Bool {
+    enum Watch: Sendable { case again, register, released }
+    while true {
+      let me = driver.me
+      let watch: Watch = locked { state, actions in
+        guard !state.isClosed, let first = state.queue.first else {
+          state.releaseTurn(by: me, &actions)
+          return .released
+        }
+        if state.stirred || first.gaveUp != nil { return .again }
+        if first.kind != .thread, !state.isRegistered { return .register }
+        state.releaseTurn(by: me, &actions)
+        return .released
+      }
+      switch watch {
+      case .again: return true
+      case .released: return false
+      case .register: register(by: me)
+      }
+    }
+  }
+
+  /// Has the reactor watch; without it the head cannot wait, and fails; an owed tail ends sending.
+  private func register(by me: SendPlace?) {
+    let errno = port.register()
+    locked { state, actions in
+      guard let errno else {
+        state.isRegistered = true
+        return
+      }
+      guard let head = state.queue.first, head.kind != .thread else { return }
+      let error = EndpointError(.transport(TransportError(.wait, errno)))
+      let isBegun = (unsafe unsafeDowncast(head, to: SendPlace.self)).sent > 0
+      state.queue.remove(head)
+      fail(head, error)
+      head.decide(&actions, by: me)
+      if isBegun {
+        state.over = error
+        decideEverybody(error, by: me, &state, &actions)
+      }
+    }
+  }
+}
+
+extension Outgoing {
+  /// Only the frames up to `end`.
+  fileprivate func cut(at end: Int) -> Outgoing {
+    guard end < byteCount, case .array(let bytes) = body else { return self }
+    return Outgoing(Array(bytes[..<end]), borders: borders.filter { $0 <= end })
+  }
+}

@@ -1,0 +1,51 @@
+internal import SWFraming
+
+/// Compares the times of two frames of very different length, each fed in small pieces.
+///
+/// Linear work takes 16 times as long for 16 times the bytes, quadratic work 256 times; the border is at
+/// 80. The best of several runs counts, so a page fault or a cold cache has to come every time to do
+/// harm, and below a millisecond nothing is measured: a frame of whose length the first bytes tell takes
+/// next to no time at all, of which no ratio means anything.
+extension FramingCheck {
+  /// The two lengths of which times are compared, and the pieces in which they are fed.
+  static var smallByteCount: Int { 4 << 10 }
+  static var largeByteCount: Int { 16 * smallByteCount }
+  static var pieceByteCount: Int { 16 }
+
+  func checkTime(small: [UInt8], large: [UInt8]) throws(FramingViolation) {
+    let factor = UInt64(max(1, large.count / small.count))
+    var fastestSmall = UInt64.max
+    for _ in 0..<3 {
+      fastestSmall = min(fastestSmall, try time(small, limit: .max) ?? fastestSmall)
+      let limit = max(1_000_000, 5 * factor * fastestSmall)
+      if try time(large, limit: limit) != nil { return }
+    }
+    throw FramingViolation(
+      law: .workIsLinear, offset: 0,
+      explanation:
+        "\(small.count) bytes in pieces of \(Self.pieceByteCount) took \(fastestSmall / 1000) µs of CPU time, "
+        + "\(large.count) bytes took more than \(5 * factor) times that")
+  }
+
+  /// The CPU time it takes to scan a frame in small pieces and to decode it; `nil` beyond the limit.
+  private func time(_ frame: [UInt8], limit: UInt64) throws(FramingViolation) -> UInt64? {
+    let start = threadCPUTime()
+    var scan = observe(frame)
+    var received = 0
+    var pieces = 0
+    while case .wantsMore = scan.outcome, received < frame.count {
+      received = min(frame.count, received + Self.pieceByteCount)
+      try scan.feed(frame.span.extracting(first: received))
+      pieces += 1
+      if pieces.isMultiple(of: 16), threadCPUTime() - start > limit { return nil }
+    }
+    guard case .frame(let demand) = scan.outcome, demand.byteCount == frame.count,
+      (try? decode(frame, scan.scanner, demand)) != nil
+    else {
+      throw FramingViolation(
+        law: .roundTrips, offset: 0, explanation: "the large message: \(scan.outcome)")
+    }
+    let elapsed = threadCPUTime() - start
+    return elapsed > limit ? nil : elapsed
+  }
+}

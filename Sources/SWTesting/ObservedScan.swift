@@ -1,0 +1,92 @@
+internal import SWFraming
+
+/// A scan under observation: a scanner, what it has answered so far, and the laws that each answer must
+/// keep whatever the bytes are.
+struct ObservedScan<Scanner: FrameScanner> {
+  enum Outcome: Equatable {
+    case wantsMore(Int)
+    case frame(FrameDemand)
+    case refused(FramingError)
+  }
+
+  private(set) var scanner: Scanner
+  private(set) var outcome = Outcome.wantsMore(1)
+
+  /// How long the frame is, where an encoder wrote it; `nil` for bytes that may be anything.
+  var frameByteCount: Int?
+
+  init(_ scanner: Scanner, frameByteCount: Int? = nil) {
+    self.scanner = scanner
+    self.frameByteCount = frameByteCount
+  }
+
+  /// Calls the scanner, unless it has given the frame's length or refused the bytes: then an endpoint
+  /// would not call it again either.
+  mutating func feed(_ received: Span<UInt8>) throws(FramingViolation) {
+    guard case .wantsMore(let before) = outcome else { return }
+    let demand: FrameDemand
+    do {
+      demand = try scanner.demand(in: received)
+    } catch {
+      outcome = .refused(error)
+      return
+    }
+
+    if demand.byteCount < before {
+      throw FramingViolation(
+        law: .demandNeverShrinks, offset: received.count,
+        explanation: "\(before) bytes were demanded, then \(demand.byteCount)")
+    }
+    if demand.isFinal {
+      if let frameByteCount, demand.byteCount <= received.count, received.count < frameByteCount {
+        throw FramingViolation(
+          law: .truncatedStaysOpen, offset: received.count,
+          explanation: "takes \(demand.byteCount) bytes for a whole frame, which has \(frameByteCount)")
+      }
+      outcome = .frame(demand)
+      return
+    }
+    if demand.byteCount <= received.count {
+      throw FramingViolation(
+        law: .demandGetsOn, offset: received.count,
+        explanation: "asks for \(demand.byteCount) bytes and has \(received.count)")
+    }
+    if let frameByteCount, demand.byteCount > frameByteCount {
+      throw FramingViolation(
+        law: .demandStaysInFrame, offset: received.count,
+        explanation: "asks for \(demand.byteCount) bytes of a frame of \(frameByteCount)")
+    }
+    outcome = .wantsMore(demand.byteCount)
+  }
+
+  /// Feeds the first bytes in growing counts, until the scanner has made up its mind.
+  mutating func feed(_ bytes: Span<UInt8>, cuts: some Sequence<Int>) throws(FramingViolation) {
+    for cut in cuts {
+      try feed(bytes.extracting(first: cut))
+      guard case .wantsMore = outcome else { return }
+    }
+  }
+
+  /// Feeds exactly what is demanded, as an endpoint that never reads ahead, until the scanner has made up
+  /// its mind or asks for more than there is.
+  mutating func feedExactly(_ bytes: Span<UInt8>) throws(FramingViolation) {
+    try feed(bytes.extracting(first: 0))
+    while case .wantsMore(let byteCount) = outcome, byteCount <= bytes.count {
+      try feed(bytes.extracting(first: byteCount))
+    }
+  }
+}
+
+extension FramingViolation {
+  init(law: Law, offset: Int, explanation: String) {
+    self.init(law: law, messageIndex: nil, offset: offset, explanation: explanation)
+  }
+}
+
+/// Bytes as people read them; the first of them when there are many.
+func hex(_ bytes: [UInt8]) -> String {
+  let shown = bytes.prefix(128).map { byte in
+    (byte < 16 ? "0" : "") + String(byte, radix: 16)
+  }
+  return shown.joined() + (bytes.count > 128 ? "… (\(bytes.count) bytes)" : "")
+}

@@ -1,0 +1,108 @@
+import SWFraming
+import Synchronization
+
+/// A framing of payloads behind a length of two bytes, with one fault; what `checkFraming` is for.
+///
+/// ```
+///   00 03 61 62 63    "abc"
+/// ```
+struct BrokenFraming: ByteFraming {
+  enum Fault: CaseIterable, Sendable {
+    case refusesToEncode
+    case encodesNothing
+    case encodesTooShortALength
+    case losesTheLastByte
+    case refusesItsOwn
+    case shrinksItsDemand
+    case asksForWhatItHas
+    case readsPastTheEnd
+    case takesMoreThanTheFrame
+    case takesWhatIsThere
+    case takesAllThereIs
+    case forgetsASplitHeader
+    case sharesItsState
+    case misplacesThePayload
+    case refusesDependingOnChunks
+  }
+
+  struct Refusal: Error {}
+
+  /// `nil` is the framing as it should be.
+  var fault: Fault?
+
+  func makeScanner() -> Scanner { Scanner(fault: fault) }
+
+  func envelope(for payload: Span<UInt8>) throws(FramingError) -> FrameEnvelope {
+    var header = ShortBytes()
+    let length = fault == .encodesTooShortALength ? max(0, payload.count - 1) : payload.count
+    header.append(bigEndian: UInt64(length), byteCount: 2)
+    return FrameEnvelope(header: header)
+  }
+
+  func encode(_ message: [UInt8], into parts: inout FrameParts) throws {
+    if fault == .refusesToEncode { throw Refusal() }
+    if fault == .encodesNothing { return }
+    parts.append(try envelope(for: message.span).header)
+    parts.append(message)
+  }
+
+  func decode(
+    _ frame: Span<UInt8>, payload: Range<Int>, scanned: borrowing Scanner
+  ) throws -> [UInt8] {
+    let end = fault == .losesTheLastByte ? max(2, frame.count - 1) : frame.count
+    return (2..<end).map { index in frame[index] }
+  }
+
+  struct Scanner: FrameScanner {
+    var fault: Fault?
+    private let shared = SharedLength()
+    private var sawHalfAHeader = false
+
+    init(fault: Fault?) { self.fault = fault }
+
+    mutating func demand(in received: Span<UInt8>) throws(FramingError) -> FrameDemand {
+      if fault == .sharesItsState, let length = shared.value {
+        return .frame(byteCount: 2 + length, payload: 2..<(2 + length))
+      }
+      guard received.count >= 2 else {
+        if received.count == 1 { sawHalfAHeader = true }
+        return .atLeast(fault == .asksForWhatItHas ? 1 : 2)
+      }
+      let high = fault == .forgetsASplitHeader && sawHalfAHeader ? 0 : Int(received[0])
+      let length = high << 8 | Int(received[1])
+      shared.value = length
+      let end = 2 + length
+
+      switch fault {
+      case .refusesItsOwn where length == 1:
+        throw FramingError(.malformedHeader, offset: 1)
+      case .refusesDependingOnChunks where received[0] == 0xff && received.count > 2:
+        throw FramingError(.malformedHeader, offset: 0)
+      case .shrinksItsDemand where received.count < end:
+        return .atLeast(received.count == 2 ? end : received.count + 1)
+      case .readsPastTheEnd where received.count == end:
+        return .atLeast(end + 1)
+      case .takesMoreThanTheFrame:
+        return .frame(byteCount: end + 1, payload: 2..<end)
+      case .takesWhatIsThere where received.count < end:
+        return .frame(byteCount: received.count, payload: 2..<received.count)
+      case .takesAllThereIs where received.count > end:
+        return .frame(byteCount: received.count, payload: 2..<received.count)
+      case .misplacesThePayload:
+        return .frame(byteCount: end, payload: 0..<end)
+      default:
+        return .frame(byteCount: end, payload: 2..<end)
+      }
+    }
+  }
+}
+
+/// State behind a reference, which a scanner must not have.
+private final class SharedLength: Sendable {
+  private let state = Mutex<Int?>(nil)
+
+  var value: Int? {
+    get { state.withLock { length in length } }
+    set { state.withLock { length in length = newValue } }
+  }
+}

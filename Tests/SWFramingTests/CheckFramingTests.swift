@@ -1,0 +1,113 @@
+import SWFraming
+import SWTesting
+import Testing
+
+@Suite struct CheckFramingTests {
+  let messages = [0, 1, 2, 40, 300, 1000].map(payload(byteCount:))
+
+  @Test func `a framing without fault passes`() throws {
+    try checkFraming(
+      BrokenFraming(fault: nil), messages: messages,
+      largeMessage: { byteCount in payload(byteCount: min(byteCount, 0xffff)) })
+    try checkFraming(
+      LineFraming<String, String>(), messages: ["", "a", String(repeating: "b", count: 3000)],
+      largeMessage: { byteCount in String(repeating: "c", count: byteCount) })
+  }
+
+  static let faults: [(fault: BrokenFraming.Fault, law: FramingViolation.Law)] = [
+    (.refusesToEncode, .encodes),
+    (.encodesNothing, .encodes),
+    (.encodesTooShortALength, .roundTrips),
+    (.losesTheLastByte, .roundTrips),
+    (.refusesItsOwn, .roundTrips),
+    (.shrinksItsDemand, .demandNeverShrinks),
+    (.asksForWhatItHas, .demandGetsOn),
+    (.readsPastTheEnd, .demandStaysInFrame),
+    (.takesMoreThanTheFrame, .demandStaysInFrame),
+    (.takesWhatIsThere, .truncatedStaysOpen),
+    (.takesAllThereIs, .ignoresChunking),
+    (.forgetsASplitHeader, .ignoresChunking),
+    (.refusesDependingOnChunks, .ignoresChunking),
+    (.sharesItsState, .copiesAreAlone),
+    (.misplacesThePayload, .envelopeFits),
+  ]
+
+  @Test(arguments: faults)
+  func `a fault breaks its law`(_ fault: BrokenFraming.Fault, law: FramingViolation.Law) {
+    let violation = #expect(throws: FramingViolation.self) {
+      try checkFraming(BrokenFraming(fault: fault), messages: messages)
+    }
+    #expect(violation?.law == law, "\(String(describing: violation))")
+  }
+
+  @Test func `no law is without a fault that breaks it, and no fault without its law`() {
+    #expect(Set(Self.faults.map(\.fault)) == Set(BrokenFraming.Fault.allCases))
+    // Time has its own test, below.
+    #expect(Set(Self.faults.map(\.law)).union([.workIsLinear]) == Set(FramingViolation.Law.allCases))
+  }
+
+  @Test func `a scanner that searches anew each time is quadratic`() {
+    let forgetful = LineFraming<String, String>(remembersSearched: false)
+    let violation = #expect(throws: FramingViolation.self) {
+      try checkFraming(forgetful, messages: ["a"]) { byteCount in
+        String(repeating: "c", count: byteCount)
+      }
+    }
+    #expect(violation?.law == .workIsLinear)
+    #expect(violation?.messageIndex == nil)
+  }
+
+  @Test func `time is measured only when asked for, and when there is a large message`() throws {
+    let forgetful = LineFraming<String, String>(remembersSearched: false)
+    try checkFraming(forgetful, messages: ["a"])
+    try checkFraming(forgetful, messages: ["a"], measuresTime: false) { byteCount in
+      Issue.record("asked for a large message")
+      return String(repeating: "c", count: byteCount)
+    }
+  }
+
+  @Test func `the violation names the message`() {
+    let violation = #expect(throws: FramingViolation.self) {
+      try checkFraming(BrokenFraming(fault: .refusesItsOwn), messages: messages)
+    }
+    #expect(violation?.messageIndex == 1)
+    #expect(violation?.offset == 1)
+    #expect(
+      violation?.description == """
+        the framing breaks the law 'roundTrips' (message 1, offset 1): the scanner refused what was encoded, \
+        000100: malformed header, at offset 1
+        """)
+  }
+
+  @Test func `what hostile bytes show can be seen again`() {
+    func violation(seed: UInt64) -> FramingViolation? {
+      #expect(throws: FramingViolation.self) {
+        try checkFraming(
+          BrokenFraming(fault: .refusesDependingOnChunks), messages: messages, seed: seed)
+      }
+    }
+    #expect(violation(seed: 5) == violation(seed: 5))
+    #expect(violation(seed: 5)?.messageIndex == nil)
+    #expect(violation(seed: 5)?.explanation.contains("seed 5") == true)
+  }
+
+  @Test func `sides that differ are checked against each other`() throws {
+    let client = LineFraming<Int, String>()
+    try checkFraming(client, peer: client.flipped, messages: [0, 1, -1], isEqual: ==)
+    try checkFraming(client.flipped, peer: client, messages: ["", "add 1 2"], isEqual: ==)
+    try checkFraming(client, messages: ["0", "-1"]) { sent, received in sent == "\(received)" }
+
+    let violation = #expect(throws: FramingViolation.self) {
+      try checkFraming(client, messages: ["1", "one"]) { sent, received in sent == "\(received)" }
+    }
+    #expect(violation?.law == .roundTrips)
+    #expect(violation?.messageIndex == 1)
+  }
+
+  @Test func `a seed repeats its numbers`() {
+    var one = SeededGenerator(seed: 0)
+    // The first outputs of SplitMix64 for seed 0, as its authors' C code prints them.
+    let first: [UInt64] = [0xe220_a839_7b1d_cdaf, 0x6e78_9e6a_a1b9_65f4, 0x06c4_5d18_8009_454f]
+    #expect((0..<3).map { _ in one.next() } == first)
+  }
+}

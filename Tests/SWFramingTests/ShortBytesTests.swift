@@ -1,0 +1,50 @@
+import SWFraming
+import Testing
+
+@Suite struct ShortBytesTests {
+  @Test(arguments: 0...50)
+  func `bytes come back in order, inline or not`(_ count: Int) {
+    let bytes = (0..<count).map { index in UInt8(index) }
+    let short = ShortBytes(bytes)
+    #expect(short.array == bytes)
+    #expect(short.count == count)
+    #expect(short.isEmpty == (count == 0))
+
+    var appended = ShortBytes()
+    for byte in bytes { appended.append(byte) }
+    #expect(appended.array == bytes)
+  }
+
+  @Test(arguments: zip(0...8, ["", "08", "0708", "060708", "05060708", "0405060708", "030405060708",
+    "02030405060708", "0102030405060708"]))
+  func `an integer's low bytes are written in either order`(_ byteCount: Int, expected: String) {
+    var big = ShortBytes()
+    big.append(bigEndian: 0x0102_0304_0506_0708, byteCount: byteCount)
+    #expect(big.array.map { byte in "0\(byte)" }.joined() == expected)
+
+    var little = ShortBytes()
+    little.append(littleEndian: 0x0102_0304_0506_0708, byteCount: byteCount)
+    #expect(little.array == big.array.reversed())
+  }
+
+  @Test func `an integer may cross the inline border`() {
+    var short = ShortBytes(repeatElement(0, count: ShortBytes.inlineCapacity - 1))
+    short.append(bigEndian: 0x0102, byteCount: 2)
+    #expect(short.array == Array(repeating: 0, count: ShortBytes.inlineCapacity - 1) + [1, 2])
+  }
+
+  @Test func `a literal is its bytes`() {
+    let short: ShortBytes = [0x0d, 0x0a]
+    #expect(short.array == [0x0d, 0x0a])
+  }
+
+  @Test func `copies go their own ways`() {
+    for count in [1, ShortBytes.inlineCapacity, ShortBytes.inlineCapacity + 1] {
+      let original = ShortBytes(repeatElement(7, count: count))
+      var copy = original
+      copy.append(8)
+      #expect(original.count == count)
+      #expect(copy.array == original.array + [8])
+    }
+  }
+}
