@@ -347,10 +347,12 @@ int swsys_epoll_wait(int epoll, struct swsys_event *events, int count, int64_t n
 
 /* ---- threads and processes ---- */
 
-struct start { void (*run)(void *); void *context; };
+struct start { void (*run)(void *); void *context; char name[16]; };
 static void *thread_main(void *argument) {
   struct start start = *(struct start *)argument;
   free(argument);
+  /* Named from inside: to who started it, a detached thread may be gone already. */
+  pthread_setname_np(pthread_self(), start.name);
   start.run(start.context);
   return NULL;
 }
@@ -358,7 +360,8 @@ static void *thread_main(void *argument) {
 int swsys_start_thread(void (*run)(void *), void *context, const char *name) {
   struct start *start = malloc(sizeof *start);
   if (!start) return -ENOMEM;
-  *start = (struct start){run, context};
+  *start = (struct start){.run = run, .context = context};
+  snprintf(start->name, sizeof start->name, "%s", name);
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
   pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
@@ -370,7 +373,6 @@ int swsys_start_thread(void (*run)(void *), void *context, const char *name) {
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   pthread_attr_destroy(&attributes);
   if (error) { free(start); return -error; }
-  pthread_setname_np(thread, name);
   return 0;
 }
 
@@ -400,6 +402,7 @@ int swsys_spawn(const struct swsys_spawn *request, pid_t *pid) {
   int highest = 2;
   for (int i = 0; i < request->count; i++)
     if (request->targets[i] > highest) highest = request->targets[i];
+  if (highest == INT_MAX) error = EBADF;
   int moved[8], taken = 0;
   if (request->count > 8) error = EINVAL;
   for (int i = 0; i < request->count && !error; i++) {
@@ -434,6 +437,15 @@ int swsys_spawn(const struct swsys_spawn *request, pid_t *pid) {
   posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
   return -error;
+}
+
+void swsys_abandon(pid_t pid) {
+  kill(pid, SIGKILL);
+  while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {}
+}
+char *const *swsys_environment(void) {
+  extern char **environ;
+  return environ;
 }
 
 int swsys_pidfd_open(pid_t pid) {

@@ -1,7 +1,8 @@
 /// A framing chosen at run time, such as from a command line or a configuration file.
 ///
 /// ```swift
-/// let framing: AnyFraming<[UInt8], [UInt8]> = isLegacy ? AnyFraming(.multiprocessingBytes) : AnyFraming(.varInt)
+/// let framing: AnyFraming<[UInt8], [UInt8]> =
+///   speaksMultiprocessing ? AnyFraming(.multiprocessingBytes) : AnyFraming(.varInt)
 /// ```
 ///
 /// Costs a dynamic call, and where the scanner is larger than three words an allocation, for each frame.

@@ -1,13 +1,13 @@
 /// SQLite4's variable-length integer: 1 to 9 bytes for 0 to 2^64-1, and the first byte tells how many.
 ///
 /// ```
-///   00 … f0                       1 byte    the byte itself                       0 …   240
-///   f1 … f8  B                    2 bytes   240 + 256 × (first byte − f1) + B   241 …  2287
-///   f9  B  C                      3 bytes   2288 + big-endian BC               2288 … 67823
-///   fa  B  C  D                   4 bytes   big-endian BCD                          … 2^24-1
-///   fb  B  C  D  E                5 bytes   big-endian BCDE                         … 2^32-1
-///    ⋮                            ⋮
-///   ff  B  C  D  E  F  G  H  I    9 bytes   big-endian BCDEFGHI                     … 2^64-1
+///   00 … f0                      1 byte    the byte itself                     … 240
+///   f1 … f8  B                   2 bytes   240 + 256 × (first byte − f1) + B   … 2287
+///   f9  B  C                     3 bytes   2288 + big-endian BC                … 67823
+///   fa  B  C  D                  4 bytes   big-endian BCD                      … 2^24-1
+///   fb  B  C  D  E               5 bytes   big-endian BCDE                     … 2^32-1
+///    ⋮                           ⋮
+///   ff  B  C  D  E  F  G  H  I   9 bytes   big-endian BCDEFGHI                 … 2^64-1
 /// ```
 ///
 /// The encoder writes the shortest form, so that encoded integers sort like the integers. The decoder also

@@ -12,7 +12,20 @@ package final class WakeUp: Sendable {
   /// Spares the system call when the wake-up has been signalled already.
   private let isSignalled = Atomic(false)
 
-  private init(descriptor: Int32) { self.descriptor = descriptor }
+  /// Of a simulated thread, which has no descriptor to wait for.
+  private let onSignal: (@Sendable () -> Void)?
+
+  private init(descriptor: Int32) {
+    self.descriptor = descriptor
+    onSignal = nil
+  }
+
+  /// Wakes a simulated thread: it is told instead.
+  package init(onSignal: @escaping @Sendable () -> Void) {
+    descriptor = -1
+    self.onSignal = onSignal
+  }
+
   deinit { if descriptor >= 0 { _ = swsys_close(descriptor) } }
 
   private static let pool = Mutex<[WakeUp]>([])
@@ -29,6 +42,7 @@ package final class WakeUp: Sendable {
   }
 
   package func signal() {
+    if let onSignal { return onSignal() }
     guard !isSignalled.exchange(true, ordering: .acquiringAndReleasing), descriptor >= 0 else { return }
     _ = swsys_eventfd_signal(descriptor)
   }

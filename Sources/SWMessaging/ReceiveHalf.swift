@@ -49,14 +49,15 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
 
   // MARK: A call
 
+  private enum Entry: Sendable {
+    case refused(EndpointError), alone, behind(ReceivePlace)
+  }
+
   /// Enters: takes the turn if nobody is there, else a place. Never waits.
   ///
   /// - Parameter mayWait: false for a deadline that has passed: without a place of its own the call
   ///   ends here.
   package func start(_ request: ReceiveRequest, as kind: Place.Kind, mayWait: Bool) -> Started {
-    enum Entry: Sendable {
-      case refused(EndpointError), alone, behind(ReceivePlace)
-    }
     let entry: Entry = locked { state, _ in
       if let refusal = state.refusal { return .refused(refusal) }
       if state.isIdle {
@@ -308,18 +309,19 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     }
   }
 
+  private enum Watch: Sendable {
+    case again, register, released, closed, late
+  }
+
   /// The attempt moved nothing: watch, or try again if something stirred since. Nil: try again.
   private func blocked(_ driver: inout Driver) -> Started? {
-    enum Next: Sendable {
-      case again, register, released, closed, late
-    }
     let place = driver.implied.flatMap { implied in
       driver.mayWait ? ReceivePlace(driver.kind, implied, in: self) : nil
     }
     var isPlaced = false
     while true {
       let (me, isImplied, wasPlaced) = (driver.me, driver.implied != nil, isPlaced)
-      let next: Next = locked { state, actions in
+      let next: Watch = locked { state, actions in
         if state.isClosed {
           releaseTurn(&state, &actions, by: me)
           return isImplied ? .closed : .released

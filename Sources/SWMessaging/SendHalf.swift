@@ -34,6 +34,8 @@ package final class SendPlace: Place, @unchecked Sendable {
     super.init(kind, in: half)
   }
 
+  override var needsReadiness: Bool { step == .bytes && outgoing.byteCount > 0 }
+
   fileprivate func error(_ reason: EndpointError.Reason, isCommitted: Bool = false) -> EndpointError {
     EndpointError(
       reason, byteCount: sent - (outgoing.borders.last { $0 <= sent } ?? 0), isCommitted: isCommitted,
@@ -93,10 +95,13 @@ package final class SendHalf: Half, @unchecked Sendable {
     }
   }
 
+  private enum Entry: Sendable {
+    case refused(EndpointError), alone, behind
+  }
+
   /// Enters: attempts at once if nobody is there, else takes a place. Never waits. What it leaves queued
   /// for a task owns its bytes; a thread's are borrowed until its place is decided.
   package func start(_ call: Call) -> Started {
-    enum Entry: Sendable { case refused(EndpointError), alone, behind }
     let entry: Entry = locked { state, _ in
       if let refusal = state.refusal { return .refused(refusal) }
       guard state.isIdle else { return .behind }
@@ -108,13 +113,19 @@ package final class SendHalf: Half, @unchecked Sendable {
     case .alone: return attemptAlone(call)
     case .behind:
       let place = makePlace(call, sent: 0)
-      let refusal: EndpointError? = locked { state, _ in
-        if let refusal = state.refusal { return refusal }
+      // Whoever was there may have left since: then nobody but this caller looks after the place, from
+      // this critical section on.
+      enum Behind: Sendable { case refused(EndpointError), driving, queued }
+      let behind: Behind = locked { state, _ in
+        if let refusal = state.refusal { return .refused(refusal) }
         state.queue.append(place)
-        return nil
+        return state.takeTurn(first: true, by: place) ? .driving : .queued
       }
-      if let refusal { return .ended(refusal) }
-      drive(as: place, first: true)
+      switch behind {
+      case .refused(let refusal): return .ended(refusal)
+      case .driving: run(Driver(me: place))
+      case .queued: break
+      }
       return locked { _, _ in place.isDecided ? .ended(place.error) : .queued(place) }
     }
   }
@@ -399,9 +410,12 @@ package final class SendHalf: Half, @unchecked Sendable {
     return true
   }
 
+  private enum Watch: Sendable {
+    case again, register, released
+  }
+
   /// The attempt moved nothing: watch. True: something stirred since, try again; false: the turn is gone.
   private func blocked(_ driver: inout Driver) -> Bool {
-    enum Watch: Sendable { case again, register, released }
     while true {
       let me = driver.me
       let watch: Watch = locked { state, actions in
@@ -409,7 +423,7 @@ package final class SendHalf: Half, @unchecked Sendable {
           state.releaseTurn(by: me, &actions)
           return .released
         }
-        if state.stirred || first.gaveUp != nil { return .again }
+        if state.stirred || first.gaveUp != nil || !first.needsReadiness { return .again }
         if first.kind != .thread, !state.isRegistered { return .register }
         state.releaseTurn(by: me, &actions)
         return .released

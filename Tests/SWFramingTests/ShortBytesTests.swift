@@ -15,16 +15,16 @@ import Testing
     #expect(appended.array == bytes)
   }
 
-  @Test(arguments: zip(0...8, ["", "08", "0708", "060708", "05060708", "0405060708", "030405060708",
-    "02030405060708", "0102030405060708"]))
-  func `an integer's low bytes are written in either order`(_ byteCount: Int, expected: String) {
+  @Test(arguments: 0...8)
+  func `an integer's low bytes are written in either order`(_ byteCount: Int) {
+    let bytes: [UInt8] = [1, 2, 3, 4, 5, 6, 7, 8]
     var big = ShortBytes()
     big.append(bigEndian: 0x0102_0304_0506_0708, byteCount: byteCount)
-    #expect(big.array.map { byte in "0\(byte)" }.joined() == expected)
+    #expect(big.array == bytes.suffix(byteCount))
 
     var little = ShortBytes()
     little.append(littleEndian: 0x0102_0304_0506_0708, byteCount: byteCount)
-    #expect(little.array == big.array.reversed())
+    #expect(little.array == bytes.suffix(byteCount).reversed())
   }
 
   @Test func `an integer may cross the inline border`() {

@@ -22,7 +22,7 @@ import Testing
     #expect(end == .betweenFrames)
   }
 
-  @Test(arguments: VarIntVectors.golden.frames_noncanonical_accepted)
+  @Test(arguments: VarIntVectors.golden.framesNoncanonicalAccepted)
   func `a frame with an overlong length is accepted`(_ golden: VarIntVectors.OverlongFrame) throws {
     let (messages, end) = try readByHand(framing, chunks: [golden.frame.bytes])
     #expect(messages == [golden.payload.bytes])
@@ -41,7 +41,7 @@ import Testing
     _ golden: VarIntVectors.Stream
   ) throws {
     let wire = golden.wire.bytes
-    for lengths in [golden.chunk_lengths ?? [], [], wire.map { _ in 1 }] {
+    for lengths in [golden.chunkLengths ?? [], [], wire.map { _ in 1 }] {
       let (messages, end) = try readByHand(framing, chunks: wire.cut(into: lengths))
       #expect(messages == golden.messages.map(\.bytes))
       #expect(end == golden.expectedEnd)

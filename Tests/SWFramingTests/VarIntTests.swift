@@ -13,17 +13,17 @@ import Testing
     #expect(VarInt.byteCount(startingWith: bytes[0]) == bytes.count)
   }
 
-  @Test(arguments: VarIntVectors.golden.decode_noncanonical)
+  @Test(arguments: VarIntVectors.golden.decodeNoncanonical)
   func `an overlong encoding is decoded, and not written`(_ golden: VarIntVectors.Overlong) throws {
     let bytes = golden.hex.bytes
     let decoded = try #require(VarInt.decode(bytes))
     #expect(decoded == (golden.value.value, bytes.count))
-    #expect(VarInt.encode(decoded.value).array == golden.canonical_hex.bytes)
+    #expect(VarInt.encode(decoded.value).array == golden.canonicalHex.bytes)
   }
 
-  @Test(arguments: VarIntVectors.golden.header_length)
+  @Test(arguments: VarIntVectors.golden.headerLength)
   func `the first byte tells the length`(_ golden: VarIntVectors.HeaderLength) {
-    #expect(VarInt.byteCount(startingWith: golden.first_byte.bytes[0]) == golden.total)
+    #expect(VarInt.byteCount(startingWith: golden.firstByte.bytes[0]) == golden.total)
   }
 
   @Test func `lengths grow with the first byte, from one to nine`() {
@@ -63,7 +63,7 @@ import Testing
   }
 
   @Test func `what Python refuses to encode is no UInt64`() {
-    #expect(VarIntVectors.golden.encode_errors.count == 5)
-    for refused in VarIntVectors.golden.encode_errors { #expect(UInt64(refused.value) == nil) }
+    #expect(VarIntVectors.golden.encodeErrors.count == 5)
+    for refused in VarIntVectors.golden.encodeErrors { #expect(UInt64(refused.value) == nil) }
   }
 }

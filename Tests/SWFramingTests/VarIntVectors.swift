@@ -13,13 +13,13 @@ struct VarIntVectors: Decodable, Sendable {
     var value: String
   }
   struct HeaderLength: Decodable, Sendable {
-    var first_byte: Wire
+    var firstByte: Wire
     var total: Int
   }
   struct Overlong: Decodable, Sendable, CustomTestStringConvertible {
     var hex: Wire
     var value: Decimal64
-    var canonical_hex: Wire
+    var canonicalHex: Wire
     var testDescription: String { "\(hex.bytes) for \(value.value)" }
   }
   struct Frame: Decodable, Sendable, CustomTestStringConvertible {
@@ -35,29 +35,32 @@ struct VarIntVectors: Decodable, Sendable {
     var testDescription: String { "\(frame.bytes.prefix(9))" }
   }
   struct Stream: Decodable, Sendable, CustomTestStringConvertible {
-    enum End: String, Decodable, Sendable { case eof, eof_in_message }
+    enum End: String, Decodable, Sendable {
+      case eof
+      case eofInMessage = "eof_in_message"
+    }
     var wire: Wire
     var messages: [Wire]
     var end: End
     var partial: Wire
-    var chunk_lengths: [Int]?
-    var testDescription: String { "\(wire.bytes.prefix(20)) in \(chunk_lengths ?? [])" }
+    var chunkLengths: [Int]?
+    var testDescription: String { "\(wire.bytes.prefix(20)) in \(chunkLengths ?? [])" }
 
     /// How Python saw it end, in our words.
     var expectedEnd: StreamEnd {
       switch end {
       case .eof: .betweenFrames
-      case .eof_in_message: .insideFrame(partial.bytes)
+      case .eofInMessage: .insideFrame(partial.bytes)
       }
     }
   }
 
   var encode: [Encoding]
-  var encode_errors: [Refused]
-  var header_length: [HeaderLength]
-  var decode_noncanonical: [Overlong]
+  var encodeErrors: [Refused]
+  var headerLength: [HeaderLength]
+  var decodeNoncanonical: [Overlong]
   var frames: [Frame]
-  var frames_noncanonical_accepted: [OverlongFrame]
+  var framesNoncanonicalAccepted: [OverlongFrame]
   var truncated: [Stream]
   var streams: [Stream]
 }

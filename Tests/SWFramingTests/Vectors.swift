@@ -6,7 +6,9 @@ func vectors<Golden: Decodable>(_ name: String, as type: Golden.Type = Golden.se
   guard let url = Bundle.module.url(forResource: name, withExtension: "json", subdirectory: "Vectors")
   else { preconditionFailure("Vectors/\(name).json is not among the resources") }
   do {
-    return try JSONDecoder().decode(type, from: Data(contentsOf: url))
+    let decoder = JSONDecoder()
+    decoder.keyDecodingStrategy = .convertFromSnakeCase
+    return try decoder.decode(type, from: Data(contentsOf: url))
   } catch {
     preconditionFailure("Vectors/\(name).json: \(error)")
   }

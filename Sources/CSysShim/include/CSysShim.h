@@ -102,6 +102,8 @@ struct swsys_spawn {
   const int *targets;            /* … and their numbers in the child; all others are closed, but 0 to 2 */
 };
 int swsys_spawn(const struct swsys_spawn *request, pid_t *pid) SWSYS_NONNULL;
+void swsys_abandon(pid_t pid);                   /* kills and reaps a child that nobody has seen yet */
+char *const *swsys_environment(void);            /* this process's; NULL-terminated, may be NULL */
 int swsys_pidfd_open(pid_t pid);
 /* 0: still running; 1: exited (code); 2: killed by a signal (code). */
 int swsys_pidfd_reap(int pidfd, int *code) SWSYS_NONNULL;

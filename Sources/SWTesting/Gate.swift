@@ -1,0 +1,48 @@
+internal import SWIO
+internal import Synchronization
+
+/// A latch that threads and tasks wait at until somebody opens it: orders events in tests, where sleeping
+/// would only make them likely. Opening is once and for all.
+public final class Gate: Sendable {
+  @safe
+  private struct State {
+    var isOpen = false
+    var tasks: [UnsafeContinuation<Void, Never>] = unsafe []
+    var threads: [WakeUp] = []
+  }
+
+  private let state = Mutex(State())
+
+  public init() {}
+
+  /// Lets everybody through who waits, and who will come.
+  public func open() {
+    let (tasks, threads) = unsafe state.withLock { state in
+      state.isOpen = true
+      defer { unsafe (state.tasks, state.threads) = ([], []) }
+      return unsafe (state.tasks, state.threads)
+    }
+    for unsafe task in unsafe tasks { unsafe task.resume() }
+    for thread in threads { thread.signal() }
+  }
+
+  /// Suspends until the gate is open. Cancellation does not end it.
+  public func wait() async {
+    unsafe await withUnsafeContinuation { continuation in
+      let isOpen = state.withLock { state in
+        if !state.isOpen { unsafe state.tasks.append(continuation) }
+        return state.isOpen
+      }
+      if isOpen { unsafe continuation.resume() }
+    }
+  }
+
+  /// Blocks until the gate is open.
+  @available(*, noasync)
+  public func waitBlocking() {
+    let wakeUp = WakeUp.take()
+    defer { WakeUp.giveBack(wakeUp) }
+    state.withLock { state in state.threads.append(wakeUp) }
+    while !state.withLock({ $0.isOpen }) { wakeUp.wait(watching: nil, for: [], until: .never) }
+  }
+}

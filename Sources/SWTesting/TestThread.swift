@@ -1,0 +1,69 @@
+internal import CSysShim
+internal import SWIO
+internal import Synchronization
+
+/// A thread of its own that computes a value, to be awaited by tasks: for tests of blocking calls.
+public final class TestThread<Value: Sendable>: Sendable {
+  private struct State {
+    var result: Result<Value, any Error>?
+  }
+
+  private let state = Mutex(State())
+  private let done = Gate()
+
+  /// Starts the thread.
+  public init(_ body: @escaping @Sendable () throws -> Value) {
+    startThread { [self] in
+      let result = Result { try body() }
+      state.withLock { $0.result = result }
+      done.open()
+    }
+  }
+
+  /// What the thread returned, or threw.
+  public var value: Value {
+    get async throws {
+      await done.wait()
+      return try outcome()
+    }
+  }
+
+  /// Blocks until the thread has ended.
+  @available(*, noasync)
+  public func join() throws -> Value {
+    done.waitBlocking()
+    return try outcome()
+  }
+
+  private func outcome() throws -> Value {
+    guard let result = state.withLock({ $0.result }) else { preconditionFailure("the gate opens last") }
+    return try result.get()
+  }
+}
+
+private func startThread(_ body: @escaping @Sendable () -> Void) {
+  let context = unsafe Unmanaged.passRetained(ThreadBody(body)).toOpaque()
+  let error = unsafe swsys_start_thread(
+    { context in
+      guard let context = unsafe context else { return }
+      unsafe Unmanaged<ThreadBody>.fromOpaque(context).takeRetainedValue().run()
+    }, context, "test")
+  precondition(error == 0, "no thread to be had: \(error)")
+}
+
+private final class ThreadBody: Sendable {
+  let run: @Sendable () -> Void
+  init(_ run: @escaping @Sendable () -> Void) { self.run = run }
+}
+
+/// Yields until a condition holds: for what other threads and tasks will bring about on their own. One
+/// that does not hold after two minutes never will: it traps, so that a test hangs nobody.
+public func eventually(
+  _ condition: () -> Bool, file: StaticString = #file, line: UInt = #line
+) async {
+  let limit = Deadline.after(.seconds(120))
+  while !condition() {
+    precondition(!limit.hasPassed, "what was waited for did not come", file: file, line: line)
+    await Task.yield()
+  }
+}

@@ -1,0 +1,95 @@
+import CSysShim
+import SWMessaging
+import SWTesting
+import SystemPackage
+import Testing
+
+/// The error that a call throws; nil, and a failed expectation, if it throws none or another.
+func endpointError<T>(
+  of call: () async throws -> T, sourceLocation: SourceLocation = #_sourceLocation
+) async -> EndpointError? {
+  do {
+    let value = try await call()
+    Issue.record("no error but \(value)", sourceLocation: sourceLocation)
+    return nil
+  } catch let error as EndpointError {
+    return error
+  } catch {
+    Issue.record("another error: \(error)", sourceLocation: sourceLocation)
+    return nil
+  }
+}
+
+/// The same for synchronous calls.
+func blockingError<T>(
+  of call: () throws -> T, sourceLocation: SourceLocation = #_sourceLocation
+) -> EndpointError? {
+  do {
+    let value = try call()
+    Issue.record("no error but \(value)", sourceLocation: sourceLocation)
+    return nil
+  } catch let error as EndpointError {
+    return error
+  } catch {
+    Issue.record("another error: \(error)", sourceLocation: sourceLocation)
+    return nil
+  }
+}
+
+/// Two raw ends, of whichever kind.
+enum Wire: String, CaseIterable, CustomTestStringConvertible, Sendable {
+  case pipe, oldPipe, unix, tcp, tcp6
+
+  var testDescription: String { rawValue }
+
+  /// The receiving and the sending end.
+  func make() throws -> (SocketReader, SocketWriter) {
+    switch self {
+    case .pipe: return try makePipe()
+    case .oldPipe:
+      return try KernelFeatures.$override.withValue(
+        KernelFeatures(nowaitPipes: false, nosignalPipes: false)
+      ) { try makePipe() }
+    case .unix, .tcp, .tcp6:
+      let kind: SocketPairKind = self == .unix ? .unix : self == .tcp ? .tcp : .tcp6
+      let pair = try DescriptorPair.sockets(kind)
+      return (try SocketReader(adopting: pair.first), try SocketWriter(adopting: pair.second))
+    }
+  }
+}
+
+/// Bytes that differ from place to place and from seed to seed.
+func pattern(_ count: Int, seed: Int = 0) -> [UInt8] {
+  var bytes: [UInt8] = []
+  bytes.reserveCapacity(count)
+  var start = seed % patternBase.count
+  while bytes.count < count {
+    bytes += patternBase[start...].prefix(count - bytes.count)
+    start = 0
+  }
+  return bytes
+}
+
+/// Of an odd length, so that no power of two repeats in it.
+private let patternBase: [UInt8] = (0..<65_521).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ ($0 >> 8)) }
+
+/// A frame of the varint framing.
+func varIntFrame(_ payload: [UInt8]) throws -> [UInt8] {
+  var parts = FrameParts()
+  try VarIntFraming().encode(payload, into: &parts)
+  return parts.bytes
+}
+
+extension Endpoint {
+  /// How many callers are queued, in both directions.
+  var queued: Int {
+    (core.receiving?.inspect { $0.queue.count } ?? 0) + (core.sending?.inspect { $0.queue.count } ?? 0)
+  }
+}
+
+/// What this process has open.
+func openDescriptors() -> Set<Int32> {
+  var open: Set<Int32> = []
+  for number in Int32(0)..<1024 where swsys_get_close_on_exec(number) >= 0 { open.insert(number) }
+  return open
+}
