@@ -169,16 +169,15 @@ package struct ReceiveTurn: ~Copyable {
     _ demand: FrameDemand, for request: ReceiveRequest,
     by receive: (UnsafeMutableRawBufferPointer) -> Attempt
   ) -> Outcome {
-    if let assembly, !assembly.serves(demand) { flatten() }
+    if assembly.map({ !$0.serves(demand) }) ?? false { flatten() }
     if assembly == nil, demand.isFinal, let payload = demand.payload,
       payload.count >= Self.assembledSize, request.source?.deliversPayload ?? true
     {
       beginAssembly(payload)
       if count >= demand.byteCount { return .moved }
     }
-    if let assembly, !assembly.isFull {
-      return unsafe note(fillAssembly(by: receive))
-    }
+    // Not `if let`: a second reference to the array would have every attempt copy all of it.
+    if assembly?.isFull == false { return unsafe note(fillAssembly(by: receive)) }
     let missing = demand.byteCount - count
     let readsAhead = request.source?.readsAhead ?? false
     let wanted =
@@ -196,6 +195,8 @@ package struct ReceiveTurn: ~Copyable {
     }
     return note(attempt)
   }
+
+  private var isFilling: Bool { assembly.map { !$0.isFull } ?? false }
 
   private mutating func note(_ attempt: Attempt) -> Outcome {
     switch attempt {

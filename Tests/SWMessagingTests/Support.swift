@@ -1,4 +1,5 @@
 import CSysShim
+import Foundation
 import SWMessaging
 import SWTesting
 import SystemPackage
@@ -84,6 +85,36 @@ extension Endpoint {
   /// How many callers are queued, in both directions.
   var queued: Int {
     (core.receiving?.inspect { $0.queue.count } ?? 0) + (core.sending?.inspect { $0.queue.count } ?? 0)
+  }
+}
+
+/// So many rounds in release builds; a tenth of it in debug builds, whose checks take their time.
+/// `SWTEST_ROUNDS` scales it, in percent.
+func stressed(_ rounds: Int) -> Int {
+  let percent = ProcessInfo.processInfo.environment["SWTEST_ROUNDS"].flatMap { Int($0) } ?? 100
+  #if DEBUG
+    return max(rounds * percent / 1000, 1)
+  #else
+    return max(rounds * percent / 100, 1)
+  #endif
+}
+
+/// What a descriptor refers to, beyond its number.
+struct OpenFile: Sendable {
+  private let number: Int32
+  private let inode: UInt64
+
+  init(_ descriptor: FileDescriptor) {
+    number = descriptor.rawValue
+    inode = Self.inode(of: number) ?? 0
+  }
+
+  /// Whether the number still refers to the same.
+  var isOpen: Bool { Self.inode(of: number) == inode }
+
+  private static func inode(of number: Int32) -> UInt64? {
+    var status = stat()
+    return unsafe fstat(number, &status) == 0 ? UInt64(status.st_ino) : nil
   }
 }
 

@@ -1,0 +1,176 @@
+import SWMessaging
+import SWTesting
+import Testing
+
+/// Lines 6, 11 and 14 of the contract, with real threads and tasks.
+@Suite struct FairnessTests {
+  /// Fault 20 of the original: on one endpoint a thread got 14,538 messages and a task 1,003.
+  @Test(arguments: [SocketPairKind.unix, .tcp])
+  func `line 6: fault 20: threads and tasks that receive share evenly`(_ kind: SocketPairKind) async throws {
+    let (left, right) = try makeSocketPair(kind, framing: .varInt)
+    let total = stressed(40_000)
+    let sending = Task {
+      for index in 0..<total { try await right.send([UInt8(truncatingIfNeeded: index)]) }
+      right.finishSending()
+    }
+    let threads = (0..<2).map { _ in
+      TestThread {
+        var count = 0
+        while try left.blocking.next() != nil { count += 1 }
+        return count
+      }
+    }
+    let tasks = (0..<2).map { _ in
+      Task {
+        var count = 0
+        for try await _ in left.messages { count += 1 }
+        return count
+      }
+    }
+    var counts: [Int] = []
+    for thread in threads { counts.append(try await thread.value) }
+    for task in tasks { counts.append(try await task.value) }
+    try await sending.value
+    #expect(counts.reduce(0, +) == total)
+    // First come, first served: nobody is left with crumbs.
+    let (byThreads, byTasks) = (counts[0] + counts[1], counts[2] + counts[3])
+    #expect(byThreads > total / 20 && byTasks > total / 20, "\(counts)")
+  }
+
+  @Test(arguments: [Wire.pipe, .unix, .tcp])
+  func `line 6: eight threads and eight tasks send 100,000 numbered messages through one endpoint`(
+    _ wire: Wire
+  ) async throws {
+    let (raw, rawWriter) = try wire.make()
+    let reader = MessageReader(over: raw)
+    let writer = MessageWriter(over: rawWriter)
+    let each = stressed(100_000) / 16
+    // All have sent their first message before anybody goes on, so that all of them run.
+    let allRun = Gate()
+    let threads = (0..<8).map { sender in
+      TestThread {
+        try writer.blocking.send(FairnessTests.message(sender, 0))
+        allRun.waitBlocking()
+        for number in 1..<each { try writer.blocking.send(Self.message(sender, number)) }
+      }
+    }
+    let tasks = (8..<16).map { sender in
+      Task {
+        try await writer.send(FairnessTests.message(sender, 0))
+        await allRun.wait()
+        for number in 1..<each { try await writer.send(FairnessTests.message(sender, number)) }
+      }
+    }
+    var next = [Int](repeating: 0, count: 16)
+    var progressOfOthers = [0, 0]
+    for received in 0..<16 * each {
+      let message = try await reader.receive()
+      let (sender, number) = Self.parse(message)
+      #expect(number == next[sender])
+      next[sender] = number + 1
+      if received == 15 { allRun.open() }
+      if received == 8 * each {
+        progressOfOthers = [next[..<8].reduce(0, +), next[8...].reduce(0, +)]
+      }
+    }
+    for thread in threads { try await thread.value }
+    for task in tasks { try await task.value }
+    #expect(next == [Int](repeating: each, count: 16))
+    // Half way through, neither colour had been left behind.
+    #expect(progressOfOthers.allSatisfy { $0 > each / 10 }, "\(progressOfOthers)")
+  }
+
+  private static func message(_ sender: Int, _ number: Int) -> [UInt8] {
+    unsafe [UInt8(sender)] + withUnsafeBytes(of: UInt32(number).bigEndian) { unsafe Array($0) }
+      + [UInt8](repeating: UInt8(sender), count: number % 300)
+  }
+
+  private static func parse(_ message: [UInt8]) -> (Int, Int) {
+    let number = message[1...4].reduce(0) { $0 << 8 | Int($1) }
+    #expect(message.count == 5 + number % 300 && message[5...].allSatisfy { $0 == message[0] })
+    return (Int(message[0]), number)
+  }
+
+  @Test func `line 14: cancellation, deadline, close and readiness race in any order`() async throws {
+    for round in 0..<stressed(20_000) {
+      let (left, right) = try makeSocketPair(framing: .varInt)
+      let frames = round % 3
+      let receivers = (0..<3).map { index in
+        Task { () -> [UInt8]? in
+          do throws(EndpointError) {
+            return try await left.receive(timeout: index == 0 ? .microseconds(round % 200) : nil)
+          } catch {
+            switch error.reason {
+            case .timedOut, .cancelled, .closed: return nil
+            default:
+              Issue.record("\(error)")
+              return nil
+            }
+          }
+        }
+      }
+      for byte in 0..<frames { try await right.send([UInt8(byte)]) }
+      receivers[1].cancel()
+      var received: [[UInt8]] = []
+      if round % 2 == 0 { left.close() }
+      if round % 2 == 1 {
+        // What nobody took is still there, in order.
+        let first = await receivers[0].value
+        let second = await receivers[1].value
+        received += [first, second].compactMap { $0 }
+        receivers[2].cancel()
+        if let third = await receivers[2].value { received.append(third) }
+        while received.count < frames { received.append(try await left.receive(timeout: .zero)) }
+        #expect(Set(received) == Set((0..<frames).map { [UInt8($0)] }))
+      } else {
+        for receiver in receivers { _ = await receiver.value }
+        #expect(await endpointError { try await left.receive() }?.reason == .closed)
+      }
+      #expect(left.queued == 0)
+    }
+  }
+
+  @Test func `line 11: a hundred tasks wait, and the pool is free for others`() async throws {
+    var pairs: [(MessageDuplex<VarIntFraming>, MessageDuplex<VarIntFraming>)] = []
+    for _ in 0..<100 { pairs.append(try makeSocketPair(framing: .varInt)) }
+    let waiting = pairs.map { pair in Task { try await pair.0.receive() } }
+    await eventually { pairs.allSatisfy { $0.0.queued == 1 } }
+    // This very task still runs, and so do others.
+    for pair in pairs { try await pair.1.send("go") }
+    for task in waiting { #expect(try await task.value == Array("go".utf8)) }
+  }
+
+  @Test func `the reactor's executor runs tasks, and messages resume them there`() async throws {
+    let (left, right) = try makeSocketPair(framing: .varInt)
+    let echo = Task.detached(executorPreference: .reactor) {
+      var hops = 0
+      while let message = try await left.next() {
+        if !Reactor.isCurrentThread { hops += 1 }
+        try await left.send(message)
+      }
+      return hops
+    }
+    for round in 0..<200 {
+      try await right.send([UInt8(round)])
+      #expect(try await right.receive() == [UInt8(round)])
+    }
+    right.finishSending()
+    #expect(try await echo.value == 0)
+  }
+
+  @Test func `line 10: waiting leaves nothing behind`() async throws {
+    let (left, right) = try makeSocketPair(framing: .varInt)
+    for _ in 0..<50 {
+      #expect(await endpointError { try await left.receive(timeout: .microseconds(50)) }?.reason == .timedOut)
+      let task = Task { await endpointError { try await left.receive(timeout: .seconds(1000)) } }
+      await eventually { left.queued == 1 }
+      task.cancel()
+      #expect(await task.value?.reason == .cancelled)
+    }
+    #expect(left.queued == 0)
+    try await right.send(pattern(50_000))
+    _ = try await left.receive()
+    // No read-ahead memory while nothing is unread.
+    #expect(unsafe left.core.receiving?.turn.capacity == 0)
+  }
+}
