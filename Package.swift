@@ -35,7 +35,24 @@ let package = Package(
       name: "SWMessaging", dependencies: ["CSysShim", "SWIO", "SWFraming", system],
       swiftSettings: settings),
     .target(
-      name: "SWTesting", dependencies: ["SWIO", "SWFraming", "SWMessaging", system],
+      name: "SWTesting", dependencies: ["CSysShim", "SWIO", "SWFraming", "SWMessaging", system],
+      swiftSettings: settings),
+    .target(
+      name: "SWSimulation", dependencies: ["SWIO", "SWFraming", "SWMessaging", "SWTesting", system],
+      swiftSettings: settings),
+    .executableTarget(name: "simulate", dependencies: ["SWSimulation"], swiftSettings: settings),
+    .testTarget(name: "SimulationTests", dependencies: ["SWSimulation"], swiftSettings: settings),
+    .testTarget(
+      name: "SWFramingTests", dependencies: ["SWFraming", "SWTesting"],
+      resources: [.copy("Vectors")], swiftSettings: settings),
+    // What can only be seen from outside: one process for each question.
+    .executableTarget(
+      name: "probe", dependencies: ["CSysShim", "SWMessaging", "SWTesting"], path: "Tests/Probe",
+      swiftSettings: settings),
+    .testTarget(
+      name: "SWMessagingTests", dependencies: ["CSysShim", "SWMessaging", "SWTesting", "probe", system], swiftSettings: settings),
+    .testTarget(
+      name: "InteropTests", dependencies: ["SWMessaging", "SWTesting"], resources: [.copy("Peers")],
       swiftSettings: settings),
   ]
 )

@@ -9,8 +9,19 @@ package struct ReceiveBuffer: ~Copyable {
   /// The size of a pooled block: what one attempt reads ahead at most.
   package static var blockSize: Int { 65_536 }
   /// How much may be reserved on a frame's word alone. It costs address space, and memory only as
-  /// bytes arrive; beyond, the reservation doubles with what did arrive.
+  /// bytes arrive.
   package static var trustedSize: Int { 16 << 20 }
+
+  /// How much to reserve for a frame of which so many bytes are there.
+  ///
+  /// A larger frame than is trusted has to prove itself: the reservation grows with what did arrive. It
+  /// goes to the end as soon as a quarter is there. So whenever bytes are copied to a larger place, less
+  /// than half the frame is there yet, and old and new together never take more than the frame will.
+  package static func reservation(for declared: Int, holding count: Int) -> Int {
+    if declared <= trustedSize { return declared }
+    if count < trustedSize / 2 { return trustedSize / 2 }
+    return declared / 4 <= count ? declared : 2 * count
+  }
 
   private var block: UnsafeMutableRawBufferPointer = unsafe .init(start: nil, count: 0)
   private var start = 0
@@ -87,8 +98,8 @@ package struct ReceiveBuffer: ~Copyable {
       (start, end) = (0, count)
       return
     }
-    let trusted = declared <= Self.trustedSize ? declared : max(Self.trustedSize, 2 * count)
-    let size = max(count + room, min(trusted, max(declared, count + room)), Self.blockSize)
+    let needed = count + room
+    let size = max(needed, Self.reservation(for: max(declared, needed), holding: count), Self.blockSize)
     let larger = unsafe BlockPool.take(size)
     unsafe larger.copyMemory(from: UnsafeRawBufferPointer(rebasing: block[start..<end]))
     unsafe BlockPool.giveBack(block)

@@ -57,16 +57,9 @@ public final class EndpointCore: Sendable {
 
   /// Gives the descriptors up unclosed, if nobody uses them.
   func detach() throws(EndpointError) -> DetachedEndpoint {
-    // The one place where the locks of two halves are taken in order: receive, then send.
     let halves = [receiving, sending].compactMap { $0 as Half? }
-    var retired: [Half] = []
-    for half in halves {
-      guard half.retire() else {
-        let isClosed = half.inspect { $0.isClosed }
-        for half in retired { half.unretire() }
-        throw EndpointError(isClosed ? .closed : .busy)
-      }
-      retired.append(half)
+    if let refusal = Half.retire(halves[0], halves.count > 1 ? halves[1] : nil) {
+      throw EndpointError(refusal)
     }
     let unread = unsafe receiving?.turn.takeUnread() ?? []
     var numbers: [Int32] = []

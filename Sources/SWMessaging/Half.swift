@@ -71,6 +71,8 @@ package class Half: ReactorWork, @unchecked Sendable {
   ) {
     guard place.isQueued, place.gaveUp == nil else { return }
     if leavesAtOnce(place) {
+      // What is there and was too little for this one may be enough for the next.
+      if state.heldBytes > 0, state.queue.first === place { state.stirred = true }
       state.queue.remove(place)
       fail(place, EndpointError(reason.reason, byteCount: state.heldBytes))
       place.decide(&actions, by: me)
@@ -119,9 +121,10 @@ package class Half: ReactorWork, @unchecked Sendable {
       if place.isDecided { return .decided }
       place.wakeUp = wakeUp
       guard state.queue.first === place, !state.turn else { return .wait(polling: false) }
-      if place.gaveUp != nil { return .drive }
-      // In process nothing can be polled: what stirred before the wake-up was there has to be seen now.
-      if port.isSignalled { return state.stirred ? .drive : .wait(polling: false) }
+      // What would have signalled it before the wake-up was there has to be seen now; polling shows neither
+      // what is in the buffer nor that a flush is due.
+      if place.gaveUp != nil || state.stirred || !place.needsReadiness { return .drive }
+      if port.isSignalled { return .wait(polling: false) }
       place.isPolling = true
       state.pollers += 1
       return .wait(polling: true)
@@ -220,21 +223,23 @@ package class Half: ReactorWork, @unchecked Sendable {
     return try body(number)
   }
 
-  /// First step of detaching: closes this half without giving the descriptor up, if nobody uses it.
-  final func retire() -> Bool {
-    locked { state, _ in
-      guard !state.isClosed, !state.turn, state.pollers == 0, state.queue.isEmpty else { return false }
-      state.isClosed = true
-      state.isOut = true
-      return true
-    }
-  }
-
-  /// Takes `retire` back, when the other half was busy.
-  final func unretire() {
-    locked { state, _ in
-      state.isClosed = false
-      state.isOut = false
+  /// First step of detaching: closes the halves of an endpoint without giving the descriptor up, if nobody
+  /// uses either; else answers why not, and nothing has changed. The one place where two halves' locks
+  /// nest: were they taken one after the other, a caller or a `close` in between would meet a half that
+  /// looks closed and is not.
+  package static func retire(_ first: Half, _ second: Half?) -> EndpointError.Reason? {
+    first.lock.withLock { state in
+      if let refusal = state.detachRefusal { return refusal }
+      if let second {
+        let refusal = second.lock.withLock { state in
+          let refusal = state.detachRefusal
+          if refusal == nil { state.retire() }
+          return refusal
+        }
+        if let refusal { return refusal }
+      }
+      state.retire()
+      return nil
     }
   }
 

@@ -36,6 +36,18 @@ package struct HalfState: Sendable {
   /// What a call finds that cannot even begin.
   var refusal: EndpointError? { isClosed ? EndpointError(.closed) : over }
 
+  /// Why its endpoint cannot be detached now.
+  var detachRefusal: EndpointError.Reason? {
+    if isClosed { return .closed }
+    return turn || pollers > 0 || !queue.isEmpty ? .busy : nil
+  }
+
+  /// Closed, and out of the descriptor without giving it up.
+  mutating func retire() {
+    isClosed = true
+    isOut = true
+  }
+
   mutating func takeTurn(first: Bool, by me: Place?) -> Bool {
     guard !turn, !isClosed, over == nil, let head = queue.first, first || head === me else { return false }
     turn = true
@@ -49,7 +61,7 @@ package struct HalfState: Sendable {
     case .thread:
       if !head.isPolling, head !== me { actions.signal(head) }
     case .task, .orphan:
-      if isRegistered, !stirred, head.gaveUp == nil { return }
+      if isRegistered, !stirred, head.gaveUp == nil, head.needsReadiness { return }
       if !called {
         called = true
         actions.callsReactor = true
@@ -96,7 +108,8 @@ package struct HalfState: Sendable {
       case .thread: break  // it polls, was signalled, or is on its way to look
       case .task, .orphan:
         precondition(
-          called || (isRegistered && !stirred && head.gaveUp == nil), "4: nobody looks after the head")
+          called || (isRegistered && !stirred && head.gaveUp == nil && head.needsReadiness),
+          "4: nobody looks after the head")
       }
     }
   }

@@ -110,10 +110,10 @@ public struct ReceivingSide<F: Framing>: Sendable {
     source = TypedSource(framing, readsAhead: mode == .readAhead, maximumFrameSize: maximumFrameSize)
   }
 
-  var request: ReceiveRequest { .message(source) }
+  package var request: ReceiveRequest { .message(source) }
 
   /// The message of a frame that was lent or handed over.
-  func message(_ outcome: ReceiveHalf.Outcome) throws(EndpointError) -> F.Incoming {
+  package func message(_ outcome: ReceiveHalf.Outcome) throws(EndpointError) -> F.Incoming {
     do {
       switch outcome {
       case .lent(let demand):
@@ -137,7 +137,7 @@ public struct ReceivingSide<F: Framing>: Sendable {
   }
 
   /// Lends the payload of a frame.
-  func withPayload<Result>(
+  package func withPayload<Result>(
     _ outcome: ReceiveHalf.Outcome, _ body: (Span<UInt8>) throws -> Result
   ) throws -> Result {
     switch outcome {

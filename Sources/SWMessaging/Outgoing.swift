@@ -16,7 +16,7 @@ package struct Outgoing: Sendable {
   package struct BorrowedBytes: @unchecked Sendable {
     // Invariant: read only, and only while it is lent.
     let bytes: UnsafeRawBufferPointer
-    init(_ bytes: UnsafeRawBufferPointer) { unsafe self.bytes = unsafe bytes }
+    package init(_ bytes: UnsafeRawBufferPointer) { unsafe self.bytes = unsafe bytes }
   }
 
   var header: ShortBytes
@@ -29,7 +29,7 @@ package struct Outgoing: Sendable {
   var borders: [Int] = []
 
   /// A frame around the caller's memory.
-  init(_ envelope: FrameEnvelope, _ body: Body) {
+  package init(_ envelope: FrameEnvelope, _ body: Body) {
     header = envelope.header
     trailer = envelope.trailer
     self.body = body
@@ -78,6 +78,7 @@ package struct Outgoing: Sendable {
 
   /// How many whole frames lie before byte `sent`.
   func framesCompleted(by sent: Int) -> Int {
+    if byteCount == 0 { return 0 }  // a flush, or nothing to send
     if sent >= byteCount { return max(borders.count, 1) }
     return borders.isEmpty ? 0 : index(after: sent)
   }

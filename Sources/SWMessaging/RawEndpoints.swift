@@ -76,7 +76,7 @@ extension EndpointCore {
         return EndpointCore(receiving: receiving, sending: sending)
       } catch {
         // Both stay the caller's.
-        if receiving.retire() { _ = receiving.port.detach() }
+        if Half.retire(receiving, nil) == nil { _ = receiving.port.detach() }
         throw error
       }
     } catch {

@@ -125,6 +125,13 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     var budget = Int.max
     var byteBudget = 256 << 10
     var isSpent: Bool { budget <= 0 || (byteBudget <= 0 && budget != .max) }
+
+    /// The caller has its result, though not the one it hoped for: it does not go on for others forever.
+    mutating func noteFailure(of head: ReceivePlace?) {
+      guard let me, me === head else { return }
+      mine = true
+      budget = 16
+    }
   }
 
   private func stop(_ state: inout HalfState, _ actions: inout Actions, by me: Place?) {
@@ -173,9 +180,11 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
         if let ended = serveFailure(EndpointError(.framing(error), byteCount: unsafe turn.count), head, driver) {
           return ended
         }
+        driver.noteFailure(of: head)
       case .needs(let demand):
         if let end = unsafe turn.end {
           if let ended = serveEnd(end, head, driver) { return ended }
+          driver.noteFailure(of: head)
           continue
         }
         switch permission(head, driver) {
@@ -187,7 +196,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
         let outcome = unsafe turn.attempt(demand, for: request) { memory in
           unsafe port.receive(into: memory)
         }
-        if outcome == .blocked, let ended = blocked(&driver) { return ended }
+        if outcome == .blocked, let ended = blocked(head, &driver) { return ended }
       }
     }
   }
@@ -223,7 +232,9 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     }
     guard let head else { return nil }
     // For somebody else: a small frame is copied before the lock is taken, a large payload is moved under it.
-    let copied = unsafe turn.isAssembled ? nil : copy(demand, for: head.request)
+    // One that was assembled for another endpoint over the same bytes may be no payload to this one.
+    let isMoved = unsafe turn.isAssembled && head.request.source?.deliversPayload ?? true
+    let copied = isMoved ? nil : copy(demand, for: head.request)
     let served = locked { state, actions -> Bool in
       guard !state.isClosed, !state.queue.isEmpty else { return false }
       guard state.queue.first === head else { return false }
@@ -314,7 +325,10 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
   }
 
   /// The attempt moved nothing: watch, or try again if something stirred since. Nil: try again.
-  private func blocked(_ driver: inout Driver) -> Started? {
+  ///
+  /// - Parameter head: whom the attempt was for. What it has brought may be enough for whoever has come to
+  ///   the front meanwhile, if that one wants something else.
+  private func blocked(_ head: ReceivePlace?, _ driver: inout Driver) -> Started? {
     let place = driver.implied.flatMap { implied in
       driver.mayWait ? ReceivePlace(driver.kind, implied, in: self) : nil
     }
@@ -329,7 +343,11 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
         if state.stirred, !wasPlaced { return .again }
         if isImplied {
           guard let place else {
-            releaseTurn(&state, &actions, by: nil)
+            if unsafe turn.count > 0 {
+              stop(&state, &actions, by: nil)
+            } else {
+              releaseTurn(&state, &actions, by: nil)
+            }
             return .late
           }
           state.queue.prepend(place)
@@ -338,7 +356,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
           releaseTurn(&state, &actions, by: me)
           return .released
         }
-        if state.stirred { return .again }
+        if state.stirred || first !== place ?? head { return .again }
         if first.kind != .thread, !state.isRegistered { return .register }
         releaseTurn(&state, &actions, by: place ?? me)
         return .released

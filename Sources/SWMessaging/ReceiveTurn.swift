@@ -171,7 +171,8 @@ package struct ReceiveTurn: ~Copyable {
   ) -> Outcome {
     if assembly.map({ !$0.serves(demand) }) ?? false { flatten() }
     if assembly == nil, demand.isFinal, let payload = demand.payload,
-      payload.count >= Self.assembledSize, request.source?.deliversPayload ?? true
+      payload.count >= Self.assembledSize, payload.lowerBound <= buffer.count,
+      request.source?.deliversPayload ?? true
     {
       beginAssembly(payload)
       if count >= demand.byteCount { return .moved }
@@ -212,7 +213,7 @@ package struct ReceiveTurn: ~Copyable {
   }
 
   private mutating func beginAssembly(_ payload: Range<Int>) {
-    let size = min(payload.count, ReceiveBuffer.trustedSize)
+    let size = ReceiveBuffer.reservation(for: payload.count, holding: 0)
     let (header, array, filled) = buffer.withUnread { unread in
       let header = unsafe unread.extracting(first: min(payload.lowerBound, unread.count))
         .withUnsafeBufferPointer { unsafe Array($0) }
@@ -229,8 +230,7 @@ package struct ReceiveTurn: ~Copyable {
     guard var current = assembly.take() else { return .wouldBlock }
     defer { assembly = current }
     if current.filled == current.payload.count {
-      // More than is trusted on its word: the reservation doubles with what has arrived.
-      let size = min(current.payloadCount, 2 * current.filled)
+      let size = ReceiveBuffer.reservation(for: current.payloadCount, holding: current.filled)
       current.payload = Self.reserved(size, copying: current.payload.span)
     }
     let filled = current.filled

@@ -115,7 +115,10 @@ package final class SendHalf: Half, @unchecked Sendable {
       let place = makePlace(call, sent: 0)
       // Whoever was there may have left since: then nobody but this caller looks after the place, from
       // this critical section on.
-      enum Behind: Sendable { case refused(EndpointError), driving, queued }
+      enum Behind: Sendable {
+        case refused(EndpointError)
+        case driving, queued
+      }
       let behind: Behind = locked { state, _ in
         if let refusal = state.refusal { return .refused(refusal) }
         state.queue.append(place)
@@ -251,13 +254,24 @@ package final class SendHalf: Half, @unchecked Sendable {
     var byteBudget = 256 << 10
 
     var isSpent: Bool { budget <= 0 || (byteBudget <= 0 && budget != .max) }
+
+    /// Somebody has been served. From the caller's own result on, good or not, it serves only so many others.
+    mutating func noteService(of head: SendPlace) {
+      if head === me, !mine {
+        mine = true
+        budget = 16
+      } else if budget != .max {
+        budget -= 1
+      }
+    }
   }
 
   private enum Next: Sendable {
     case attempt(SendPlace)
     case settle(SendPlace)
     case halfClose(SendPlace)
-    case again
+    /// It was due, and is decided.
+    case served(SendPlace)
     case released
   }
 
@@ -267,8 +281,10 @@ package final class SendHalf: Half, @unchecked Sendable {
     while true {
       switch next(driver) {
       case .released: return
-      case .again: continue
-      case .settle(let head): settle(head, by: driver.me)
+      case .served(let head): driver.noteService(of: head)
+      case .settle(let head):
+        settle(head, by: driver.me)
+        driver.noteService(of: head)
       case .halfClose(let head): if halfClose(head, by: driver.me) { return }
       case .attempt(let head):
         let attempt = attempt(head.outgoing, from: head.sent)
@@ -309,7 +325,7 @@ package final class SendHalf: Half, @unchecked Sendable {
       case .flush, .bytes:
         state.queue.remove(head)
         head.decide(&actions, by: me)
-        return .again
+        return .served(head)
       }
     }
   }
@@ -343,9 +359,8 @@ package final class SendHalf: Half, @unchecked Sendable {
     }
     if case .transferred(let count) = attempt {
       driver.byteBudget -= count
-      if head === me, head.sent == head.outgoing.byteCount, !driver.mine {
-        driver.mine = true
-        driver.budget = 16
+      if head.sent == head.outgoing.byteCount {
+        driver.noteService(of: head)
       } else if driver.budget != .max {
         driver.budget -= 1
       }

@@ -23,8 +23,8 @@ extension FramingCheck {
     throw FramingViolation(
       law: .workIsLinear, offset: 0,
       explanation:
-        "\(small.count) bytes in pieces of \(Self.pieceByteCount) took \(fastestSmall / 1000) µs of CPU time, "
-        + "\(large.count) bytes took more than \(5 * factor) times that")
+        "in pieces of \(Self.pieceByteCount), \(small.count) bytes took \(fastestSmall / 1000) µs of CPU time "
+        + "and \(large.count) bytes more than \(5 * factor) times that")
   }
 
   /// The CPU time it takes to scan a frame in small pieces and to decode it; `nil` beyond the limit.

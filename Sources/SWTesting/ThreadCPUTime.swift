@@ -6,7 +6,7 @@
   internal import Darwin
 #endif
 
-/// The CPU time the calling thread has used, in nanoseconds: what others do on the machine leaves it as it is.
+/// The CPU time the calling thread has used, in nanoseconds: what others do on the machine does not count.
 func threadCPUTime() -> UInt64 {
   var time = timespec()
   let result = unsafe clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)

@@ -1,0 +1,71 @@
+# One verb per habit. Each installs what it needs, where it may, and says what is missing where it may not.
+
+# How many seeds `make simulate` tries, and what is handed on to `swift test`.
+SEEDS ?= 200
+TEST ?=
+
+.PHONY: help demo test bench fuzz simulate sanitize model model-full docs format lint clean
+
+help:
+	@echo 'make demo        run every example'
+	@echo 'make test        run every test (TEST="--filter Name": some of them)'
+	@echo 'make sanitize    run them under the thread sanitizer, then under the address sanitizer'
+	@echo 'make simulate    run simulated endpoints through SEEDS=$(SEEDS) random schedules'
+	@echo 'make fuzz        let the fuzzers search (SECONDS_PER_FUZZER=30)'
+	@echo 'make model       check the model of a half: small worlds and seeded mistakes, minutes'
+	@echo 'make model-full  check it in large worlds: half an hour'
+	@echo 'make bench       run the benchmarks'
+	@echo 'make docs        build the documentation; a warning is an error'
+	@echo 'make format      give the code its form'
+	@echo 'make lint        complain where it has another, or breaks a house rule'
+	@echo 'make clean       remove everything that the others build'
+
+demo:
+	@scripts/setup-swift
+	@scripts/with-python scripts/demo
+
+test:
+	@scripts/setup-swift
+	@scripts/with-python swift test $(TEST)
+
+# Each in a place of its own: a change of flags would build everything anew.
+sanitize:
+	@scripts/setup-swift
+	@scripts/with-python swift test --sanitize=thread --scratch-path .build-tsan $(TEST)
+	@scripts/with-python swift test --sanitize=address --scratch-path .build-asan $(TEST)
+
+simulate:
+	@scripts/setup-swift
+	@swift run -c release simulate --seeds $(SEEDS)
+
+fuzz:
+	@scripts/setup-swift
+	@Fuzz/run
+
+model:
+	@scripts/setup-apt spin gcc libc6-dev
+	@Model/check quick
+
+model-full:
+	@scripts/setup-apt spin gcc libc6-dev
+	@Model/check full
+
+bench:
+	@scripts/setup-swift
+	@test -e Benchmarks/Package.swift || { echo 'There are no benchmarks: Benchmarks/Package.swift is missing.' >&2; exit 1; }
+	@swift run -c release --package-path Benchmarks swbench
+
+docs:
+	@scripts/setup-swift
+	@scripts/docs
+
+format:
+	@scripts/setup-swift
+	@scripts/sources '*.swift' | xargs -0 swift format --in-place --parallel
+
+lint:
+	@scripts/setup-swift
+	@scripts/lint
+
+clean:
+	rm -rf .build .build-*

@@ -1,0 +1,409 @@
+import SWFraming
+import SWIO
+import SWMessaging
+import SWTesting
+
+/// Somebody who calls an endpoint: a thread or a task, reduced to what it does between two moments at which
+/// others could run. A thread goes through the loop of `Half.runThread`, a task through `Half.runTask`.
+// Invariant: everything happens on the one thread of the simulation.
+@safe
+final class Caller: @unchecked Sendable {
+  enum State {
+    /// Between two calls.
+    case between
+    case done
+    // A thread.
+    case looking(Place)
+    case waiting(Place, polling: Bool)
+    case woken(Place, polling: Bool)
+    case driving(Place)
+    // A task.
+    case arming(Place)
+    case parking(Place)
+    case parked(Place)
+    case resumed(Place)
+    /// It has a frame on loan, or another result, and has not looked at it.
+    case holding(ReceiveHalf.Outcome)
+  }
+
+  /// How a receiver turns an outcome into bytes.
+  enum Way {
+    case raw
+    case bytes(ReceivingSide<SimulatedByteFraming>)
+    case typed(ReceivingSide<SimulatedFraming>)
+  }
+
+  unowned let world: World
+  let index: Int
+  let kind: Place.Kind
+  let isOnMain: Bool
+  let end: SimulatedEnd
+  let half: Half
+  /// Goes on until the stream ends.
+  let drains: Bool
+
+  var state = State.between
+  var isRunning = false
+  var callsLeft: Int
+
+  // The call under way.
+  var ticket = 0
+  var deadline = Deadline.never
+  var isLate = false
+  var isCancelled = false
+  var isSignalled = false
+  var timer: Timer?
+  private(set) var way = Way.raw
+  private(set) var request = ReceiveRequest.upTo(1)
+  private var frames: [[UInt8]] = []
+  private var isFlush = false
+  private var memory: UnsafeMutableRawBufferPointer = unsafe .init(start: nil, count: 0)
+  private var wakeUp: WakeUp?
+
+  init(
+    _ world: World, index: Int, kind: Place.Kind, isOnMain: Bool, end: SimulatedEnd, half: Half, calls: Int,
+    drains: Bool = false
+  ) {
+    self.world = world
+    self.index = index
+    self.kind = kind
+    self.isOnMain = isOnMain
+    self.end = end
+    self.half = half
+    self.drains = drains
+    callsLeft = calls
+  }
+
+  deinit { unsafe memory.deallocate() }
+
+  var isSender: Bool { half is SendHalf }
+
+  /// The place that it stands at, if it has one.
+  var place: Place? {
+    switch state {
+    case .between, .done, .holding: nil
+    case .looking(let place), .waiting(let place, _), .woken(let place, _), .driving(let place),
+      .arming(let place), .parking(let place), .parked(let place), .resumed(let place):
+      place
+    }
+  }
+
+  var isDone: Bool { if case .done = state { true } else { false } }
+
+  var isPolling: Bool {
+    switch state {
+    case .waiting(_, let polling), .woken(_, let polling): polling
+    default: false
+    }
+  }
+
+  /// Whether it could do something now.
+  var isEnabled: Bool {
+    if isRunning || (isOnMain && world.mainHolder.map { $0 !== self } ?? false) { return false }
+    switch state {
+    case .done, .parked: return false
+    case .between, .looking, .woken, .driving, .arming, .parking, .resumed, .holding: return true
+    case .waiting(_, let polling):
+      return isSignalled || (polling && isReady) || (!isLate && deadline <= world.clock)
+    }
+  }
+
+  /// What `ppoll` would say.
+  private var isReady: Bool {
+    let interest: Readiness = isSender ? [.writable, .hungUp] : [.readable, .hungUp]
+    return !end.transport.readiness.isDisjoint(with: interest)
+  }
+
+  // MARK: Steps
+
+  /// What it does until others may come between.
+  func step() {
+    switch state {
+    case .between: begin()
+    case .done, .parked: world.fail("a caller runs that cannot")
+    case .looking(let place): look(place)
+    case .waiting(let place, let polling):
+      isSignalled = false
+      state = .woken(place, polling: polling)
+    case .woken(let place, let polling):
+      state = .driving(place)  // the last one out closes the descriptor in `endWait`
+      half.endWait(place, polling: polling)
+    case .driving(let place):
+      half.drive(as: place, first: false)
+      isLate = isLate || deadline <= world.clock
+      state = .looking(place)
+    case .arming(let place):
+      if deadline <= world.clock {
+        world.noteGiveUp(self)
+        half.giveUp(place, .timedOut)
+      } else if deadline != .never {
+        let timer = Timer(place)
+        self.timer = timer
+        world.reactor.set(timer, at: deadline)
+      }
+      state = .parking(place)
+    case .parking(let place):
+      // Parked before it is known: the resumption may come at once.
+      state = .parked(place)
+      let isParked = half.park(place, .callback { [unowned self] in resume(place) })
+      if !isParked { state = .resumed(place) }
+      if isOnMain, isParked { world.release(main: self) }
+    case .resumed(let place):
+      if let timer {
+        world.reactor.takeBack(timer)
+        self.timer = nil
+      }
+      end(place)
+    case .holding(let outcome): look(at: outcome)
+    }
+  }
+
+  private func resume(_ place: Place) {
+    world.interlude(.runInsideWakeUp)
+    if world.makes(.dropsResumption) { return }
+    guard case .parked(let parked) = state, parked === place else {
+      world.fail("caller \(index) is resumed twice")
+      return
+    }
+    world.trace("resumed", index)
+    state = .resumed(place)
+  }
+
+  private func signal() {
+    world.interlude(.runInsideWakeUp)
+    if world.makes(.dropsWakeUp) { return }
+    world.trace("signalled", index)
+    isSignalled = true
+  }
+
+  private func look(_ place: Place) {
+    let wakeUp = wakeUp ?? WakeUp { [unowned self] in signal() }
+    self.wakeUp = wakeUp
+    if isLate { world.noteGiveUp(self) }
+    switch half.look(place, wakeUp, isLate: isLate) {
+    case .decided: end(place)
+    case .drive: state = .driving(place)
+    case .wait(let polling):
+      world.coverage.note(polling ? .threadPolls : .threadWaits)
+      world.trace(polling ? "polls" : "waits", index)
+      state = .waiting(place, polling: polling)
+    }
+  }
+
+  // MARK: A call
+
+  private func begin() {
+    guard callsLeft > 0 else {
+      state = .done
+      return
+    }
+    callsLeft -= 1
+    if isOnMain { world.mainHolder = self }
+    ticket = world.nextTicket()
+    isLate = false
+    isCancelled = false
+    isSignalled = false
+    deadline = .never
+    var mayWait = true
+    if !drains, world.chance(world.schedule.deadline) {
+      mayWait = !world.chance(world.schedule.zeroDeadline)
+      deadline = mayWait ? world.clock(after: 1 + world.below(20)) : .immediately
+    }
+    world.trace(isSender ? "sends" : "receives", index, ticket)
+    world.note(.enter, half)
+    if let half = half as? ReceiveHalf {
+      beginReceive(half, mayWait)
+    } else if let half = half as? SendHalf {
+      beginSend(half, mayWait)
+    }
+  }
+
+  private func queued(_ place: Place) {
+    isLate = deadline <= world.clock
+    state = kind == .thread ? .looking(place) : .arming(place)
+  }
+
+  private func end(_ place: Place) {
+    if let place = place as? ReceivePlace, let half = half as? ReceiveHalf {
+      holds(half.outcome(of: place), inPlace: true)
+    } else if let place = place as? SendPlace {
+      endSend(place.error, inPlace: true)
+    }
+  }
+
+  private func finished() {
+    if isOnMain { world.release(main: self) }
+    state = .between
+  }
+
+  // MARK: Receiving
+
+  private func beginReceive(_ half: ReceiveHalf, _ mayWait: Bool) {
+    (way, request) = world.chooseRequest(at: end)
+    switch half.start(request, as: kind, mayWait: mayWait) {
+    case .ended(let outcome): holds(outcome, inPlace: false)
+    case .queued(let place): queued(place)
+    }
+  }
+
+  private func holds(_ outcome: ReceiveHalf.Outcome, inPlace: Bool) {
+    switch outcome {
+    case .lent: world.coverage.note(.lent)
+    case .delivered: world.coverage.note(.servedInPlace)
+    case .failed: break
+    }
+    if case .lent = outcome, !inPlace { world.coverage.note(.servedAtOnce) }
+    if case .lent = outcome, let half = half as? ReceiveHalf, unsafe half.turn.isAssembled {
+      world.coverage.note(.assembled)
+    }
+    // Others run while it has the frame on loan, and the turn with it.
+    if world.chance(0.5) {
+      state = .holding(outcome)
+    } else {
+      look(at: outcome)
+    }
+  }
+
+  private func look(at outcome: ReceiveHalf.Outcome) {
+    guard let half = half as? ReceiveHalf else { return }
+    state = .between
+    var result: [UInt8] = []
+    do throws(EndpointError) {
+      switch way {
+      case .raw: result = try takeRaw(outcome, half)
+      case .bytes(let side):
+        if world.chance(0.5) {
+          result = try takeInClosure(outcome, side)
+        } else {
+          result = framed(try side.message(outcome))
+        }
+      case .typed(let side): result = framed(try side.message(outcome))
+      }
+      world.received(self, result)
+    } catch {
+      if drains { callsLeft = 0 }
+      world.received(self, error)
+    }
+    finished()
+  }
+
+  private func takeRaw(
+    _ outcome: ReceiveHalf.Outcome, _ half: ReceiveHalf
+  ) throws(EndpointError) -> [UInt8] {
+    switch outcome {
+    case .lent(let demand):
+      let bytes = unsafe half.turn.takePayload(of: demand)
+      half.finishLoan(demand)
+      return bytes
+    case .delivered(let delivery): return delivery.bytes
+    case .failed(let error): throw error
+    }
+  }
+
+  private func takeInClosure(
+    _ outcome: ReceiveHalf.Outcome, _ side: ReceivingSide<SimulatedByteFraming>
+  ) throws(EndpointError) -> [UInt8] {
+    if case .failed(let error) = outcome { throw error }
+    let payload = try? side.withPayload(outcome) { span in
+      world.coverage.note(.lentInClosure)
+      world.interlude(.runInsideScanner)
+      return span.indices.map { span[$0] }
+    }
+    return framed(payload ?? [])
+  }
+
+  private func framed(_ payload: [UInt8]) -> [UInt8] {
+    var parts = FrameParts()
+    do {
+      try VarIntFraming().encode(payload, into: &parts)
+    } catch {
+      world.fail("a payload cannot be framed again: \(error)")
+    }
+    return parts.bytes
+  }
+
+  /// How much of the stream its decided place has taken, if it has not looked at it yet.
+  var takenInPlace: Int {
+    guard let place = place as? ReceivePlace, place.isDecided else {
+      if case .holding(.delivered(let delivery)) = state { return taken(delivery) }
+      return 0
+    }
+    if case .delivered(let delivery) = place.outcome { return taken(delivery) }
+    return 0
+  }
+
+  private func taken(_ delivery: Delivery) -> Int {
+    switch way {
+    case .raw, .typed: delivery.bytes.count
+    case .bytes: framed(delivery.bytes).count
+    }
+  }
+
+  // MARK: Sending
+
+  private func beginSend(_ half: SendHalf, _ mayWait: Bool) {
+    isFlush = world.chance(0.1)
+    var progress: (@Sendable (Int, Int) -> Void)?
+    if world.chance(0.2) {
+      progress = { [unowned world] sent, total in
+        world.check(sent <= total, "more bytes sent than there are")
+        world.interlude(.runInsideAttempt)
+      }
+    }
+    frames = []
+    unsafe memory.deallocate()
+    unsafe memory = .init(start: nil, count: 0)
+    let call: SendHalf.Call
+    if isFlush {
+      call = SendHalf.Call(Outgoing([]), as: kind, step: .flush, mayWait: mayWait)
+    } else if world.chance(0.2) {
+      let count = 1 + world.below(5)
+      var (bytes, borders): ([UInt8], [Int]) = ([], [])
+      for _ in 0..<count {
+        let frame = framed(world.makePayload())
+        bytes += frame
+        borders.append(bytes.count)
+        frames.append(frame)
+      }
+      world.coverage.note(.batch)
+      call = SendHalf.Call(Outgoing(bytes, borders: borders), as: kind, mayWait: mayWait, progress: progress)
+    } else {
+      let payload = world.makePayload()
+      let frame = framed(payload)
+      frames = [frame]
+      if world.chance(0.3) {
+        // As `send(contentsOf:)` and raw arrays do: retained.
+        call = SendHalf.Call(Outgoing(frame), as: kind, mayWait: mayWait, progress: progress)
+      } else {
+        // The caller's memory, lent: a task's until `start` has returned, a thread's until the end.
+        unsafe memory = .allocate(byteCount: max(payload.count, 1), alignment: 1)
+        unsafe memory.copyBytes(from: payload)
+        let header = Array(frame[..<(frame.count - payload.count)])
+        let lent = unsafe UnsafeRawBufferPointer(rebasing: memory[..<payload.count])
+        let outgoing = Outgoing(
+          FrameEnvelope(header: ShortBytes(header)),
+          Outgoing.Body.borrowed(unsafe Outgoing.BorrowedBytes(lent)))
+        call = SendHalf.Call(outgoing, as: kind, mayWait: mayWait, progress: progress)
+      }
+    }
+    switch half.start(call) {
+    case .ended(let error): endSend(error, inPlace: false)
+    case .queued(let place):
+      if kind == .task || world.makes(.changesMemory) { poison() }
+      queued(place)
+    }
+  }
+
+  /// What was lent is the caller's again, who uses it for something else.
+  private func poison() { unsafe memory.initializeMemory(as: UInt8.self, repeating: 0xee) }
+
+  private func endSend(_ error: EndpointError?, inPlace: Bool) {
+    poison()
+    if error == nil {
+      let point: Coverage.Point = isFlush ? .flushed : inPlace ? .servedInPlace : .servedAtOnce
+      world.coverage.note(point)
+    }
+    world.sent(self, frames, isFlush: isFlush, error)
+    finished()
+  }
+}

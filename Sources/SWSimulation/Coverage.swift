@@ -1,0 +1,72 @@
+/// How often the schedules came by each cell of the table in docs/half.md, and by some places that are
+/// hard to reach: a simulation that never gets there proves nothing.
+package struct Coverage: Sendable {
+  package enum Event: Int, CaseIterable, Sendable {
+    case enter, readiness, moved, blocked, endedOrFailed, giveUpUnbegun, giveUpBegun, giveUpInUse, close
+  }
+
+  package enum State: Int, CaseIterable, Sendable {
+    case idle, driven, waiting, closed
+  }
+
+  package enum Point: Int, CaseIterable, Sendable {
+    case servedAtOnce, servedInPlace, lent, lentInClosure, timedOut, cancelled, committed, closedCalls
+    case endOfStream, truncated, resetOrBroken, flushed, batch, halfClose, orphan, assembled, rawMixed
+    case detached, detachRefused, registered, registrationFailed, threadPolls, threadWaits, reactorDrives
+    case runInsideAttempt, runInsideScanner, runInsideWakeUp, staleEvent, mainBlocked, stalled
+  }
+
+  /// By direction, event and state.
+  private var cells = [Int](repeating: 0, count: 2 * Event.allCases.count * State.allCases.count)
+  private var points = [Int](repeating: 0, count: Point.allCases.count)
+
+  package init() {}
+
+  private static func index(_ isSending: Bool, _ event: Event, _ state: State) -> Int {
+    ((isSending ? 1 : 0) * Event.allCases.count + event.rawValue) * State.allCases.count + state.rawValue
+  }
+
+  package mutating func note(_ event: Event, isSending: Bool, in state: State) {
+    cells[Self.index(isSending, event, state)] += 1
+  }
+
+  package mutating func note(_ point: Point) { points[point.rawValue] += 1 }
+
+  package func count(_ event: Event, isSending: Bool, in state: State) -> Int {
+    cells[Self.index(isSending, event, state)]
+  }
+
+  package func count(_ point: Point) -> Int { points[point.rawValue] }
+
+  package mutating func add(_ other: Coverage) {
+    for index in cells.indices { cells[index] += other.cells[index] }
+    for index in points.indices { points[index] += other.points[index] }
+  }
+
+  /// A table for people.
+  package var table: String {
+    func padded(_ text: String, _ width: Int) -> String {
+      text + String(repeating: " ", count: max(0, width - text.count))
+    }
+    func right(_ number: Int) -> String {
+      let text = String(number)
+      return String(repeating: " ", count: max(0, 11 - text.count)) + text
+    }
+    var lines: [String] = []
+    for isSending in [false, true] {
+      lines.append(
+        padded(isSending ? "send" : "receive", 16)
+          + State.allCases.map { padded("", 11 - "\($0)".count) + "\($0)" }.joined())
+      for event in Event.allCases {
+        lines.append(
+          padded("  \(event)", 16)
+            + State.allCases.map { right(count(event, isSending: isSending, in: $0)) }.joined())
+      }
+    }
+    for start in stride(from: 0, to: Point.allCases.count, by: 3) {
+      let row = Point.allCases[start..<min(start + 3, Point.allCases.count)]
+      lines.append(row.map { padded("\($0)", 20) + right(count($0)) }.joined(separator: "   "))
+    }
+    return lines.joined(separator: "\n")
+  }
+}

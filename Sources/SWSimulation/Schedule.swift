@@ -1,0 +1,71 @@
+import SWTesting
+
+/// What a seed makes of the world: who is there, and how hard life is.
+struct Schedule {
+  /// Ends that look like descriptors, or in-process transports.
+  var isDescriptor: Bool
+  /// Both ends send and receive, or one sends and the other receives.
+  var isDuplex: Bool
+  var capacity: Int
+  var plan: SimulationPlan
+  var callerCount: Int
+  /// How many calls a caller makes at most.
+  var mostCalls: Int
+  /// Frames are up to so large.
+  var mostBytes: Int
+  /// Receivers of messages and of raw bytes share an endpoint.
+  var isRawMixed: Bool
+  /// How many callers belong to the one main thread: a task and a thread.
+  var mainCallers: Int
+  /// How likely others run inside an attempt, a scanner or a wake-up, and how deep.
+  var interlude: Double
+  var mostDepth: Int
+  /// How likely something unasked for happens before a step.
+  var disturbance: Double
+  /// How many closes, half-closes and attempts to detach there may be.
+  var endings: Int
+  var cancellations: Int
+  /// How likely a call has a deadline, and how likely that is none at all.
+  var deadline: Double
+  var zeroDeadline: Double
+  var registrationFailure: Double
+
+  init(_ generator: inout SeededGenerator) {
+    func pick<Value>(_ values: [Value]) -> Value { values[Int(generator.next() % UInt64(values.count))] }
+    func chance(_ probability: Double) -> Bool { Double(generator.next() >> 11) * 0x1p-53 < probability }
+
+    isDescriptor = chance(0.5)
+    isDuplex = chance(0.4)
+    isRawMixed = chance(0.25)
+    let isLarge = !isRawMixed && chance(0.02)
+    mostBytes = isLarge ? 40_000 : isRawMixed ? 7 : pick([0, 1, 3, 8, 30, 300])
+    // Thousands of bytes one by one would only be long.
+    let tiny = mostBytes > 100 ? [16, 64] : [1, 2, 3, 5, 8]
+    capacity = isLarge ? pick([1_000, 30_000, 100_000]) : pick(tiny + [16, 64, 1_000])
+    // Sometimes a crowd: who drives serves only so many others.
+    let isCrowd = !isLarge && chance(0.01)
+    callerCount = isCrowd ? pick([24, 90]) : pick([2, 3, 3, 4, 4, 5, 6, 8])
+    mostCalls = isCrowd ? 1 : pick([1, 2, 3, 4])
+    if isCrowd { capacity = max(capacity, 64) }
+    mainCallers = chance(0.4) ? 2 : 0
+    interlude = pick([0, 0.1, 0.3, 0.6])
+    mostDepth = pick([1, 2, 3])
+    disturbance = pick([0, 0.03, 0.1, 0.3])
+    endings = chance(0.3) ? pick([1, 2, 3]) : 0
+    cancellations = chance(0.5) ? pick([1, 2, 5]) : 0
+    deadline = pick([0, 0.3, 0.7])
+    zeroDeadline = pick([0, 0.3])
+    registrationFailure = chance(0.03) ? 0.3 : 0
+
+    plan = SimulationPlan(seed: generator.next())
+    plan.stallLength = nil
+    plan.shortReceive = pick([0, 0.2, 0.7])
+    plan.shortSend = pick([0, 0.2, 0.7])
+    plan.interrupted = pick([0, 0, 0.1])
+    plan.spuriousWouldBlock = pick([0, 0.1, 0.3])
+    plan.spuriousReadiness = pick([0, 0.1])
+    plan.stall = pick([0, 0, 0.1])
+    plan.hangUp = chance(0.05) ? 0.03 : 0
+    plan.reset = chance(0.05) ? 0.02 : 0
+  }
+}

@@ -1,0 +1,171 @@
+import SWIO
+import SWMessaging
+import SWTesting
+import SystemPackage
+
+/// One end of the simulated connection, as its endpoint sees it: a simulated transport that lets others
+/// run inside each attempt, keeps count of what goes over the wire, and knows what must not happen. Looks
+/// like a descriptor or like an in-process transport.
+// Invariant: everything happens on the one thread of the simulation.
+final class SimulatedEnd: SocketLike, ReadinessReceiver, @unchecked Sendable {
+  unowned let world: World
+  let index: Int
+  let transport: SimulatedTransport
+  /// Looks like a descriptor, of this number, which no system call ever sees.
+  let descriptor: Int32?
+
+  /// The endpoint's, when it is told in process.
+  private var signal: ReadinessSignal?
+  private var isReceiving = false
+  private var isSending = false
+  private(set) var isClosed = false
+  /// The endpoint was taken apart: nobody uses this end any more.
+  var isDetached = false
+  var registration: RegistrationID?
+  /// In-process news that has not been delivered.
+  var news: Readiness = []
+
+  /// Everything this end has sent.
+  private(set) var sent: [UInt8] = []
+  /// How much this end has received.
+  private(set) var receivedCount = 0
+  private(set) var isFinished = false
+  var isReset = false
+  var isBroken = false
+
+  init(_ world: World, index: Int, transport: SimulatedTransport, descriptor: Int32?) {
+    self.world = world
+    self.index = index
+    self.transport = transport
+    self.descriptor = descriptor
+    transport.attach(ReadinessSignal(self))
+  }
+
+  var peer: SimulatedEnd { world.ends[1 - index] }
+
+  // MARK: SocketLike
+
+  var readinessSource: ReadinessSource {
+    descriptor.map { .descriptor(FileDescriptor(rawValue: $0)) } ?? .signal
+  }
+
+  func attach(_ signal: ReadinessSignal) { self.signal = signal }
+
+  func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
+    world.check(!isReceiving, "two attempts to receive at once")
+    world.check(!isClosed && !isDetached, "an attempt to receive on what is closed")
+    isReceiving = true
+    defer { isReceiving = false }
+    world.interlude(.runInsideAttempt)
+    world.check(!isClosed, "closed under an attempt to receive")
+    if isClosed || isDetached { return .failed(TransportError(.receive, .badFileDescriptor)) }
+    let attempt = unsafe transport.receive(into: memory)
+    switch attempt {
+    case .transferred(let count):
+      let wire = peer.sent
+      world.check(receivedCount + count <= wire.count, "received more than was sent")
+      if receivedCount + count <= wire.count {
+        let expected = wire[receivedCount..<receivedCount + count]
+        world.check(unsafe memory[..<count].elementsEqual(expected), "the transport itself is broken")
+      }
+      if world.makes(.corruptsByte) { unsafe memory[0] &+= 1 }
+      receivedCount += count
+      world.noteAttempt(.moved, self, isSending: false)
+      world.trace("received", index, count)
+    case .wouldBlock: world.noteAttempt(.blocked, self, isSending: false)
+    case .endOfStream: world.noteAttempt(.endedOrFailed, self, isSending: false)
+    case .failed(let error): noteFailure(error, isSending: false)
+    }
+    // Now that it is written down what moved, the news may spread.
+    for end in world.ends where world.chance(0.3) { end.deliverNews() }
+    world.interlude(.runInsideAttempt)
+    return attempt
+  }
+
+  func send(_ bytes: UnsafeRawBufferPointer) -> Attempt {
+    world.check(!isSending, "two attempts to send at once")
+    world.check(!isClosed && !isDetached, "an attempt to send on what is closed")
+    world.check(!isFinished, "an attempt to send after the half-close")
+    isSending = true
+    defer { isSending = false }
+    world.interlude(.runInsideAttempt)
+    world.check(!isClosed, "closed under an attempt to send")
+    if isClosed || isDetached || isFinished { return .failed(TransportError(.send, .badFileDescriptor)) }
+    var attempt = unsafe transport.send(bytes)
+    switch attempt {
+    case .transferred(let count):
+      unsafe sent.append(contentsOf: bytes[..<count])
+      world.noteAttempt(.moved, self, isSending: true)
+      world.trace("sent", index, count)
+      if count > 1, world.makes(.sendsTwice) { attempt = .transferred(count - 1) }
+    case .wouldBlock: world.noteAttempt(.blocked, self, isSending: true)
+    case .failed(let error): noteFailure(error, isSending: true)
+    case .endOfStream: world.fail("a send that ends the stream")
+    }
+    // Now that it is written down what moved, the news may spread.
+    for end in world.ends where world.chance(0.3) { end.deliverNews() }
+    world.interlude(.runInsideAttempt)
+    return attempt
+  }
+
+  private func noteFailure(_ error: TransportError, isSending: Bool) {
+    if error.errno == .interrupted { return }
+    world.trace("attempt fails", index, Int(error.errno.rawValue))
+    if error.errno == .connectionReset { (isReset, peer.isReset) = (true, true) }
+    (isBroken, peer.isBroken) = (true, true)
+    world.noteAttempt(.endedOrFailed, self, isSending: isSending)
+  }
+
+  func finishSending() {
+    world.check(!isFinished && !isSending, "the half-close comes twice, or into a send")
+    world.check(!isClosed && !isDetached, "a half-close of what is closed")
+    world.interlude(.runInsideAttempt)
+    isFinished = true
+    world.trace("finishes sending", index)
+    transport.finishSending()
+  }
+
+  func close() {
+    world.interlude(.runInsideWakeUp)
+    world.check(!isClosed, "closed twice")
+    world.check(!isReceiving && !isSending, "closed under an attempt")
+    world.check(registration == nil, "closed while the reactor watches")
+    world.check(!world.isPolled(self), "closed under a thread that polls")
+    world.trace("closed", index)
+    if isClosed { return }
+    isClosed = true
+    signal = nil
+    transport.close()
+  }
+
+  // MARK: Readiness
+
+  /// The transport has news. An endpoint in process hears of it some time later, one with a descriptor
+  /// from the reactor, if that watches.
+  func readinessChanged(_ readiness: Readiness) {
+    if readiness.contains(.readable), world.makes(.losesSignal) { return }
+    if descriptor != nil {
+      world.reactor.edge(self, readiness)
+    } else {
+      news.formUnion(readiness)
+    }
+  }
+
+  func deliverNews() {
+    let readiness = news
+    news = []
+    guard let signal, !readiness.isEmpty else { return }
+    world.trace("signal", index, Int(readiness.rawValue))
+    world.noteReadiness(self, readiness)
+    signal.raise(readiness)
+  }
+
+  /// The endpoint was taken apart, and whoever has the descriptor now closes it.
+  func abandon() {
+    isDetached = true
+    if let registration, let descriptor { world.reactor.deregister(registration, descriptor: descriptor) }
+    signal?.detach()
+    signal = nil
+    transport.close()
+  }
+}

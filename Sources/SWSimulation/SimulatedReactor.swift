@@ -1,0 +1,149 @@
+import SWIO
+import SWTesting
+import SystemPackage
+
+/// The reactor without thread and kernel: the machine of the real one, driven by the scheduler one event,
+/// one call or one timer at a time.
+// Invariant: everything happens on the one thread of the simulation.
+final class SimulatedReactor: Reacting, @unchecked Sendable {
+  private enum Phase {
+    case asleep(until: Deadline)
+    case events, calls, timers
+  }
+
+  unowned let world: World
+  private var machine = ReactorState<Int>()
+  /// About to look whether there is anything to do, as the machine is when it is made.
+  private var phase = Phase.timers
+  private var isNotified = false
+  /// Edges that the kernel has, and those that were fetched for this round.
+  private var edges: [(key: UInt64, end: Int, readiness: Readiness)] = []
+  private var fetched: [(key: UInt64, end: Int, readiness: Readiness)] = []
+  private var works: [any ReactorWork] = []
+
+  init(_ world: World) { self.world = world }
+
+  var registrationCount: Int { machine.registrationCount }
+  var timerCount: Int { machine.timerCount }
+
+  // MARK: Reacting
+
+  func register(_ descriptor: Int32, for receiver: any ReadinessReceiver) -> RegistrationOutcome {
+    if world.chance(world.schedule.registrationFailure) {
+      world.coverage.note(.registrationFailed)
+      world.trace("register fails", Int(descriptor))
+      return .failed(.noSpace)
+    }
+    let end = world.end(descriptor)
+    let id = machine.register(receiver, descriptor: descriptor)
+    world.check(end.registration == nil && !end.isClosed, "registered twice or too late")
+    world.coverage.note(.registered)
+    world.trace("register", Int(descriptor))
+    end.registration = id
+    if world.makes(.registersSilently) { return .registered(id) }
+    edge(end, end.transport.readiness)
+    return .registered(id)
+  }
+
+  func deregister(_ id: RegistrationID, descriptor: Int32) {
+    let end = world.end(descriptor)
+    world.check(end.registration == id && !end.isClosed, "deregistered what is not registered")
+    world.trace("deregister", Int(descriptor))
+    end.registration = nil
+    edges.removeAll { $0.key == id.key }  // those fetched already may still come
+    world.check(machine.deregister(id) != nil, "the registration was not there")
+  }
+
+  func call(_ work: any ReactorWork) {
+    world.interlude(.runInsideWakeUp)
+    world.trace("reactor is called")
+    if world.makes(.dropsCall) { return }
+    if machine.call(work) { isNotified = true }
+  }
+
+  func set(_ timer: Timer, at deadline: Deadline) {
+    if world.makes(.dropsTimer) { return }
+    if machine.set(timer, at: deadline) { isNotified = true }
+  }
+
+  func takeBack(_ timer: Timer) { machine.takeBack(timer) }
+
+  // MARK: The kernel
+
+  func edge(_ end: SimulatedEnd, _ readiness: Readiness) {
+    guard let key = end.registration?.key, !readiness.isEmpty else { return }
+    if let index = edges.firstIndex(where: { $0.key == key }) {
+      edges[index].readiness.formUnion(readiness)
+    } else {
+      edges.append((key, end.index, readiness))
+    }
+  }
+
+  // MARK: The thread
+
+  var isEnabled: Bool {
+    switch phase {
+    case .asleep(let until): isNotified || !edges.isEmpty || until <= world.clock
+    case .events, .calls, .timers: true
+    }
+  }
+
+  /// What the reactor's thread does until others may come between.
+  func step() {
+    switch phase {
+    case .asleep:
+      isNotified = false
+      machine.wake()
+      fetch()
+      phase = .events
+    case .events:
+      if fetched.isEmpty {
+        works = machine.takeCalls()
+        phase = .calls
+        return
+      }
+      let event = fetched.removeFirst()
+      guard let receiver = machine.receiver(of: event.key) else {
+        world.coverage.note(.staleEvent)
+        return
+      }
+      world.trace("event", event.end, Int(event.readiness.rawValue))
+      world.noteReadiness(world.ends[event.end], event.readiness)
+      receiver.readinessChanged(event.readiness)
+    case .calls:
+      if works.isEmpty {
+        phase = .timers
+        return
+      }
+      world.coverage.note(.reactorDrives)
+      world.trace("reactor drives")
+      works.removeFirst().drive()
+    case .timers:
+      if let timer = machine.takeDue(by: world.clock) {
+        world.trace("deadline passes")
+        if let caller = world.caller(of: timer) { world.noteGiveUp(caller) }
+        timer.receiver.deadlinePassed()
+        return
+      }
+      let until = machine.sleep()
+      if until == .immediately {
+        fetch()
+        phase = .events
+      } else {
+        phase = .asleep(until: until)
+      }
+    }
+  }
+
+  /// `epoll_wait`: looks again at what is ready, and forgets what is not any more. Half the time the old
+  /// news comes all the same, as a hint is allowed to be wrong.
+  private func fetch() {
+    fetched = []
+    for edge in edges {
+      var readiness = world.ends[edge.end].transport.readiness
+      if world.chance(0.5) { readiness.formUnion(edge.readiness) }
+      if !readiness.isEmpty { fetched.append((edge.key, edge.end, readiness)) }
+    }
+    edges.removeAll(keepingCapacity: true)
+  }
+}

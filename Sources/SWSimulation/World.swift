@@ -1,0 +1,443 @@
+import SWFraming
+import SWIO
+import SWMessaging
+import SWTesting
+
+/// Everything there is in one schedule, and the scheduler: it picks who runs, one step at a time, on one
+/// thread. Attempts, scanners, decoders, progress callbacks and wake-ups let others run in the middle
+/// (`interlude`), while the turn is held; those run to the end of their step first. All choices come from
+/// the seed.
+// Invariant: everything happens on the one thread of the simulation.
+final class World: @unchecked Sendable {
+  /// Who can be picked.
+  private enum Actor {
+    case caller(Int)
+    case reactor
+    /// In-process news reaches the endpoint.
+    case news(Int)
+    /// What stands still gets on.
+    case tick(Int)
+  }
+
+  let schedule: Schedule
+  private let mistake: Mistake?
+  private let isTracing: Bool
+  private var generator: SeededGenerator
+
+  private(set) var ends: [SimulatedEnd] = []
+  private(set) lazy var reactor = SimulatedReactor(self)
+  private(set) var cores: [EndpointCore] = []
+  private(set) var callers: [Caller] = []
+  /// How messages can be received, by end.
+  private var ways: [[Caller.Way]] = []
+  /// Who is inside a call, or runs, on the main thread.
+  var mainHolder: Caller?
+  private(set) var clock = Deadline(nanoseconds: 1)
+  var coverage = Coverage()
+
+  // What the checks go by; see World+Checks.
+  var sends: [[SentRecord]] = [[], []]
+  var receives: [[ReceivedRecord]] = [[], []]
+  var takenCounts = [0, 0]
+  var detachedUnread: [[UInt8]?] = [nil, nil]
+
+  private(set) var failure: String?
+  private(set) var traceHash: UInt64 = 0xcbf2_9ce4_8422_2325
+  private(set) var stepCount = 0
+  private var depth = 0
+  private var isReactorRunning = false
+  private var tickets = 0
+  private var endingsLeft: Int
+  private var cancellationsLeft: Int
+  /// Winding up: nothing unasked for happens any more.
+  private var isCalm = false
+  private var windUpStage = 0
+  private var enabled: [Actor] = []
+
+  private static let firstDescriptor: Int32 = 1_000_000
+  private static let mostSteps = 20_000
+
+  init(seed: UInt64, mistake: Mistake?, isTracing: Bool) {
+    generator = SeededGenerator(seed: seed)
+    schedule = Schedule(&generator)
+    self.mistake = mistake
+    self.isTracing = isTracing
+    endingsLeft = schedule.endings
+    cancellationsLeft = schedule.cancellations
+    if schedule.isRawMixed { coverage.note(.rawMixed) }
+    makeEnds()
+    makeCallers()
+  }
+
+  private func makeEnds() {
+    let (first, second) = SimulatedTransport.pair(capacity: schedule.capacity, plan: schedule.plan)
+    for (index, transport) in [first, second].enumerated() {
+      let descriptor = schedule.isDescriptor ? Self.firstDescriptor + Int32(index) : nil
+      let end = SimulatedEnd(self, index: index, transport: transport, descriptor: descriptor)
+      ends.append(end)
+      let directions: Readiness =
+        schedule.isDuplex ? [.readable, .writable] : index == 0 ? .writable : .readable
+      let core = EndpointCore(end, for: directions, reactor: reactor)
+      cores.append(core)
+      ways.append(core.receiving == nil ? [] : makeWays(core))
+    }
+  }
+
+  /// One or two endpoints over one core, each with a scanner of its own.
+  private func makeWays(_ core: EndpointCore) -> [Caller.Way] {
+    (0...below(2)).map { _ in
+      let mode = chance(0.7) ? ReceiveMode.readAhead : .exact
+      let limit = defaultMaximumFrameSize
+      if chance(0.6) {
+        let framing = SimulatedByteFraming(world: self)
+        let reader = MessageReader(core: core, framing: framing, mode: mode, maximumFrameSize: limit)
+        return .bytes(reader.receivingSide)
+      }
+      let framing = SimulatedFraming(world: self)
+      let reader = MessageReader(core: core, framing: framing, mode: mode, maximumFrameSize: limit)
+      return .typed(reader.receivingSide)
+    }
+  }
+
+  private func makeCallers() {
+    // Most callers meet at one half, so that they get into each other's way.
+    let halves = cores.enumerated().flatMap { index, core in
+      [core.receiving as Half?, core.sending].compactMap { $0 }.map { (index, $0) }
+    }
+    let favourite = below(halves.count)
+    for index in 0..<schedule.callerCount {
+      let isOnMain = index < schedule.mainCallers
+      let (end, half) = halves[isOnMain || chance(0.5) ? favourite : below(halves.count)]
+      // Of the two on the main thread one is a task of the main actor and one a blocking call.
+      let isTask = isOnMain ? index == 0 : chance(0.5)
+      callers.append(
+        Caller(
+          self, index: index, kind: isTask ? .task : .thread, isOnMain: isOnMain, end: ends[end], half: half,
+          calls: 1 + below(schedule.mostCalls)))
+    }
+  }
+
+  // MARK: Chance
+
+  func below(_ limit: Int) -> Int { Int(generator.next() % UInt64(limit)) }
+
+  func chance(_ probability: Double) -> Bool {
+    probability > 0 && Double(generator.next() >> 11) * 0x1p-53 < probability
+  }
+
+  /// Whether the seeded mistake happens here and now.
+  func makes(_ candidate: Mistake) -> Bool { mistake == candidate && chance(0.5) }
+
+  func makePayload() -> [UInt8] {
+    let count = below(schedule.mostBytes + 1)
+    // Where raw receivers cut frames, any byte must be a header that others can live with.
+    let mask: UInt64 = schedule.isRawMixed ? 0x0707_0707_0707_0707 : .max
+    return unsafe [UInt8](unsafeUninitializedCapacity: count) { memory, initialized in
+      var bits: UInt64 = 0
+      for index in 0..<count {
+        if index % 8 == 0 { bits = generator.next() & mask }
+        unsafe memory.initializeElement(at: index, to: UInt8(truncatingIfNeeded: bits))
+        bits >>= 8
+      }
+      initialized = count
+    }
+  }
+
+  func chooseRequest(at end: SimulatedEnd) -> (Caller.Way, ReceiveRequest) {
+    if schedule.isRawMixed, chance(0.4) {
+      return (.raw, chance(0.5) ? .exactly(1 + below(5)) : .upTo(1 + below(10)))
+    }
+    let way = ways[end.index][below(ways[end.index].count)]
+    switch way {
+    case .raw: return (way, .upTo(1))
+    case .bytes(let side): return (way, side.request)
+    case .typed(let side): return (way, side.request)
+    }
+  }
+
+  // MARK: What callers need
+
+  func nextTicket() -> Int {
+    tickets += 1
+    return tickets
+  }
+
+  func clock(after ticks: Int) -> Deadline { Deadline(nanoseconds: clock.nanoseconds + UInt64(ticks)) }
+
+  func release(main caller: Caller) { if mainHolder === caller { mainHolder = nil } }
+
+  func end(_ descriptor: Int32) -> SimulatedEnd { ends[Int(descriptor - Self.firstDescriptor)] }
+
+  func caller(of timer: Timer) -> Caller? { callers.first { $0.timer === timer } }
+
+  func isPolled(_ end: SimulatedEnd) -> Bool { callers.contains { $0.end === end && $0.isPolling } }
+
+  // MARK: The scheduler
+
+  /// Lets others run in the middle of somebody's step.
+  func interlude(_ point: Coverage.Point) {
+    guard failure == nil, depth <= schedule.mostDepth, chance(schedule.interlude) else { return }
+    coverage.note(point)
+    for _ in 0...below(3) where !runOne() { return }
+  }
+
+  /// Picks somebody and lets them take a step. False: there is nobody.
+  private func runOne() -> Bool {
+    guard failure == nil else { return false }
+    stepCount += 1
+    guard stepCount < Self.mostSteps else {
+      fail("it never ends")
+      return false
+    }
+    if !isCalm, chance(schedule.disturbance) { disturb() }
+    enabled.removeAll(keepingCapacity: true)
+    for (index, caller) in callers.enumerated() where caller.isEnabled { enabled.append(.caller(index)) }
+    if !isReactorRunning, reactor.isEnabled { enabled.append(.reactor) }
+    for end in ends {
+      if !end.news.isEmpty { enabled.append(.news(end.index)) }
+      if !end.isClosed, !end.isDetached, end.transport.isStalled { enabled.append(.tick(end.index)) }
+    }
+    if enabled.isEmpty { return false }
+    let actor = enabled[below(enabled.count)]
+    depth += 1
+    switch actor {
+    case .caller(let index):
+      let caller = callers[index]
+      let holdsMain = caller.isOnMain && mainHolder == nil
+      if holdsMain { mainHolder = caller }
+      caller.isRunning = true
+      caller.step()
+      caller.isRunning = false
+      if caller.isDone { release(main: caller) }
+    case .reactor:
+      isReactorRunning = true
+      reactor.step()
+      isReactorRunning = false
+    case .news(let index): ends[index].deliverNews()
+    case .tick(let index):
+      coverage.note(.stalled)
+      trace("tick", index)
+      ends[index].transport.tick()
+    }
+    depth -= 1
+    checkInvariants()
+    return failure == nil
+  }
+
+  /// Something that nobody asked for.
+  private func disturb() {
+    switch below(8) {
+    case 0: clock = clock(after: 1 + below(10))
+    case 1:
+      // A spurious wake-up.
+      for caller in callers where !caller.isRunning {
+        if case .waiting = caller.state, chance(0.5) { caller.isSignalled = true }
+      }
+    case 2:
+      // Readiness that is not true.
+      let end = ends[below(2)]
+      if let half = [cores[end.index].receiving as Half?, cores[end.index].sending][below(2)] {
+        note(.readiness, half)
+        half.stir()
+      }
+    case 3, 4: cancel()
+    default: endSomething()
+    }
+  }
+
+  private func cancel() {
+    guard cancellationsLeft > 0 else { return }
+    let candidates = callers.filter { caller in
+      switch caller.state {
+      case .parking, .parked, .resumed: !caller.drains && !caller.isCancelled
+      default: false
+      }
+    }
+    guard !candidates.isEmpty else { return }
+    let caller = candidates[below(candidates.count)]
+    guard let place = caller.place else { return }
+    cancellationsLeft -= 1
+    caller.isCancelled = true
+    trace("cancelled", caller.index)
+    noteGiveUp(caller)
+    caller.half.giveUp(place, .cancelled)
+  }
+
+  private func endSomething() {
+    guard endingsLeft > 0 else { return }
+    endingsLeft -= 1
+    let index = below(2)
+    switch below(4) {
+    case 0, 1: close(index)
+    case 2: finishSending(index)
+    default: detach(index)
+    }
+  }
+
+  private func close(_ index: Int) {
+    let core = cores[index]
+    for half in [core.receiving as Half?, core.sending] {
+      guard let half else { continue }
+      trace("closes", index, half is SendHalf ? 1 : 0)
+      note(.close, half)
+      half.close()
+      interlude(.runInsideWakeUp)
+    }
+    if makes(.closesTwice) { ends[index].close() }
+  }
+
+  private func finishSending(_ index: Int) {
+    guard let half = cores[index].sending else { return }
+    trace("is to finish sending", index)
+    coverage.note(.halfClose)
+    _ = half.start(SendHalf.Call(Outgoing([]), as: .orphan, step: .halfClose, mayWait: true))
+  }
+
+  /// As `EndpointCore.detach` does it, which wants a real descriptor.
+  private func detach(_ index: Int) {
+    let core = cores[index]
+    let halves = [core.receiving as Half?, core.sending].compactMap { $0 }
+    if Half.retire(halves[0], halves.count > 1 ? halves[1] : nil) != nil {
+      coverage.note(.detachRefused)
+      return
+    }
+    trace("detached", index)
+    coverage.note(.detached)
+    detachedUnread[index] = unsafe core.receiving?.turn.takeUnread() ?? []
+    ends[index].abandon()
+  }
+
+  /// Plays the schedule to its end, and then everything that is left to its end.
+  func play() {
+    while failure == nil {
+      if runOne() { continue }
+      if failure != nil { break }
+      checkQuiescence()
+      if advanceClock() { continue }
+      if !windUp() { break }
+    }
+    if failure == nil { checkEnd() }
+  }
+
+  /// Closes what a failure has left open, as long as there is a world to close it in.
+  func tearDown() {
+    for core in cores {
+      core.receiving?.close()
+      core.sending?.close()
+    }
+  }
+
+  /// Nobody can do anything before the next deadline: it passes.
+  private func advanceClock() -> Bool {
+    var next = Deadline.never
+    for caller in callers {
+      guard let place = caller.place, !place.isDecided, caller.deadline > clock else { continue }
+      next = min(next, caller.deadline)
+    }
+    if next == .never { return false }
+    clock = next
+    return true
+  }
+
+  /// Nobody can do anything at all: brings the schedule to its end, a bit further each time. False: all
+  /// is over.
+  private func windUp() -> Bool {
+    var hasActed = false
+    switch windUpStage {
+    case 0:
+      isCalm = true
+      for end in ends where !end.isDetached { end.transport.calm() }
+      hasActed = true
+    case 1:
+      // Senders wait for room that nobody makes.
+      for end in ends {
+        guard let half = cores[end.index].sending, half.inspect({ !$0.isClosed && !$0.queue.isEmpty }) else {
+          continue
+        }
+        hasActed = true
+        if let peer = cores[end.peer.index].receiving, peer.inspect({ !$0.isClosed }) {
+          addDrain(end.peer, peer)
+        } else {
+          close(end.index)
+        }
+      }
+      if hasActed { return true }
+    case 2:
+      for index in 0...1 { finishSending(index) }
+      hasActed = true
+    case 3:
+      for end in ends {
+        // One may be waiting still, where sending failed and the peer was not told.
+        guard let half = cores[end.index].receiving, !isDrained(half) else { continue }
+        addDrain(end, half)
+      }
+      hasActed = true
+    case 4:
+      for index in 0...1 { close(index) }
+      hasActed = true
+    default: return false
+    }
+    windUpStage += 1
+    trace("winding up", windUpStage)
+    return true
+  }
+
+  private func addDrain(_ end: SimulatedEnd, _ half: Half) {
+    check(!isDrained(half), "somebody receives all there is, and yet it does not come")
+    callers.append(
+      Caller(
+        self, index: callers.count, kind: chance(0.5) ? .task : .thread, isOnMain: false, end: end,
+        half: half, calls: .max, drains: true))
+  }
+
+  private func isDrained(_ half: Half) -> Bool {
+    callers.contains { $0.drains && $0.half === half && !$0.isDone }
+  }
+
+  // MARK: Notes
+
+  func check(_ condition: Bool, _ claim: @autoclosure () -> String) { if !condition { fail(claim()) } }
+
+  func fail(_ explanation: String) {
+    if failure == nil {
+      failure = "\(explanation) (step \(stepCount))"
+      if isTracing { print("FAILED: \(explanation)") }
+    }
+  }
+
+  func trace(_ event: StaticString, _ first: Int = 0, _ second: Int = 0) {
+    for number in [event.utf8CodeUnitCount, first, second, depth] {
+      traceHash = (traceHash ^ UInt64(truncatingIfNeeded: number)) &* 0x100_0000_01b3
+    }
+    if isTracing {
+      print("\(stepCount) \(String(repeating: "  ", count: depth))\(event) \(first) \(second)")
+    }
+  }
+
+  func note(_ event: Coverage.Event, _ half: Half) {
+    let state = half.inspect { state -> Coverage.State in
+      if state.isClosed { return .closed }
+      if state.turn { return .driven }
+      return state.queue.isEmpty ? .idle : .waiting
+    }
+    coverage.note(event, isSending: half is SendHalf, in: state)
+  }
+
+  func noteAttempt(_ event: Coverage.Event, _ end: SimulatedEnd, isSending: Bool) {
+    let core = cores[end.index]
+    if let half = isSending ? core.sending as Half? : core.receiving { note(event, half) }
+  }
+
+  func noteReadiness(_ end: SimulatedEnd, _ readiness: Readiness) {
+    let core = cores[end.index]
+    if !readiness.isDisjoint(with: [.readable, .hungUp]), let half = core.receiving { note(.readiness, half) }
+    if !readiness.isDisjoint(with: [.writable, .hungUp]), let half = core.sending { note(.readiness, half) }
+  }
+
+  func noteGiveUp(_ caller: Caller) {
+    guard let place = caller.place, !place.isDecided else { return }
+    let send = place as? SendPlace
+    note(
+      send?.inUse ?? false ? .giveUpInUse : (send?.sent ?? 0) > 0 ? .giveUpBegun : .giveUpUnbegun, caller.half)
+  }
+}

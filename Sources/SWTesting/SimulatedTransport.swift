@@ -1,0 +1,356 @@
+public import SWIO
+internal import Synchronization
+internal import SystemPackage
+
+/// One end of a connection that exists in memory only: no descriptor, no kernel, bounded room, and a
+/// ``SimulationPlan`` that makes life hard for who uses it. For tests of endpoints, and of programs that
+/// use endpoints, with real threads and tasks or with a scheduler of the test's own.
+///
+/// ```swift
+/// let (left, right) = SimulatedTransport.pair(capacity: 64, plan: .unsteady(seed: 7))
+/// let client = MessageDuplex(transport: left, framing: .varInt)
+/// let server = MessageDuplex(transport: right, framing: .varInt)
+/// ```
+///
+/// It behaves as a stream socket does: what was accepted arrives in order, once; data before an end is
+/// received before it; who sends to a closed end has a broken pipe. Whoever was told that an attempt would
+/// block is told when another may get on, and only then, unless the plan says otherwise.
+///
+/// Safe to use from any thread. Readiness is signalled without a lock held.
+public final class SimulatedTransport: SocketLike {
+  private let link: Link
+  /// 0 or 1: which end of the link this is.
+  private let side: Int
+
+  private init(_ link: Link, side: Int) {
+    self.link = link
+    self.side = side
+  }
+
+  /// Makes two connected ends.
+  ///
+  /// - Parameters:
+  ///   - capacity: how many bytes may be under way in either direction; at least 1.
+  ///   - plan: what happens to attempts, at both ends.
+  public static func pair(
+    capacity: Int = 65_536, plan: SimulationPlan
+  ) -> (SimulatedTransport, SimulatedTransport) {
+    precondition(capacity > 0, "a connection without room moves nothing")
+    let link = Link(capacity, plan)
+    return (SimulatedTransport(link, side: 0), SimulatedTransport(link, side: 1))
+  }
+
+  // MARK: SocketLike
+
+  public var readinessSource: ReadinessSource { .signal }
+
+  public func attach(_ signal: ReadinessSignal) {
+    link.changed { state, _ in state.sides[side].signal = signal }
+  }
+
+  /// - Returns: `.failed` with `Errno.connectionReset` once the connection is reset.
+  public func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
+    // Invariant: used only inside this call, by this thread.
+    nonisolated(unsafe) let memory = unsafe memory
+    return link.changed { state, news in
+      unsafe state.receive(into: memory, by: side, &news)
+    }
+  }
+
+  /// - Returns: `.failed` with `Errno.brokenPipe` when the peer is gone or the connection broke, with
+  ///   `Errno.connectionReset` once it is reset.
+  public func send(_ bytes: UnsafeRawBufferPointer) -> Attempt {
+    // Invariant: used only inside this call, by this thread.
+    nonisolated(unsafe) let bytes = unsafe bytes
+    return link.changed { state, news in unsafe state.send(bytes, by: side, &news) }
+  }
+
+  public func finishSending() {
+    link.changed { state, news in
+      state.streams[side].isFinished = true
+      news.tell(1 - side, .readable)
+    }
+  }
+
+  public func close() {
+    link.changed { state, news in
+      precondition(!state.sides[side].isClosed, "a transport is closed once")
+      state.sides[side].isClosed = true
+      state.streams[side].isFinished = true
+      state.streams[1 - side].drop()
+      news.tell(1 - side, [.readable, .writable, .hungUp])
+    }
+    // The signal leads back to the endpoint, and the peer may keep this link for long.
+    _ = link.changed { state, _ in state.sides[side].signal.take() }
+  }
+
+  // MARK: For tests
+
+  /// What an attempt could do now. A direction that stands still is not ready.
+  public var readiness: Readiness { link.changed { state, _ in state.readiness(of: side) } }
+
+  /// Whether a direction stands still, at this end, until the next ``tick()``.
+  public var isStalled: Bool {
+    link.changed { state, _ in state.sides[side].receiving.isStalled || state.sides[side].sending.isStalled }
+  }
+
+  /// Lets this end's directions that stand still get on.
+  public func tick() {
+    link.changed { state, news in
+      let (receiving, sending) = (state.sides[side].receiving.isStalled, state.sides[side].sending.isStalled)
+      state.sides[side].receiving.isStalled = false
+      state.sides[side].sending.isStalled = false
+      if receiving { news.tell(side, .readable) }
+      if sending { news.tell(side, .writable) }
+    }
+  }
+
+  /// Breaks the connection: see ``SimulationPlan/hangUp``.
+  public func hangUp() { link.changed { state, news in state.hangUp(&news) } }
+
+  /// Resets the connection: see ``SimulationPlan/reset``.
+  public func reset() { link.changed { state, news in state.reset(&news) } }
+
+  /// From now on nothing happens but what the capacity brings with it, and what was broken already.
+  public func calm() { link.changed { state, _ in state.isCalm = true } }
+
+  /// Whether the endpoint has closed this end.
+  public var isClosed: Bool { link.changed { state, _ in state.sides[side].isClosed } }
+}
+
+/// What both ends share.
+private final class Link: DeadlineReceiver {
+  private let state: Mutex<LinkState>
+
+  init(_ capacity: Int, _ plan: SimulationPlan) { state = Mutex(LinkState(capacity, plan)) }
+
+  /// One critical section. Whoever is to be told something is told after it: readiness leads into the
+  /// endpoint, whose lock must not be taken inside ours.
+  func changed<Result: Sendable>(_ body: (inout LinkState, inout News) -> Result) -> Result {
+    var news = News()
+    let (result, first, second) = state.withLock { state in
+      let result = body(&state, &news)
+      return (
+        result, news.first.isEmpty ? nil : state.sides[0].signal,
+        news.second.isEmpty ? nil : state.sides[1].signal
+      )
+    }
+    first?.raise(news.first)
+    second?.raise(news.second)
+    if let stallLength = news.stallLength { Reactor.shared.set(Timer(self), at: .after(stallLength)) }
+    return result
+  }
+
+  /// What stood still has stood long enough.
+  func deadlinePassed() {
+    changed { state, news in
+      state.isTimed = false
+      for side in 0...1 {
+        if state.sides[side].receiving.isStalled { news.tell(side, .readable) }
+        if state.sides[side].sending.isStalled { news.tell(side, .writable) }
+        state.sides[side].receiving.isStalled = false
+        state.sides[side].sending.isStalled = false
+      }
+    }
+  }
+}
+
+/// Who is to be told what, after unlocking.
+private struct News: Sendable {
+  var first: Readiness = []
+  var second: Readiness = []
+  /// A stall has begun that ends by itself.
+  var stallLength: Duration?
+
+  mutating func tell(_ side: Int, _ readiness: Readiness) {
+    if side == 0 { first.formUnion(readiness) } else { second.formUnion(readiness) }
+  }
+}
+
+private struct LinkState: Sendable {
+  /// What one end has sent and the other has not received.
+  struct Stream: Sendable {
+    private var bytes: [UInt8] = []
+    private var start = 0
+    /// Nothing more will be sent.
+    var isFinished = false
+
+    var count: Int { bytes.count - start }
+
+    mutating func append(_ more: UnsafeRawBufferPointer) { unsafe bytes.append(contentsOf: more) }
+
+    mutating func move(_ count: Int, into memory: UnsafeMutableRawBufferPointer) {
+      unsafe bytes.withUnsafeBytes { bytes in
+        unsafe memory.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[start..<start + count]))
+      }
+      start += count
+      if start == bytes.count { drop() }
+    }
+
+    mutating func drop() {
+      bytes.removeAll(keepingCapacity: true)
+      start = 0
+    }
+  }
+
+  struct Direction: Sendable {
+    /// Was told that it would block, and has not been told that it may get on.
+    var isOwed = false
+    var isStalled = false
+  }
+
+  struct Side: Sendable {
+    var signal: ReadinessSignal?
+    var receiving = Direction()
+    var sending = Direction()
+    var isClosed = false
+    /// One for each end: its choices depend on its own attempts, however the ends take turns.
+    var generator: SeededGenerator
+  }
+
+  /// What the plan has chosen for an attempt.
+  enum Choice { case goOn, short, interrupted, wouldBlock, hangUp, reset }
+
+  let capacity: Int
+  let plan: SimulationPlan
+  /// `streams[side]` is what that side has sent.
+  var streams = [Stream(), Stream()]
+  var sides: [Side]
+  var isHungUp = false
+  var isReset = false
+  var isCalm = false
+  /// A timer is set that ends all stalls.
+  var isTimed = false
+
+  init(_ capacity: Int, _ plan: SimulationPlan) {
+    self.capacity = capacity
+    self.plan = plan
+    sides = [
+      Side(generator: SeededGenerator(seed: plan.seed)),
+      Side(generator: SeededGenerator(seed: ~plan.seed)),
+    ]
+  }
+
+  func canReceive(_ side: Int) -> Bool { isReset || streams[1 - side].count > 0 || streams[1 - side].isFinished }
+  func canSend(_ side: Int) -> Bool { isBroken(side) || streams[side].count < capacity }
+  func isBroken(_ side: Int) -> Bool { isReset || isHungUp || sides[1 - side].isClosed }
+
+  func readiness(of side: Int) -> Readiness {
+    var readiness: Readiness = []
+    if canReceive(side), !sides[side].receiving.isStalled { readiness.insert(.readable) }
+    if canSend(side), !sides[side].sending.isStalled { readiness.insert(.writable) }
+    if isBroken(side), !readiness.isEmpty { readiness.insert(.hungUp) }
+    return readiness
+  }
+
+  mutating func hangUp(_ news: inout News) {
+    isHungUp = true
+    for side in 0...1 {
+      streams[side].isFinished = true
+      news.tell(side, [.readable, .writable, .hungUp])
+    }
+  }
+
+  mutating func reset(_ news: inout News) {
+    isReset = true
+    for side in 0...1 {
+      streams[side].drop()
+      news.tell(side, [.readable, .writable, .hungUp])
+    }
+  }
+
+  /// Plays what the plan has in store; `direction` is the attempt's own.
+  private mutating func choose(
+    for side: Int, _ direction: WritableKeyPath<Side, Direction>, readiness: Readiness, short: Double,
+    canHangUp: Bool, _ news: inout News
+  ) -> Choice {
+    if isCalm || isReset { return .goOn }
+    if sides[side][keyPath: direction].isStalled { return .wouldBlock }
+    if chance(plan.reset, side) { return .reset }
+    if canHangUp, chance(plan.hangUp, side) { return .hangUp }
+    if chance(plan.interrupted, side) { return .interrupted }
+    if chance(plan.spuriousReadiness, side) { news.tell(side, readiness) }
+    if chance(plan.stall, side) {
+      sides[side][keyPath: direction].isStalled = true
+      if let length = plan.stallLength, !isTimed {
+        isTimed = true
+        news.stallLength = length
+      }
+      return .wouldBlock
+    }
+    if chance(plan.spuriousWouldBlock, side) {
+      news.tell(side, readiness)
+      return .wouldBlock
+    }
+    return chance(short, side) ? .short : .goOn
+  }
+
+  private mutating func chance(_ probability: Double, _ side: Int) -> Bool {
+    guard probability > 0 else { return false }
+    return Double(sides[side].generator.next() >> 11) * 0x1p-53 < probability
+  }
+
+  private mutating func part(of count: Int, _ choice: Choice, _ side: Int) -> Int {
+    choice == .short ? Int.random(in: 1...count, using: &sides[side].generator) : count
+  }
+
+  mutating func receive(
+    into memory: UnsafeMutableRawBufferPointer, by side: Int, _ news: inout News
+  ) -> Attempt {
+    precondition(!sides[side].isClosed, "an attempt after the transport was closed")
+    let choice = choose(
+      for: side, \.receiving, readiness: .readable, short: plan.shortReceive, canHangUp: false, &news)
+    switch choice {
+    case .interrupted: return .failed(TransportError(.receive, .interrupted))
+    case .wouldBlock:
+      sides[side].receiving.isOwed = true
+      return .wouldBlock
+    case .reset: reset(&news)
+    case .goOn, .short, .hangUp: break
+    }
+    if isReset { return .failed(TransportError(.receive, .connectionReset)) }
+    let available = min(streams[1 - side].count, memory.count)
+    guard available > 0 else {
+      if streams[1 - side].isFinished { return .endOfStream }
+      sides[side].receiving.isOwed = true
+      return .wouldBlock
+    }
+    let count = part(of: available, choice, side)
+    unsafe streams[1 - side].move(count, into: UnsafeMutableRawBufferPointer(rebasing: memory[..<count]))
+    if sides[1 - side].sending.isOwed {
+      sides[1 - side].sending.isOwed = false
+      news.tell(1 - side, .writable)
+    }
+    return .transferred(count)
+  }
+
+  mutating func send(_ bytes: UnsafeRawBufferPointer, by side: Int, _ news: inout News) -> Attempt {
+    precondition(!sides[side].isClosed, "an attempt after the transport was closed")
+    precondition(!streams[side].isFinished || isHungUp, "an attempt after sending was finished")
+    let choice = choose(
+      for: side, \.sending, readiness: .writable, short: plan.shortSend, canHangUp: true, &news)
+    switch choice {
+    case .interrupted: return .failed(TransportError(.send, .interrupted))
+    case .wouldBlock:
+      sides[side].sending.isOwed = true
+      return .wouldBlock
+    case .reset: reset(&news)
+    case .hangUp: hangUp(&news)
+    case .goOn, .short: break
+    }
+    if isReset { return .failed(TransportError(.send, .connectionReset)) }
+    if isBroken(side) { return .failed(TransportError(.send, .brokenPipe)) }
+    let accepted = min(capacity - streams[side].count, bytes.count)
+    guard accepted > 0 else {
+      sides[side].sending.isOwed = true
+      return .wouldBlock
+    }
+    let count = part(of: accepted, choice, side)
+    unsafe streams[side].append(UnsafeRawBufferPointer(rebasing: bytes[..<count]))
+    if sides[1 - side].receiving.isOwed {
+      sides[1 - side].receiving.isOwed = false
+      news.tell(1 - side, .readable)
+    }
+    return .transferred(count)
+  }
+}

@@ -1,0 +1,165 @@
+import CSysShim
+import Foundation
+import SWMessaging
+import SWTesting
+
+/// Answers one question about a process that does nothing else. Prints `name=value` lines; the tests
+/// that start it know what they should be.
+@main
+struct Probe {
+  static func main() async throws {
+    switch CommandLine.arguments.dropFirst().first {
+    case "threads": try threads()
+    case "idle": try await idle()
+    case "sigpipe": try sigpipe()
+    case "memory": try memory(CommandLine.arguments.dropFirst(2).first.flatMap { Int($0) } ?? 1)
+    case "emfile": try await emfile()
+    case "park-on-reactor": try await parkOnReactor()
+    default:
+      print("usage: probe threads | idle | sigpipe | memory BYTES | emfile | park-on-reactor")
+      exit(2)
+    }
+  }
+
+  /// A program that only ever blocks has no thread but its own.
+  private static func threads() throws {
+    let (left, right) = try makeSocketPair(framing: .varInt)
+    let (reader, writer) = try makePipe(framing: .varInt)
+    try left.blocking.send("one")
+    _ = try right.blocking.receive(timeout: .seconds(5))
+    try writer.blocking.send(contentsOf: [[1], [2]] as [[UInt8]])
+    _ = try reader.blocking.receive()
+    _ = try? left.blocking.receive(timeout: .milliseconds(5))
+    try writer.blocking.close(drainingFor: .seconds(1))
+    left.close()
+    print("threads=\(swsys_thread_count())")
+  }
+
+  /// Endpoints with parked tasks and a parked thread take no processor time.
+  private static func idle() async throws {
+    var pairs: [(MessageDuplex<VarIntFraming>, MessageDuplex<VarIntFraming>)] = []
+    for _ in 0..<200 { pairs.append(try makeSocketPair(framing: .varInt)) }
+    let waiting = pairs.map { pair in Task { try await pair.0.receive() } }
+    await eventually {
+      pairs.allSatisfy { $0.0.core.receiving?.inspect { $0.queue.count == 1 } ?? false }
+    }
+    let before = processorMicroseconds()
+    let (reader, writer) = try makePipe(framing: .varInt)
+    let thread = TestThread { _ = try? reader.blocking.receive(timeout: .seconds(1)) }
+    try await thread.value
+    print("idle-microseconds=\(processorMicroseconds() - before)")
+    for task in waiting { task.cancel() }
+    withExtendedLifetime(writer) {}
+  }
+
+  /// What this process has used: `clock` counts in millionths of a second, on every POSIX system.
+  private static func processorMicroseconds() -> Int { Int(clock()) }
+
+  /// Writing to a closed peer, with the default disposition, on every branch.
+  private static func sigpipe() throws {
+    let all = [
+      KernelFeatures(nowaitPipes: true, nosignalPipes: true),
+      KernelFeatures(nowaitPipes: true, nosignalPipes: false),
+      KernelFeatures(nowaitPipes: false, nosignalPipes: false),
+      KernelFeatures(nowaitPipes: false, nosignalPipes: false, reopens: false),
+    ]
+    signal(SIGPIPE, SIG_DFL)
+    for features in all {
+      let (reader, writer) = try KernelFeatures.$override.withValue(features) { try makePipe(framing: .varInt) }
+      reader.close()
+      var text = "sent"
+      do { try writer.blocking.send("into nothing") } catch { text = "\(error.reason)" }
+      print("pipe=\(text)")
+    }
+    for kind in [SocketPairKind.unix, .tcp] {
+      let (left, right) = try makeSocketPair(kind, framing: .varInt)
+      right.close()
+      var text = "sent"
+      for _ in 0..<1000 where text == "sent" {
+        do { try left.blocking.send("into nothing") } catch { text = "\(error.reason)" }
+      }
+      print("socket=\(text)")
+    }
+    var action = sigaction()
+    _ = unsafe sigaction(SIGPIPE, nil, &action)
+    let isDefault = unsafe action.__sigaction_handler.sa_handler == nil
+    var pending = sigset_t()
+    _ = unsafe sigpending(&pending)
+    var mask = sigset_t()
+    _ = unsafe pthread_sigmask(SIG_BLOCK, nil, &mask)
+    print("default=\(isDefault)")
+    print("pending=\(unsafe sigismember(&pending, SIGPIPE))")
+    print("blocked=\(unsafe sigismember(&mask, SIGPIPE))")
+  }
+
+  /// What receiving one message takes at its peak, in percent of the message.
+  private static func memory(_ byteCount: Int) throws {
+    let (raw, writer) = try makeSocketPair()
+    let reader = MessageDuplex(over: raw)
+    let chunk = [UInt8](repeating: 7, count: 65_536)
+    try writer.blocking.send(Array(repeating: 1, count: 5))
+    _ = try raw.blocking.receive(exactly: 5)
+    let before = peakKilobytes()
+    let sending = TestThread {
+      var header: [UInt8] = [0xFE]
+      for shift in stride(from: 48, through: 0, by: -8) { header.append(UInt8((byteCount >> shift) & 0xFF)) }
+      try writer.blocking.send(header)
+      var rest = byteCount
+      while rest > 0 { rest -= try writer.blocking.send(chunk.prefix(rest)) }
+    }
+    let message = try reader.blocking.receive()
+    try sending.join()
+    precondition(message.count == byteCount && message[byteCount - 1] == 7, "it arrived")
+    print("percent=\((peakKilobytes() - before) * 1024 * 100 / byteCount)")
+  }
+
+  private static func peakKilobytes() -> Int {
+    let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
+    for line in status.split(separator: "\n") where line.hasPrefix("VmHWM:") {
+      return Int(line.filter(\.isNumber)) ?? 0
+    }
+    return 0
+  }
+
+  /// Waiting works when no descriptor is left: for a thread, and for a task that is the first to wait.
+  private static func emfile() async throws {
+    let (left, right) = try makeSocketPair(framing: .varInt)
+    let (blockingLeft, blockingRight) = try makeSocketPair(framing: .varInt)
+    // Dispatch, which runs the tasks, needs descriptors of its own and traps without: it comes first.
+    await Task.detached {}.value
+    var limit = rlimit(rlim_cur: 256, rlim_max: 256)
+    _ = unsafe setrlimit(__rlimit_resource_t(UInt32(RLIMIT_NOFILE.rawValue)), &limit)
+    var hoard: [DescriptorHolder] = []
+    while let holder = try? DescriptorHolder() { hoard.append(holder) }
+    let task = Task { try await left.receive() }
+    let thread = TestThread { try blockingLeft.blocking.receive() }
+    await eventually {
+      left.core.receiving?.inspect { $0.queue.count == 1 } ?? false
+        && blockingLeft.core.receiving?.inspect { $0.queue.count == 1 } ?? false
+    }
+    try await right.send("task")
+    try await blockingRight.send("thread")
+    print("task=\(String(decoding: try await task.value, as: UTF8.self))")
+    print("thread=\(String(decoding: try await thread.value, as: UTF8.self))")
+    let late = await Task { try? await left.receive(timeout: .milliseconds(20)) }.value
+    print("late=\(late == nil)")
+    hoard.removeAll()
+    let again = Task { try await left.receive() }
+    try await right.send("again")
+    print("again=\(String(decoding: try await again.value, as: UTF8.self))")
+  }
+
+  private final class DescriptorHolder {
+    let pair: DescriptorPair
+    init() throws { pair = try DescriptorPair.pipe() }
+  }
+
+  /// Has to trap.
+  private static func parkOnReactor() async throws {
+    let (reader, writer) = try makePipe(framing: .varInt)
+    func park() throws { _ = try reader.blocking.receive(timeout: .seconds(5)) }
+    try await withTaskExecutorPreference(.reactor) { try park() }
+    withExtendedLifetime(writer) {}
+    print("survived=true")
+  }
+}

@@ -1,0 +1,34 @@
+import SWIO
+import Synchronization
+
+/// A reactor that does nothing by itself: a test lets it drive, and lets deadlines pass.
+final class ManualReactor: Reacting {
+  private struct State: Sendable {
+    var works: [any ReactorWork] = []
+    var timers = DeadlineHeap()
+  }
+
+  private let state = Mutex(State())
+
+  /// Drives whoever has called, and whoever calls meanwhile.
+  func drive() {
+    while let work = state.withLock({ state in state.works.isEmpty ? nil : state.works.removeFirst() }) {
+      work.drive()
+    }
+  }
+
+  /// Lets every timer fire that is set for this instant or an earlier one.
+  func pass(_ deadline: Deadline) {
+    while let timer = state.withLock({ $0.timers.popDue(by: deadline) }) { timer.receiver.deadlinePassed() }
+  }
+
+  var isCalled: Bool { state.withLock { !$0.works.isEmpty } }
+
+  // MARK: Reacting
+
+  func register(_ descriptor: Int32, for receiver: any ReadinessReceiver) -> RegistrationOutcome { .alwaysReady }
+  func deregister(_ id: RegistrationID, descriptor: Int32) {}
+  func call(_ work: any ReactorWork) { state.withLock { $0.works.append(work) } }
+  func set(_ timer: Timer, at deadline: Deadline) { state.withLock { $0.timers.insert(timer, at: deadline) } }
+  func takeBack(_ timer: Timer) { state.withLock { $0.timers.remove(timer) } }
+}

@@ -1,0 +1,79 @@
+import Foundation
+import SWMessaging
+import Testing
+
+/// What can only be seen on a process of its own: lines 3, 8, 9, 10 and 11 of the contract.
+@Suite struct ProcessTests {
+  private struct Answer {
+    var status: Int32
+    var lines: [String]
+
+    func values(_ name: String) -> [String] {
+      lines.filter { $0.hasPrefix(name + "=") }.map { String($0.dropFirst(name.count + 1)) }
+    }
+  }
+
+  /// Runs the probe, which is built beside the tests. Foundation's own spawning: ours is not to be
+  /// trusted with its own tests.
+  private func probe(_ arguments: String...) throws -> Answer {
+    let tests = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
+    let process = Process()
+    process.executableURL = URL(filePath: tests).deletingLastPathComponent().appending(path: "probe")
+    process.arguments = arguments
+    process.environment = ProcessInfo.processInfo.environment.merging(["SWIFT_BACKTRACE": "enable=no"]) { $1 }
+    let output = Pipe()
+    process.standardOutput = output
+    process.standardError = FileHandle.nullDevice
+    try process.run()
+    let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+    process.waitUntilExit()
+    let status =
+      process.terminationReason == .uncaughtSignal ? -process.terminationStatus : process.terminationStatus
+    return Answer(status: status, lines: text.split(separator: "\n").map(String.init))
+  }
+
+  @Test func `line 10: a program that only blocks has one thread`() throws {
+    let answer = try probe("threads")
+    #expect(answer.status == 0)
+    #expect(answer.values("threads") == ["1"])
+  }
+
+  @Test func `line 10: two hundred waiting tasks and a waiting thread take no processor time`() throws {
+    let answer = try probe("idle")
+    #expect(answer.status == 0)
+    // A second of waiting; a spinning thread would take most of a million.
+    #expect((answer.values("idle-microseconds").first.flatMap { Int($0) } ?? .max) < 100_000)
+  }
+
+  @Test func `line 8: no SIGPIPE with the default disposition, on any branch, and no trace of it`() throws {
+    let answer = try probe("sigpipe")
+    #expect(answer.status == 0)
+    let pipes = answer.values("pipe")
+    #expect(pipes.count == 4 && pipes.allSatisfy { $0.contains("transport") }, "\(pipes)")
+    let sockets = answer.values("socket")
+    #expect(sockets.count == 2 && sockets.allSatisfy { $0.contains("transport") }, "\(sockets)")
+    #expect(answer.values("default") == ["true"])
+    #expect(answer.values("pending") == ["0"])
+    #expect(answer.values("blocked") == ["0"])
+  }
+
+  /// Fault 21 of the original: 2.1 times the message.
+  @Test(arguments: [17 << 20, 33 << 20, 65 << 20, 100 << 20])
+  func `line 9: fault 21: the peak of receiving is little more than the message`(_ byteCount: Int) throws {
+    let answer = try probe("memory", "\(byteCount)")
+    #expect(answer.status == 0)
+    let percent = answer.values("percent").first.flatMap { Int($0) } ?? .max
+    #expect(percent < 130)
+  }
+
+  @Test func `parking works when no descriptor is left`() throws {
+    let answer = try probe("emfile")
+    #expect(answer.status == 0)
+    #expect(answer.lines == ["task=task", "thread=thread", "late=true", "again=again"])
+  }
+
+  @Test func `line 11: a blocking park on the reactor's own thread traps`() throws {
+    let answer = try probe("park-on-reactor")
+    #expect(answer.status < 0 && answer.lines.isEmpty)
+  }
+}

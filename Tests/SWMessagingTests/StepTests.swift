@@ -1,0 +1,413 @@
+import SWFraming
+import SWIO
+import SWMessaging
+import SWTesting
+import SystemPackage
+import Testing
+
+/// The step of either half, driven by hand over a scripted transport: every outcome of an attempt, at every
+/// byte of a frame.
+@Suite struct StepTests {
+  /// A header of one byte and a payload of five, twice.
+  static let payload: [UInt8] = [10, 11, 12, 13, 14]
+  static let frame: [UInt8] = [5, 10, 11, 12, 13, 14]
+  static let next: [UInt8] = [2, 20, 21]
+  static let kinds = [Place.Kind.task, .thread]
+  /// Threads are not cancelled.
+  static let givingUp: [(Place.Kind, GiveUp)] = [(.task, .timedOut), (.task, .cancelled), (.thread, .timedOut)]
+
+  // MARK: Receiving
+
+  @Test(arguments: kinds)
+  func `a frame that comes byte by byte is received whole`(_ kind: Place.Kind) {
+    let hand = HandDriven()
+    let side = hand.side(.varInt)
+    let call = hand.receive(side.request, as: kind)
+    for byte in Self.frame {
+      #expect(hand.result(call, side) == nil)
+      hand.bring(.bytes([byte]))
+      if kind == .thread {
+        #expect(call.caller?.isWoken ?? true)
+        call.caller?.run()
+      }
+    }
+    #expect(hand.result(call, side)?.value == Self.payload)
+    #expect(hand.transport.isPlayed)
+  }
+
+  @Test func `short reads and interruptions are nobody's business`() {
+    let bytes = Self.frame.flatMap { byte in
+      [.failure(.interrupted), .bytes([byte])] as [ScriptedTransport.ReceiveStep]
+    }
+    let hand = HandDriven(receiving: bytes)
+    let side = hand.side(.varInt)
+    #expect(hand.result(hand.receive(side.request, mayWait: false), side)?.value == Self.payload)
+    #expect(hand.transport.receiveCount == 12)
+  }
+
+  @Test(arguments: givingUp)
+  func `a receive that gives up at any byte leaves every byte to the next`(
+    _ kind: Place.Kind, _ reason: GiveUp
+  ) {
+    for cut in 0..<Self.frame.count {
+      let begun: [ScriptedTransport.ReceiveStep] = cut > 0 ? [.bytes(Array(Self.frame[..<cut]))] : []
+      let hand = HandDriven(receiving: begun)
+      let side = hand.side(.varInt)
+      let call = hand.receive(side.request, as: kind)
+      call.caller?.giveUp(reason)
+      let error = hand.result(call, side)?.error
+      #expect(error?.reason == (reason == .timedOut ? .timedOut : .cancelled))
+      #expect(error?.byteCount == cut)
+      #expect(hand.receiveHalf.inspect { $0.queue.isEmpty && !$0.turn })
+      hand.bring(.bytes(Array(Self.frame[cut...]) + Self.next))
+      #expect(hand.result(hand.receive(side.request, as: kind, mayWait: false), side)?.value == Self.payload)
+      #expect(hand.result(hand.receive(side.request, as: kind, mayWait: false), side)?.value == [20, 21])
+    }
+  }
+
+  @Test func `a receive without time takes what one pass brings, and leaves the rest`() {
+    for cut in 0..<Self.frame.count {
+      let begun: [ScriptedTransport.ReceiveStep] = cut > 0 ? [.bytes(Array(Self.frame[..<cut]))] : []
+      let hand = HandDriven(receiving: begun)
+      let side = hand.side(.varInt)
+      let error = hand.result(hand.receive(side.request, mayWait: false), side)?.error
+      #expect(error?.reason == .timedOut)
+      #expect(error?.byteCount == cut)
+      hand.transport.append(receiving: [.bytes(Array(Self.frame[cut...]))])
+      #expect(hand.result(hand.receive(side.request, mayWait: false), side)?.value == Self.payload)
+    }
+  }
+
+  @Test(arguments: kinds)
+  func `the stream may end at any byte, and only inside a frame is that an error of the peer`(
+    _ kind: Place.Kind
+  ) {
+    for cut in 0..<Self.frame.count {
+      let hand = HandDriven(receiving: [.bytes(Self.next)])
+      let side = hand.side(.varInt)
+      #expect(hand.result(hand.receive(side.request, as: kind), side)?.value == [20, 21])
+      let call = hand.receive(side.request, as: kind)
+      if cut > 0 { hand.bring(.bytes(Array(Self.frame[..<cut]))) }
+      call.caller?.run()
+      hand.bring(.endOfStream)
+      call.caller?.run()
+      let error = hand.result(call, side)?.error
+      #expect(error?.reason == (cut == 0 ? .endOfStream : .truncated))
+      #expect(error?.partialBytes == Array(Self.frame[..<cut]))
+      let again = hand.result(hand.receive(side.request), side)?.error
+      #expect(again?.reason == (cut == 0 ? .endOfStream : .truncated))
+    }
+  }
+
+  @Test func `a reset at any byte comes after the whole frames, and stays`() {
+    for cut in 0..<Self.frame.count {
+      let hand = HandDriven(
+        receiving: [.bytes(Self.next + Self.frame[..<cut]), .failure(.connectionReset)])
+      let side = hand.side(.varInt)
+      #expect(hand.result(hand.receive(side.request), side)?.value == [20, 21])
+      for _ in 0..<2 {
+        let error = hand.result(hand.receive(side.request), side)?.error
+        #expect(error?.reason == .transport(TransportError(.receive, .connectionReset)))
+        #expect(error?.partialBytes == Array(Self.frame[..<cut]))
+      }
+    }
+  }
+
+  @Test func `a close at any byte wakes everybody, and the transport is closed once`() {
+    for cut in 0..<Self.frame.count {
+      let begun: [ScriptedTransport.ReceiveStep] = cut > 0 ? [.bytes(Array(Self.frame[..<cut]))] : []
+      let hand = HandDriven(receiving: begun)
+      let side = hand.side(.varInt)
+      let calls = Self.kinds.map { hand.receive(side.request, as: $0) }
+      hand.receiveHalf.close()
+      for call in calls {
+        #expect(call.caller?.isWoken == true)
+        #expect(hand.result(call, side)?.error?.reason == .closed)
+      }
+      #expect(!hand.transport.isClosed)
+      hand.sendHalf.close()
+      hand.sendHalf.close()
+      #expect(hand.transport.isClosed)
+    }
+  }
+
+  @Test func `callers are served in the order in which they came, whatever their colour`() {
+    let hand = HandDriven()
+    let side = hand.side(.varInt)
+    let calls = [Place.Kind.task, .thread, .thread, .task, .task].map { hand.receive(side.request, as: $0) }
+    // One read brings everything: whoever drives serves all of them.
+    hand.bring(.bytes((1...5).flatMap { [1, $0] }))
+    for (index, call) in calls.enumerated() {
+      #expect(call.caller?.isWoken == true)
+      #expect(hand.result(call, side)?.value == [UInt8(index + 1)])
+    }
+  }
+
+  @Test func `an exact endpoint never reads past its frame`() {
+    let hand = HandDriven(receiving: [.bytes(Self.frame + Self.next)])
+    let side = hand.side(.varInt, .exact)
+    #expect(hand.result(hand.receive(side.request), side)?.value == Self.payload)
+    #expect(unsafe hand.receiveHalf.turn.count == 0)
+    #expect(hand.bytes(hand.receive(.upTo(10))) == Self.next)
+  }
+
+  @Test func `what was too little for one receiver may be enough for the next`() {
+    let hand = HandDriven()
+    let first = hand.receive(.exactly(5))
+    let second = hand.receive(.upTo(5))
+    let third = hand.receive(.upTo(5))
+    hand.bring(.bytes([1, 2]))
+    #expect(hand.outcome(first) == nil)
+    first.caller?.giveUp(.cancelled)
+    hand.reactor.drive()
+    #expect(hand.bytes(second) == [1, 2])
+    #expect(hand.outcome(third) == nil)
+  }
+
+  @Test func `a thread that becomes the head before it looks finds what is in the buffer`() throws {
+    let hand = HandDriven()
+    let first = hand.receive(.exactly(5))
+    hand.bring(.bytes([1, 2]))
+    let started = hand.receiveHalf.start(.upTo(5), as: .thread, mayWait: true)
+    guard case .queued(let place) = started else {
+      Issue.record("it overtakes the head")
+      return
+    }
+    first.caller?.giveUp(.timedOut)
+    let second = HandStarted<ReceiveHalf.Outcome>.waiting(HandCaller(place, in: hand.receiveHalf))
+    #expect(hand.bytes(second) == [1, 2])
+  }
+
+  @Test(arguments: [20_000, 40_000])
+  func `endpoints of several framings take turns at one large frame`(_ count: Int) {
+    // The first endpoint has it assembled into the array that it would return; the others want the frame.
+    let payload = (0..<count).map { UInt8(truncatingIfNeeded: $0) }
+    var parts = FrameParts()
+    #expect(throws: Never.self) { try VarIntFraming().encode(payload, into: &parts) }
+    let frame = parts.bytes
+    let hand = HandDriven(receiving: [.bytes(Array(frame[..<10_000]))])
+    let typed = hand.side(WholeFrames())
+    let bytes = hand.side(.varInt)
+    var come = 10_000
+    for request in [typed.request, bytes.request, typed.request, bytes.request] {
+      let call = hand.receive(request)
+      hand.bring(.bytes(Array(frame[come..<(come + 1_000)])))
+      come += 1_000
+      call.caller?.giveUp(.timedOut)
+    }
+    let last = hand.receive(typed.request)
+    hand.bring(.bytes(Array(frame[come...])))
+    #expect(hand.result(last, typed)?.value == payload)
+  }
+
+  @Test func `a large frame may tell its length before its header is there`() {
+    let payload = [UInt8](repeating: 7, count: FixedFrames.count - FixedFrames.headerCount)
+    let hand = HandDriven(receiving: [.bytes([1])])
+    let side = hand.side(FixedFrames())
+    let call = hand.receive(side.request)
+    hand.bring(.bytes([2, 3]))
+    hand.bring(.bytes([4] + payload))
+    #expect(hand.result(call, side)?.value == payload)
+  }
+
+  // MARK: Sending
+
+  @Test(arguments: kinds)
+  func `a frame that is accepted byte by byte goes out whole`(_ kind: Place.Kind) {
+    let hand = HandDriven(sending: [])
+    let call = hand.send(Self.frame, as: kind)
+    for count in Self.frame.indices {
+      #expect(hand.result(call) == nil)
+      #expect(hand.transport.sent == Array(Self.frame[..<count]))
+      hand.accept(.failure(.interrupted), .accept(1))
+      call.caller?.run()
+    }
+    #expect(hand.result(call)?.error == nil && hand.result(call) != nil)
+    #expect(hand.transport.sent == Self.frame)
+  }
+
+  @Test(arguments: givingUp)
+  func `a send that gives up at any byte leaves nothing, or is sent to its end before any other`(
+    _ kind: Place.Kind, _ reason: GiveUp
+  ) {
+    for cut in 0..<Self.frame.count {
+      let hand = HandDriven(sending: cut > 0 ? [.accept(cut)] : [])
+      let call = hand.send(Self.frame, as: kind)
+      let behind = hand.send(Self.next)
+      hand.reactor.drive()
+      call.caller?.giveUp(reason)
+      hand.reactor.drive()
+      let error = hand.result(call)?.error
+      #expect(error?.reason == (reason == .timedOut ? .timedOut : .cancelled))
+      #expect(error?.byteCount == cut)
+      #expect(error?.isCommitted == (cut > 0))
+      #expect(error?.messageCount == (cut > 0 ? 1 : 0))
+      #expect(hand.transport.sent == Array(Self.frame[..<cut]))
+      for _ in 0..<4 { hand.accept(.accept(.max)) }
+      #expect(hand.transport.sent == (cut > 0 ? Self.frame + Self.next : Self.next))
+      #expect(hand.result(behind)?.error == nil && hand.result(behind) != nil)
+    }
+  }
+
+  @Test func `a batch that gives up at any byte leaves whole frames`() {
+    let batch = Self.frame + Self.next + Self.frame
+    let borders = [6, 9, 15]
+    for cut in 0..<batch.count {
+      let hand = HandDriven(sending: cut > 0 ? [.accept(cut)] : [])
+      let call = hand.send(batch, borders: borders)
+      call.caller?.giveUp(.timedOut)
+      hand.reactor.drive()
+      let begun = borders.last { $0 <= cut } ?? 0
+      let end = begun == cut ? cut : borders.first { $0 > cut } ?? 0
+      let error = hand.result(call)?.error
+      #expect(error?.reason == .timedOut)
+      #expect(error?.isCommitted == (begun < cut))
+      #expect(error?.byteCount == cut - begun)
+      #expect(error?.messageCount == borders.filter { $0 <= end }.count)
+      for _ in 0..<3 { hand.accept(.accept(.max)) }
+      #expect(hand.transport.sent == Array(batch[..<end]))
+      #expect(hand.sendHalf.inspect { $0.queue.isEmpty && !$0.turn })
+    }
+  }
+
+  @Test func `a failure at any byte ends sending, for everybody`() {
+    for errno in [Errno.connectionReset, .brokenPipe] {
+      for cut in 0..<Self.frame.count {
+        let hand = HandDriven(sending: cut > 0 ? [.accept(cut)] : [])
+        let calls = Self.kinds.map { hand.send(Self.frame, as: $0) }
+        hand.accept(.failure(errno))
+        let reason = EndpointError.Reason.transport(TransportError(.send, errno))
+        for (index, call) in calls.enumerated() {
+          let error = hand.result(call)?.error
+          #expect(error?.reason == reason)
+          #expect(error?.byteCount == (index == 0 ? cut : 0))
+          #expect(error?.isCommitted == false)
+        }
+        #expect(hand.result(hand.send(Self.next))?.error?.reason == reason)
+        // The first error of a socket stands for both directions; a broken pipe ends sending only.
+        hand.transport.append(receiving: [.endOfStream])
+        let side = hand.side(.varInt)
+        let received = hand.result(hand.receive(side.request), side)?.error?.reason
+        #expect(received == (errno == .brokenPipe ? .endOfStream : reason))
+      }
+    }
+  }
+
+  @Test func `a close drops the rest that is owed, and whoever waits is told`() {
+    for cut in 1..<Self.frame.count {
+      let hand = HandDriven(sending: [.accept(cut)])
+      let call = hand.send(Self.frame)
+      call.caller?.giveUp(.timedOut)
+      hand.reactor.drive()
+      let behind = hand.send(Self.next, as: .thread)
+      hand.sendHalf.close()
+      hand.receiveHalf.close()
+      hand.reactor.drive()
+      #expect(hand.result(call)?.error?.isCommitted == true)
+      #expect(hand.result(behind)?.error?.reason == .closed)
+      #expect(hand.transport.sent == Array(Self.frame[..<cut]))
+      #expect(hand.transport.isClosed)
+    }
+  }
+
+  @Test func `the half-close comes behind the rest that is owed`() {
+    for cut in 1..<Self.frame.count {
+      let hand = HandDriven(sending: [.accept(cut)])
+      let call = hand.send(Self.frame)
+      call.caller?.giveUp(.cancelled)
+      hand.reactor.drive()
+      _ = hand.sendHalf.start(SendHalf.Call(Outgoing([]), as: .orphan, step: .halfClose, mayWait: true))
+      #expect(!hand.transport.isSendingFinished)
+      for _ in 0..<3 { hand.accept(.accept(.max)) }
+      #expect(hand.transport.sent == Self.frame)
+      #expect(hand.transport.isSendingFinished)
+      #expect(hand.result(hand.send(Self.next))?.error?.reason == .closed)
+    }
+  }
+
+  @Test(arguments: kinds)
+  func `a flush is due as soon as nothing is in front of it`(_ kind: Place.Kind) {
+    let hand = HandDriven(sending: [])
+    let call = hand.send(Self.frame)
+    let flush = hand.send(SendHalf.Call(Outgoing([]), as: kind, step: .flush, mayWait: true))
+    #expect(hand.result(flush) == nil)
+    // Nothing had begun: it leaves, and the transport stays as full as it is.
+    call.caller?.giveUp(.cancelled)
+    hand.reactor.drive()
+    flush.caller?.run()
+    #expect(hand.result(flush)?.error == nil && hand.result(flush) != nil)
+    #expect(hand.transport.sendCount == 1)
+  }
+
+  @Test func `a flush that gives up has sent no message`() {
+    let hand = HandDriven(sending: [])
+    let call = hand.send(Self.frame)
+    let flush = hand.send(SendHalf.Call(Outgoing([]), as: .task, step: .flush, mayWait: true))
+    flush.caller?.giveUp(.timedOut)
+    let error = hand.result(flush)?.error
+    #expect(error?.reason == .timedOut)
+    #expect(error?.messageCount == 0)
+    #expect(hand.result(call) == nil)
+  }
+
+  @Test func `endpoints in use cannot be detached, and nothing has changed`() {
+    let hand = HandDriven(sending: [])
+    let call = hand.send(Self.frame)
+    #expect(Half.retire(hand.receiveHalf, hand.sendHalf) == .busy)
+    #expect(hand.receiveHalf.inspect { !$0.isClosed })
+    hand.accept(.accept(.max))
+    #expect(hand.result(call) != nil)
+    #expect(Half.retire(hand.receiveHalf, hand.sendHalf) == nil)
+    #expect(Half.retire(hand.receiveHalf, hand.sendHalf) == .closed)
+  }
+
+  @Test func `the reactor's timers end what waits`() {
+    let hand = HandDriven(sending: [.accept(2)])
+    let side = hand.side(.varInt)
+    let receive = hand.receive(side.request)
+    let send = hand.send(Self.frame)
+    for call in [receive.caller, send.caller] {
+      guard let call else { continue }
+      hand.reactor.set(Timer(call.place), at: Deadline(nanoseconds: 10))
+    }
+    hand.reactor.pass(Deadline(nanoseconds: 9))
+    #expect(hand.result(receive, side) == nil && hand.result(send) == nil)
+    hand.reactor.pass(Deadline(nanoseconds: 10))
+    hand.reactor.drive()
+    #expect(hand.result(receive, side)?.error?.reason == .timedOut)
+    #expect(hand.result(send)?.error?.isCommitted == true)
+  }
+}
+
+/// The varint framing for messages that are not the payload: whole frames are handed over.
+private struct WholeFrames: Framing {
+  func makeScanner() -> VarIntFraming.Scanner { VarIntFraming.Scanner() }
+
+  func decode(
+    _ frame: Span<UInt8>, payload: Range<Int>, scanned: borrowing VarIntFraming.Scanner
+  ) throws -> [UInt8] {
+    payload.map { frame[$0] }
+  }
+
+  func encode(_ message: [UInt8], into parts: inout FrameParts) throws {
+    try VarIntFraming().encode(message, into: &parts)
+  }
+}
+
+/// Frames of one large size, whose length is known from the first byte on, header or not.
+private struct FixedFrames: ByteFraming {
+  static let count = 40_000
+  static let headerCount = 4
+
+  struct Scanner: FrameScanner {
+    mutating func demand(in received: Span<UInt8>) throws(FramingError) -> FrameDemand {
+      .frame(byteCount: FixedFrames.count, payload: FixedFrames.headerCount..<FixedFrames.count)
+    }
+  }
+
+  func makeScanner() -> Scanner { Scanner() }
+
+  func envelope(for payload: Span<UInt8>) throws(FramingError) -> FrameEnvelope {
+    FrameEnvelope(header: [1, 2, 3, 4])
+  }
+}

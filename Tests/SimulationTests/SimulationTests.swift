@@ -1,0 +1,31 @@
+import SWSimulation
+import Testing
+
+@Suite struct SimulationTests {
+  @Test func `schedules of any kind keep every promise`() {
+    var coverage = Coverage()
+    for seed: UInt64 in 1...3_000 {
+      let report = Simulation.run(seed: seed)
+      coverage.add(report.coverage)
+      #expect(report.failure == nil, "seed \(seed): replay with `swift run simulate --seed \(seed)`")
+    }
+    for point in Coverage.Point.allCases { #expect(coverage.count(point) > 0, "no schedule comes by \(point)") }
+  }
+
+  @Test func `the same seed plays the same schedule`() {
+    for seed: UInt64 in 1...100 {
+      let (first, second) = (Simulation.run(seed: seed), Simulation.run(seed: seed))
+      #expect(first.traceHash == second.traceHash)
+      #expect(first.stepCount == second.stepCount)
+    }
+    #expect(Simulation.run(seed: 1).traceHash != Simulation.run(seed: 2).traceHash)
+  }
+
+  @Test(arguments: Mistake.allCases)
+  func `a mistake is noticed`(_ mistake: Mistake) {
+    let isNoticed = (1...300 as ClosedRange<UInt64>).contains { seed in
+      Simulation.run(seed: seed, mistake: mistake).failure != nil
+    }
+    #expect(isNoticed, "nobody notices that the simulation \(mistake)")
+  }
+}
