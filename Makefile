@@ -31,8 +31,8 @@ test:
 # Each in a place of its own: a change of flags would build everything anew.
 sanitize:
 	@scripts/setup-swift
-	@scripts/with-python swift test --sanitize=thread --scratch-path .build-tsan $(TEST)
-	@scripts/with-python swift test --sanitize=address --scratch-path .build-asan $(TEST)
+	@SWTEST_SANITIZED=1 scripts/with-python swift test --sanitize=thread -Xswiftc -DSW_TSAN --scratch-path .build-tsan $(TEST)
+	@SWTEST_SANITIZED=1 scripts/with-python swift test --sanitize=address --scratch-path .build-asan $(TEST)
 
 simulate:
 	@scripts/setup-swift

@@ -41,7 +41,9 @@ let package = Package(
       name: "SWSimulation", dependencies: ["SWIO", "SWFraming", "SWMessaging", "SWTesting", system],
       swiftSettings: settings),
     .executableTarget(name: "simulate", dependencies: ["SWSimulation"], swiftSettings: settings),
-    .testTarget(name: "SimulationTests", dependencies: ["SWSimulation"], swiftSettings: settings),
+    .testTarget(
+      name: "SimulationTests", dependencies: ["SWSimulation", "SWMessaging", "SWTesting"],
+      swiftSettings: settings),
     .testTarget(
       name: "SWFramingTests", dependencies: ["SWFraming", "SWTesting"],
       resources: [.copy("Vectors")], swiftSettings: settings),

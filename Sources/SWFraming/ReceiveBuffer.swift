@@ -117,9 +117,15 @@ private enum BlockPool {
   }
   private static let blocks = Mutex(Blocks())
   private static var limit: Int { 16 }
+  #if SW_TSAN
+    /// The thread sanitizer does not understand this mutex when it is contended: nothing is pooled.
+    private static var isPooling: Bool { false }
+  #else
+    private static var isPooling: Bool { true }
+  #endif
 
   static func take(_ size: Int) -> UnsafeMutableRawBufferPointer {
-    if size == ReceiveBuffer.blockSize {
+    if isPooling, size == ReceiveBuffer.blockSize {
       // Invariant: it leaves the pool with this.
       nonisolated(unsafe) var pooled: UnsafeMutableRawBufferPointer?
       blocks.withLock { blocks in unsafe pooled = blocks.free.popLast() }
@@ -131,7 +137,8 @@ private enum BlockPool {
   static func giveBack(_ block: UnsafeMutableRawBufferPointer) {
     // Invariant: the caller has given it up.
     nonisolated(unsafe) let block = unsafe block
-    let isKept = unsafe block.count == ReceiveBuffer.blockSize
+    let isKept =
+      unsafe isPooling && block.count == ReceiveBuffer.blockSize
       && blocks.withLock { blocks in
         guard unsafe blocks.free.count < limit else { return false }
         unsafe blocks.free.append(block)

@@ -1,6 +1,6 @@
 internal import CSysShim
-internal import Synchronization
 package import SystemPackage
+internal import Synchronization
 
 /// What endpoints ask of a reactor; tests put their own in its place.
 package protocol Reacting: AnyObject, Sendable {
@@ -42,7 +42,7 @@ package final class Reactor: Reacting {
 
   package static let shared = Reactor()
 
-  private let state = Mutex(State())
+  private let state = Guarded(State())
   private static var notifierKey: UInt64 { .max }
   private static var pollingInterval: Int64 { 10_000_000 }
 

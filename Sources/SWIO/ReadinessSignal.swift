@@ -3,9 +3,9 @@ internal import Synchronization
 /// What an in-process transport calls when an attempt may get on. From any thread, at any time, but
 /// not while holding a lock that its own `receive` or `send` takes.
 public final class ReadinessSignal: Sendable {
-  private let receiver: Mutex<(any ReadinessReceiver)?>
+  private let receiver: Guarded<(any ReadinessReceiver)?>
 
-  package init(_ receiver: any ReadinessReceiver) { self.receiver = Mutex(receiver) }
+  package init(_ receiver: any ReadinessReceiver) { self.receiver = Guarded(receiver) }
 
   /// An attempt in one of these directions may get on now. Calling it without need does no harm.
   public func raise(_ readiness: Readiness) {

@@ -28,7 +28,7 @@ package final class WakeUp: Sendable {
 
   deinit { if descriptor >= 0 { _ = swsys_close(descriptor) } }
 
-  private static let pool = Mutex<[WakeUp]>([])
+  private static let pool = Guarded<[WakeUp]>([])
   private static var poolLimit: Int { 64 }
 
   package static func take() -> WakeUp {

@@ -1,7 +1,7 @@
 internal import CSysShim
 internal import SWIO
-internal import Synchronization
 internal import SystemPackage
+internal import Synchronization
 
 /// Waits for the end of a child, with what endpoints wait with: the child's pidfd becomes readable when
 /// the child ends, an attempt to receive reaps it, and what was reaped is the end of the stream. So
@@ -60,7 +60,7 @@ final class ExitWatch: Sendable {
 final class ReapedChild: SocketLike {
   /// Negative when the child was gone before it could be looked at: see `init`.
   private let pidfd: Int32
-  private let end = Mutex<ExitStatus?>(nil)
+  private let end = Guarded<ExitStatus?>(nil)
 
   var status: ExitStatus? { end.withLock { $0 } }
 

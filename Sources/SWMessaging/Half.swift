@@ -12,14 +12,14 @@ package class Half: ReactorWork, @unchecked Sendable {
   package final let port: Port
   /// What a thread at the head polls for.
   final let interest: Readiness
-  private final let lock: Mutex<HalfState>
+  private final let lock: Guarded<HalfState>
 
   init(_ port: Port, interest: Readiness) {
     self.port = port
     self.interest = interest
     var state = HalfState()
     state.isRegistered = port.isSignalled
-    lock = Mutex(state)
+    lock = Guarded(state)
   }
 
   /// One critical section, and afterwards what it asked for.

@@ -1,7 +1,7 @@
 internal import SWFraming
 internal import SWIO
-internal import Synchronization
 internal import SystemPackage
+internal import Synchronization
 
 extension MessageDuplex {
   /// The channel to the process that spawned this one: takes over the descriptor whose number an
@@ -39,7 +39,7 @@ extension MessageDuplex {
 
 /// Which of the descriptors that this process was born with have been taken over.
 private enum InheritedDescriptors {
-  private static let taken = Mutex<Set<Int32>>([])
+  private static let taken = Guarded<Set<Int32>>([])
 
   static func take(_ number: Int32) -> Bool { taken.withLock { $0.insert(number).inserted } }
 

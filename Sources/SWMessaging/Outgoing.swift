@@ -13,8 +13,8 @@ package struct Outgoing: Sendable {
   }
 
   @safe
+  // Invariant: read only, and only while it is lent.
   package struct BorrowedBytes: @unchecked Sendable {
-    // Invariant: read only, and only while it is lent.
     let bytes: UnsafeRawBufferPointer
     package init(_ bytes: UnsafeRawBufferPointer) { unsafe self.bytes = unsafe bytes }
   }

@@ -24,7 +24,7 @@ package final class Port: ReadinessReceiver {
   package let reactor: any Reacting
   // Invariant: written while the port is made, before anybody else knows it.
   private nonisolated(unsafe) var transport: Transport
-  private let state: Mutex<State>
+  private let state: Guarded<State>
 
   /// Takes over a descriptor for so many halves.
   ///
@@ -34,12 +34,12 @@ package final class Port: ReadinessReceiver {
   ) throws(TransportError) {
     unsafe transport = .descriptor(try DescriptorTransport(descriptor, for: directions))
     self.reactor = reactor
-    state = Mutex(State(halvesInside: directions == [.readable, .writable] ? 2 : 1))
+    state = Guarded(State(halvesInside: directions == [.readable, .writable] ? 2 : 1))
   }
 
   package init(_ custom: any SocketLike, for directions: Readiness, reactor: any Reacting) {
     self.reactor = reactor
-    state = Mutex(State(halvesInside: directions == [.readable, .writable] ? 2 : 1))
+    state = Guarded(State(halvesInside: directions == [.readable, .writable] ? 2 : 1))
     switch custom.readinessSource {
     case .descriptor(let descriptor):
       unsafe transport = .custom(custom, descriptor: descriptor.rawValue, nil)

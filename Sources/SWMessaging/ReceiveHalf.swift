@@ -35,6 +35,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     case queued(ReceivePlace)
   }
 
+  // Invariant: touched only by who holds the turn.
   package nonisolated(unsafe) var turn: ReceiveTurn
 
   package init(_ port: Port, unread: [UInt8] = []) {

@@ -81,9 +81,15 @@ package class MessageSource: @unchecked Sendable {
 }
 
 /// The source of an endpoint with a given framing.
+// Invariant: like `MessageSource`.
 final class TypedSource<F: Framing>: MessageSource, @unchecked Sendable {
   let framing: F
   private var scanner: F.Scanner
+  #if SW_TSAN
+    /// A scanner of no size would lie where the next object begins, and the sanitizer would take a change
+    /// of the one for a change of the other.
+    private let behindScanner = 0
+  #endif
 
   init(_ framing: F, readsAhead: Bool, maximumFrameSize: Int) {
     self.framing = framing

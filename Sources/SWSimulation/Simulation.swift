@@ -7,7 +7,8 @@ package enum Simulation {
   /// - Parameters:
   ///   - mistake: what goes wrong on purpose.
   ///   - isTracing: prints every step.
-  package static func run(seed: UInt64, mistake: Mistake? = nil, isTracing: Bool = false) -> SimulationReport {
+  package static func run(seed: UInt64, mistake: Mistake? = nil, isTracing: Bool = false) -> SimulationReport
+  {
     var witnesses: [Witness] = []
     var report = play(seed, mistake, isTracing, &witnesses)
     // Whoever was held by a place, a timer or a registration that nobody took back is still there.

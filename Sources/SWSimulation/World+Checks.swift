@@ -141,7 +141,9 @@ extension World {
           check(!readiness.contains(.writable), "there is room to send at \(end.index), and somebody waits")
         } else if let receive = head as? ReceivePlace {
           check(!readiness.contains(.readable), "there is data at \(end.index), and somebody waits")
-          check(!isInBuffer(receive.request, end), "a result is in the buffer at \(end.index), and somebody waits")
+          check(
+            !isInBuffer(receive.request, end), "a result is in the buffer at \(end.index), and somebody waits"
+          )
         }
       }
     }
@@ -242,7 +244,8 @@ extension World {
     }
     let common = zip(end.sent, expected).prefix { $0 == $1 }.count
     fail(
-      "end \(end.index) sent \(end.sent.count) bytes, its callers think \(expected.count); equal up to \(common)")
+      "end \(end.index) sent \(end.sent.count) bytes, its callers think \(expected.count); equal up to \(common)"
+    )
   }
 
   /// Whether the rest of an owed frame may be missing.

@@ -11,7 +11,7 @@ public final class Gate: Sendable {
     var threads: [WakeUp] = []
   }
 
-  private let state = Mutex(State())
+  private let state = Guarded(State())
 
   public init() {}
 

@@ -1,6 +1,6 @@
 public import SWIO
-internal import Synchronization
 public import SystemPackage
+internal import Synchronization
 
 /// A transport that plays a script: each attempt takes the next step of its direction. For tests that drive
 /// an endpoint by hand and want to say exactly what the other side of the system call does.
@@ -45,11 +45,11 @@ public final class ScriptedTransport: SocketLike {
     var closeCount = 0
   }
 
-  private let state: Mutex<State>
+  private let state: Guarded<State>
 
   /// - Parameter sending: what becomes of sends; nil: everything is accepted.
   public init(receiving: [ReceiveStep] = [], sending: [SendStep]? = nil) {
-    state = Mutex(State(receiving: receiving, sending: sending))
+    state = Guarded(State(receiving: receiving, sending: sending))
   }
 
   // MARK: For tests

@@ -1,6 +1,6 @@
 public import SWIO
-internal import Synchronization
 internal import SystemPackage
+internal import Synchronization
 
 /// One end of a connection that exists in memory only: no descriptor, no kernel, bounded room, and a
 /// ``SimulationPlan`` that makes life hard for who uses it. For tests of endpoints, and of programs that
@@ -120,9 +120,9 @@ public final class SimulatedTransport: SocketLike {
 
 /// What both ends share.
 private final class Link: DeadlineReceiver {
-  private let state: Mutex<LinkState>
+  private let state: Guarded<LinkState>
 
-  init(_ capacity: Int, _ plan: SimulationPlan) { state = Mutex(LinkState(capacity, plan)) }
+  init(_ capacity: Int, _ plan: SimulationPlan) { state = Guarded(LinkState(capacity, plan)) }
 
   /// One critical section. Whoever is to be told something is told after it: readiness leads into the
   /// endpoint, whose lock must not be taken inside ours.
@@ -231,7 +231,9 @@ private struct LinkState: Sendable {
     ]
   }
 
-  func canReceive(_ side: Int) -> Bool { isReset || streams[1 - side].count > 0 || streams[1 - side].isFinished }
+  func canReceive(_ side: Int) -> Bool {
+    isReset || streams[1 - side].count > 0 || streams[1 - side].isFinished
+  }
   func canSend(_ side: Int) -> Bool { isBroken(side) || streams[side].count < capacity }
   func isBroken(_ side: Int) -> Bool { isReset || isHungUp || sides[1 - side].isClosed }
 

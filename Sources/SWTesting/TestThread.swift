@@ -8,7 +8,7 @@ public final class TestThread<Value: Sendable>: Sendable {
     var result: Result<Value, any Error>?
   }
 
-  private let state = Mutex(State())
+  private let state = Guarded(State())
   private let done = Gate()
 
   /// Starts the thread.

@@ -10,13 +10,15 @@ struct Probe {
   static func main() async throws {
     switch CommandLine.arguments.dropFirst().first {
     case "threads": try threads()
+    case "fairness":
+      if CommandLine.arguments.last == "senders" { try await fairSenders() } else { try await fairReceivers() }
     case "idle": try await idle()
     case "sigpipe": try sigpipe()
     case "memory": try memory(CommandLine.arguments.dropFirst(2).first.flatMap { Int($0) } ?? 1)
     case "emfile": try await emfile()
     case "park-on-reactor": try await parkOnReactor()
     default:
-      print("usage: probe threads | idle | sigpipe | memory BYTES | emfile | park-on-reactor")
+      print("usage: probe threads | fairness receivers|senders | idle | sigpipe | memory BYTES | emfile | park-on-reactor")
       exit(2)
     }
   }
@@ -33,6 +35,61 @@ struct Probe {
     try writer.blocking.close(drainingFor: .seconds(1))
     left.close()
     print("threads=\(swsys_thread_count())")
+  }
+
+  /// Two threads and two tasks receive from one endpoint: how many messages each colour got.
+  private static func fairReceivers() async throws {
+    let (left, right) = try makeSocketPair(framing: .varInt)
+    let sending = Task {
+      for index in 0..<20_000 { try await right.send([UInt8(truncatingIfNeeded: index)]) }
+      right.finishSending()
+    }
+    let threads = (0..<2).map { _ in
+      TestThread {
+        var count = 0
+        while try left.blocking.next() != nil { count += 1 }
+        return count
+      }
+    }
+    let tasks = (0..<2).map { _ in
+      Task {
+        var count = 0
+        for try await _ in left.messages { count += 1 }
+        return count
+      }
+    }
+    try await sending.value
+    var counts = [0, 0]
+    for thread in threads { counts[0] += try await thread.value }
+    for task in tasks { counts[1] += try await task.value }
+    print("threads=\(counts[0])")
+    print("tasks=\(counts[1])")
+  }
+
+  /// Eight threads and eight tasks send through one endpoint: how far each colour was half way through.
+  private static func fairSenders() async throws {
+    let (reader, writer) = try makePipe(framing: .varInt)
+    let each = 2_000
+    let threads = (0..<8).map { _ in
+      TestThread { for _ in 0..<each { try writer.blocking.send([0] + [UInt8](repeating: 1, count: 200)) } }
+    }
+    let tasks = (0..<8).map { _ in
+      Task { for _ in 0..<each { try await writer.send([1] + [UInt8](repeating: 1, count: 200)) } }
+    }
+    // A thread receives: a task would take the pool from those that send.
+    let receiving = TestThread {
+      var counts = [0, 0]
+      for received in 0..<16 * each {
+        let colour = Int(try reader.blocking.receive()[0])
+        if received < 8 * each { counts[colour] += 1 }
+      }
+      return counts
+    }
+    let counts = try await receiving.value
+    for thread in threads { try await thread.value }
+    for task in tasks { try await task.value }
+    print("threads=\(counts[0])")
+    print("tasks=\(counts[1])")
   }
 
   /// Endpoints with parked tasks and a parked thread take no processor time.

@@ -1,5 +1,8 @@
 import Foundation
 
+/// Under a sanitizer time says little: its own work is not linear.
+let isSanitized = ProcessInfo.processInfo.environment["SWTEST_SANITIZED"] != nil
+
 /// Reads the golden files of `Vectors/`, which the real implementations have written. Each explains its own
 /// form in its `format`.
 func vectors<Golden: Decodable>(_ name: String, as type: Golden.Type = Golden.self) -> Golden {

@@ -26,7 +26,9 @@ final class ManualReactor: Reacting {
 
   // MARK: Reacting
 
-  func register(_ descriptor: Int32, for receiver: any ReadinessReceiver) -> RegistrationOutcome { .alwaysReady }
+  func register(_ descriptor: Int32, for receiver: any ReadinessReceiver) -> RegistrationOutcome {
+    .alwaysReady
+  }
   func deregister(_ id: RegistrationID, descriptor: Int32) {}
   func call(_ work: any ReactorWork) { state.withLock { $0.works.append(work) } }
   func set(_ timer: Timer, at deadline: Deadline) { state.withLock { $0.timers.insert(timer, at: deadline) } }

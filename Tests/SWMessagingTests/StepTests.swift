@@ -14,7 +14,9 @@ import Testing
   static let next: [UInt8] = [2, 20, 21]
   static let kinds = [Place.Kind.task, .thread]
   /// Threads are not cancelled.
-  static let givingUp: [(Place.Kind, GiveUp)] = [(.task, .timedOut), (.task, .cancelled), (.thread, .timedOut)]
+  static let givingUp: [(Place.Kind, GiveUp)] = [
+    (.task, .timedOut), (.task, .cancelled), (.thread, .timedOut),
+  ]
 
   // MARK: Receiving
 
@@ -186,7 +188,7 @@ import Testing
     #expect(throws: Never.self) { try VarIntFraming().encode(payload, into: &parts) }
     let frame = parts.bytes
     let hand = HandDriven(receiving: [.bytes(Array(frame[..<10_000]))])
-    let typed = hand.side(WholeFrames())
+    let typed = hand.side(Checksums())
     let bytes = hand.side(.varInt)
     var come = 10_000
     for request in [typed.request, bytes.request, typed.request, bytes.request] {
@@ -197,7 +199,7 @@ import Testing
     }
     let last = hand.receive(typed.request)
     hand.bring(.bytes(Array(frame[come...])))
-    #expect(hand.result(last, typed)?.value == payload)
+    #expect(hand.result(last, typed)?.value == payload.reduce(0) { $0 + Int($1) })
   }
 
   @Test func `a large frame may tell its length before its header is there`() {
@@ -332,11 +334,12 @@ import Testing
     let flush = hand.send(SendHalf.Call(Outgoing([]), as: kind, step: .flush, mayWait: true))
     #expect(hand.result(flush) == nil)
     // Nothing had begun: it leaves, and the transport stays as full as it is.
+    let attempts = hand.transport.sendCount
     call.caller?.giveUp(.cancelled)
     hand.reactor.drive()
     flush.caller?.run()
     #expect(hand.result(flush)?.error == nil && hand.result(flush) != nil)
-    #expect(hand.transport.sendCount == 1)
+    #expect(hand.transport.sendCount == attempts)
   }
 
   @Test func `a flush that gives up has sent no message`() {
@@ -379,14 +382,14 @@ import Testing
   }
 }
 
-/// The varint framing for messages that are not the payload: whole frames are handed over.
-private struct WholeFrames: Framing {
+/// The varint framing for messages that are not the payload, but its checksum: frames are handed over whole.
+private struct Checksums: Framing {
   func makeScanner() -> VarIntFraming.Scanner { VarIntFraming.Scanner() }
 
   func decode(
     _ frame: Span<UInt8>, payload: Range<Int>, scanned: borrowing VarIntFraming.Scanner
-  ) throws -> [UInt8] {
-    payload.map { frame[$0] }
+  ) throws -> Int {
+    payload.reduce(0) { sum, index in sum + Int(frame[index]) }
   }
 
   func encode(_ message: [UInt8], into parts: inout FrameParts) throws {

@@ -9,7 +9,9 @@ import Testing
       coverage.add(report.coverage)
       #expect(report.failure == nil, "seed \(seed): replay with `swift run simulate --seed \(seed)`")
     }
-    for point in Coverage.Point.allCases { #expect(coverage.count(point) > 0, "no schedule comes by \(point)") }
+    for point in Coverage.Point.allCases {
+      #expect(coverage.count(point) > 0, "no schedule comes by \(point)")
+    }
   }
 
   @Test func `the same seed plays the same schedule`() {
