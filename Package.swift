@@ -52,7 +52,8 @@ let package = Package(
       name: "probe", dependencies: ["CSysShim", "SWMessaging", "SWTesting"], path: "Tests/Probe",
       swiftSettings: settings),
     .testTarget(
-      name: "SWMessagingTests", dependencies: ["CSysShim", "SWMessaging", "SWTesting", "probe", system], swiftSettings: settings),
+      name: "SWMessagingTests", dependencies: ["CSysShim", "SWMessaging", "SWTesting", "probe", system],
+      swiftSettings: settings),
     .testTarget(
       name: "InteropTests", dependencies: ["SWMessaging", "SWTesting"], resources: [.copy("Peers")],
       swiftSettings: settings),

@@ -45,7 +45,8 @@ package struct DescriptorTransport: Sendable {
   package init(_ number: Int32, for directions: Readiness) throws(TransportError) {
     let access = try checked(.adopt, swsys_access_mode(number))
     let wanted: [Int32] =
-      directions == .readable ? [Self.readOnly, Self.readWrite]
+      directions == .readable
+      ? [Self.readOnly, Self.readWrite]
       : directions == .writable ? [Self.writeOnly, Self.readWrite] : [Self.readWrite]
     guard wanted.contains(access) else {
       throw TransportError(.adopt, .badFileDescriptor)

@@ -1,6 +1,6 @@
 internal import CSysShim
-package import SystemPackage
 internal import Synchronization
+package import SystemPackage
 
 /// What endpoints ask of a reactor; tests put their own in its place.
 package protocol Reacting: AnyObject, Sendable {

@@ -1,7 +1,7 @@
 internal import CSysShim
 internal import SWIO
-internal import SystemPackage
 internal import Synchronization
+internal import SystemPackage
 
 /// Waits for the end of a child, with what endpoints wait with: the child's pidfd becomes readable when
 /// the child ends, an attempt to receive reaps it, and what was reaped is the end of the stream. So

@@ -28,7 +28,11 @@ package class Half: ReactorWork, @unchecked Sendable {
     var actions = Actions()
     let result = lock.withLock { state in
       let result = body(&state, &actions)
-      assert({ state.checkInvariants(); return true }())
+      assert(
+        {
+          state.checkInvariants()
+          return true
+        }())
       return result
     }
     actions.perform(for: self)

@@ -96,7 +96,7 @@ package struct HalfState: Sendable {
   /// The invariants of docs/half.md that one lock can see.
   package func checkInvariants() {
     var isFirst = true
-    queue.forEach { place in
+    queue.visit { place in
       precondition(place.isQueued && !place.isDecided, "2: a queued place is undecided")
       place.checkInvariants(isFirst: isFirst, turn: turn)
       isFirst = false

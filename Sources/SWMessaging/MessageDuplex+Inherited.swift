@@ -1,7 +1,7 @@
 internal import SWFraming
 internal import SWIO
-internal import SystemPackage
 internal import Synchronization
+internal import SystemPackage
 
 extension MessageDuplex {
   /// The channel to the process that spawned this one: takes over the descriptor whose number an

@@ -410,7 +410,9 @@ extension Blocking where E: MessageSending, E.F: ByteFraming {
     _ bytes: UnsafeRawBufferPointer, _ array: [UInt8]?, _ deadline: Deadline
   ) -> EndpointError? {
     let half = endpoint.sendHalf
-    let started = unsafe endpoint.framing.started(unsafe bytes, array, as: .thread, deadline) { half.start($0) }
+    let started = unsafe endpoint.framing.started(unsafe bytes, array, as: .thread, deadline) {
+      half.start($0)
+    }
     switch started {
     case .ended(let error): return error
     case .queued(let place):

@@ -176,7 +176,11 @@ package struct Outgoing: Sendable {
   func owned(retaining array: [UInt8]?) -> Outgoing {
     guard isBorrowed else { return self }
     var owned = self
-    if let array { owned.body = .array(array) } else { owned.body = unsafe .array(body.withBytes { unsafe Array($0) }) }
+    if let array {
+      owned.body = .array(array)
+    } else {
+      owned.body = unsafe .array(body.withBytes { unsafe Array($0) })
+    }
     return owned
   }
 }

@@ -161,7 +161,7 @@ package struct PlaceQueue: Sendable {
   }
 
   /// Visits the places in order; for invariants.
-  func forEach(_ body: (Place) -> Void) {
+  func visit(_ body: (Place) -> Void) {
     var place = first
     while let current = place {
       body(current)

@@ -1,7 +1,7 @@
 internal import CSysShim
 package import SWIO
-internal import SystemPackage
 internal import Synchronization
+internal import SystemPackage
 
 /// What the one or two halves of an endpoint share: the transport, its registration with the reactor,
 /// the first error of a socket. The last half to leave closes it, once.

@@ -103,7 +103,8 @@ extension ByteReceiving {
   /// - Throws: ``EndpointError`` `endOfStream` when the stream ended before the first of them,
   ///   `truncated` when it ended before the last (they stay, for `receive(upTo:)`), `timedOut`,
   ///   `cancelled`, `closed`, `transport`.
-  public func receive(exactly byteCount: Int, timeout: Duration? = nil) async throws(EndpointError) -> [UInt8] {
+  public func receive(exactly byteCount: Int, timeout: Duration? = nil) async throws(EndpointError) -> [UInt8]
+  {
     precondition(byteCount >= 0, "a byte count is not negative")
     if byteCount == 0 { return [] }
     return try receiveHalf.bytes(of: await receiveHalf.receive(.exactly(byteCount), .after(timeout)))
@@ -197,7 +198,9 @@ extension ByteSending {
     let (half, deadline) = (sendHalf, Deadline.after(timeout))
     try await half.mayBegin()
     let count = bytes.count
-    let started = unsafe bytes.withUnsafeBytes { unsafe half.start(.raw(unsafe $0, nil, as: .task, deadline)) }
+    let started = unsafe bytes.withUnsafeBytes {
+      unsafe half.start(.raw(unsafe $0, nil, as: .task, deadline))
+    }
     if let error = await half.finish(started, deadline) { throw error }
     return count
   }

@@ -51,7 +51,9 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
   // MARK: A call
 
   private enum Entry: Sendable {
-    case refused(EndpointError), alone, behind(ReceivePlace)
+    case refused(EndpointError)
+    case alone
+    case behind(ReceivePlace)
   }
 
   /// Enters: takes the turn if nobody is there, else a place. Never waits.
@@ -178,7 +180,9 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
       case .complete(let demand):
         if let ended = serve(demand, head, &driver) { return ended }
       case .failed(let error):
-        if let ended = serveFailure(EndpointError(.framing(error), byteCount: unsafe turn.count), head, driver) {
+        if let ended = serveFailure(
+          EndpointError(.framing(error), byteCount: unsafe turn.count), head, driver)
+        {
           return ended
         }
         driver.noteFailure(of: head)

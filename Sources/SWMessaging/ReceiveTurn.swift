@@ -217,7 +217,8 @@ package struct ReceiveTurn: ~Copyable {
     let (header, array, filled) = buffer.withUnread { unread in
       let header = unsafe unread.extracting(first: min(payload.lowerBound, unread.count))
         .withUnsafeBufferPointer { unsafe Array($0) }
-      let begun = unread.extracting(min(payload.lowerBound, unread.count)..<min(payload.upperBound, unread.count))
+      let begun = unread.extracting(
+        min(payload.lowerBound, unread.count)..<min(payload.upperBound, unread.count))
       let array = Self.reserved(max(size, begun.count), copying: begun)
       return (header, array, begun.count)
     }

@@ -96,7 +96,8 @@ package final class SendHalf: Half, @unchecked Sendable {
   }
 
   private enum Entry: Sendable {
-    case refused(EndpointError), alone, behind
+    case refused(EndpointError)
+    case alone, behind
   }
 
   /// Enters: attempts at once if nobody is there, else takes a place. Never waits. What it leaves queued

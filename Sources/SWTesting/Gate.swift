@@ -7,7 +7,7 @@ public final class Gate: Sendable {
   @safe
   private struct State {
     var isOpen = false
-    var tasks: [UnsafeContinuation<Void, Never>] = unsafe []
+    var tasks: [CheckedContinuation<Void, Never>] = []
     var threads: [WakeUp] = []
   }
 
@@ -17,23 +17,23 @@ public final class Gate: Sendable {
 
   /// Lets everybody through who waits, and who will come.
   public func open() {
-    let (tasks, threads) = unsafe state.withLock { state in
+    let (tasks, threads) = state.withLock { state in
       state.isOpen = true
-      defer { unsafe (state.tasks, state.threads) = ([], []) }
-      return unsafe (state.tasks, state.threads)
+      defer { (state.tasks, state.threads) = ([], []) }
+      return (state.tasks, state.threads)
     }
-    for unsafe task in unsafe tasks { unsafe task.resume() }
+    for task in tasks { task.resume() }
     for thread in threads { thread.signal() }
   }
 
   /// Suspends until the gate is open. Cancellation does not end it.
   public func wait() async {
-    unsafe await withUnsafeContinuation { continuation in
+    await withCheckedContinuation { continuation in
       let isOpen = state.withLock { state in
-        if !state.isOpen { unsafe state.tasks.append(continuation) }
+        if !state.isOpen { state.tasks.append(continuation) }
         return state.isOpen
       }
-      if isOpen { unsafe continuation.resume() }
+      if isOpen { continuation.resume() }
     }
   }
 

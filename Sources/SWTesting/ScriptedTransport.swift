@@ -1,6 +1,6 @@
 public import SWIO
-public import SystemPackage
 internal import Synchronization
+public import SystemPackage
 
 /// A transport that plays a script: each attempt takes the next step of its direction. For tests that drive
 /// an endpoint by hand and want to say exactly what the other side of the system call does.

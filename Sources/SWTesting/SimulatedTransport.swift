@@ -1,6 +1,6 @@
 public import SWIO
-internal import SystemPackage
 internal import Synchronization
+internal import SystemPackage
 
 /// One end of a connection that exists in memory only: no descriptor, no kernel, bounded room, and a
 /// ``SimulationPlan`` that makes life hard for who uses it. For tests of endpoints, and of programs that

@@ -11,14 +11,20 @@ struct Probe {
     switch CommandLine.arguments.dropFirst().first {
     case "threads": try threads()
     case "fairness":
-      if CommandLine.arguments.last == "senders" { try await fairSenders() } else { try await fairReceivers() }
+      if CommandLine.arguments.last == "senders" {
+        try await fairSenders()
+      } else {
+        try await fairReceivers()
+      }
     case "idle": try await idle()
     case "sigpipe": try sigpipe()
     case "memory": try memory(CommandLine.arguments.dropFirst(2).first.flatMap { Int($0) } ?? 1)
     case "emfile": try await emfile()
     case "park-on-reactor": try await parkOnReactor()
     default:
-      print("usage: probe threads | fairness receivers|senders | idle | sigpipe | memory BYTES | emfile | park-on-reactor")
+      print(
+        "usage: probe threads | fairness receivers|senders | idle | sigpipe | memory BYTES | emfile | park-on-reactor"
+      )
       exit(2)
     }
   }
@@ -122,7 +128,9 @@ struct Probe {
     ]
     signal(SIGPIPE, SIG_DFL)
     for features in all {
-      let (reader, writer) = try KernelFeatures.$override.withValue(features) { try makePipe(framing: .varInt) }
+      let (reader, writer) = try KernelFeatures.$override.withValue(features) {
+        try makePipe(framing: .varInt)
+      }
       reader.close()
       var text = "sent"
       do { try writer.blocking.send("into nothing") } catch { text = "\(error.reason)" }

@@ -247,7 +247,9 @@ import Testing
     try await sender.value
   }
 
-  private nonisolated func blockInSynchronousHelper(_ endpoint: MessageDuplex<VarIntFraming>) throws -> [UInt8] {
+  private nonisolated func blockInSynchronousHelper(_ endpoint: MessageDuplex<VarIntFraming>) throws
+    -> [UInt8]
+  {
     try endpoint.blocking.receive()
   }
 

@@ -8,7 +8,9 @@ import Testing
 /// Lines 8, 9 and 13 of the contract, and what bad arguments do.
 @Suite struct HostileTests {
   /// Fault 12 of the original: no size limit.
-  @Test func `line 9: fault 12: a header that declares 2^63 bytes is an error, and it stays one`() async throws {
+  @Test func `line 9: fault 12: a header that declares 2^63 bytes is an error, and it stays one`()
+    async throws
+  {
     let (raw, writer) = try makePipe()
     let reader = MessageReader(over: raw)
     try await writer.send([0xFF, 0x80, 0, 0, 0, 0, 0, 0, 0] + [UInt8](repeating: 1, count: 30_000))
@@ -117,7 +119,8 @@ import Testing
     }
     let (raw, writer) = try makePipe()
     let reader = MessageReader(over: raw, framing: Text())
-    let frames = try varIntFrame(Array("one".utf8)) + varIntFrame([0xFF, 0xFE]) + varIntFrame(Array("two".utf8))
+    let frames =
+      try varIntFrame(Array("one".utf8)) + varIntFrame([0xFF, 0xFE]) + varIntFrame(Array("two".utf8))
     for parked in [false, true] {
       let tasks = parked ? (0..<3).map { _ in Task { try await reader.receive() } } : []
       if parked { await eventually { reader.queued == 3 } }
@@ -173,7 +176,9 @@ import Testing
       blockingError { try MessageWriter(adopting: reading, framing: .varInt) }?.reason
         == .transport(TransportError(.adopt, .badFileDescriptor)))
     #expect(blockingError { try SocketDuplex(adopting: reading) } != nil)
-    #expect(blockingError { try SocketDuplex(reading: .init(rawValue: reading), writing: .init(rawValue: reading)) } != nil)
+    #expect(
+      blockingError { try SocketDuplex(reading: .init(rawValue: reading), writing: .init(rawValue: reading)) }
+        != nil)
     #expect(swsys_get_close_on_exec(reading) == 1 && swsys_get_close_on_exec(writing) == 1)
     let (reader, writer) = (
       try SocketReader(adopting: pair.first), try SocketWriter(adopting: pair.second)
@@ -212,7 +217,9 @@ import Testing
     }
   }
 
-  @Test func `line 8: without RWF_NOWAIT and without /proc a pipe still works, only more slowly`() async throws {
+  @Test func `line 8: without RWF_NOWAIT and without /proc a pipe still works, only more slowly`()
+    async throws
+  {
     let (reader, writer) = try KernelFeatures.$override.withValue(
       KernelFeatures(nowaitPipes: false, nosignalPipes: false, reopens: false)
     ) { try makePipe(framing: .varInt) }

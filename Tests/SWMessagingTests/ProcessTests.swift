@@ -27,7 +27,8 @@ import Testing
     process.standardError = FileHandle.nullDevice
     try process.run()
     // Foundation's own reading traps when a signal interrupts it, and other tests play with signals.
-    let reader = try SocketReader(duplicating: FileDescriptor(rawValue: output.fileHandleForReading.fileDescriptor))
+    let reader = try SocketReader(
+      duplicating: FileDescriptor(rawValue: output.fileHandleForReading.fileDescriptor))
     var bytes: [UInt8] = []
     do throws(EndpointError) {
       while true { bytes += try reader.blocking.receive() }

@@ -24,7 +24,8 @@ import Testing
     withExtendedLifetime(writer) {}
   }
 
-  @Test func `line 1: behind others a zero timeout is served by the one pass that serves them`() async throws {
+  @Test func `line 1: behind others a zero timeout is served by the one pass that serves them`() async throws
+  {
     let (reader, writer) = try makePipe(framing: .varInt)
     let ahead = Task { try await reader.receive() }
     await eventually { reader.queued == 1 }
@@ -189,7 +190,8 @@ import Testing
     #expect(try await reader.receive(exactly: 0) == [])
     #expect(try await reader.receive(exactly: 10) == Array(pattern(100)[..<10]))
     #expect(try await reader.receive(upTo: 5) == Array(pattern(100)[10..<15]))
-    #expect(try await TestThread { try reader.blocking.receive(upTo: 5) }.value == Array(pattern(100)[15..<20]))
+    #expect(
+      try await TestThread { try reader.blocking.receive(upTo: 5) }.value == Array(pattern(100)[15..<20]))
     #expect(try await reader.receive() == Array(pattern(100)[20...]))
     try await writer.send([1, 2])
     let error = await endpointError { try await reader.receive(exactly: 3, timeout: .zero) }

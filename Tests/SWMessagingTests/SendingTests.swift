@@ -54,7 +54,9 @@ import Testing
   }
 
   @Test(arguments: Wire.allCases)
-  func `line 3: before the first byte is accepted a timeout leaves nothing on the wire`(_ wire: Wire) async throws {
+  func `line 3: before the first byte is accepted a timeout leaves nothing on the wire`(_ wire: Wire)
+    async throws
+  {
     let (reader, raw) = try wire.make()
     let filled = try await fill(raw, reader)
     let writer = MessageWriter(over: raw)
@@ -146,14 +148,16 @@ import Testing
     let large = pattern(3_000_000)
     do {
       let (left, right) = try makeSocketPair(framing: .varInt)
-      #expect(await endpointError { try await left.send(large, timeout: .milliseconds(1)) }?.isCommitted == true)
+      #expect(
+        await endpointError { try await left.send(large, timeout: .milliseconds(1)) }?.isCommitted == true)
       left.close()
       let error = await endpointError { try await right.receive() }
       #expect(error?.reason == .truncated)
     }
     do {
       let (left, right) = try makeSocketPair(framing: .varInt)
-      #expect(await endpointError { try await left.send(large, timeout: .milliseconds(1)) }?.isCommitted == true)
+      #expect(
+        await endpointError { try await left.send(large, timeout: .milliseconds(1)) }?.isCommitted == true)
       async let received = right.receive()
       try await left.close(drainingFor: .seconds(60))
       #expect(try await received == large)
@@ -162,8 +166,10 @@ import Testing
     }
     do {
       let (left, right) = try makeSocketPair(framing: .varInt)
-      #expect(await endpointError { try await left.send(large, timeout: .milliseconds(1)) }?.isCommitted == true)
-      #expect(await endpointError { try await left.close(drainingFor: .milliseconds(1)) }?.reason == .timedOut)
+      #expect(
+        await endpointError { try await left.send(large, timeout: .milliseconds(1)) }?.isCommitted == true)
+      #expect(
+        await endpointError { try await left.close(drainingFor: .milliseconds(1)) }?.reason == .timedOut)
       #expect(left.isClosed)
       withExtendedLifetime(right) {}
     }
@@ -176,7 +182,8 @@ import Testing
       let left = MessageDuplex(over: raw)
       core = left.core
       #expect(
-        await endpointError { try await left.send(pattern(3_000_000), timeout: .milliseconds(1)) }?.isCommitted
+        await endpointError { try await left.send(pattern(3_000_000), timeout: .milliseconds(1)) }?
+          .isCommitted
           == true)
     }
     #expect(core != nil)
@@ -186,7 +193,8 @@ import Testing
   @Test func `line 3: a tail that fails ends sending`() async throws {
     let (left, right) = try makeSocketPair(framing: .varInt)
     #expect(
-      await endpointError { try await left.send(pattern(3_000_000), timeout: .milliseconds(1)) }?.isCommitted == true)
+      await endpointError { try await left.send(pattern(3_000_000), timeout: .milliseconds(1)) }?.isCommitted
+        == true)
     right.close()
     let flushed = await endpointError { try await left.flush() }
     guard case .transport = flushed?.reason else {
@@ -205,7 +213,9 @@ import Testing
     struct Refusal: Error {}
     struct Picky: Framing {
       func makeScanner() -> VarIntFraming.Scanner { VarIntFraming().makeScanner() }
-      func decode(_ frame: Span<UInt8>, payload: Range<Int>, scanned: borrowing VarIntFraming.Scanner) throws -> Int {
+      func decode(_ frame: Span<UInt8>, payload: Range<Int>, scanned: borrowing VarIntFraming.Scanner) throws
+        -> Int
+      {
         payload.count
       }
       func encode(_ message: Int, into parts: inout FrameParts) throws {
@@ -291,7 +301,9 @@ import Testing
   @Test func `send contentsOf that times out says how many went out, and they did`() async throws {
     let (reader, writer) = try makePipe(framing: .varInt)
     let messages = (0..<100_000).map { pattern(64, seed: $0) }
-    let error = await endpointError { try await writer.send(contentsOf: messages, timeout: .milliseconds(20)) }
+    let error = await endpointError {
+      try await writer.send(contentsOf: messages, timeout: .milliseconds(20))
+    }
     #expect(error?.reason == .timedOut)
     let count = error?.messageCount ?? 0
     #expect(count > 0 && count < messages.count)
@@ -301,7 +313,8 @@ import Testing
     try await closing.value
   }
 
-  @Test func `pipe batches are cut at frame borders, so that several writers can share a pipe`() async throws {
+  @Test func `pipe batches are cut at frame borders, so that several writers can share a pipe`() async throws
+  {
     let (reader, first) = try makePipe(framing: .varInt)
     let second = try first.withDescriptor { descriptor in
       try MessageWriter(duplicating: descriptor, framing: .varInt)
@@ -325,7 +338,8 @@ import Testing
   @Test func `finishSending is a half-close behind everything sent`() async throws {
     let (left, right) = try makeSocketPair(framing: .varInt)
     let large = pattern(2_000_000)
-    #expect(await endpointError { try await left.send(large, timeout: .milliseconds(1)) }?.isCommitted == true)
+    #expect(
+      await endpointError { try await left.send(large, timeout: .milliseconds(1)) }?.isCommitted == true)
     left.finishSending()
     #expect(try await right.receive() == large)
     #expect(try await right.next() == nil)
@@ -363,7 +377,9 @@ import Testing
     #expect(again?.reason == failure?.reason)
   }
 
-  @Test func `line 7: a TCP reset is an error on the reading side, though the writer saw it first`() async throws {
+  @Test func `line 7: a TCP reset is an error on the reading side, though the writer saw it first`()
+    async throws
+  {
     for writesFirst in [true, false] {
       let (left, right) = try makeSocketPair(.tcp, framing: .varInt)
       try right.withDescriptor { descriptor in #expect(swsys_set_linger_reset(descriptor.rawValue) == 0) }
@@ -379,8 +395,9 @@ import Testing
       }
       for _ in 0..<2 {
         let error = await endpointError { try await left.next() }
-        #expect(error?.reason == .transport(TransportError(.receive, .connectionReset))
-          || error?.reason == .transport(TransportError(.send, .connectionReset)))
+        #expect(
+          error?.reason == .transport(TransportError(.receive, .connectionReset))
+            || error?.reason == .transport(TransportError(.send, .connectionReset)))
       }
     }
   }
