@@ -74,6 +74,12 @@ package class Half: ReactorWork, @unchecked Sendable {
     _ place: Place, _ reason: GiveUp, by me: Place?, _ state: inout HalfState, _ actions: inout Actions
   ) {
     guard place.isQueued, place.gaveUp == nil else { return }
+    if place.isLate, state.turn, leavesAtOnce(place) {
+      // Somebody is at it right now, for those ahead: one pass is what a zero timeout was promised.
+      place.gaveUp = reason
+      state.hasLate = true
+      return
+    }
     if leavesAtOnce(place) {
       // What is there and was too little for this one may be enough for the next.
       if state.heldBytes > 0, state.queue.first === place { state.stirred = true }
@@ -96,6 +102,24 @@ package class Half: ReactorWork, @unchecked Sendable {
       decideEverybody(EndpointError(.closed), by: nil, &state, &actions)
       if let kept { state.queue.prepend(kept) }
       state.leaveDescriptor(&actions)
+    }
+  }
+
+  /// Under the lock, when an attempt moved nothing and the turn is given up: the pass that late callers
+  /// were promised has come to its end.
+  final func settleLate(by me: Place?, _ state: inout HalfState, _ actions: inout Actions) {
+    guard state.hasLate else { return }
+    state.hasLate = false
+    var late: [(Place, GiveUp)] = []
+    state.queue.visit { place in
+      if place.isLate, let reason = place.gaveUp, leavesAtOnce(place) { late.append((place, reason)) }
+    }
+    for (place, reason) in late {
+      // As in `giveUp`: too little for this one may be enough for the next.
+      if state.heldBytes > 0, state.queue.first === place { state.stirred = true }
+      state.queue.remove(place)
+      fail(place, EndpointError(reason.reason, byteCount: state.heldBytes))
+      place.decide(&actions, by: me)
     }
   }
 

@@ -27,6 +27,8 @@ package struct HalfState: Sendable {
   package internal(set) var over: EndpointError?
   /// Bytes that no receive has returned, as of the last release of the turn; for errors.
   var heldBytes = 0
+  /// A late caller may be waiting for the pass that is under way.
+  package internal(set) var hasLate = false
   /// Asynchronous completions in a row that did not wait.
   var streak = 0
 

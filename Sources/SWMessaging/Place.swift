@@ -57,12 +57,15 @@ package class Place: DeadlineReceiver, @unchecked Sendable {
   var needsReadiness: Bool { true }
   /// Set when a caller gave up that only the turn can settle.
   final var gaveUp: GiveUp?
+  /// Its deadline had passed before it came: it leaves no sooner than one pass has come to it.
+  final let isLate: Bool
 
   fileprivate final var next: Place?
   fileprivate final unowned(unsafe) var previous: Place?
 
-  init(_ kind: Kind, in half: Half) {
+  init(_ kind: Kind, isLate: Bool = false, in half: Half) {
     self.kind = kind
+    self.isLate = isLate
     self.half = half
   }
 

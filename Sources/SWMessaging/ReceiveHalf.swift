@@ -8,9 +8,9 @@ package final class ReceivePlace: Place, @unchecked Sendable {
   /// Set with the decision.
   package fileprivate(set) var outcome: ReceiveHalf.Outcome?
 
-  init(_ kind: Kind, _ request: ReceiveRequest, in half: ReceiveHalf) {
+  init(_ kind: Kind, _ request: ReceiveRequest, isLate: Bool = false, in half: ReceiveHalf) {
     self.request = request
-    super.init(kind, in: half)
+    super.init(kind, isLate: isLate, in: half)
   }
 }
 
@@ -67,7 +67,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
         state.turn = true
         return .alone
       }
-      let place = ReceivePlace(kind, request, in: self)
+      let place = ReceivePlace(kind, request, isLate: !mayWait, in: self)
       state.queue.append(place)
       return .behind(place)
     }
@@ -144,6 +144,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
 
   private func releaseTurn(_ state: inout HalfState, _ actions: inout Actions, by me: Place?) {
     note(&state)
+    settleLate(by: me, &state, &actions)
     state.releaseTurn(by: me, &actions)
   }
 

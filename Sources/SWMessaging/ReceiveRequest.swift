@@ -84,16 +84,29 @@ package class MessageSource: @unchecked Sendable {
 // Invariant: like `MessageSource`.
 final class TypedSource<F: Framing>: MessageSource, @unchecked Sendable {
   let framing: F
-  private var scanner: F.Scanner
   #if SW_TSAN
-    /// A scanner of no size would lie where the next object begins, and the sanitizer would take a change
-    /// of the one for a change of the other.
-    private let behindScanner = 0
+    /// A scanner of no size is given the address of the object itself, and the thread sanitizer would take
+    /// its change for a change of the object's header.
+    private struct Padded: Sendable {
+      var scanner: F.Scanner
+      var padding = 0
+    }
+    private var padded: Padded
+    private var scanner: F.Scanner {
+      get { padded.scanner }
+      set { padded.scanner = newValue }
+    }
+  #else
+    private var scanner: F.Scanner
   #endif
 
   init(_ framing: F, readsAhead: Bool, maximumFrameSize: Int) {
     self.framing = framing
-    scanner = framing.makeScanner()
+    #if SW_TSAN
+      padded = Padded(scanner: framing.makeScanner())
+    #else
+      scanner = framing.makeScanner()
+    #endif
     super.init(
       readsAhead: readsAhead, maximumFrameSize: maximumFrameSize,
       deliversPayload: F.self is any ByteFraming.Type)

@@ -17,6 +17,8 @@ package final class SendPlace: Place, @unchecked Sendable {
   fileprivate var outgoing: Outgoing
   /// How many bytes the transport has accepted.
   package fileprivate(set) var sent = 0
+  /// An attempt has been made for it, or is being made.
+  fileprivate var wasTried = false
   /// An attempt reads the caller's memory right now.
   package fileprivate(set) var inUse = false
   fileprivate let progress: (@Sendable (_ sent: Int, _ total: Int) -> Void)?
@@ -24,14 +26,14 @@ package final class SendPlace: Place, @unchecked Sendable {
   package fileprivate(set) var error: EndpointError?
 
   fileprivate init(
-    _ kind: Kind, _ step: Step, _ outgoing: Outgoing, sent: Int = 0,
+    _ kind: Kind, _ step: Step, _ outgoing: Outgoing, sent: Int = 0, isLate: Bool = false,
     progress: (@Sendable (Int, Int) -> Void)?, in half: SendHalf
   ) {
     self.step = step
     self.outgoing = outgoing
     self.sent = sent
     self.progress = progress
-    super.init(kind, in: half)
+    super.init(kind, isLate: isLate, in: half)
   }
 
   override var needsReadiness: Bool { step == .bytes && outgoing.byteCount > 0 }
@@ -136,7 +138,8 @@ package final class SendHalf: Half, @unchecked Sendable {
 
   private func makePlace(_ call: Call, sent: Int) -> SendPlace {
     let outgoing = call.kind == .thread ? call.outgoing : call.outgoing.owned(retaining: call.array)
-    return SendPlace(call.kind, call.step, outgoing, sent: sent, progress: call.progress, in: self)
+    return SendPlace(
+      call.kind, call.step, outgoing, sent: sent, isLate: !call.mayWait, progress: call.progress, in: self)
   }
 
   package override func drive() {
@@ -202,6 +205,7 @@ package final class SendHalf: Half, @unchecked Sendable {
         if !call.mayWait, sent == 0 {
           let isStirred: Bool = locked { state, actions in
             if state.stirred, !state.isClosed { return true }
+            settleLate(by: nil, &state, &actions)
             state.releaseTurn(by: nil, &actions)
             return false
           }
@@ -209,6 +213,7 @@ package final class SendHalf: Half, @unchecked Sendable {
           return .ended(error(.timedOut, call, sent: 0))
         }
         let place = makePlace(call, sent: sent)
+        place.wasTried = true
         let isQueued: Bool = locked { state, actions in
           if state.isClosed {
             state.releaseTurn(by: nil, &actions)
@@ -311,7 +316,8 @@ package final class SendHalf: Half, @unchecked Sendable {
         return .released
       }
       let head = unsafe unsafeDowncast(first, to: SendPlace.self)
-      if head.gaveUp != nil {
+      // A late caller is owed one attempt before it is sent away.
+      if head.gaveUp != nil, head.wasTried || !head.isLate {
         head.inUse = true  // its memory is copied outside the lock
         return .settle(head)
       }
@@ -321,6 +327,7 @@ package final class SendHalf: Half, @unchecked Sendable {
         return .halfClose(head)
       case .bytes where head.outgoing.byteCount > 0:
         head.inUse = true
+        head.wasTried = true
         state.stirred = false
         return .attempt(head)
       case .flush, .bytes:
@@ -441,6 +448,7 @@ package final class SendHalf: Half, @unchecked Sendable {
         }
         if state.stirred || first.gaveUp != nil || !first.needsReadiness { return .again }
         if first.kind != .thread, !state.isRegistered { return .register }
+        settleLate(by: me, &state, &actions)
         state.releaseTurn(by: me, &actions)
         return .released
       }

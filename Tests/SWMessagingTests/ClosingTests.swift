@@ -75,7 +75,7 @@ import Testing
       var isOver = false
       var gate = Gate()
     }
-    private let state = Mutex(State())
+    private let state = Guarded(State())
 
     var isIdle: Bool { state.withLock { $0.busy == 0 && $0.waiting == 0 } }
 
@@ -204,7 +204,7 @@ import Testing
 
   @Test func `line 6: places are first in, first out, across threads and tasks`() async throws {
     let (left, right) = try makeSocketPair(framing: .varInt)
-    let order = Mutex<[Int]>([])
+    let order = Guarded<[Int]>([])
     var tasks: [Task<[UInt8], any Error>] = []
     var threads: [TestThread<[UInt8]>] = []
     for index in 0..<8 {
