@@ -38,6 +38,51 @@ import Testing
     #expect(Set([try await first, try await second]) == [[2], [3]])
   }
 
+  /// A scanner that is held up holds the turn: whoever comes now cannot attempt for himself.
+  private struct HeldUp: Framing {
+    let entered = Gate()
+    let leave = Gate()
+
+    struct Scanner: FrameScanner {
+      let framing: HeldUp
+      func demand(in received: Span<UInt8>) throws(FramingError) -> FrameDemand {
+        framing.entered.open()
+        holdUp()
+        return .frame(byteCount: 1, payload: 0..<1)
+      }
+      private func holdUp() { framing.leave.waitBlocking() }
+    }
+
+    func makeScanner() -> Scanner { Scanner(framing: self) }
+    func decode(_ frame: Span<UInt8>, payload: Range<Int>, scanned: borrowing Scanner) throws -> UInt8 {
+      frame[0]
+    }
+    func encode(_ message: UInt8, into parts: inout FrameParts) throws { parts.append(message) }
+  }
+
+  @Test(arguments: [false, true])
+  func `line 1: a zero timeout that meets somebody's turn gets the pass it was promised`(
+    _ asThread: Bool
+  ) async throws {
+    let framing = HeldUp()
+    let (reader, writer) = try makePipe(framing: framing)
+    try await writer.send(contentsOf: [1, 2] as [UInt8])
+    let first = TestThread { try reader.blocking.receive() }
+    await framing.entered.wait()
+    let second = Task {
+      if asThread { return try await TestThread { try reader.blocking.receive(timeout: .zero) }.value }
+      return try await reader.receive(timeout: .zero)
+    }
+    await eventually { reader.queued == 1 }
+    let third = Task { await endpointError { try await reader.receive(timeout: .zero) } }
+    await eventually { reader.queued == 2 }
+    framing.leave.open()
+    #expect(try await first.value == 1)
+    #expect(try await second.value == 2)
+    // And no more than a pass: there was nothing for the third.
+    #expect(await third.value?.reason == .timedOut)
+  }
+
   @Test func `line 1: a call that starts cancelled throws and takes nothing`() async throws {
     let (reader, writer) = try makePipe(framing: .varInt)
     try await writer.send([1])

@@ -1,0 +1,5 @@
+import SWIO
+import SWMessaging
+import SWTesting
+import Synchronization
+import Testing
