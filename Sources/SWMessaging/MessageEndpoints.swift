@@ -275,7 +275,7 @@ extension MessageSending {
   /// Sends messages in order, with as few system calls as it takes. Other senders' messages may come
   /// between them, and on a pipe every write ends where a frame ends.
   ///
-  /// - Throws: as ``send(_:timeout:)``; `messageCount` says how many whole messages were accepted or are
+  /// - Throws: as `send(_:timeout:)`; `messageCount` says how many whole messages were accepted or are
   ///   committed. Those behind were not begun.
   public func send<Messages: Sequence>(
     contentsOf messages: Messages, timeout: Duration? = nil
@@ -294,7 +294,7 @@ extension MessageSending {
 }
 
 extension Blocking where E: MessageSending {
-  /// Blocking form of ``MessageSending/send(_:timeout:)``.
+  /// Blocking form of `send(_:timeout:)`.
   public func send(_ message: E.F.Outgoing, timeout: Duration? = nil) throws(EndpointError) {
     let deadline = Deadline.after(timeout)
     let outgoing = try endpoint.framing.outgoing(message)

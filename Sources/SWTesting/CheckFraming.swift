@@ -1,6 +1,6 @@
 public import SWFraming
 
-/// Holds a framing to the laws of ``Framing`` and ``FrameScanner``. Belongs to no test library: it returns
+/// Holds a framing to the laws of `Framing` and `FrameScanner`. Belongs to no test library: it returns
 /// when all is well and throws otherwise.
 ///
 /// ```swift
@@ -17,7 +17,7 @@ public import SWFraming
 /// write, and time. The laws are the cases of ``FramingViolation/Law``.
 ///
 /// A framing that traps takes the process with it, which no check can turn into an error: that a payload's
-/// range leaves its frame, for one, ``FrameDemand`` itself refuses.
+/// range leaves its frame, for one, `FrameDemand` itself refuses.
 ///
 /// - Parameters:
 ///   - framing: the framing to check.
@@ -46,7 +46,7 @@ public func checkFraming<F: Framing>(
 /// Holds a framing of payloads to the laws, and what it puts around them to what it scans:
 /// ``FramingViolation/Law/envelopeFits``.
 ///
-/// The parameters are those of ``checkFraming(_:messages:seed:hostileInputs:measuresTime:largeMessage:)``.
+/// The parameters are those of `checkFraming(_:messages:seed:hostileInputs:measuresTime:largeMessage:)`.
 public func checkFraming<F: ByteFraming>(
   _ framing: F,
   messages: [[UInt8]],
@@ -69,7 +69,7 @@ public func checkFraming<F: ByteFraming>(
 /// - Parameter isEqual: whether what arrived is what was sent.
 ///
 /// The other parameters are those of
-/// ``checkFraming(_:messages:seed:hostileInputs:measuresTime:largeMessage:)``.
+/// `checkFraming(_:messages:seed:hostileInputs:measuresTime:largeMessage:)`.
 public func checkFraming<F: Framing>(
   _ framing: F,
   messages: [F.Outgoing],
@@ -99,7 +99,7 @@ public func checkFraming<F: Framing>(
 ///   - isEqual: whether what arrived is what was sent.
 ///
 /// The other parameters are those of
-/// ``checkFraming(_:messages:seed:hostileInputs:measuresTime:largeMessage:)``.
+/// `checkFraming(_:messages:seed:hostileInputs:measuresTime:largeMessage:)`.
 public func checkFraming<F: Framing, Peer: Framing>(
   _ framing: F,
   peer: Peer,

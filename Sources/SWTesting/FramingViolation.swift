@@ -1,4 +1,4 @@
-/// A law of ``Framing`` or ``FrameScanner`` that a framing broke, as `checkFraming` found it.
+/// A law of `Framing` or `FrameScanner` that a framing broke, as `checkFraming` found it.
 public struct FramingViolation: Error, Hashable, Sendable {
   /// What every framing must keep to.
   public enum Law: String, Hashable, Sendable, CaseIterable {

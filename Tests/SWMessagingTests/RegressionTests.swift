@@ -1,5 +1,0 @@
-import SWIO
-import SWMessaging
-import SWTesting
-import Synchronization
-import Testing
