@@ -32,7 +32,8 @@ test:
 sanitize:
 	@scripts/setup-swift
 	@SWTEST_SANITIZED=1 scripts/with-python swift test --sanitize=thread -Xswiftc -DSW_TSAN --scratch-path .build-tsan $(TEST)
-	@SWTEST_SANITIZED=1 scripts/with-python swift test --sanitize=address --scratch-path .build-asan $(TEST)
+	@SWTEST_SANITIZED=1 LSAN_OPTIONS=suppressions=$(CURDIR)/scripts/lsan.supp:print_suppressions=0 \
+		scripts/with-python swift test --sanitize=address --scratch-path .build-asan $(TEST)
 
 simulate:
 	@scripts/setup-swift

@@ -21,6 +21,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -66,6 +67,10 @@ int swsys_is_nonblocking(int fd) {
   return flags < 0 ? flags : (flags & O_NONBLOCK) != 0;
 }
 int swsys_reopen_nonblocking(int fd, int mode) {
+  /* To open the master of pseudo-terminals (device 5, 2) makes another terminal. */
+  struct stat status;
+  if (fstat(fd, &status) < 0) return -errno;
+  if (S_ISCHR(status.st_mode) && status.st_rdev == makedev(5, 2)) return -ENXIO;
   char path[40];
   snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
   return RETRIED(open(path, mode | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));

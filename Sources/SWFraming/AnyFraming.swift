@@ -2,7 +2,7 @@
 ///
 /// ```swift
 /// let framing: AnyFraming<[UInt8], [UInt8]> =
-///   speaksMultiprocessing ? AnyFraming(.multiprocessingBytes) : AnyFraming(.varInt)
+///   isTagged ? AnyFraming(TaggedFraming()) : AnyFraming(.varInt)
 /// ```
 ///
 /// Costs a dynamic call, and where the scanner is larger than three words an allocation, for each frame.

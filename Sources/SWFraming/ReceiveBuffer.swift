@@ -99,7 +99,10 @@ package struct ReceiveBuffer: ~Copyable {
       return
     }
     let needed = count + room
-    let size = max(needed, Self.reservation(for: max(declared, needed), holding: count), Self.blockSize)
+    // Twice what is there at least: a demand that grows byte by byte, of a framing that searches for an end,
+    // would have everything copied each time. Of a declared frame less than half is there when it grows.
+    let size = max(
+      needed, Self.reservation(for: max(declared, needed), holding: count), 2 * count, Self.blockSize)
     let larger = unsafe BlockPool.take(size)
     unsafe larger.copyMemory(from: UnsafeRawBufferPointer(rebasing: block[start..<end]))
     unsafe BlockPool.giveBack(block)

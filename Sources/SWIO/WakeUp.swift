@@ -63,10 +63,11 @@ package final class WakeUp: Sendable {
       nanoseconds = nanoseconds < 0 ? Self.slice : min(nanoseconds, Self.slice)
     }
     let ready = swsys_wait(descriptor ?? -1, Int32(interest.rawValue), self.descriptor, nanoseconds)
-    // Lowered before the eventfd is emptied: a signal in between writes again, and the next wait is
-    // spurious. The other way round it would be lost.
-    isSignalled.store(false, ordering: .sequentiallyConsistent)
+    // The eventfd is emptied before the flag is lowered. A signal in between writes nothing, and the caller,
+    // who looks only now, sees what it was about. The other way round its write would be emptied away and
+    // its flag stay up: no later signal would write, and the next wait never end.
     if ready & 2 != 0 { _ = swsys_eventfd_drain(self.descriptor) }
+    isSignalled.store(false, ordering: .sequentiallyConsistent)
   }
 
   private static var slice: Int64 { 10_000_000 }

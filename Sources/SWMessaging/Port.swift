@@ -161,7 +161,7 @@ package final class Port: ReadinessReceiver {
   // MARK: The end
 
   /// A half has no more use for the transport; with the last one it is closed.
-  func leave() {
+  package func leave() {
     let isLast = state.withLock { state in
       state.halvesInside -= 1
       return state.halvesInside == 0 && !state.isDetached

@@ -68,6 +68,10 @@ extension EndpointCore {
   static func adopting(
     reading: FileDescriptor, writing: FileDescriptor, unread: [UInt8]
   ) throws(EndpointError) -> EndpointCore {
+    // One number is one descriptor: two ports would close it twice, the second time under a stranger.
+    if reading == writing {
+      return try EndpointCore(adopting: reading.rawValue, unread: unread, for: [.readable, .writable])
+    }
     do throws(TransportError) {
       let receiving = ReceiveHalf(
         try Port(reading.rawValue, for: .readable, reactor: Reactor.shared), unread: unread)

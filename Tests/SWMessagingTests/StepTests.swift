@@ -362,6 +362,8 @@ import Testing
     #expect(hand.result(call) != nil)
     #expect(Half.retire(hand.receiveHalf, hand.sendHalf) == nil)
     #expect(Half.retire(hand.receiveHalf, hand.sendHalf) == .closed)
+    // What detaching would do next; else port and transport hold each other.
+    for half in [hand.receiveHalf, hand.sendHalf] as [Half] { half.port.leave() }
   }
 
   @Test func `the reactor's timers end what waits`() {

@@ -99,6 +99,9 @@ func stressed(_ rounds: Int) -> Int {
   #endif
 }
 
+/// A sanitizer keeps memory of its own beside ours.
+let isSanitized = ProcessInfo.processInfo.environment["SWTEST_SANITIZED"] != nil
+
 /// What a descriptor refers to, beyond its number.
 struct OpenFile: Sendable {
   private let number: Int32

@@ -1,0 +1,87 @@
+import CSysShim
+import Glibc
+import SWMessaging
+import SWTesting
+import Synchronization
+import SystemPackage
+import Testing
+
+/// What a reviewer broke once, each under the name of what had gone wrong.
+@Suite struct RegressionTests {
+  @Test func `a wake-up that is signalled while its wait ends is not lost to the next wait`() async throws {
+    // A thread that signals for as long as another waits: no wait may last until its deadline.
+    let wakeUp = WakeUp.take()
+    let isDone = Atomic(false)
+    let late = try await withThrowingTaskGroup(of: Int.self) { group in
+      for _ in 0..<2 {
+        let signaller = TestThread {
+          while !isDone.load(ordering: .acquiring) {
+            for _ in 0..<Int.random(in: 1..<50) { wakeUp.signal() }
+            usleep(1)
+          }
+          return 0
+        }
+        group.addTask { try await signaller.value }
+      }
+      let waiter = TestThread {
+        defer { isDone.store(true, ordering: .releasing) }
+        var late = 0
+        for _ in 0..<stressed(100_000) where late == 0 {
+          let limit = Deadline.after(.seconds(5))
+          wakeUp.wait(watching: nil, for: .readable, until: limit)
+          if limit.hasPassed { late += 1 }
+        }
+        return late
+      }
+      group.addTask { try await waiter.value }
+      return try await group.reduce(0, +)
+    }
+    #expect(late == 0)
+  }
+
+  @Test func `a demand that grows byte by byte does not have everything copied each time`() {
+    var buffer = ReceiveBuffer()
+    var copies = 0
+    var capacity = 0
+    while buffer.count < 4 << 20 {
+      unsafe buffer.fill(minimum: 1, maximum: .max, declared: buffer.count + 1) { room in
+        (min(room.count, 4096), ())
+      }
+      if buffer.capacity != capacity { copies += 1 }
+      capacity = buffer.capacity
+      if copies > 100 { break }
+    }
+    #expect(copies < 10)
+  }
+
+  @Test func `a duplex that reads and writes the same number closes it once`() async throws {
+    let pair = try DescriptorPair.sockets()
+    let peer = try SocketDuplex(adopting: pair.second)
+    let number = pair.first.release()
+    let duplex = try SocketDuplex(reading: number, writing: number)
+    try await duplex.send([1])
+    #expect(try await peer.receive() == [1])
+    try await peer.send([2])
+    // Waits as a task: the same number could not be watched twice.
+    #expect(try await duplex.receive(timeout: .seconds(10)) == [2])
+    let detached = try duplex.detach()
+    let hasSecond = detached.sendingDescriptor != nil
+    #expect(!hasSecond)
+  }
+
+  @Test func `the master of a pseudo-terminal is not opened a second time`() async throws {
+    let noControl = FileDescriptor.OpenOptions(rawValue: 0o400)  // O_NOCTTY
+    let master = try FileDescriptor.open("/dev/ptmx", .readWrite, options: noControl)
+    var unlocked: Int32 = 0
+    let isUnlocked = unsafe ioctl(master.rawValue, 0x4004_5431, &unlocked) == 0  // TIOCSPTLCK
+    var number: UInt32 = 0
+    let isNumbered = unsafe ioctl(master.rawValue, 0x8004_5430, &number) == 0  // TIOCGPTN
+    try #require(isUnlocked && isNumbered)
+    let slave = try FileDescriptor.open(
+      FilePath("/dev/pts/\(number)"), .readWrite, options: noControl)
+    defer { try? slave.close() }
+    let endpoint = try SocketDuplex(adopting: master)
+    _ = try slave.writeAll("hello".utf8)
+    #expect(try await endpoint.receive(timeout: .seconds(10)) == Array("hello".utf8))
+  }
+}
