@@ -83,7 +83,9 @@ int swsys_replace_with_null(int fd) {
   return result < 0 ? result : 0;
 }
 int swsys_pipe(int ends[2]) { return RESULT(pipe2(ends, O_CLOEXEC)); }
-int swsys_pipe_capacity(int fd) { return RESULT(fcntl(fd, F_GETPIPE_SZ)); }
+ssize_t swsys_splice(int from, int to, size_t count) {
+  return RETRIED(splice(from, NULL, to, NULL, count, 0));
+}
 
 int swsys_kind(int fd) {
   struct stat status;

@@ -63,11 +63,14 @@ package struct DescriptorTransport: Sendable {
       (mode, working) = (.alwaysReady, number)
     } else if isPipe, features.nowaitPipes, swsys_is_anonymous_pipe(number) {
       (mode, working) = (.nowaitPipe(noSignal: features.nosignalPipes), number)
-    } else if swsys_is_nonblocking(number) > 0 {
-      (mode, working) = (.nonblocking, number)
     } else {
+      // A description of our own first: O_NONBLOCK that is found on a shared one, others may take away.
       let own = features.reopens ? swsys_reopen_nonblocking(number, access) : -1
-      (mode, working) = own >= 0 ? (.nonblocking, own) : (.polled, number)
+      if own >= 0 {
+        (mode, working) = (.nonblocking, own)
+      } else {
+        (mode, working) = (swsys_is_nonblocking(number) > 0 ? .nonblocking : .polled, number)
+      }
     }
   }
 
@@ -80,11 +83,9 @@ package struct DescriptorTransport: Sendable {
     let result =
       switch mode {
       case .socket: unsafe swsys_recv(working, start, memory.count)
-      case .nowaitPipe: unsafe swsys_read_nowait(working, start, memory.count)
+      case .nowaitPipe: unsafe receiveFromPipe(start, memory.count)
       case .nonblocking, .alwaysReady: unsafe swsys_read(working, start, memory.count)
-      case .polled:
-        swsys_poll_now(working, Int32(SWSYS_READABLE)) > 0
-          ? unsafe swsys_read(working, start, memory.count) : -Int(Errno.wouldBlock.rawValue)
+      case .polled: unsafe receivePolled(start, memory.count)
       }
     if result == 0 { return .endOfStream }
     return Self.attempt(.receive, result)
@@ -97,22 +98,50 @@ package struct DescriptorTransport: Sendable {
     switch mode {
     case .socket:
       return Self.attempt(.send, unsafe swsys_sendv(working, start, count))
-    case .nowaitPipe(noSignal: true):
-      return Self.attempt(.send, unsafe swsys_write_nowait(working, start, count, true, true))
-    case .nowaitPipe(noSignal: false):
-      return Self.attempt(.send, unsafe swsys_write_guarded(working, start, count, true))
+    case .nowaitPipe(let noSignal):
+      let result =
+        noSignal
+        ? unsafe swsys_write_nowait(working, start, count, true, true)
+        : unsafe swsys_write_guarded(working, start, count, true)
+      return Self.isRefused(result) ? unsafe sendPolled(parts) : Self.attempt(.send, result)
     case .nonblocking, .alwaysReady:
       return Self.attempt(.send, unsafe swsys_write_guarded(working, start, count, false))
-    case .polled:
-      guard swsys_poll_now(working, Int32(SWSYS_WRITABLE)) > 0 else { return .wouldBlock }
-      // A pipe that is writable has room for PIPE_BUF bytes: a write of that size does not block,
-      // unless somebody else fills it in between.
-      var part = unsafe start.pointee
-      unsafe part.iov_len = min(part.iov_len, Self.atomicPipeWrite)
+    case .polled: return unsafe sendPolled(parts)
+    }
+  }
+
+  /// The kernel takes RWF_NOWAIT away from a pipe's description once somebody has spliced it.
+  private static func isRefused(_ result: Int) -> Bool { result == -Int(Errno.notSupported.rawValue) }
+
+  private func receiveFromPipe(_ start: UnsafeMutableRawPointer, _ count: Int) -> Int {
+    let result = unsafe swsys_read_nowait(working, start, count)
+    return Self.isRefused(result) ? unsafe receivePolled(start, count) : result
+  }
+
+  private func receivePolled(_ start: UnsafeMutableRawPointer, _ count: Int) -> Int {
+    guard swsys_poll_now(working, Int32(SWSYS_READABLE)) > 0 else { return -Int(Errno.wouldBlock.rawValue) }
+    return unsafe swsys_read(working, start, count)
+  }
+
+  /// A pipe that is writable has room for PIPE_BUF bytes: a write of that size does not block, unless
+  /// somebody else fills it in between. Gathered, so that a frame that fits is one write.
+  private func sendPolled(_ parts: UnsafeBufferPointer<iovec>) -> Attempt {
+    guard swsys_poll_now(working, Int32(SWSYS_WRITABLE)) > 0 else { return .wouldBlock }
+    return unsafe withUnsafeTemporaryAllocation(byteCount: Self.atomicPipeWrite, alignment: 1) { bytes in
+      var count = 0
+      for index in parts.indices {
+        let part = unsafe parts[index]
+        let taken = unsafe min(part.iov_len, bytes.count - count)
+        guard taken > 0, let source = unsafe part.iov_base else { continue }
+        unsafe UnsafeMutableRawBufferPointer(rebasing: bytes[count...]).copyMemory(
+          from: UnsafeRawBufferPointer(start: source, count: taken))
+        count += taken
+      }
+      let whole = unsafe iovec(iov_base: bytes.baseAddress, iov_len: count)
       return Self.attempt(
         .send,
-        unsafe withUnsafePointer(to: part) { part in
-          unsafe swsys_write_guarded(working, part, 1, false)
+        unsafe withUnsafePointer(to: whole) { whole in
+          unsafe swsys_write_guarded(working, whole, 1, false)
         })
     }
   }

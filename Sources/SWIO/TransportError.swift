@@ -5,7 +5,7 @@ public struct TransportError: Error, Hashable, Sendable {
   /// What was tried.
   public enum Operation: String, Hashable, Sendable {
     case adopt, duplicate, makePipe, makeSocketPair, receive, send, finishSending, wait, inheritance
-    case spawn, exitStatus, signal
+    case spawn, exitStatus, signal, detach
   }
 
   public var operation: Operation

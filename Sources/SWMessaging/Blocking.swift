@@ -15,7 +15,7 @@ extension Blocking where E: SendingEndpoint {
   /// Blocking form of ``SendingEndpoint/flush(timeout:)``.
   public func flush(timeout: Duration? = nil) throws(EndpointError) {
     let call = SendHalf.Call(
-      Outgoing([]), as: .thread, step: .flush, mayWait: Deadline.after(timeout) != .immediately)
+      Outgoing([]), as: .thread, step: .flush, until: .after(timeout))
     if let error = endpoint.sendHalf.sendBlocking(.after(timeout), call) { throw error }
   }
 

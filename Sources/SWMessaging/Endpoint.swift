@@ -58,6 +58,10 @@ public final class EndpointCore: Sendable {
   /// Gives the descriptors up unclosed, if nobody uses them.
   func detach() throws(EndpointError) -> DetachedEndpoint {
     let halves = [receiving, sending].compactMap { $0 as Half? }
+    // A transport of the user's own is his to take apart.
+    if halves.contains(where: { !$0.port.isDetachable }) {
+      throw EndpointError(.transport(TransportError(.detach, .notSupported)))
+    }
     if let refusal = Half.retire(halves[0], halves.count > 1 ? halves[1] : nil) {
       throw EndpointError(refusal)
     }
@@ -133,7 +137,8 @@ extension Endpoint {
   /// and the descriptor is not.
   ///
   /// - Throws: ``EndpointError`` `busy` when a call is under way or the rest of a message is still owed
-  ///   (nothing has changed then); `closed` when there is nothing left to detach.
+  ///   (nothing has changed then); `closed` when there is nothing left to detach; `transport` over a
+  ///   transport of your own.
   public func detach() throws(EndpointError) -> DetachedEndpoint { try core.detach() }
 }
 
@@ -152,9 +157,7 @@ extension SendingEndpoint {
   /// - Throws: ``EndpointError`` `timedOut`, `cancelled`, `closed`, `transport`. Nothing is left behind.
   public func flush(timeout: Duration? = nil) async throws(EndpointError) {
     let deadline = Deadline.after(timeout)
-    try await sendHalf.send(deadline) { kind, mayWait in
-      SendHalf.Call(Outgoing([]), as: kind, step: .flush, mayWait: mayWait)
-    }
+    try await sendHalf.send(SendHalf.Call(Outgoing([]), as: .task, step: .flush, until: deadline))
   }
 
   /// Half-close: the peer sees the end of the stream behind everything that has been sent so far, the rest
@@ -162,7 +165,7 @@ extension SendingEndpoint {
   ///
   /// On a stream socket this is `shutdown(SHUT_WR)`; on any other descriptor it closes it.
   public func finishSending() {
-    _ = sendHalf.start(SendHalf.Call(Outgoing([]), as: .orphan, step: .halfClose, mayWait: true))
+    _ = sendHalf.start(SendHalf.Call(Outgoing([]), as: .orphan, step: .halfClose, until: .never))
   }
 
   /// Flushes, then closes, whether or not everything went out in time.
@@ -175,12 +178,10 @@ extension SendingEndpoint {
 }
 
 extension SendHalf {
-  /// An asynchronous call. `call` is asked once, synchronously.
-  func send(
-    _ deadline: Deadline, _ call: (Place.Kind, Bool) -> Call
-  ) async throws(EndpointError) {
+  /// An asynchronous call.
+  func send(_ call: Call) async throws(EndpointError) {
     try await mayBegin()
-    if let error = await finish(start(call(.task, deadline != .immediately)), deadline) { throw error }
+    if let error = await finish(start(call), call.deadline) { throw error }
   }
 
   /// Before an asynchronous call enters: cancelled callers take nothing, and busy ones let others run.
@@ -220,7 +221,7 @@ extension ReceiveHalf {
       await Task.yield()
       if Task.isCancelled { return cancelled() }
     }
-    switch start(request, as: .task, mayWait: deadline != .immediately) {
+    switch start(request, as: .task, until: deadline) {
     case .ended(let outcome): return outcome
     case .queued(let place):
       await runTask(place, until: deadline)
@@ -234,7 +235,7 @@ extension ReceiveHalf {
 
   /// A blocking call.
   func receiveBlocking(_ request: ReceiveRequest, _ deadline: Deadline) -> Outcome {
-    switch start(request, as: .thread, mayWait: deadline != .immediately) {
+    switch start(request, as: .thread, until: deadline) {
     case .ended(let outcome): return outcome
     case .queued(let place):
       runThread(place, until: deadline)

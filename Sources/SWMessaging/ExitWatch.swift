@@ -47,7 +47,7 @@ final class ExitWatch: Sendable {
   /// that it does not stay a zombie: an epoll registration and this object, no thread and no task.
   func abandon() {
     let half = half
-    switch half.start(Self.request, as: .task, mayWait: true) {
+    switch half.start(Self.request, as: .task, until: .never) {
     case .ended: half.close()
     case .queued(let place):
       // The place keeps the half alive until it is decided.

@@ -114,6 +114,7 @@ public struct ReceivingSide<F: Framing>: Sendable {
 
   /// The message of a frame that was lent or handed over.
   package func message(_ outcome: ReceiveHalf.Outcome) throws(EndpointError) -> F.Incoming {
+    if case .failed(let error) = outcome { throw error }
     do {
       switch outcome {
       case .lent(let demand):
@@ -129,9 +130,8 @@ public struct ReceivingSide<F: Framing>: Sendable {
       case .delivered(let delivery): return try source.decode(delivery)
       case .failed(let error): throw error
       }
-    } catch let error as EndpointError {
-      throw error
     } catch {
+      // Whatever type it has: an end of stream that a framing throws is not one of this stream.
       throw EndpointError(.codec(error))
     }
   }
@@ -268,7 +268,7 @@ extension MessageSending {
     try await half.mayBegin()
     let outgoing = try framing.outgoing(message)
     let call = SendHalf.Call(
-      outgoing, as: .task, mayWait: deadline != .immediately, progress: framing.progress)
+      outgoing, as: .task, until: deadline, progress: framing.progress)
     if let error = await half.finish(half.start(call), deadline) { throw error }
   }
 
@@ -286,7 +286,7 @@ extension MessageSending {
       try await half.mayBegin(after: batches.messageCount)
       guard let outgoing = try batches.next() else { return }
       let call = SendHalf.Call(
-        outgoing, as: .task, mayWait: deadline != .immediately, progress: framing.progress)
+        outgoing, as: .task, until: deadline, progress: framing.progress)
       if let error = await half.finish(half.start(call), deadline) { throw batches.adjust(error) }
       batches.sent(outgoing)
     }
@@ -299,7 +299,7 @@ extension Blocking where E: MessageSending {
     let deadline = Deadline.after(timeout)
     let outgoing = try endpoint.framing.outgoing(message)
     let call = SendHalf.Call(
-      outgoing, as: .thread, mayWait: deadline != .immediately, progress: endpoint.framing.progress)
+      outgoing, as: .thread, until: deadline, progress: endpoint.framing.progress)
     if let error = endpoint.sendHalf.sendBlocking(deadline, call) { throw error }
   }
 
@@ -311,7 +311,7 @@ extension Blocking where E: MessageSending {
     var batches = Batches(messages.makeIterator(), endpoint.framing)
     while let outgoing = try batches.next() {
       let call = SendHalf.Call(
-        outgoing, as: .thread, mayWait: deadline != .immediately, progress: endpoint.framing.progress)
+        outgoing, as: .thread, until: deadline, progress: endpoint.framing.progress)
       if let error = endpoint.sendHalf.sendBlocking(deadline, call) { throw batches.adjust(error) }
       batches.sent(outgoing)
     }
@@ -467,7 +467,7 @@ extension ByteFraming {
         try envelope(for: payload), unsafe .borrowed(SWMessaging.Outgoing.BorrowedBytes(bytes)))
       return start(
         SendHalf.Call(
-          outgoing, array: array, as: kind, mayWait: deadline != .immediately, progress: progress))
+          outgoing, array: array, as: kind, until: deadline, progress: progress))
     } catch {
       return .ended(EndpointError(.framing(error)))
     }

@@ -59,6 +59,8 @@ package class Place: DeadlineReceiver, @unchecked Sendable {
   final var gaveUp: GiveUp?
   /// Its deadline had passed before it came: it leaves no sooner than one pass has come to it.
   final let isLate: Bool
+  /// Until when its caller wants to wait: looked at while bytes move. Set before it is queued.
+  final var deadline = Deadline.never
 
   fileprivate final var next: Place?
   fileprivate final unowned(unsafe) var previous: Place?
@@ -163,12 +165,14 @@ package struct PlaceQueue: Sendable {
     return place
   }
 
-  /// Visits the places in order; for invariants.
-  func visit(_ body: (Place) -> Void) {
+  /// Visits the places in order, so many at most.
+  func visit(first count: Int = .max, _ body: (Place) -> Void) {
     var place = first
-    while let current = place {
+    var rest = count
+    while let current = place, rest > 0 {
       body(current)
       place = current.next
+      rest -= 1
     }
   }
 }

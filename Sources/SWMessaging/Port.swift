@@ -118,9 +118,15 @@ package final class Port: ReadinessReceiver {
   private func first(_ error: TransportError) -> TransportError {
     state.withLock { state in
       if let first = state.firstError { return first }
-      if error.errno != .brokenPipe { state.firstError = error }
+      if isConnection, error.errno != .brokenPipe { state.firstError = error }
       return error
     }
+  }
+
+  /// What goes wrong one way goes wrong both ways; not so with a file or a terminal.
+  private var isConnection: Bool {
+    if case .descriptor(let transport) = unsafe transport { return transport.mode == .socket }
+    return true
   }
 
   /// Half-close, in the sending half's turn. `false`: only giving the descriptor up tells the peer.
@@ -157,6 +163,12 @@ package final class Port: ReadinessReceiver {
   }
 
   var isSignalled: Bool { polledDescriptor == nil }
+
+  /// Whether there is a descriptor to give back, and nothing but it.
+  var isDetachable: Bool {
+    if case .descriptor = unsafe transport { return true }
+    return false
+  }
 
   // MARK: The end
 

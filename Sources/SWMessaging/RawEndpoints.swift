@@ -249,7 +249,7 @@ extension SendHalf.Call {
   ) -> SendHalf.Call {
     SendHalf.Call(
       Outgoing(FrameEnvelope(), unsafe .borrowed(Outgoing.BorrowedBytes(bytes))), array: array, as: kind,
-      mayWait: deadline != .immediately)
+      until: deadline)
   }
 }
 

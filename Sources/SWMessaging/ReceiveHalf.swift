@@ -58,9 +58,10 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
 
   /// Enters: takes the turn if nobody is there, else a place. Never waits.
   ///
-  /// - Parameter mayWait: false for a deadline that has passed: without a place of its own the call
-  ///   ends here.
-  package func start(_ request: ReceiveRequest, as kind: Place.Kind, mayWait: Bool) -> Started {
+  /// - Parameter deadline: looked at while bytes move. `immediately` means one pass, however long it takes:
+  ///   without a place of its own the call ends here.
+  package func start(_ request: ReceiveRequest, as kind: Place.Kind, until deadline: Deadline) -> Started {
+    let mayWait = deadline != .immediately
     let entry: Entry = locked { state, _ in
       if let refusal = state.refusal { return .refused(refusal) }
       if state.isIdle {
@@ -68,12 +69,13 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
         return .alone
       }
       let place = ReceivePlace(kind, request, isLate: !mayWait, in: self)
+      place.deadline = deadline
       state.queue.append(place)
       return .behind(place)
     }
     switch entry {
     case .refused(let error): return .ended(.failed(error))
-    case .alone: return run(Driver(implied: request, kind: kind, mayWait: mayWait))
+    case .alone: return run(Driver(implied: request, kind: kind, deadline: deadline))
     case .behind(let place):
       drive(as: place, first: true)
       return locked { _, _ in place.outcome.map { .ended($0) } ?? .queued(place) }
@@ -109,7 +111,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
 
   package override func drive(as me: Place, first: Bool) {
     guard locked({ state, _ in state.takeTurn(first: first, by: me) }) else { return }
-    _ = run(Driver(me: unsafe unsafeDowncast(me, to: ReceivePlace.self)))
+    _ = run(Driver(me: unsafe unsafeDowncast(me, to: ReceivePlace.self), deadline: me.deadline))
   }
 
   // MARK: The step
@@ -121,7 +123,8 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     /// The caller has no place yet: it stands in front of the queue by implication.
     var implied: ReceiveRequest?
     var kind = Place.Kind.thread
-    var mayWait = true
+    var deadline = Deadline.never
+    var mayWait: Bool { deadline != .immediately }
     /// The caller has its result: no attempt for others.
     var mine = false
     /// How many frames it may still hand to others, and how many bytes.
@@ -203,8 +206,20 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
           unsafe port.receive(into: memory)
         }
         if outcome == .blocked, let ended = blocked(head, &driver) { return ended }
+        if driver.mayWait, driver.deadline.hasPassed, let ended = stopLate(driver) { return ended }
       }
     }
+  }
+
+  /// The deadline of who drives has passed while bytes were moving: no attempt more, unless what came is
+  /// all that was missing.
+  private func stopLate(_ driver: Driver) -> Started? {
+    let request = driver.implied ?? driver.me?.request
+    if let request, case .complete = unsafe turn.scan(request) { return nil }
+    let held = unsafe turn.count
+    locked { state, actions in stop(&state, &actions, by: driver.me) }
+    if driver.implied != nil { return .ended(.failed(EndpointError(.timedOut, byteCount: held))) }
+    return released(driver)
   }
 
   /// What `run` answers when the turn has gone and nothing is implied.
@@ -338,6 +353,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     let place = driver.implied.flatMap { implied in
       driver.mayWait ? ReceivePlace(driver.kind, implied, in: self) : nil
     }
+    place?.deadline = driver.deadline
     var isPlaced = false
     while true {
       let (me, isImplied, wasPlaced) = (driver.me, driver.implied != nil, isPlaced)

@@ -22,6 +22,8 @@ package final class SendPlace: Place, @unchecked Sendable {
   /// An attempt reads the caller's memory right now.
   package fileprivate(set) var inUse = false
   fileprivate let progress: (@Sendable (_ sent: Int, _ total: Int) -> Void)?
+  /// The array that `outgoing` borrows from, if it is one: a rest that is owed retains it.
+  fileprivate var array: [UInt8]?
   /// Set with the decision; nil: every byte was accepted.
   package fileprivate(set) var error: EndpointError?
 
@@ -81,18 +83,20 @@ package final class SendHalf: Half, @unchecked Sendable {
     var array: [UInt8]?
     var kind: Place.Kind
     var step = SendPlace.Step.bytes
-    var mayWait: Bool
+    /// Looked at while bytes move; `immediately` means one pass, however long it takes.
+    var deadline: Deadline
+    var mayWait: Bool { deadline != .immediately }
     var progress: (@Sendable (Int, Int) -> Void)?
 
     package init(
       _ outgoing: Outgoing, array: [UInt8]? = nil, as kind: Place.Kind, step: SendPlace.Step = .bytes,
-      mayWait: Bool, progress: (@Sendable (Int, Int) -> Void)? = nil
+      until deadline: Deadline, progress: (@Sendable (Int, Int) -> Void)? = nil
     ) {
       self.outgoing = outgoing
       self.array = array
       self.kind = kind
       self.step = step
-      self.mayWait = mayWait
+      self.deadline = deadline
       self.progress = progress
     }
   }
@@ -100,12 +104,15 @@ package final class SendHalf: Half, @unchecked Sendable {
   private enum Entry: Sendable {
     case refused(EndpointError)
     case alone, behind
+    /// A flush behind a half-close that has gone out.
+    case flushed
   }
 
   /// Enters: attempts at once if nobody is there, else takes a place. Never waits. What it leaves queued
   /// for a task owns its bytes; a thread's are borrowed until its place is decided.
   package func start(_ call: Call) -> Started {
     let entry: Entry = locked { state, _ in
+      if call.step == .flush, state.isFinished { return .flushed }
       if let refusal = state.refusal { return .refused(refusal) }
       guard state.isIdle else { return .behind }
       state.turn = true
@@ -113,6 +120,7 @@ package final class SendHalf: Half, @unchecked Sendable {
     }
     switch entry {
     case .refused(let error): return .ended(error)
+    case .flushed: return .ended(nil)
     case .alone: return attemptAlone(call)
     case .behind:
       let place = makePlace(call, sent: 0)
@@ -138,8 +146,11 @@ package final class SendHalf: Half, @unchecked Sendable {
 
   private func makePlace(_ call: Call, sent: Int) -> SendPlace {
     let outgoing = call.kind == .thread ? call.outgoing : call.outgoing.owned(retaining: call.array)
-    return SendPlace(
+    let place = SendPlace(
       call.kind, call.step, outgoing, sent: sent, isLate: !call.mayWait, progress: call.progress, in: self)
+    place.array = call.array
+    place.deadline = call.deadline
+    return place
   }
 
   package override func drive() {
@@ -189,7 +200,10 @@ package final class SendHalf: Half, @unchecked Sendable {
       case .transferred(let count):
         sent += count
         call.progress?(sent, total)
-        guard sent == total else { continue }
+        if sent < total {
+          guard call.mayWait, call.deadline.hasPassed else { continue }
+          return stopLate(call, sent: sent)
+        }
         let isDone = locked { state, actions in
           guard state.queue.isEmpty || state.isClosed else { return false }
           state.stop(by: nil, &actions)
@@ -236,6 +250,19 @@ package final class SendHalf: Half, @unchecked Sendable {
       case .endOfStream: preconditionFailure("a port sends or fails")
       }
     }
+  }
+
+  /// The deadline has passed while bytes were moving: the caller gives up as one who had to wait.
+  private func stopLate(_ call: Call, sent: Int) -> Started {
+    let place = makePlace(call, sent: sent)
+    place.wasTried = true
+    let isQueued: Bool = locked { state, actions in
+      defer { state.stop(by: place, &actions) }
+      if state.isClosed { return false }
+      state.queue.prepend(place)
+      return true
+    }
+    return isQueued ? .queued(place) : .ended(error(.closed, call, sent: sent))
   }
 
   private func error(_ reason: EndpointError.Reason, _ call: Call, sent: Int) -> EndpointError {
@@ -291,7 +318,9 @@ package final class SendHalf: Half, @unchecked Sendable {
       case .settle(let head):
         settle(head, by: driver.me)
         driver.noteService(of: head)
-      case .halfClose(let head): if halfClose(head, by: driver.me) { return }
+      case .halfClose(let head):
+        halfClose(head, by: driver.me)
+        return
       case .attempt(let head):
         let attempt = attempt(head.outgoing, from: head.sent)
         if case .transferred(let count) = attempt {
@@ -300,7 +329,12 @@ package final class SendHalf: Half, @unchecked Sendable {
         switch finish(attempt, head, &driver) {
         case .released: return
         case .blocked: if !blocked(&driver) { return }
-        case .goOn: break
+        case .goOn:
+          // Its caller gives up as soon as the turn is free.
+          if head === driver.me, !driver.mine, !head.isLate, head.deadline.hasPassed {
+            locked { state, actions in state.stop(by: head, &actions) }
+            return
+          }
         }
       }
     }
@@ -394,7 +428,7 @@ package final class SendHalf: Half, @unchecked Sendable {
     let owes = head.sent > 0 && !(head.outgoing.borders.contains { $0 == head.sent })
     if owes {
       rest = SendPlace(
-        .orphan, .bytes, head.outgoing.owned(retaining: nil).cut(at: end), sent: head.sent,
+        .orphan, .bytes, head.outgoing.owned(retaining: head.array).cut(at: end), sent: head.sent,
         progress: head.progress, in: self)
     }
     let orphan = rest
@@ -413,7 +447,7 @@ package final class SendHalf: Half, @unchecked Sendable {
   }
 
   /// The half-close at the head. Where only giving up the descriptor tells the peer, this half closes.
-  private func halfClose(_ head: SendPlace, by me: SendPlace?) -> Bool {
+  private func halfClose(_ head: SendPlace, by me: SendPlace?) {
     var failure: TransportError?
     var closes = false
     do { closes = try !port.finishSending() } catch { failure = error }
@@ -426,11 +460,27 @@ package final class SendHalf: Half, @unchecked Sendable {
         state.queue.remove(head)
         head.decide(&actions, by: me)
       }
+      if result == nil, !state.isClosed {
+        state.isFinished = true
+        finishFlushes(by: me, &state, &actions)
+      }
       decideEverybody(state.over ?? EndpointError(.closed), by: me, &state, &actions)
       if closesNow { state.isClosed = true }
       state.releaseTurn(by: me, &actions)
     }
-    return true
+  }
+
+  /// Under the lock, once the half-close is out: everything before a flush has been accepted.
+  private func finishFlushes(by me: Place?, _ state: inout HalfState, _ actions: inout Actions) {
+    var flushes: [SendPlace] = []
+    state.queue.visit { place in
+      let place = unsafe unsafeDowncast(place, to: SendPlace.self)
+      if place.step == .flush { flushes.append(place) }
+    }
+    for flush in flushes {
+      state.queue.remove(flush)
+      flush.decide(&actions, by: me)
+    }
   }
 
   private enum Watch: Sendable {

@@ -240,7 +240,7 @@ final class Caller: @unchecked Sendable {
 
   private func beginReceive(_ half: ReceiveHalf, _ mayWait: Bool) {
     (way, request) = world.chooseRequest(at: end)
-    switch half.start(request, as: kind, mayWait: mayWait) {
+    switch half.start(request, as: kind, until: mayWait ? .never : .immediately) {
     case .ended(let outcome): holds(outcome, inPlace: false)
     case .queued(let place): queued(place)
     }
@@ -355,7 +355,7 @@ final class Caller: @unchecked Sendable {
     unsafe memory = .init(start: nil, count: 0)
     let call: SendHalf.Call
     if isFlush {
-      call = SendHalf.Call(Outgoing([]), as: kind, step: .flush, mayWait: mayWait)
+      call = SendHalf.Call(Outgoing([]), as: kind, step: .flush, until: mayWait ? .never : .immediately)
     } else if world.chance(0.2) {
       let count = 1 + world.below(5)
       var (bytes, borders): ([UInt8], [Int]) = ([], [])
@@ -366,14 +366,17 @@ final class Caller: @unchecked Sendable {
         frames.append(frame)
       }
       world.coverage.note(.batch)
-      call = SendHalf.Call(Outgoing(bytes, borders: borders), as: kind, mayWait: mayWait, progress: progress)
+      call = SendHalf.Call(
+        Outgoing(bytes, borders: borders), as: kind, until: mayWait ? .never : .immediately,
+        progress: progress)
     } else {
       let payload = world.makePayload()
       let frame = framed(payload)
       frames = [frame]
       if world.chance(0.3) {
         // As `send(contentsOf:)` and raw arrays do: retained.
-        call = SendHalf.Call(Outgoing(frame), as: kind, mayWait: mayWait, progress: progress)
+        call = SendHalf.Call(
+          Outgoing(frame), as: kind, until: mayWait ? .never : .immediately, progress: progress)
       } else {
         // The caller's memory, lent: a task's until `start` has returned, a thread's until the end.
         unsafe memory = .allocate(byteCount: max(payload.count, 1), alignment: 1)
@@ -383,7 +386,7 @@ final class Caller: @unchecked Sendable {
         let outgoing = Outgoing(
           FrameEnvelope(header: ShortBytes(header)),
           Outgoing.Body.borrowed(unsafe Outgoing.BorrowedBytes(lent)))
-        call = SendHalf.Call(outgoing, as: kind, mayWait: mayWait, progress: progress)
+        call = SendHalf.Call(outgoing, as: kind, until: mayWait ? .never : .immediately, progress: progress)
       }
     }
     switch half.start(call) {

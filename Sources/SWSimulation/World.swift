@@ -292,7 +292,7 @@ final class World: @unchecked Sendable {
     guard let half = cores[index].sending else { return }
     trace("is to finish sending", index)
     coverage.note(.halfClose)
-    _ = half.start(SendHalf.Call(Outgoing([]), as: .orphan, step: .halfClose, mayWait: true))
+    _ = half.start(SendHalf.Call(Outgoing([]), as: .orphan, step: .halfClose, until: .never))
   }
 
   /// As `EndpointCore.detach` does it, which wants a real descriptor.

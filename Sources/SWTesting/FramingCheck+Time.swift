@@ -4,8 +4,8 @@ internal import SWFraming
 ///
 /// Linear work takes 16 times as long for 16 times the bytes, quadratic work 256 times; the border is at
 /// 80. The best of several runs counts, so a page fault or a cold cache has to come every time to do
-/// harm, and below a millisecond nothing is measured: a frame of whose length the first bytes tell takes
-/// next to no time at all, of which no ratio means anything.
+/// harm, and below twenty milliseconds nothing is measured: a frame of whose length the first bytes tell takes
+/// next to no time at all, of which no ratio means anything. Quadratic work looks at 134 million bytes.
 extension FramingCheck {
   /// The two lengths of which times are compared, and the pieces in which they are fed.
   static var smallByteCount: Int { 4 << 10 }
@@ -17,7 +17,7 @@ extension FramingCheck {
     var fastestSmall = UInt64.max
     for _ in 0..<3 {
       fastestSmall = min(fastestSmall, try time(small, limit: .max) ?? fastestSmall)
-      let limit = max(1_000_000, 5 * factor * fastestSmall)
+      let limit = max(20_000_000, 5 * factor * fastestSmall)
       if try time(large, limit: limit) != nil { return }
     }
     throw FramingViolation(

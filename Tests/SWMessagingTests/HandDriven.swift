@@ -55,7 +55,7 @@ extension HandDriven {
   func receive(
     _ request: ReceiveRequest, as kind: Place.Kind = .task, mayWait: Bool = true
   ) -> HandStarted<ReceiveHalf.Outcome> {
-    switch receiveHalf.start(request, as: kind, mayWait: mayWait) {
+    switch receiveHalf.start(request, as: kind, until: mayWait ? .never : .immediately) {
     case .ended(let outcome): .ended(outcome)
     case .queued(let place): .waiting(HandCaller(place, in: receiveHalf))
     }
@@ -71,7 +71,7 @@ extension HandDriven {
   func send(
     _ bytes: [UInt8], borders: [Int] = [], as kind: Place.Kind = .task, mayWait: Bool = true
   ) -> HandStarted<EndpointError?> {
-    send(SendHalf.Call(Outgoing(bytes, borders: borders), as: kind, mayWait: mayWait))
+    send(SendHalf.Call(Outgoing(bytes, borders: borders), as: kind, until: mayWait ? .never : .immediately))
   }
 
   /// The outcome of a receive, when it has one.

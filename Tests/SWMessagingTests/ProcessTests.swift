@@ -82,7 +82,9 @@ import Testing
   }
 
   /// Fault 21 of the original: 2.1 times the message.
-  @Test(.disabled(if: isSanitized, "a sanitizer's own memory counts"), arguments: [17 << 20, 33 << 20, 65 << 20, 100 << 20])
+  @Test(
+    .disabled(if: isSanitized, "a sanitizer's own memory counts"),
+    arguments: [17 << 20, 33 << 20, 65 << 20, 100 << 20])
   func `line 9: fault 21: the peak of receiving is little more than the message`(_ byteCount: Int) throws {
     let answer = try probe("memory", "\(byteCount)")
     #expect(answer.status == 0)

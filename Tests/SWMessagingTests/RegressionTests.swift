@@ -84,4 +84,19 @@ import Testing
     _ = try slave.writeAll("hello".utf8)
     #expect(try await endpoint.receive(timeout: .seconds(10)) == Array("hello".utf8))
   }
+
+  /// `pv` and some `cat`s splice: the kernel then takes RWF_NOWAIT away from that pipe's description.
+  @Test func `a pipe that somebody has spliced still works`() async throws {
+    let (reader, writer) = try makePipe()
+    let sink = try DescriptorPair.pipe()
+    try await writer.send(pattern(20))
+    let spliced = try reader.withDescriptor { descriptor in
+      sink.second.withDescriptor { swsys_splice(descriptor.rawValue, $0.rawValue, 10) }
+    }
+    #expect(spliced == 10)
+    #expect(try await reader.receive(exactly: 10) == Array(pattern(20)[10...]))
+    let waiting = Task { try await reader.receive(exactly: 300_000) }
+    try await writer.send(pattern(300_000))
+    #expect(try await waiting.value == pattern(300_000))
+  }
 }

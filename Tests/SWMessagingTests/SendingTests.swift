@@ -355,6 +355,64 @@ import Testing
     #expect(writer.isClosed)
   }
 
+  @Test func `flushing and draining after a half-close find everything sent`() async throws {
+    let (left, right) = try makeSocketPair(framing: .varInt)
+    #expect(
+      await endpointError { try await left.send(pattern(2_000_000), timeout: .milliseconds(1)) }?
+        .isCommitted == true)
+    left.finishSending()
+    let flushing = Task { try await left.flush() }
+    await eventually { left.queued == 3 }
+    #expect(try await right.receive() == pattern(2_000_000))
+    try await flushing.value
+    try await left.flush(timeout: .zero)
+    try await left.close(drainingFor: .seconds(1))
+    let (reader, writer) = try makePipe(framing: .varInt)
+    try await writer.send([1])
+    writer.finishSending()
+    try await writer.close(drainingFor: .seconds(1))
+    #expect(try await reader.receive() == [1])
+  }
+
+  /// Accepts and gives a little at every attempt, and never has anybody wait.
+  private final class Steady: SocketLike {
+    var readinessSource: ReadinessSource { .signal }
+    func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
+      unsafe memory[0] = 0xFA  // a frame of 16 million bytes
+      return .transferred(1)
+    }
+    func send(_ bytes: UnsafeRawBufferPointer) -> Attempt { .transferred(1) }
+    func finishSending() throws(TransportError) {}
+    func close() {}
+  }
+
+  @Test func `a timeout covers the transfer, though bytes never stop moving`() async throws {
+    let endpoint = MessageDuplex(transport: Steady(), framing: .varInt)
+    let large = [UInt8](repeating: 0, count: 100_000_000)
+    let sent = await endpointError { try await endpoint.send(large, timeout: .milliseconds(5)) }
+    #expect(sent?.reason == .timedOut && sent?.isCommitted == true)
+    #expect((sent?.byteCount ?? 0) > 0)
+    let blocking = try await TestThread {
+      blockingError { try endpoint.blocking.receive(timeout: .milliseconds(5)) }
+    }.value
+    #expect(blocking?.reason == .timedOut)
+    let received = await endpointError { try await endpoint.receive(timeout: .milliseconds(5)) }
+    #expect(received?.reason == .timedOut)
+    #expect((received?.byteCount ?? 0) > (blocking?.byteCount ?? 0))
+    endpoint.close()
+  }
+
+  @Test func `an endpoint over a transport of one's own is not detached, and goes on`() {
+    let endpoint = MessageDuplex(transport: Steady(), framing: .varInt)
+    do throws(EndpointError) {
+      _ = try endpoint.detach()
+      Issue.record("there is nothing to hand back")
+    } catch {
+      #expect(error.reason == .transport(TransportError(.detach, .notSupported)))
+    }
+    #expect(!endpoint.isClosed)
+  }
+
   /// Fault 22 of the original: with the default disposition a send killed the process. A test of its own
   /// process checks the disposition; here any SIGPIPE would end the tests.
   @Test(arguments: Wire.allCases)

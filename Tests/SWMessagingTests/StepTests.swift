@@ -170,7 +170,7 @@ import Testing
     let hand = HandDriven()
     let first = hand.receive(.exactly(5))
     hand.bring(.bytes([1, 2]))
-    let started = hand.receiveHalf.start(.upTo(5), as: .thread, mayWait: true)
+    let started = hand.receiveHalf.start(.upTo(5), as: .thread, until: .never)
     guard case .queued(let place) = started else {
       Issue.record("it overtakes the head")
       return
@@ -318,7 +318,7 @@ import Testing
       let call = hand.send(Self.frame)
       call.caller?.giveUp(.cancelled)
       hand.reactor.drive()
-      _ = hand.sendHalf.start(SendHalf.Call(Outgoing([]), as: .orphan, step: .halfClose, mayWait: true))
+      _ = hand.sendHalf.start(SendHalf.Call(Outgoing([]), as: .orphan, step: .halfClose, until: .never))
       #expect(!hand.transport.isSendingFinished)
       for _ in 0..<3 { hand.accept(.accept(.max)) }
       #expect(hand.transport.sent == Self.frame)
@@ -331,7 +331,7 @@ import Testing
   func `a flush is due as soon as nothing is in front of it`(_ kind: Place.Kind) {
     let hand = HandDriven(sending: [])
     let call = hand.send(Self.frame)
-    let flush = hand.send(SendHalf.Call(Outgoing([]), as: kind, step: .flush, mayWait: true))
+    let flush = hand.send(SendHalf.Call(Outgoing([]), as: kind, step: .flush, until: .never))
     #expect(hand.result(flush) == nil)
     // Nothing had begun: it leaves, and the transport stays as full as it is.
     let attempts = hand.transport.sendCount
@@ -345,7 +345,7 @@ import Testing
   @Test func `a flush that gives up has sent no message`() {
     let hand = HandDriven(sending: [])
     let call = hand.send(Self.frame)
-    let flush = hand.send(SendHalf.Call(Outgoing([]), as: .task, step: .flush, mayWait: true))
+    let flush = hand.send(SendHalf.Call(Outgoing([]), as: .task, step: .flush, until: .never))
     flush.caller?.giveUp(.timedOut)
     let error = hand.result(flush)?.error
     #expect(error?.reason == .timedOut)

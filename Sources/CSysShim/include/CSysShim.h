@@ -24,7 +24,7 @@ int swsys_is_nonblocking(int fd);
 int swsys_reopen_nonblocking(int fd, int mode);  /* through /proc/self/fd: a description of its own */
 int swsys_replace_with_null(int fd);             /* dup2 of /dev/null, so that the number stays taken */
 int swsys_pipe(int ends[2]) SWSYS_NONNULL;       /* close-on-exec, blocking */
-int swsys_pipe_capacity(int fd);
+ssize_t swsys_splice(int from, int to, size_t count); /* for tests: it marks the pipe it takes from */
 
 /* What kind of thing a descriptor is. */
 enum swsys_kind {
