@@ -88,15 +88,10 @@ extension Endpoint {
   }
 }
 
-/// So many rounds in release builds; a tenth of it in debug builds, whose checks take their time.
-/// `SWTEST_ROUNDS` scales it, in percent.
+/// So many rounds, of which `SWTEST_ROUNDS` may name another percentage: under a sanitizer they take their time.
 func stressed(_ rounds: Int) -> Int {
   let percent = ProcessInfo.processInfo.environment["SWTEST_ROUNDS"].flatMap { Int($0) } ?? 100
-  #if DEBUG
-    return max(rounds * percent / 1000, 1)
-  #else
-    return max(rounds * percent / 100, 1)
-  #endif
+  return max(rounds * percent / 100, 1)
 }
 
 /// A sanitizer keeps memory of its own beside ours.
