@@ -113,8 +113,8 @@ package struct ReceiveBuffer: ~Copyable {
 
 /// The blocks that no buffer uses.
 private enum BlockPool {
-  // Invariant: a pooled block belongs to the pool alone.
   @safe
+  // Invariant: a pooled block belongs to the pool alone.
   private struct Blocks: @unchecked Sendable {
     var free: [UnsafeMutableRawBufferPointer] = unsafe []
   }

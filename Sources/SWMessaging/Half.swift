@@ -6,8 +6,8 @@ internal import Synchronization
 ///
 /// Only a caller inside its call and the reactor drive. Cancellation handlers, `close` and readiness
 /// signals lock, mark, pass, unlock and wake; they never attempt.
-// Invariant: `guarded` is touched only inside `locked`; what subclasses keep for the turn is touched only
-// by who holds it, and the turn changes hands under the lock.
+/// The turn changes hands under the lock.
+// Invariant: the state is touched inside `locked` alone, and what belongs to the turn by who holds it.
 package class Half: ReactorWork, @unchecked Sendable {
   package final let port: Port
   /// What a thread at the head polls for.

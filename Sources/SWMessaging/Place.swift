@@ -32,8 +32,7 @@ package enum Resumption: Sendable {
 /// queue with that; its caller finds the result whenever it comes to run again.
 ///
 /// When a deadline that was set for it passes, it gives up.
-// Invariant: every stored property that changes is guarded by the lock of the place's half, or, once the
-// place is decided, read by its caller alone; `wakeUp` is set before the place is first looked at.
+// Invariant: what changes is guarded by the half's lock; once decided, only its caller reads it.
 package class Place: DeadlineReceiver, @unchecked Sendable {
   package enum Kind: Sendable {
     /// A blocked thread: it polls for itself when it is the head.

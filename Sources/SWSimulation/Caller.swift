@@ -5,8 +5,8 @@ import SWTesting
 
 /// Somebody who calls an endpoint: a thread or a task, reduced to what it does between two moments at which
 /// others could run. A thread goes through the loop of `Half.runThread`, a task through `Half.runTask`.
-// Invariant: everything happens on the one thread of the simulation.
 @safe
+// Invariant: everything happens on the one thread of the simulation.
 final class Caller: @unchecked Sendable {
   enum State {
     /// Between two calls.
