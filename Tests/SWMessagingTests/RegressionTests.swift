@@ -99,4 +99,34 @@ import Testing
     try await writer.send(pattern(300_000))
     #expect(try await waiting.value == pattern(300_000))
   }
+
+  /// Fault 2 of the original: a signal in the middle of a receive dropped the bytes that had been read.
+  @Test func `line 2: fault 2: signals in the middle of a blocking receive lose nothing`() async throws {
+    var action = sigaction()
+    unsafe action.__sigaction_handler.sa_handler = { _ in }  // and no SA_RESTART
+    let isSet = unsafe sigaction(SIGUSR2, &action, nil) == 0
+    #expect(isSet)
+    let (raw, writer) = try makeSocketPair()
+    let reader = MessageDuplex(over: raw)
+    let thread = Guarded<pthread_t?>(nil)
+    let receiving = TestThread {
+      var signals = sigset_t()
+      unsafe sigemptyset(&signals)
+      unsafe sigaddset(&signals, SIGUSR2)
+      _ = unsafe pthread_sigmask(SIG_UNBLOCK, &signals, nil)
+      thread.withLock { $0 = pthread_self() }
+      return try reader.blocking.receive()
+    }
+    await eventually { reader.queued == 1 }
+    let interrupted = try #require(thread.withLock { $0 })
+    let payload = pattern(300_000)
+    let frame = try varIntFrame(payload)
+    for start in stride(from: 0, to: frame.count - 1, by: 10_007) {
+      try await writer.send(frame[start..<min(start + 10_007, frame.count - 1)])
+      pthread_kill(interrupted, SIGUSR2)
+    }
+    pthread_kill(interrupted, SIGUSR2)
+    try await writer.send(frame[(frame.count - 1)...])
+    #expect(try await receiving.value == payload)
+  }
 }
