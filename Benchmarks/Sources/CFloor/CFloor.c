@@ -1,0 +1,1 @@
+void floor_placeholder(void) {}

@@ -1,0 +1,2 @@
+#pragma once
+void floor_placeholder(void);
