@@ -41,6 +41,11 @@ package struct ReceiveBuffer: ~Copyable {
   /// For tests of what an idle endpoint holds.
   package var capacity: Int { unsafe block.count }
 
+  /// The unread bytes, until anything here changes.
+  package var unread: UnsafeRawBufferPointer {
+    unsafe UnsafeRawBufferPointer(rebasing: block[start..<end])
+  }
+
   /// Lends the unread bytes.
   package borrowing func withUnread<Result, Failure: Error>(
     _ body: (Span<UInt8>) throws(Failure) -> Result

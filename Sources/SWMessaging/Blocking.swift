@@ -2,12 +2,16 @@
 /// result, its deadline or `close`, and uses no other thread. Not to be called from async code, where it
 /// would block a thread of the pool that others need.
 public struct Blocking<E: Endpoint>: Sendable {
-  let endpoint: E
+  @usableFromInline let endpoint: E
+
+  @inlinable
+  init(endpoint: E) { self.endpoint = endpoint }
 }
 
 extension Endpoint {
   /// The same calls, blocking. Not usable from async code.
   @available(*, noasync, message: "blocking calls would block the pool: use the async call of the same name")
+  @inlinable
   public var blocking: Blocking<Self> { Blocking(endpoint: self) }
 }
 

@@ -1,4 +1,5 @@
 public import SWIO
+internal import Synchronization
 public import SystemPackage
 
 /// One end of a connection, for threads and tasks at once. Every endpoint is one: ``SocketReader``,
@@ -214,14 +215,32 @@ extension SendHalf {
 }
 
 extension ReceiveHalf {
+  /// Whether an asynchronous call may take the short way, which neither throws `cancelled` nor yields.
+  @usableFromInline
+  var mayGoShort: Bool { !Task.isCancelled && !shouldYield() }
+
+  @usableFromInline
+  func receive(_ request: ReceiveRequest, timeout: Duration?, holdsTurn: Bool) async -> Outcome {
+    await receive(request, .after(timeout), holdsTurn: holdsTurn)
+  }
+
+  @usableFromInline
+  func receiveBlocking(_ request: ReceiveRequest, timeout: Duration?, holdsTurn: Bool) -> Outcome {
+    receiveBlocking(request, .after(timeout), holdsTurn: holdsTurn)
+  }
+
   /// An asynchronous call.
-  func receive(_ request: ReceiveRequest, _ deadline: Deadline) async -> Outcome {
-    if Task.isCancelled { return cancelled() }
-    if shouldYield() {
-      await Task.yield()
+  ///
+  /// - Parameter holdsTurn: it came the short way, and has the turn.
+  func receive(_ request: ReceiveRequest, _ deadline: Deadline, holdsTurn: Bool = false) async -> Outcome {
+    if !holdsTurn {
       if Task.isCancelled { return cancelled() }
+      if shouldYield() {
+        await Task.yield()
+        if Task.isCancelled { return cancelled() }
+      }
     }
-    switch start(request, as: .task, until: deadline) {
+    switch start(request, as: .task, until: deadline, holdsTurn: holdsTurn) {
     case .ended(let outcome): return outcome
     case .queued(let place):
       await runTask(place, until: deadline)
@@ -230,12 +249,12 @@ extension ReceiveHalf {
   }
 
   private func cancelled() -> Outcome {
-    .failed(EndpointError(.cancelled, byteCount: locked { state, _ in state.heldBytes }))
+    .failed(EndpointError(.cancelled, byteCount: heldBytes.load(ordering: .relaxed)))
   }
 
   /// A blocking call.
-  func receiveBlocking(_ request: ReceiveRequest, _ deadline: Deadline) -> Outcome {
-    switch start(request, as: .thread, until: deadline) {
+  func receiveBlocking(_ request: ReceiveRequest, _ deadline: Deadline, holdsTurn: Bool = false) -> Outcome {
+    switch start(request, as: .thread, until: deadline, holdsTurn: holdsTurn) {
     case .ended(let outcome): return outcome
     case .queued(let place):
       runThread(place, until: deadline)

@@ -8,11 +8,17 @@ internal import Synchronization
 /// signals lock, mark, pass, unlock and wake; they never attempt.
 /// The turn changes hands under the lock.
 // Invariant: the state is touched inside `locked` alone, and what belongs to the turn by who holds it.
+@usableFromInline
 package class Half: ReactorWork, @unchecked Sendable {
   package final let port: Port
   /// What a thread at the head polls for.
   final let interest: Readiness
   private final let lock: Guarded<HalfState>
+  final let turnstile = Turnstile()
+  /// Bytes that no receive has returned, as of the last release of the turn; for errors.
+  final let heldBytes = Atomic(0)
+  /// Asynchronous completions in a row that did not wait. Nothing depends on its being exact.
+  private final let streak = Atomic(0)
 
   init(_ port: Port, interest: Readiness) {
     self.port = port
@@ -26,17 +32,24 @@ package class Half: ReactorWork, @unchecked Sendable {
   @inline(__always)
   final func locked<Result: Sendable>(_ body: (inout HalfState, inout Actions) -> Result) -> Result {
     var actions = Actions()
-    let result = lock.withLock { state in
-      let result = body(&state, &actions)
+    let result = withState { state in body(&state, &actions) }
+    actions.perform(for: self)
+    return result
+  }
+
+  @inline(__always)
+  private final func withState<Result: Sendable>(_ body: (inout HalfState) -> Result) -> Result {
+    lock.withLock { state in
+      turnstile.fold(into: &state)
+      let result = body(&state)
       assert(
         {
           state.checkInvariants()
           return true
         }())
+      turnstile.unfold(&state)
       return result
     }
-    actions.perform(for: self)
-    return result
   }
 
   // MARK: For subclasses
@@ -82,9 +95,10 @@ package class Half: ReactorWork, @unchecked Sendable {
     }
     if leavesAtOnce(place) {
       // What is there and was too little for this one may be enough for the next.
-      if state.heldBytes > 0, state.queue.first === place { state.stirred = true }
+      let held = heldBytes.load(ordering: .relaxed)
+      if held > 0, state.queue.first === place { state.stirred = true }
       state.queue.remove(place)
-      fail(place, EndpointError(reason.reason, byteCount: state.heldBytes))
+      fail(place, EndpointError(reason.reason, byteCount: held))
       place.decide(&actions, by: me)
     } else {
       place.gaveUp = reason
@@ -114,11 +128,12 @@ package class Half: ReactorWork, @unchecked Sendable {
     state.queue.visit { place in
       if place.isLate, let reason = place.gaveUp, leavesAtOnce(place) { late.append((place, reason)) }
     }
+    let held = heldBytes.load(ordering: .relaxed)
     for (place, reason) in late {
       // As in `giveUp`: too little for this one may be enough for the next.
-      if state.heldBytes > 0, state.queue.first === place { state.stirred = true }
+      if held > 0, state.queue.first === place { state.stirred = true }
       state.queue.remove(place)
-      fail(place, EndpointError(reason.reason, byteCount: state.heldBytes))
+      fail(place, EndpointError(reason.reason, byteCount: held))
       place.decide(&actions, by: me)
     }
   }
@@ -193,12 +208,8 @@ package class Half: ReactorWork, @unchecked Sendable {
 
   /// Suspends until the place is decided. There is no `await` between entering and parking.
   final func runTask(_ place: Place, until deadline: Deadline) async {
-    if locked({ state, _ in
-      state.streak = 0
-      return place.isDecided
-    }) {
-      return
-    }
+    streak.store(0, ordering: .relaxed)
+    if locked({ _, _ in place.isDecided }) { return }
     let timer = deadline == .never ? nil : Timer(place)
     if let timer {
       if deadline.hasPassed { giveUp(place, .timedOut) } else { port.reactor.set(timer, at: deadline) }
@@ -224,12 +235,9 @@ package class Half: ReactorWork, @unchecked Sendable {
 
   /// Whether an asynchronous call should let others run first: after 64 completions without a wait.
   final func shouldYield() -> Bool {
-    locked { state, _ in
-      state.streak += 1
-      guard state.streak > 64 else { return false }
-      state.streak = 0
-      return true
-    }
+    let completions = streak.load(ordering: .relaxed)
+    streak.store(completions < 64 ? completions + 1 : 0, ordering: .relaxed)
+    return completions >= 64
   }
 
   // MARK: The descriptor
@@ -256,10 +264,10 @@ package class Half: ReactorWork, @unchecked Sendable {
   /// nest: were they taken one after the other, a caller or a `close` in between would meet a half that
   /// looks closed and is not.
   package static func retire(_ first: Half, _ second: Half?) -> EndpointError.Reason? {
-    first.lock.withLock { state in
+    first.withState { state in
       if let refusal = state.detachRefusal { return refusal }
       if let second {
-        let refusal = second.lock.withLock { state in
+        let refusal = second.withState { state in
           let refusal = state.detachRefusal
           if refusal == nil { state.retire() }
           return refusal

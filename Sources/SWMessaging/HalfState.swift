@@ -25,17 +25,16 @@ package struct HalfState: Sendable {
   package internal(set) var isRegistered = false
   /// Nothing more will come, or can be sent: for everybody, from now on.
   package internal(set) var over: EndpointError?
-  /// Bytes that no receive has returned, as of the last release of the turn; for errors.
-  var heldBytes = 0
   /// The half-close has gone out: everything before it is accepted, and a flush finds nothing to wait for.
   package internal(set) var isFinished = false
   /// A late caller may be waiting for the pass that is under way.
   package internal(set) var hasLate = false
-  /// Asynchronous completions in a row that did not wait.
-  var streak = 0
 
   /// Whether a caller that just entered is served without a place of its own being made.
   var isIdle: Bool { !turn && queue.isEmpty }
+
+  /// Whether all that a newcomer has to know of this is who has the turn.
+  var hasOnlyTurn: Bool { queue.isEmpty && !isClosed && over == nil }
 
   /// What a call finds that cannot even begin.
   var refusal: EndpointError? { isClosed ? EndpointError(.closed) : over }

@@ -101,8 +101,8 @@ public protocol MessageReceiving<F>: MessageEndpoint {
 
 /// The receiving side of a message endpoint. Opaque.
 public struct ReceivingSide<F: Framing>: Sendable {
-  let half: ReceiveHalf
-  let source: TypedSource<F>
+  @usableFromInline let half: ReceiveHalf
+  @usableFromInline let source: TypedSource<F>
 
   init(_ core: EndpointCore, _ framing: F, _ mode: ReceiveMode, _ maximumFrameSize: Int) {
     guard let half = core.receiving else { preconditionFailure("a receiving endpoint has a receiving half") }
@@ -110,6 +110,7 @@ public struct ReceivingSide<F: Framing>: Sendable {
     source = TypedSource(framing, readsAhead: mode == .readAhead, maximumFrameSize: maximumFrameSize)
   }
 
+  @usableFromInline
   package var request: ReceiveRequest { .message(source) }
 
   /// The message of a frame that was lent or handed over.
@@ -137,6 +138,7 @@ public struct ReceivingSide<F: Framing>: Sendable {
   }
 
   /// Lends the payload of a frame.
+  @usableFromInline
   package func withPayload<Result>(
     _ outcome: ReceiveHalf.Outcome, _ body: (Span<UInt8>) throws -> Result
   ) throws -> Result {
@@ -150,15 +152,71 @@ public struct ReceivingSide<F: Framing>: Sendable {
   }
 }
 
-/// The end of the stream as nil, any other error as it is.
-private func nilAtEnd<Message>(
-  _ receive: () throws(EndpointError) -> Message
-) throws(EndpointError) -> Message? {
-  do throws(EndpointError) {
-    return try receive()
-  } catch {
-    if case .endOfStream = error.reason { return nil }
-    throw error
+// MARK: The short way
+
+// A caller that meets nobody, and finds its message in the buffer, is served right here, in code that is
+// compiled for its framing. Everybody else goes the long way through `ReceiveHalf.start`.
+
+extension ReceivingSide {
+  /// The frame at the front, if it is complete. Nil: the long way knows more, or why not.
+  @inlinable @inline(__always)
+  func frame(at front: ReceiveHalf.Front, _ scanner: inout F.Scanner) -> FrameDemand? {
+    if unsafe front.unread.isEmpty { return nil }
+    guard let demand = try? scanner.demand(in: unsafe Span(_unsafeBytes: front.unread)), demand.isFinal,
+      unsafe demand.byteCount <= front.unread.count, demand.byteCount <= source.maximumFrameSize
+    else { return nil }
+    return demand
+  }
+
+  @inlinable
+  func message(at front: ReceiveHalf.Front) throws(EndpointError) -> F.Incoming? {
+    var scanner = source.framing.makeScanner()
+    guard let demand = frame(at: front, &scanner), let payload = demand.payload else { return nil }
+    defer { half.leave(consuming: demand.byteCount) }
+    let unread = unsafe Span<UInt8>(_unsafeBytes: front.unread)
+    if source.deliversPayload {
+      return unsafe TypedSource<F>.message(
+        payload: unread.extracting(payload).withUnsafeBufferPointer { unsafe Array($0) })
+    }
+    do {
+      return try source.framing.decode(
+        unread.extracting(first: demand.byteCount), payload: payload, scanned: scanner)
+    } catch {
+      throw EndpointError(.codec(error))
+    }
+  }
+
+  /// Lends the payload at the front, if it is complete; nil as `message(at:)`.
+  @inlinable
+  func withPayload<Result>(
+    at front: ReceiveHalf.Front, _ body: (Span<UInt8>) throws -> Result
+  ) throws -> Result? {
+    var scanner = source.framing.makeScanner()
+    guard let demand = frame(at: front, &scanner), let payload = demand.payload else { return nil }
+    defer { half.leave(consuming: demand.byteCount) }
+    return try body(unsafe Span(_unsafeBytes: front.unread).extracting(payload))
+  }
+
+  /// The next message, the long way.
+  @usableFromInline
+  func receive(
+    timeout: Duration?, holdsTurn: Bool
+  ) async throws(EndpointError) -> F.Incoming {
+    try message(await half.receive(request, .after(timeout), holdsTurn: holdsTurn))
+  }
+
+  @usableFromInline
+  func receiveBlocking(timeout: Duration?, holdsTurn: Bool) throws(EndpointError) -> F.Incoming {
+    try message(half.receiveBlocking(request, .after(timeout), holdsTurn: holdsTurn))
+  }
+}
+
+extension EndpointError {
+  /// The end of the stream is nil, any other error is thrown.
+  @usableFromInline
+  func nilAtEnd<Message>() throws(EndpointError) -> Message? {
+    if case .endOfStream = reason { return nil }
+    throw self
   }
 }
 
@@ -170,20 +228,28 @@ extension MessageReceiving {
   /// - Throws: ``EndpointError``: `endOfStream` between messages, `truncated` inside one, `timedOut`,
   ///   `cancelled`, `closed`, `transport`, `framing` (the peer broke it, and it stays broken), `codec`
   ///   (this message was not understood and is consumed).
+  @inlinable
   public func receive(timeout: Duration? = nil) async throws(EndpointError) -> F.Incoming {
     let side = receivingSide
-    return try side.message(await side.half.receive(side.request, .after(timeout)))
+    guard side.half.mayGoShort else { return try await side.receive(timeout: timeout, holdsTurn: false) }
+    let front = side.half.takeFront(for: side.source)
+    if let message = try side.message(at: front) { return message }
+    return try await side.receive(timeout: timeout, holdsTurn: front.isTaken)
   }
 
   /// Receives the next message; nil at the end of the stream.
+  @inlinable
   public func next(timeout: Duration? = nil) async throws(EndpointError) -> F.Incoming? {
-    let side = receivingSide
-    let outcome = await side.half.receive(side.request, .after(timeout))
-    return try nilAtEnd { () throws(EndpointError) in try side.message(outcome) }
+    do throws(EndpointError) {
+      return try await receive(timeout: timeout)
+    } catch {
+      return try error.nilAtEnd()
+    }
   }
 
   /// The messages to come, until the end of the stream. Several loops share them: each message goes to
   /// one of them. Throws `cancelled` when the loop's task is cancelled.
+  @inlinable
   public var messages: MessageSequence<Self> { MessageSequence(endpoint: self) }
 }
 
@@ -195,48 +261,76 @@ extension MessageReceiving where F: ByteFraming {
   /// other receivers wait for it.
   ///
   /// - Throws: what `body` throws; ``EndpointError`` as ``receive(timeout:)``.
+  @inlinable
   public func withMessage<Result>(
     timeout: Duration? = nil, _ body: (Span<UInt8>) throws -> Result
   ) async throws -> Result {
     let side = receivingSide
-    return try side.withPayload(await side.half.receive(side.request, .after(timeout)), body)
+    var holdsTurn = false
+    if side.half.mayGoShort {
+      let front = side.half.takeFront(for: side.source)
+      if let result = try side.withPayload(at: front, body) { return result }
+      holdsTurn = front.isTaken
+    }
+    return try side.withPayload(
+      await side.half.receive(side.request, timeout: timeout, holdsTurn: holdsTurn), body)
   }
 }
 
 extension Blocking where E: MessageReceiving {
   /// Blocking form of ``MessageReceiving/receive(timeout:)``.
+  @inlinable
   public func receive(timeout: Duration? = nil) throws(EndpointError) -> E.F.Incoming {
     let side = endpoint.receivingSide
-    return try side.message(side.half.receiveBlocking(side.request, .after(timeout)))
+    let front = side.half.takeFront(for: side.source)
+    if let message = try side.message(at: front) { return message }
+    return try side.receiveBlocking(timeout: timeout, holdsTurn: front.isTaken)
   }
 
   /// Blocking form of ``MessageReceiving/next(timeout:)``.
+  @inlinable
   public func next(timeout: Duration? = nil) throws(EndpointError) -> E.F.Incoming? {
-    try nilAtEnd { () throws(EndpointError) in try receive(timeout: timeout) }
+    do throws(EndpointError) {
+      return try receive(timeout: timeout)
+    } catch {
+      return try error.nilAtEnd()
+    }
   }
 }
 
 extension Blocking where E: MessageReceiving, E.F: ByteFraming {
   /// Blocking form of ``MessageReceiving/withMessage(timeout:_:)``.
+  @inlinable
   public func withMessage<Result>(
     timeout: Duration? = nil, _ body: (Span<UInt8>) throws -> Result
   ) throws -> Result {
     let side = endpoint.receivingSide
-    return try side.withPayload(side.half.receiveBlocking(side.request, .after(timeout)), body)
+    let front = side.half.takeFront(for: side.source)
+    if let result = try side.withPayload(at: front, body) { return result }
+    return try side.withPayload(
+      side.half.receiveBlocking(side.request, timeout: timeout, holdsTurn: front.isTaken), body)
   }
 }
 
 /// The messages of an endpoint, for `for try await`.
 public struct MessageSequence<E: MessageReceiving>: AsyncSequence, Sendable {
-  let endpoint: E
+  @usableFromInline let endpoint: E
+
+  @inlinable
+  init(endpoint: E) { self.endpoint = endpoint }
 
   public struct Iterator: AsyncIteratorProtocol {
-    let endpoint: E
+    @usableFromInline let endpoint: E
 
+    @inlinable
+    init(endpoint: E) { self.endpoint = endpoint }
+
+    @inlinable
     public mutating func next() async throws(EndpointError) -> E.F.Incoming? {
       try await endpoint.next()
     }
 
+    @inlinable
     public mutating func next(
       isolation actor: isolated (any Actor)?
     ) async throws(EndpointError) -> E.F.Incoming? {
@@ -244,6 +338,7 @@ public struct MessageSequence<E: MessageReceiving>: AsyncSequence, Sendable {
     }
   }
 
+  @inlinable
   public func makeAsyncIterator() -> Iterator { Iterator(endpoint: endpoint) }
 }
 

@@ -1,5 +1,6 @@
 package import SWFraming
 internal import SWIO
+internal import Synchronization
 
 /// A receiver's place.
 // Invariant: like `Place`.
@@ -19,7 +20,9 @@ package final class ReceivePlace: Place, @unchecked Sendable {
 /// Attempts write only into the half's own memory, so a receiver may leave at any moment. A frame goes
 /// to whoever is the head when it is complete, not to who was when it began.
 // Invariant: `turn` is touched only by who holds the turn, which changes hands under the lock.
+@usableFromInline
 package final class ReceiveHalf: Half, @unchecked Sendable {
+  @usableFromInline
   package enum Outcome: Sendable {
     /// The caller took the step itself: the frame lies in the turn, which is the caller's until
     /// `finishLoan`.
@@ -36,6 +39,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
   }
 
   // Invariant: touched only by who holds the turn.
+  @exclusivity(unchecked)
   package nonisolated(unsafe) var turn: ReceiveTurn
 
   package init(_ port: Port, unread: [UInt8] = []) {
@@ -60,7 +64,11 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
   ///
   /// - Parameter deadline: looked at while bytes move. `immediately` means one pass, however long it takes:
   ///   without a place of its own the call ends here.
-  package func start(_ request: ReceiveRequest, as kind: Place.Kind, until deadline: Deadline) -> Started {
+  /// - Parameter holdsTurn: the caller has it already.
+  package func start(
+    _ request: ReceiveRequest, as kind: Place.Kind, until deadline: Deadline, holdsTurn: Bool = false
+  ) -> Started {
+    if holdsTurn || turnstile.take() { return run(Driver(implied: request, kind: kind, deadline: deadline)) }
     let mayWait = deadline != .immediately
     let entry: Entry = locked { state, _ in
       if let refusal = state.refusal { return .refused(refusal) }
@@ -90,6 +98,14 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
   /// Consumes the lent frame and goes on for others, from the buffer alone.
   package func finishLoan(_ demand: FrameDemand) {
     unsafe turn.consume(demand)
+    endLoan()
+  }
+
+  /// Gives the caller's turn back, or goes on for others, from the buffer alone.
+  private func endLoan() {
+    unsafe turn.releaseMemory()
+    unsafe heldBytes.store(turn.count, ordering: .relaxed)
+    if turnstile.giveBack() { return }
     let isDone = locked { state, actions in
       guard state.queue.isEmpty || state.isClosed else { return false }
       stop(&state, &actions, by: nil)
@@ -99,6 +115,34 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     var driver = Driver(budget: 16)
     driver.mine = true
     _ = run(driver)
+  }
+
+  // MARK: The short way
+
+  /// What a caller that meets nobody finds: the unread bytes at the front of the stream, and the turn.
+  @safe
+  @usableFromInline
+  struct Front {
+    /// The caller has the turn.
+    @usableFromInline let isTaken: Bool
+    /// Empty also when only the long way knows how far the frame at the front has been scanned.
+    @usableFromInline let unread: UnsafeRawBufferPointer
+  }
+
+  /// Takes the turn if nobody is there. Ends with `leave(consuming:)`, or the long way.
+  @usableFromInline
+  final func takeFront(for source: MessageSource) -> Front {
+    guard turnstile.take() else {
+      return unsafe Front(isTaken: false, unread: UnsafeRawBufferPointer(start: nil, count: 0))
+    }
+    return unsafe Front(isTaken: true, unread: turn.front(unlessBegunBy: source))
+  }
+
+  /// Gives the turn of `takeFront` back, and so many bytes of its front are consumed.
+  @usableFromInline
+  final func leave(consuming byteCount: Int) {
+    unsafe turn.consume(buffered: byteCount)
+    endLoan()
   }
 
   package override func drive() {
@@ -154,7 +198,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
   /// Before the turn goes: what errors will report, and memory that holds nothing.
   private func note(_ state: inout HalfState) {
     unsafe turn.releaseMemory()
-    state.heldBytes = unsafe turn.count
+    unsafe heldBytes.store(turn.count, ordering: .relaxed)
   }
 
   /// Holding the turn: serves head after head until blocked, closed, or done. Answers for the implied
@@ -392,7 +436,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
       case .again: return nil
       case .closed: return .ended(.failed(EndpointError(.closed)))
       case .late:
-        return .ended(.failed(EndpointError(.timedOut, byteCount: locked { state, _ in state.heldBytes })))
+        return .ended(.failed(EndpointError(.timedOut, byteCount: heldBytes.load(ordering: .relaxed))))
       case .released: return released(driver)
       case .register: register(by: driver.me)
       }

@@ -2,6 +2,7 @@ internal import SWFraming
 internal import SWIO
 
 /// What a receiver waits for.
+@usableFromInline
 package enum ReceiveRequest: Sendable {
   /// The next message of an endpoint.
   case message(MessageSource)
@@ -19,11 +20,12 @@ package enum ReceiveRequest: Sendable {
 /// The scanning side of a message endpoint, without its types: the demand of the frame at the front of
 /// the stream. Several endpoints may stand over one raw endpoint, each with a source of its own.
 // Invariant: everything that changes belongs to who holds the turn of the receiving half.
+@usableFromInline
 package class MessageSource: @unchecked Sendable {
   final let readsAhead: Bool
-  final let maximumFrameSize: Int
+  @usableFromInline final let maximumFrameSize: Int
   /// The message is the payload, so a large one is received straight into its array.
-  final let deliversPayload: Bool
+  @usableFromInline final let deliversPayload: Bool
 
   /// Where in the stream the frame begins that `demand` is about.
   private final var position: UInt64?
@@ -46,6 +48,9 @@ package class MessageSource: @unchecked Sendable {
 
   /// Whether the length of the frame at `position` is known.
   final func knowsFrame(at position: UInt64) -> Bool { self.position == position && demand.isFinal }
+
+  /// Whether the scanner has seen bytes of the frame at `position`.
+  final func hasBegunFrame(at position: UInt64) -> Bool { self.position == position }
 
   /// What the frame at `position` needs, given what of it has been received.
   final func demand(in received: Span<UInt8>, at position: UInt64) throws(FramingError) -> FrameDemand {
@@ -82,8 +87,9 @@ package class MessageSource: @unchecked Sendable {
 
 /// The source of an endpoint with a given framing.
 // Invariant: like `MessageSource`.
+@usableFromInline
 final class TypedSource<F: Framing>: MessageSource, @unchecked Sendable {
-  let framing: F
+  @usableFromInline let framing: F
   #if SW_TSAN
     /// A scanner of no size is given the address of the object itself, and the thread sanitizer would take
     /// its change for a change of the object's header.
@@ -138,6 +144,7 @@ final class TypedSource<F: Framing>: MessageSource, @unchecked Sendable {
   }
 
   /// A payload as the message that it is.
+  @inlinable
   static func message(payload: [UInt8]) -> F.Incoming {
     // Invariant: asked only of a ByteFraming, whose Incoming is [UInt8].
     precondition(F.Incoming.self == [UInt8].self, "only a byte framing delivers its payload")
@@ -146,6 +153,7 @@ final class TypedSource<F: Framing>: MessageSource, @unchecked Sendable {
 }
 
 /// What is handed over to a receiver that did not carry out the step itself.
+@usableFromInline
 package struct Delivery: Sendable {
   /// The frame, or, with no scanner, the payload alone.
   package var bytes: [UInt8]

@@ -139,6 +139,21 @@ package struct ReceiveTurn: ~Copyable {
     position += UInt64(demand.byteCount)
   }
 
+  /// The unread bytes, if the frame at the front lies there from its first byte on and its scan has not
+  /// begun. Valid until the turn is used or given back.
+  func front(unlessBegunBy source: MessageSource) -> UnsafeRawBufferPointer {
+    guard assembly == nil, !source.hasBegunFrame(at: position) else {
+      return unsafe UnsafeRawBufferPointer(start: nil, count: 0)
+    }
+    return unsafe buffer.unread
+  }
+
+  /// Takes bytes off the front that lie in the buffer.
+  mutating func consume(buffered byteCount: Int) {
+    buffer.consume(byteCount)
+    position += UInt64(byteCount)
+  }
+
   /// Everything unread; what is cut off when the stream ends, and what `detach` hands back.
   package mutating func unread() -> [UInt8] {
     if assembly != nil { flatten() }
