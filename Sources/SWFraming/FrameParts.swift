@@ -8,9 +8,13 @@ public struct FrameParts: Sendable {
   @usableFromInline var chunks: [[UInt8]] = []
   /// What short pieces are gathered in.
   @usableFromInline var gathered: [UInt8] = []
-  /// The frame's length so far.
-  public private(set) var byteCount = 0
+  @usableFromInline var count = 0
 
+  /// The frame's length so far.
+  @inlinable
+  public var byteCount: Int { count }
+
+  @inlinable
   public init() {}
 
   /// Appends one byte.
@@ -21,17 +25,20 @@ public struct FrameParts: Sendable {
   }
 
   /// Appends a copy of a few bytes.
+  @inlinable
   public mutating func append(_ bytes: ShortBytes) {
     bytes.withBytes { span in append(copying: span) }
   }
 
   /// Appends a copy of bytes.
+  @inlinable
   public mutating func append(copying bytes: Span<UInt8>) {
     unsafe bytes.withUnsafeBufferPointer { buffer in unsafe gathered.append(contentsOf: buffer) }
     grow(by: bytes.count)
   }
 
   /// Appends an array; a long one is retained and not copied.
+  @inlinable
   public mutating func append(_ bytes: [UInt8]) {
     if bytes.count < Self.smallestRetained {
       gathered.append(contentsOf: bytes)
@@ -43,8 +50,54 @@ public struct FrameParts: Sendable {
     grow(by: bytes.count)
   }
 
+  /// Appends an array and what a ``ByteFraming`` puts around it; a long one is retained and not copied.
+  @inlinable
+  public mutating func append(_ payload: [UInt8], in envelope: FrameEnvelope) {
+    if payload.count >= Self.smallestRetained {
+      append(envelope.header)
+      append(payload)
+      append(envelope.trailer)
+      return
+    }
+    let added = envelope.header.count + payload.count + envelope.trailer.count
+    gathered.append(addingCapacity: added) { room in
+      unsafe room.withUnsafeMutableBufferPointer { memory, count in
+        let target = UnsafeMutableRawBufferPointer(memory)
+        unsafe envelope.header.copy(to: target, at: count)
+        count += envelope.header.count
+        unsafe payload.withUnsafeBytes { source in
+          unsafe UnsafeMutableRawBufferPointer(rebasing: target[count...]).copyMemory(from: source)
+        }
+        count += payload.count
+        unsafe envelope.trailer.withUnsafeBytes { source in
+          unsafe UnsafeMutableRawBufferPointer(rebasing: target[count...]).copyMemory(from: source)
+        }
+        count += envelope.trailer.count
+      }
+    }
+    grow(by: added)
+  }
+
+  @inlinable
+  mutating func grow(by count: Int) { self.count += count }
+
+  /// Makes room for so many bytes.
+  @inlinable
+  package mutating func reserve(_ byteCount: Int) { gathered.reserveCapacity(byteCount) }
+
+  /// Takes bytes off the end, of a frame whose encoding has failed.
   @usableFromInline
-  mutating func grow(by count: Int) { byteCount += count }
+  package mutating func truncate(to end: Int) {
+    var surplus = byteCount - end
+    count = end
+    while surplus > 0 {
+      if gathered.isEmpty { gathered = chunks.popLast() ?? [] }
+      let cut = min(surplus, gathered.count)
+      precondition(cut > 0, "more is taken off than there is")
+      gathered.removeLast(cut)
+      surplus -= cut
+    }
+  }
 
   /// The parts, none of them empty, as what an endpoint sends.
   package consuming func finish() -> [[UInt8]] {

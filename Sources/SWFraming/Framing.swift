@@ -67,22 +67,19 @@ extension ByteFraming {
 
   @inlinable
   public func encode(_ message: [UInt8], into parts: inout FrameParts) throws {
-    let envelope = try envelope(for: message.span)
-    parts.append(envelope.header)
-    parts.append(message)
-    parts.append(envelope.trailer)
+    parts.append(message, in: try envelope(for: message.span))
   }
 }
 
 /// What a ``ByteFraming`` puts around a payload.
 public struct FrameEnvelope: Sendable {
-  /// The bytes before the payload.
+  /// The bytes before the payload. A framing that needs more than ``ShortBytes/capacity`` is a ``Framing``.
   public var header: ShortBytes
-  /// The bytes after it.
-  public var trailer: ShortBytes
+  /// The bytes after it; an array that the framing keeps costs nothing here.
+  public var trailer: [UInt8]
 
   @inlinable
-  public init(header: ShortBytes = [], trailer: ShortBytes = []) {
+  public init(header: ShortBytes = ShortBytes(), trailer: [UInt8] = []) {
     self.header = header
     self.trailer = trailer
   }

@@ -1,26 +1,20 @@
-/// A few bytes that need no allocation: headers and trailers. Up to ``inlineCapacity`` lie in the value
-/// itself; more spill into an array.
+/// A few bytes that need no allocation and are copied like a number: headers. At most ``capacity``.
 public struct ShortBytes: Sendable, ExpressibleByArrayLiteral {
-  /// How many bytes fit without an allocation.
-  public static var inlineCapacity: Int { 23 }
+  /// How many bytes there may be.
+  @inlinable
+  public static var capacity: Int { 63 }
 
-  @usableFromInline var inline: InlineArray<23, UInt8>
-  @usableFromInline var inlineCount: UInt8
-  /// All of them when they do not fit inline; empty otherwise.
-  @usableFromInline var spilled: [UInt8]
+  @usableFromInline var storage: InlineArray<63, UInt8>
+  @usableFromInline var storedCount: UInt8
 
   @inlinable
   public init() {
-    inline = InlineArray(repeating: 0)
-    inlineCount = 0
-    spilled = []
+    storage = InlineArray(repeating: 0)
+    storedCount = 0
   }
 
   @inlinable
-  public init(arrayLiteral elements: UInt8...) {
-    self.init()
-    for byte in elements { append(byte) }
-  }
+  public init(arrayLiteral elements: UInt8...) { self.init(elements) }
 
   @inlinable
   public init(_ bytes: some Sequence<UInt8>) {
@@ -29,23 +23,17 @@ public struct ShortBytes: Sendable, ExpressibleByArrayLiteral {
   }
 
   @inlinable
-  public var count: Int { spilled.isEmpty ? Int(inlineCount) : spilled.count }
+  public var count: Int { Int(storedCount) }
 
   @inlinable
   public var isEmpty: Bool { count == 0 }
 
+  /// Appends a byte. There must be room for it.
   @inlinable
   public mutating func append(_ byte: UInt8) {
-    if spilled.isEmpty {
-      if Int(inlineCount) < Self.inlineCapacity {
-        inline[Int(inlineCount)] = byte
-        inlineCount += 1
-        return
-      }
-      spilled.reserveCapacity(2 * Self.inlineCapacity)
-      for index in 0..<Int(inlineCount) { spilled.append(inline[index]) }
-    }
-    spilled.append(byte)
+    precondition(count < Self.capacity, "too many for short bytes")
+    storage[count] = byte
+    storedCount &+= 1
   }
 
   /// Appends the `byteCount` low bytes of an integer, the most significant first.
@@ -71,7 +59,16 @@ public struct ShortBytes: Sendable, ExpressibleByArrayLiteral {
   public func withBytes<Result, Failure: Error>(
     _ body: (Span<UInt8>) throws(Failure) -> Result
   ) throws(Failure) -> Result {
-    if spilled.isEmpty { return try body(inline.span.extracting(first: Int(inlineCount))) }
-    return try body(spilled.span)
+    try body(storage.span.extracting(first: count))
+  }
+
+  /// Copies the bytes to where there is room for them.
+  @inlinable
+  package func copy(to target: UnsafeMutableRawBufferPointer, at offset: Int) {
+    withBytes { span in
+      unsafe span.withUnsafeBytes { bytes in
+        unsafe UnsafeMutableRawBufferPointer(rebasing: target[offset...]).copyMemory(from: bytes)
+      }
+    }
   }
 }

@@ -20,7 +20,8 @@ extension Blocking where E: SendingEndpoint {
   public func flush(timeout: Duration? = nil) throws(EndpointError) {
     let call = SendHalf.Call(
       Outgoing([]), as: .thread, step: .flush, until: .after(timeout))
-    if let error = endpoint.sendHalf.sendBlocking(.after(timeout), call) { throw error }
+    let half = endpoint.sendHalf
+    if let error = half.finishBlocking(half.start(call)) { throw error }
   }
 
   /// Blocking form of ``SendingEndpoint/close(drainingFor:)``.

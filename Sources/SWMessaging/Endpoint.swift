@@ -17,7 +17,7 @@ public protocol Endpoint: AnyObject, Sendable {
 /// What an endpoint is made of: one or two halves over one or two ports. Opaque.
 public final class EndpointCore: Sendable {
   package let receiving: ReceiveHalf?
-  package let sending: SendHalf?
+  @usableFromInline package let sending: SendHalf?
 
   package init(receiving: ReceiveHalf?, sending: SendHalf?) {
     self.receiving = receiving
@@ -147,6 +147,7 @@ extension Endpoint {
 public protocol SendingEndpoint: Endpoint {}
 
 extension SendingEndpoint {
+  @inlinable
   package var sendHalf: SendHalf {
     guard let half = core.sending else { preconditionFailure("a sending endpoint has a sending half") }
     return half
@@ -182,10 +183,11 @@ extension SendHalf {
   /// An asynchronous call.
   func send(_ call: Call) async throws(EndpointError) {
     try await mayBegin()
-    if let error = await finish(start(call), call.deadline) { throw error }
+    if let error = await finish(start(call)) { throw error }
   }
 
   /// Before an asynchronous call enters: cancelled callers take nothing, and busy ones let others run.
+  @usableFromInline
   func mayBegin() async throws(EndpointError) {
     if Task.isCancelled { throw EndpointError(.cancelled) }
     if shouldYield() {
@@ -194,21 +196,24 @@ extension SendHalf {
     }
   }
 
-  func finish(_ started: Started, _ deadline: Deadline) async -> EndpointError? {
+  /// The end of an asynchronous call.
+  @usableFromInline
+  func finish(_ started: Started) async -> EndpointError? {
     switch started {
     case .ended(let error): return error
     case .queued(let place):
-      await runTask(place, until: deadline)
+      await runTask(place, until: place.deadline)
       return place.error
     }
   }
 
-  /// A blocking call.
-  func sendBlocking(_ deadline: Deadline, _ call: Call) -> EndpointError? {
-    switch start(call) {
+  /// The end of a blocking call.
+  @usableFromInline
+  func finishBlocking(_ started: Started) -> EndpointError? {
+    switch started {
     case .ended(let error): return error
     case .queued(let place):
-      runThread(place, until: deadline)
+      runThread(place, until: place.deadline)
       return place.error
     }
   }

@@ -358,13 +358,12 @@ extension MessageSending {
   /// - Throws: ``EndpointError``: `timedOut` and `cancelled` (see `isCommitted`), `closed`, `transport`
   ///   (a broken pipe among them; no SIGPIPE is raised), `framing` or `codec` when the message cannot be
   ///   encoded, in which case nothing was sent.
+  @inlinable
   public func send(_ message: F.Outgoing, timeout: Duration? = nil) async throws(EndpointError) {
-    let (half, deadline) = (sendHalf, Deadline.after(timeout))
+    let half = sendHalf
     try await half.mayBegin()
-    let outgoing = try framing.outgoing(message)
-    let call = SendHalf.Call(
-      outgoing, as: .task, until: deadline, progress: framing.progress)
-    if let error = await half.finish(half.start(call), deadline) { throw error }
+    let started = half.start(try framing.parts(of: message), as: .task, timeout: timeout, framing.progress)
+    if let error = await half.finish(started) { throw error }
   }
 
   /// Sends messages in order, with as few system calls as it takes. Other senders' messages may come
@@ -372,6 +371,7 @@ extension MessageSending {
   ///
   /// - Throws: as `send(_:timeout:)`; `messageCount` says how many whole messages were accepted or are
   ///   committed. Those behind were not begun.
+  @inlinable
   public func send<Messages: Sequence>(
     contentsOf messages: Messages, timeout: Duration? = nil
   ) async throws(EndpointError) where Messages.Element == F.Outgoing {
@@ -379,48 +379,48 @@ extension MessageSending {
     var batches = Batches(messages.makeIterator(), framing)
     while true {
       try await half.mayBegin(after: batches.messageCount)
-      guard let outgoing = try batches.next() else { return }
-      let call = SendHalf.Call(
-        outgoing, as: .task, until: deadline, progress: framing.progress)
-      if let error = await half.finish(half.start(call), deadline) { throw batches.adjust(error) }
-      batches.sent(outgoing)
+      guard let batch = try batches.next() else { return }
+      let started = half.start(batch, as: .task, until: deadline, batches.progress)
+      if let error = await half.finish(started) { throw batches.adjust(error) }
+      batches.sent(batch)
     }
   }
 }
 
 extension Blocking where E: MessageSending {
   /// Blocking form of `send(_:timeout:)`.
+  @inlinable
   public func send(_ message: E.F.Outgoing, timeout: Duration? = nil) throws(EndpointError) {
-    let deadline = Deadline.after(timeout)
-    let outgoing = try endpoint.framing.outgoing(message)
-    let call = SendHalf.Call(
-      outgoing, as: .thread, until: deadline, progress: endpoint.framing.progress)
-    if let error = endpoint.sendHalf.sendBlocking(deadline, call) { throw error }
+    let (half, framing) = (endpoint.sendHalf, endpoint.framing)
+    let started = half.start(try framing.parts(of: message), as: .thread, timeout: timeout, framing.progress)
+    if let error = half.finishBlocking(started) { throw error }
   }
 
   /// Blocking form of ``MessageSending/send(contentsOf:timeout:)``.
+  @inlinable
   public func send<Messages: Sequence>(
     contentsOf messages: Messages, timeout: Duration? = nil
   ) throws(EndpointError) where Messages.Element == E.F.Outgoing {
-    let deadline = Deadline.after(timeout)
+    let (half, deadline) = (endpoint.sendHalf, Deadline.after(timeout))
     var batches = Batches(messages.makeIterator(), endpoint.framing)
-    while let outgoing = try batches.next() {
-      let call = SendHalf.Call(
-        outgoing, as: .thread, until: deadline, progress: endpoint.framing.progress)
-      if let error = endpoint.sendHalf.sendBlocking(deadline, call) { throw batches.adjust(error) }
-      batches.sent(outgoing)
+    while let batch = try batches.next() {
+      let started = half.start(batch, as: .thread, until: deadline, batches.progress)
+      if let error = half.finishBlocking(started) { throw batches.adjust(error) }
+      batches.sent(batch)
     }
   }
 }
 
 extension MessageSending where F: ByteFraming {
   /// Sends one message from an array, which is retained and not copied.
+  @inlinable
   public func send(_ message: [UInt8], timeout: Duration? = nil) async throws(EndpointError) {
     try await sendBytes(message, timeout: timeout)
   }
 
   /// Sends one message from any bytes: a slice, `Data`, a buffer. Contiguous ones are not copied unless
   /// the call has to wait.
+  @inlinable
   public func send<Bytes: Collection<UInt8>>(
     _ message: Bytes, timeout: Duration? = nil
   ) async throws(EndpointError) {
@@ -428,49 +428,55 @@ extension MessageSending where F: ByteFraming {
   }
 
   /// Sends the UTF-8 bytes of a string as one message.
+  @inlinable
   public func send(_ message: String, timeout: Duration? = nil) async throws(EndpointError) {
     try await sendBytes(message.utf8, timeout: timeout)
   }
 
   /// Sends the bytes of a span as one message.
+  @inlinable
   public func send(_ message: Span<UInt8>, timeout: Duration? = nil) async throws(EndpointError) {
-    let (half, deadline) = (sendHalf, Deadline.after(timeout))
+    let half = sendHalf
     try await half.mayBegin()
     let started = unsafe message.withUnsafeBytes { bytes in
-      unsafe framing.started(unsafe bytes, nil, as: .task, deadline) { half.start($0) }
+      unsafe framing.started(bytes, nil, on: half, as: .task, timeout: timeout)
     }
-    if let error = await half.finish(started, deadline) { throw error }
+    if let error = await half.finish(started) { throw error }
   }
 
   /// Sends the bytes of a raw span as one message.
+  @inlinable
   public func send(_ message: RawSpan, timeout: Duration? = nil) async throws(EndpointError) {
-    let (half, deadline) = (sendHalf, Deadline.after(timeout))
+    let half = sendHalf
     try await half.mayBegin()
     let started = unsafe message.withUnsafeBytes { bytes in
-      unsafe framing.started(unsafe bytes, nil, as: .task, deadline) { half.start($0) }
+      unsafe framing.started(bytes, nil, on: half, as: .task, timeout: timeout)
     }
-    if let error = await half.finish(started, deadline) { throw error }
+    if let error = await half.finish(started) { throw error }
   }
 
-  private func sendBytes<Bytes: Collection<UInt8>>(
+  @inlinable
+  func sendBytes<Bytes: Collection<UInt8>>(
     _ message: Bytes, timeout: Duration?
   ) async throws(EndpointError) {
-    let (half, deadline) = (sendHalf, Deadline.after(timeout))
+    let half = sendHalf
     try await half.mayBegin()
     let started = unsafe message.withBytes { bytes, array in
-      unsafe framing.started(unsafe bytes, array, as: .task, deadline) { half.start($0) }
+      unsafe framing.started(bytes, array, on: half, as: .task, timeout: timeout)
     }
-    if let error = await half.finish(started, deadline) { throw error }
+    if let error = await half.finish(started) { throw error }
   }
 }
 
 extension Blocking where E: MessageSending, E.F: ByteFraming {
   /// Blocking form of `send`; the bytes are never copied, unless a time-out leaves a rest to be sent.
+  @inlinable
   public func send(_ message: [UInt8], timeout: Duration? = nil) throws(EndpointError) {
     try sendBytes(message, timeout: timeout)
   }
 
   /// Blocking form of `send`, for any bytes: a slice, `Data`, a buffer.
+  @inlinable
   public func send<Bytes: Collection<UInt8>>(
     _ message: Bytes, timeout: Duration? = nil
   ) throws(EndpointError) {
@@ -478,48 +484,47 @@ extension Blocking where E: MessageSending, E.F: ByteFraming {
   }
 
   /// Blocking form of `send`, for strings.
+  @inlinable
   public func send(_ message: String, timeout: Duration? = nil) throws(EndpointError) {
     try sendBytes(message.utf8, timeout: timeout)
   }
 
   /// Blocking form of `send`, for spans.
+  @inlinable
   public func send(_ message: Span<UInt8>, timeout: Duration? = nil) throws(EndpointError) {
-    let result = unsafe message.withUnsafeBytes { unsafe sendBytes($0, nil, .after(timeout)) }
-    if let result { throw result }
+    let error = unsafe message.withUnsafeBytes { unsafe sendBytes($0, nil, timeout) }
+    if let error { throw error }
   }
 
   /// Blocking form of `send`, for raw spans.
+  @inlinable
   public func send(_ message: RawSpan, timeout: Duration? = nil) throws(EndpointError) {
-    let result = unsafe message.withUnsafeBytes { unsafe sendBytes($0, nil, .after(timeout)) }
-    if let result { throw result }
+    let error = unsafe message.withUnsafeBytes { unsafe sendBytes($0, nil, timeout) }
+    if let error { throw error }
   }
 
-  private func sendBytes<Bytes: Collection<UInt8>>(
+  @inlinable
+  func sendBytes<Bytes: Collection<UInt8>>(
     _ message: Bytes, timeout: Duration?
   ) throws(EndpointError) {
-    let result = unsafe message.withBytes { bytes, array in unsafe sendBytes(bytes, array, .after(timeout)) }
-    if let result { throw result }
+    let error = unsafe message.withBytes { bytes, array in unsafe sendBytes(bytes, array, timeout) }
+    if let error { throw error }
   }
 
-  private func sendBytes(
-    _ bytes: UnsafeRawBufferPointer, _ array: [UInt8]?, _ deadline: Deadline
+  @inlinable
+  func sendBytes(
+    _ bytes: UnsafeRawBufferPointer, _ array: [UInt8]?, _ timeout: Duration?
   ) -> EndpointError? {
     let half = endpoint.sendHalf
-    let started = unsafe endpoint.framing.started(unsafe bytes, array, as: .thread, deadline) {
-      half.start($0)
-    }
-    switch started {
-    case .ended(let error): return error
-    case .queued(let place):
-      half.runThread(place, until: deadline)
-      return place.error
-    }
+    return half.finishBlocking(
+      unsafe endpoint.framing.started(bytes, array, on: half, as: .thread, timeout: timeout))
   }
 }
 
 extension SendHalf {
   /// Between the batches of one call.
-  fileprivate func mayBegin(after messageCount: Int) async throws(EndpointError) {
+  @usableFromInline
+  func mayBegin(after messageCount: Int) async throws(EndpointError) {
     do throws(EndpointError) {
       try await mayBegin()
     } catch {
@@ -528,102 +533,72 @@ extension SendHalf {
       throw error
     }
   }
+
+  /// Begins to send a frame in parts.
+  @usableFromInline
+  func start(
+    _ parts: consuming FrameParts, as kind: Place.Kind, timeout: Duration?,
+    _ progress: (@Sendable (Int, Int) -> Void)?
+  ) -> Started {
+    start(Call(Outgoing(parts), as: kind, until: .after(timeout), progress: progress))
+  }
+
+  /// Begins to send a batch.
+  @usableFromInline
+  func start(
+    _ batch: FrameBatch, as kind: Place.Kind, until deadline: Deadline,
+    _ progress: (@Sendable (Int, Int) -> Void)?
+  ) -> Started {
+    start(Call(batch.outgoing, as: kind, until: deadline, progress: progress))
+  }
 }
 
 extension Framing {
   /// Encodes: before the first byte is sent.
-  fileprivate func outgoing(_ message: Outgoing) throws(EndpointError) -> SWMessaging.Outgoing {
+  @inlinable
+  func parts(of message: Outgoing) throws(EndpointError) -> FrameParts {
+    var parts = FrameParts()
+    try append(message, to: &parts)
+    return parts
+  }
+
+  @inlinable
+  func append(_ message: Outgoing, to parts: inout FrameParts) throws(EndpointError) {
     do {
-      var parts = FrameParts()
       try encode(message, into: &parts)
-      return SWMessaging.Outgoing(parts)
-    } catch let error as FramingError {
-      throw EndpointError(.framing(error))
     } catch {
-      throw EndpointError(.codec(error))
+      throw EndpointError(encoding: error)
     }
   }
 
-  fileprivate var progress: (@Sendable (Int, Int) -> Void)? {
+  @inlinable
+  var progress: (@Sendable (Int, Int) -> Void)? {
     guard observesSending else { return nil }
     return { count, total in didSend(count: count, of: total) }
   }
 }
 
-extension ByteFraming {
-  /// Begins to send a payload that stays where it is.
-  fileprivate func started(
-    _ bytes: UnsafeRawBufferPointer, _ array: [UInt8]?, as kind: Place.Kind, _ deadline: Deadline,
-    _ start: (SendHalf.Call) -> SendHalf.Started
-  ) -> SendHalf.Started {
-    do throws(FramingError) {
-      let payload = unsafe Span(_unsafeElements: bytes.assumingMemoryBound(to: UInt8.self))
-      let outgoing = SWMessaging.Outgoing(
-        try envelope(for: payload), unsafe .borrowed(SWMessaging.Outgoing.BorrowedBytes(bytes)))
-      return start(
-        SendHalf.Call(
-          outgoing, array: array, as: kind, until: deadline, progress: progress))
-    } catch {
-      return .ended(EndpointError(.framing(error)))
-    }
+extension EndpointError {
+  /// Why a message cannot be encoded.
+  @usableFromInline
+  init(encoding error: any Error) {
+    self.init((error as? FramingError).map { .framing($0) } ?? .codec(error))
   }
 }
 
-/// Cuts a sequence of messages into batches of frames that are sent together: small frames are gathered
-/// in one array, up to 64 KiB or 1024 of them; a large one goes alone. Memory does not grow with the
-/// sequence, and other senders get their turn in between.
-private struct Batches<Messages: IteratorProtocol, F: Framing> where Messages.Element == F.Outgoing {
-  private static var mostBytes: Int { 65_536 }
-  private static var mostFrames: Int { 1_024 }
-
-  private var messages: Messages
-  private let framing: F
-  /// A frame that did not fit the batch before, or came after an encoding failed.
-  private var kept: Outgoing?
-  private var failure: EndpointError?
-  private(set) var messageCount = 0
-
-  init(_ messages: Messages, _ framing: F) {
-    self.messages = messages
-    self.framing = framing
-  }
-
-  mutating func next() throws(EndpointError) -> Outgoing? {
-    if let kept {
-      self.kept = nil
-      return kept
+extension ByteFraming {
+  /// Begins to send a payload that stays where it is.
+  @inlinable
+  func started(
+    _ bytes: UnsafeRawBufferPointer, _ array: [UInt8]?, on half: SendHalf, as kind: Place.Kind,
+    timeout: Duration?
+  ) -> SendHalf.Started {
+    do throws(FramingError) {
+      let envelope = try envelope(for: unsafe Span(_unsafeBytes: bytes))
+      return unsafe half.start(envelope, bytes, array, as: kind, timeout: timeout, progress: progress)
+    } catch {
+      return .ended(EndpointError(.framing(error)))
     }
-    if let failure { throw failure }
-    var bytes: [UInt8] = []
-    var borders: [Int] = []
-    while borders.count < Self.mostFrames, bytes.count < Self.mostBytes, let message = messages.next() {
-      do throws(EndpointError) {
-        let frame = try framing.outgoing(message)
-        if framing.observesSending || frame.byteCount > Self.mostBytes / 4 {
-          if borders.isEmpty { return frame }
-          kept = frame
-          break
-        }
-        frame.append(to: &bytes)
-        borders.append(bytes.count)
-      } catch {
-        // What came before it is sent first.
-        var error = error
-        error.messageCount = messageCount + borders.count
-        if borders.isEmpty { throw error }
-        failure = error
-        break
-      }
-    }
-    return borders.isEmpty ? nil : Outgoing(bytes, borders: borders)
-  }
-
-  mutating func sent(_ outgoing: Outgoing) { messageCount += max(outgoing.borders.count, 1) }
-
-  func adjust(_ error: EndpointError) -> EndpointError {
-    var error = error
-    error.messageCount += messageCount
-    return error
   }
 }
 

@@ -21,7 +21,7 @@ package struct Outgoing: Sendable {
 
   var header: ShortBytes
   var body: Body
-  var trailer: ShortBytes
+  var trailer: [UInt8]
   /// Whatever follows; none of it empty.
   var more: [[UInt8]]
   package let byteCount: Int
@@ -38,19 +38,23 @@ package struct Outgoing: Sendable {
     byteCount = header.count + bodyCount + trailer.count
   }
 
-  /// A frame in parts.
-  init(_ parts: consuming FrameParts) {
-    byteCount = parts.byteCount
-    var chunks = parts.finish()
-    header = []
+  /// A frame in parts, or several back to back.
+  init(_ parts: consuming FrameParts, borders: [Int] = []) {
+    self.init(parts.finish(), borders: borders)
+  }
+
+  init(_ chunks: [[UInt8]], borders: [Int]) {
+    header = ShortBytes()
     trailer = []
-    body = .array(chunks.isEmpty ? [] : chunks.removeFirst())
-    more = chunks
+    body = .array(chunks.first ?? [])
+    more = Array(chunks.dropFirst())
+    byteCount = chunks.reduce(0) { $0 + $1.count }
+    self.borders = borders
   }
 
   /// Raw bytes, or frames back to back.
   package init(_ bytes: [UInt8], borders: [Int] = []) {
-    header = []
+    header = ShortBytes()
     trailer = []
     body = .array(bytes)
     more = []
@@ -96,7 +100,7 @@ package struct Outgoing: Sendable {
   func attempt(from sent: Int, to end: Int, by send: (UnsafeBufferPointer<iovec>) -> Attempt) -> Attempt {
     let remaining = end - sent
     // Few bytes are gathered on the stack: one copy is cheaper than telling the kernel of three places.
-    if remaining <= 512 {
+    if remaining <= Self.mostCopied {
       return unsafe withUnsafeTemporaryAllocation(of: UInt8.self, capacity: max(remaining, 1)) { scratch in
         unsafe copy(from: sent, into: UnsafeMutableBufferPointer(rebasing: scratch[..<remaining]))
         var part = unsafe iovec(iov_base: scratch.baseAddress, iov_len: remaining)
@@ -105,12 +109,11 @@ package struct Outgoing: Sendable {
         }
       }
     }
-    return unsafe withUnsafeTemporaryAllocation(of: UInt8.self, capacity: header.count + trailer.count + 1) {
+    return unsafe withUnsafeTemporaryAllocation(of: UInt8.self, capacity: header.count + 1) {
       scratch in
       unsafe withUnsafeTemporaryAllocation(of: iovec.self, capacity: Self.mostParts) { parts in
         var count = 0
         var offset = 0
-        var scratchUsed = 0
         func add(_ bytes: UnsafeRawBufferPointer) {
           let from = max(sent - offset, 0)
           let to = min(end - offset, bytes.count)
@@ -121,22 +124,12 @@ package struct Outgoing: Sendable {
           }
           offset += bytes.count
         }
-        func add(_ short: ShortBytes) {
-          guard !short.isEmpty else { return }
-          let used = scratchUsed
-          short.withBytes { span in
-            for index in span.indices {
-              unsafe scratch.initializeElement(at: used + index, to: span[index])
-            }
-          }
-          scratchUsed += short.count
-          unsafe add(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(scratch)[used..<scratchUsed]))
-        }
-        add(header)
+        // Invariant: the arrays live in `self`, which outlives the attempt, and nobody changes them.
+        unsafe header.copy(to: UnsafeMutableRawBufferPointer(scratch), at: 0)
+        unsafe add(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(scratch)[..<header.count]))
         unsafe body.withBytes { bytes in unsafe add(bytes) }
-        add(trailer)
+        unsafe trailer.withUnsafeBytes { bytes in unsafe add(bytes) }
         for chunk in more where count < Self.mostParts {
-          // Invariant: the arrays live in `self`, which outlives the attempt, and nobody changes them.
           unsafe chunk.withUnsafeBytes { bytes in unsafe add(bytes) }
         }
         return unsafe send(UnsafeBufferPointer(start: parts.baseAddress, count: count))
@@ -145,6 +138,8 @@ package struct Outgoing: Sendable {
   }
 
   private static var mostParts: Int { 64 }
+  /// How many bytes are rather copied than pointed at.
+  static var mostCopied: Int { 512 }
 
   /// Copies the bytes from `sent` on, as many as there is room for.
   private func copy(from sent: Int, into target: UnsafeMutableBufferPointer<UInt8>) {
@@ -162,7 +157,7 @@ package struct Outgoing: Sendable {
     }
     header.withBytes { span in unsafe span.withUnsafeBytes { unsafe add($0) } }
     unsafe body.withBytes { unsafe add($0) }
-    trailer.withBytes { span in unsafe span.withUnsafeBytes { unsafe add($0) } }
+    unsafe trailer.withUnsafeBytes { unsafe add($0) }
     for chunk in more { unsafe chunk.withUnsafeBytes { unsafe add($0) } }
   }
 
@@ -185,6 +180,39 @@ package struct Outgoing: Sendable {
   }
 }
 
+extension FrameEnvelope {
+  /// Hands the whole frame around a payload to `send`.
+  func gather(
+    around payload: UnsafeRawBufferPointer, by send: (UnsafeBufferPointer<iovec>) -> Attempt
+  ) -> Attempt {
+    let short = header.count + trailer.count
+    // As in `Outgoing.attempt`: few bytes are copied.
+    let copied = short + payload.count <= Outgoing.mostCopied ? payload.count : 0
+    return unsafe withUnsafeTemporaryAllocation(byteCount: short + copied + 1, alignment: 1) { scratch in
+      unsafe withUnsafeTemporaryAllocation(of: iovec.self, capacity: 3) { parts in
+        unsafe header.copy(to: scratch, at: 0)
+        unsafe trailer.withUnsafeBytes { bytes in
+          unsafe UnsafeMutableRawBufferPointer(rebasing: scratch[(header.count + copied)...])
+            .copyMemory(from: bytes)
+        }
+        let start = scratch.baseAddress
+        if copied == payload.count {
+          unsafe UnsafeMutableRawBufferPointer(rebasing: scratch[header.count...]).copyMemory(from: payload)
+          unsafe parts.initializeElement(at: 0, to: iovec(iov_base: start, iov_len: short + copied))
+          return unsafe send(UnsafeBufferPointer(rebasing: parts[..<1]))
+        }
+        let body = unsafe UnsafeMutableRawPointer(mutating: payload.baseAddress)
+        unsafe parts.initializeElement(at: 0, to: iovec(iov_base: start, iov_len: header.count))
+        unsafe parts.initializeElement(at: 1, to: iovec(iov_base: body, iov_len: payload.count))
+        if trailer.isEmpty { return unsafe send(UnsafeBufferPointer(rebasing: parts[..<2])) }
+        unsafe parts.initializeElement(
+          at: 2, to: iovec(iov_base: start?.advanced(by: header.count), iov_len: trailer.count))
+        return unsafe send(UnsafeBufferPointer(rebasing: parts[...]))
+      }
+    }
+  }
+}
+
 extension Outgoing.Body {
   @inline(__always)
   func withBytes<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
@@ -200,7 +228,7 @@ extension Outgoing {
   func append(to bytes: inout [UInt8]) {
     header.withBytes { span in unsafe span.withUnsafeBytes { unsafe bytes.append(contentsOf: $0) } }
     unsafe body.withBytes { unsafe bytes.append(contentsOf: $0) }
-    trailer.withBytes { span in unsafe span.withUnsafeBytes { unsafe bytes.append(contentsOf: $0) } }
+    bytes.append(contentsOf: trailer)
     for chunk in more { bytes.append(contentsOf: chunk) }
   }
 }

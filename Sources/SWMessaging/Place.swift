@@ -33,7 +33,9 @@ package enum Resumption: Sendable {
 ///
 /// When a deadline that was set for it passes, it gives up.
 // Invariant: what changes is guarded by the half's lock; once decided, only its caller reads it.
+@usableFromInline
 package class Place: DeadlineReceiver, @unchecked Sendable {
+  @usableFromInline
   package enum Kind: Sendable {
     /// A blocked thread: it polls for itself when it is the head.
     case thread
@@ -91,9 +93,9 @@ package class Place: DeadlineReceiver, @unchecked Sendable {
 /// What has to happen after unlocking.
 package struct Actions {
   private var wakeUp: WakeUp?
-  private var moreWakeUps: [WakeUp] = []
   private var resumption: Resumption?
-  private var moreResumptions: [Resumption] = []
+  /// All but the first of each.
+  private var more: (wakeUps: [WakeUp], resumptions: [Resumption])?
   /// Ask the reactor to drive.
   var callsReactor = false
   /// This half has no more use for the descriptor.
@@ -101,18 +103,30 @@ package struct Actions {
 
   mutating func signal(_ place: Place) {
     guard let signalled = place.wakeUp else { return }
-    if wakeUp == nil { wakeUp = signalled } else { moreWakeUps.append(signalled) }
+    if wakeUp == nil {
+      wakeUp = signalled
+    } else {
+      more = more ?? ([], [])
+      more?.wakeUps.append(signalled)
+    }
   }
 
   mutating func resume(_ resumed: Resumption) {
-    if resumption == nil { resumption = resumed } else { moreResumptions.append(resumed) }
+    if resumption == nil {
+      resumption = resumed
+    } else {
+      more = more ?? ([], [])
+      more?.resumptions.append(resumed)
+    }
   }
 
   consuming func perform(for half: Half) {
     wakeUp?.signal()
-    for wakeUp in moreWakeUps { wakeUp.signal() }
     resumption?.resume()
-    for resumption in moreResumptions { resumption.resume() }
+    if let more {
+      for wakeUp in more.wakeUps { wakeUp.signal() }
+      for resumption in more.resumptions { resumption.resume() }
+    }
     if callsReactor { half.port.reactor.call(half) }
     if leavesPort { half.port.leave() }
   }

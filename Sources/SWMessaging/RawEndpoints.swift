@@ -176,86 +176,91 @@ extension ByteSending {
   /// - Returns: how many bytes were sent: all.
   /// - Throws: ``EndpointError``; after a time-out or cancellation `isCommitted` says whether the
   ///   endpoint goes on sending the rest, because some bytes had gone out already.
+  @inlinable
   @discardableResult
   public func send<Bytes: Collection<UInt8>>(
     _ bytes: Bytes, timeout: Duration? = nil
   ) async throws(EndpointError) -> Int {
-    let (half, deadline) = (sendHalf, Deadline.after(timeout))
+    let half = sendHalf
     try await half.mayBegin()
     let count = bytes.count
     let started = unsafe bytes.withBytes { bytes, array in
-      unsafe half.start(.raw(unsafe bytes, array, as: .task, deadline))
+      unsafe half.start(bytes, array, as: .task, timeout: timeout)
     }
-    if let error = await half.finish(started, deadline) { throw error }
+    if let error = await half.finish(started) { throw error }
     return count
   }
 
   /// Sends the UTF-8 bytes of a string.
+  @inlinable
   @discardableResult
   public func send(_ text: String, timeout: Duration? = nil) async throws(EndpointError) -> Int {
     try await send(text.utf8, timeout: timeout)
   }
 
   /// Sends the bytes of a span.
+  @inlinable
   @discardableResult
   public func send(_ bytes: Span<UInt8>, timeout: Duration? = nil) async throws(EndpointError) -> Int {
-    let (half, deadline) = (sendHalf, Deadline.after(timeout))
+    let half = sendHalf
     try await half.mayBegin()
     let count = bytes.count
-    let started = unsafe bytes.withUnsafeBytes {
-      unsafe half.start(.raw(unsafe $0, nil, as: .task, deadline))
-    }
-    if let error = await half.finish(started, deadline) { throw error }
+    let started = unsafe bytes.withUnsafeBytes { unsafe half.start($0, nil, as: .task, timeout: timeout) }
+    if let error = await half.finish(started) { throw error }
     return count
   }
 }
 
 extension Blocking where E: ByteSending {
   /// Blocking form of `send`; the bytes are never copied, unless a time-out leaves a rest to be sent.
+  @inlinable
   @discardableResult
   public func send<Bytes: Collection<UInt8>>(
     _ bytes: Bytes, timeout: Duration? = nil
   ) throws(EndpointError) -> Int {
-    let (half, deadline) = (endpoint.sendHalf, Deadline.after(timeout))
+    let half = endpoint.sendHalf
     let count = bytes.count
     let error = unsafe bytes.withBytes { bytes, array in
-      unsafe half.sendBlocking(deadline, .raw(unsafe bytes, array, as: .thread, deadline))
+      half.finishBlocking(unsafe half.start(bytes, array, as: .thread, timeout: timeout))
     }
     if let error { throw error }
     return count
   }
 
   /// Blocking form of `send`, for strings.
+  @inlinable
   @discardableResult
   public func send(_ text: String, timeout: Duration? = nil) throws(EndpointError) -> Int {
     try send(text.utf8, timeout: timeout)
   }
 
   /// Blocking form of `send`, for spans.
+  @inlinable
   @discardableResult
   public func send(_ bytes: Span<UInt8>, timeout: Duration? = nil) throws(EndpointError) -> Int {
-    let (half, deadline) = (endpoint.sendHalf, Deadline.after(timeout))
+    let half = endpoint.sendHalf
     let error = unsafe bytes.withUnsafeBytes {
-      unsafe half.sendBlocking(deadline, .raw(unsafe $0, nil, as: .thread, deadline))
+      half.finishBlocking(unsafe half.start($0, nil, as: .thread, timeout: timeout))
     }
     if let error { throw error }
     return bytes.count
   }
 }
 
-extension SendHalf.Call {
-  static func raw(
-    _ bytes: UnsafeRawBufferPointer, _ array: [UInt8]?, as kind: Place.Kind, _ deadline: Deadline
-  ) -> SendHalf.Call {
-    SendHalf.Call(
-      Outgoing(FrameEnvelope(), unsafe .borrowed(Outgoing.BorrowedBytes(bytes))), array: array, as: kind,
-      until: deadline)
+extension SendHalf {
+  /// Begins to send bytes with nothing around them.
+  @usableFromInline
+  func start(
+    _ bytes: UnsafeRawBufferPointer, _ array: [UInt8]?, as kind: Place.Kind, timeout: Duration?
+  ) -> Started {
+    unsafe start(FrameEnvelope(), bytes, array, as: kind, timeout: timeout, progress: nil)
   }
 }
 
 extension Collection<UInt8> {
   /// Lends the bytes where they are, if they are in one piece, else a copy; and the array that they are,
   /// if they are one.
+  @inlinable
   func withBytes<Result>(_ body: (UnsafeRawBufferPointer, [UInt8]?) -> Result) -> Result {
     if let array = self as? [UInt8] {
       return unsafe array.withUnsafeBytes { unsafe body($0, array) }

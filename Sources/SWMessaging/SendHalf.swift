@@ -4,6 +4,7 @@ internal import SWIO
 
 /// A sender's place, or an orphan: the rest of a message whose sender has left, or a half-close.
 // Invariant: like `Place`; `outgoing` changes only in the turn, or before the place is queued.
+@usableFromInline
 package final class SendPlace: Place, @unchecked Sendable {
   package enum Step: Sendable {
     case bytes
@@ -53,7 +54,9 @@ package final class SendPlace: Place, @unchecked Sendable {
 /// stays as the orphan, in the same place. Attempts read the sender's memory, so a place leaves only
 /// when none does (`inUse`).
 // Invariant: like `Half`.
+@usableFromInline
 package final class SendHalf: Half, @unchecked Sendable {
+  @usableFromInline
   package enum Started: Sendable {
     case ended(EndpointError?)
     case queued(SendPlace)
@@ -111,6 +114,7 @@ package final class SendHalf: Half, @unchecked Sendable {
   /// Enters: attempts at once if nobody is there, else takes a place. Never waits. What it leaves queued
   /// for a task owns its bytes; a thread's are borrowed until its place is decided.
   package func start(_ call: Call) -> Started {
+    if turnstile.take() { return attemptAlone(call) }
     let entry: Entry = locked { state, _ in
       if call.step == .flush, state.isFinished { return .flushed }
       if let refusal = state.refusal { return .refused(refusal) }
@@ -166,11 +170,63 @@ package final class SendHalf: Half, @unchecked Sendable {
     run(Driver(me: unsafe unsafeDowncast(me, to: SendPlace.self)))
   }
 
+  // MARK: The short way
+
+  /// Sends a frame around bytes that stay where they are: at once, if nobody is there and the transport takes
+  /// it whole, and without a `Call` being made.
+  @usableFromInline
+  final func start(
+    _ envelope: FrameEnvelope, _ payload: UnsafeRawBufferPointer, _ array: [UInt8]?, as kind: Place.Kind,
+    timeout: Duration?, progress: (@Sendable (Int, Int) -> Void)?
+  ) -> Started {
+    var first: Attempt?
+    let holdsTurn = turnstile.take()
+    let byteCount = envelope.header.count + payload.count + envelope.trailer.count
+    if holdsTurn, progress == nil, byteCount > 0, mayAttempt() {
+      let attempt = unsafe envelope.gather(around: payload) { parts in unsafe port.send(parts) }
+      if case .transferred(byteCount) = attempt {
+        endAlone()
+        return .ended(nil)
+      }
+      first = attempt
+    }
+    let call = Call(
+      Outgoing(envelope, unsafe .borrowed(Outgoing.BorrowedBytes(payload))), array: array, as: kind,
+      until: .after(timeout), progress: progress)
+    return holdsTurn ? attemptAlone(call, first: first) : start(call)
+  }
+
+  /// Holding the turn: lowers `stirred` before an attempt. False when this half is closed.
+  private func mayAttempt() -> Bool {
+    locked { state, _ in
+      if state.isClosed { return false }
+      state.stirred = false
+      return true
+    }
+  }
+
+  /// The caller has its result: it gives the turn back, or goes on for those who came meanwhile.
+  private func endAlone() {
+    if turnstile.giveBack() { return }
+    let isDone = locked { state, actions in
+      guard state.queue.isEmpty || state.isClosed else { return false }
+      state.stop(by: nil, &actions)
+      return true
+    }
+    if isDone { return }
+    var driver = Driver(budget: 16)
+    driver.mine = true
+    run(driver)
+  }
+
   // MARK: Alone
 
   /// Holding the turn, with an empty queue in front: attempts without a place of its own, and makes one
   /// only to wait.
-  private func attemptAlone(_ call: Call) -> Started {
+  ///
+  /// - Parameter first: the attempt that has been made already.
+  private func attemptAlone(_ call: Call, first: Attempt? = nil) -> Started {
+    var first = first
     guard call.step == .bytes, call.outgoing.byteCount > 0 else {
       let place = makePlace(call, sent: 0)
       locked { state, actions in
@@ -187,16 +243,17 @@ package final class SendHalf: Half, @unchecked Sendable {
     let total = call.outgoing.byteCount
     var sent = 0
     while true {
-      let isOpen: Bool = locked { state, actions in
-        if state.isClosed {
-          state.stop(by: nil, &actions)
-          return false
+      let attempt: Attempt
+      if let made = first.take() {
+        attempt = made
+      } else {
+        guard mayAttempt() else {
+          locked { state, actions in state.stop(by: nil, &actions) }
+          return .ended(error(.closed, call, sent: sent))
         }
-        state.stirred = false
-        return true
+        attempt = self.attempt(call.outgoing, from: sent)
       }
-      guard isOpen else { return .ended(error(.closed, call, sent: sent)) }
-      switch attempt(call.outgoing, from: sent) {
+      switch attempt {
       case .transferred(let count):
         sent += count
         call.progress?(sent, total)
@@ -204,16 +261,7 @@ package final class SendHalf: Half, @unchecked Sendable {
           guard call.mayWait, call.deadline.hasPassed else { continue }
           return stopLate(call, sent: sent)
         }
-        let isDone = locked { state, actions in
-          guard state.queue.isEmpty || state.isClosed else { return false }
-          state.stop(by: nil, &actions)
-          return true
-        }
-        if !isDone {
-          var driver = Driver(budget: 16)
-          driver.mine = true
-          run(driver)
-        }
+        endAlone()
         return .ended(nil)
       case .wouldBlock:
         if !call.mayWait, sent == 0 {
@@ -536,6 +584,16 @@ extension Outgoing {
   /// Only the frames up to `end`.
   fileprivate func cut(at end: Int) -> Outgoing {
     guard end < byteCount, case .array(let bytes) = body else { return self }
-    return Outgoing(Array(bytes[..<end]), borders: borders.filter { $0 <= end })
+    // Only a batch has borders, and it has neither header nor trailer.
+    var chunks = [bytes] + more
+    var surplus = byteCount - end
+    while let last = chunks.popLast() {
+      if last.count > surplus {
+        chunks.append(Array(last.dropLast(surplus)))
+        break
+      }
+      surplus -= last.count
+    }
+    return Outgoing(chunks, borders: borders.filter { $0 <= end })
   }
 }

@@ -41,6 +41,31 @@ import Testing
     #expect(Array(finished.joined()) == payload(byteCount: count) + payload(byteCount: count))
   }
 
+  @Test(arguments: [0, 1, 1023, 1024, 3000], [0, 1, 1023, 1024, 3000])
+  func `what a failed encoding has appended is taken off again`(_ kept: Int, _ failed: Int) {
+    var parts = FrameParts()
+    parts.append([9, 9] as ShortBytes)
+    parts.append(payload(byteCount: kept))
+    let end = parts.byteCount
+    parts.append([1, 2, 3] as ShortBytes)
+    parts.append(payload(byteCount: failed))
+    parts.append(4)
+    parts.truncate(to: end)
+    #expect(parts.bytes == [9, 9] + payload(byteCount: kept))
+    parts.append(5)
+    #expect(parts.byteCount == end + 1)
+    #expect(parts.bytes == [9, 9] + payload(byteCount: kept) + [5])
+  }
+
+  @Test(arguments: [0, 1, 900, 1023, 1024, 3000])
+  func `a payload in its envelope lies between header and trailer`(_ count: Int) {
+    var parts = FrameParts()
+    parts.append(7)
+    parts.append(payload(byteCount: count), in: FrameEnvelope(header: [1, 2], trailer: [3]))
+    #expect(parts.bytes == [7, 1, 2] + payload(byteCount: count) + [3])
+    #expect(parts.byteCount == count + 4)
+  }
+
   private func address(of bytes: [UInt8]) -> UnsafePointer<UInt8>? {
     unsafe bytes.withUnsafeBufferPointer { buffer in buffer.baseAddress }
   }

@@ -1,0 +1,74 @@
+internal import SWFraming
+
+/// Frames that are sent together.
+@usableFromInline
+struct FrameBatch {
+  @usableFromInline var parts = FrameParts()
+  /// Where the frames end, counted from the batch's start.
+  @usableFromInline var borders: [Int] = []
+
+  @inlinable
+  init() {}
+
+  var outgoing: Outgoing { Outgoing(parts, borders: borders) }
+}
+
+/// Cuts a sequence of messages into batches of frames that are sent together, up to 64 KiB or 1024 frames:
+/// memory does not grow with the sequence, and other senders get their turn in between. Small messages are
+/// gathered in one array, large ones are retained.
+@usableFromInline
+struct Batches<Messages: IteratorProtocol, F: Framing> where Messages.Element == F.Outgoing {
+  @usableFromInline static var mostBytes: Int { 65_536 }
+  @usableFromInline static var mostFrames: Int { 1_024 }
+
+  @usableFromInline var messages: Messages
+  @usableFromInline let framing: F
+  @usableFromInline let progress: (@Sendable (Int, Int) -> Void)?
+  /// Why there is no next batch, if it is not for want of messages.
+  @usableFromInline var failure: EndpointError?
+  @usableFromInline var messageCount = 0
+  /// How long the batch before was: the next is likely to be as long.
+  @usableFromInline var expected = 0
+
+  @inlinable
+  init(_ messages: Messages, _ framing: F) {
+    self.messages = messages
+    self.framing = framing
+    progress = framing.progress
+  }
+
+  @inlinable
+  mutating func next() throws(EndpointError) -> FrameBatch? {
+    if let failure { throw failure }
+    var batch = FrameBatch()
+    batch.parts.reserve(expected)
+    // Progress is told frame by frame.
+    let mostFrames = progress == nil ? Self.mostFrames : 1
+    while batch.borders.count < mostFrames, batch.parts.byteCount < Self.mostBytes, let message = messages.next() {
+      do throws(EndpointError) {
+        try framing.append(message, to: &batch.parts)
+        batch.borders.append(batch.parts.byteCount)
+      } catch {
+        // What came before it is sent first.
+        var error = error
+        error.messageCount = messageCount + batch.borders.count
+        guard let end = batch.borders.last else { throw error }
+        batch.parts.truncate(to: end)
+        failure = error
+        break
+      }
+    }
+    expected = batch.parts.byteCount
+    return batch.borders.isEmpty ? nil : batch
+  }
+
+  @inlinable
+  mutating func sent(_ batch: FrameBatch) { messageCount += batch.borders.count }
+
+  @inlinable
+  func adjust(_ error: EndpointError) -> EndpointError {
+    var error = error
+    error.messageCount += messageCount
+    return error
+  }
+}
