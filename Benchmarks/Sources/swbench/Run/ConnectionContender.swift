@@ -1,0 +1,87 @@
+internal import CFloor
+internal import Synchronization
+
+/// A contender with a connection to one peer: opens its end, and measures one kind of work.
+final class ConnectionContender: Contender {
+  enum Work: Sendable {
+    /// The peer echoes: a C one, or the same library as on our side.
+    case roundTrip(peerIsC: Bool)
+    /// A C peer sends.
+    case receive
+    /// A C peer receives and says when it has everything.
+    case send
+  }
+
+  private struct State: Sendable {
+    var peer: PeerProcess?
+    var connection: (any Connection)?
+  }
+
+  let title: String
+  let latencies: Latencies?
+  private let contestant: Contestant
+  private let transport: Transport
+  private let shape: Shape
+  private let work: Work
+  private let state = Mutex(State())
+
+  init(
+    _ contestant: Contestant, _ work: Work, _ transport: Transport, _ shape: Shape, title: String? = nil
+  ) {
+    self.title = title ?? contestant.title
+    self.contestant = contestant
+    self.transport = transport
+    self.shape = shape
+    self.work = work
+    if case .roundTrip = work { latencies = Latencies() } else { latencies = nil }
+  }
+
+  func prepare() async throws {
+    let (own, others) = try Ends.pair(transport)
+    let peer: PeerProcess
+    let frames = ["--size", "\(shape.byteCount)", "--header", contestant.header.rawValue]
+    switch work {
+    case .roundTrip(let peerIsC):
+      let echo: Contestant = peerIsC ? .floor : contestant
+      peer = try PeerProcess(role: "echo", ["--as", echo.rawValue] + frames, ends: others)
+    case .receive:
+      peer = try PeerProcess(role: "source", frames + ["--per-write", "\(shape.perWrite)"], ends: others)
+    case .send:
+      peer = try PeerProcess(role: "sink", frames, ends: others)
+    }
+    state.withLock { $0.peer = peer }
+    let connection = try await contestant.open(own, shape)
+    state.withLock { $0.connection = connection }
+  }
+
+  func round(_ operations: Int) async throws -> Round {
+    let state = state.withLock { $0 }
+    guard let peer = state.peer, let connection = state.connection else { throw UnexpectedEnd() }
+    let before = floor_now()
+    switch work {
+    case .roundTrip:
+      try await connection.roundTrips(operations, recording: latencies ?? Latencies())
+    case .receive:
+      try peer.order("\(operations)")
+      try await connection.receive(operations)
+    case .send:
+      try peer.order("\(operations)")
+      try await connection.send(operations)
+      _ = try await onThread { try peer.answer() }
+    }
+    return Round(operations: operations, nanoseconds: Double(floor_now() - before))
+  }
+
+  func finish() async {
+    let state = state.withLock { state in
+      defer { state = State() }
+      return state
+    }
+    await state.connection?.close()
+    if let peer = state.peer { try? await onThread { peer.finish() } }
+  }
+
+  func interrupt() { state.withLock { $0.peer }?.kill() }
+
+  var peerErrors: String { state.withLock { $0.peer }?.errorOutput ?? "" }
+}
