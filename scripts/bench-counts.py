@@ -17,6 +17,7 @@ import os
 import pathlib
 import platform
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -57,8 +58,11 @@ class Failure(Exception):
 
 
 def run(command, **options):
-    finished = subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, **options)
+    try:
+        finished = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, **options)
+    except subprocess.TimeoutExpired as expired:
+        raise Failure(f'{" ".join(map(str, command))}: not done after {expired.timeout} s') from None
     if finished.returncode != 0:
         raise Failure(f'{" ".join(map(str, command))}: exit status {finished.returncode}\n{finished.stderr}')
     return finished.stdout
@@ -182,9 +186,12 @@ def read_baseline():
         if match := re.match(r'# (\w+): (.*)$', line):
             context[match[1]] = match[2]
         elif not line.startswith('#'):
-            name, instructions, allocations, *calls = line.split()
-            calls = dict(zip(calls[::2], map(float, calls[1::2])))
-            counted[name] = Counts(float(instructions), float(allocations), calls)
+            try:
+                name, instructions, allocations, *calls = line.split()
+                calls = dict(zip(calls[::2], map(float, calls[1::2]), strict=True))
+                counted[name] = Counts(float(instructions), float(allocations), calls)
+            except ValueError:
+                raise Failure(f'{BASELINE.name} has a line that is none: {line}') from None
     return context, counted
 
 
@@ -246,7 +253,7 @@ def compare(context, counted):
                 better.append(name)
     worse += [f'{name}: is in the baseline and is no path' for name in baseline if name not in counted]
     if better:
-        print(f'Cheaper than the baseline, which should follow (make bench-counts UPDATE=1): '
+        print(f'Cheaper than the baseline (make bench-counts UPDATE=1 lets it follow): '
               f'{", ".join(dict.fromkeys(better))}.')
     return worse
 
@@ -304,18 +311,21 @@ def main():
         progress('')
 
     here = context()
+    worse = compare(here, counted) if BASELINE.exists() or not arguments.update else []
     if arguments.update:
         write_baseline(here, counted)
-    worse = compare(here, counted)
+        print(f'{BASELINE.name} has these figures now.')
+        return 0
     if worse:
-        print(f'\nToo much (margins: {MARGIN_INSTRUCTIONS:.0%} of the instructions; {MARGIN_CALLS} allocations '
-              'or system calls a message):')
+        print(f'\nToo much (margins: {MARGIN_INSTRUCTIONS:.0%} of the instructions, '
+              f'{MARGIN_CALLS} allocations, {MARGIN_CALLS} system calls):')
         print('\n'.join(worse))
         return 1
     return 0
 
 
 if __name__ == '__main__':
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # a pager may have seen enough
     try:
         sys.exit(main())
     except Failure as failure:

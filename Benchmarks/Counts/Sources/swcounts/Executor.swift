@@ -1,8 +1,8 @@
 import Glibc
 
 /// Runs tasks on the thread that calls `run`, in the order in which they become able to, and needs no lock:
-/// for tasks that nobody else resumes. The language's own executors use other threads and queues, whose counts
-/// depend on who is faster.
+/// for tasks that nobody else resumes. The language's own executors use other threads and queues: what they
+/// cost depends on who is faster.
 // Invariant: everything is touched by the one thread that made it.
 final class MainThreadExecutor: TaskExecutor, @unchecked Sendable {
   private let thread = pthread_self()

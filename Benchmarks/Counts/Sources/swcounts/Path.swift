@@ -16,7 +16,7 @@ struct Path: Sendable {
 
   let name: String
   let summary: String
-  /// How many messages to count. Some paths move a hundred at a time: a multiple of that.
+  /// How many messages to count.
   let standardCount: Int
   let make: @Sendable () throws -> Deed
 
