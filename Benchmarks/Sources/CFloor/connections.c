@@ -76,8 +76,8 @@ static int load(
   return 0;
 }
 
-int floor_load(const char *name, size_t count, size_t size, int control) {
-  size_t frame_size = floor_frame_size(floor_varint, size), next = 0;
+int floor_load(const char *name, size_t count, enum floor_header header, size_t size, int control) {
+  size_t frame_size = floor_frame_size(header, size), next = 0;
   int *connections = calloc(count, sizeof *connections), epoll = epoll_create1(EPOLL_CLOEXEC);
   size_t *received = calloc(count, sizeof *received);
   uint8_t *frame = malloc(frame_size);
@@ -85,7 +85,7 @@ int floor_load(const char *name, size_t count, size_t size, int control) {
   FILE *orders = fdopen(control, "r");
   if (connections == NULL || received == NULL || frame == NULL || epoll < 0 || orders == NULL) return -ENOMEM;
   memset(frame, 'x', frame_size);
-  floor_write_header(floor_varint, size, frame);
+  floor_write_header(header, size, frame);
   for (size_t i = 0; i < count; i++) {
     connections[i] = floor_connect(name);
     if (connections[i] < 0) return connections[i];
@@ -102,11 +102,11 @@ int floor_load(const char *name, size_t count, size_t size, int control) {
   return result;
 }
 
-int floor_echo_many(const int *descriptors, size_t count, int stop) {
-  struct epoll_event events[128], event = {.events = EPOLLIN, .data.fd = stop};
+int floor_echo_many(const int *descriptors, size_t count) {
+  struct epoll_event events[128], event;
   char bytes[65536];
   int epoll = epoll_create1(EPOLL_CLOEXEC);
-  if (epoll < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, stop, &event) < 0) return -errno;
+  if (epoll < 0) return -errno;
   for (size_t i = 0; i < count; i++) {
     event = (struct epoll_event){.events = EPOLLIN | EPOLLET, .data.fd = descriptors[i]};
     if (epoll_ctl(epoll, EPOLL_CTL_ADD, descriptors[i], &event) < 0) return -errno;
@@ -116,10 +116,6 @@ int floor_echo_many(const int *descriptors, size_t count, int stop) {
     if (ready < 0 && errno != EINTR) return -errno;
     for (int i = 0; i < ready; i++) {
       int fd = events[i].data.fd;
-      if (fd == stop) {
-        close(epoll);
-        return 0;
-      }
       // A short read says that the socket is empty: what comes later is a new edge.
       ssize_t got;
       do {

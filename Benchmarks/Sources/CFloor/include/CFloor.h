@@ -73,10 +73,10 @@ int floor_listen(char *name);
 int floor_accept(int listener);
 int floor_connect(const char *name);
 /// Connects `connections` times to `name`; then, for each line "COUNT WINDOW" on `control`, sends so many
-/// frames of `frame_size` bytes over all connections in turn, `WINDOW` of them in flight, receives their
+/// frames of `size` bytes of payload over all connections in turn, `WINDOW` of them in flight, receives their
 /// echoes, and answers "ok". Until the end of `control`.
-int floor_load(const char *name, size_t connections, size_t size, int control);
-/// Echoes what comes on many connections: one thread, epoll, edge-triggered. `stop` readable ends it.
-int floor_echo_many(const int *descriptors, size_t count, int stop);
+int floor_load(const char *name, size_t connections, enum floor_header header, size_t size, int control);
+/// Echoes what comes on many connections, for ever: one thread, epoll, edge-triggered.
+int floor_echo_many(const int *descriptors, size_t count);
 
 #endif

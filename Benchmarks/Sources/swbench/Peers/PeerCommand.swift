@@ -8,7 +8,10 @@ extension FrameHeader: ExpressibleByArgument {}
 struct PeerCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "peer", abstract: "The other end of a measurement; started by the program itself.",
-    shouldDisplay: false, subcommands: [Echo.self, Source.self, Sink.self, Dying.self])
+    shouldDisplay: false,
+    subcommands: [
+      Echo.self, Source.self, Sink.self, Dying.self, Serve.self, Load.self, Idle.self, First.self,
+    ])
 
   /// What it finds open.
   static func ends() -> Ends {

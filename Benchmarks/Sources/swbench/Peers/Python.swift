@@ -11,6 +11,17 @@ enum Python {
       .first { FileManager.default.isExecutableFile(atPath: $0) }
   }()
 
+  /// Whether socketwrapper runs so.
+  static func check(mode: String) async throws {
+    let (interpreter, path) = try script()
+    let peer = try PeerProcess(interpreter, [path, "check", "--mode", mode], ends: nil)
+    let answer = try await onThread {
+      defer { peer.finish() }
+      return try peer.answer()
+    }
+    if answer.hasPrefix("missing ") { throw Unavailable(description: String(answer.dropFirst(8))) }
+  }
+
   static func script() throws -> (interpreter: String, path: String) {
     guard let interpreter else { throw Unavailable(description: "no Python: set SWTEST_PYTHON") }
     let script = Bundle.module.url(forResource: "bench", withExtension: "py", subdirectory: "Resources")

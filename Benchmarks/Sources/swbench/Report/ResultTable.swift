@@ -9,13 +9,13 @@ struct ResultTable {
   var text: String { "\(result.title)\n\n\(render(Style.simple))\(notes(""))" }
   var markdown: String { "### \(result.title)\n\n\(render(Style.pipe))\(notes("\n"))" }
 
-  private var peers: [String] { result.peers.filter { result.row($0)?.nanoseconds != nil } }
+  private var peers: [String] { result.peers.filter { result.row($0)?.figure != nil } }
 
   private var headings: [String] {
     let figures =
       result.hasLatencies
       ? ["median µs", "p99 µs", "p99.9 µs"]
-      : [result.byteCount > 0 ? "ns a \(result.unit)" : result.unit]
+      : ["\(result.measure) a \(result.unit)"]
         + (result.byteCount > 0 ? ["M/s", "MB/s"] : [])
     return ["contender"] + figures + extraKeys + ["÷ \(result.floor)", "from … to"]
       + peers.map { "÷ \($0)" }
@@ -24,7 +24,7 @@ struct ResultTable {
   private var extraKeys: [String] { Set(result.rows.flatMap(\.extras.keys)).sorted() }
 
   private func cells(_ row: BenchmarkResult.Row) -> [String] {
-    guard let figure = row.nanoseconds else { return [] }
+    guard let figure = row.figure else { return [] }
     var cells = [row.contender]
     if result.hasLatencies {
       cells += ["50", "99", "99.9"].map { key in

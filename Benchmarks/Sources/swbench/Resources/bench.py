@@ -3,6 +3,7 @@
 
 drive   starts its own peer (this script again) and, for each line "COUNT" on descriptor 5, carries out so many
         operations and answers "NANOSECONDS LATENCY LATENCY ..." on it
+check   answers "ready", or "missing ..." where something is not installed
 echo    sends back what comes on the descriptors 3 and 4
 source  for each line "COUNT" on descriptor 5, sends so many messages
 sink    for each line "COUNT" on descriptor 5, receives so many messages and answers "ok"
@@ -188,7 +189,7 @@ def runner(a):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument('role', choices=['drive', 'echo', 'source', 'sink'])
+    p.add_argument('role', choices=['drive', 'check', 'echo', 'source', 'sink'])
     p.add_argument('--impl', choices=['multiprocessing', 'socketwrapper'], default='socketwrapper')
     p.add_argument('--mode', choices=['sync', 'asyncio', 'uvloop'], default='sync')
     p.add_argument('--work', choices=['roundTrip', 'receive', 'send'], default='roundTrip')
@@ -202,7 +203,7 @@ def main():
         control[1].write(text + '\n')
         control[1].flush()
 
-    if a.role == 'drive':
+    if a.role in ('drive', 'check'):
         try:
             if a.impl == 'socketwrapper':
                 module('socketwrapper')
@@ -210,6 +211,9 @@ def main():
                 module('uvloop')
         except Missing as missing:
             say('missing %s' % missing)
+            return
+        if a.role == 'check':
+            say('ready')
             return
         ours, theirs = pair(a.transport)
         peer = Peer(a, {'roundTrip': 'echo', 'receive': 'source', 'send': 'sink'}[a.work], theirs)

@@ -6,6 +6,8 @@ struct Benchmark: Sendable {
   var title: String
   /// What one figure counts.
   var unit = "message"
+  /// What is counted: time, unless said otherwise.
+  var measure = "ns"
   /// Bytes of payload of one operation, where a throughput in bytes makes sense.
   var byteCount = 0
   /// Whether each operation's latency is recorded.

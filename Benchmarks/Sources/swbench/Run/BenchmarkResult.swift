@@ -4,8 +4,8 @@ internal import Histogram
 struct BenchmarkResult: Codable, Sendable {
   struct Row: Codable, Sendable {
     var contender: String
-    /// Nanoseconds an operation, over the rounds.
-    var nanoseconds: Spread?
+    /// Nanoseconds an operation, over the rounds; where the measure is another one, so many of that.
+    var figure: Spread?
     /// By whom it is divided: a round's figure to the other one's of the same pass.
     var ratios: [String: Spread] = [:]
     /// Percentiles of the latency in nanoseconds, from "50" to "99.9".
@@ -23,6 +23,7 @@ struct BenchmarkResult: Codable, Sendable {
   var name: String
   var title: String
   var unit: String
+  var measure: String
   var byteCount: Int
   var hasLatencies: Bool
   var peers: [String]
@@ -39,6 +40,7 @@ extension BenchmarkResult {
     name = benchmark.name
     title = benchmark.title
     unit = benchmark.unit
+    measure = benchmark.measure
     byteCount = benchmark.byteCount
     hasLatencies = benchmark.hasLatencies
     peers = benchmark.peers
@@ -49,7 +51,7 @@ extension BenchmarkResult {
       if let racer = complete.first(where: { $0.index == index }) {
         row.rounds = racer.rounds.count
         row.operationsPerRound = racer.operations
-        row.nanoseconds = Spread(racer.rounds.map(\.perOperation))
+        row.figure = Spread(racer.rounds.map(\.perOperation))
         for other in complete where other.index != index {
           let ratios = zip(racer.rounds, other.rounds).map { $0.perOperation / $1.perOperation }
           row.ratios[other.contender.title] = Spread(ratios)

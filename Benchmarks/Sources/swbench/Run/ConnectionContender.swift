@@ -3,9 +3,20 @@ internal import Synchronization
 
 /// A contender with a connection to one peer: opens its end, and measures one kind of work.
 final class ConnectionContender: Contender {
+  /// Who echoes.
+  enum Echo: Sendable {
+    /// The same library, in the same manner.
+    case alike
+    case c
+    /// Python's socketwrapper.
+    case python(mode: String)
+    /// One that dies after a while, to see what becomes of the run.
+    case dying
+  }
+
   enum Work: Sendable {
-    /// The peer echoes: a C one, or the same library as on our side.
-    case roundTrip(peerIsC: Bool)
+    /// The peer echoes.
+    case roundTrip(Echo)
     /// A C peer sends.
     case receive
     /// A C peer receives and says when it has everything.
@@ -41,9 +52,17 @@ final class ConnectionContender: Contender {
     let peer: PeerProcess
     let frames = ["--size", "\(shape.byteCount)", "--header", contestant.header.rawValue]
     switch work {
-    case .roundTrip(let peerIsC):
-      let echo: Contestant = peerIsC ? .floor : contestant
-      peer = try PeerProcess(role: "echo", ["--as", echo.rawValue] + frames, ends: others)
+    case .roundTrip(.alike):
+      peer = try PeerProcess(role: "echo", ["--as", contestant.rawValue] + frames, ends: others)
+    case .roundTrip(.c):
+      peer = try PeerProcess(role: "echo", ["--as", "floor"] + frames, ends: others)
+    case .roundTrip(.dying):
+      peer = try PeerProcess(role: "dying", frames, ends: others)
+    case .roundTrip(.python(let mode)):
+      try await Python.check(mode: mode)
+      let (interpreter, path) = try Python.script()
+      peer = try PeerProcess(
+        interpreter, [path, "echo", "--mode", mode, "--size", "\(shape.byteCount)"], ends: others)
     case .receive:
       peer = try PeerProcess(role: "source", frames + ["--per-write", "\(shape.perWrite)"], ends: others)
     case .send:

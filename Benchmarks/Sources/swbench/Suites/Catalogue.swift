@@ -3,7 +3,8 @@ internal import Foundation
 /// All benchmarks, in the order in which they run.
 enum Catalogue {
   static var all: [Benchmark] {
-    RoundTrips.benchmarks + OneWay.benchmarks
+    RoundTrips.benchmarks + PythonPeers.benchmarks + OneWay.benchmarks + Senders.benchmarks
+      + Connections.benchmarks + FirstMessages.benchmarks + Framings.benchmarks + Failing.benchmarks
   }
 
   /// Those that the patterns name: by a name's beginning, or with `*` and `?`; without patterns all that are

@@ -26,7 +26,7 @@ enum RoundTrips {
   ) -> Benchmark {
     let shape = Shape(byteCount: size)
     let contenders: [any Contender] = contestants.filter { $0.canUse(transport) }.map {
-      ConnectionContender($0, .roundTrip(peerIsC: peerIsC), transport, shape)
+      ConnectionContender($0, .roundTrip(peerIsC ? .c : .alike), transport, shape)
     }
     let python = PythonContender.all(.roundTrip, transport, shape, isFull: contestants.count == all.count)
     let kind = peerIsC ? "round-trip-to-c" : "round-trip"
