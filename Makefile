@@ -4,7 +4,7 @@
 SEEDS ?= 200
 TEST ?=
 
-.PHONY: help demo test bench fuzz simulate sanitize model model-full docs format lint clean
+.PHONY: help demo test bench fuzz simulate sanitize model model-full bench-counts docs format lint clean
 
 help:
 	@echo 'make demo        run every example'
@@ -15,6 +15,7 @@ help:
 	@echo 'make model       check the model of a half: small worlds and seeded mistakes, minutes'
 	@echo 'make model-full  check it in large worlds: half an hour'
 	@echo 'make bench       run the benchmarks'
+	@echo 'make bench-counts  hold instructions, allocations and system calls against the baseline (UPDATE=1: write it)'
 	@echo 'make docs        build the documentation; a warning is an error'
 	@echo 'make format      give the code its form'
 	@echo 'make lint        complain where it has another, or breaks a house rule'
@@ -55,6 +56,11 @@ bench:
 	@scripts/setup-swift
 	@test -e Benchmarks/Package.swift || { echo 'There are no benchmarks: Benchmarks/Package.swift is missing.' >&2; exit 1; }
 	@swift run -c release --package-path Benchmarks swbench
+
+# Nothing is timed: the same program counts the same, on a busy machine too.
+bench-counts:
+	@scripts/setup-swift
+	@scripts/bench-counts $(if $(UPDATE),--update) $(if $(PROFILE),--profile $(PROFILE))
 
 docs:
 	@scripts/setup-swift

@@ -18,6 +18,7 @@ let package = Package(
   name: "Benchmarks",
   dependencies: [
     .package(name: "swift-socketwrapper", path: ".."),
+    .package(url: "https://github.com/apple/swift-system", from: "1.6.0"),
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
     .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.0"),
@@ -32,6 +33,7 @@ let package = Package(
       dependencies: [
         "CFloor",
         .product(name: "SWMessaging", package: "swift-socketwrapper"),
+        .product(name: "SystemPackage", package: "swift-system"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
@@ -40,7 +42,7 @@ let package = Package(
         .product(name: "Histogram", package: "hdrhistogram-swift"),
         .product(name: "TextTable", package: "TextTable"),
       ],
-      swiftSettings: settings),
+      resources: [.copy("Resources")], swiftSettings: settings),
     .executableTarget(
       name: "swcounts",
       dependencies: [

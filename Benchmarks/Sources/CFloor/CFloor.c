@@ -1,1 +1,0 @@
-void floor_placeholder(void) {}

@@ -1,0 +1,36 @@
+internal import NIOCore
+internal import NIOExtras
+internal import NIOPosix
+
+/// What both manners of SwiftNIO share: one event loop thread, and the length-field framing of NIOExtras.
+enum NIOSetup {
+  static let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+
+  /// A channel over the ends, of which `body` makes the last part of the pipeline and a result.
+  static func open<Result: Sendable>(
+    _ ends: Ends, _ body: @escaping @Sendable (any Channel) throws -> Result
+  ) async throws -> Result {
+    let initializer: @Sendable (any Channel) -> EventLoopFuture<Result> = { channel in
+      channel.eventLoop.makeCompletedFuture {
+        try channel.pipeline.syncOperations.addHandlers([
+          ByteToMessageHandler(LengthFieldBasedFrameDecoder(lengthFieldBitLength: .fourBytes)),
+          LengthFieldPrepender(lengthFieldBitLength: .fourBytes),
+        ])
+        return try body(channel)
+      }
+    }
+    if ends.isSocket {
+      return try await ClientBootstrap(group: group)
+        .withConnectedSocket(ends.reading, channelInitializer: initializer)
+    }
+    return try await NIOPipeBootstrap(group: group)
+      .takingOwnershipOfDescriptors(
+        input: ends.reading, output: ends.writing, channelInitializer: initializer)
+  }
+
+  static func message(_ shape: Shape, _ allocator: ByteBufferAllocator) -> ByteBuffer {
+    var buffer = allocator.buffer(capacity: shape.byteCount)
+    buffer.writeRepeatingByte(UInt8(ascii: "x"), count: shape.byteCount)
+    return buffer
+  }
+}

@@ -1,0 +1,90 @@
+internal import ArgumentParser
+internal import CFloor
+internal import Foundation
+
+extension FrameHeader: ExpressibleByArgument {}
+
+/// What this program is when it is the other end of a measurement: see ``PeerProcess``.
+struct PeerCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "peer", abstract: "The other end of a measurement; started by the program itself.",
+    shouldDisplay: false,
+    subcommands: [
+      Echo.self, Source.self, Sink.self, Dying.self, Serve.self, Load.self, Idle.self, First.self,
+    ])
+
+  /// What it finds open.
+  static func ends() -> Ends {
+    var (first, second) = (stat(), stat())
+    unsafe fstat(3, &first)
+    unsafe fstat(4, &second)
+    if first.st_ino == second.st_ino, first.st_mode & S_IFMT == S_IFSOCK {
+      _ = floor_close(4)
+      return Ends(reading: 3, writing: 3)
+    }
+    return Ends(reading: 3, writing: 4)
+  }
+
+  static let control: Int32 = 5
+}
+
+struct FrameOptions: ParsableArguments {
+  @Option var size: Int
+  @Option var header: FrameHeader
+  @Option var perWrite = 1
+
+  var shape: Shape { Shape(byteCount: size, perWrite: perWrite) }
+}
+
+extension PeerCommand {
+  struct Echo: AsyncParsableCommand {
+    @Option var `as`: Contestant
+    @OptionGroup var frames: FrameOptions
+
+    func run() async throws { try await Self.echo(`as`, frames.shape, frames.header) }
+
+    /// Off the main actor: what echoes is a program's ordinary task.
+    @concurrent
+    private static func echo(_ contestant: Contestant, _ shape: Shape, _ header: FrameHeader) async throws {
+      let connection: any Connection =
+        contestant == .floor
+        ? try CConnection(ends(), shape, header: header) : try await contestant.open(ends(), shape)
+      try await connection.echo()
+      await connection.close()
+    }
+  }
+
+  struct Source: ParsableCommand {
+    @OptionGroup var frames: FrameOptions
+
+    func run() throws {
+      try CConnection(ends(), frames.shape, header: frames.header).source(orders: control)
+    }
+  }
+
+  struct Sink: ParsableCommand {
+    @OptionGroup var frames: FrameOptions
+
+    func run() throws {
+      let frameSize = floor_frame_size(frames.header.native, frames.size)
+      try checked("sink", floor_sink(ends().reading, frameSize, control))
+    }
+  }
+
+  /// Echoes a little, then fails: to see that a benchmark survives it.
+  struct Dying: ParsableCommand {
+    @OptionGroup var frames: FrameOptions
+
+    func run() throws {
+      let frameSize = floor_frame_size(frames.header.native, frames.size)
+      var frame = [UInt8](repeating: 0, count: frameSize)
+      for _ in 0..<2000 {
+        try unsafe frame.withUnsafeMutableBytes { bytes in
+          _ = try checked("read", unsafe floor_read_all(3, bytes.baseAddress, frameSize))
+          _ = try checked("write", unsafe floor_write_all(4, bytes.baseAddress, frameSize))
+        }
+      }
+      throw ValidationError("this peer was told to die after 2000 messages")
+    }
+  }
+}

@@ -1,0 +1,43 @@
+internal import Synchronization
+
+/// The plain asynchronous lock that senders are compared with: who comes first is served first, and who waits
+/// is suspended.
+final class AsyncLock: Sendable {
+  private struct State: Sendable {
+    var isHeld = false
+    /// A ring would do no better: at most as many wait as there are senders.
+    var waiting: [CheckedContinuation<Void, Never>] = []
+  }
+
+  private let state = Mutex(State())
+
+  func lock() async {
+    let isMine = state.withLock { state in
+      defer { state.isHeld = true }
+      return !state.isHeld
+    }
+    if isMine { return }
+    await withCheckedContinuation { continuation in
+      let isMine = state.withLock { state in
+        if state.isHeld {
+          state.waiting.append(continuation)
+          return false
+        }
+        state.isHeld = true
+        return true
+      }
+      if isMine { continuation.resume() }
+    }
+  }
+
+  func unlock() {
+    let next = state.withLock { state in
+      if state.waiting.isEmpty {
+        state.isHeld = false
+        return nil as CheckedContinuation<Void, Never>?
+      }
+      return state.waiting.removeFirst()
+    }
+    next?.resume()
+  }
+}

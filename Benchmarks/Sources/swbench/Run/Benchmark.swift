@@ -1,0 +1,64 @@
+/// A named piece of work, and who does it side by side.
+struct Benchmark: Sendable {
+  /// Slashes separate what it is from its sizes: `round-trip/64B/socketpair`.
+  var name: String
+  /// What the tables head it with.
+  var title: String
+  /// What one figure counts.
+  var unit = "message"
+  /// What is counted: time, unless said otherwise.
+  var measure = "ns"
+  /// Bytes of payload of one operation, where a throughput in bytes makes sense.
+  var byteCount = 0
+  /// Whether each operation's latency is recorded.
+  var hasLatencies = false
+  /// Whom ratios are taken to; by default the first.
+  var contenders: [any Contender]
+  /// Peers, by title, which get a column of ratios each.
+  var peers: [String] = ["SwiftNIO handlers", "NIOAsyncChannel", "FlyingSocks"]
+  /// Not run unless named: it shows what a failure looks like.
+  var isHidden = false
+  /// How many rounds, and how long one lasts; nil: as the run has it.
+  var rounds: Int?
+  var roundSeconds: Double?
+}
+
+/// What one contender did in one round.
+struct Round: Sendable {
+  var operations: Int
+  var nanoseconds: Double
+  /// Figures beside the time, by name.
+  var extras: [String: Double] = [:]
+
+  var perOperation: Double { nanoseconds / Double(max(operations, 1)) }
+}
+
+/// Who takes part in a benchmark.
+protocol Contender: Sendable {
+  var title: String { get }
+  /// Gets ready: starts its peer, opens its end.
+  func prepare() async throws
+  /// Carries out so many operations.
+  func round(_ operations: Int) async throws -> Round
+  /// Ends its peer.
+  func finish() async
+  /// What the peer wrote to its standard error, once something failed.
+  var peerErrors: String { get }
+  var latencies: Latencies? { get }
+  /// Whether more operations make a longer round; otherwise one round is one fixed piece of work.
+  var isScalable: Bool { get }
+  /// Ends what may hang.
+  func interrupt()
+}
+
+extension Contender {
+  var peerErrors: String { "" }
+  var latencies: Latencies? { nil }
+  var isScalable: Bool { true }
+  func interrupt() {}
+}
+
+/// A contender cannot take part on this machine; not a failure.
+struct Unavailable: Error, CustomStringConvertible {
+  var description: String
+}

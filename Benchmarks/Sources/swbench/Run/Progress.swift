@@ -1,0 +1,24 @@
+internal import Foundation
+
+/// One line on standard error that tells what is going on; lines of their own where it is not a terminal.
+struct Progress: Sendable {
+  var isQuiet = false
+  private var isTerminal: Bool { isatty(2) == 1 }
+
+  func show(_ text: String) {
+    if isQuiet { return }
+    if isTerminal { write("\r\u{1b}[K\(text)") }
+  }
+
+  /// Something that stays.
+  func note(_ text: String) {
+    if isQuiet { return }
+    write((isTerminal ? "\r\u{1b}[K" : "") + text + "\n")
+  }
+
+  func clear() {
+    if !isQuiet, isTerminal { write("\r\u{1b}[K") }
+  }
+
+  private func write(_ text: String) { FileHandle.standardError.write(Data(text.utf8)) }
+}

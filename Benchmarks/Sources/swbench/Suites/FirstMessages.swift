@@ -1,0 +1,11 @@
+/// The time from starting a process to its first message.
+enum FirstMessages {
+  static var benchmarks: [Benchmark] {
+    [
+      Benchmark(
+        name: "first-message", title: "From starting a process to its first message", unit: "process",
+        contenders: FirstMessageContender.Way.allCases.map(FirstMessageContender.init), peers: [],
+        roundSeconds: 0.1)
+    ]
+  }
+}

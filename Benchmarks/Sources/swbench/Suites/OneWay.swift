@@ -1,0 +1,45 @@
+/// Messages that go one way: received from a C process that writes each library's own framing, or sent to one.
+enum OneWay {
+  private static let receivers: [Contestant] = [
+    .floor, .blockingBorrowed, .blocking, .blockingExact, .reactorBorrowed, .reactor, .reactorForAwait,
+    .poolBorrowed, .pool, .poolForAwait, .nio, .nioAsync, .flying,
+  ]
+  private static let senders: [Contestant] = [.floor, .blocking, .reactor, .pool, .nio, .nioAsync, .flying]
+
+  /// Sizes, and how many messages a write brings.
+  static let shapes = [
+    Shape(byteCount: 64), Shape(byteCount: 64, perWrite: 100), Shape(byteCount: 1024),
+    Shape(byteCount: 65_536), Shape(byteCount: 1 << 20), Shape(byteCount: 16 << 20),
+  ]
+
+  static var benchmarks: [Benchmark] {
+    shapes.map { benchmark(.receive, $0, receivers) } + shapes.map { benchmark(.send, $0, senders) }
+  }
+
+  private static func benchmark(
+    _ work: ConnectionContender.Work, _ shape: Shape, _ contestants: [Contestant]
+  ) -> Benchmark {
+    var contenders: [any Contender] = contestants.map {
+      ConnectionContender($0, work, .socketPair, shape)
+    }
+    var isReceiving = false
+    if case .receive = work { isReceiving = true }
+    if !isReceiving, shape.perWrite > 1 {
+      // What a program does that knows nothing of batches, and the best that can be done by hand.
+      contenders[0] = ConnectionContender(
+        .floor, work, .socketPair, Shape(byteCount: shape.byteCount), title: "C, one write a message")
+      contenders.insert(
+        ConnectionContender(
+          .floor, work, .socketPair, shape, title: "C, one write of \(shape.perWrite) messages"), at: 1)
+    }
+    contenders += PythonContender.all(
+      isReceiving ? .receive : .send, .socketPair, shape, isFull: shape.byteCount == 64)
+    let batch = shape.perWrite > 1 ? ", \(shape.perWrite) \(isReceiving ? "a write" : "a call")" : ""
+    return Benchmark(
+      name: "\(isReceiving ? "receive" : "send")/\(shape.byteCount.bytes)"
+        + (shape.perWrite > 1 ? "x\(shape.perWrite)" : ""),
+      title: "One way, \(isReceiving ? "receiving" : "sending"), \(shape.byteCount.bytes)\(batch)",
+      byteCount: shape.byteCount, contenders: contenders,
+      peers: Benchmark.usualPeers + ["Python multiprocessing"])
+  }
+}

@@ -1,0 +1,54 @@
+/// Round trips between two processes of the same library; and with a C process at the other end, which shows
+/// one end's cost alone.
+enum RoundTrips {
+  private static let most: [Contestant] = [
+    .floor, .blockingBorrowed, .blocking, .reactor, .pool, .nio, .nioAsync, .flying,
+  ]
+  private static let all: [Contestant] = [
+    .floor, .blockingBorrowed, .blocking, .blockingExact, .reactorBorrowed, .reactor, .reactorForAwait,
+    .reactorExact, .poolBorrowed, .pool, .poolForAwait, .nio, .nioAsync, .flying,
+  ]
+
+  static var benchmarks: [Benchmark] {
+    var benchmarks: [Benchmark] = []
+    for transport in Transport.allCases {
+      for size in [64, 4096, 65_536] {
+        let isFull = size == 64 && transport == .socketPair
+        benchmarks.append(benchmark(isFull ? all : most, size, transport, peerIsC: false))
+      }
+    }
+    benchmarks.append(benchmark(most, 64, .socketPair, peerIsC: true))
+    return benchmarks
+  }
+
+  private static func benchmark(
+    _ contestants: [Contestant], _ size: Int, _ transport: Transport, peerIsC: Bool
+  ) -> Benchmark {
+    let shape = Shape(byteCount: size)
+    let contenders: [any Contender] = contestants.filter { $0.canUse(transport) }.map {
+      ConnectionContender($0, .roundTrip(peerIsC ? .c : .alike), transport, shape)
+    }
+    let python = PythonContender.all(.roundTrip, transport, shape, isFull: contestants.count == all.count)
+    let kind = peerIsC ? "round-trip-to-c" : "round-trip"
+    return Benchmark(
+      name: "\(kind)/\(size.bytes)/\(transport.rawValue)",
+      title: "Round trip, \(size.bytes), \(transport.rawValue)"
+        + (peerIsC ? ", a C peer at the other end" : ""),
+      unit: "round trip", byteCount: size, hasLatencies: true,
+      contenders: contenders + (peerIsC ? [] : python),
+      peers: Benchmark.usualPeers + (peerIsC ? [] : ["Python multiprocessing"]))
+  }
+}
+
+extension Benchmark {
+  static let usualPeers = ["SwiftNIO handlers", "NIOAsyncChannel", "FlyingSocks"]
+}
+
+extension Int {
+  /// A size in bytes for people and names: `64B`, `4KiB`.
+  var bytes: String {
+    if self >= 1 << 20, self % (1 << 20) == 0 { return "\(self >> 20)MiB" }
+    if self >= 1 << 10, self % (1 << 10) == 0 { return "\(self >> 10)KiB" }
+    return "\(self)B"
+  }
+}
