@@ -6,48 +6,46 @@ public struct FrameParts: Sendable {
 
   /// All parts but the last.
   @usableFromInline var chunks: [[UInt8]] = []
-  /// What short pieces are gathered in.
+  /// What short pieces are gathered in. Bytes from `filled` on are not initialised and never looked at.
   @usableFromInline var gathered: [UInt8] = []
+  @usableFromInline var filled = 0
   @usableFromInline var count = 0
+
+  @inlinable
+  public init() {}
 
   /// The frame's length so far.
   @inlinable
   public var byteCount: Int { count }
 
-  @inlinable
-  public init() {}
-
   /// Appends one byte.
   @inlinable
   public mutating func append(_ byte: UInt8) {
-    gathered.append(byte)
-    grow(by: 1)
+    unsafe extend(by: 1) { memory in unsafe memory.storeBytes(of: byte, as: UInt8.self) }
   }
 
   /// Appends a copy of a few bytes.
   @inlinable
   public mutating func append(_ bytes: ShortBytes) {
-    bytes.withBytes { span in append(copying: span) }
+    unsafe extend(by: bytes.count) { memory in unsafe bytes.copy(to: memory) }
   }
 
   /// Appends a copy of bytes.
   @inlinable
   public mutating func append(copying bytes: Span<UInt8>) {
-    unsafe bytes.withUnsafeBufferPointer { buffer in unsafe gathered.append(contentsOf: buffer) }
-    grow(by: bytes.count)
+    unsafe bytes.withUnsafeBytes { source in
+      unsafe extend(by: source.count) { memory in unsafe memory.copy(source) }
+    }
   }
 
   /// Appends an array; a long one is retained and not copied.
   @inlinable
   public mutating func append(_ bytes: [UInt8]) {
     if bytes.count < Self.smallestRetained {
-      gathered.append(contentsOf: bytes)
+      append(copying: bytes.span)
     } else {
-      if !gathered.isEmpty { chunks.append(gathered) }
-      chunks.append(bytes)
-      gathered = []
+      retain(bytes)
     }
-    grow(by: bytes.count)
   }
 
   /// Appends an array and what a ``ByteFraming`` puts around it; a long one is retained and not copied.
@@ -55,55 +53,87 @@ public struct FrameParts: Sendable {
   public mutating func append(_ payload: [UInt8], in envelope: FrameEnvelope) {
     if payload.count >= Self.smallestRetained {
       append(envelope.header)
-      append(payload)
+      retain(payload)
       append(envelope.trailer)
       return
     }
-    let added = envelope.header.count + payload.count + envelope.trailer.count
-    gathered.append(addingCapacity: added) { room in
-      unsafe room.withUnsafeMutableBufferPointer { memory, count in
-        let target = UnsafeMutableRawBufferPointer(memory)
-        unsafe envelope.header.copy(to: target, at: count)
-        count += envelope.header.count
-        unsafe payload.withUnsafeBytes { source in
-          unsafe UnsafeMutableRawBufferPointer(rebasing: target[count...]).copyMemory(from: source)
+    let header = envelope.header.count
+    unsafe payload.withUnsafeBytes { payload in
+      unsafe extend(by: header + payload.count + envelope.trailer.count) { memory in
+        unsafe envelope.header.copy(to: memory)
+        unsafe memory.advanced(by: header).copy(payload)
+        if envelope.trailer.isEmpty { return }
+        unsafe envelope.trailer.withUnsafeBytes { trailer in
+          unsafe memory.advanced(by: header + payload.count).copy(trailer)
         }
-        count += payload.count
-        unsafe envelope.trailer.withUnsafeBytes { source in
-          unsafe UnsafeMutableRawBufferPointer(rebasing: target[count...]).copyMemory(from: source)
-        }
-        count += envelope.trailer.count
       }
     }
-    grow(by: added)
   }
 
-  @inlinable
-  mutating func grow(by count: Int) { self.count += count }
+  /// Has `body` fill in so many bytes behind those that are there.
+  @inlinable @inline(__always)
+  mutating func extend(by byteCount: Int, _ body: (UnsafeMutableRawPointer) -> Void) {
+    if gathered.count - filled < byteCount { reserve(byteCount) }
+    let end = filled
+    unsafe gathered.withUnsafeMutableBytes { memory in
+      if let start = memory.baseAddress { unsafe body(start.advanced(by: end)) }
+    }
+    filled = end + byteCount
+    count += byteCount
+  }
 
-  /// Makes room for so many bytes.
-  @inlinable
-  package mutating func reserve(_ byteCount: Int) { gathered.reserveCapacity(byteCount) }
+  /// Makes room for so many bytes more.
+  @usableFromInline
+  package mutating func reserve(_ byteCount: Int) {
+    let needed = filled + byteCount
+    if needed <= gathered.count { return }
+    let size = max(needed, 2 * gathered.count, 64)
+    let filled = filled
+    // Invariant: `filled` says how far it is initialised, and `finish` cuts it there.
+    gathered = unsafe [UInt8](unsafeUninitializedCapacity: size) { [gathered] memory, count in
+      unsafe gathered.withUnsafeBytes { bytes in
+        unsafe UnsafeMutableRawBufferPointer(memory).copyMemory(
+          from: UnsafeRawBufferPointer(rebasing: bytes[..<filled]))
+      }
+      count = size
+    }
+  }
+
+  @usableFromInline
+  mutating func retain(_ bytes: [UInt8]) {
+    endChunk()
+    chunks.append(bytes)
+    count += bytes.count
+  }
+
+  private mutating func endChunk() {
+    if filled == 0 { return }
+    gathered.removeLast(gathered.count - filled)
+    chunks.append(gathered)
+    gathered = []
+    filled = 0
+  }
 
   /// Takes bytes off the end, of a frame whose encoding has failed.
   @usableFromInline
   package mutating func truncate(to end: Int) {
-    var surplus = byteCount - end
+    var surplus = count - end
     count = end
     while surplus > 0 {
-      if gathered.isEmpty { gathered = chunks.popLast() ?? [] }
-      let cut = min(surplus, gathered.count)
+      if filled == 0 {
+        gathered = chunks.popLast() ?? []
+        filled = gathered.count
+      }
+      let cut = min(surplus, filled)
       precondition(cut > 0, "more is taken off than there is")
-      gathered.removeLast(cut)
+      filled -= cut
       surplus -= cut
     }
   }
 
   /// The parts, none of them empty, as what an endpoint sends.
   package consuming func finish() -> [[UInt8]] {
-    if gathered.isEmpty { return chunks }
-    if chunks.isEmpty { return [gathered] }
-    chunks.append(gathered)
+    endChunk()
     return chunks
   }
 
@@ -112,6 +142,13 @@ public struct FrameParts: Sendable {
     var bytes: [UInt8] = []
     bytes.reserveCapacity(byteCount)
     for chunk in chunks { bytes += chunk }
-    return bytes + gathered
+    return bytes + gathered.prefix(filled)
+  }
+}
+
+extension UnsafeMutableRawPointer {
+  @inlinable @inline(__always)
+  func copy(_ bytes: UnsafeRawBufferPointer) {
+    if let source = bytes.baseAddress { unsafe copyMemory(from: source, byteCount: bytes.count) }
   }
 }

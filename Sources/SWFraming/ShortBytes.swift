@@ -63,12 +63,9 @@ public struct ShortBytes: Sendable, ExpressibleByArrayLiteral {
   }
 
   /// Copies the bytes to where there is room for them.
-  @inlinable
-  package func copy(to target: UnsafeMutableRawBufferPointer, at offset: Int) {
-    withBytes { span in
-      unsafe span.withUnsafeBytes { bytes in
-        unsafe UnsafeMutableRawBufferPointer(rebasing: target[offset...]).copyMemory(from: bytes)
-      }
-    }
+  @inlinable @inline(__always)
+  package func copy(to target: UnsafeMutableRawPointer) {
+    // Most are one to five: a call of memcpy takes longer.
+    for index in 0..<count { unsafe target.storeBytes(of: storage[index], toByteOffset: index, as: UInt8.self) }
   }
 }

@@ -27,12 +27,13 @@ struct Batches<Messages: IteratorProtocol, F: Framing> where Messages.Element ==
   /// Why there is no next batch, if it is not for want of messages.
   @usableFromInline var failure: EndpointError?
   @usableFromInline var messageCount = 0
-  /// How long the batch before was: the next is likely to be as long.
-  @usableFromInline var expected = 0
+  /// How many messages are likely to be left.
+  @usableFromInline var expected: Int
 
   @inlinable
-  init(_ messages: Messages, _ framing: F) {
-    self.messages = messages
+  init<All: Sequence>(_ messages: All, _ framing: F) where All.Iterator == Messages {
+    expected = messages.underestimatedCount
+    self.messages = messages.makeIterator()
     self.framing = framing
     progress = framing.progress
   }
@@ -41,13 +42,18 @@ struct Batches<Messages: IteratorProtocol, F: Framing> where Messages.Element ==
   mutating func next() throws(EndpointError) -> FrameBatch? {
     if let failure { throw failure }
     var batch = FrameBatch()
-    batch.parts.reserve(expected)
+    let expected = max(1, min(expected, Self.mostFrames))
+    batch.borders.reserveCapacity(expected)
     // Progress is told frame by frame.
     let mostFrames = progress == nil ? Self.mostFrames : 1
     while batch.borders.count < mostFrames, batch.parts.byteCount < Self.mostBytes, let message = messages.next() {
       do throws(EndpointError) {
         try framing.append(message, to: &batch.parts)
         batch.borders.append(batch.parts.byteCount)
+        // The others are likely to be as long.
+        if batch.borders.count == 1, batch.parts.byteCount < Self.mostBytes {
+          batch.parts.reserve(min(batch.parts.byteCount * (expected - 1), Self.mostBytes))
+        }
       } catch {
         // What came before it is sent first.
         var error = error
@@ -58,12 +64,14 @@ struct Batches<Messages: IteratorProtocol, F: Framing> where Messages.Element ==
         break
       }
     }
-    expected = batch.parts.byteCount
     return batch.borders.isEmpty ? nil : batch
   }
 
   @inlinable
-  mutating func sent(_ batch: FrameBatch) { messageCount += batch.borders.count }
+  mutating func sent(_ batch: FrameBatch) {
+    messageCount += batch.borders.count
+    expected -= batch.borders.count
+  }
 
   @inlinable
   func adjust(_ error: EndpointError) -> EndpointError {

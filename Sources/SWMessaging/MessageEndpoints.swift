@@ -376,7 +376,7 @@ extension MessageSending {
     contentsOf messages: Messages, timeout: Duration? = nil
   ) async throws(EndpointError) where Messages.Element == F.Outgoing {
     let (half, deadline) = (sendHalf, Deadline.after(timeout))
-    var batches = Batches(messages.makeIterator(), framing)
+    var batches = Batches(messages, framing)
     while true {
       try await half.mayBegin(after: batches.messageCount)
       guard let batch = try batches.next() else { return }
@@ -402,7 +402,7 @@ extension Blocking where E: MessageSending {
     contentsOf messages: Messages, timeout: Duration? = nil
   ) throws(EndpointError) where Messages.Element == E.F.Outgoing {
     let (half, deadline) = (endpoint.sendHalf, Deadline.after(timeout))
-    var batches = Batches(messages.makeIterator(), endpoint.framing)
+    var batches = Batches(messages, endpoint.framing)
     while let batch = try batches.next() {
       let started = half.start(batch, as: .thread, until: deadline, batches.progress)
       if let error = half.finishBlocking(started) { throw batches.adjust(error) }

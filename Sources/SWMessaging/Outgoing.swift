@@ -125,7 +125,7 @@ package struct Outgoing: Sendable {
           offset += bytes.count
         }
         // Invariant: the arrays live in `self`, which outlives the attempt, and nobody changes them.
-        unsafe header.copy(to: UnsafeMutableRawBufferPointer(scratch), at: 0)
+        if let start = scratch.baseAddress { unsafe header.copy(to: start) }
         unsafe add(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(scratch)[..<header.count]))
         unsafe body.withBytes { bytes in unsafe add(bytes) }
         unsafe trailer.withUnsafeBytes { bytes in unsafe add(bytes) }
@@ -190,7 +190,7 @@ extension FrameEnvelope {
     let copied = short + payload.count <= Outgoing.mostCopied ? payload.count : 0
     return unsafe withUnsafeTemporaryAllocation(byteCount: short + copied + 1, alignment: 1) { scratch in
       unsafe withUnsafeTemporaryAllocation(of: iovec.self, capacity: 3) { parts in
-        unsafe header.copy(to: scratch, at: 0)
+        if let start = scratch.baseAddress { unsafe header.copy(to: start) }
         unsafe trailer.withUnsafeBytes { bytes in
           unsafe UnsafeMutableRawBufferPointer(rebasing: scratch[(header.count + copied)...])
             .copyMemory(from: bytes)
