@@ -225,27 +225,27 @@ extension ReceiveHalf {
   var mayGoShort: Bool { !Task.isCancelled && !shouldYield() }
 
   @usableFromInline
-  func receive(_ request: ReceiveRequest, timeout: Duration?, holdsTurn: Bool) async -> Outcome {
-    await receive(request, .after(timeout), holdsTurn: holdsTurn)
+  func receive(_ request: ReceiveRequest, timeout: Duration?, after front: Front) async -> Outcome {
+    await receive(request, .after(timeout), after: front)
   }
 
   @usableFromInline
-  func receiveBlocking(_ request: ReceiveRequest, timeout: Duration?, holdsTurn: Bool) -> Outcome {
-    receiveBlocking(request, .after(timeout), holdsTurn: holdsTurn)
+  func receiveBlocking(_ request: ReceiveRequest, timeout: Duration?, after front: Front) -> Outcome {
+    receiveBlocking(request, .after(timeout), after: front)
   }
 
   /// An asynchronous call.
   ///
-  /// - Parameter holdsTurn: it came the short way, and has the turn.
-  func receive(_ request: ReceiveRequest, _ deadline: Deadline, holdsTurn: Bool = false) async -> Outcome {
-    if !holdsTurn {
+  /// - Parameter front: how far the short way has come.
+  func receive(_ request: ReceiveRequest, _ deadline: Deadline, after front: Front = .unseen) async -> Outcome {
+    if !front.holdsTurn {
       if Task.isCancelled { return cancelled() }
       if shouldYield() {
         await Task.yield()
         if Task.isCancelled { return cancelled() }
       }
     }
-    switch start(request, as: .task, until: deadline, holdsTurn: holdsTurn) {
+    switch start(request, as: .task, until: deadline, after: front) {
     case .ended(let outcome): return outcome
     case .queued(let place):
       await runTask(place, until: deadline)
@@ -258,8 +258,8 @@ extension ReceiveHalf {
   }
 
   /// A blocking call.
-  func receiveBlocking(_ request: ReceiveRequest, _ deadline: Deadline, holdsTurn: Bool = false) -> Outcome {
-    switch start(request, as: .thread, until: deadline, holdsTurn: holdsTurn) {
+  func receiveBlocking(_ request: ReceiveRequest, _ deadline: Deadline, after front: Front = .unseen) -> Outcome {
+    switch start(request, as: .thread, until: deadline, after: front) {
     case .ended(let outcome): return outcome
     case .queued(let place):
       runThread(place, until: deadline)

@@ -26,32 +26,68 @@ public struct EndpointError: Error, Sendable {
     case codec(any Error)
   }
 
-  public var reason: Reason
+  public var reason: Reason {
+    get { content.fields.reason }
+    set { change { $0.reason = newValue } }
+  }
 
   /// Receiving: how many bytes of an unfinished message the endpoint holds for the next receive.
   /// Sending: how many bytes of the message, header included, the transport has accepted.
-  public var byteCount: Int
+  public var byteCount: Int {
+    get { content.fields.byteCount }
+    set { change { $0.byteCount = newValue } }
+  }
 
   /// The bytes of a message that the end of the stream, or a transport's failure, cut off; header
   /// included. Empty otherwise.
-  public var partialBytes: [UInt8]
+  public var partialBytes: [UInt8] {
+    get { content.fields.partialBytes }
+    set { change { $0.partialBytes = newValue } }
+  }
 
   /// The first bytes of this message have gone out and the endpoint goes on sending the rest, ahead of
   /// any later message: it must not be sent again.
-  public var isCommitted: Bool
+  public var isCommitted: Bool {
+    get { content.fields.isCommitted }
+    set { change { $0.isCommitted = newValue } }
+  }
 
   /// `send(contentsOf:)`: how many whole messages have been accepted, or are committed.
-  public var messageCount: Int
+  public var messageCount: Int {
+    get { content.fields.messageCount }
+    set { change { $0.messageCount = newValue } }
+  }
 
   public init(
     _ reason: Reason, byteCount: Int = 0, partialBytes: [UInt8] = [], isCommitted: Bool = false,
     messageCount: Int = 0
   ) {
-    self.reason = reason
-    self.byteCount = byteCount
-    self.partialBytes = partialBytes
-    self.isCommitted = isCommitted
-    self.messageCount = messageCount
+    content = Content(
+      Fields(
+        reason: reason, byteCount: byteCount, partialBytes: partialBytes, isCommitted: isCommitted,
+        messageCount: messageCount))
+  }
+
+  private struct Fields: Sendable {
+    var reason: Reason
+    var byteCount: Int
+    var partialBytes: [UInt8]
+    var isCommitted: Bool
+    var messageCount: Int
+  }
+
+  /// One pointer, so that results which may be an error stay small where there is none.
+  private final class Content: Sendable {
+    let fields: Fields
+    init(_ fields: Fields) { self.fields = fields }
+  }
+
+  private var content: Content
+
+  private mutating func change(_ body: (inout Fields) -> Void) {
+    var fields = content.fields
+    body(&fields)
+    content = Content(fields)
   }
 }
 

@@ -160,20 +160,24 @@ public struct ReceivingSide<F: Framing>: Sendable {
 extension ReceivingSide {
   /// The frame at the front, if it is complete. Nil: the long way knows more, or why not.
   @inlinable @inline(__always)
-  func frame(at front: ReceiveHalf.Front, _ scanner: inout F.Scanner) -> FrameDemand? {
-    if unsafe front.unread.isEmpty { return nil }
-    guard let demand = try? scanner.demand(in: unsafe Span(_unsafeBytes: front.unread)), demand.isFinal,
-      unsafe demand.byteCount <= front.unread.count, demand.byteCount <= source.maximumFrameSize
+  func frame(in unread: UnsafeRawBufferPointer, _ scanner: inout F.Scanner) -> FrameDemand? {
+    if unsafe unread.isEmpty { return nil }
+    guard let demand = try? scanner.demand(in: unsafe Span(_unsafeBytes: unread)), demand.isFinal,
+      demand.byteCount <= unread.count, demand.byteCount <= source.maximumFrameSize
     else { return nil }
     return demand
   }
 
+  /// The next message, if it is there. Nil: `front` says how far it came.
   @inlinable
-  func message(at front: ReceiveHalf.Front) throws(EndpointError) -> F.Incoming? {
+  func messageAtOnce(_ front: inout ReceiveHalf.Front) throws(EndpointError) -> F.Incoming? {
+    let found = unsafe half.takeFront(for: source)
+    front = unsafe found.front
+    let bytes = unsafe found.unread
     var scanner = source.framing.makeScanner()
-    guard let demand = frame(at: front, &scanner), let payload = demand.payload else { return nil }
+    guard let demand = unsafe frame(in: bytes, &scanner), let payload = demand.payload else { return nil }
     defer { half.leave(consuming: demand.byteCount) }
-    let unread = unsafe Span<UInt8>(_unsafeBytes: front.unread)
+    let unread = unsafe Span<UInt8>(_unsafeBytes: bytes)
     if source.deliversPayload {
       return unsafe TypedSource<F>.message(
         payload: unread.extracting(payload).withUnsafeBufferPointer { unsafe Array($0) })
@@ -186,28 +190,29 @@ extension ReceivingSide {
     }
   }
 
-  /// Lends the payload at the front, if it is complete; nil as `message(at:)`.
+  /// Lends the next payload, if it is there; nil as `messageAtOnce`.
   @inlinable
-  func withPayload<Result>(
-    at front: ReceiveHalf.Front, _ body: (Span<UInt8>) throws -> Result
+  func withPayloadAtOnce<Result>(
+    _ front: inout ReceiveHalf.Front, _ body: (Span<UInt8>) throws -> Result
   ) throws -> Result? {
+    let found = unsafe half.takeFront(for: source)
+    front = unsafe found.front
+    let bytes = unsafe found.unread
     var scanner = source.framing.makeScanner()
-    guard let demand = frame(at: front, &scanner), let payload = demand.payload else { return nil }
+    guard let demand = unsafe frame(in: bytes, &scanner), let payload = demand.payload else { return nil }
     defer { half.leave(consuming: demand.byteCount) }
-    return try body(unsafe Span(_unsafeBytes: front.unread).extracting(payload))
+    return try body(unsafe Span(_unsafeBytes: bytes).extracting(payload))
   }
 
   /// The next message, the long way.
   @usableFromInline
-  func receive(
-    timeout: Duration?, holdsTurn: Bool
-  ) async throws(EndpointError) -> F.Incoming {
-    try message(await half.receive(request, .after(timeout), holdsTurn: holdsTurn))
+  func receive(timeout: Duration?, after front: ReceiveHalf.Front) async throws(EndpointError) -> F.Incoming {
+    try message(await half.receive(request, .after(timeout), after: front))
   }
 
   @usableFromInline
-  func receiveBlocking(timeout: Duration?, holdsTurn: Bool) throws(EndpointError) -> F.Incoming {
-    try message(half.receiveBlocking(request, .after(timeout), holdsTurn: holdsTurn))
+  func receiveBlocking(timeout: Duration?, after front: ReceiveHalf.Front) throws(EndpointError) -> F.Incoming {
+    try message(half.receiveBlocking(request, .after(timeout), after: front))
   }
 }
 
@@ -231,10 +236,9 @@ extension MessageReceiving {
   @inlinable
   public func receive(timeout: Duration? = nil) async throws(EndpointError) -> F.Incoming {
     let side = receivingSide
-    guard side.half.mayGoShort else { return try await side.receive(timeout: timeout, holdsTurn: false) }
-    let front = side.half.takeFront(for: side.source)
-    if let message = try side.message(at: front) { return message }
-    return try await side.receive(timeout: timeout, holdsTurn: front.isTaken)
+    var front = ReceiveHalf.Front.unseen
+    if side.half.mayGoShort, let message = try side.messageAtOnce(&front) { return message }
+    return try await side.receive(timeout: timeout, after: front)
   }
 
   /// Receives the next message; nil at the end of the stream.
@@ -266,14 +270,10 @@ extension MessageReceiving where F: ByteFraming {
     timeout: Duration? = nil, _ body: (Span<UInt8>) throws -> Result
   ) async throws -> Result {
     let side = receivingSide
-    var holdsTurn = false
-    if side.half.mayGoShort {
-      let front = side.half.takeFront(for: side.source)
-      if let result = try side.withPayload(at: front, body) { return result }
-      holdsTurn = front.isTaken
-    }
+    var front = ReceiveHalf.Front.unseen
+    if side.half.mayGoShort, let result = try side.withPayloadAtOnce(&front, body) { return result }
     return try side.withPayload(
-      await side.half.receive(side.request, timeout: timeout, holdsTurn: holdsTurn), body)
+      await side.half.receive(side.request, timeout: timeout, after: front), body)
   }
 }
 
@@ -282,9 +282,9 @@ extension Blocking where E: MessageReceiving {
   @inlinable
   public func receive(timeout: Duration? = nil) throws(EndpointError) -> E.F.Incoming {
     let side = endpoint.receivingSide
-    let front = side.half.takeFront(for: side.source)
-    if let message = try side.message(at: front) { return message }
-    return try side.receiveBlocking(timeout: timeout, holdsTurn: front.isTaken)
+    var front = ReceiveHalf.Front.unseen
+    if let message = try side.messageAtOnce(&front) { return message }
+    return try side.receiveBlocking(timeout: timeout, after: front)
   }
 
   /// Blocking form of ``MessageReceiving/next(timeout:)``.
@@ -305,10 +305,10 @@ extension Blocking where E: MessageReceiving, E.F: ByteFraming {
     timeout: Duration? = nil, _ body: (Span<UInt8>) throws -> Result
   ) throws -> Result {
     let side = endpoint.receivingSide
-    let front = side.half.takeFront(for: side.source)
-    if let result = try side.withPayload(at: front, body) { return result }
+    var front = ReceiveHalf.Front.unseen
+    if let result = try side.withPayloadAtOnce(&front, body) { return result }
     return try side.withPayload(
-      side.half.receiveBlocking(side.request, timeout: timeout, holdsTurn: front.isTaken), body)
+      side.half.receiveBlocking(side.request, timeout: timeout, after: front), body)
   }
 }
 

@@ -79,53 +79,67 @@ package class Place: DeadlineReceiver, @unchecked Sendable {
     precondition(!isDecided && !isQueued, "a place is decided once, when it leaves the queue")
     isDecided = true
     switch kind {
-    case .thread: if self !== me { actions.signal(self) }
-    case .task:
-      if let resumption {
-        self.resumption = nil
-        actions.resume(resumption)
-      }
+    case .thread: if self !== me, wakeUp != nil { actions.tell(self) }
+    case .task: if resumption != nil { actions.tell(self) }
     case .orphan: break
+    }
+  }
+
+  /// Wakes the caller of a decided place. Without the lock: from its decision on nobody else touches what
+  /// wakes it.
+  fileprivate final func tell() {
+    wakeUp?.signal()
+    if let resumption {
+      self.resumption = nil
+      resumption.resume()
     }
   }
 }
 
 /// What has to happen after unlocking.
 package struct Actions {
+  /// Decided places whose callers wait, linked by `next`, the last first.
+  private var told: Place?
+  /// Of a head that has to look for itself.
   private var wakeUp: WakeUp?
-  private var resumption: Resumption?
-  /// All but the first of each.
-  private var more: (wakeUps: [WakeUp], resumptions: [Resumption])?
   /// Ask the reactor to drive.
   var callsReactor = false
   /// This half has no more use for the descriptor.
   var leavesPort = false
 
+  fileprivate mutating func tell(_ place: Place) {
+    place.next = told
+    told = place
+  }
+
+  /// Has the thread of a queued place look for itself.
   mutating func signal(_ place: Place) {
-    guard let signalled = place.wakeUp else { return }
-    if wakeUp == nil {
-      wakeUp = signalled
-    } else {
-      more = more ?? ([], [])
-      more?.wakeUps.append(signalled)
-    }
-  }
-
-  mutating func resume(_ resumed: Resumption) {
-    if resumption == nil {
-      resumption = resumed
-    } else {
-      more = more ?? ([], [])
-      more?.resumptions.append(resumed)
-    }
-  }
-
-  consuming func perform(for half: Half) {
+    guard let signalled = place.wakeUp, signalled !== wakeUp else { return }
+    // Two heads in one critical section are rare, and a signal never waits.
     wakeUp?.signal()
-    resumption?.resume()
-    if let more {
-      for wakeUp in more.wakeUps { wakeUp.signal() }
-      for resumption in more.resumptions { resumption.resume() }
+    wakeUp = signalled
+  }
+
+  @inline(__always)
+  consuming func perform(for half: Half) {
+    if told == nil, wakeUp == nil, !callsReactor, !leavesPort { return }
+    performAll(for: half)
+  }
+
+  @inline(never)
+  private consuming func performAll(for half: Half) {
+    wakeUp?.signal()
+    // First decided, first told.
+    var (place, ordered) = (told, nil as Place?)
+    while let current = place {
+      place = current.next
+      current.next = ordered
+      ordered = current
+    }
+    while let current = ordered {
+      ordered = current.next
+      current.next = nil
+      current.tell()
     }
     if callsReactor { half.port.reactor.call(half) }
     if leavesPort { half.port.leave() }

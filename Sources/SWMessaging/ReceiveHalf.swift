@@ -64,11 +64,15 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
   ///
   /// - Parameter deadline: looked at while bytes move. `immediately` means one pass, however long it takes:
   ///   without a place of its own the call ends here.
-  /// - Parameter holdsTurn: the caller has it already.
+  /// - Parameter front: what the short way has come to.
   package func start(
-    _ request: ReceiveRequest, as kind: Place.Kind, until deadline: Deadline, holdsTurn: Bool = false
+    _ request: ReceiveRequest, as kind: Place.Kind, until deadline: Deadline, after front: Front = .unseen
   ) -> Started {
-    if holdsTurn || turnstile.take() { return run(Driver(implied: request, kind: kind, deadline: deadline)) }
+    if front.holdsTurn || turnstile.take() {
+      var driver = Driver(implied: request, kind: kind, deadline: deadline)
+      driver.wasBlocked = front == .blocked
+      return run(driver)
+    }
     let mayWait = deadline != .immediately
     let entry: Entry = locked { state, _ in
       if let refusal = state.refusal { return .refused(refusal) }
@@ -119,24 +123,52 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
 
   // MARK: The short way
 
-  /// What a caller that meets nobody finds: the unread bytes at the front of the stream, and the turn.
-  @safe
+  /// How far the short way has come.
   @usableFromInline
-  struct Front {
-    /// The caller has the turn.
-    @usableFromInline let isTaken: Bool
-    /// Empty also when only the long way knows how far the frame at the front has been scanned.
-    @usableFromInline let unread: UnsafeRawBufferPointer
+  package enum Front: Sendable {
+    /// Somebody else is there, or it was not tried.
+    case unseen
+    /// The caller has the turn, and the unread bytes at the front of the stream lie in `unread`.
+    case held
+    /// The caller has the turn; an attempt has been made, and nothing was there.
+    case blocked
+
+    @inlinable var holdsTurn: Bool { self != .unseen }
   }
 
-  /// Takes the turn if nobody is there. Ends with `leave(consuming:)`, or the long way.
+  /// What the short way has found.
   @usableFromInline
-  final func takeFront(for source: MessageSource) -> Front {
-    guard turnstile.take() else {
-      return unsafe Front(isTaken: false, unread: UnsafeRawBufferPointer(start: nil, count: 0))
+  typealias Found = (front: Front, unread: UnsafeRawBufferPointer)
+
+  /// Takes the turn if nobody is there, and sees to it that something is in the buffer, with one attempt.
+  /// Ends with `leave(consuming:)`, or the long way.
+  ///
+  /// - Returns: how far it has come, and the bytes at the front: none also when only the long way knows how
+  ///   far the frame there has been scanned.
+  @usableFromInline
+  final func takeFront(for source: MessageSource) -> Found {
+    guard turnstile.take() else { return unsafe (.unseen, Self.none) }
+    guard unsafe !turn.isAssembled && !source.hasBegunFrame(at: turn.position) else {
+      return unsafe (.held, Self.none)
     }
-    return unsafe Front(isTaken: true, unread: turn.front(unlessBegunBy: source))
+    if unsafe turn.front.isEmpty, source.readsAhead, unsafe turn.end == nil { return unsafe fillFront() }
+    return unsafe (.held, turn.front)
   }
+
+  /// Holding the turn, with nothing in the buffer: one attempt.
+  @inline(never)
+  private func fillFront() -> Found {
+    let isOpen = locked { state, _ in
+      if state.isClosed { return false }
+      state.stirred = false
+      return true
+    }
+    guard isOpen else { return unsafe (.held, Self.none) }
+    let outcome = unsafe turn.readAhead { memory in unsafe port.receive(into: memory) }
+    return unsafe outcome == .blocked ? (.blocked, Self.none) : (.held, turn.front)
+  }
+
+  private static var none: UnsafeRawBufferPointer { unsafe UnsafeRawBufferPointer(start: nil, count: 0) }
 
   /// Gives the turn of `takeFront` back, and so many bytes of its front are consumed.
   @usableFromInline
@@ -171,6 +203,8 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     var mayWait: Bool { deadline != .immediately }
     /// The caller has its result: no attempt for others.
     var mine = false
+    /// The first attempt has been made already, and moved nothing.
+    var wasBlocked = false
     /// How many frames it may still hand to others, and how many bytes.
     var budget = Int.max
     var byteBudget = 256 << 10
@@ -240,14 +274,20 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
           driver.noteFailure(of: head)
           continue
         }
-        switch permission(head, driver) {
-        case .again: continue
-        case .stop:
-          return driver.implied != nil ? .ended(.failed(EndpointError(.closed))) : released(driver)
-        case .attempt: break
-        }
-        let outcome = unsafe turn.attempt(demand, for: request) { memory in
-          unsafe port.receive(into: memory)
+        let outcome: ReceiveTurn.Outcome
+        if driver.wasBlocked {
+          driver.wasBlocked = false
+          outcome = .blocked
+        } else {
+          switch permission(head, driver) {
+          case .again: continue
+          case .stop:
+            return driver.implied != nil ? .ended(.failed(EndpointError(.closed))) : released(driver)
+          case .attempt: break
+          }
+          outcome = unsafe turn.attempt(demand, for: request) { memory in
+            unsafe port.receive(into: memory)
+          }
         }
         if outcome == .blocked, let ended = blocked(head, &driver) { return ended }
         if driver.mayWait, driver.deadline.hasPassed, let ended = stopLate(driver) { return ended }
@@ -276,6 +316,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     let me = driver.me
     if head === me {
       // For itself: the frame stays where it is, and the turn is kept while the caller looks at it.
+      if me == nil, turnstile.isHeld { return .ended(.lent(demand)) }
       let isLent: Bool = locked { state, actions in
         guard !state.isClosed else {
           stop(&state, &actions, by: me)

@@ -139,14 +139,8 @@ package struct ReceiveTurn: ~Copyable {
     position += UInt64(demand.byteCount)
   }
 
-  /// The unread bytes, if the frame at the front lies there from its first byte on and its scan has not
-  /// begun. Valid until the turn is used or given back.
-  func front(unlessBegunBy source: MessageSource) -> UnsafeRawBufferPointer {
-    guard assembly == nil, !source.hasBegunFrame(at: position) else {
-      return unsafe UnsafeRawBufferPointer(start: nil, count: 0)
-    }
-    return unsafe buffer.unread
-  }
+  /// The unread bytes that lie in the buffer. Valid until the turn is used or given back.
+  var front: UnsafeRawBufferPointer { unsafe buffer.unread }
 
   /// Takes bytes off the front that lie in the buffer.
   mutating func consume(buffered byteCount: Int) {
@@ -212,7 +206,15 @@ package struct ReceiveTurn: ~Copyable {
     return note(attempt)
   }
 
-  private var isFilling: Bool { assembly.map { !$0.isFull } ?? false }
+  /// One attempt to receive as much as there is room for in an empty buffer.
+  mutating func readAhead(by receive: (UnsafeMutableRawBufferPointer) -> Attempt) -> Outcome {
+    note(
+      unsafe buffer.fill(minimum: 1, maximum: .max, declared: 1) { room in
+        let attempt = unsafe receive(room)
+        if case .transferred(let received) = attempt { return (received, attempt) }
+        return (0, attempt)
+      })
+  }
 
   private mutating func note(_ attempt: Attempt) -> Outcome {
     switch attempt {

@@ -28,6 +28,9 @@ package struct Turnstile: ~Copyable, Sendable {
     ).exchanged
   }
 
+  /// Somebody has the turn, and nothing has happened since.
+  var isHeld: Bool { position.load(ordering: .relaxed) == Position.held }
+
   /// Gives the turn back. False: it is in the state by now, and is to be given back there.
   func giveBack() -> Bool {
     position.compareExchange(
