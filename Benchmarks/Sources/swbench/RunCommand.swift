@@ -12,23 +12,29 @@ struct RunCommand: AsyncParsableCommand {
   @Option(help: "How long a round lasts, in milliseconds.") var milliseconds: Int?
   @Option(name: .customLong("json"), help: "Write all figures to this file.") var jsonFile: String?
   @Option(name: .customLong("svg"), help: "Write plots to this directory.") var plots: String?
+  @Option(name: .customLong("page"), help: "Put the tables into the places of this Markdown page.")
+  var page: String?
+  @Flag(help: "Do not show progress.") var quiet = false
 
   func run() async throws {
     let benchmarks = Catalogue.matching(names)
     guard !benchmarks.isEmpty else {
       throw ValidationError("no benchmark is named so: \(names.joined(separator: " "))")
     }
-    let progress = Progress()
+    let progress = Progress(isQuiet: quiet)
+    var report = Report(
+      rounds: max(rounds ?? (quick ? 3 : 9), 1), milliseconds: max(milliseconds ?? (quick ? 10 : 40), 1))
     let runner = Runner(
-      rounds: max(rounds ?? (quick ? 3 : 9), 1),
-      roundSeconds: Double(max(milliseconds ?? (quick ? 10 : 40), 1)) / 1000, progress: progress)
-    var report = Report(command: CommandLine.arguments.dropFirst().joined(separator: " "))
+      rounds: report.rounds, roundSeconds: Double(report.milliseconds) / 1000, progress: progress)
     for (index, benchmark) in benchmarks.enumerated() {
       progress.note("[\(index + 1)/\(benchmarks.count)] \(benchmark.name)")
       let result = await runner.run(benchmark)
       report.results.append(result)
       print(ResultTable(result).text)
     }
-    try report.write(jsonFile: jsonFile)
+    print(GoalTable(rows: report.goals.filter(\.isMeasured)).text)
+    if let jsonFile { try report.write(to: jsonFile) }
+    if let plots { try report.writePlots(to: plots) }
+    if let page { try Page(report: report).update(page) }
   }
 }

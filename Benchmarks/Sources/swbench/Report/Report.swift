@@ -3,17 +3,20 @@ internal import Foundation
 /// A whole run: where and how, and what came out.
 struct Report: Codable, Sendable {
   var date = Date.now
-  var command: String
+  var rounds: Int
+  var milliseconds: Int
   var kernel = Machine.kernel
   var processor = Machine.processor
   var processorCount = ProcessInfo.processInfo.processorCount
   var compiler = Machine.compiler
   var results: [BenchmarkResult] = []
 
-  init(command: String) { self.command = command }
+  init(rounds: Int, milliseconds: Int) {
+    self.rounds = rounds
+    self.milliseconds = milliseconds
+  }
 
-  func write(jsonFile: String?) throws {
-    guard let jsonFile else { return }
+  func write(to jsonFile: String) throws {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
     encoder.dateEncodingStrategy = .iso8601

@@ -9,7 +9,10 @@ struct ResultTable {
   var text: String { "\(result.title)\n\n\(render(Style.simple))\(notes(""))" }
   var markdown: String { "### \(result.title)\n\n\(render(Style.pipe))\(notes("\n"))" }
 
-  private var peers: [String] { result.peers.filter { result.row($0)?.figure != nil } }
+  /// The columns of ratios that have any.
+  private var columns: [Comparison] {
+    result.columns.filter { $0.references.values.contains { result.row($0)?.figure != nil } }
+  }
 
   private var headings: [String] {
     let figures =
@@ -17,8 +20,8 @@ struct ResultTable {
       ? ["median µs", "p99 µs", "p99.9 µs"]
       : ["\(result.measure) a \(result.unit)"]
         + (result.byteCount > 0 ? ["M/s", "MB/s"] : [])
-    return ["contender"] + figures + extraKeys + ["÷ \(result.floor)", "from … to"]
-      + peers.map { "÷ \($0)" }
+    return ["contender"] + figures + extraKeys
+      + columns.flatMap { $0.hasSpread ? [$0.heading, "from … to"] : [$0.heading] }
   }
 
   private var extraKeys: [String] { Set(result.rows.flatMap(\.extras.keys)).sorted() }
@@ -37,12 +40,15 @@ struct ResultTable {
       }
     }
     cells += extraKeys.map { row.extras[$0]?.median.short ?? "–" }
-    if let ratio = row.ratios[result.floor] {
-      cells += [ratio.median.ratio, "\(ratio.minimum.ratio) … \(ratio.maximum.ratio)"]
-    } else {
-      cells += ["1", ""]
+    for column in columns {
+      let reference = column.references[row.contender]
+      let ratio = reference.flatMap { row.ratios[$0] }
+      cells.append(reference == row.contender ? "1" : ratio?.median.ratio ?? "–")
+      if column.hasSpread {
+        cells.append(ratio.map { "\($0.minimum.ratio) … \($0.maximum.ratio)" } ?? "")
+      }
     }
-    return cells + peers.map { peer in row.ratios[peer]?.median.ratio ?? "1" }
+    return cells
   }
 
   private func render(_ style: any TextTableStyle.Type) -> String {

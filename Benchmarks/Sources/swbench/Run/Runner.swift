@@ -74,7 +74,7 @@ struct Runner: Sendable {
       // The quickest of three: a round that something interrupted says nothing.
       for _ in 0..<3 where wanted < 1.5 {
         let round = try await contender.round(operations)
-        wanted = max(wanted, seconds * 1e9 / max(round.nanoseconds, 1))
+        wanted = max(wanted, seconds * 1e9 / max(round.amount, 1))
       }
       if wanted < 1.5 || operations >= 1 << 24 { return max(1, Int(Double(operations) * wanted)) }
       operations = Int((Double(operations) * min(wanted, 8)).rounded(.up))

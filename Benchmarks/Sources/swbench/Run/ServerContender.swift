@@ -66,7 +66,7 @@ final class ServerContender: Contender {
       return used - state.processorTime
     }
     return Round(
-      operations: operations, nanoseconds: elapsed, extras: ["processor ns": spent / Double(operations)])
+      operations: operations, amount: elapsed, extras: ["processor ns": spent / Double(operations)])
   }
 
   func finish() async {

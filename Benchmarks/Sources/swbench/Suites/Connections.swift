@@ -2,6 +2,25 @@
 enum Connections {
   static let counts = [10, 100, 1_000, 10_000]
 
+  /// To the same with ten connections, and to the others with as many.
+  private static var comparisons: [Comparison] {
+    var own: [String: String] = [:]
+    var floor: [String: String] = [:]
+    var nio: [String: String] = [:]
+    for way in ServerContender.Way.allCases {
+      for count in counts {
+        let title = ServerContender.title(way, count)
+        own[title] = ServerContender.title(way, 10)
+        floor[title] = ServerContender.title(.floor, count)
+        nio[title] = ServerContender.title(.nio, count)
+      }
+    }
+    return [
+      Comparison("÷ the same with 10", references: own, hasSpread: true),
+      Comparison("÷ C with as many", references: floor), Comparison("÷ NIO with as many", references: nio),
+    ]
+  }
+
   static var benchmarks: [Benchmark] {
     [
       Benchmark(
@@ -9,12 +28,12 @@ enum Connections {
         contenders: ServerContender.Way.allCases.flatMap { way in
           counts.map { ServerContender(way, connections: $0) }
         },
-        peers: counts.map { ServerContender.title(.nio, $0) }),
+        comparisons: comparisons),
       Benchmark(
         name: "idle",
         title: "Memory of an idle connection beside kernel buffers, \(IdleContender.count) connections",
         unit: "connection", measure: "bytes", contenders: IdleContender.Way.allCases.map(IdleContender.init),
-        peers: [], rounds: 3),
+        comparisons: [], rounds: 3),
     ]
   }
 }

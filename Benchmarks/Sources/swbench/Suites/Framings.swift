@@ -21,7 +21,7 @@ enum Framings {
     }
     return Benchmark(
       name: "framing/\(name)", title: "The framing \(name) alone", unit: "frame", contenders: contenders,
-      peers: [])
+      comparisons: [])
   }
 }
 
@@ -73,7 +73,7 @@ struct FramingContender<F: Framing>: Contender {
       }
       let elapsed = floor_now() - before
       if total == 0 { throw UnexpectedEnd() }  // used, so that nothing is left out
-      return Round(operations: operations, nanoseconds: Double(elapsed))
+      return Round(operations: operations, amount: Double(elapsed))
     }
   }
 }
