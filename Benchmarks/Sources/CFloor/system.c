@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <malloc.h>
 #include <netinet/tcp.h>
+#include <sched.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -100,6 +101,13 @@ uint64_t floor_raise_descriptor_limit(uint64_t wanted) {
     getrlimit(RLIMIT_NOFILE, &limit);
   }
   return limit.rlim_cur;
+}
+
+int floor_pin(int processor) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET((size_t)processor, &set);
+  return sched_setaffinity(0, sizeof set, &set) < 0 ? -errno : 0;
 }
 
 uint64_t floor_resident_bytes(void) {

@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import CFloor
 internal import Foundation
 
 struct RunCommand: AsyncParsableCommand {
@@ -14,6 +15,9 @@ struct RunCommand: AsyncParsableCommand {
   @Option(name: .customLong("svg"), help: "Write plots to this directory.") var plots: String?
   @Option(name: .customLong("page"), help: "Put the tables into the places of this Markdown page.")
   var page: String?
+  @Option(
+    help: "Run both ends of everything on this processor: steadier round trips, and nothing in parallel.")
+  var processor: Int32?
   @Flag(help: "Do not show progress.") var quiet = false
 
   func run() async throws {
@@ -21,6 +25,7 @@ struct RunCommand: AsyncParsableCommand {
     guard !benchmarks.isEmpty else {
       throw ValidationError("no benchmark is named so: \(names.joined(separator: " "))")
     }
+    if let processor { try checked("sched_setaffinity", floor_pin(processor)) }
     let progress = Progress(isQuiet: quiet)
     var report = Report(
       rounds: max(rounds ?? (quick ? 3 : 9), 1), milliseconds: max(milliseconds ?? (quick ? 10 : 40), 1))

@@ -27,6 +27,8 @@ int floor_wait(pid_t pid);
 int floor_kill(pid_t pid);
 /// Raises the limit of open descriptors as far as may be, up to `wanted`; what it is then.
 uint64_t floor_raise_descriptor_limit(uint64_t wanted);
+/// Keeps this process, and those that it starts, on one processor.
+int floor_pin(int processor);
 /// Resident set of this process in bytes.
 uint64_t floor_resident_bytes(void);
 /// Bytes of the heap in use.

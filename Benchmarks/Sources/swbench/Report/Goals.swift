@@ -121,7 +121,7 @@ extension Report {
   private var connectionsRow: GoalRow {
     let ways: [ServerContender.Way] = [.reactor, .pool]
     let ratios = ways.map {
-      ratio("connections", ServerContender.title($0, 10_000), ServerContender.title($0, 10))?.median
+      ratio("connections/busy", ServerContender.title($0, 10_000), ServerContender.title($0, 10))?.median
     }
     return GoalRow(
       work: "10,000 connections against 10: reactor, default executor", goal: "cost a message ≤ 1.25 ×",

@@ -52,13 +52,13 @@ extension Report {
     guard !series.isEmpty else { return nil }
     return Plot(
       title: "Receiving from a C process that writes one message at a time", subtitle: subtitle,
-      x: ("bytes a message, logarithmic", .logarithmic, { Int($0).bytes }),
+      x: ("bytes a message, logarithmic", .logarithmic, { Int($0).bytesTitle }),
       y: ("MB/s, logarithmic", .logarithmic, Self.number), xTicks: results.map { Double($0.byteCount) },
       series: series)
   }
 
   private var connectionsPlot: Plot? {
-    guard let result = results.first(where: { $0.name == "connections" }) else { return nil }
+    guard let result = results.first(where: { $0.name == "connections/busy" }) else { return nil }
     let series = ServerContender.Way.allCases.compactMap { way -> Plot.Series? in
       let points = Connections.counts.compactMap { count in
         result.row(ServerContender.title(way, count))?.figure.map { (Double(count), $0.median / 1000) }
@@ -68,7 +68,7 @@ extension Report {
     }
     guard !series.isEmpty else { return nil }
     return Plot(
-      title: "Echoing 64-byte messages on many connections, 10 in flight", subtitle: subtitle,
+      title: "Echoing 64-byte messages on many connections, one in flight on each", subtitle: subtitle,
       x: ("connections, logarithmic", .logarithmic, { "\(Int($0))" }),
       y: ("microseconds a message", .linear, Self.number), xTicks: Connections.counts.map(Double.init),
       series: series)

@@ -14,12 +14,15 @@ struct ResultTable {
     result.columns.filter { $0.references.values.contains { result.row($0)?.figure != nil } }
   }
 
+  /// Whether messages are so large that their number a second says little.
+  private var isLarge: Bool { result.byteCount >= 65_536 }
+
   private var headings: [String] {
     let figures =
       result.hasLatencies
       ? ["median µs", "p99 µs", "p99.9 µs"]
-      : ["\(result.measure) a \(result.unit)"]
-        + (result.byteCount > 0 ? ["M/s", "MB/s"] : [])
+      : ["\(isLarge ? "µs" : result.measure) a \(result.unit)"]
+        + (isLarge ? ["MB/s"] : result.byteCount > 0 ? ["M/s", "MB/s"] : [])
     return ["contender"] + figures + extraKeys
       + columns.flatMap { $0.hasSpread ? [$0.heading, "from … to"] : [$0.heading] }
   }
@@ -34,9 +37,12 @@ struct ResultTable {
         row.latency?[key].map { (Double($0) / 1000).short } ?? "–"
       }
     } else {
-      cells.append(figure.median.short)
-      if result.byteCount > 0 {
-        cells += [(1000 / figure.median).short, (Double(result.byteCount) * 1000 / figure.median).short]
+      let throughput = (Double(result.byteCount) * 1000 / figure.median).short
+      if isLarge {
+        cells += [(figure.median / 1000).short, throughput]
+      } else {
+        cells.append(figure.median.short)
+        if result.byteCount > 0 { cells += [(1000 / figure.median).short, throughput] }
       }
     }
     cells += extraKeys.map { row.extras[$0]?.median.short ?? "–" }

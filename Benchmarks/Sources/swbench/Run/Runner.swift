@@ -82,20 +82,16 @@ struct Runner: Sendable {
   }
 
   private func guarded<Result: Sendable>(
-    _ contender: any Contender, _ body: () async throws -> Result
+    _ contender: any Contender, _ body: @escaping @Sendable @concurrent () async throws -> Result
   ) async throws -> Result {
-    let watch = Task.detached {
-      try await Task.sleep(for: .seconds(patience))
-      contender.interrupt()
-    }
-    defer { watch.cancel() }
-    return try await body()
+    try await patiently(for: patience, interrupt: contender.interrupt, body)
   }
 
   private func outcome(of error: any Error, _ contender: any Contender) async -> Outcome {
     if let unavailable = error as? Unavailable { return .unavailable(unavailable.description) }
     let errors = contender.peerErrors
-    await contender.finish()
+    // What hangs would hang again.
+    if !(error is Hung) { await contender.finish() }
     return .failed("\(error)" + (errors.isEmpty ? "" : "; the peer said: \(errors)"))
   }
 }

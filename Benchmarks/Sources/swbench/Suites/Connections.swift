@@ -21,14 +21,21 @@ enum Connections {
     ]
   }
 
+  private static func echoing(
+    _ name: String, _ title: String, window: (Int) -> Int
+  ) -> Benchmark {
+    Benchmark(
+      name: "connections/\(name)", title: "Echoing on many connections, 64 B, \(title)", byteCount: 64,
+      contenders: ServerContender.Way.allCases.flatMap { way in
+        counts.map { ServerContender(way, connections: $0, window: window($0)) }
+      },
+      comparisons: comparisons, rounds: 5)
+  }
+
   static var benchmarks: [Benchmark] {
     [
-      Benchmark(
-        name: "connections", title: "Echoing on many connections, 64B, 10 messages in flight", byteCount: 64,
-        contenders: ServerContender.Way.allCases.flatMap { way in
-          counts.map { ServerContender(way, connections: $0) }
-        },
-        comparisons: comparisons),
+      echoing("busy", "a message in flight on each") { $0 },
+      echoing("ten", "10 messages in flight in all") { _ in 10 },
       Benchmark(
         name: "idle",
         title: "Memory of an idle connection beside kernel buffers, \(IdleContender.count) connections",

@@ -28,7 +28,7 @@ enum OneWay {
     ]
     return Benchmark(
       name: "transfer/64Bx100",
-      title: "One way, the same library at both ends, 64B, 100 handed over at a time",
+      title: "One way, the same library at both ends, 64 B, 100 handed over at a time",
       byteCount: 64,
       contenders: contestants.map {
         ConnectionContender($0, .receive(fromAlike: true), .socketPair, shape)
@@ -65,7 +65,7 @@ enum OneWay {
     return Benchmark(
       name: "\(isReceiving ? "receive" : "send")/\(shape.byteCount.bytes)"
         + (shape.perWrite > 1 ? "x\(shape.perWrite)" : ""),
-      title: "One way, \(isReceiving ? "receiving" : "sending"), \(shape.byteCount.bytes)\(batch)",
+      title: "One way, \(isReceiving ? "receiving" : "sending"), \(shape.byteCount.bytesTitle)\(batch)",
       byteCount: shape.byteCount, contenders: contenders,
       peers: Benchmark.usualPeers + ["Python multiprocessing"])
   }
