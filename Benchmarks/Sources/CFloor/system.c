@@ -7,6 +7,7 @@
 #include <malloc.h>
 #include <netinet/tcp.h>
 #include <sched.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -85,6 +86,13 @@ int floor_wait(pid_t pid) {
   while (waitpid(pid, &status, 0) < 0)
     if (errno != EINTR) return -errno;
   return status;
+}
+
+int floor_ended(pid_t pid) {
+  siginfo_t info = {0};
+  if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0) return -errno;
+  if (info.si_pid == 0) return -EAGAIN;
+  return info.si_code == CLD_EXITED ? info.si_status : 256 + info.si_status;
 }
 
 int floor_kill(pid_t pid) { return kill(pid, SIGKILL) < 0 ? -errno : 0; }

@@ -9,6 +9,8 @@ struct RunCommand: AsyncParsableCommand {
   @Argument(help: "Names, their beginnings, or patterns with * and ?; see `swbench list`.")
   var names: [String] = []
   @Flag(help: "Few and short rounds: to see that everything works.") var quick = false
+  @Option(help: "Of each benchmark only the first contender, and those whose titles contain this.")
+  var only: [String] = []
   @Option(help: "How many rounds each contender runs.") var rounds: Int?
   @Option(help: "How long a round lasts, in milliseconds.") var milliseconds: Int?
   @Option(name: .customLong("json"), help: "Write all figures to this file.") var jsonFile: String?
@@ -31,13 +33,22 @@ struct RunCommand: AsyncParsableCommand {
       rounds: max(rounds ?? (quick ? 3 : 9), 1), milliseconds: max(milliseconds ?? (quick ? 10 : 40), 1))
     let runner = Runner(
       rounds: report.rounds, roundSeconds: Double(report.milliseconds) / 1000, progress: progress)
-    for (index, benchmark) in benchmarks.enumerated() {
+    for (index, var benchmark) in benchmarks.enumerated() {
+      if !only.isEmpty {
+        let first = benchmark.contenders.prefix(1)
+        benchmark.contenders =
+          first
+          + benchmark.contenders.dropFirst().filter { contender in
+            only.contains(where: contender.title.contains)
+          }
+      }
       progress.note("[\(index + 1)/\(benchmarks.count)] \(benchmark.name)")
       let result = await runner.run(benchmark)
       report.results.append(result)
       print(ResultTable(result).text)
     }
-    print(GoalTable(rows: report.goals.filter(\.isMeasured)).text)
+    let goals = report.goals.filter(\.isMeasured)
+    if !goals.isEmpty { print(GoalTable(rows: goals).text) }
     if let jsonFile { try report.write(to: jsonFile) }
     if let plots { try report.writePlots(to: plots) }
     if let page { try Page(report: report).update(page) }

@@ -55,8 +55,8 @@ protocol Contender: Sendable {
   func round(_ operations: Int) async throws -> Round
   /// Ends its peer.
   func finish() async
-  /// What the peer wrote to its standard error, once something failed.
-  var peerErrors: String { get }
+  /// What became of the peer, with what it wrote to its standard error, once something failed.
+  var peerFate: String { get }
   var latencies: Latencies? { get }
   /// Whether more operations make a longer round; otherwise one round is one fixed piece of work.
   var isScalable: Bool { get }
@@ -65,7 +65,7 @@ protocol Contender: Sendable {
 }
 
 extension Contender {
-  var peerErrors: String { "" }
+  var peerFate: String { "" }
   var latencies: Latencies? { nil }
   var isScalable: Bool { true }
   func interrupt() {}

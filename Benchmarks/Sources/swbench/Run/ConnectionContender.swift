@@ -104,5 +104,5 @@ final class ConnectionContender: Contender {
 
   func interrupt() { state.withLock { $0.peer }?.kill() }
 
-  var peerErrors: String { state.withLock { $0.peer }?.errorOutput ?? "" }
+  var peerFate: String { state.withLock { $0.peer }?.fate ?? "" }
 }

@@ -66,5 +66,5 @@ final class PythonContender: Contender {
   }
 
   func interrupt() { peer.withLock { $0 }?.kill() }
-  var peerErrors: String { peer.withLock { $0 }?.errorOutput ?? "" }
+  var peerFate: String { peer.withLock { $0 }?.fate ?? "" }
 }

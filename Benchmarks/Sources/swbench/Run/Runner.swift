@@ -32,8 +32,12 @@ struct Runner: Sendable {
       for position in racers.indices where !racers[position].hasFailed {
         let racer = racers[position]
         do {
-          let round = try await guarded(racer.contender) {
+          var round = try await guarded(racer.contender) {
             try await racer.contender.round(racer.operations)
+          }
+          // A mean would tell more of what else ran in between than of the contender.
+          if let latencies = racer.contender.latencies {
+            round.amount = latencies.endRound() * Double(round.operations)
           }
           racers[position].rounds.append(round)
         } catch {
@@ -89,9 +93,9 @@ struct Runner: Sendable {
 
   private func outcome(of error: any Error, _ contender: any Contender) async -> Outcome {
     if let unavailable = error as? Unavailable { return .unavailable(unavailable.description) }
-    let errors = contender.peerErrors
+    let errors = contender.peerFate
     // What hangs would hang again.
     if !(error is Hung) { await contender.finish() }
-    return .failed("\(error)" + (errors.isEmpty ? "" : "; the peer said: \(errors)"))
+    return .failed("\(error)" + (errors.isEmpty ? "" : "; the peer \(errors)"))
   }
 }

@@ -118,5 +118,5 @@ final class SendersContender: Contender {
   }
 
   func interrupt() { state.withLock { $0.peer }?.kill() }
-  var peerErrors: String { state.withLock { $0.peer }?.errorOutput ?? "" }
+  var peerFate: String { state.withLock { $0.peer }?.fate ?? "" }
 }

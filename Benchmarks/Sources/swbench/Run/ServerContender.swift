@@ -88,9 +88,9 @@ final class ServerContender: Contender {
     state.load?.kill()
   }
 
-  var peerErrors: String {
+  var peerFate: String {
     let state = state.withLock { $0 }
-    return [state.server, state.load].compactMap { $0?.errorOutput }.filter { !$0.isEmpty }
+    return [state.server, state.load].compactMap { $0?.fate }.filter { !$0.isEmpty }
       .joined(separator: "; ")
   }
 }
