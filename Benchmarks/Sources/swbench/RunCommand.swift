@@ -15,7 +15,8 @@ struct RunCommand: AsyncParsableCommand {
   @Option(help: "How long a round lasts, in milliseconds.") var milliseconds: Int?
   @Option(name: .customLong("json"), help: "Write all figures to this file.") var jsonFile: String?
   @Option(name: .customLong("svg"), help: "Write plots to this directory.") var plots: String?
-  @Option(name: .customLong("page"), help: "Put the tables into the places of this Markdown page.")
+  @Option(
+    name: .customLong("page"), help: "Put the tables of a whole run into the places of this Markdown page.")
   var page: String?
   @Option(
     help: "Run both ends of everything on this processor: steadier round trips, and nothing in parallel.")
@@ -27,10 +28,19 @@ struct RunCommand: AsyncParsableCommand {
     guard !benchmarks.isEmpty else {
       throw ValidationError("no benchmark is named so: \(names.joined(separator: " "))")
     }
+    if page != nil, !names.isEmpty || !only.isEmpty {
+      throw ValidationError("a page shows one whole run: do not name benchmarks or contenders")
+    }
+    if let page, !FileManager.default.isWritableFile(atPath: page) {
+      throw ValidationError("there is no page \(page) that could be written")
+    }
     if let processor { try checked("sched_setaffinity", floor_pin(processor)) }
     let progress = Progress(isQuiet: quiet)
     var report = Report(
       rounds: max(rounds ?? (quick ? 3 : 9), 1), milliseconds: max(milliseconds ?? (quick ? 10 : 40), 1))
+    if report.loadBefore > 0.5 {
+      progress.note("The machine is busy (load \(report.loadBefore.digits(1))): figures will lie far apart.")
+    }
     let runner = Runner(
       rounds: report.rounds, roundSeconds: Double(report.milliseconds) / 1000, progress: progress)
     for (index, var benchmark) in benchmarks.enumerated() {

@@ -34,6 +34,7 @@ struct Page {
         | date | \(report.date.formatted(.iso8601.year().month().day())) |
         | kernel | Linux \(report.kernel) |
         | processor | \(report.processor), \(report.processorCount) cores |
+        | load before | \(report.loadBefore.digits(1)) |
         | compiler | \(report.compiler), release build |
         | rounds | \(report.rounds) of \(report.milliseconds) ms for each contender |
 

@@ -9,6 +9,8 @@ struct Report: Codable, Sendable {
   var processor = Machine.processor
   var processorCount = ProcessInfo.processInfo.processorCount
   var compiler = Machine.compiler
+  /// How busy the machine was before the run; nothing else should run beside it.
+  var loadBefore = Machine.load
   var results: [BenchmarkResult] = []
 
   init(rounds: Int, milliseconds: Int) {
