@@ -14,7 +14,7 @@ help:
 	@echo 'make fuzz        let the fuzzers search (SECONDS_PER_FUZZER=30)'
 	@echo 'make model       check the model of a half: small worlds and seeded mistakes, minutes'
 	@echo 'make model-full  check it in large worlds: half an hour'
-	@echo 'make bench       run the benchmarks'
+	@echo 'make bench       run the benchmarks, five minutes (BENCH="run --quick round-trip": some of them)'
 	@echo 'make bench-counts  hold instructions, allocations and system calls against the baseline (UPDATE=1: write it)'
 	@echo 'make docs        build the documentation; a warning is an error'
 	@echo 'make format      give the code its form'
@@ -54,8 +54,7 @@ model-full:
 
 bench:
 	@scripts/setup-swift
-	@test -e Benchmarks/Package.swift || { echo 'There are no benchmarks: Benchmarks/Package.swift is missing.' >&2; exit 1; }
-	@swift run -c release --package-path Benchmarks swbench
+	@scripts/with-python scripts/bench $(BENCH)
 
 # Nothing is timed: the same program counts the same, on a busy machine too.
 bench-counts:
@@ -75,4 +74,4 @@ lint:
 	@scripts/lint
 
 clean:
-	rm -rf .build .build-*
+	rm -rf .build .build-* Benchmarks/.build Benchmarks/Counts/.build

@@ -43,12 +43,5 @@ let package = Package(
         .product(name: "TextTable", package: "TextTable"),
       ],
       resources: [.copy("Resources")], swiftSettings: settings),
-    .executableTarget(
-      name: "swcounts",
-      dependencies: [
-        "CFloor",
-        .product(name: "SWMessaging", package: "swift-socketwrapper"),
-      ],
-      swiftSettings: settings),
   ]
 )

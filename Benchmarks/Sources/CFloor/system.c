@@ -6,6 +6,8 @@
 #include <fcntl.h>
 #include <malloc.h>
 #include <netinet/tcp.h>
+#include <sched.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -86,6 +88,13 @@ int floor_wait(pid_t pid) {
   return status;
 }
 
+int floor_ended(pid_t pid) {
+  siginfo_t info = {0};
+  if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0) return -errno;
+  if (info.si_pid == 0) return -EAGAIN;
+  return info.si_code == CLD_EXITED ? info.si_status : 256 + info.si_status;
+}
+
 int floor_kill(pid_t pid) { return kill(pid, SIGKILL) < 0 ? -errno : 0; }
 
 uint64_t floor_raise_descriptor_limit(uint64_t wanted) {
@@ -100,6 +109,13 @@ uint64_t floor_raise_descriptor_limit(uint64_t wanted) {
     getrlimit(RLIMIT_NOFILE, &limit);
   }
   return limit.rlim_cur;
+}
+
+int floor_pin(int processor) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET((size_t)processor, &set);
+  return sched_setaffinity(0, sizeof set, &set) < 0 ? -errno : 0;
 }
 
 uint64_t floor_resident_bytes(void) {

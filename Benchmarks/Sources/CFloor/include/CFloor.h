@@ -24,9 +24,14 @@ int floor_close(int fd);
 int floor_spawn(const char *path, char *const arguments[], const int *descriptors, int count, int error, pid_t *pid);
 /// Waits for a process to end; its status as waitpid gives it.
 int floor_wait(pid_t pid);
+/// How a process has ended, without waiting and without forgetting it: its exit status, 256 + the signal that
+/// ended it, or -EAGAIN while it runs.
+int floor_ended(pid_t pid);
 int floor_kill(pid_t pid);
 /// Raises the limit of open descriptors as far as may be, up to `wanted`; what it is then.
 uint64_t floor_raise_descriptor_limit(uint64_t wanted);
+/// Keeps this process, and those that it starts, on one processor.
+int floor_pin(int processor);
 /// Resident set of this process in bytes.
 uint64_t floor_resident_bytes(void);
 /// Bytes of the heap in use.

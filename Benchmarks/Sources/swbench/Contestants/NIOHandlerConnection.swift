@@ -49,7 +49,8 @@ final class NIODriver: ChannelDuplexHandler {
   private let shape: Shape
   private var order: Order?
   private var left = 0
-  private var early = 0
+  /// What came before the order to take it.
+  private var early: [ByteBuffer] = []
   private var message = ByteBuffer()
 
   init(_ shape: Shape) { self.shape = shape }
@@ -68,15 +69,16 @@ final class NIODriver: ChannelDuplexHandler {
       latencies.begin()
       context.writeAndFlush(wrapOutboundOut(message), promise: nil)
     case .receive(let count):
-      // Some may have come before the order did.
-      left = count - early
-      early = 0
+      left = count - early.count
+      early = []
       if left == 0 { finish() }
     case .send(let count):
       left = count
       sendMore(context)
     case .echo:
-      break
+      for frame in early { context.write(wrapOutboundOut(frame), promise: nil) }
+      early = []
+      context.flush()
     }
   }
 
@@ -114,7 +116,7 @@ final class NIODriver: ChannelDuplexHandler {
     case .echo:
       context.write(wrapOutboundOut(frame), promise: nil)
     case .send, nil:
-      early += 1
+      early.append(frame)
     }
   }
 

@@ -24,10 +24,13 @@ extension PeerCommand {
       let pairs = try (0..<count + 100).map { _ in try Ends.pair(.socketPair) }
       let keeper = Keeper()
       // Whatever exists only once is made before the first reading.
+      keeper.reserve(count + 100)
       for pair in pairs.prefix(100) { try await keeper.keep(way, pair.0) }
+      if way == .tasks { await keeper.gather(100) }
       try exchange(way, pairs.prefix(100).map(\.1.reading))
       let (resident, heap) = (floor_resident_bytes(), floor_heap_bytes())
       for pair in pairs.dropFirst(100) { try await keeper.keep(way, pair.0) }
+      if way == .tasks { await keeper.gather(count + 100) }
       try exchange(way, pairs.dropFirst(100).map(\.1.reading))
       let figures = [Int(floor_resident_bytes()) - Int(resident), Int(floor_heap_bytes()) - Int(heap)]
       try Control.answer(figures.map(String.init).joined(separator: " "))
@@ -56,14 +59,24 @@ extension PeerCommand {
   private final class Keeper: Sendable {
     private let kept = Mutex<[any Sendable]>([])
 
+    /// So that the list itself does not grow between the readings.
+    func reserve(_ count: Int) { kept.withLock { $0.reserveCapacity(count) } }
+
+    /// Waits until so many have come.
+    func gather(_ count: Int) async {
+      while kept.withLock({ $0.count }) < count { await Task.yield() }
+    }
+
+    private func keep(_ continuation: CheckedContinuation<Void, Never>) {
+      kept.withLock { $0.append(continuation) }
+    }
+
     func keep(_ way: IdleContender.Way, _ ends: Ends) async throws {
       let shape = Shape(byteCount: 64)
       switch way {
       case .descriptors: break
       case .tasks:
-        let gate = AsyncStream<Void>.makeStream()
-        kept.withLock { $0.append(gate.continuation) }
-        Task.detached { for await _ in gate.stream {} }
+        Task.detached { await withCheckedContinuation { [self] in keep($0) } }
       case .endpoints:
         let endpoint = try MessageDuplex(adopting: ends.reading, framing: .varInt)
         kept.withLock { $0.append(endpoint) }

@@ -54,11 +54,25 @@ extension PeerCommand {
     }
   }
 
-  struct Source: ParsableCommand {
+  struct Source: AsyncParsableCommand {
+    @Option var `as`: Contestant
     @OptionGroup var frames: FrameOptions
 
-    func run() throws {
-      try CConnection(ends(), frames.shape, header: frames.header).source(orders: control)
+    func run() async throws {
+      if `as` == .floor {
+        try CConnection(ends(), frames.shape, header: frames.header).source(orders: control)
+      } else {
+        try await Self.source(`as`, frames.shape)
+      }
+    }
+
+    @concurrent
+    private static func source(_ contestant: Contestant, _ shape: Shape) async throws {
+      let connection = try await contestant.open(ends(), shape)
+      while let order = try await onThread({ Control.nextOrder() }) {
+        try await connection.send(Int(order) ?? 0)
+      }
+      await connection.close()
     }
   }
 
@@ -84,7 +98,7 @@ extension PeerCommand {
           _ = try checked("write", unsafe floor_write_all(4, bytes.baseAddress, frameSize))
         }
       }
-      throw ValidationError("this peer was told to die after 2000 messages")
+      throw SystemFailure(operation: "a peer that dies after 2000 messages", errno: EOWNERDEAD)
     }
   }
 }

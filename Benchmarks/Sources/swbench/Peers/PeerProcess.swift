@@ -77,6 +77,14 @@ final class PeerProcess: Sendable {
     return text.trimmingCharacters(in: .whitespacesAndNewlines)
   }
 
+  /// What became of it, in words; empty while it runs and has complained of nothing.
+  var fate: String {
+    let ended = floor_ended(pid)
+    let end = ended >= 256 ? "ended by signal \(ended - 256)" : ended >= 0 ? "exited with \(ended)" : ""
+    let said = errorOutput
+    return [end, said.isEmpty ? "" : "said: \(said)"].filter { !$0.isEmpty }.joined(separator: ", ")
+  }
+
   func kill() { _ = floor_kill(pid) }
 
   /// Takes its orders away, which ends it, and waits until it has; blocks the thread.

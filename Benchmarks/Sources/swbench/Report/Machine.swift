@@ -17,6 +17,12 @@ enum Machine {
       ?? "an unknown processor"
   }
 
+  /// How many processes wanted to run, on the average of the last minute.
+  static var load: Double {
+    let text = (try? String(contentsOfFile: "/proc/loadavg", encoding: .utf8)) ?? ""
+    return text.split(separator: " ").first.flatMap { Double($0) } ?? 0
+  }
+
   static var compiler: String {
     #if compiler(>=6.4)
       "Swift 6.4 or newer"

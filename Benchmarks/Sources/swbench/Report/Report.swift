@@ -3,17 +3,22 @@ internal import Foundation
 /// A whole run: where and how, and what came out.
 struct Report: Codable, Sendable {
   var date = Date.now
-  var command: String
+  var rounds: Int
+  var milliseconds: Int
   var kernel = Machine.kernel
   var processor = Machine.processor
   var processorCount = ProcessInfo.processInfo.processorCount
   var compiler = Machine.compiler
+  /// How busy the machine was before the run; nothing else should run beside it.
+  var loadBefore = Machine.load
   var results: [BenchmarkResult] = []
 
-  init(command: String) { self.command = command }
+  init(rounds: Int, milliseconds: Int) {
+    self.rounds = rounds
+    self.milliseconds = milliseconds
+  }
 
-  func write(jsonFile: String?) throws {
-    guard let jsonFile else { return }
+  func write(to jsonFile: String) throws {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
     encoder.dateEncodingStrategy = .iso8601

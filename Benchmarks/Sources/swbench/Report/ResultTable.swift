@@ -9,16 +9,22 @@ struct ResultTable {
   var text: String { "\(result.title)\n\n\(render(Style.simple))\(notes(""))" }
   var markdown: String { "### \(result.title)\n\n\(render(Style.pipe))\(notes("\n"))" }
 
-  private var peers: [String] { result.peers.filter { result.row($0)?.figure != nil } }
+  /// The columns of ratios that have any.
+  private var columns: [Comparison] {
+    result.columns.filter { $0.references.values.contains { result.row($0)?.figure != nil } }
+  }
+
+  /// Whether messages are so large that their number a second says little.
+  private var isLarge: Bool { result.byteCount >= 65_536 }
 
   private var headings: [String] {
     let figures =
       result.hasLatencies
       ? ["median µs", "p99 µs", "p99.9 µs"]
-      : ["\(result.measure) a \(result.unit)"]
-        + (result.byteCount > 0 ? ["M/s", "MB/s"] : [])
-    return ["contender"] + figures + extraKeys + ["÷ \(result.floor)", "from … to"]
-      + peers.map { "÷ \($0)" }
+      : ["\(isLarge ? "µs" : result.measure) a \(result.unit)"]
+        + (isLarge ? ["MB/s"] : result.byteCount > 0 ? ["M/s", "MB/s"] : [])
+    return ["contender"] + figures + extraKeys
+      + columns.flatMap { $0.hasSpread ? [$0.heading, "from … to"] : [$0.heading] }
   }
 
   private var extraKeys: [String] { Set(result.rows.flatMap(\.extras.keys)).sorted() }
@@ -31,18 +37,24 @@ struct ResultTable {
         row.latency?[key].map { (Double($0) / 1000).short } ?? "–"
       }
     } else {
-      cells.append(figure.median.short)
-      if result.byteCount > 0 {
-        cells += [(1000 / figure.median).short, (Double(result.byteCount) * 1000 / figure.median).short]
+      let throughput = (Double(result.byteCount) * 1000 / figure.median).short
+      if isLarge {
+        cells += [(figure.median / 1000).short, throughput]
+      } else {
+        cells.append(figure.median.short)
+        if result.byteCount > 0 { cells += [(1000 / figure.median).short, throughput] }
       }
     }
     cells += extraKeys.map { row.extras[$0]?.median.short ?? "–" }
-    if let ratio = row.ratios[result.floor] {
-      cells += [ratio.median.ratio, "\(ratio.minimum.ratio) … \(ratio.maximum.ratio)"]
-    } else {
-      cells += ["1", ""]
+    for column in columns {
+      let reference = column.references[row.contender]
+      let ratio = reference.flatMap { row.ratios[$0] }
+      cells.append(reference == row.contender ? "1" : ratio?.median.ratio ?? "–")
+      if column.hasSpread {
+        cells.append(ratio.map { "\($0.minimum.ratio) … \($0.maximum.ratio)" } ?? "")
+      }
     }
-    return cells + peers.map { peer in row.ratios[peer]?.median.ratio ?? "1" }
+    return cells
   }
 
   private func render(_ style: any TextTableStyle.Type) -> String {

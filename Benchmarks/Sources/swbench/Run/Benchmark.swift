@@ -12,10 +12,12 @@ struct Benchmark: Sendable {
   var byteCount = 0
   /// Whether each operation's latency is recorded.
   var hasLatencies = false
-  /// Whom ratios are taken to; by default the first.
+  /// The first is whom the others are set against, unless `comparisons` says otherwise.
   var contenders: [any Contender]
   /// Peers, by title, which get a column of ratios each.
-  var peers: [String] = ["SwiftNIO handlers", "NIOAsyncChannel", "FlyingSocks"]
+  var peers: [String] = []
+  /// The columns of ratios; nil: to the first contender, with the spread, and to each peer.
+  var comparisons: [Comparison]?
   /// Not run unless named: it shows what a failure looks like.
   var isHidden = false
   /// How many rounds, and how long one lasts; nil: as the run has it.
@@ -23,14 +25,25 @@ struct Benchmark: Sendable {
   var roundSeconds: Double?
 }
 
+extension Benchmark {
+  var columns: [Comparison] {
+    if let comparisons { return comparisons }
+    let titles = contenders.map(\.title)
+    guard let first = titles.first else { return [] }
+    return [Comparison(to: first, for: titles, hasSpread: true)]
+      + peers.filter(titles.contains).map { Comparison(to: $0, for: titles) }
+  }
+}
+
 /// What one contender did in one round.
 struct Round: Sendable {
   var operations: Int
-  var nanoseconds: Double
+  /// Nanoseconds, or whatever the benchmark measures.
+  var amount: Double
   /// Figures beside the time, by name.
   var extras: [String: Double] = [:]
 
-  var perOperation: Double { nanoseconds / Double(max(operations, 1)) }
+  var perOperation: Double { amount / Double(max(operations, 1)) }
 }
 
 /// Who takes part in a benchmark.
@@ -42,8 +55,8 @@ protocol Contender: Sendable {
   func round(_ operations: Int) async throws -> Round
   /// Ends its peer.
   func finish() async
-  /// What the peer wrote to its standard error, once something failed.
-  var peerErrors: String { get }
+  /// What became of the peer, with what it wrote to its standard error, once something failed.
+  var peerFate: String { get }
   var latencies: Latencies? { get }
   /// Whether more operations make a longer round; otherwise one round is one fixed piece of work.
   var isScalable: Bool { get }
@@ -52,7 +65,7 @@ protocol Contender: Sendable {
 }
 
 extension Contender {
-  var peerErrors: String { "" }
+  var peerFate: String { "" }
   var latencies: Latencies? { nil }
   var isScalable: Bool { true }
   func interrupt() {}

@@ -26,11 +26,8 @@ struct BenchmarkResult: Codable, Sendable {
   var measure: String
   var byteCount: Int
   var hasLatencies: Bool
-  var peers: [String]
+  var columns: [Comparison]
   var rows: [Row]
-
-  /// To whom the first ratio is: the first contender, the C floor wherever there is one.
-  var floor: String { rows.first?.contender ?? "" }
 
   func row(_ contender: String) -> Row? { rows.first { $0.contender == contender } }
 }
@@ -43,7 +40,7 @@ extension BenchmarkResult {
     measure = benchmark.measure
     byteCount = benchmark.byteCount
     hasLatencies = benchmark.hasLatencies
-    peers = benchmark.peers
+    columns = benchmark.columns
     rows = []
     let complete = racers.filter { !$0.hasFailed }
     for (index, contender) in benchmark.contenders.enumerated() {

@@ -17,8 +17,8 @@ final class ConnectionContender: Contender {
   enum Work: Sendable {
     /// The peer echoes.
     case roundTrip(Echo)
-    /// A C peer sends.
-    case receive
+    /// A C peer sends; or one of the same library, in the same manner.
+    case receive(fromAlike: Bool)
     /// A C peer receives and says when it has everything.
     case send
   }
@@ -63,8 +63,10 @@ final class ConnectionContender: Contender {
       let (interpreter, path) = try Python.script()
       peer = try PeerProcess(
         interpreter, [path, "echo", "--mode", mode, "--size", "\(shape.byteCount)"], ends: others)
-    case .receive:
-      peer = try PeerProcess(role: "source", frames + ["--per-write", "\(shape.perWrite)"], ends: others)
+    case .receive(let fromAlike):
+      let source: Contestant = fromAlike ? contestant : .floor
+      peer = try PeerProcess(
+        role: "source", ["--as", source.rawValue, "--per-write", "\(shape.perWrite)"] + frames, ends: others)
     case .send:
       peer = try PeerProcess(role: "sink", frames, ends: others)
     }
@@ -88,7 +90,7 @@ final class ConnectionContender: Contender {
       try await connection.send(operations)
       _ = try await onThread { try peer.answer() }
     }
-    return Round(operations: operations, nanoseconds: Double(floor_now() - before))
+    return Round(operations: operations, amount: Double(floor_now() - before))
   }
 
   func finish() async {
@@ -102,5 +104,5 @@ final class ConnectionContender: Contender {
 
   func interrupt() { state.withLock { $0.peer }?.kill() }
 
-  var peerErrors: String { state.withLock { $0.peer }?.errorOutput ?? "" }
+  var peerFate: String { state.withLock { $0.peer }?.fate ?? "" }
 }

@@ -31,7 +31,7 @@ struct IdleContender: Contender {
     let figures = answer.split(separator: " ").compactMap { Double($0) }
     guard figures.count == 2 else { throw UnexpectedEnd() }
     return Round(
-      operations: Self.count, nanoseconds: figures[0], extras: ["heap bytes": figures[1] / Double(Self.count)]
+      operations: Self.count, amount: figures[0], extras: ["heap bytes": figures[1] / Double(Self.count)]
     )
   }
 }

@@ -54,7 +54,7 @@ final class PythonContender: Contender {
     let figures = try await onThread { try peer.answer() }.split(separator: " ").compactMap { UInt64($0) }
     guard let elapsed = figures.first else { throw UnexpectedEnd() }
     for each in figures.dropFirst() { latencies?.record(each) }
-    return Round(operations: operations, nanoseconds: Double(elapsed))
+    return Round(operations: operations, amount: Double(elapsed))
   }
 
   func finish() async {
@@ -66,5 +66,5 @@ final class PythonContender: Contender {
   }
 
   func interrupt() { peer.withLock { $0 }?.kill() }
-  var peerErrors: String { peer.withLock { $0 }?.errorOutput ?? "" }
+  var peerFate: String { peer.withLock { $0 }?.fate ?? "" }
 }

@@ -32,8 +32,12 @@ struct Runner: Sendable {
       for position in racers.indices where !racers[position].hasFailed {
         let racer = racers[position]
         do {
-          let round = try await guarded(racer.contender) {
+          var round = try await guarded(racer.contender) {
             try await racer.contender.round(racer.operations)
+          }
+          // A mean would tell more of what else ran in between than of the contender.
+          if let latencies = racer.contender.latencies {
+            round.amount = latencies.endRound() * Double(round.operations)
           }
           racers[position].rounds.append(round)
         } catch {
@@ -74,7 +78,7 @@ struct Runner: Sendable {
       // The quickest of three: a round that something interrupted says nothing.
       for _ in 0..<3 where wanted < 1.5 {
         let round = try await contender.round(operations)
-        wanted = max(wanted, seconds * 1e9 / max(round.nanoseconds, 1))
+        wanted = max(wanted, seconds * 1e9 / max(round.amount, 1))
       }
       if wanted < 1.5 || operations >= 1 << 24 { return max(1, Int(Double(operations) * wanted)) }
       operations = Int((Double(operations) * min(wanted, 8)).rounded(.up))
@@ -82,20 +86,16 @@ struct Runner: Sendable {
   }
 
   private func guarded<Result: Sendable>(
-    _ contender: any Contender, _ body: () async throws -> Result
+    _ contender: any Contender, _ body: @escaping @Sendable @concurrent () async throws -> Result
   ) async throws -> Result {
-    let watch = Task.detached {
-      try await Task.sleep(for: .seconds(patience))
-      contender.interrupt()
-    }
-    defer { watch.cancel() }
-    return try await body()
+    try await patiently(for: patience, interrupt: contender.interrupt, body)
   }
 
   private func outcome(of error: any Error, _ contender: any Contender) async -> Outcome {
     if let unavailable = error as? Unavailable { return .unavailable(unavailable.description) }
-    let errors = contender.peerErrors
-    await contender.finish()
-    return .failed("\(error)" + (errors.isEmpty ? "" : "; the peer said: \(errors)"))
+    let errors = contender.peerFate
+    // What hangs would hang again.
+    if !(error is Hung) { await contender.finish() }
+    return .failed("\(error)" + (errors.isEmpty ? "" : "; the peer \(errors)"))
   }
 }

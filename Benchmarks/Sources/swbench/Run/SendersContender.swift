@@ -51,7 +51,7 @@ final class SendersContender: Contender {
     try peer.order("\(each * senders)")
     try await send(each, state)
     _ = try await onThread { try peer.answer() }
-    return Round(operations: each * senders, nanoseconds: Double(floor_now() - before))
+    return Round(operations: each * senders, amount: Double(floor_now() - before))
   }
 
   private func send(_ count: Int, _ state: State) async throws {
@@ -118,5 +118,5 @@ final class SendersContender: Contender {
   }
 
   func interrupt() { state.withLock { $0.peer }?.kill() }
-  var peerErrors: String { state.withLock { $0.peer }?.errorOutput ?? "" }
+  var peerFate: String { state.withLock { $0.peer }?.fate ?? "" }
 }

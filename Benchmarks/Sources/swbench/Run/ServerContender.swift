@@ -17,18 +17,18 @@ final class ServerContender: Contender {
     var processorTime: Double = 0
   }
 
-  /// So many messages are in flight, whatever the number of connections: only that number is to differ.
-  private static let window = 10
-
   let title: String
   private let way: Way
   private let connections: Int
+  /// How many messages are in flight.
+  private let window: Int
   private let state = Mutex(State())
 
-  init(_ way: Way, connections: Int) {
+  init(_ way: Way, connections: Int, window: Int) {
     title = Self.title(way, connections)
     self.way = way
     self.connections = connections
+    self.window = window
   }
 
   private var header: FrameHeader { way == .nio ? .uint32 : .varInt }
@@ -52,11 +52,13 @@ final class ServerContender: Contender {
     _ = try await round(connections)  // every connection has been used
   }
 
-  func round(_ operations: Int) async throws -> Round {
+  func round(_ wanted: Int) async throws -> Round {
+    // Enough that filling and draining what is in flight weighs little.
+    let operations = max(wanted, 3 * window)
     let state = state.withLock { $0 }
     guard let server = state.server, let load = state.load else { throw UnexpectedEnd() }
     let before = floor_now()
-    try load.order("\(operations) \(Self.window)")
+    try load.order("\(operations) \(window)")
     _ = try await onThread { try load.answer() }
     let elapsed = Double(floor_now() - before)
     try server.order("time")
@@ -66,7 +68,7 @@ final class ServerContender: Contender {
       return used - state.processorTime
     }
     return Round(
-      operations: operations, nanoseconds: elapsed, extras: ["processor ns": spent / Double(operations)])
+      operations: operations, amount: elapsed, extras: ["processor ns": spent / Double(operations)])
   }
 
   func finish() async {
@@ -86,9 +88,9 @@ final class ServerContender: Contender {
     state.load?.kill()
   }
 
-  var peerErrors: String {
+  var peerFate: String {
     let state = state.withLock { $0 }
-    return [state.server, state.load].compactMap { $0?.errorOutput }.filter { !$0.isEmpty }
+    return [state.server, state.load].compactMap { $0?.fate }.filter { !$0.isEmpty }
       .joined(separator: "; ")
   }
 }

@@ -4,8 +4,8 @@ enum FirstMessages {
     [
       Benchmark(
         name: "first-message", title: "From starting a process to its first message", unit: "process",
-        contenders: FirstMessageContender.Way.allCases.map(FirstMessageContender.init), peers: [],
-        roundSeconds: 0.1)
+        measure: "µs",
+        contenders: FirstMessageContender.Way.allCases.map(FirstMessageContender.init))
     ]
   }
 }

@@ -6,6 +6,9 @@ enum OneWay {
   ]
   private static let senders: [Contestant] = [.floor, .blocking, .reactor, .pool, .nio, .nioAsync, .flying]
 
+  /// What a contender's title ends with when the same library sends.
+  static let bothEnds = ", both ends"
+
   /// Sizes, and how many messages a write brings.
   static let shapes = [
     Shape(byteCount: 64), Shape(byteCount: 64, perWrite: 100), Shape(byteCount: 1024),
@@ -13,7 +16,24 @@ enum OneWay {
   ]
 
   static var benchmarks: [Benchmark] {
-    shapes.map { benchmark(.receive, $0, receivers) } + shapes.map { benchmark(.send, $0, senders) }
+    shapes.map { benchmark(.receive(fromAlike: false), $0, receivers) }
+      + shapes.map { benchmark(.send, $0, senders) } + [transfer]
+  }
+
+  /// The whole way within one library: a hundred messages handed over at a time.
+  private static var transfer: Benchmark {
+    let shape = Shape(byteCount: 64, perWrite: 100)
+    let contestants: [Contestant] = [
+      .floor, .blockingBorrowed, .blocking, .reactorForAwait, .poolForAwait, .nio, .nioAsync, .flying,
+    ]
+    return Benchmark(
+      name: "transfer/64Bx100",
+      title: "One way, the same library at both ends, 64 B, 100 handed over at a time",
+      byteCount: 64,
+      contenders: contestants.map {
+        ConnectionContender($0, .receive(fromAlike: true), .socketPair, shape)
+      } + PythonContender.all(.receive, .socketPair, shape, isFull: false),
+      peers: Benchmark.usualPeers + ["Python multiprocessing"])
   }
 
   private static func benchmark(
@@ -32,13 +52,20 @@ enum OneWay {
         ConnectionContender(
           .floor, work, .socketPair, shape, title: "C, one write of \(shape.perWrite) messages"), at: 1)
     }
+    if isReceiving, shape.perWrite > 1 {
+      // From their own senders, too: the goals were set with those.
+      contenders += [Contestant.nio, .nioAsync].map {
+        ConnectionContender(
+          $0, .receive(fromAlike: true), .socketPair, shape, title: $0.title + bothEnds)
+      }
+    }
     contenders += PythonContender.all(
       isReceiving ? .receive : .send, .socketPair, shape, isFull: shape.byteCount == 64)
     let batch = shape.perWrite > 1 ? ", \(shape.perWrite) \(isReceiving ? "a write" : "a call")" : ""
     return Benchmark(
       name: "\(isReceiving ? "receive" : "send")/\(shape.byteCount.bytes)"
         + (shape.perWrite > 1 ? "x\(shape.perWrite)" : ""),
-      title: "One way, \(isReceiving ? "receiving" : "sending"), \(shape.byteCount.bytes)\(batch)",
+      title: "One way, \(isReceiving ? "receiving" : "sending"), \(shape.byteCount.bytesTitle)\(batch)",
       byteCount: shape.byteCount, contenders: contenders,
       peers: Benchmark.usualPeers + ["Python multiprocessing"])
   }

@@ -7,7 +7,8 @@ enum PythonPeers {
       let title = mode == "sync" ? "Python socketwrapper" : "Python socketwrapper, \(mode)"
       return Benchmark(
         name: "python-peer/socketwrapper/\(mode)",
-        title: "Round trip, 64B, a peer in Python: socketwrapper, \(mode)", unit: "round trip", byteCount: 64,
+        title: "Round trip, 64 B, a peer in Python: socketwrapper, \(mode)", unit: "round trip",
+        byteCount: 64,
         hasLatencies: true,
         contenders: python.filter { $0.title == title }
           + [Contestant.blocking, .reactor, .pool].map {

@@ -32,7 +32,7 @@ enum RoundTrips {
     let kind = peerIsC ? "round-trip-to-c" : "round-trip"
     return Benchmark(
       name: "\(kind)/\(size.bytes)/\(transport.rawValue)",
-      title: "Round trip, \(size.bytes), \(transport.rawValue)"
+      title: "Round trip, \(size.bytesTitle), \(transport.rawValue)"
         + (peerIsC ? ", a C peer at the other end" : ""),
       unit: "round trip", byteCount: size, hasLatencies: true,
       contenders: contenders + (peerIsC ? [] : python),
@@ -45,7 +45,14 @@ extension Benchmark {
 }
 
 extension Int {
-  /// A size in bytes for people and names: `64B`, `4KiB`.
+  /// The same for titles: `64 B`.
+  var bytesTitle: String {
+    let name = bytes
+    let digits = name.prefix(while: \.isNumber)
+    return "\(digits) \(name.dropFirst(digits.count))"
+  }
+
+  /// A size in bytes, for names: `64B`, `4KiB`.
   var bytes: String {
     if self >= 1 << 20, self % (1 << 20) == 0 { return "\(self >> 20)MiB" }
     if self >= 1 << 10, self % (1 << 10) == 0 { return "\(self >> 10)KiB" }

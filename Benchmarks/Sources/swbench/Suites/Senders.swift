@@ -6,7 +6,9 @@ enum Senders {
         let ways = SendersContender.Way.allCases.filter { $0.usesTasks == usesTasks }
         let kind = usesTasks ? "tasks" : "threads"
         return Benchmark(
-          name: "senders/\(kind)/\(senders)", title: "\(senders) concurrent \(kind) sending 64B on one end",
+          name: "senders/\(kind)/\(senders)",
+          title:
+            "\(senders) concurrent \(senders == 1 ? String(kind.dropLast()) : kind) sending 64 B on one end",
           byteCount: 64, contenders: ways.map { SendersContender($0, senders: senders) },
           peers: ["tasks, an asynchronous FIFO lock around write(2)"])
       }

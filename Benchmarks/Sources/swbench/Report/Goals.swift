@@ -1,0 +1,174 @@
+/// What the project wants to reach, held against what a run measured.
+struct Goal: Sendable {
+  enum Requirement: Sendable {
+    /// So many times the other's time at most.
+    case atMost(Double)
+    /// So many times quicker than the other at least.
+    case fasterBy(Double)
+  }
+
+  struct Part: Sendable {
+    var benchmark: String
+    var contender: Contestant
+    var other: String
+    var requirement: Requirement
+  }
+
+  var work: String
+  var parts: [Part]
+}
+
+extension Goal {
+  static func parts(
+    _ benchmark: String, _ contender: Contestant, _ requirements: (String, Requirement)...
+  ) -> [Part] {
+    requirements.map {
+      Part(benchmark: benchmark, contender: contender, other: $0.0, requirement: $0.1)
+    }
+  }
+
+  private static let (floor, nio, nioAsync) = ("C floor", "SwiftNIO handlers", "NIOAsyncChannel")
+  private static let batches = "receive/64Bx100"
+  private static let pair = "round-trip/64B/socketpair"
+
+  /// Those that compare two contenders of one benchmark.
+  static var all: [Goal] {
+    [
+      Goal(work: "64 B round trip, blocking", parts: parts(pair, .blocking, (floor, .atMost(1.15)))),
+      Goal(
+        work: "64 B round trip, async, reactor executor",
+        parts: parts(
+          pair, .reactor, (floor, .atMost(1.4)), (nio, .fasterBy(1.3)), (nioAsync, .fasterBy(3)))),
+      Goal(
+        work: "64 B round trip, async, default executor",
+        parts: parts(pair, .pool, (floor, .atMost(2)), (nioAsync, .fasterBy(2)))),
+      Goal(
+        work: "64 B one way, sender writing 100 at a time: borrowed receive",
+        parts: parts(
+          batches, .blockingBorrowed, (nio + OneWay.bothEnds, .fasterBy(20)), (nio, .fasterBy(20)))),
+      Goal(
+        work: "… as `[UInt8]`, blocking",
+        parts: parts(batches, .blocking, (nio + OneWay.bothEnds, .fasterBy(5)), (nio, .fasterBy(5)))),
+      Goal(
+        work: "… `for try await`",
+        parts: parts(
+          batches, .reactorForAwait, (nioAsync + OneWay.bothEnds, .fasterBy(8)), (nioAsync, .fasterBy(8)))),
+      Goal(
+        work: "64 B `send(contentsOf:)`, 100 at a time, socket",
+        parts: parts("send/64Bx100", .blocking, ("C, one write a message", .fasterBy(15)))),
+      Goal(
+        work: "1 MiB messages one way, as `[UInt8]`",
+        parts: parts("receive/1MiB", .blocking, (floor, .atMost(1 / 0.95)))),
+    ]
+  }
+}
+
+/// A goal's row: what was measured, and whether it is reached.
+struct GoalRow: Codable, Sendable {
+  var work: String
+  var goal: String
+  var measured: String
+  var isReached: Bool?
+
+  /// Whether there is any figure in it.
+  var isMeasured: Bool { measured.contains(where: \.isNumber) }
+}
+
+extension Report {
+  var goals: [GoalRow] {
+    Goal.all.map(row) + [sendersRow("threads"), sendersRow("tasks"), connectionsRow, idleRow, pythonRow]
+  }
+
+  private func result(_ name: String) -> BenchmarkResult? { results.first { $0.name == name } }
+
+  private func ratio(_ benchmark: String, _ contender: String, _ other: String) -> Spread? {
+    result(benchmark)?.row(contender)?.ratios[other]
+  }
+
+  private func row(_ goal: Goal) -> GoalRow {
+    var goals: [String] = []
+    var figures: [String] = []
+    var reached: [Bool?] = []
+    for part in goal.parts {
+      let ratio = ratio(part.benchmark, part.contender.title, part.other)
+      switch part.requirement {
+      case .atMost(let limit):
+        goals.append("≤ \(limit.ratio) × \(part.other)")
+        figures.append(ratio.map { "\($0.median.ratio) ×" } ?? "not measured")
+        reached.append(ratio.map { $0.median <= limit })
+      case .fasterBy(let factor):
+        goals.append("≥ \(factor.ratio) × faster than \(part.other)")
+        figures.append(ratio.map { "\((1 / $0.median).ratio) × faster" } ?? "not measured")
+        reached.append(ratio.map { 1 / $0.median >= factor })
+      }
+    }
+    return GoalRow(
+      work: goal.work, goal: goals.joined(separator: ", "), measured: figures.joined(separator: ", "),
+      isReached: reached.all)
+  }
+
+  private func sendersRow(_ kind: String) -> GoalRow {
+    typealias Way = SendersContender.Way
+    let (own, lock): (Way, Way) =
+      kind == "threads" ? (.threadsOwn, .threadsLock) : (.tasksOwn, .tasksLock)
+    let ratios = [8, 64].map { ratio("senders/\(kind)/\($0)", own.rawValue, lock.rawValue)?.median }
+    return GoalRow(
+      work: "8 or 64 senders on one endpoint, \(kind), each awaited", goal: "≤ 1 × \(lock.rawValue)",
+      measured: ratios.map { $0.map { "\($0.ratio) ×" } ?? "not measured" }.joined(separator: ", "),
+      isReached: ratios.map { $0.map { $0 <= 1 } }.all)
+  }
+
+  private var connectionsRow: GoalRow {
+    let ways: [ServerContender.Way] = [.reactor, .pool]
+    let ratios = ways.map {
+      ratio("connections/busy", ServerContender.title($0, 10_000), ServerContender.title($0, 10))?.median
+    }
+    let processor = ways.map { way -> Double? in
+      let figures = [10_000, 10].map {
+        result("connections/busy")?.row(ServerContender.title(way, $0))?.extras["processor ns"]?.median
+      }
+      guard let many = figures[0], let few = figures[1] else { return nil }
+      return many / few
+    }
+    func list(_ ratios: [Double?]) -> String {
+      ratios.map { $0.map { "\($0.ratio) ×" } ?? "not measured" }.joined(separator: ", ")
+    }
+    return GoalRow(
+      work: "10,000 connections against 10: reactor, default executor", goal: "cost a message ≤ 1.25 ×",
+      measured: "\(list(ratios)); of processor time \(list(processor))",
+      isReached: ratios.map { $0.map { $0 <= 1.25 } }.all)
+  }
+
+  private var idleRow: GoalRow {
+    let figures = [IdleContender.Way.reactor, .tasks].map { result("idle")?.row($0.rawValue)?.figure?.median }
+    guard let whole = figures[0], let task = figures[1] else {
+      return GoalRow(work: "idle connection", goal: "≤ 1024 bytes", measured: "not measured")
+    }
+    return GoalRow(
+      work: "idle connection", goal: "≤ 1024 bytes beside kernel buffers and the caller's own task",
+      measured: "\((whole - task).short) bytes", isReached: whole - task <= 1024)
+  }
+
+  private var pythonRow: GoalRow {
+    let ratios = results.filter { $0.name.hasPrefix("python-peer/") }.flatMap { result in
+      let python = result.rows.first?.contender ?? ""
+      return result.rows.dropFirst().compactMap { $0.ratios[python]?.median }
+    }
+    guard let worst = ratios.max() else {
+      return GoalRow(
+        work: "any Python peer of the same protocol", goal: "≤ 1 × Python to Python", measured: "not measured"
+      )
+    }
+    return GoalRow(
+      work: "any Python peer of the same protocol", goal: "≤ 1 × Python to Python",
+      measured: "\(worst.ratio) × at worst", isReached: worst <= 1)
+  }
+}
+
+extension [Bool?] {
+  /// Whether all are true; nil where one is not known and none is false.
+  fileprivate var all: Bool? {
+    if contains(false) { return false }
+    return contains(nil) ? nil : true
+  }
+}
