@@ -315,9 +315,18 @@ uint64_t swsys_now(void) { return clock_nanoseconds(CLOCK_MONOTONIC); }
 uint64_t swsys_thread_cpu(void) { return clock_nanoseconds(CLOCK_THREAD_CPUTIME_ID); }
 
 int swsys_epoll_create(void) { return RESULT(epoll_create1(EPOLL_CLOEXEC)); }
-int swsys_epoll_add(int epoll, int fd, uint64_t key) {
-  struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.u64 = key};
-  return RESULT(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event));
+static int epoll_change(int epoll, int operation, int fd, uint64_t key, int interest) {
+  struct epoll_event event = {
+      .events = (interest & SWSYS_READABLE ? EPOLLIN | EPOLLRDHUP : 0)
+          | (interest & SWSYS_WRITABLE ? EPOLLOUT : 0) | EPOLLET,
+      .data.u64 = key};
+  return RESULT(epoll_ctl(epoll, operation, fd, &event));
+}
+int swsys_epoll_add(int epoll, int fd, uint64_t key, int interest) {
+  return epoll_change(epoll, EPOLL_CTL_ADD, fd, key, interest);
+}
+int swsys_epoll_modify(int epoll, int fd, uint64_t key, int interest) {
+  return epoll_change(epoll, EPOLL_CTL_MOD, fd, key, interest);
 }
 int swsys_epoll_add_level(int epoll, int fd, uint64_t key) {
   struct epoll_event event = {.events = EPOLLIN, .data.u64 = key};

@@ -66,6 +66,8 @@ public struct ShortBytes: Sendable, ExpressibleByArrayLiteral {
   @inlinable @inline(__always)
   package func copy(to target: UnsafeMutableRawPointer) {
     // Most are one to five: a call of memcpy takes longer.
-    for index in 0..<count { unsafe target.storeBytes(of: storage[index], toByteOffset: index, as: UInt8.self) }
+    for index in 0..<count {
+      unsafe target.storeBytes(of: storage[index], toByteOffset: index, as: UInt8.self)
+    }
   }
 }

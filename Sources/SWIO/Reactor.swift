@@ -4,8 +4,14 @@ package import SystemPackage
 
 /// What endpoints ask of a reactor; tests put their own in its place.
 package protocol Reacting: AnyObject, Sendable {
-  /// Watches a descriptor, in both directions, edge-triggered; it tells at once if it is ready.
-  func register(_ descriptor: Int32, for receiver: any ReadinessReceiver) -> RegistrationOutcome
+  /// Watches a descriptor, edge-triggered; it tells at once if it is ready.
+  func register(
+    _ descriptor: Int32, for receiver: any ReadinessReceiver, watching interest: Readiness
+  ) -> RegistrationOutcome
+  /// Changes what is watched; it tells at once if the descriptor is ready for that.
+  ///
+  /// - Returns: why it could not; then nothing has changed.
+  func watch(_ id: RegistrationID, descriptor: Int32, _ interest: Readiness) -> Errno?
   /// Stops watching. To be called before the descriptor is closed: a duplicate would keep the
   /// registration alive as a ghost that nobody can delete.
   func deregister(_ id: RegistrationID, descriptor: Int32)
@@ -57,17 +63,28 @@ package final class Reactor: Reacting {
   // MARK: Reacting
 
   package func register(
-    _ descriptor: Int32, for receiver: any ReadinessReceiver
+    _ descriptor: Int32, for receiver: any ReadinessReceiver, watching interest: Readiness
   ) -> RegistrationOutcome {
     start()
     return state.withLock { state in
-      let id = state.machine.register(receiver, descriptor: descriptor)
+      let id = state.machine.register(receiver, descriptor: descriptor, watching: interest)
       guard state.epoll >= 0 else { return .registered(id) }
-      let result = swsys_epoll_add(state.epoll, descriptor, id.key)
+      let result = swsys_epoll_add(state.epoll, descriptor, id.key, Int32(interest.rawValue))
       if result == 0 { return .registered(id) }
       _ = state.machine.deregister(id)
       let errno = Errno(rawValue: -result)
       return errno == .notPermitted ? .alwaysReady : .failed(errno)
+    }
+  }
+
+  package func watch(_ id: RegistrationID, descriptor: Int32, _ interest: Readiness) -> Errno? {
+    state.withLock { state in
+      if state.epoll >= 0 {
+        let result = swsys_epoll_modify(state.epoll, descriptor, id.key, Int32(interest.rawValue))
+        if result < 0 { return Errno(rawValue: -result) }
+      }
+      state.machine.watch(id, interest)
+      return nil
     }
   }
 
@@ -133,7 +150,8 @@ package final class Reactor: Reacting {
     state.epoll = epoll
     state.notifier = notifier
     for registration in state.machine.registrations {
-      _ = swsys_epoll_add(epoll, registration.descriptor, registration.id.key)
+      _ = swsys_epoll_add(
+        epoll, registration.descriptor, registration.id.key, Int32(registration.interest.rawValue))
     }
   }
 

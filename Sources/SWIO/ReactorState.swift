@@ -38,6 +38,7 @@ package struct ReactorState<Job: Sendable>: Sendable {
   private struct Slot: Sendable {
     var generation: UInt32 = 0
     var descriptor: Int32 = -1
+    var interest: Readiness = []
     var receiver: (any ReadinessReceiver)?
   }
 
@@ -58,7 +59,9 @@ package struct ReactorState<Job: Sendable>: Sendable {
 
   // MARK: Registrations
 
-  package mutating func register(_ receiver: any ReadinessReceiver, descriptor: Int32) -> RegistrationID {
+  package mutating func register(
+    _ receiver: any ReadinessReceiver, descriptor: Int32, watching interest: Readiness
+  ) -> RegistrationID {
     let slot: UInt32
     if let free = freeSlots.popLast() {
       slot = free
@@ -68,7 +71,12 @@ package struct ReactorState<Job: Sendable>: Sendable {
     }
     slots[Int(slot)].receiver = receiver
     slots[Int(slot)].descriptor = descriptor
+    slots[Int(slot)].interest = interest
     return RegistrationID(slot: slot, generation: slots[Int(slot)].generation)
+  }
+
+  package mutating func watch(_ id: RegistrationID, _ interest: Readiness) {
+    if receiver(of: id.key) != nil { slots[Int(id.slot)].interest = interest }
   }
 
   /// Ends a registration. Events of it that were fetched already will find nobody.
@@ -89,10 +97,12 @@ package struct ReactorState<Job: Sendable>: Sendable {
   }
 
   /// Everything registered; for a reactor that has no epoll yet.
-  package var registrations: [(id: RegistrationID, descriptor: Int32, receiver: any ReadinessReceiver)] {
+  package var registrations:
+    [(id: RegistrationID, descriptor: Int32, interest: Readiness, receiver: any ReadinessReceiver)]
+  {
     slots.enumerated().compactMap { index, slot in
       slot.receiver.map {
-        (RegistrationID(slot: UInt32(index), generation: slot.generation), slot.descriptor, $0)
+        (RegistrationID(slot: UInt32(index), generation: slot.generation), slot.descriptor, slot.interest, $0)
       }
     }
   }

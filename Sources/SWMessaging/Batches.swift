@@ -46,7 +46,9 @@ struct Batches<Messages: IteratorProtocol, F: Framing> where Messages.Element ==
     batch.borders.reserveCapacity(expected)
     // Progress is told frame by frame.
     let mostFrames = progress == nil ? Self.mostFrames : 1
-    while batch.borders.count < mostFrames, batch.parts.byteCount < Self.mostBytes, let message = messages.next() {
+    while batch.borders.count < mostFrames, batch.parts.byteCount < Self.mostBytes,
+      let message = messages.next()
+    {
       do throws(EndpointError) {
         try framing.append(message, to: &batch.parts)
         batch.borders.append(batch.parts.byteCount)

@@ -237,7 +237,8 @@ extension ReceiveHalf {
   /// An asynchronous call.
   ///
   /// - Parameter front: how far the short way has come.
-  func receive(_ request: ReceiveRequest, _ deadline: Deadline, after front: Front = .unseen) async -> Outcome {
+  func receive(_ request: ReceiveRequest, _ deadline: Deadline, after front: Front = .unseen) async -> Outcome
+  {
     if !front.holdsTurn {
       if Task.isCancelled { return cancelled() }
       if shouldYield() {
@@ -258,7 +259,9 @@ extension ReceiveHalf {
   }
 
   /// A blocking call.
-  func receiveBlocking(_ request: ReceiveRequest, _ deadline: Deadline, after front: Front = .unseen) -> Outcome {
+  func receiveBlocking(_ request: ReceiveRequest, _ deadline: Deadline, after front: Front = .unseen)
+    -> Outcome
+  {
     switch start(request, as: .thread, until: deadline, after: front) {
     case .ended(let outcome): return outcome
     case .queued(let place):

@@ -71,11 +71,20 @@ package class Half: ReactorWork, @unchecked Sendable {
 
   /// An attempt may get on.
   package final func stir() {
-    locked { state, actions in
-      guard !state.isClosed else { return }
+    let isUnwanted = locked { state, actions in
+      guard !state.isClosed else { return false }
       state.stirred = true
       state.pass(by: nil, &actions)
+      guard state.isIdle, state.isRegistered, !port.isSignalled else { return false }
+      state.turn = true
+      state.isRegistered = false
+      return true
     }
+    guard isUnwanted else { return }
+    // Nobody waits for it: a peer that reads and writes would wake the reactor each time, for nothing.
+    port.unwatch(interest)
+    if turnstile.giveBack() { return }
+    locked { state, actions in state.stop(by: nil, &actions) }
   }
 
   /// A deadline or a cancellation. A decision already made stands.

@@ -211,7 +211,8 @@ extension ReceivingSide {
   }
 
   @usableFromInline
-  func receiveBlocking(timeout: Duration?, after front: ReceiveHalf.Front) throws(EndpointError) -> F.Incoming {
+  func receiveBlocking(timeout: Duration?, after front: ReceiveHalf.Front) throws(EndpointError) -> F.Incoming
+  {
     try message(half.receiveBlocking(request, .after(timeout), after: front))
   }
 }

@@ -16,7 +16,10 @@ package final class Port: ReadinessReceiver {
     weak var receiving: Half?
     weak var sending: Half?
     var registration: RegistrationID?
-    var isRegistered = false
+    /// What the reactor tells of.
+    var watched: Readiness = []
+    /// The reactor cannot tell: the descriptor never blocks.
+    var isAlwaysReady = false
     var firstError: TransportError?
     var isDetached = false
   }
@@ -147,18 +150,33 @@ package final class Port: ReadinessReceiver {
     if !readiness.isDisjoint(with: [.writable, .hungUp]) { sending?.stir() }
   }
 
-  /// Has the reactor watch, in a half's turn: close cannot give the number up meanwhile.
-  func register() -> Errno? {
+  /// Has the reactor watch for one half, in its turn: close cannot give the number up meanwhile.
+  func watch(_ direction: Readiness) -> Errno? {
     guard let descriptor = polledDescriptor else { return nil }  // in-process: always told
     return state.withLock { state in
-      if state.isRegistered { return nil }
-      switch reactor.register(descriptor, for: self) {
-      case .registered(let id): state.registration = id
-      case .alwaysReady: break
-      case .failed(let errno): return errno
+      if state.isAlwaysReady { return nil }
+      let wanted = state.watched.union(direction)
+      if let registration = state.registration {
+        if let errno = reactor.watch(registration, descriptor: descriptor, wanted) { return errno }
+      } else {
+        switch reactor.register(descriptor, for: self, watching: wanted) {
+        case .registered(let id): state.registration = id
+        case .alwaysReady: state.isAlwaysReady = true
+        case .failed(let errno): return errno
+        }
       }
-      state.isRegistered = true
+      state.watched = wanted
       return nil
+    }
+  }
+
+  /// Has the reactor watch no more for one half, in its turn.
+  func unwatch(_ direction: Readiness) {
+    guard let descriptor = polledDescriptor else { return }
+    state.withLock { state in
+      guard let registration = state.registration else { return }
+      let wanted = state.watched.subtracting(direction)
+      if reactor.watch(registration, descriptor: descriptor, wanted) == nil { state.watched = wanted }
     }
   }
 

@@ -486,7 +486,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
 
   /// Has the reactor watch; without it the head cannot wait, and fails.
   private func register(by me: ReceivePlace?) {
-    let errno = port.register()
+    let errno = port.watch(interest)
     locked { state, actions in
       guard let errno else {
         state.isRegistered = true

@@ -560,7 +560,7 @@ package final class SendHalf: Half, @unchecked Sendable {
 
   /// Has the reactor watch; without it the head cannot wait, and fails; an owed tail ends sending.
   private func register(by me: SendPlace?) {
-    let errno = port.register()
+    let errno = port.watch(interest)
     locked { state, actions in
       guard let errno else {
         state.isRegistered = true

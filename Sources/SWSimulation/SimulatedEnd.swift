@@ -22,6 +22,8 @@ final class SimulatedEnd: SocketLike, ReadinessReceiver, @unchecked Sendable {
   /// The endpoint was taken apart: nobody uses this end any more.
   var isDetached = false
   var registration: RegistrationID?
+  /// What its registration asks for.
+  var watched: Readiness = []
   /// In-process news that has not been delivered.
   var news: Readiness = []
 

@@ -28,21 +28,39 @@ final class SimulatedReactor: Reacting, @unchecked Sendable {
 
   // MARK: Reacting
 
-  func register(_ descriptor: Int32, for receiver: any ReadinessReceiver) -> RegistrationOutcome {
+  func register(
+    _ descriptor: Int32, for receiver: any ReadinessReceiver, watching interest: Readiness
+  ) -> RegistrationOutcome {
     if world.chance(world.schedule.registrationFailure) {
       world.coverage.note(.registrationFailed)
       world.trace("register fails", Int(descriptor))
       return .failed(.noSpace)
     }
     let end = world.end(descriptor)
-    let id = machine.register(receiver, descriptor: descriptor)
+    let id = machine.register(receiver, descriptor: descriptor, watching: interest)
     world.check(end.registration == nil && !end.isClosed, "registered twice or too late")
     world.coverage.note(.registered)
     world.trace("register", Int(descriptor))
     end.registration = id
+    end.watched = interest
     if world.makes(.registersSilently) { return .registered(id) }
     edge(end, end.transport.readiness)
     return .registered(id)
+  }
+
+  func watch(_ id: RegistrationID, descriptor: Int32, _ interest: Readiness) -> Errno? {
+    let end = world.end(descriptor)
+    world.check(end.registration == id && !end.isClosed, "watches what is not registered")
+    if world.chance(world.schedule.registrationFailure) {
+      world.coverage.note(.registrationFailed)
+      return .noSpace
+    }
+    world.coverage.note(end.watched.isSubset(of: interest) ? .watched : .unwatched)
+    world.trace("watch", Int(descriptor), Int(interest.rawValue))
+    end.watched = interest
+    if world.makes(.registersSilently) { return nil }
+    edge(end, end.transport.readiness)
+    return nil
   }
 
   func deregister(_ id: RegistrationID, descriptor: Int32) {
@@ -71,6 +89,7 @@ final class SimulatedReactor: Reacting, @unchecked Sendable {
   // MARK: The kernel
 
   func edge(_ end: SimulatedEnd, _ readiness: Readiness) {
+    let readiness = readiness.intersection(end.watched.union(.hungUp))
     guard let key = end.registration?.key, !readiness.isEmpty else { return }
     if let index = edges.firstIndex(where: { $0.key == key }) {
       edges[index].readiness.formUnion(readiness)
@@ -140,7 +159,8 @@ final class SimulatedReactor: Reacting, @unchecked Sendable {
   private func fetch() {
     fetched = []
     for edge in edges {
-      var readiness = world.ends[edge.end].transport.readiness
+      let end = world.ends[edge.end]
+      var readiness = end.transport.readiness.intersection(end.watched.union(.hungUp))
       if world.chance(0.5) { readiness.formUnion(edge.readiness) }
       if !readiness.isEmpty { fetched.append((edge.key, edge.end, readiness)) }
     }

@@ -1,5 +1,6 @@
 import SWIO
 import Synchronization
+import SystemPackage
 
 /// A reactor that does nothing by itself: a test lets it drive, and lets deadlines pass.
 final class ManualReactor: Reacting {
@@ -26,9 +27,12 @@ final class ManualReactor: Reacting {
 
   // MARK: Reacting
 
-  func register(_ descriptor: Int32, for receiver: any ReadinessReceiver) -> RegistrationOutcome {
+  func register(
+    _ descriptor: Int32, for receiver: any ReadinessReceiver, watching interest: Readiness
+  ) -> RegistrationOutcome {
     .alwaysReady
   }
+  func watch(_ id: RegistrationID, descriptor: Int32, _ interest: Readiness) -> Errno? { nil }
   func deregister(_ id: RegistrationID, descriptor: Int32) {}
   func call(_ work: any ReactorWork) { state.withLock { $0.works.append(work) } }
   func set(_ timer: Timer, at deadline: Deadline) { state.withLock { $0.timers.insert(timer, at: deadline) } }

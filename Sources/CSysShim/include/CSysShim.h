@@ -77,7 +77,8 @@ uint64_t swsys_now(void);                        /* CLOCK_MONOTONIC in nanosecon
 uint64_t swsys_thread_cpu(void);                 /* CLOCK_THREAD_CPUTIME_ID in nanoseconds */
 
 int swsys_epoll_create(void);
-int swsys_epoll_add(int epoll, int fd, uint64_t key);       /* both directions, edge-triggered */
+int swsys_epoll_add(int epoll, int fd, uint64_t key, int interest);    /* edge-triggered */
+int swsys_epoll_modify(int epoll, int fd, uint64_t key, int interest); /* tells at once if it is ready */
 int swsys_epoll_add_level(int epoll, int fd, uint64_t key); /* readable only, level-triggered */
 int swsys_epoll_delete(int epoll, int fd);
 struct swsys_event { uint64_t key; uint32_t readiness; };   /* SWSYS_READABLE, … */
