@@ -317,7 +317,7 @@ uint64_t swsys_thread_cpu(void) { return clock_nanoseconds(CLOCK_THREAD_CPUTIME_
 int swsys_epoll_create(void) { return RESULT(epoll_create1(EPOLL_CLOEXEC)); }
 static int epoll_change(int epoll, int operation, int fd, uint64_t key, int interest) {
   struct epoll_event event = {
-      .events = (interest & SWSYS_READABLE ? EPOLLIN | EPOLLRDHUP : 0)
+      .events = (interest & SWSYS_READABLE ? EPOLLIN | EPOLLRDHUP | EPOLLPRI : 0)
           | (interest & SWSYS_WRITABLE ? EPOLLOUT : 0) | EPOLLET,
       .data.u64 = key};
   return RESULT(epoll_ctl(epoll, operation, fd, &event));
@@ -356,7 +356,8 @@ int swsys_epoll_wait(int epoll, struct swsys_event *events, int count, int64_t n
     uint32_t e = found[i].events;
     events[i].key = found[i].data.u64;
     events[i].readiness = (e & (EPOLLIN | EPOLLRDHUP | EPOLLPRI) ? SWSYS_READABLE : 0)
-        | (e & EPOLLOUT ? SWSYS_WRITABLE : 0) | (e & (EPOLLHUP | EPOLLERR) ? SWSYS_HUNG_UP : 0);
+        | (e & EPOLLOUT ? SWSYS_WRITABLE : 0) | (e & (EPOLLHUP | EPOLLERR) ? SWSYS_HUNG_UP : 0)
+        | (e & EPOLLPRI ? SWSYS_URGENT : 0);
   }
   return n;
 }

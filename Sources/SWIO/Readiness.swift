@@ -11,4 +11,6 @@ public struct Readiness: OptionSet, Hashable, Sendable {
   public static var writable: Readiness { Readiness(rawValue: UInt8(SWSYS_WRITABLE)) }
   /// The peer is gone or the transport is broken: both directions should look.
   public static var hungUp: Readiness { Readiness(rawValue: UInt8(SWSYS_HUNG_UP)) }
+  /// TCP's urgent data has come.
+  package static var urgent: Readiness { Readiness(rawValue: UInt8(SWSYS_URGENT)) }
 }

@@ -170,8 +170,10 @@ extension ReceivingSide {
 
   /// The next message, if it is there. Nil: `front` says how far it came.
   @inlinable
-  func messageAtOnce(_ front: inout ReceiveHalf.Front) throws(EndpointError) -> F.Incoming? {
-    let found = unsafe half.takeFront(for: source)
+  func messageAtOnce(
+    _ front: inout ReceiveHalf.Front, as kind: Place.Kind, _ timeout: Duration?
+  ) throws(EndpointError) -> F.Incoming? {
+    let found = unsafe half.takeFront(for: source, as: kind, mayWait: timeout.map { $0 > .zero } ?? true)
     front = unsafe found.front
     let bytes = unsafe found.unread
     var scanner = source.framing.makeScanner()
@@ -193,9 +195,10 @@ extension ReceivingSide {
   /// Lends the next payload, if it is there; nil as `messageAtOnce`.
   @inlinable
   func withPayloadAtOnce<Result>(
-    _ front: inout ReceiveHalf.Front, _ body: (Span<UInt8>) throws -> Result
+    _ front: inout ReceiveHalf.Front, as kind: Place.Kind, _ timeout: Duration?,
+    _ body: (Span<UInt8>) throws -> Result
   ) throws -> Result? {
-    let found = unsafe half.takeFront(for: source)
+    let found = unsafe half.takeFront(for: source, as: kind, mayWait: timeout.map { $0 > .zero } ?? true)
     front = unsafe found.front
     let bytes = unsafe found.unread
     var scanner = source.framing.makeScanner()
@@ -238,7 +241,9 @@ extension MessageReceiving {
   public func receive(timeout: Duration? = nil) async throws(EndpointError) -> F.Incoming {
     let side = receivingSide
     var front = ReceiveHalf.Front.unseen
-    if side.half.mayGoShort, let message = try side.messageAtOnce(&front) { return message }
+    if side.half.mayGoShort, let message = try side.messageAtOnce(&front, as: .task, timeout) {
+      return message
+    }
     return try await side.receive(timeout: timeout, after: front)
   }
 
@@ -272,7 +277,9 @@ extension MessageReceiving where F: ByteFraming {
   ) async throws -> Result {
     let side = receivingSide
     var front = ReceiveHalf.Front.unseen
-    if side.half.mayGoShort, let result = try side.withPayloadAtOnce(&front, body) { return result }
+    if side.half.mayGoShort, let result = try side.withPayloadAtOnce(&front, as: .task, timeout, body) {
+      return result
+    }
     return try side.withPayload(
       await side.half.receive(side.request, timeout: timeout, after: front), body)
   }
@@ -284,7 +291,7 @@ extension Blocking where E: MessageReceiving {
   public func receive(timeout: Duration? = nil) throws(EndpointError) -> E.F.Incoming {
     let side = endpoint.receivingSide
     var front = ReceiveHalf.Front.unseen
-    if let message = try side.messageAtOnce(&front) { return message }
+    if let message = try side.messageAtOnce(&front, as: .thread, timeout) { return message }
     return try side.receiveBlocking(timeout: timeout, after: front)
   }
 
@@ -307,7 +314,7 @@ extension Blocking where E: MessageReceiving, E.F: ByteFraming {
   ) throws -> Result {
     let side = endpoint.receivingSide
     var front = ReceiveHalf.Front.unseen
-    if let result = try side.withPayloadAtOnce(&front, body) { return result }
+    if let result = try side.withPayloadAtOnce(&front, as: .thread, timeout, body) { return result }
     return try side.withPayload(
       side.half.receiveBlocking(side.request, timeout: timeout, after: front), body)
   }

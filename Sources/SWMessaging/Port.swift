@@ -73,6 +73,13 @@ package final class Port: ReadinessReceiver {
     }
   }
 
+  /// Whether a short read says that nothing is left. Not so on a pipe: others may write to it in packets. Nor on
+  /// a transport of the user's own.
+  var drainsInOneRead: Bool {
+    if case .descriptor(let transport) = unsafe transport { return transport.isStreamSocket }
+    return false
+  }
+
   var writesAtomically: Bool {
     if case .descriptor(let transport) = unsafe transport { return transport.writesAtomically }
     return false
@@ -146,6 +153,7 @@ package final class Port: ReadinessReceiver {
 
   package func readinessChanged(_ readiness: Readiness) {
     let (receiving, sending) = state.withLock { ($0.receiving, $0.sending) }
+    if readiness.contains(.urgent) { (receiving as? ReceiveHalf)?.noteUrgentData() }
     if !readiness.isDisjoint(with: [.readable, .hungUp]) { receiving?.stir() }
     if !readiness.isDisjoint(with: [.writable, .hungUp]) { sending?.stir() }
   }

@@ -42,7 +42,14 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
   @exclusivity(unchecked)
   package nonisolated(unsafe) var turn: ReceiveTurn
 
+  /// A read that brings less than there is room for has brought all: a new edge will tell of more.
+  private let drainsInOneRead: Atomic<Bool>
+
+  /// Urgent data: reads stop where it stands in the stream, and what is behind it makes no edge.
+  func noteUrgentData() { drainsInOneRead.store(false, ordering: .relaxed) }
+
   package init(_ port: Port, unread: [UInt8] = []) {
+    drainsInOneRead = Atomic(port.drainsInOneRead)
     unsafe turn = ReceiveTurn(unread: unread)
     super.init(port, interest: .readable)
     port.connect(receiving: self)
@@ -146,26 +153,43 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
   /// - Returns: how far it has come, and the bytes at the front: none also when only the long way knows how
   ///   far the frame there has been scanned.
   @usableFromInline
-  final func takeFront(for source: MessageSource) -> Found {
+  final func takeFront(for source: MessageSource, as kind: Place.Kind, mayWait: Bool) -> Found {
     guard turnstile.take() else { return unsafe (.unseen, Self.none) }
     guard unsafe !turn.isAssembled && !source.hasBegunFrame(at: turn.position) else {
       return unsafe (.held, Self.none)
     }
-    if unsafe turn.front.isEmpty, source.readsAhead, unsafe turn.end == nil { return unsafe fillFront() }
+    if unsafe turn.front.isEmpty, source.readsAhead, unsafe turn.end == nil {
+      return unsafe fillFront(kind, mayWait)
+    }
     return unsafe (.held, turn.front)
   }
 
-  /// Holding the turn, with nothing in the buffer: one attempt.
+  /// Holding the turn, with nothing in the buffer: one attempt, unless it is known to be in vain.
   @inline(never)
-  private func fillFront() -> Found {
-    let isOpen = locked { state, _ in
-      if state.isClosed { return false }
+  private func fillFront(_ kind: Place.Kind, _ mayWait: Bool) -> Found {
+    let permission: Permission = locked { state, _ in
+      if state.isClosed { return .stop }
+      if mayWait, isDrained(state, for: kind) { return .again }
       state.stirred = false
-      return true
+      return .attempt
     }
-    guard isOpen else { return unsafe (.held, Self.none) }
+    switch permission {
+    case .attempt: break
+    case .again: return unsafe (.blocked, Self.none)
+    case .stop: return unsafe (.held, Self.none)
+    }
     let outcome = unsafe turn.readAhead { memory in unsafe port.receive(into: memory) }
     return unsafe outcome == .blocked ? (.blocked, Self.none) : (.held, turn.front)
+  }
+
+  /// Under the lock and in the turn: the last attempt took all that was there, and nothing has stirred since.
+  /// A thread may be wrong about it, for it is going to poll, and that shows what is there now. A task waits for
+  /// an edge: one that was watched for since before that attempt.
+  private func isDrained(_ state: HalfState, for kind: Place.Kind) -> Bool {
+    let rest = unsafe turn.rest
+    if state.stirred || rest == .unknown { return false }
+    return kind == .task && state.isRegistered
+      && (rest == .none || drainsInOneRead.load(ordering: .relaxed))
   }
 
   private static var none: UnsafeRawBufferPointer { unsafe UnsafeRawBufferPointer(start: nil, count: 0) }

@@ -39,6 +39,14 @@ package struct ReceiveTurn: ~Copyable {
   /// How many bytes of the stream have been consumed.
   package private(set) var position: UInt64 = 0
   package var end: End?
+  /// What the last attempt says of what is left.
+  enum Rest: Sendable {
+    case unknown
+    /// It did not fill the room that it was given. On most descriptors there was no more.
+    case probablyNone
+    case none
+  }
+  private(set) var rest = Rest.unknown
 
   package init(unread: [UInt8] = []) { buffer = ReceiveBuffer(unread) }
 
@@ -187,7 +195,7 @@ package struct ReceiveTurn: ~Copyable {
       if count >= demand.byteCount { return .moved }
     }
     // Not `if let`: a second reference to the array would have every attempt copy all of it.
-    if assembly?.isFull == false { return unsafe note(fillAssembly(by: receive)) }
+    if assembly?.isFull == false { return unsafe fillAssembly(by: receive) }
     let missing = demand.byteCount - count
     let readsAhead = request.source?.readsAhead ?? false
     let wanted =
@@ -195,31 +203,34 @@ package struct ReceiveTurn: ~Copyable {
       case .message, .exactly: missing
       case .upTo(let byteCount): min(byteCount, ReceiveBuffer.blockSize)
       }
-    let attempt = unsafe buffer.fill(
+    return unsafe fillBuffer(
       minimum: min(wanted, ReceiveBuffer.blockSize), maximum: readsAhead ? .max : wanted,
-      declared: demand.byteCount
-    ) { room in
-      let attempt = unsafe receive(room)
-      if case .transferred(let received) = attempt { return (received, attempt) }
-      return (0, attempt)
-    }
-    return note(attempt)
+      declared: demand.byteCount, by: receive)
   }
 
   /// One attempt to receive as much as there is room for in an empty buffer.
   mutating func readAhead(by receive: (UnsafeMutableRawBufferPointer) -> Attempt) -> Outcome {
-    note(
-      unsafe buffer.fill(minimum: 1, maximum: .max, declared: 1) { room in
-        let attempt = unsafe receive(room)
-        if case .transferred(let received) = attempt { return (received, attempt) }
-        return (0, attempt)
-      })
+    unsafe fillBuffer(minimum: 1, maximum: .max, declared: 1, by: receive)
   }
 
-  private mutating func note(_ attempt: Attempt) -> Outcome {
+  private mutating func fillBuffer(
+    minimum: Int, maximum: Int, declared: Int, by receive: (UnsafeMutableRawBufferPointer) -> Attempt
+  ) -> Outcome {
+    let (attempt, isShort) = unsafe buffer.fill(minimum: minimum, maximum: maximum, declared: declared) { room in
+      let attempt = unsafe receive(room)
+      if case .transferred(let received) = attempt { return (received, (attempt, received < room.count)) }
+      return (0, (attempt, false))
+    }
+    return note(attempt, isShort: isShort)
+  }
+
+  private mutating func note(_ attempt: Attempt, isShort: Bool) -> Outcome {
+    rest = isShort ? .probablyNone : .unknown
     switch attempt {
     case .transferred: return .moved
-    case .wouldBlock: return .blocked
+    case .wouldBlock:
+      rest = .none
+      return .blocked
     case .endOfStream:
       end = .endOfStream
       return .ended
@@ -244,9 +255,8 @@ package struct ReceiveTurn: ~Copyable {
     buffer.consume(header.count + filled)
   }
 
-  private mutating func fillAssembly(by receive: (UnsafeMutableRawBufferPointer) -> Attempt) -> Attempt {
-    guard var current = assembly.take() else { return .wouldBlock }
-    defer { assembly = current }
+  private mutating func fillAssembly(by receive: (UnsafeMutableRawBufferPointer) -> Attempt) -> Outcome {
+    guard var current = assembly.take() else { return .blocked }
     if current.filled == current.payload.count {
       let size = ReceiveBuffer.reservation(for: current.payloadCount, holding: current.filled)
       current.payload = Self.reserved(size, copying: current.payload.span)
@@ -256,7 +266,9 @@ package struct ReceiveTurn: ~Copyable {
       unsafe receive(UnsafeMutableRawBufferPointer(rebasing: bytes[filled...]))
     }
     if case .transferred(let received) = attempt { current.filled += received }
-    return attempt
+    let isShort = current.filled < current.payload.count
+    assembly = current
+    return note(attempt, isShort: isShort)
   }
 
   /// An array of which only the front is initialised: zeroing the rest would touch its memory.

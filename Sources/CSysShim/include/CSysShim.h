@@ -66,7 +66,7 @@ int swsys_eventfd(void);
 int swsys_eventfd_signal(int fd);
 int swsys_eventfd_drain(int fd);
 
-enum { SWSYS_READABLE = 1, SWSYS_WRITABLE = 2, SWSYS_HUNG_UP = 4 };
+enum { SWSYS_READABLE = 1, SWSYS_WRITABLE = 2, SWSYS_HUNG_UP = 4, SWSYS_URGENT = 8 };
 
 /* Waits for `fd` (when not negative) to get ready for `interest`, or for the wake-up `wake` (likewise),
  * or for `nanoseconds` to pass (negative: without limit). Bit 0 of the answer: fd is ready; bit 1: wake
