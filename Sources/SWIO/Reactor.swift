@@ -37,6 +37,13 @@ package final class Reactor: Reacting {
   /// Jobs of tasks that prefer the reactor's executor.
   fileprivate struct Job: Sendable { var run: UnownedJob }
 
+  /// What the thread has taken out of the machine; its memory serves for the next.
+  // Invariant: of the reactor's thread alone.
+  private final class Round: @unchecked Sendable {
+    var works: [any ReactorWork] = []
+    var jobs: [Job] = []
+  }
+
   private struct State: Sendable {
     var machine = ReactorState<Job>()
     var isStarted = false
@@ -157,6 +164,7 @@ package final class Reactor: Reacting {
 
   private func run() -> Never {
     let events = UnsafeMutableBufferPointer<swsys_event>.allocate(capacity: 128)
+    let round = Round()
     while true {
       let (until, epoll, notifier) = state.withLock { state in
         if state.epoll < 0 { Self.openDescriptors(&state) }
@@ -185,16 +193,20 @@ package final class Reactor: Reacting {
         for receiver in everybody { receiver.readinessChanged([.readable, .writable]) }
       }
       // Events before deadlines: what has arrived in time is delivered.
-      for work in state.withLock({ state in state.machine.takeCalls() }) { work.drive() }
+      state.withLock { state in state.machine.takeCalls(&round.works) }
+      for work in round.works { work.drive() }
+      round.works.removeAll(keepingCapacity: round.works.capacity <= 1024)
       let now = Deadline.now
       while let timer = state.withLock({ state in
         state.machine.takeDue(by: now)
       }) {
         timer.receiver.deadlinePassed()
       }
-      for job in state.withLock({ state in state.machine.takeJobs() }) {
+      state.withLock { state in state.machine.takeJobs(&round.jobs) }
+      for job in round.jobs {
         unsafe job.run.runSynchronously(on: ReactorExecutor.shared.asUnownedTaskExecutor())
       }
+      round.jobs.removeAll(keepingCapacity: round.jobs.capacity <= 1024)
     }
   }
 }

@@ -148,16 +148,11 @@ package struct ReactorState<Job: Sendable>: Sendable {
 
   package mutating func wake() { phase = .working }
 
-  /// Who asked to be driven so far; who asks again from now on comes behind.
-  package mutating func takeCalls() -> [any ReactorWork] {
-    defer { calls.removeAll(keepingCapacity: calls.capacity <= 1024) }
-    return calls
-  }
+  /// Who asked to be driven so far; who asks again from now on comes behind. `taken` is empty, and its memory
+  /// serves for those.
+  package mutating func takeCalls(_ taken: inout [any ReactorWork]) { swap(&calls, &taken) }
 
-  package mutating func takeJobs() -> [Job] {
-    defer { jobs.removeAll(keepingCapacity: jobs.capacity <= 1024) }
-    return jobs
-  }
+  package mutating func takeJobs(_ taken: inout [Job]) { swap(&jobs, &taken) }
 
   package mutating func takeDue(by now: Deadline) -> Timer? { timers.popDue(by: now) }
 }

@@ -13,8 +13,8 @@ package final class Port: ReadinessReceiver {
 
   private struct State {
     var halvesInside: Int
-    weak var receiving: Half?
-    weak var sending: Half?
+    weak var receiving: ReceiveHalf?
+    weak var sending: SendHalf?
     var registration: RegistrationID?
     /// What the reactor tells of.
     var watched: Readiness = []
@@ -54,8 +54,8 @@ package final class Port: ReadinessReceiver {
     }
   }
 
-  func connect(receiving half: Half) { state.withLock { $0.receiving = half } }
-  func connect(sending half: Half) { state.withLock { $0.sending = half } }
+  func connect(receiving half: ReceiveHalf) { state.withLock { $0.receiving = half } }
+  func connect(sending half: SendHalf) { state.withLock { $0.sending = half } }
 
   /// What a blocked thread polls; nil where readiness is signalled in process.
   var polledDescriptor: Int32? {
@@ -152,10 +152,15 @@ package final class Port: ReadinessReceiver {
   // MARK: Readiness
 
   package func readinessChanged(_ readiness: Readiness) {
-    let (receiving, sending) = state.withLock { ($0.receiving, $0.sending) }
-    if readiness.contains(.urgent) { (receiving as? ReceiveHalf)?.noteUrgentData() }
-    if !readiness.isDisjoint(with: [.readable, .hungUp]) { receiving?.stir() }
-    if !readiness.isDisjoint(with: [.writable, .hungUp]) { sending?.stir() }
+    if !readiness.isDisjoint(with: [.readable, .hungUp]) {
+      let receiving = state.withLock { $0.receiving }
+      if readiness.contains(.urgent) { receiving?.noteUrgentData() }
+      receiving?.stir()
+    }
+    if !readiness.isDisjoint(with: [.writable, .hungUp]) {
+      let sending = state.withLock { $0.sending }
+      sending?.stir()
+    }
   }
 
   /// Has the reactor watch for one half, in its turn: close cannot give the number up meanwhile.

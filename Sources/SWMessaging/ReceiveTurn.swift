@@ -216,7 +216,8 @@ package struct ReceiveTurn: ~Copyable {
   private mutating func fillBuffer(
     minimum: Int, maximum: Int, declared: Int, by receive: (UnsafeMutableRawBufferPointer) -> Attempt
   ) -> Outcome {
-    let (attempt, isShort) = unsafe buffer.fill(minimum: minimum, maximum: maximum, declared: declared) { room in
+    let (attempt, isShort) = unsafe buffer.fill(minimum: minimum, maximum: maximum, declared: declared) {
+      room in
       let attempt = unsafe receive(room)
       if case .transferred(let received) = attempt { return (received, (attempt, received < room.count)) }
       return (0, (attempt, false))

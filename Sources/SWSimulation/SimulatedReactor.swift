@@ -117,7 +117,7 @@ final class SimulatedReactor: Reacting, @unchecked Sendable {
       phase = .events
     case .events:
       if fetched.isEmpty {
-        works = machine.takeCalls()
+        machine.takeCalls(&works)
         phase = .calls
         return
       }
