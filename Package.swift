@@ -55,7 +55,7 @@ let package = Package(
       name: "SWMessagingTests", dependencies: ["CSysShim", "SWMessaging", "SWTesting", "probe", system],
       swiftSettings: settings),
     .testTarget(
-      name: "InteropTests", dependencies: ["SWMessaging", "SWTesting"], resources: [.copy("Peers")],
-      swiftSettings: settings),
+      name: "InteropTests", dependencies: ["SWMessaging", "SWTesting", "probe"],
+      resources: [.copy("Peers")], swiftSettings: settings),
   ]
 )
