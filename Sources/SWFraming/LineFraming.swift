@@ -15,8 +15,8 @@
 /// A last line without its ending is an end inside a frame, with the line as the error's `partialBytes`: whether a
 /// peer ended there or broke off cannot be told.
 ///
-/// Source: JSON Lines, <https://jsonlines.org>; the Model Context Protocol's stdio transport,
-/// <https://modelcontextprotocol.io/specification>. Both call for LF and have readers bear with CR LF.
+/// Source: JSON Lines, <https://jsonlines.org>, which has LF and lets readers bear with CR LF; the Model Context
+/// Protocol's stdio transport, <https://modelcontextprotocol.io/specification>.
 public struct LineFraming: ByteFraming {
   /// What ends a line.
   public enum Ending: Hashable, Sendable, CaseIterable {
