@@ -106,5 +106,7 @@ enum Reply: Codable, Equatable, Sendable {
   @Test func `a framing that sends what it receives is its own other side`() throws {
     let framing = LengthPrefixedFraming(.uint16).flipped
     #expect(try framing.frame(of: [1]) == [0, 1, 1])
+    let json = LineFraming.lines.json([Int].self).flipped
+    #expect(try json.frame(of: [1, 2]) == Array("[1,2]\n".utf8))
   }
 }
