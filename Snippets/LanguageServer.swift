@@ -40,7 +40,7 @@ struct Response: Decodable, Sendable {
 let server = try await ChildProcess.spawn(
   ProcessInfo.processInfo.environment["SWTEST_PYTHON"] ?? "python3", arguments: ["-c", script],
   channel: .standardStreams,
-  framing: ContentLengthFraming.contentLength.json(receiving: Response.self, sending: Request.self))
+  framing: .contentLength.json(receiving: Response.self, sending: Request.self))
 
 try await server.channel.send(Request(id: 1, method: "initialize", params: ["rootUri": "file:///tmp"]))
 let hello = try await server.channel.receive(timeout: .seconds(20))

@@ -24,7 +24,7 @@ let node = (ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: 
 if let node {
   let child = try await ChildProcess.spawn(
     node, arguments: ["-e", script], environment: .inheriting(adding: ["NODE_CHANNEL_FD": "3"]),
-    framing: LineFraming.lines.json(receiving: Answer.self, sending: Question.self))
+    framing: .lines.json(receiving: Answer.self, sending: Question.self))
   for (id, text) in ["a b c", "one", "grüße,\nwelt"].enumerated() {
     try await child.channel.send(Question(id: id, text: text))
     let answer = try await child.channel.receive(timeout: .seconds(20))

@@ -27,6 +27,11 @@ struct BytePattern: Hashable, Sendable {
     @usableFromInline var matched = 0
 
     @usableFromInline init() {}
+
+    fileprivate init(position: Int, matched: Int) {
+      self.position = position
+      self.matched = matched
+    }
   }
 
   private let first: UInt8
@@ -58,27 +63,32 @@ struct BytePattern: Hashable, Sendable {
   /// - Returns: where the first occurrence ends; `nil`: not yet there.
   @usableFromInline
   func end(in bytes: Span<UInt8>, _ search: inout Search) -> Int? {
-    while search.position < bytes.count {
-      if search.matched == 0 {
-        guard let start = bytes.firstIndex(of: first, from: search.position) else {
-          search.position = bytes.count
+    // In variables of its own, which need not be written to memory at every byte.
+    var (position, matched) = (search.position, search.matched)
+    defer { search = Search(position: position, matched: matched) }
+    while position < bytes.count {
+      if matched == 0 {
+        guard let start = bytes.firstIndex(of: first, from: position) else {
+          position = bytes.count
           return nil
         }
-        search.position = start + 1
-        search.matched = 1
+        position = start + 1
+        matched = 1
       } else {
-        advance(over: bytes[search.position], &search)
+        matched = self.matched(after: bytes[position], matched)
+        position += 1
       }
-      if search.matched == count { return search.position }
+      if matched == count { return position }
     }
     return nil
   }
 
-  private func advance(over byte: UInt8, _ search: inout Search) {
-    var matched = search.matched
+  /// How much is matched after one more byte, if so much was before it, though not all.
+  @inline(__always)
+  private func matched(after byte: UInt8, _ matched: Int) -> Int {
+    var matched = matched
     while matched > 0, steps[matched].byte != byte { matched = steps[matched - 1].border }
-    search.matched = steps[matched].byte == byte ? matched + 1 : 0
-    search.position += 1
+    return steps[matched].byte == byte ? matched + 1 : 0
   }
 
   /// Where in `payload`, or where it and the pattern meet, the first occurrence in payload and pattern together
@@ -87,9 +97,9 @@ struct BytePattern: Hashable, Sendable {
   func earlyOccurrence(in payload: Span<UInt8>) -> Int? {
     var search = Search()
     if let end = end(in: payload, &search) { return end - count }
-    for step in steps.dropLast() {
-      advance(over: step.byte, &search)
-      if search.matched == count { return search.position - count }
+    for (index, step) in steps.dropLast().enumerated() {
+      search.matched = matched(after: step.byte, search.matched)
+      if search.matched == count { return payload.count + index + 1 - count }
     }
     return nil
   }

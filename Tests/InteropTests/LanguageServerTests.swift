@@ -31,7 +31,7 @@ struct LanguageServerTests {
     let python = try #require(StandardPython.all.first)
     let server = try await PythonPeer.spawn(
       python.path, "language_server.py", ["--style", style], at: .standardStreams,
-      framing: ContentLengthFraming.contentLength.json(receiving: Incoming.self, sending: Outgoing.self))
+      framing: .contentLength.json(receiving: Incoming.self, sending: Outgoing.self))
     try await server.channel.send(Outgoing(id: 1, method: "initialize", params: ["rootUri": "file:///tmp"]))
     let note = try await server.channel.receive()
     #expect(note.method == "window/logMessage")

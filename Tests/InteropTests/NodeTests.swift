@@ -32,7 +32,7 @@ struct NodeTests {
     let node = try #require(Node.path)
     let child = try await ChildProcess.spawn(
       node, arguments: ["-e", Self.script], environment: .inheriting(adding: ["NODE_CHANNEL_FD": "3"]),
-      framing: LineFraming.lines.json(receiving: Answer.self, sending: Question.self))
+      framing: .lines.json(receiving: Answer.self, sending: Question.self))
     let texts = ["hello", "", "two\nlines", "\u{2028}", String(repeating: "x", count: 200_000)]
     for (id, text) in texts.enumerated() {
       try await child.channel.send(Question(id: id, text: text))

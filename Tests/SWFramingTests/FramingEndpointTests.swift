@@ -84,7 +84,7 @@ import Testing
 
   @Test func `a message that is not understood is consumed, and the stream goes on`() async throws {
     let (raw, writer) = try makePipe()
-    let reader = MessageReader(over: raw, framing: LineFraming.lines.json([Int].self))
+    let reader = MessageReader(over: raw, framing: .lines.json([Int].self))
     _ = try await writer.send("[1]\nnonsense\n{}\n[2,3]\r\n".utf8)
     #expect(try await reader.receive() == [1])
     for _ in 0..<2 {
