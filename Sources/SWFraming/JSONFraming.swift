@@ -1,4 +1,4 @@
-// The essentials alone, on Linux: all of Foundation would take a program that never uses JSON milliseconds to load.
+// The essentials alone, on Linux: all of Foundation would keep programs that never use JSON waiting when they start.
 #if canImport(FoundationEssentials)
   public import FoundationEssentials
 #else
@@ -19,7 +19,8 @@
 ///
 /// A value goes out in compact form, on one line, in which a line feed is an escape. (If you have the encoder print it
 /// prettily, `.lines` refuses to send it.) A payload that is no JSON, or not of the type, is a codec error with
-/// Foundation's `DecodingError`: its frame is consumed and the stream goes on.
+/// Foundation's `DecodingError`: its frame is consumed and the stream goes on. So is one that nests deeper than 512 levels,
+/// which is Foundation's limit.
 ///
 /// Source: RFC 8259; lines of it, <https://jsonlines.org>.
 public struct JSONFraming<

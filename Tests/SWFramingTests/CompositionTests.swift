@@ -74,6 +74,22 @@ enum Reply: Codable, Equatable, Sendable {
     #expect(throws: DecodingError.self) { try readByHand(framing, chunks: [Array((line + "\n").utf8)]) }
   }
 
+  @Test func `JSON that nests without end is a decoding error`() throws {
+    struct Nest: Codable, Sendable {
+      var inner: [Nest]
+
+      init(from decoder: any Decoder) throws {
+        inner = try decoder.singleValueContainer().decode([Nest].self)
+      }
+    }
+    let framing = LineFraming.lines.json(Nest.self)
+    let deep = { (depth: Int) in
+      String(repeating: "[", count: depth) + String(repeating: "]", count: depth) + "\n"
+    }
+    #expect(throws: DecodingError.self) { try readByHand(framing, chunks: [Array(deep(100_000).utf8)]) }
+    #expect(try readByHand(framing, chunks: [Array(deep(500).utf8)]).messages.count == 1)
+  }
+
   @Test func `a mapped framing keeps the laws and throws what its functions throw`() throws {
     struct NoNumber: Error, Equatable {}
     let numbers = LineFraming.lines.mapping(
