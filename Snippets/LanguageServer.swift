@@ -37,8 +37,19 @@ struct Response: Decodable, Sendable {
   var result: Result?
 }
 
+let environment = ProcessInfo.processInfo.environment
+let places = (environment["PATH"] ?? "").split(separator: ":").map { "\($0)/python3" }
+guard
+  let python = ([environment["SWTEST_PYTHON"] ?? ""] + places).first(where: {
+    FileManager.default.isExecutableFile(atPath: $0)
+  })
+else {
+  print("skipped: no python3 in PATH")
+  exit(0)
+}
+
 let server = try await ChildProcess.spawn(
-  ProcessInfo.processInfo.environment["SWTEST_PYTHON"] ?? "python3", arguments: ["-c", script],
+  python, arguments: ["-c", script],
   channel: .standardStreams,
   framing: .contentLength.json(receiving: Response.self, sending: Request.self))
 

@@ -33,7 +33,16 @@ if CommandLine.arguments.dropFirst().first == "child",
   exit(0)
 }
 
-let python = ProcessInfo.processInfo.environment["SWTEST_PYTHON"] ?? "python3"
+let environment = ProcessInfo.processInfo.environment
+let places = (environment["PATH"] ?? "").split(separator: ":").map { "\($0)/python3" }
+guard
+  let python = ([environment["SWTEST_PYTHON"] ?? ""] + places).first(where: {
+    FileManager.default.isExecutableFile(atPath: $0)
+  })
+else {
+  print("skipped: no python3 in PATH")
+  exit(0)
+}
 
 let worker = try await ChildProcess.spawn(python, arguments: ["-c", child], framing: .multiprocessingBytes)
 for word in ["hello", "", String(repeating: "x", count: 100_000)] {
