@@ -25,9 +25,8 @@ import Testing
   ) throws {
     let header = golden.header.bytes
     #expect(MultiprocessingBytesFraming.header(forByteCount: golden.length).array == header)
-    var scanner = framing.makeScanner()
     let end = header.count + Int(golden.length)
-    #expect(try scanner.demand(in: header) == .frame(byteCount: end, payload: header.count..<end))
+    #expect(try framing.demand(in: header) == .frame(byteCount: end, payload: header.count..<end))
   }
 
   @Test(arguments: MultiprocessingVectors.golden.recv.filter { !$0.hasNegativeLength })
@@ -65,15 +64,14 @@ import Testing
   func `a hostile length is refused, or limited by the endpoint`(
     _ golden: MultiprocessingVectors.Hostile
   ) throws {
-    var scanner = framing.makeScanner()
     if let declared = Int(golden.declared), declared >= 0, declared <= Int.max - 12 {
       // For an endpoint to refuse, which knows its limit; the demand itself reserves nothing.
       #expect(
-        try scanner.demand(in: golden.wire.bytes)
+        try framing.demand(in: golden.wire.bytes)
           == .frame(byteCount: 12 + declared, payload: 12..<(12 + declared)))
       return
     }
-    let error = #expect(throws: FramingError.self) { try scanner.demand(in: golden.wire.bytes) }
+    let error = #expect(throws: FramingError.self) { try framing.demand(in: golden.wire.bytes) }
     if let declared = UInt64(golden.declared) {
       #expect(error?.kind == .tooLarge(declared: declared, limit: UInt64(Int.max - 12)))
       #expect(error?.offset == 4)
@@ -95,12 +93,11 @@ import Testing
   }
 
   @Test func `a header is demanded before its payload`() throws {
-    var scanner = framing.makeScanner()
-    #expect(try scanner.demand(in: []) == .atLeast(4))
-    #expect(try scanner.demand(in: [0xff, 0xff, 0xff]) == .atLeast(4))
-    #expect(try scanner.demand(in: [0xff, 0xff, 0xff, 0xff]) == .atLeast(12))
+    #expect(try framing.demand(in: []) == .atLeast(4))
+    #expect(try framing.demand(in: [0xff, 0xff, 0xff]) == .atLeast(4))
+    #expect(try framing.demand(in: [0xff, 0xff, 0xff, 0xff]) == .atLeast(12))
     #expect(
-      try scanner.demand(in: [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 2])
+      try framing.demand(in: [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 2])
         == .frame(byteCount: 14, payload: 12..<14))
   }
 

@@ -27,27 +27,24 @@ import Testing
 
   @Test(arguments: [2, 0x7f, 0x80, 0x81, 0xff] as [UInt8])
   func `more than 64 bits are refused at the tenth byte`(_ tenth: UInt8) {
-    var scanner = framing.makeScanner()
     let error = #expect(throws: FramingError.self) {
-      try scanner.demand(in: Array(repeating: 0x80, count: 9) + [tenth])
+      try framing.demand(in: Array(repeating: 0x80, count: 9) + [tenth])
     }
     #expect(error?.kind == .malformedHeader)
     #expect(error?.offset == 9)
   }
 
   @Test func `a length that no Int can count is refused`() {
-    var scanner = framing.makeScanner()
     let error = #expect(throws: FramingError.self) {
-      try scanner.demand(in: Array(repeating: 0xff, count: 9) + [1])
+      try framing.demand(in: Array(repeating: 0xff, count: 9) + [1])
     }
     #expect(error?.kind == .tooLarge(declared: .max, limit: UInt64(Int.max - 10)))
   }
 
   @Test func `a header is demanded byte by byte`() throws {
-    var scanner = framing.makeScanner()
-    #expect(try scanner.demand(in: []) == .atLeast(1))
-    #expect(try scanner.demand(in: [0x80]) == .atLeast(2))
-    #expect(try scanner.demand(in: [0x80, 1]) == .frame(byteCount: 130, payload: 2..<130))
+    #expect(try framing.demand(in: []) == .atLeast(1))
+    #expect(try framing.demand(in: [0x80]) == .atLeast(2))
+    #expect(try framing.demand(in: [0x80, 1]) == .frame(byteCount: 130, payload: 2..<130))
   }
 
   @Test func `the laws are kept`() throws {
