@@ -108,6 +108,15 @@ import Testing
     #expect(try scanner.demand(in: section(8193)) == .frame(byteCount: 8193, payload: 8193..<8193))
   }
 
+  @Test func `a line that was read once is not read again`() throws {
+    var scanner = framing.makeScanner()
+    #expect(try scanner.demand(in: Array("Content-Length: 3\r\n".utf8)) == .atLeast(20))
+    // Whoever looks back finds another length than was there before.
+    #expect(
+      try scanner.demand(in: Array("Content-Length: x\r\nX: y\r\n\r\n".utf8))
+        == .frame(byteCount: 30, payload: 27..<30))
+  }
+
   @Test func `the laws are kept`() throws {
     try checkFraming(
       framing, messages: [0, 1, 9, 10, 99, 100, 4096].map(payload(byteCount:)),

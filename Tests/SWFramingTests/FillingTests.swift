@@ -1,7 +1,7 @@
 import SWFraming
 import Testing
 
-/// Fault 14: in a datagram, the framing's length counts.
+/// What a datagram must be: one frame, whose length counts.
 @Suite struct FillingTests {
   private func decode(_ framing: some ByteFraming, _ bytes: [UInt8]) throws -> [UInt8] {
     try framing.decode(filling: bytes.span)
@@ -14,7 +14,7 @@ import Testing
     #expect(try decode(.fixedSize(2), [7, 8]) == [7, 8])
   }
 
-  @Test func `a frame that is longer than its datagram is refused`() throws {
+  @Test func `fault 14: a frame that is longer than its datagram is refused`() throws {
     // As it was seen: socketwrapper makes "he" of it.
     let error = #expect(throws: FramingError.self) { try decode(.varInt, Array("\u{5}he".utf8)) }
     #expect(error?.kind == .misfit)
@@ -25,7 +25,7 @@ import Testing
     #expect(throws: FramingError.self) { try decode(.varInt, []) }
   }
 
-  @Test func `what lies behind a frame in its datagram is refused`() throws {
+  @Test func `fault 14: what lies behind a frame in its datagram is refused`() throws {
     let error = #expect(throws: FramingError.self) { try decode(.varInt, Array("\u{2}hel".utf8)) }
     #expect(error?.kind == .misfit)
     #expect(error?.offset == 3)

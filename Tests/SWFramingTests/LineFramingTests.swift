@@ -55,6 +55,15 @@ import Testing
   }
 
   @Test(arguments: LineFraming.Ending.allCases)
+  func `what was searched once is not searched again`(_ ending: LineFraming.Ending) throws {
+    var scanner = LineFraming(ending: ending).makeScanner()
+    #expect(try scanner.demand(in: Array("one line".utf8)) == .atLeast(9))
+    // Whoever looks back finds a line feed that was not there before.
+    #expect(try scanner.demand(in: Array("one\nlines".utf8)) == .atLeast(10))
+    #expect(try scanner.demand(in: Array("one\nlines\n".utf8)) == .frame(byteCount: 10, payload: 0..<9))
+  }
+
+  @Test(arguments: LineFraming.Ending.allCases)
   func `the laws are kept`(_ ending: LineFraming.Ending) throws {
     let messages = [0, 1, 2, 80, 1000].map { byteCount in
       payload(byteCount: byteCount).map { byte in byte == 0x0a || byte == 0x0d ? 0x7e : byte }
