@@ -1,5 +1,5 @@
-/// The invariant: however bytes are cut, ``FixedSizeFraming`` finds records of its size and nothing else, and it sends
-/// just the payloads of that size.
+/// The invariant: however bytes are cut, ``FixedSizeFraming`` finds records of its size and nothing else, and
+/// it sends just the payloads of that size.
 ///
 /// Built together with the sources of SWFraming into one module (`Fuzz/run`). A broken invariant traps,
 /// and libFuzzer writes down the input.

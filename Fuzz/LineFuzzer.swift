@@ -1,5 +1,5 @@
-/// The invariant: however bytes are cut, ``LineFraming`` finds the lines that splitting finds in them, and it sends
-/// just the payloads that read back.
+/// The invariant: however bytes are cut, ``LineFraming`` finds the lines that splitting finds in them, and it
+/// sends just the payloads that read back.
 ///
 /// Built together with the sources of SWFraming into one module (`Fuzz/run`). A broken invariant traps,
 /// and libFuzzer writes down the input.

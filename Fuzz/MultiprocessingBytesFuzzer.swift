@@ -1,5 +1,5 @@
-/// The invariant: however bytes are cut, ``MultiprocessingBytesFraming`` finds the frames that one plain reading
-/// finds in them, in the same places, or refuses at the same place; and what it sends reads back.
+/// The invariant: however bytes are cut, ``MultiprocessingBytesFraming`` finds the frames that one plain
+/// reading finds in them, in the same places, or refuses at the same place; and what it sends reads back.
 ///
 /// Built together with the sources of SWFraming into one module (`Fuzz/run`). A broken invariant traps,
 /// and libFuzzer writes down the input.

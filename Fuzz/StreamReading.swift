@@ -53,8 +53,8 @@ func plainFrame(at start: Int, header: Int, length: UInt128) -> PlainFrame {
   return .frame(payload: payload, end: payload.upperBound)
 }
 
-/// The same with scanners, as an endpoint to which the bytes come in chunks; 0: in just the bytes that are asked
-/// for. Holds every demand to the laws.
+/// The same with scanners, as an endpoint to which the bytes come in chunks; 0: in just the bytes that are
+/// asked for. Holds every demand to the laws.
 func scan(_ framing: some Framing, _ bytes: [UInt8], chunk: Int) -> StreamReading {
   var reading = StreamReading()
   var start = 0
@@ -91,8 +91,8 @@ func scan(_ framing: some Framing, _ bytes: [UInt8], chunk: Int) -> StreamReadin
   return reading
 }
 
-/// Whatever the cuts, the scanner finds what the oracle finds. The first byte also says how to cut, so that the
-/// fuzzer can look for bad cuts.
+/// Whatever the cuts, the scanner finds what the oracle finds. The first byte also says how to cut, so that
+/// the fuzzer can look for bad cuts.
 func checkScanning(_ framing: some Framing, _ bytes: [UInt8], _ oracle: (ArraySlice<UInt8>) -> PlainFrame) {
   let expected = readPlainly(bytes, oracle)
   precondition(scan(framing, bytes, chunk: max(1, bytes.count)) == expected, "at once")

@@ -1,4 +1,5 @@
-// Typed messages: JSON on lines, with one type in each direction. The other end's framing is this one, flipped.
+// Typed messages: JSON on lines, with one type in each direction. The other end's framing is this one,
+// flipped.
 import SWMessaging
 
 struct Request: Codable, Sendable {

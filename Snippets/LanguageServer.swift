@@ -1,5 +1,5 @@
-// The beginning and the end of a conversation with a language server: JSON-RPC behind Content-Length headers, over the
-// server's standard streams. The server is a few lines of Python.
+// The beginning and the end of a conversation with a language server: JSON-RPC behind Content-Length headers,
+// over the server's standard streams. The server is a few lines of Python.
 //
 // The interpreter is the one that SWTEST_PYTHON names, or python3.
 import Foundation

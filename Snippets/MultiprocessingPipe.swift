@@ -1,5 +1,5 @@
-// Python's multiprocessing at the other end: a Python child that has a `Connection`, and this program as the child of
-// a Python process that made a `Pipe()`. Nothing but Python's standard library is needed there.
+// Python's multiprocessing at the other end: a Python child that has a `Connection`, and this program as the
+// child of a Python process that made a `Pipe()`. Nothing but Python's standard library is needed there.
 //
 // The interpreter is the one that SWTEST_PYTHON names, or python3.
 import Foundation

@@ -1,5 +1,6 @@
-// A Node child over the channel that Node's own `fork` would give it: `process.send` and `process.on('message')`
-// there, typed messages here. On the wire they are lines of JSON, on the descriptor that NODE_CHANNEL_FD names.
+// A Node child over the channel that Node's own `fork` would give it: `process.send` and
+// `process.on('message')` there, typed messages here. On the wire they are lines of JSON, on the descriptor
+// that NODE_CHANNEL_FD names.
 import Foundation
 import SWMessaging
 

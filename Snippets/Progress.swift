@@ -1,5 +1,5 @@
-// How far a message has come, in both directions: long frames are asked for in pieces, and what the transport accepts is
-// told. The bytes on the wire are those of the framing inside.
+// How far a message has come, in both directions: long frames are asked for in pieces, and what the transport
+// accepts is told. The bytes on the wire are those of the framing inside.
 import SWMessaging
 import Synchronization
 

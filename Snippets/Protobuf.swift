@@ -1,5 +1,5 @@
-// A stream of protobuf messages, as swift-protobuf's `BinaryDelimited` writes it. Here the messages are bytes; with
-// swift-protobuf a mapping makes them what they are, as Examples/Protobuf does:
+// A stream of protobuf messages, as swift-protobuf's `BinaryDelimited` writes it. Here the messages are
+// bytes; with swift-protobuf a mapping makes them what they are, as Examples/Protobuf does:
 //
 //     ProtobufDelimitedFraming.protobufDelimited.mapping(
 //       receiving: { bytes in try Place(serializedBytes: bytes) },

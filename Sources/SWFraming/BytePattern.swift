@@ -6,8 +6,8 @@
 ///   border    0  0  1  0         after a b a, a mismatch leaves one byte matched: the last a
 /// ```
 ///
-/// Where nothing is matched the next first byte is searched at the speed of memchr(3); a pattern of one byte is
-/// never searched in another way.
+/// Where nothing is matched the next first byte is searched at the speed of memchr(3); a pattern of one byte
+/// is never searched in another way.
 @usableFromInline
 struct BytePattern: Hashable, Sendable {
   @usableFromInline
@@ -91,8 +91,8 @@ struct BytePattern: Hashable, Sendable {
     return steps[matched].byte == byte ? matched + 1 : 0
   }
 
-  /// Where in `payload`, or where it and the pattern meet, the first occurrence in payload and pattern together
-  /// begins; `nil` if that is behind the payload, where it belongs.
+  /// Where in `payload`, or where it and the pattern meet, the first occurrence in payload and pattern
+  /// together begins; `nil` if that is behind the payload, where it belongs.
   @usableFromInline
   func earlyOccurrence(in payload: Span<UInt8>) -> Int? {
     var search = Search()

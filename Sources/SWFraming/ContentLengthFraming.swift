@@ -13,11 +13,12 @@
 ///   ╰─────────────────────────────────╯
 /// ```
 ///
-/// Reading bears with what real peers write: names in any case, no space or several around the value, other headers
-/// in any order (ignored, `Content-Type` too), LF for CR LF, the same length twice. It refuses, as soon as the line
-/// is there: a line that is no header; a length that is not all digits; two lengths that differ; a section without a
-/// length; a section longer than ``headerLimit``. Whoever prints to a standard output that carries messages is
-/// found out this way. An endpoint with `.exact` reads the header section byte by byte.
+/// Reading bears with what real peers write: names in any case, no space or several around the value, other
+/// headers in any order (ignored, `Content-Type` too), LF for CR LF, the same length twice. It refuses, as
+/// soon as the line is there: a line that is no header; a length that is not all digits; two lengths that
+/// differ; a section without a length; a section longer than ``headerLimit``. Whoever prints to a standard
+/// output that carries messages is found out this way. An endpoint with `.exact` reads the header section
+/// byte by byte.
 ///
 /// Source: Language Server Protocol 3.17, "Base Protocol",
 /// <https://microsoft.github.io/language-server-protocol/>; Debug Adapter Protocol, "Base protocol",

@@ -8,12 +8,13 @@
 ///   ╰───────────╯╰─────────────╯
 /// ```
 ///
-/// A frame ends where the delimiter first does. So a payload that would read back otherwise is refused when it is
-/// to be sent: one that holds the delimiter, and one whose end and the delimiter together hold it earlier, as `x-`
-/// before `--` does. Bytes behind the last delimiter at the end of the stream are an end inside a frame.
+/// A frame ends where the delimiter first does. So a payload that would read back otherwise is refused when
+/// it is to be sent: one that holds the delimiter, and one whose end and the delimiter together hold it
+/// earlier, as `x-` before `--` does. Bytes behind the last delimiter at the end of the stream are an end
+/// inside a frame.
 ///
-/// Each byte is searched once, however the stream is cut. An endpoint with `.exact` reads at most as many bytes
-/// at a time as are missing of the delimiter.
+/// Each byte is searched once, however the stream is cut. An endpoint with `.exact` reads at most as many
+/// bytes at a time as are missing of the delimiter.
 ///
 /// Source: what Python's socketwrapper 0.2.0 calls `framing.DelimiterTerminatedBytes`.
 public struct DelimitedFraming: ByteFraming {

@@ -14,8 +14,8 @@ public struct FixedSizeFraming: ByteFraming {
   /// The length of each record, in bytes.
   public let byteCount: Int
 
-  /// - Parameter byteCount: the length of each record, at least 1: of records that have no bytes, a stream holds as
-  ///   many as one likes.
+  /// - Parameter byteCount: the length of each record, at least 1: of records that have no bytes, a stream
+  ///   holds as many as one likes.
   @inlinable
   public init(_ byteCount: Int) {
     precondition(byteCount > 0, "a record has at least one byte")

@@ -1,6 +1,6 @@
 extension Framing {
-  /// Makes a message of bytes that one frame has to fill exactly: those of a datagram, of a file, of a record in
-  /// a log.
+  /// Makes a message of bytes that one frame has to fill exactly: those of a datagram, of a file, of a record
+  /// in a log.
   ///
   /// ```
   ///   05 68 65 6c 6c 6f       "hello", in the varint framing
@@ -8,8 +8,8 @@ extension Framing {
   ///   02 68 65 6c             refused: a byte is left
   /// ```
   ///
-  /// - Throws: ``FramingError`` when the bytes hold less or more than one frame (``FramingError/Kind/misfit``) or
-  ///   none at all; what ``decode(_:payload:scanned:)`` throws.
+  /// - Throws: ``FramingError`` when the bytes hold less or more than one frame
+  ///   (``FramingError/Kind/misfit``) or none at all; what ``decode(_:payload:scanned:)`` throws.
   public func decode(filling bytes: Span<UInt8>) throws -> Incoming {
     var scanner = makeScanner()
     var demand = FrameDemand.atLeast(1)

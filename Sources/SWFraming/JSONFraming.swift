@@ -1,4 +1,5 @@
-// The essentials alone, on Linux: all of Foundation would keep programs that never use JSON waiting when they start.
+// The essentials alone, on Linux: all of Foundation would keep programs that never use JSON waiting when they
+// start.
 #if canImport(FoundationEssentials)
   public import FoundationEssentials
 #else
@@ -17,10 +18,10 @@
 /// let (left, right) = try makeSocketPair(framing: client, peer: client.flipped)
 /// ```
 ///
-/// A value goes out in compact form, on one line, in which a line feed is an escape. (If you have the encoder print it
-/// prettily, `.lines` refuses to send it.) A payload that is no JSON, or not of the type, is a codec error with
-/// Foundation's `DecodingError`: its frame is consumed and the stream goes on. So is one that nests deeper than 512 levels,
-/// which is Foundation's limit.
+/// A value goes out in compact form, on one line, in which a line feed is an escape. (If you have the encoder
+/// print it prettily, `.lines` refuses to send it.) A payload that is no JSON, or not of the type, is a codec
+/// error with Foundation's `DecodingError`: its frame is consumed and the stream goes on. So is one that
+/// nests deeper than 512 levels, which is Foundation's limit.
 ///
 /// Source: RFC 8259; lines of it, <https://jsonlines.org>.
 public struct JSONFraming<
@@ -65,8 +66,8 @@ public struct JSONFraming<
 }
 
 extension JSONFraming where Incoming: Encodable, Outgoing: Decodable {
-  /// The framing for the other side of the conversation: what this one sends, that one receives, with the same
-  /// options.
+  /// The framing for the other side of the conversation: what this one sends, that one receives, with the
+  /// same options.
   public var flipped: JSONFraming<Base, Outgoing, Incoming> { .init(base, encoder, decoder) }
 }
 

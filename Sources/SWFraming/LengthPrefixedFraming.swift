@@ -9,8 +9,8 @@
 ///   ╰─────────────╯╰───────────╯
 /// ```
 ///
-/// The integer is unsigned. What it cannot count is refused when it is to be sent; a received length that counts
-/// the header and is smaller than it, is an error.
+/// The integer is unsigned. What it cannot count is refused when it is to be sent; a received length that
+/// counts the header and is smaller than it, is an error.
 ///
 /// Source: no one document; it is how many binary protocols begin, such as DNS over TCP (RFC 1035, 4.2.2: two
 /// bytes, big-endian) and Chrome's native messaging (four bytes in the machine's order).

@@ -1,5 +1,5 @@
-/// Lines: the payload and a line feed behind it. What newline-delimited JSON, MCP over standard streams, Node's
-/// channel to its children and many tools speak.
+/// Lines: the payload and a line feed behind it. What newline-delimited JSON, MCP over standard streams,
+/// Node's channel to its children and many tools speak.
 ///
 /// ```
 ///   ╭─ payload ─╮╭─ ending ─╮
@@ -9,14 +9,14 @@
 ///   ╰───────────╯╰──────────╯
 /// ```
 ///
-/// A payload that would read back otherwise is refused when it is to be sent: one that holds a line feed, and,
-/// where a carriage return is read as part of the ending and not written, one that ends with it.
+/// A payload that would read back otherwise is refused when it is to be sent: one that holds a line feed,
+/// and, where a carriage return is read as part of the ending and not written, one that ends with it.
 ///
-/// A last line without its ending is an end inside a frame, with the line as the error's `partialBytes`: whether a
-/// peer ended there or broke off cannot be told.
+/// A last line without its ending is an end inside a frame, with the line as the error's `partialBytes`:
+/// whether a peer ended there or broke off cannot be told.
 ///
-/// Source: JSON Lines, <https://jsonlines.org>, which has LF and lets readers bear with CR LF; the Model Context
-/// Protocol's stdio transport, <https://modelcontextprotocol.io/specification>.
+/// Source: JSON Lines, <https://jsonlines.org>, which has LF and lets readers bear with CR LF; the Model
+/// Context Protocol's stdio transport, <https://modelcontextprotocol.io/specification>.
 public struct LineFraming: ByteFraming {
   /// What ends a line.
   public enum Ending: Hashable, Sendable, CaseIterable {

@@ -1,5 +1,6 @@
-/// Any framing with messages of other types: two functions turn what it receives into what you receive, and what
-/// you send into what it sends. The bytes on the wire, the limits and the laws are those of the framing inside.
+/// Any framing with messages of other types: two functions turn what it receives into what you receive, and
+/// what you send into what it sends. The bytes on the wire, the limits and the laws are those of the framing
+/// inside.
 ///
 /// ```swift
 /// let texts = LineFraming.lines.mapping(
@@ -7,9 +8,9 @@
 ///   sending: { (text: String) in Array(text.utf8) })
 /// ```
 ///
-/// What the functions throw is a codec error: the received frame is consumed and the stream goes on; of the message
-/// that was to be sent nothing has gone out. They are called outside every lock, by several threads at once, and
-/// must not call the endpoint.
+/// What the functions throw is a codec error: the received frame is consumed and the stream goes on; of the
+/// message that was to be sent nothing has gone out. They are called outside every lock, by several threads
+/// at once, and must not call the endpoint.
 public struct MappedFraming<Base: Framing, Incoming: Sendable, Outgoing: Sendable>: Framing {
   public let base: Base
   @usableFromInline let receiving: @Sendable (Base.Incoming) throws -> Incoming

@@ -1,5 +1,5 @@
-/// Any framing that tells how far its frames have come: long ones are asked for in pieces, and of sent ones it tells
-/// what the transport has accepted. The bytes on the wire are those of the framing inside.
+/// Any framing that tells how far its frames have come: long ones are asked for in pieces, and of sent ones
+/// it tells what the transport has accepted. The bytes on the wire are those of the framing inside.
 ///
 /// ```
 ///   ╭── piece ──┬── piece ──┬── pie ─╮
@@ -7,10 +7,11 @@
 ///   ╰────────────────────────────────╯
 /// ```
 ///
-/// The functions are told bytes of the frame, header and trailer included, and the frame's length. Receiving, that
-/// begins once the length is known, so a framing that searches for its frame's end tells next to nothing; what comes
-/// after the last piece's begin is the message itself. They are called outside every lock and must not call the
-/// endpoint. A framing of payloads gives up that a large one is received straight into its array: it is copied once.
+/// The functions are told bytes of the frame, header and trailer included, and the frame's length. Receiving,
+/// that begins once the length is known, so a framing that searches for its frame's end tells next to
+/// nothing; what comes after the last piece's begin is the message itself. They are called outside every lock
+/// and must not call the endpoint. A framing of payloads gives up that a large one is received straight into
+/// its array: it is copied once.
 public struct ProgressFraming<Base: Framing>: Framing {
   public let base: Base
   /// How long a piece is, in bytes.

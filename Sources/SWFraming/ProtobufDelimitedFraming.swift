@@ -9,12 +9,14 @@
 ///   ╰──────────╯╰───────────╯
 /// ```
 ///
-/// A length has at most ten bytes, of which the last is at most 1. One that is longer than need be (`85 00` for 5)
-/// is accepted and never written. Protobuf itself limits a message to 2^31-1 bytes; this framing does not.
+/// A length has at most ten bytes, of which the last is at most 1. One that is longer than need be (`85 00`
+/// for 5) is accepted and never written. Protobuf itself limits a message to 2^31-1 bytes; this framing does
+/// not.
 ///
-/// Source: protobuf's encoding document, "Base 128 Varints", <https://protobuf.dev/programming-guides/encoding/>;
-/// what is compatible with it: `BinaryDelimited` of swift-protobuf, `writeDelimitedTo` and
-/// `parseDelimitedFrom` of Java, `serialize_length_prefixed` of Python's `google.protobuf.proto`.
+/// Source: protobuf's encoding document, "Base 128 Varints",
+/// <https://protobuf.dev/programming-guides/encoding/>; what is compatible with it: `BinaryDelimited` of
+/// swift-protobuf, `writeDelimitedTo` and `parseDelimitedFrom` of Java, `serialize_length_prefixed` of
+/// Python's `google.protobuf.proto`.
 public struct ProtobufDelimitedFraming: ByteFraming {
   /// The longest varint, in bytes: seven bits of 64 in each.
   @inlinable static var longestHeader: Int { 10 }

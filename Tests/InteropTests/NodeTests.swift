@@ -8,8 +8,8 @@ enum Node {
     .map { "\($0)/node" }.first { FileManager.default.isExecutableFile(atPath: $0) }
 }
 
-/// A Node child over the channel that `child_process.fork` would give it: lines of JSON on the descriptor that
-/// NODE_CHANNEL_FD names.
+/// A Node child over the channel that `child_process.fork` would give it: lines of JSON on the descriptor
+/// that NODE_CHANNEL_FD names.
 @Suite(.enabled(if: Node.path != nil, "no node in PATH"), .timeLimit(.minutes(2)))
 struct NodeTests {
   struct Question: Codable, Sendable {

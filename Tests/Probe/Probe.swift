@@ -31,8 +31,8 @@ struct Probe {
     default:
       print(
         """
-        usage: probe threads | fairness receivers|senders | idle | sigpipe | memory BYTES | emfile | park-on-reactor
-                     | echo-multiprocessing async|blocking DESCRIPTOR
+        usage: probe threads | fairness receivers|senders | idle | sigpipe | memory BYTES | emfile
+                     | park-on-reactor | echo-multiprocessing async|blocking DESCRIPTOR
         """
       )
       exit(2)
@@ -238,7 +238,8 @@ struct Probe {
     print("survived=true")
   }
 
-  /// The child of a Python process that made a `multiprocessing.Pipe()`: sends each message back, until the end.
+  /// The child of a Python process that made a `multiprocessing.Pipe()`: sends each message back, until the
+  /// end.
   private static func echoMultiprocessing(_ number: Int32) async throws {
     let parent = try MessageDuplex(
       adopting: number, framing: .multiprocessingBytes, maximumFrameSize: 1 << 32)

@@ -84,8 +84,8 @@ import Testing
     #expect(try scanner.demand(in: Array("xxxxxabcabcabd".utf8)) == .frame(byteCount: 14, payload: 0..<8))
   }
 
-  /// In Python, 16 MiB before a delimiter of one byte took 13 seconds: each chunk was searched from the beginning.
-  /// Whoever looks back here finds delimiters that were not there before.
+  /// In Python, 16 MiB before a delimiter of one byte took 13 seconds: each chunk was searched from the
+  /// beginning. Whoever looks back here finds delimiters that were not there before.
   @Test(arguments: ["\0", "--", "abaabc"])
   func `fault 11: what was searched once is not searched again`(_ text: String) throws {
     let delimiter = Array(text.utf8)

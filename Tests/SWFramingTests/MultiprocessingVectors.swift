@@ -1,6 +1,7 @@
 import Testing
 
-/// The framing part of `Vectors/multiprocessing.json`, written by CPython 3.8 to 3.13 and socketwrapper 0.2.0.
+/// The framing part of `Vectors/multiprocessing.json`, written by CPython 3.8 to 3.13 and socketwrapper
+/// 0.2.0.
 struct MultiprocessingVectors: Decodable, Sendable {
   static let golden: MultiprocessingVectors = vectors("multiprocessing")
 

@@ -1,6 +1,6 @@
-// Protobuf messages through a socket, both ways: one end uses swift-protobuf's own `BinaryDelimited` on the bare
-// bytes, the other `.protobufDelimited` with a mapping to the message's type. Prints the frames in hexadecimal, which
-// is where the golden data of the tests comes from.
+// Protobuf messages through a socket, both ways: one end uses swift-protobuf's own `BinaryDelimited` on the
+// bare bytes, the other `.protobufDelimited` with a mapping to the message's type. Prints the frames in
+// hexadecimal, which is where the golden data of the tests comes from.
 //
 //     swift run --package-path Examples/Protobuf
 import Foundation
