@@ -45,7 +45,7 @@ let package = Package(
       name: "SimulationTests", dependencies: ["SWSimulation", "SWMessaging", "SWTesting"],
       swiftSettings: settings),
     .testTarget(
-      name: "SWFramingTests", dependencies: ["SWFraming", "SWTesting"],
+      name: "SWFramingTests", dependencies: ["SWFraming", "SWMessaging", "SWTesting"],
       resources: [.copy("Vectors")], swiftSettings: settings),
     // What can only be seen from outside: one process for each question.
     .executableTarget(
@@ -55,7 +55,7 @@ let package = Package(
       name: "SWMessagingTests", dependencies: ["CSysShim", "SWMessaging", "SWTesting", "probe", system],
       swiftSettings: settings),
     .testTarget(
-      name: "InteropTests", dependencies: ["SWMessaging", "SWTesting"], resources: [.copy("Peers")],
-      swiftSettings: settings),
+      name: "InteropTests", dependencies: ["SWMessaging", "SWTesting", "probe"],
+      resources: [.copy("Peers")], swiftSettings: settings),
   ]
 )

@@ -9,6 +9,8 @@ public struct FramingError: Error, Hashable, Sendable {
     case malformedHeader
     /// The payload would read back differently, so it was not sent.
     case unrepresentable
+    /// Bytes that one frame has to fill exactly, such as a datagram's, hold less or more than it.
+    case misfit
     /// The scanner broke its protocol's laws; a fault of the framing and not of the peer.
     case brokenScanner
   }
@@ -36,6 +38,7 @@ extension FramingError: CustomStringConvertible {
         "frame too large: \(declared) bytes declared, the limit is \(limit)"
       case .malformedHeader: "malformed header"
       case .unrepresentable: "payload cannot be sent in this framing"
+      case .misfit: "frame does not fit its bytes"
       case .brokenScanner: "the framing's scanner broke its laws"
       }
     return "\(what), at offset \(offset)" + (explanation.isEmpty ? "" : ": \(explanation)")

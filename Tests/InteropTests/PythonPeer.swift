@@ -34,14 +34,22 @@ enum PythonPeer {
     _ role: String, _ options: [String] = [], framing: F, named name: String, at place: Place,
     mode: Mode = .sync
   ) async throws -> ChildProcess<F> {
-    guard let interpreter, let scripts = Bundle.module.resourceURL?.appending(path: "Peers") else {
-      throw NotAvailable()
-    }
+    guard let interpreter else { throw NotAvailable() }
+    return try await spawn(
+      interpreter, "peer.py",
+      [role, "--framing", name, "--mode", mode.rawValue, "--timeout", "240"] + place.arguments + options,
+      at: place.channel, framing: framing)
+  }
+
+  /// Starts one of the scripts.
+  static func spawn<F: Framing>(
+    _ interpreter: String, _ script: String, _ arguments: [String], at channel: ChildChannel, framing: F,
+    maximumFrameSize: Int = defaultMaximumFrameSize
+  ) async throws -> ChildProcess<F> {
+    guard let scripts = Bundle.module.resourceURL?.appending(path: "Peers") else { throw NotAvailable() }
     return try await ChildProcess.spawn(
-      interpreter,
-      arguments: [scripts.appending(path: "peer.py").path, role, "--framing", name, "--mode", mode.rawValue]
-        + ["--timeout", "240"] + place.arguments + options,
-      environment: .inheriting(adding: ["PYTHONDONTWRITEBYTECODE": "1"]), channel: place.channel,
-      framing: framing)
+      interpreter, arguments: [scripts.appending(path: script).path] + arguments,
+      environment: .inheriting(adding: ["PYTHONDONTWRITEBYTECODE": "1"]), channel: channel,
+      framing: framing, maximumFrameSize: maximumFrameSize)
   }
 }

@@ -21,9 +21,19 @@ struct Probe {
     case "memory": try memory(CommandLine.arguments.dropFirst(2).first.flatMap { Int($0) } ?? 1)
     case "emfile": try await emfile()
     case "park-on-reactor": try await parkOnReactor()
+    case "echo-multiprocessing":
+      guard CommandLine.arguments.count == 4, let number = Int32(CommandLine.arguments[3]) else { exit(2) }
+      if CommandLine.arguments[2] == "async" {
+        try await echoMultiprocessing(number)
+      } else {
+        try echoMultiprocessingBlocking(number)
+      }
     default:
       print(
-        "usage: probe threads | fairness receivers|senders | idle | sigpipe | memory BYTES | emfile | park-on-reactor"
+        """
+        usage: probe threads | fairness receivers|senders | idle | sigpipe | memory BYTES | emfile
+                     | park-on-reactor | echo-multiprocessing async|blocking DESCRIPTOR
+        """
       )
       exit(2)
     }
@@ -226,5 +236,19 @@ struct Probe {
     try await withTaskExecutorPreference(.reactor) { try park() }
     withExtendedLifetime(writer) {}
     print("survived=true")
+  }
+
+  /// The child of a Python process that made a `multiprocessing.Pipe()`: sends each message back, until the
+  /// end.
+  private static func echoMultiprocessing(_ number: Int32) async throws {
+    let parent = try MessageDuplex(
+      adopting: number, framing: .multiprocessingBytes, maximumFrameSize: 1 << 32)
+    for try await message in parent.messages { try await parent.send(message) }
+  }
+
+  private static func echoMultiprocessingBlocking(_ number: Int32) throws {
+    let parent = try MessageDuplex(
+      adopting: number, framing: .multiprocessingBytes, maximumFrameSize: 1 << 32)
+    while let message = try parent.blocking.next() { try parent.blocking.send(message) }
   }
 }

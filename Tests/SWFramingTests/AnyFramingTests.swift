@@ -14,11 +14,11 @@ import Testing
     try checkFraming(
       AnyFraming(.varInt), messages: [0, 1, 240, 241, 3000].map(payload(byteCount:)),
       measuresTime: !isSanitized, largeMessage: payload(byteCount:))
-    try checkFraming(AnyFraming(LineFraming<Int, Int>()), messages: [0, -1, 10, .max])
+    try checkFraming(AnyFraming(TextLineFraming<Int, Int>()), messages: [0, -1, 10, .max])
   }
 
   @Test func `two sides may be erased and differ`() throws {
-    let client = LineFraming<Int, String>()
+    let client = TextLineFraming<Int, String>()
     try checkFraming(
       AnyFraming(client), peer: AnyFraming(client.flipped), messages: [1, 22], isEqual: ==)
   }
@@ -43,7 +43,7 @@ import Testing
 
   @Test func `sending is observed through the erasure`() {
     let progress = ProgressLog()
-    let observed = ProgressFraming(.varInt, pieceByteCount: 10, log: progress)
+    let observed = VarIntFraming().progress(every: 10, log: progress)
     let framings: [any Framing] = [AnyFraming(observed), AnyByteFraming(observed)]
     for framing in framings {
       #expect(framing.observesSending)
@@ -55,10 +55,10 @@ import Testing
   }
 
   @Test func `errors pass through the erasure`() {
-    let lines = AnyFraming(LineFraming<String, String>())
+    let lines = AnyFraming(TextLineFraming<String, String>())
     #expect(throws: FramingError(.unrepresentable, offset: 0)) { try lines.frame(of: "a\nb") }
-    let numbers = AnyFraming(LineFraming<Int, String>())
-    #expect(throws: LineFraming<Int, String>.NotReadable.self) {
+    let numbers = AnyFraming(TextLineFraming<Int, String>())
+    #expect(throws: TextLineFraming<Int, String>.NotReadable.self) {
       try readByHand(numbers, chunks: [Array("x\n".utf8)])
     }
   }

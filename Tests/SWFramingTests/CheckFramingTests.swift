@@ -10,7 +10,7 @@ import Testing
       BrokenFraming(fault: nil), messages: messages,
       largeMessage: { byteCount in payload(byteCount: min(byteCount, 0xffff)) })
     try checkFraming(
-      LineFraming<String, String>(), messages: ["", "a", String(repeating: "b", count: 3000)],
+      TextLineFraming<String, String>(), messages: ["", "a", String(repeating: "b", count: 3000)],
       largeMessage: { byteCount in String(repeating: "c", count: byteCount) })
   }
 
@@ -47,7 +47,7 @@ import Testing
   }
 
   @Test func `a scanner that searches anew each time is quadratic`() {
-    let forgetful = LineFraming<String, String>(remembersSearched: false)
+    let forgetful = TextLineFraming<String, String>(remembersSearched: false)
     let violation = #expect(throws: FramingViolation.self) {
       try checkFraming(forgetful, messages: ["a"]) { byteCount in
         String(repeating: "c", count: byteCount)
@@ -58,7 +58,7 @@ import Testing
   }
 
   @Test func `time is measured only when asked for, and when there is a large message`() throws {
-    let forgetful = LineFraming<String, String>(remembersSearched: false)
+    let forgetful = TextLineFraming<String, String>(remembersSearched: false)
     try checkFraming(forgetful, messages: ["a"])
     try checkFraming(forgetful, messages: ["a"], measuresTime: false) { byteCount in
       Issue.record("asked for a large message")
@@ -92,7 +92,7 @@ import Testing
   }
 
   @Test func `sides that differ are checked against each other`() throws {
-    let client = LineFraming<Int, String>()
+    let client = TextLineFraming<Int, String>()
     try checkFraming(client, peer: client.flipped, messages: [0, 1, -1], isEqual: ==)
     try checkFraming(client.flipped, peer: client, messages: ["", "add 1 2"], isEqual: ==)
     try checkFraming(client, messages: ["0", "-1"]) { sent, received in sent == "\(received)" }

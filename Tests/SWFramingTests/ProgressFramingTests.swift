@@ -6,7 +6,7 @@ import Testing
   let log = ProgressLog()
 
   @Test func `a long frame is asked for in pieces until the last`() throws {
-    let framing = ProgressFraming(.varInt, pieceByteCount: 100, log: log)
+    let framing = VarIntFraming().progress(every: 100, log: log)
     let frame = try framing.frame(of: payload(byteCount: 350))
     var scanner = framing.makeScanner()
     var demands = [FrameDemand.atLeast(1)]
@@ -25,7 +25,7 @@ import Testing
   }
 
   @Test func `a frame that is there at once is not asked for in pieces`() throws {
-    let framing = ProgressFraming(.varInt, pieceByteCount: 100, log: log)
+    let framing = VarIntFraming().progress(every: 100, log: log)
     let stream = try framing.frame(of: payload(byteCount: 350)) + framing.frame(of: [1])
     var scanner = framing.makeScanner()
     #expect(try scanner.demand(in: stream) == .frame(byteCount: 352, payload: 2..<352))
@@ -34,7 +34,7 @@ import Testing
 
   @Test func `messages come through whatever the pieces`() throws {
     let sent = [0, 1, 99, 100, 101, 350].map(payload(byteCount:))
-    let framing = ProgressFraming(.varInt, pieceByteCount: 50, log: log)
+    let framing = VarIntFraming().progress(every: 50, log: log)
     let stream = try sent.flatMap { message in try framing.frame(of: message) }
     let (messages, end) = try readByHand(framing, chunks: stream.cut(into: Array(repeating: 7, count: 100)))
     #expect(messages == sent)
@@ -42,7 +42,7 @@ import Testing
   }
 
   @Test func `sending is told as the transport accepts bytes`() throws {
-    let framing = ProgressFraming(.varInt, pieceByteCount: 100, log: log)
+    let framing = VarIntFraming().progress(every: 100, log: log)
     #expect(framing.observesSending)
     // What an endpoint does when the transport accepts 200, 100 and the other 52 bytes.
     let total = try framing.frame(of: payload(byteCount: 350)).count
@@ -53,7 +53,7 @@ import Testing
   @Test(arguments: [1, 2, 3, 64, 10_000])
   func `the laws are kept`(_ pieceByteCount: Int) throws {
     try checkFraming(
-      ProgressFraming(.varInt, pieceByteCount: pieceByteCount, log: log),
+      VarIntFraming().progress(every: pieceByteCount, log: log),
       messages: [0, 1, 2, 63, 64, 65, 239, 240, 241, 2000].map(payload(byteCount:)),
       measuresTime: !isSanitized, largeMessage: payload(byteCount:))
   }

@@ -2,7 +2,7 @@ import SWFraming
 
 /// Values as lines of text; the smallest framing with a scanner that has state, and with messages that are
 /// not bytes and may differ in type between the directions.
-struct LineFraming<Incoming, Outgoing>: Framing
+struct TextLineFraming<Incoming, Outgoing>: Framing
 where
   Incoming: LosslessStringConvertible & Sendable, Outgoing: LosslessStringConvertible & Sendable
 {
@@ -11,10 +11,10 @@ where
   /// What makes a scanner quadratic when it is missing.
   var remembersSearched = true
 
-  func makeScanner() -> LineScanner { LineScanner(remembersSearched: remembersSearched) }
+  func makeScanner() -> TextLineScanner { TextLineScanner(remembersSearched: remembersSearched) }
 
   func decode(
-    _ frame: Span<UInt8>, payload: Range<Int>, scanned: borrowing LineScanner
+    _ frame: Span<UInt8>, payload: Range<Int>, scanned: borrowing TextLineScanner
   ) throws -> Incoming {
     let text = payload.map { index in frame[index] }
     guard let message = Incoming(String(decoding: text, as: UTF8.self)) else { throw NotReadable() }
@@ -28,12 +28,12 @@ where
   }
 
   /// The same conversation from its other side.
-  var flipped: LineFraming<Outgoing, Incoming> {
-    LineFraming<Outgoing, Incoming>(remembersSearched: remembersSearched)
+  var flipped: TextLineFraming<Outgoing, Incoming> {
+    TextLineFraming<Outgoing, Incoming>(remembersSearched: remembersSearched)
   }
 }
 
-struct LineScanner: FrameScanner {
+struct TextLineScanner: FrameScanner {
   var remembersSearched: Bool
   private var searched = 0
 

@@ -1,0 +1,75 @@
+// A framing of one's own, from nothing to the laws: docs/custom-framing.md walks through it.
+//
+// The format is that of netstrings: the payload's length in decimal digits, a colon, the payload, a comma.
+//
+//     5:hello,
+import SWMessaging
+import SWTesting
+
+// begin framing
+/// D. J. Bernstein's netstrings, <https://cr.yp.to/proto/netstrings.txt>: `5:hello,`.
+struct NetstringFraming: ByteFraming {
+  func makeScanner() -> Scanner { Scanner() }
+
+  func envelope(for payload: Span<UInt8>) throws(FramingError) -> FrameEnvelope {
+    FrameEnvelope(header: ShortBytes("\(payload.count):".utf8), trailer: [UInt8(ascii: ",")])
+  }
+
+  struct Scanner: FrameScanner {
+    /// More digits than these could not be counted with an `Int`.
+    static let mostDigits = 18
+
+    mutating func demand(in received: Span<UInt8>) throws(FramingError) -> FrameDemand {
+      var length = 0
+      for index in 0..<min(received.count, Self.mostDigits + 1) {
+        switch received[index] {
+        case UInt8(ascii: ":") where index > 0:
+          let payload = (index + 1)..<(index + 1 + length)
+          // The comma behind the payload is scanned too: it is asked for, and then looked at.
+          guard received.count > payload.upperBound else { return .atLeast(payload.upperBound + 1) }
+          guard received[payload.upperBound] == UInt8(ascii: ",") else {
+            throw FramingError(
+              .malformedHeader, offset: payload.upperBound,
+              explanation: "expected a comma behind the payload; found byte \(received[payload.upperBound])")
+          }
+          return .frame(byteCount: payload.upperBound + 1, payload: payload)
+        case let digit where UInt8(ascii: "0")...UInt8(ascii: "9") ~= digit && index < Self.mostDigits:
+          length = 10 * length + Int(digit - UInt8(ascii: "0"))
+        case let other:
+          throw FramingError(
+            .malformedHeader, offset: index, explanation: "expected a length's digit; found byte \(other)")
+        }
+      }
+      return .atLeast(received.count + 1)
+    }
+  }
+}
+
+extension Framing where Self == NetstringFraming {
+  static var netstrings: NetstringFraming { NetstringFraming() }
+}
+// end framing
+
+// begin check
+try checkFraming(.netstrings, messages: [[], [1], Array(repeating: 7, count: 10_000)]) { byteCount in
+  Array(repeating: 9, count: byteCount)
+}
+// end check
+print("netstrings keep the laws")
+
+// begin use
+let (left, right) = try makeSocketPair(framing: .netstrings)
+try await left.send("hello")
+let received = String(decoding: try await right.receive(), as: UTF8.self)
+// end use
+precondition(received == "hello")
+
+// begin compose
+struct Point: Codable, Equatable, Sendable {
+  var x: Double
+  var y: Double
+}
+let points = NetstringFraming.netstrings.json(Point.self)
+try checkFraming(points, messages: [Point(x: 0, y: 0), Point(x: -1, y: 2.5)])
+// end compose
+print("JSON over netstrings does too")

@@ -1,0 +1,179 @@
+/// A header section of text lines that names the payload's length, an empty line, and the payload: the base
+/// protocol of the Language Server and Debug Adapter protocols.
+///
+/// ```
+///   ╭─ header section ────────────────╮╭─ payload ─╮
+///   │ Content-Length: 5 ␍␊            ││           │
+///   │ ␍␊                              ││ h e l l o │
+///   ╰─────────────────────────────────╯╰───────────╯
+///   ╭─ header section ────────────────╮
+///   │ Content-Type: text/plain ␍␊     │
+///   │ content-length:0 ␊              │     read, though never written
+///   │ ␊                               │     the empty message
+///   ╰─────────────────────────────────╯
+/// ```
+///
+/// Reading bears with what real peers write: names in any case, no space or several around the value, other
+/// headers in any order (ignored, `Content-Type` too), LF for CR LF, the same length twice. It refuses, as
+/// soon as the line is there: a line that is no header; a length that is not all digits; two lengths that
+/// differ; a section without a length; a section longer than ``headerLimit``. Whoever prints to a standard
+/// output that carries messages is found out this way. An endpoint with `.exact` reads the header section
+/// byte by byte.
+///
+/// Source: Language Server Protocol 3.17, "Base Protocol",
+/// <https://microsoft.github.io/language-server-protocol/>; Debug Adapter Protocol, "Base protocol",
+/// <https://microsoft.github.io/debug-adapter-protocol/overview>.
+public struct ContentLengthFraming: ByteFraming {
+  /// The longest header section that is read unless another is named: 8 KiB.
+  @inlinable public static var defaultHeaderLimit: Int { 8192 }
+
+  /// The longest header section that is read, in bytes, its empty line included.
+  public let headerLimit: Int
+
+  /// - Parameter headerLimit: the longest header section that is read, in bytes, its empty line included.
+  @inlinable
+  public init(headerLimit: Int = defaultHeaderLimit) {
+    precondition(headerLimit > 0, "a header section has at least one byte")
+    self.headerLimit = headerLimit
+  }
+
+  @inlinable
+  public func makeScanner() -> Scanner { Scanner(headerLimit: headerLimit) }
+
+  public func envelope(for payload: Span<UInt8>) throws(FramingError) -> FrameEnvelope {
+    FrameEnvelope(header: ShortBytes("Content-Length: \(payload.count)\r\n\r\n".utf8))
+  }
+
+  /// Remembers the lines it has read, not their text.
+  public struct Scanner: FrameScanner {
+    private let headerLimit: Int
+    private var searched = 0
+    /// Where the line begins that is being received.
+    private var lineStart = 0
+    private var length: Length?
+
+    private struct Length {
+      let value: UInt64
+      /// Where it stands.
+      let offset: Int
+    }
+
+    @usableFromInline
+    init(headerLimit: Int) { self.headerLimit = headerLimit }
+
+    public mutating func demand(in received: Span<UInt8>) throws(FramingError) -> FrameDemand {
+      let header = received.extracting(first: headerLimit)
+      while let feed = header.firstIndex(of: .lineFeed, from: searched) {
+        let hasReturn = feed > lineStart && header[feed - 1] == .carriageReturn
+        let line = lineStart..<(hasReturn ? feed - 1 : feed)
+        searched = feed + 1
+        lineStart = searched
+        guard line.isEmpty else {
+          try read(line, of: header)
+          continue
+        }
+        guard let length else {
+          throw FramingError(
+            .malformedHeader, offset: line.lowerBound,
+            explanation: "expected a Content-Length header before the empty line; found none")
+        }
+        return try .frame(header: searched, payloadByteCount: length.value, lengthAt: length.offset)
+      }
+      searched = header.count
+      if header.count == headerLimit {
+        throw FramingError(
+          .malformedHeader, offset: headerLimit,
+          explanation: "expected the header section to end within \(headerLimit) bytes; it goes on")
+      }
+      // A line that breaks the rules is to be found out by its end: no more is asked for.
+      return .atLeast(received.count + 1)
+    }
+
+    private mutating func read(_ line: Range<Int>, of header: Span<UInt8>) throws(FramingError) {
+      guard let colon = header.extracting(line).firstIndex(of: .colon, from: 0), colon > 0 else {
+        throw FramingError(
+          .malformedHeader, offset: line.lowerBound,
+          explanation: "expected a header line, 'name: value'; found \(quoted(line, of: header))")
+      }
+      let name = line.lowerBound..<(line.lowerBound + colon)
+      if header[name.upperBound - 1].isBlank || header[name.lowerBound].isBlank {
+        throw FramingError(
+          .malformedHeader, offset: name.lowerBound,
+          explanation: "expected no blank around a header's name; found \(quoted(line, of: header))")
+      }
+      guard isContentLength(name, of: header) else { return }
+
+      var value = (name.upperBound + 1)..<line.upperBound
+      while let first = value.first, header[first].isBlank { value = (first + 1)..<value.upperBound }
+      while let last = value.last, header[last].isBlank { value = value.lowerBound..<last }
+      let number = try number(value, of: header)
+      if let length, length.value != number {
+        throw FramingError(
+          .malformedHeader, offset: value.lowerBound,
+          explanation: "expected one Content-Length; found \(length.value) and then \(number)")
+      }
+      length = Length(value: number, offset: value.lowerBound)
+    }
+
+    private func number(_ value: Range<Int>, of header: Span<UInt8>) throws(FramingError) -> UInt64 {
+      var number: UInt64 = 0
+      for index in value {
+        guard case 0x30...0x39 = header[index] else {
+          throw FramingError(
+            .malformedHeader, offset: index,
+            explanation: "expected decimal digits as Content-Length; found \(quoted(value, of: header))")
+        }
+        let (shifted, isLong) = number.multipliedReportingOverflow(by: 10)
+        let (sum, isLonger) = shifted.addingReportingOverflow(UInt64(header[index] - 0x30))
+        guard !isLong, !isLonger else {
+          throw FramingError(
+            .tooLarge(declared: .max, limit: UInt64(Int.max)), offset: value.lowerBound,
+            explanation: "the Content-Length has more than 64 bits: \(quoted(value, of: header))")
+        }
+        number = sum
+      }
+      if value.isEmpty {
+        throw FramingError(
+          .malformedHeader, offset: value.lowerBound,
+          explanation: "expected decimal digits as Content-Length; found nothing")
+      }
+      return number
+    }
+
+    private func isContentLength(_ name: Range<Int>, of header: Span<UInt8>) -> Bool {
+      let expected = "content-length".utf8
+      guard name.count == expected.count else { return false }
+      for (index, byte) in zip(name, expected) {
+        let found = header[index]
+        let lower = (0x41...0x5a).contains(found) ? found | 0x20 : found
+        if lower != byte { return false }
+      }
+      return true
+    }
+
+    /// The first bytes of a range, as people read them.
+    private func quoted(_ range: Range<Int>, of header: Span<UInt8>) -> String {
+      let shown = range.prefix(60).map { index in header[index] }
+      return String(reflecting: String(decoding: shown, as: UTF8.self)) + (range.count > 60 ? "…" : "")
+    }
+  }
+}
+
+extension UInt8 {
+  fileprivate static var lineFeed: UInt8 { 0x0a }
+  fileprivate static var carriageReturn: UInt8 { 0x0d }
+  fileprivate static var colon: UInt8 { 0x3a }
+  fileprivate var isBlank: Bool { self == 0x20 || self == 0x09 }
+}
+
+extension Framing where Self == ContentLengthFraming {
+  /// Payloads behind a `Content-Length` header, as the Language Server and Debug Adapter protocols have it.
+  @inlinable
+  public static var contentLength: ContentLengthFraming { ContentLengthFraming() }
+
+  /// Payloads behind a `Content-Length` header, in a section of at most `headerLimit` bytes.
+  @inlinable
+  public static func contentLength(headerLimit: Int) -> ContentLengthFraming {
+    ContentLengthFraming(headerLimit: headerLimit)
+  }
+}

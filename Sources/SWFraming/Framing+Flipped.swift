@@ -1,0 +1,6 @@
+extension Framing where Incoming == Outgoing {
+  /// The framing for the other side of a conversation: what this one sends, that one receives. The same,
+  /// where both sides send and receive the same type; ``JSONFraming`` has one of its own.
+  @inlinable
+  public var flipped: Self { self }
+}

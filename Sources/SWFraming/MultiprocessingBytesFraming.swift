@@ -1,0 +1,74 @@
+/// What `send_bytes` and `recv_bytes` of Python's `multiprocessing.connection` put around a payload: its
+/// length as a signed 32-bit integer, big-endian; above 2^31-1 bytes -1 and an unsigned 64-bit one.
+///
+/// ```
+///   ╭─ int32 ─────╮╭─ payload ─╮
+///   │ 00 00 00 05 ││ h e l l o │
+///   │ 00 00 00 00 ││           │                          the empty message
+///   ╰─────────────╯╰───────────╯
+///   ╭─ −1 ────────╮╭─ uint64 ────────────────╮╭─ payload ─╮
+///   │ ff ff ff ff ││ 00 00 00 00 80 00 00 00 ││ x x x … x │     2,147,483,648 bytes
+///   ╰─────────────╯╰─────────────────────────╯╰───────────╯
+/// ```
+///
+/// The long form is written only where the short one does not do, and is accepted with any length. Other
+/// negative lengths are refused, where Python reads an empty message and goes on: nobody writes them. An end
+/// of the stream behind a header is an end inside a frame, where Python sees a clean one.
+///
+/// Source: CPython 3.8 to 3.13, `Lib/multiprocessing/connection.py`, `Connection._send_bytes` and
+/// `_recv_bytes`. Python's socketwrapper calls it `MultiprocessingBytes`.
+public struct MultiprocessingBytesFraming: ByteFraming {
+  @inlinable public init() {}
+
+  @inlinable
+  public func makeScanner() -> Scanner { Scanner() }
+
+  @inlinable
+  public func envelope(for payload: Span<UInt8>) throws(FramingError) -> FrameEnvelope {
+    FrameEnvelope(header: Self.header(forByteCount: UInt64(payload.count)))
+  }
+
+  @inlinable
+  static func header(forByteCount length: UInt64) -> ShortBytes {
+    var header = ShortBytes()
+    if length <= UInt64(Int32.max) {
+      header.append(bigEndian: length, byteCount: 4)
+    } else {
+      header.append(bigEndian: .max, byteCount: 4)
+      header.append(bigEndian: length, byteCount: 8)
+    }
+    return header
+  }
+
+  /// Holds no state: a header is at most twelve bytes and lies at the frame's start.
+  public struct Scanner: FrameScanner {
+    @inlinable public init() {}
+
+    @inlinable
+    public mutating func demand(in received: Span<UInt8>) throws(FramingError) -> FrameDemand {
+      guard received.count >= 4 else { return .atLeast(4) }
+      let length = received.bigEndian(from: 0, byteCount: 4)
+      if length <= UInt64(Int32.max) {
+        return try .frame(header: 4, payloadByteCount: length, lengthAt: 0)
+      }
+      guard length == UInt64(UInt32.max) else { throw negativeLength(length) }
+      guard received.count >= 12 else { return .atLeast(12) }
+      return try .frame(
+        header: 12, payloadByteCount: received.bigEndian(from: 4, byteCount: 8), lengthAt: 4)
+    }
+
+    @usableFromInline
+    func negativeLength(_ length: UInt64) -> FramingError {
+      FramingError(
+        .malformedHeader, offset: 0,
+        explanation: "expected a length from 0 on, or -1 before a 64-bit one; "
+          + "found \(Int32(truncatingIfNeeded: length))")
+    }
+  }
+}
+
+extension Framing where Self == MultiprocessingBytesFraming {
+  /// What `send_bytes` and `recv_bytes` of Python's `multiprocessing.connection` speak.
+  @inlinable
+  public static var multiprocessingBytes: MultiprocessingBytesFraming { MultiprocessingBytesFraming() }
+}

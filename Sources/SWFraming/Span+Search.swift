@@ -1,0 +1,21 @@
+#if canImport(Glibc)
+  internal import Glibc
+#elseif canImport(Musl)
+  internal import Musl
+#elseif canImport(Darwin)
+  internal import Darwin
+#endif
+
+extension Span<UInt8> {
+  /// Where a byte first lies, from `start` on; at the speed of memchr(3).
+  @usableFromInline
+  func firstIndex(of byte: UInt8, from start: Int) -> Int? {
+    // Invariant: what memchr finds lies in the memory that the span lends.
+    unsafe withUnsafeBytes { bytes in
+      guard start < bytes.count, let base = bytes.baseAddress,
+        let found = unsafe memchr(base + start, CInt(byte), bytes.count - start)
+      else { return nil }
+      return unsafe UnsafeRawPointer(found) - base
+    }
+  }
+}

@@ -1,0 +1,38 @@
+import SWFraming
+import Testing
+
+/// What a datagram must be: one frame, whose length counts.
+@Suite struct FillingTests {
+  private func decode(_ framing: some ByteFraming, _ bytes: [UInt8]) throws -> [UInt8] {
+    try framing.decode(filling: bytes.span)
+  }
+
+  @Test func `a frame that fills a datagram is its message`() throws {
+    #expect(try decode(.varInt, Array("\u{5}hello".utf8)) == Array("hello".utf8))
+    #expect(try decode(.varInt, [0]).isEmpty)
+    #expect(try decode(.lines, Array("hello\n".utf8)) == Array("hello".utf8))
+    #expect(try decode(.fixedSize(2), [7, 8]) == [7, 8])
+  }
+
+  @Test func `fault 14: a frame that is longer than its datagram is refused`() throws {
+    // As it was seen: socketwrapper makes "he" of it.
+    let error = #expect(throws: FramingError.self) { try decode(.varInt, Array("\u{5}he".utf8)) }
+    #expect(error?.kind == .misfit)
+    #expect(error?.offset == 3)
+    #expect(error?.explanation == "expected a frame of 6 bytes; found 3")
+    let open = #expect(throws: FramingError.self) { try decode(.lines, Array("hello".utf8)) }
+    #expect(open?.explanation == "expected a frame of at least 6 bytes; found 5")
+    #expect(throws: FramingError.self) { try decode(.varInt, []) }
+  }
+
+  @Test func `fault 14: what lies behind a frame in its datagram is refused`() throws {
+    let error = #expect(throws: FramingError.self) { try decode(.varInt, Array("\u{2}hel".utf8)) }
+    #expect(error?.kind == .misfit)
+    #expect(error?.offset == 3)
+  }
+
+  @Test func `a broken header is what the scanner says it is`() {
+    let error = #expect(throws: FramingError.self) { try decode(.multiprocessingBytes, [0x80, 0, 0, 0]) }
+    #expect(error?.kind == .malformedHeader)
+  }
+}
