@@ -120,7 +120,7 @@ public final class ChildProcess<F: Framing>: Sendable {
   /// - Throws: ``EndpointError`` `timedOut` and `cancelled`, which leave the child as it is; `transport`
   ///   with `ECHILD` when the status was lost: see ``ChildProcess``.
   public func waitForExit(timeout: Duration? = nil) async throws(EndpointError) -> ExitStatus {
-    try await watch.wait(.after(timeout))
+    try await watch.wait(timeout: timeout)
   }
 
   // MARK: Signalling
@@ -147,7 +147,7 @@ public struct BlockingChildProcess<F: Framing>: Sendable {
 
   /// Blocking form of ``ChildProcess/waitForExit(timeout:)``.
   public func waitForExit(timeout: Duration? = nil) throws(EndpointError) -> ExitStatus {
-    try process.watch.waitBlocking(.after(timeout))
+    try process.watch.waitBlocking(timeout: timeout)
   }
 }
 

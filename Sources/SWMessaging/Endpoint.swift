@@ -179,30 +179,30 @@ extension SendingEndpoint {
   }
 }
 
+extension Half {
+  /// Before an asynchronous call enters: whether the caller's task is cancelled, and so takes nothing.
+  /// Busy callers let others run.
+  @inlinable @inline(__always)
+  func isCancelledAtBegin() async -> Bool {
+    if shouldYield() { await Task.yield() }
+    return Task.isCancelled
+  }
+}
+
 extension SendHalf {
   /// An asynchronous call.
   func send(_ call: Call) async throws(EndpointError) {
-    try await mayBegin()
+    if await isCancelledAtBegin() { throw EndpointError(.cancelled) }
     if let error = await finish(start(call)) { throw error }
   }
 
-  /// Before an asynchronous call enters: cancelled callers take nothing, and busy ones let others run.
-  @usableFromInline
-  func mayBegin() async throws(EndpointError) {
-    if Task.isCancelled { throw EndpointError(.cancelled) }
-    if shouldYield() {
-      await Task.yield()
-      if Task.isCancelled { throw EndpointError(.cancelled) }
-    }
-  }
-
   /// The end of an asynchronous call.
-  @usableFromInline
+  @inlinable
   func finish(_ started: Started) async -> EndpointError? {
     switch started {
     case .ended(let error): return error
     case .queued(let place):
-      await runTask(place, until: place.deadline)
+      await runTask(place)
       return place.error
     }
   }
@@ -213,59 +213,48 @@ extension SendHalf {
     switch started {
     case .ended(let error): return error
     case .queued(let place):
-      runThread(place, until: place.deadline)
+      runThread(place)
       return place.error
     }
   }
 }
 
 extension ReceiveHalf {
-  /// Whether an asynchronous call may take the short way, which neither throws `cancelled` nor yields.
-  @usableFromInline
-  var mayGoShort: Bool { !Task.isCancelled && !shouldYield() }
-
-  @usableFromInline
-  func receive(_ request: ReceiveRequest, timeout: Duration?, after front: Front) async -> Outcome {
-    await receive(request, .after(timeout), after: front)
-  }
-
-  @usableFromInline
-  func receiveBlocking(_ request: ReceiveRequest, timeout: Duration?, after front: Front) -> Outcome {
-    receiveBlocking(request, .after(timeout), after: front)
-  }
-
-  /// An asynchronous call.
+  /// Begins a call the long way.
   ///
   /// - Parameter front: how far the short way has come.
-  func receive(_ request: ReceiveRequest, _ deadline: Deadline, after front: Front = .unseen) async -> Outcome
+  @usableFromInline
+  func start(_ request: ReceiveRequest, as kind: Place.Kind, timeout: Duration?, after front: Front)
+    -> Started
   {
-    if !front.holdsTurn {
-      if Task.isCancelled { return cancelled() }
-      if shouldYield() {
-        await Task.yield()
-        if Task.isCancelled { return cancelled() }
-      }
-    }
-    switch start(request, as: .task, until: deadline, after: front) {
+    start(request, as: kind, until: .after(timeout), after: front)
+  }
+
+  /// What a call throws whose task was cancelled before.
+  @usableFromInline
+  var cancelled: EndpointError {
+    EndpointError(.cancelled, byteCount: heldBytes.load(ordering: .relaxed))
+  }
+
+  /// An asynchronous call, the long way alone.
+  func receive(_ request: ReceiveRequest, timeout: Duration?) async -> Outcome {
+    if await isCancelledAtBegin() { return .failed(cancelled) }
+    switch start(request, as: .task, timeout: timeout, after: .unseen) {
     case .ended(let outcome): return outcome
     case .queued(let place):
-      await runTask(place, until: deadline)
+      await runTask(place)
       return outcome(of: place)
     }
   }
 
-  private func cancelled() -> Outcome {
-    .failed(EndpointError(.cancelled, byteCount: heldBytes.load(ordering: .relaxed)))
-  }
-
-  /// A blocking call.
-  func receiveBlocking(_ request: ReceiveRequest, _ deadline: Deadline, after front: Front = .unseen)
-    -> Outcome
+  /// A blocking call, the long way from where the short way has come.
+  @usableFromInline
+  func receiveBlocking(_ request: ReceiveRequest, timeout: Duration?, after front: Front = .unseen) -> Outcome
   {
-    switch start(request, as: .thread, until: deadline, after: front) {
+    switch start(request, as: .thread, timeout: timeout, after: front) {
     case .ended(let outcome): return outcome
     case .queued(let place):
-      runThread(place, until: deadline)
+      runThread(place)
       return outcome(of: place)
     }
   }

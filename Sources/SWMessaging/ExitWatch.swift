@@ -19,12 +19,12 @@ final class ExitWatch: Sendable {
   // One byte that never comes: all waiters have the same request, and its end serves them all.
   private static var request: ReceiveRequest { .upTo(1) }
 
-  func wait(_ deadline: Deadline) async throws(EndpointError) -> ExitStatus {
-    try status(after: await half.receive(Self.request, deadline))
+  func wait(timeout: Duration?) async throws(EndpointError) -> ExitStatus {
+    try status(after: await half.receive(Self.request, timeout: timeout))
   }
 
-  func waitBlocking(_ deadline: Deadline) throws(EndpointError) -> ExitStatus {
-    try status(after: half.receiveBlocking(Self.request, deadline))
+  func waitBlocking(timeout: Duration?) throws(EndpointError) -> ExitStatus {
+    try status(after: half.receiveBlocking(Self.request, timeout: timeout))
   }
 
   private func status(after outcome: ReceiveHalf.Outcome) throws(EndpointError) -> ExitStatus {

@@ -12,7 +12,7 @@ internal import Synchronization
 package class Half: ReactorWork, @unchecked Sendable {
   package final let port: Port
   /// What a thread at the head polls for.
-  final let interest: Readiness
+  package final let interest: Readiness
   private final let lock: Guarded<HalfState>
   final let turnstile = Turnstile()
   /// Bytes that no receive has returned, as of the last release of the turn; for errors.
@@ -27,6 +27,9 @@ package class Half: ReactorWork, @unchecked Sendable {
     state.isRegistered = port.isSignalled
     lock = Guarded(state)
   }
+
+  // It has left by now; should a half ever have been neither closed nor retired, the port forgets it here.
+  deinit { port.forget(interest) }
 
   /// One critical section, and afterwards what it asked for.
   @inline(__always)
@@ -194,7 +197,8 @@ package class Half: ReactorWork, @unchecked Sendable {
   }
 
   /// Blocks until the place is decided.
-  final func runThread(_ place: Place, until deadline: Deadline) {
+  final func runThread(_ place: Place) {
+    let deadline = place.deadline
     if locked({ _, _ in place.isDecided }) { return }
     let wakeUp = WakeUp.take()
     defer { WakeUp.giveBack(wakeUp) }
@@ -216,7 +220,9 @@ package class Half: ReactorWork, @unchecked Sendable {
   }
 
   /// Suspends until the place is decided. There is no `await` between entering and parking.
-  final func runTask(_ place: Place, until deadline: Deadline) async {
+  @usableFromInline
+  final func runTask(_ place: Place) async {
+    let deadline = place.deadline
     streak.store(0, ordering: .relaxed)
     if locked({ _, _ in place.isDecided }) { return }
     let timer = deadline == .never ? nil : Timer(place)
@@ -243,6 +249,7 @@ package class Half: ReactorWork, @unchecked Sendable {
   }
 
   /// Whether an asynchronous call should let others run first: after 64 completions without a wait.
+  @usableFromInline
   final func shouldYield() -> Bool {
     let completions = streak.load(ordering: .relaxed)
     streak.store(completions < 64 ? completions + 1 : 0, ordering: .relaxed)

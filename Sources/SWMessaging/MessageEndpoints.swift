@@ -114,6 +114,7 @@ public struct ReceivingSide<F: Framing>: Sendable {
   package var request: ReceiveRequest { .message(source) }
 
   /// The message of a frame that was lent or handed over.
+  @usableFromInline
   package func message(_ outcome: ReceiveHalf.Outcome) throws(EndpointError) -> F.Incoming {
     if case .failed(let error) = outcome { throw error }
     do {
@@ -207,16 +208,19 @@ extension ReceivingSide {
     return try body(unsafe Span(_unsafeBytes: bytes).extracting(payload))
   }
 
-  /// The next message, the long way.
-  @usableFromInline
-  func receive(timeout: Duration?, after front: ReceiveHalf.Front) async throws(EndpointError) -> F.Incoming {
-    try message(await half.receive(request, .after(timeout), after: front))
-  }
-
-  @usableFromInline
-  func receiveBlocking(timeout: Duration?, after front: ReceiveHalf.Front) throws(EndpointError) -> F.Incoming
-  {
-    try message(half.receiveBlocking(request, .after(timeout), after: front))
+  /// The next message, for a task.
+  @inlinable @inline(__always)
+  func receive(timeout: Duration?) async throws(EndpointError) -> F.Incoming {
+    if await half.isCancelledAtBegin() { throw half.cancelled }
+    var front = ReceiveHalf.Front.unseen
+    if let message = try messageAtOnce(&front, as: .task, timeout) { return message }
+    switch half.start(request, as: .task, timeout: timeout, after: front) {
+    case .ended(let outcome): return try message(outcome)
+    case .queued(let place):
+      // The only wait, so that what a waiting task holds is small.
+      await half.runTask(place)
+      return try message(half.outcome(of: place))
+    }
   }
 }
 
@@ -239,19 +243,14 @@ extension MessageReceiving {
   ///   (this message was not understood and is consumed).
   @inlinable
   public func receive(timeout: Duration? = nil) async throws(EndpointError) -> F.Incoming {
-    let side = receivingSide
-    var front = ReceiveHalf.Front.unseen
-    if side.half.mayGoShort, let message = try side.messageAtOnce(&front, as: .task, timeout) {
-      return message
-    }
-    return try await side.receive(timeout: timeout, after: front)
+    try await receivingSide.receive(timeout: timeout)
   }
 
   /// Receives the next message; nil at the end of the stream.
   @inlinable
   public func next(timeout: Duration? = nil) async throws(EndpointError) -> F.Incoming? {
     do throws(EndpointError) {
-      return try await receive(timeout: timeout)
+      return try await receivingSide.receive(timeout: timeout)
     } catch {
       return try error.nilAtEnd()
     }
@@ -276,12 +275,15 @@ extension MessageReceiving where F: ByteFraming {
     timeout: Duration? = nil, _ body: (Span<UInt8>) throws -> Result
   ) async throws -> Result {
     let side = receivingSide
+    if await side.half.isCancelledAtBegin() { throw side.half.cancelled }
     var front = ReceiveHalf.Front.unseen
-    if side.half.mayGoShort, let result = try side.withPayloadAtOnce(&front, as: .task, timeout, body) {
-      return result
+    if let result = try side.withPayloadAtOnce(&front, as: .task, timeout, body) { return result }
+    switch side.half.start(side.request, as: .task, timeout: timeout, after: front) {
+    case .ended(let outcome): return try side.withPayload(outcome, body)
+    case .queued(let place):
+      await side.half.runTask(place)
+      return try side.withPayload(side.half.outcome(of: place), body)
     }
-    return try side.withPayload(
-      await side.half.receive(side.request, timeout: timeout, after: front), body)
   }
 }
 
@@ -292,7 +294,7 @@ extension Blocking where E: MessageReceiving {
     let side = endpoint.receivingSide
     var front = ReceiveHalf.Front.unseen
     if let message = try side.messageAtOnce(&front, as: .thread, timeout) { return message }
-    return try side.receiveBlocking(timeout: timeout, after: front)
+    return try side.message(side.half.receiveBlocking(side.request, timeout: timeout, after: front))
   }
 
   /// Blocking form of ``MessageReceiving/next(timeout:)``.
@@ -369,7 +371,7 @@ extension MessageSending {
   @inlinable
   public func send(_ message: F.Outgoing, timeout: Duration? = nil) async throws(EndpointError) {
     let half = sendHalf
-    try await half.mayBegin()
+    if await half.isCancelledAtBegin() { throw EndpointError(.cancelled) }
     let started = half.start(try framing.parts(of: message), as: .task, timeout: timeout, framing.progress)
     if let error = await half.finish(started) { throw error }
   }
@@ -386,7 +388,9 @@ extension MessageSending {
     let (half, deadline) = (sendHalf, Deadline.after(timeout))
     var batches = Batches(messages, framing)
     while true {
-      try await half.mayBegin(after: batches.messageCount)
+      if await half.isCancelledAtBegin() {
+        throw EndpointError(.cancelled, messageCount: batches.messageCount)
+      }
       guard let batch = try batches.next() else { return }
       let started = half.start(batch, as: .task, until: deadline, batches.progress)
       if let error = await half.finish(started) { throw batches.adjust(error) }
@@ -445,7 +449,7 @@ extension MessageSending where F: ByteFraming {
   @inlinable
   public func send(_ message: Span<UInt8>, timeout: Duration? = nil) async throws(EndpointError) {
     let half = sendHalf
-    try await half.mayBegin()
+    if await half.isCancelledAtBegin() { throw EndpointError(.cancelled) }
     let started = unsafe message.withUnsafeBytes { bytes in
       unsafe framing.started(bytes, nil, on: half, as: .task, timeout: timeout)
     }
@@ -456,7 +460,7 @@ extension MessageSending where F: ByteFraming {
   @inlinable
   public func send(_ message: RawSpan, timeout: Duration? = nil) async throws(EndpointError) {
     let half = sendHalf
-    try await half.mayBegin()
+    if await half.isCancelledAtBegin() { throw EndpointError(.cancelled) }
     let started = unsafe message.withUnsafeBytes { bytes in
       unsafe framing.started(bytes, nil, on: half, as: .task, timeout: timeout)
     }
@@ -468,7 +472,7 @@ extension MessageSending where F: ByteFraming {
     _ message: Bytes, timeout: Duration?
   ) async throws(EndpointError) {
     let half = sendHalf
-    try await half.mayBegin()
+    if await half.isCancelledAtBegin() { throw EndpointError(.cancelled) }
     let started = unsafe message.withBytes { bytes, array in
       unsafe framing.started(bytes, array, on: half, as: .task, timeout: timeout)
     }
@@ -530,18 +534,6 @@ extension Blocking where E: MessageSending, E.F: ByteFraming {
 }
 
 extension SendHalf {
-  /// Between the batches of one call.
-  @usableFromInline
-  func mayBegin(after messageCount: Int) async throws(EndpointError) {
-    do throws(EndpointError) {
-      try await mayBegin()
-    } catch {
-      var error = error
-      error.messageCount = messageCount
-      throw error
-    }
-  }
-
   /// Begins to send a frame in parts.
   @usableFromInline
   func start(

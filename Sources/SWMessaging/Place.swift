@@ -142,7 +142,7 @@ package struct Actions {
       current.tell()
     }
     if callsReactor { half.port.reactor.call(half) }
-    if leavesPort { half.port.leave() }
+    if leavesPort { half.port.leave(half.interest) }
   }
 }
 

@@ -11,10 +11,13 @@ package final class Port: ReadinessReceiver {
     case custom(any SocketLike, descriptor: Int32?, ReadinessSignal?)
   }
 
-  private struct State {
+  // Invariant: a half leaves before it goes, and is forgotten with that; so who finds it here, under the lock,
+  // finds it alive. Weak references would say the same, and take another fifty bytes each.
+  @safe
+  private struct State: @unchecked Sendable {
     var halvesInside: Int
-    weak var receiving: ReceiveHalf?
-    weak var sending: SendHalf?
+    var receiving: Unmanaged<ReceiveHalf>?
+    var sending: Unmanaged<SendHalf>?
     var registration: RegistrationID?
     /// What the reactor tells of.
     var watched: Readiness = []
@@ -22,6 +25,11 @@ package final class Port: ReadinessReceiver {
     var isAlwaysReady = false
     var firstError: TransportError?
     var isDetached = false
+
+    mutating func forget(_ direction: Readiness) {
+      if direction.contains(.readable) { unsafe receiving = nil }
+      if direction.contains(.writable) { unsafe sending = nil }
+    }
   }
 
   package let reactor: any Reacting
@@ -37,12 +45,12 @@ package final class Port: ReadinessReceiver {
   ) throws(TransportError) {
     unsafe transport = .descriptor(try DescriptorTransport(descriptor, for: directions))
     self.reactor = reactor
-    state = Guarded(State(halvesInside: directions == [.readable, .writable] ? 2 : 1))
+    state = Guarded(unsafe State(halvesInside: directions == [.readable, .writable] ? 2 : 1))
   }
 
   package init(_ custom: any SocketLike, for directions: Readiness, reactor: any Reacting) {
     self.reactor = reactor
-    state = Guarded(State(halvesInside: directions == [.readable, .writable] ? 2 : 1))
+    state = Guarded(unsafe State(halvesInside: directions == [.readable, .writable] ? 2 : 1))
     switch custom.readinessSource {
     case .descriptor(let descriptor):
       unsafe transport = .custom(custom, descriptor: descriptor.rawValue, nil)
@@ -54,8 +62,10 @@ package final class Port: ReadinessReceiver {
     }
   }
 
-  func connect(receiving half: ReceiveHalf) { state.withLock { $0.receiving = half } }
-  func connect(sending half: SendHalf) { state.withLock { $0.sending = half } }
+  func connect(receiving half: ReceiveHalf) {
+    state.withLock { unsafe $0.receiving = .passUnretained(half) }
+  }
+  func connect(sending half: SendHalf) { state.withLock { unsafe $0.sending = .passUnretained(half) } }
 
   /// What a blocked thread polls; nil where readiness is signalled in process.
   var polledDescriptor: Int32? {
@@ -153,12 +163,12 @@ package final class Port: ReadinessReceiver {
 
   package func readinessChanged(_ readiness: Readiness) {
     if !readiness.isDisjoint(with: [.readable, .hungUp]) {
-      let receiving = state.withLock { $0.receiving }
+      let receiving = state.withLock { unsafe $0.receiving?.takeUnretainedValue() }
       if readiness.contains(.urgent) { receiving?.noteUrgentData() }
       receiving?.stir()
     }
     if !readiness.isDisjoint(with: [.writable, .hungUp]) {
-      let sending = state.withLock { $0.sending }
+      let sending = state.withLock { unsafe $0.sending?.takeUnretainedValue() }
       sending?.stir()
     }
   }
@@ -203,9 +213,13 @@ package final class Port: ReadinessReceiver {
 
   // MARK: The end
 
+  /// Nothing is to be told to this half any more.
+  func forget(_ direction: Readiness) { state.withLock { $0.forget(direction) } }
+
   /// A half has no more use for the transport; with the last one it is closed.
-  package func leave() {
+  package func leave(_ direction: Readiness) {
     let isLast = state.withLock { state in
+      state.forget(direction)
       state.halvesInside -= 1
       return state.halvesInside == 0 && !state.isDetached
     }
@@ -232,7 +246,10 @@ package final class Port: ReadinessReceiver {
   /// Gives the number away without closing it; both halves are out already.
   func detach() -> Int32? {
     guard case .descriptor(let transport) = unsafe transport else { return nil }
-    state.withLock { $0.isDetached = true }
+    state.withLock { state in
+      state.isDetached = true
+      state.forget([.readable, .writable])
+    }
     deregister(closing: false)
     return transport.number
   }

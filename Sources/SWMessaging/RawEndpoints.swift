@@ -111,7 +111,7 @@ extension ByteReceiving {
   {
     precondition(byteCount >= 0, "a byte count is not negative")
     if byteCount == 0 { return [] }
-    return try receiveHalf.bytes(of: await receiveHalf.receive(.exactly(byteCount), .after(timeout)))
+    return try receiveHalf.bytes(of: await receiveHalf.receive(.exactly(byteCount), timeout: timeout))
   }
 
   /// Receives what is there: at least one byte, at most so many.
@@ -120,7 +120,7 @@ extension ByteReceiving {
   public func receive(upTo byteCount: Int, timeout: Duration? = nil) async throws(EndpointError) -> [UInt8] {
     precondition(byteCount >= 0, "a byte count is not negative")
     if byteCount == 0 { return [] }
-    return try receiveHalf.bytes(of: await receiveHalf.receive(.upTo(byteCount), .after(timeout)))
+    return try receiveHalf.bytes(of: await receiveHalf.receive(.upTo(byteCount), timeout: timeout))
   }
 
   /// Receives the first available chunk, ``largestChunk`` bytes at most.
@@ -135,7 +135,7 @@ extension Blocking where E: ByteReceiving {
     precondition(byteCount >= 0, "a byte count is not negative")
     if byteCount == 0 { return [] }
     let half = endpoint.receiveHalf
-    return try half.bytes(of: half.receiveBlocking(.exactly(byteCount), .after(timeout)))
+    return try half.bytes(of: half.receiveBlocking(.exactly(byteCount), timeout: timeout))
   }
 
   /// Blocking form of ``ByteReceiving/receive(upTo:timeout:)``.
@@ -143,7 +143,7 @@ extension Blocking where E: ByteReceiving {
     precondition(byteCount >= 0, "a byte count is not negative")
     if byteCount == 0 { return [] }
     let half = endpoint.receiveHalf
-    return try half.bytes(of: half.receiveBlocking(.upTo(byteCount), .after(timeout)))
+    return try half.bytes(of: half.receiveBlocking(.upTo(byteCount), timeout: timeout))
   }
 
   /// Blocking form of ``ByteReceiving/receive(timeout:)``.
@@ -182,7 +182,7 @@ extension ByteSending {
     _ bytes: Bytes, timeout: Duration? = nil
   ) async throws(EndpointError) -> Int {
     let half = sendHalf
-    try await half.mayBegin()
+    if await half.isCancelledAtBegin() { throw EndpointError(.cancelled) }
     let count = bytes.count
     let started = unsafe bytes.withBytes { bytes, array in
       unsafe half.start(bytes, array, as: .task, timeout: timeout)
@@ -203,7 +203,7 @@ extension ByteSending {
   @discardableResult
   public func send(_ bytes: Span<UInt8>, timeout: Duration? = nil) async throws(EndpointError) -> Int {
     let half = sendHalf
-    try await half.mayBegin()
+    if await half.isCancelledAtBegin() { throw EndpointError(.cancelled) }
     let count = bytes.count
     let started = unsafe bytes.withUnsafeBytes { unsafe half.start($0, nil, as: .task, timeout: timeout) }
     if let error = await half.finish(started) { throw error }

@@ -4,6 +4,7 @@ internal import Synchronization
 
 /// A receiver's place.
 // Invariant: like `Place`.
+@usableFromInline
 package final class ReceivePlace: Place, @unchecked Sendable {
   package let request: ReceiveRequest
   /// Set with the decision.
@@ -32,6 +33,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     case failed(EndpointError)
   }
 
+  @usableFromInline
   package enum Started: Sendable {
     case ended(Outcome)
     /// Queued, and to be waited for.
@@ -102,6 +104,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
   }
 
   /// The end of a call that was queued.
+  @usableFromInline
   package func outcome(of place: ReceivePlace) -> Outcome {
     place.outcome ?? .failed(EndpointError(.closed))
   }

@@ -30,7 +30,13 @@ package class MessageSource: @unchecked Sendable {
   /// Where in the stream the frame begins that `demand` is about.
   private final var position: UInt64?
   private final var demand = FrameDemand.atLeast(1)
-  private final var failure: FramingError?
+  private final var failure: Failure?
+
+  /// Of its own, so that a source that has none stays small.
+  private final class Failure {
+    let error: FramingError
+    init(_ error: FramingError) { self.error = error }
+  }
 
   init(readsAhead: Bool, maximumFrameSize: Int, deliversPayload: Bool) {
     precondition(maximumFrameSize > 0, "a frame has at least one byte")
@@ -54,7 +60,7 @@ package class MessageSource: @unchecked Sendable {
 
   /// What the frame at `position` needs, given what of it has been received.
   final func demand(in received: Span<UInt8>, at position: UInt64) throws(FramingError) -> FrameDemand {
-    if let failure { throw failure }
+    if let failure { throw failure.error }
     if self.position != position {
       self.position = position
       demand = .atLeast(1)
@@ -79,7 +85,7 @@ package class MessageSource: @unchecked Sendable {
       return next
     } catch {
       // The borders are lost: it sticks.
-      failure = error
+      failure = Failure(error)
       throw error
     }
   }

@@ -26,7 +26,7 @@ package final class SendPlace: Place, @unchecked Sendable {
   /// The array that `outgoing` borrows from, if it is one: a rest that is owed retains it.
   fileprivate var array: [UInt8]?
   /// Set with the decision; nil: every byte was accepted.
-  package fileprivate(set) var error: EndpointError?
+  @usableFromInline package fileprivate(set) var error: EndpointError?
 
   fileprivate init(
     _ kind: Kind, _ step: Step, _ outgoing: Outgoing, sent: Int = 0, isLate: Bool = false,
