@@ -123,10 +123,14 @@ package class Half: ReactorWork, @unchecked Sendable {
     locked { state, actions in
       guard !state.isClosed else { return }
       state.isClosed = true
-      // A place whose memory an attempt reads right now is decided when that ends.
-      let kept = state.queue.first.flatMap { $0.isInUse ? state.queue.removeFirst() : nil }
+      // Places whose memory an attempt reads right now, all of them in front, are decided when that ends.
+      var kept: [Place] = []
+      while let first = state.queue.first, first.isInUse {
+        state.queue.remove(first)
+        kept.append(first)
+      }
       decideEverybody(EndpointError(.closed), by: nil, &state, &actions)
-      if let kept { state.queue.prepend(kept) }
+      for place in kept.reversed() { state.queue.prepend(place) }
       state.leaveDescriptor(&actions)
     }
   }

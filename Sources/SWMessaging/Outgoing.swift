@@ -142,7 +142,7 @@ package struct Outgoing: Sendable {
   static var mostCopied: Int { 512 }
 
   /// Copies the bytes from `sent` on, as many as there is room for.
-  private func copy(from sent: Int, into target: UnsafeMutableBufferPointer<UInt8>) {
+  func copy(from sent: Int, into target: UnsafeMutableBufferPointer<UInt8>) {
     var offset = 0
     var filled = 0
     func add(_ bytes: UnsafeRawBufferPointer) {

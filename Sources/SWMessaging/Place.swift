@@ -64,6 +64,8 @@ package class Place: DeadlineReceiver, @unchecked Sendable {
   final var deadline = Deadline.never
 
   fileprivate final var next: Place?
+  /// Under the lock: who stands behind it.
+  final var following: Place? { isQueued ? next : nil }
   fileprivate final unowned(unsafe) var previous: Place?
 
   init(_ kind: Kind, isLate: Bool = false, in half: Half) {

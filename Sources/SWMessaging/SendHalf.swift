@@ -349,6 +349,8 @@ package final class SendHalf: Half, @unchecked Sendable {
 
   private enum Next: Sendable {
     case attempt(SendPlace)
+    /// The head and those behind it, in one attempt.
+    case together([SendPlace])
     case settle(SendPlace)
     case halfClose(SendPlace)
     /// It was due, and is decided.
@@ -369,6 +371,13 @@ package final class SendHalf: Half, @unchecked Sendable {
       case .halfClose(let head):
         halfClose(head, by: driver.me)
         return
+      case .together(let places):
+        let attempt = attempt(places)
+        switch finish(attempt, places, &driver) {
+        case .released: return
+        case .blocked: if !blocked(&driver) { return }
+        case .goOn: break
+        }
       case .attempt(let head):
         let attempt = attempt(head.outgoing, from: head.sent)
         if case .transferred(let count) = attempt {
@@ -408,9 +417,11 @@ package final class SendHalf: Half, @unchecked Sendable {
         head.inUse = true
         return .halfClose(head)
       case .bytes where head.outgoing.byteCount > 0:
+        state.stirred = false
+        let together = gather(from: head)
+        if !together.isEmpty { return .together(together) }
         head.inUse = true
         head.wasTried = true
-        state.stirred = false
         return .attempt(head)
       case .flush, .bytes:
         state.queue.remove(head)
@@ -418,6 +429,89 @@ package final class SendHalf: Half, @unchecked Sendable {
         return .served(head)
       }
     }
+  }
+
+  // MARK: Together
+
+  /// How many bytes of several places one attempt takes: copied to one piece, and on a pipe whole.
+  private static var mostTogether: Int { DescriptorTransport.atomicPipeWrite }
+
+  /// Under the lock: the head and those behind it whose bytes go out in one attempt, in use from now on. Empty
+  /// when the head goes alone.
+  private func gather(from head: SendPlace) -> [SendPlace] {
+    var rest = Self.mostTogether - (head.outgoing.byteCount - head.sent)
+    guard rest > 0, head.progress == nil, var next = head.following as? SendPlace else { return [] }
+    var places: [SendPlace] = []
+    while next.step == .bytes, next.gaveUp == nil, next.progress == nil, next.outgoing.byteCount > 0 {
+      rest -= next.outgoing.byteCount
+      if rest < 0 { break }
+      if places.isEmpty { places.append(head) }
+      places.append(next)
+      guard let following = next.following as? SendPlace else { break }
+      next = following
+    }
+    for place in places {
+      place.inUse = true
+      place.wasTried = true
+    }
+    return places
+  }
+
+  private func attempt(_ places: [SendPlace]) -> Attempt {
+    unsafe withUnsafeTemporaryAllocation(of: UInt8.self, capacity: Self.mostTogether) { memory in
+      var count = 0
+      for place in places {
+        let taken = place.outgoing.byteCount - place.sent
+        unsafe place.outgoing.copy(
+          from: place.sent, into: UnsafeMutableBufferPointer(rebasing: memory[count..<count + taken]))
+        count += taken
+      }
+      let whole = unsafe iovec(iov_base: memory.baseAddress, iov_len: count)
+      return unsafe withUnsafePointer(to: whole) { whole in
+        unsafe port.send(UnsafeBufferPointer(start: whole, count: 1))
+      }
+    }
+  }
+
+  private func finish(_ attempt: Attempt, _ places: [SendPlace], _ driver: inout Driver) -> After {
+    let me = driver.me
+    let after: After = locked { state, actions in
+      var count = 0
+      switch attempt {
+      case .transferred(let accepted): count = accepted
+      case .wouldBlock: break
+      case .failed(let error):
+        for place in places { place.inUse = false }
+        sendingFailed(error, by: me, &state, &actions)
+        return .released
+      case .endOfStream: preconditionFailure("a port sends or fails")
+      }
+      for place in places {
+        place.inUse = false
+        let taken = min(count, place.outgoing.byteCount - place.sent)
+        place.sent += taken
+        count -= taken
+        if place.sent == place.outgoing.byteCount {
+          state.queue.remove(place)
+          place.decide(&actions, by: me)
+        } else if let reason = place.gaveUp, place.sent == 0, !state.isClosed {
+          // It could not leave while its memory was read. Were it to wait for its turn, it would leave late.
+          state.queue.remove(place)
+          fail(place, EndpointError(reason.reason))
+          place.decide(&actions, by: me)
+        }
+      }
+      if state.isClosed {
+        decideEverybody(EndpointError(.closed), by: me, &state, &actions)
+        state.releaseTurn(by: me, &actions)
+        return .released
+      }
+      if case .wouldBlock = attempt { return .blocked }
+      return .goOn
+    }
+    if case .transferred(let count) = attempt { driver.byteBudget -= count }
+    for place in places where place.sent == place.outgoing.byteCount { driver.noteService(of: place) }
+    return after
   }
 
   private enum After: Sendable { case goOn, blocked, released }

@@ -215,6 +215,56 @@ import Testing
   // MARK: Sending
 
   @Test(arguments: kinds)
+  func `small frames that wait together go out together, in order`(_ kind: Place.Kind) {
+    let hand = HandDriven(sending: [])
+    let frames: [[UInt8]] = (0..<5).map { [3, UInt8($0), UInt8($0), UInt8($0)] }
+    let calls = frames.map { hand.send($0, as: kind) }
+    let attempts = hand.transport.sendCount
+    hand.accept(.accept(.max))
+    calls[0].caller?.run()
+    #expect(calls.allSatisfy { hand.result($0)?.error == nil && hand.result($0) != nil })
+    #expect(hand.transport.sent == frames.flatMap { $0 })
+    #expect(hand.transport.sendCount == attempts + 1)
+  }
+
+  @Test(arguments: 1...12)
+  func `what is accepted of frames sent together is shared out in order`(_ accepted: Int) {
+    let hand = HandDriven(sending: [])
+    let frames: [[UInt8]] = (0..<3).map { [3, UInt8($0), UInt8($0), UInt8($0)] }
+    let calls = frames.map { hand.send($0) }
+    hand.accept(.accept(accepted), .wouldBlock)
+    for (index, call) in calls.enumerated() {
+      #expect((hand.result(call) != nil) == (accepted >= 4 * (index + 1)))
+    }
+    // Who has begun owes the rest, who has not leaves nothing; and the order stays.
+    calls[1].caller?.giveUp(.timedOut)
+    hand.accept(.accept(.max))
+    let error = hand.result(calls[1])?.error
+    switch accepted {
+    case ..<5:
+      #expect(error?.reason == .timedOut && error?.isCommitted == false)
+      #expect(hand.transport.sent == frames[0] + frames[2])
+    case 5..<8:
+      #expect(error?.isCommitted == true && error?.byteCount == accepted - 4)
+      #expect(hand.transport.sent == frames.flatMap { $0 })
+    default:
+      #expect(error == nil)
+      #expect(hand.transport.sent == frames.flatMap { $0 })
+    }
+  }
+
+  @Test func `frames that together are larger than one atomic write of a pipe go one by one`() {
+    let hand = HandDriven(sending: [])
+    let frames = (0..<3).map { [UInt8](repeating: UInt8($0), count: 2_000) }
+    let calls = frames.map { hand.send($0) }
+    let attempts = hand.transport.sendCount
+    hand.accept(.accept(.max), .accept(.max))
+    #expect(calls.allSatisfy { hand.result($0) != nil })
+    #expect(hand.transport.sent == frames.flatMap { $0 })
+    #expect(hand.transport.sendCount == attempts + 2)
+  }
+
+  @Test(arguments: kinds)
   func `a frame that is accepted byte by byte goes out whole`(_ kind: Place.Kind) {
     let hand = HandDriven(sending: [])
     let call = hand.send(Self.frame, as: kind)
