@@ -47,6 +47,25 @@ public struct PickleBuilder {
     return dict
   }
 
+  /// Something that is used before it is there: ``define(_:as:)`` says what it is. Until then it is None.
+  public mutating func placeholder() -> Reference { make(.alias(.none)) }
+
+  /// Says what a placeholder of this builder stands for.
+  ///
+  /// A tuple or frozenset may contain itself by way of a list or a dict, as in Python. One that contains itself
+  /// without such cannot be written.
+  public mutating func define(_ placeholder: Reference, as reference: Reference) {
+    guard case .node(let index) = placeholder.slot, case .alias = arena.nodes[index] else {
+      preconditionFailure("not a placeholder of this builder")
+    }
+    var slot = reference.slot
+    while case .node(let target) = slot, case .alias(let other) = arena.nodes[target] {
+      precondition(target != index, "a placeholder that stands for itself")
+      slot = other
+    }
+    arena.nodes[index] = .alias(slot)
+  }
+
   /// Appends to a list of this builder.
   public mutating func append(_ element: Reference, to list: Reference) {
     guard case .node(let index) = list.slot, case .list(var slots) = arena.nodes[index] else {
@@ -84,7 +103,9 @@ public struct PickleBuilder {
   public func value(_ root: Reference) -> PickleValue {
     switch root.slot {
     case .node(let index):
-      if arena.nodes.count == 1, case .string(let string) = arena.nodes[index] { return PickleValue(string) }
+      if arena.nodes.count == 1, case .string(let string) = arena.nodes[index] {
+        return PickleValue(string)
+      }
     default: break
     }
     return PickleValue(root.slot, in: PickleGraph(nodes: arena.nodes, links: arena.links))

@@ -83,6 +83,20 @@ public struct PickleValue: Sendable {
     case name(PickleName)
   }
 
+  /// Which object of Python's it is: two values with one identity are one object, as Python's `is` says. Nil for
+  /// None, bools, floats, ints up to 64 bits and the empty tuple, and for strings that are no part of another value.
+  ///
+  /// Valid as long as the value, or one that contains it, is there.
+  public var identity: Identity? {
+    guard case .node(let graph, let index) = storage else { return nil }
+    if case .tuple(let slots) = graph.nodes[index], slots.isEmpty { return nil }
+    return Identity(object: PickleIdentity(graph: ObjectIdentifier(graph), index: index))
+  }
+
+  public struct Identity: Hashable, Sendable {
+    let object: PickleIdentity
+  }
+
   public var content: Content {
     switch storage {
     case .none: return .none

@@ -34,6 +34,8 @@ struct PickleWriter {
   /// The graphs met, which must live as long as their identities are in use.
   private var graphs: [ObjectIdentifier: PickleGraph] = [:]
   private var waiting: [Step] = []
+  /// For objects that are numbered only after what they contain: how many were numbered when they were last met.
+  private var entered: [PickleIdentity: Int] = [:]
 
   private enum Step {
     case value(PickleValue)
@@ -211,6 +213,10 @@ struct PickleWriter {
       return
     }
     if graphs[ObjectIdentifier(graph)] == nil { graphs[ObjectIdentifier(graph)] = graph }
+    if graph.nodes[index].isNumberedLate, entered.updateValue(memo.count, forKey: identity) == memo.count {
+      // Met again although nothing has been numbered since: this would have no end.
+      throw Self.unrepresentable("\(value.kind) that contains itself, and no list or dict between")
+    }
     try save(graph.nodes[index], identity, graph)
   }
 
@@ -508,5 +514,16 @@ struct PickleWriter {
     waitForTuple(state)
     reduce(
       "numpy", "dtype", [.text(type.code), .small(.bool(false)), .small(.bool(true))], identity)
+  }
+}
+
+extension PickleNode {
+  /// Whether it is numbered only after what it contains, and contains something.
+  fileprivate var isNumberedLate: Bool {
+    switch self {
+    case .tuple(let slots), .frozenSet(let slots): !slots.isEmpty
+    case .object: true
+    default: false
+    }
   }
 }
