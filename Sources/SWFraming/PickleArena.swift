@@ -75,6 +75,8 @@ extension PickleNode {
     case .dict(let slots): return .dict(slots.map(transform))
     case .orderedDict(let slots): return .orderedDict(slots.map(transform))
     case .alias(let slot): return .alias(transform(slot))
+    case .time(let value, let zone): return .time(value, zone: zone.map(transform))
+    case .dateTime(let value, let zone): return .dateTime(value, zone: zone.map(transform))
     case .object(var object):
       object.arguments = object.arguments.map(transform)
       object.keywordArguments = object.keywordArguments.map(transform)

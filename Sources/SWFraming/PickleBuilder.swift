@@ -100,7 +100,8 @@ public struct PickleBuilder {
 
   /// The value that a reference stands for, with all that it refers to. The builder may go on; what it changes
   /// later is not seen in the value.
-  public func value(_ root: Reference) -> PickleValue {
+  // Mutating, so that a call in its argument comes before it sees the builder.
+  public mutating func value(_ root: Reference) -> PickleValue {
     switch root.slot {
     case .node(let index):
       if arena.nodes.count == 1, case .string(let string) = arena.nodes[index] {

@@ -71,8 +71,9 @@ enum PickleNode: Sendable {
   case dict([PickleSlot])
   case orderedDict([PickleSlot])
   indirect case date(PickleDate)
-  indirect case time(PickleTime)
-  indirect case dateTime(PickleDateTime)
+  /// With the object that is its time zone, where there is one: Python shares those.
+  indirect case time(PickleTime, zone: PickleSlot?)
+  indirect case dateTime(PickleDateTime, zone: PickleSlot?)
   indirect case timeDelta(PickleTimeDelta)
   indirect case timeZone(PickleTimeZone)
   indirect case decimal(PickleDecimal)

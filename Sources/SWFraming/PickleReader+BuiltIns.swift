@@ -243,7 +243,7 @@ extension PickleReader {
       if 1...2 ~= arguments.count, let bytes = packed(arguments[0]), let zone = zone(arguments.dropFirst()),
         let time = Self.time(bytes[...], zone)
       {
-        return try new(.time(time))
+        return try new(.time(time, zone: arguments.dropFirst().first))
       }
     default:
       if 1...2 ~= arguments.count, var bytes = packed(arguments[0]), bytes.count == 10,
@@ -253,7 +253,8 @@ extension PickleReader {
         bytes[2] &= 0x7f
         if let date = Self.date(bytes[..<4]), var time = Self.time(bytes[4...], zone) {
           time.isFold = time.isFold || isFold
-          return try new(.dateTime(PickleDateTime(date: date, time: time)))
+          return try new(
+            .dateTime(PickleDateTime(date: date, time: time), zone: arguments.dropFirst().first))
         }
       }
     }

@@ -113,8 +113,8 @@ private struct PickleComparison {
       return Set(a) == Set(b)
     case (.dict(let a), .dict(let b)), (.orderedDict(let a), .orderedDict(let b)): return waitForPairs(a, b)
     case (.date(let a), .date(let b)): return a == b
-    case (.time(let a), .time(let b)): return a == b
-    case (.dateTime(let a), .dateTime(let b)): return a == b
+    case (.time(let a, _), .time(let b, _)): return a == b
+    case (.dateTime(let a, _), .dateTime(let b, _)): return a == b
     case (.timeDelta(let a), .timeDelta(let b)): return a == b
     case (.timeZone(let a), .timeZone(let b)): return a == b
     case (.decimal(let a), .decimal(let b)): return a == b

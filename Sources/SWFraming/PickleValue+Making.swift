@@ -28,8 +28,8 @@ extension PickleValue {
   public init(_ value: String) { self.init(Storage.string(value)) }
   public init(_ value: PickleComplex) { self.init(PickleNode.complex(value)) }
   public init(_ value: PickleDate) { self.init(PickleNode.date(value)) }
-  public init(_ value: PickleTime) { self.init(PickleNode.time(value)) }
-  public init(_ value: PickleDateTime) { self.init(PickleNode.dateTime(value)) }
+  public init(_ value: PickleTime) { self.init(PickleNode.time(value, zone: nil)) }
+  public init(_ value: PickleDateTime) { self.init(PickleNode.dateTime(value, zone: nil)) }
   public init(_ value: PickleTimeDelta) { self.init(PickleNode.timeDelta(value)) }
   public init(_ value: PickleTimeZone) { self.init(PickleNode.timeZone(value)) }
   public init(_ value: PickleDecimal) { self.init(PickleNode.decimal(value)) }

@@ -30,6 +30,10 @@ struct PickleWriter {
   private var memo: [PickleIdentity: Int] = [:]
   private var memoOfNames: [PickleName: Int] = [:]
   private var memoOfModules: [PickleText: Int] = [:]
+  /// Python has one `timezone.utc`; other zones are written once too.
+  private var memoOfZones: [PickleTimeZone: Int] = [:]
+  /// The one key of a UUID's state, which is one object in Python.
+  private var memoOfKey: Int?
   private var memoCount = 0
   /// The graphs met, which must live as long as their identities are in use.
   private var graphs: [ObjectIdentifier: PickleGraph] = [:]
@@ -50,6 +54,9 @@ struct PickleWriter {
     case finishTuple(PickleIdentity?, count: Int)
     case finishFrozenSet(PickleIdentity?)
     case name(PickleName)
+    case zone(PickleTimeZone)
+    case memoizeZone(PickleTimeZone)
+    case uuidState(PickleUUID)
     case small(PickleSlot)
     case text(String)
     case data([UInt8])
@@ -95,6 +102,11 @@ struct PickleWriter {
         memoize(identity)
       }
     case .name(let name): save(name)
+    case .zone(let zone): save(zone, nil)
+    case .memoizeZone(let zone):
+      memoOfZones[zone] = memoCount
+      memoize(nil)
+    case .uuidState(let uuid): saveState(uuid)
     case .small(let slot): saveSmall(slot)
     case .text(let text):
       boundary()
@@ -277,7 +289,7 @@ struct PickleWriter {
     case .arrayType(let type): saveArrayType(type, identity)
     case .unfinished(let name): throw Self.unrepresentable("an unfinished \(name)")
     case .alias: throw Self.unrepresentable("an object that refers to itself alone")
-    case .date, .time, .dateTime, .timeDelta, .timeZone, .decimal, .uuid: saveStandard(node, identity)
+    case .date, .time, .dateTime, .timeDelta, .timeZone, .decimal, .uuid: saveStandard(node, identity, graph)
     }
   }
 
@@ -451,34 +463,62 @@ struct PickleWriter {
     save(object.name)
   }
 
-  private mutating func saveStandard(_ node: PickleNode, _ identity: PickleIdentity) {
+  private mutating func saveStandard(_ node: PickleNode, _ identity: PickleIdentity, _ graph: PickleGraph) {
     switch node {
     case .date(let date): reduce("datetime", "date", [.data(Self.packed(date))], identity)
-    case .time(let time):
+    case .time(let time, let zone):
       var bytes = Self.packed(time)
       if time.isFold { bytes[0] |= 0x80 }
-      reduce("datetime", "time", [.data(bytes)] + Self.zone(time.timeZone), identity)
-    case .dateTime(let value):
+      reduce("datetime", "time", [.data(bytes)] + Self.zone(time.timeZone, zone, graph), identity)
+    case .dateTime(let value, let zone):
       var bytes = Self.packed(value.date) + Self.packed(value.time)
       if value.time.isFold { bytes[2] |= 0x80 }
-      reduce("datetime", "datetime", [.data(bytes)] + Self.zone(value.time.timeZone), identity)
+      reduce("datetime", "datetime", [.data(bytes)] + Self.zone(value.time.timeZone, zone, graph), identity)
     case .timeDelta(let delta):
       reduce(
         "datetime", "timedelta",
         [.small(.int(delta.days)), .small(.int(delta.seconds)), .small(.int(delta.microseconds))], identity)
-    case .timeZone(let zone):
-      let name = zone.name.map { [Step.text($0)] } ?? []
-      reduce("datetime", "timezone", [.value(PickleValue(zone.delta))] + name, identity)
+    case .timeZone(let zone): save(zone, zone == .utc ? nil : identity)
     case .decimal(let decimal): reduce("decimal", "Decimal", [.text(decimal.text)], identity)
     case .uuid(let uuid):
-      waiting += [.opcode(.build), .value(["int": PickleValue(uuid.number)])]
+      waiting += [.opcode(.build), .uuidState(uuid)]
       waiting += [.memoize(identity), .opcode(.newObject), .opcode(.emptyTuple)]
       save(PickleName("uuid", "UUID"))
     default: break
     }
   }
 
-  private static func zone(_ zone: PickleTimeZone?) -> [Step] { zone.map { [.value(PickleValue($0))] } ?? [] }
+  private mutating func saveState(_ uuid: PickleUUID) {
+    boundary()
+    opcode(.emptyDict)
+    memoize(nil)
+    boundary()
+    if let index = memoOfKey {
+      get(index)
+    } else {
+      memoOfKey = memoCount
+      write("int")
+      memoize(nil)
+    }
+    waiting += [.opcode(.setItem), .value(PickleValue(uuid.number))]
+  }
+
+  /// A time zone: the object that it is in Python, or, without one, the one of that value.
+  private mutating func save(_ zone: PickleTimeZone, _ identity: PickleIdentity?) {
+    boundary()
+    if identity == nil, let index = memoOfZones[zone] {
+      get(index)
+      return
+    }
+    waiting += [identity == nil ? .memoizeZone(zone) : .memoize(identity), .opcode(.reduce)]
+    waitForTuple([.value(PickleValue(zone.delta))] + (zone.name.map { [Step.text($0)] } ?? []))
+    save(PickleName("datetime", "timezone"))
+  }
+
+  private static func zone(_ zone: PickleTimeZone?, _ slot: PickleSlot?, _ graph: PickleGraph) -> [Step] {
+    guard let zone else { return [] }
+    return [slot.map { .value(PickleValue($0, in: graph)) } ?? .zone(zone)]
+  }
 
   private static func packed(_ date: PickleDate) -> [UInt8] {
     [UInt8(date.year >> 8), UInt8(date.year & 0xff), UInt8(date.month), UInt8(date.day)]
