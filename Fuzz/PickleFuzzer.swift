@@ -17,7 +17,8 @@ public func fuzzPickle(_ data: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
   do {
     let byteCount: Int
     (value, byteCount) = try reader.read(bytes.span)
-    precondition(byteCount <= bytes.count && bytes[byteCount - 1] == PickleOpcode.stop.rawValue, "ends elsewhere")
+    precondition(
+      byteCount <= bytes.count && bytes[byteCount - 1] == PickleOpcode.stop.rawValue, "ends elsewhere")
     // What follows STOP does not matter, and what precedes it does.
     precondition((try? PickleValue(pickle: Array(bytes[..<(byteCount - 1)]), registry: registry)) == nil)
   } catch {

@@ -20,9 +20,10 @@ extension PickleName: Hashable, CustomStringConvertible {
     hasher.combine(PickleText(name))
   }
 
-  /// Both, and a dot between them; a long name is cut.
+  /// Both, and a dot between them; a long name is cut, and what cannot be printed is escaped: it comes from the peer.
   public var description: String {
     let text = "\(module).\(name)"
-    return text.utf8.count <= 200 ? text : "\(text.prefix(100))…"
+    let cut = text.utf8.count <= 200 ? text : "\(String(text.unicodeScalars.prefix(100)))…"
+    return cut.unicodeScalars.allSatisfy { $0.value > 0x20 && $0.value != 0x7f } ? cut : cut.debugDescription
   }
 }

@@ -50,7 +50,8 @@ struct MultiprocessingValueVectors: Decodable, Sendable {
     let header = golden.header.bytes
     #expect(
       try scanner.demand(in: header)
-        == .frame(byteCount: header.count + golden.length, payload: header.count..<(header.count + golden.length)))
+        == .frame(
+          byteCount: header.count + golden.length, payload: header.count..<(header.count + golden.length)))
   }
 
   @Test func `a hostile header costs nothing, and names what it found`() throws {
@@ -71,7 +72,8 @@ struct MultiprocessingValueVectors: Decodable, Sendable {
   static let messages: [PickleValue] = [
     .none, true, 7, 1.5, "hello", ["id": 7, "text": "…"], [1, [2, [3, []]]], .tuple([1, "a"]), .set([1, 2]),
     .bytes([UInt8](repeating: 7, count: 70_000)), .list((0..<1001).map { PickleValue($0) }),
-    PickleValue(NumPyArray([1.5, 2.5])), PickleValue(PickleInt(twosComplement: [UInt8](repeating: 1, count: 300)[...])),
+    PickleValue(NumPyArray([1.5, 2.5])),
+    PickleValue(PickleInt(twosComplement: [UInt8](repeating: 1, count: 300)[...])),
   ]
 
   @Test func `the laws are kept`() throws {
@@ -92,11 +94,15 @@ struct MultiprocessingValueVectors: Decodable, Sendable {
     let framing: Typed = .multiprocessing(receiving: Request.self, sending: Request.self)
     try checkFraming(
       framing, messages: [Request(id: 7, text: "…"), Request(id: -1, text: "")], measuresTime: false)
-    #expect(try framing.frame(of: Request(id: 7, text: "…")) == MultiprocessingFraming.multiprocessing.frame(of: ["id": 7, "text": "…"]))
+    #expect(
+      try framing.frame(of: Request(id: 7, text: "…"))
+        == MultiprocessingFraming.multiprocessing.frame(of: ["id": 7, "text": "…"]))
   }
 
   // Fault 17 of socketwrapper: a pickle of the peer's runs `os.system`.
-  @Test func `a pickle that calls os_system runs nothing, is refused by name, and only itself is lost`() throws {
+  @Test func `a pickle that calls os_system runs nothing, is refused by name, and only itself is lost`()
+    throws
+  {
     let attack = Array("cos\nsystem\n(S'echo pwned > /dev/tty'\ntR.".utf8)
     let framing = MultiprocessingFraming.multiprocessing
     let frames = [0, 0, 0, UInt8(attack.count)] + attack

@@ -31,9 +31,11 @@ import Testing
 
   static let everything = Everything(
     id: 7, text: "…", score: 0.5, ratio: 0.25, isNew: true, nothing: nil, wide: .max, part: .init(x: -1),
-    parts: [.init(x: 1), .init(x: 2)], byName: ["7": 1], byNumber: [7: "a"], color: .red, data: Data([0, 255]),
+    parts: [.init(x: 1), .init(x: 2)], byName: ["7": 1], byNumber: [7: "a"], color: .red,
+    data: Data([0, 255]),
     raw: [1, 2], date: Date(timeIntervalSince1970: 1_700_000_000.25),
-    id2: UUID(uuid: (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16)), price: Decimal(string: "-12.50") ?? 0,
+    id2: UUID(uuid: (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16)),
+    price: Decimal(string: "-12.50") ?? 0,
     link: URL(filePath: "/a"), value: .tuple([1, "x"]), array: NumPyArray([1.5]),
     big: "123456789012345678901234567890")
 
@@ -67,13 +69,16 @@ import Testing
     var list: [Inner]
   }
 
-  @Test(arguments: [
-    (["list": [["x": 1], ["x": "a"]]], "list.1.x"), (["list": [["x": 1.0]]], "list.0.x"),
-    (["list": [["y": 1]]], "list.0"), (["list": 5], "list"), ([], ""), (["list": [["x": nil]]], "list.0.x"),
-    (["list": [["x": .init("0x10000000000000000" as PickleInt)]]], "list.0.x"),
-  ] as [(PickleValue, String)])
+  @Test(
+    arguments: [
+      (["list": [["x": 1], ["x": "a"]]], "list.1.x"), (["list": [["x": 1.0]]], "list.0.x"),
+      (["list": [["y": 1]]], "list.0"), (["list": 5], "list"), ([], ""), (["list": [["x": nil]]], "list.0.x"),
+      (["list": [["x": .init("0x10000000000000000" as PickleInt)]]], "list.0.x"),
+    ] as [(PickleValue, String)])
   func `an error says where`(_ value: PickleValue, _ path: String) throws {
-    let error = try #require(throws: DecodingError.self) { try PickleDecoder().decode(Failing.self, from: value) }
+    let error = try #require(throws: DecodingError.self) {
+      try PickleDecoder().decode(Failing.self, from: value)
+    }
     let context =
       switch error {
       case .typeMismatch(_, let context), .valueNotFound(_, let context), .keyNotFound(_, let context),
@@ -81,7 +86,9 @@ import Testing
         context
       @unknown default: throw error
       }
-    #expect(context.codingPath.map { $0.intValue.map(String.init) ?? $0.stringValue }.joined(separator: ".") == path)
+    #expect(
+      context.codingPath.map { $0.intValue.map(String.init) ?? $0.stringValue }.joined(separator: ".") == path
+    )
     #expect(!context.debugDescription.isEmpty)
   }
 
@@ -150,33 +157,47 @@ import Testing
     let date = PickleDate(year: 2024, month: 2, day: 29)
     let hour = try #require(PickleTimeDelta(days: 0, seconds: 3600))
     let offset = try #require(PickleTimeZone(offset: hour))
-    for (zone, expected) in [(nil, 1_709_208_000), (.utc, 1_709_208_000), (offset, 1_709_204_400)] as [(PickleTimeZone?, Double)] {
+    for (zone, expected) in [(nil, 1_709_208_000), (.utc, 1_709_208_000), (offset, 1_709_204_400)]
+      as [(PickleTimeZone?, Double)]
+    {
       let time = PickleDateTime(date: date, time: PickleTime(hour: 12, minute: 0, timeZone: zone))
-      #expect(try PickleDecoder().decode(Date.self, from: PickleValue(time)) == Date(timeIntervalSince1970: expected))
+      #expect(
+        try PickleDecoder().decode(Date.self, from: PickleValue(time))
+          == Date(timeIntervalSince1970: expected))
     }
-    #expect(try PickleDecoder().decode(Date.self, from: PickleValue(date)) == Date(timeIntervalSince1970: 1_709_164_800))
-    #expect(throws: EncodingError.self) { try PickleEncoder().encode(Date.distantFuture.addingTimeInterval(1e12)) }
+    #expect(
+      try PickleDecoder().decode(Date.self, from: PickleValue(date))
+        == Date(timeIntervalSince1970: 1_709_164_800))
+    #expect(throws: EncodingError.self) {
+      try PickleEncoder().encode(Date.distantFuture.addingTimeInterval(1e12))
+    }
   }
 
   @Test func `a registered class decodes as what it is made of`() throws {
     struct User: Decodable { var name: String, age: Int }
     enum Color: Int, Decodable { case red = 1 }
     struct Message: Decodable { var user: User, color: Color, point: [Int] }
-    let pickle = "}(S'user'\n(iapp\nUser\n}(S'name'\nS'ann'\nS'age'\nK\u{03}ubS'color'\ncapp\nColor\n(K\u{01}tRS'point'\ncapp\nPoint\n(K\u{01}K\u{02}tRu."
+    let pickle =
+      "}(S'user'\n(iapp\nUser\n}(S'name'\nS'ann'\nS'age'\nK\u{03}ubS'color'\ncapp\nColor\n(K\u{01}tRS'point'\ncapp\nPoint\n(K\u{01}K\u{02}tRu."
     var decoder = PickleDecoder()
     for name in ["User", "Color", "Point"] { decoder.registry.register("app", name) }
     let message = try decoder.decode(Message.self, fromPickle: Array(pickle.utf8))
-    #expect(message.user.name == "ann" && message.user.age == 3 && message.color == .red && message.point == [1, 2])
+    #expect(
+      message.user.name == "ann" && message.user.age == 3 && message.color == .red && message.point == [1, 2])
   }
 
   @Test func `a NumPy array of one dimension is a sequence of numbers`() throws {
     let array = PickleValue(NumPyArray([1.5, 2.5]))
     #expect(try PickleDecoder().decode([Double].self, from: array) == [1.5, 2.5])
     #expect(try PickleDecoder().decode([Float].self, from: array) == [1.5, 2.5])
-    #expect(try PickleDecoder().decode([Int].self, from: PickleValue(NumPyArray([1, 2] as [Int16]))) == [1, 2])
+    #expect(
+      try PickleDecoder().decode([Int].self, from: PickleValue(NumPyArray([1, 2] as [Int16]))) == [1, 2])
     #expect(throws: DecodingError.self) { try PickleDecoder().decode([Int].self, from: array) }
-    let square = try #require(NumPyArray(shape: [1, 2], type: Double.numPyType, bytes: [UInt8](repeating: 0, count: 16)))
-    #expect(throws: DecodingError.self) { try PickleDecoder().decode([Double].self, from: PickleValue(square)) }
+    let square = try #require(
+      NumPyArray(shape: [1, 2], type: Double.numPyType, bytes: [UInt8](repeating: 0, count: 16)))
+    #expect(throws: DecodingError.self) {
+      try PickleDecoder().decode([Double].self, from: PickleValue(square))
+    }
     #expect(throws: EncodingError.self) { try JSONEncoder().encode(square) }
   }
 }

@@ -35,7 +35,8 @@ import Testing
     #expect(dict.pairs?.count == 2)
     #expect(dict.pairs?.first?.value == "c")
     #expect(dict.pairs?.first?.key == 1)
-    #expect(PickleValue.set([1, true, 1.0, PickleValue(PickleComplex(real: 1, imaginary: 0))]).elements?.count == 1)
+    #expect(
+      PickleValue.set([1, true, 1.0, PickleValue(PickleComplex(real: 1, imaginary: 0))]).elements?.count == 1)
     let wide = PickleValue.dict((0..<100).map { (PickleValue($0 % 50), PickleValue($0)) })
     #expect(wide.pairs?.count == 50)
     #expect(wide.pairs?.last?.value == 99)
@@ -53,7 +54,10 @@ import Testing
     #expect(value[1]?[1]?[0] == 1)
     #expect(value[1]?.identity == value.identity)
     #expect(value.description.utf8.count < 2000)
-    #expect(try value.pickled() == [0x80, 4, 0x95, 9, 0, 0, 0, 0, 0, 0, 0, 0x5d, 0x94, 0x28, 0x4b, 1, 0x68, 0, 0x65, 0x2e])
+    #expect(
+      try value.pickled() == [
+        0x80, 4, 0x95, 9, 0, 0, 0, 0, 0, 0, 0, 0x5d, 0x94, 0x28, 0x4b, 1, 0x68, 0, 0x65, 0x2e,
+      ])
     #expect(throws: DecodingError.self) { try PickleDecoder().decode(Endless.self, from: value) }
   }
 
@@ -125,7 +129,9 @@ import Testing
 
   @Test func `limits are kept, each with its error`() throws {
     func kind(_ pickle: [UInt8], _ limits: PickleLimits) -> PickleError.Kind? {
-      do { _ = try PickleValue(pickle: pickle, limits: limits) } catch { return (error as? PickleError)?.kind }
+      do { _ = try PickleValue(pickle: pickle, limits: limits) } catch {
+        return (error as? PickleError)?.kind
+      }
       return nil
     }
     let nested = [UInt8](repeating: 0x5d, count: 50) + [UInt8](repeating: 0x61, count: 49) + [0x2e]
@@ -145,7 +151,9 @@ import Testing
   @Test func `a class is read by the reader that is registered for just that name`() throws {
     // pickle.dumps(Outer(Point(1, 2))) with attributes, and a namedtuple inside.
     let point = Array("cgeo\nPoint\n(K\u{01}K\u{02}tR".utf8)
-    let outer = Array("ccopy_reg\n_reconstructor\n(capp\nOuter\nc__builtin__\nobject\nNtR}S'at'\n".utf8) + point + Array("sb.".utf8)
+    let outer =
+      Array("ccopy_reg\n_reconstructor\n(capp\nOuter\nc__builtin__\nobject\nNtR}S'at'\n".utf8) + point
+      + Array("sb.".utf8)
     #expect(throws: PickleError.self) { try PickleValue(pickle: outer) }
 
     var registry = PickleRegistry.standard
@@ -170,13 +178,19 @@ import Testing
     #expect(throws: PickleError.self) {
       try PickleValue(pickle: Array("cgeo\npoint\n.".utf8), registry: registry)
     }
-    #expect(throws: PickleError.self) { try PickleValue(pickle: Array("c__builtin__\nset\n)R.".utf8), registry: .empty) }
+    #expect(throws: PickleError.self) {
+      try PickleValue(pickle: Array("c__builtin__\nset\n)R.".utf8), registry: .empty)
+    }
   }
 
   @Test func `an object goes back to Python as it came`() throws {
     let registry = PickleRegistry.standard.registering("m", "C")
     // m.C.__new__(m.C), then attributes.
-    let new: [UInt8] = [0x80, 4] + Array("\u{8c}\u{01}m".unicodeScalars.map { UInt8($0.value) }) + [0x94, 0x8c, 1, 0x43, 0x94, 0x93, 0x94, 0x29, 0x81, 0x94, 0x7d, 0x94, 0x8c, 1, 0x61, 0x94, 0x4b, 1, 0x73, 0x62, 0x2e]
+    let new: [UInt8] =
+      [0x80, 4] + Array("\u{8c}\u{01}m".unicodeScalars.map { UInt8($0.value) }) + [
+        0x94, 0x8c, 1, 0x43, 0x94, 0x93, 0x94, 0x29, 0x81, 0x94, 0x7d, 0x94, 0x8c, 1, 0x61, 0x94, 0x4b, 1,
+        0x73, 0x62, 0x2e,
+      ]
     let framed = Array(new[..<2]) + [0x95, UInt8(new.count - 2), 0, 0, 0, 0, 0, 0, 0] + Array(new[2...])
     #expect(try PickleValue(pickle: framed, registry: registry).pickled() == framed)
   }
@@ -199,7 +213,10 @@ import Testing
     #expect(UInt64(exactly: "18446744073709551615" as PickleInt) == .max)
     #expect(UInt64(exactly: "18446744073709551616" as PickleInt) == nil)
     #expect(PickleInt(UInt128.max).description == "\(UInt128.max)")
-    let ordered = ["-18446744073709551617", "-18446744073709551616", "-2", "3", "9223372036854775808", "18446744073709551616"]
+    let ordered = [
+      "-18446744073709551617", "-18446744073709551616", "-2", "3", "9223372036854775808",
+      "18446744073709551616",
+    ]
     #expect(ordered.compactMap { PickleInt($0) }.sorted().map(\.description) == ordered)
   }
 
@@ -208,7 +225,8 @@ import Testing
       ("9007199254740993", 9007199254740992.0), ("9007199254740995", 9007199254740996.0),
       ("18446744073709551616", 0x1p64), ("-18446744073709551617", -0x1p64),
       ("0x20000000000001000000000000000000000000000000000001", 0x1.0000000000001p197),
-      ("1" + String(repeating: "0", count: 308), 1e308), ("1" + String(repeating: "0", count: 309), .infinity),
+      ("1" + String(repeating: "0", count: 308), 1e308),
+      ("1" + String(repeating: "0", count: 309), .infinity),
     ] { #expect(PickleInt(text)?.double == double, "\(text)") }
     for double in [0x1p64, -0x1p63, 0x1.fffffffffffffp1023, 12345.0, -0.0] {
       #expect(PickleInt(exactly: double)?.double == double)
@@ -225,7 +243,8 @@ import Testing
       days += 1
       let follows =
         (next.year, next.month, next.day) == (last.year, last.month, last.day + 1)
-        || (next.day == 1 && (next.month == last.month + 1 || (next.month == 1 && next.year == last.year + 1)))
+        || (next.day == 1
+          && (next.month == last.month + 1 || (next.month == 1 && next.year == last.year + 1)))
       guard follows, next.daysSince1970 == days else {
         Issue.record("\(next) follows \(last)")
         return
