@@ -21,6 +21,13 @@ final class PickleGraph: @unchecked Sendable {
     self.weight = weight
   }
 
+  /// A graph while others are still to come of the same objects: made in no time, whatever there is.
+  init(snapshot nodes: [PickleNode]) {
+    self.nodes = nodes
+    links = []
+    weight = nodes.count
+  }
+
   // Graph by graph, and not each by the end of the one that owns it: a chain of them may be long.
   deinit {
     guard !links.isEmpty else { return }

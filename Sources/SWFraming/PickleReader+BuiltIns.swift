@@ -141,7 +141,9 @@ extension PickleReader {
       return bytes
     case "utf-8", "utf8": return Array(text.utf8)
     default:
-      throw error(.malformed, "latin1 as the encoding for \(name)", encoding?.debugDescription ?? "no str")
+      throw error(
+        .malformed, "latin1 as the encoding for \(name)",
+        encoding.map { String($0.unicodeScalars.prefix(40)).debugDescription } ?? "no str")
     }
   }
 

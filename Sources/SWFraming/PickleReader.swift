@@ -554,6 +554,8 @@ extension PickleReader {
     for position in stride(from: 0, to: items.count, by: step) {
       let key = items[position]
       let place: Int?
+      // The number that it will have, and what that hangs on.
+      if isSmall, string(key) == nil { try charge(96) }
       if isSmall {
         place = try find(key, in: slots, every: step)
       } else {
@@ -743,7 +745,7 @@ extension PickleReader {
       // A snapshot, which shares the memory and is gone before the next change: a reader may keep what it is shown.
       let result: PickleSlot
       do {
-        let snapshot = PickleGraph(nodes: arena.nodes)
+        let snapshot = PickleGraph(snapshot: arena.nodes)
         let value = try reader(PickleObject(node, in: snapshot))
         result = arena.absorb(value, own: snapshot)
       }
