@@ -8,6 +8,14 @@ struct PickleArena {
     return .node(nodes.count - 1)
   }
 
+  /// Takes an object out, to put it back changed. Looked at where it lies, its elements would be copied with every
+  /// change.
+  mutating func take(_ index: Int) -> PickleNode {
+    var node = PickleNode.alias(.none)
+    swap(&node, &nodes[index])
+    return node
+  }
+
   /// A slot for any integer.
   mutating func slot(_ value: PickleInt) -> PickleSlot {
     if let small = value.small { return .int(small) }
@@ -28,32 +36,50 @@ struct PickleArena {
     }
   }
 
-  /// Takes in copies of a value's objects, of whatever graphs they are, so that all lie here; those of `own`, a
-  /// graph of the same objects as this arena, are here already.
+  /// Takes in copies of a value's objects, of whatever graphs they are, so that all lie here.
   ///
   /// Linear in what can be reached from the value; shared objects stay shared.
-  mutating func absorb(_ value: PickleValue, own: PickleGraph? = nil) -> PickleSlot {
-    guard case .node(let graph, let index) = value.storage else { return link(value) }
+  mutating func absorb(_ value: PickleValue) -> PickleSlot {
+    let (slot, copies) = Self.copies(of: value, startingAt: nodes.count)
+    nodes += copies
+    return slot
+  }
+
+  /// Copies of a value's objects, as they are to stand from a place on; those of `own`, a graph of the objects that
+  /// stand before, are there already.
+  static func copies(
+    of value: PickleValue, startingAt start: Int, own: PickleGraph? = nil
+  ) -> (root: PickleSlot, copies: [PickleNode]) {
+    var copies: [PickleNode] = []
     var places: [PickleIdentity: Int] = [:]
     var waiting: [(place: Int, graph: PickleGraph, index: Int)] = []
 
-    func place(_ slot: PickleSlot, of graph: PickleGraph) -> PickleSlot {
-      guard case .node(let graph, let index) = PickleValue(slot, in: graph).storage else { return slot }
-      if graph === own { return .node(index) }
-      let identity = PickleIdentity(graph: ObjectIdentifier(graph), index: index)
-      if let place = places[identity] { return .node(place) }
-      places[identity] = nodes.count
-      waiting.append((nodes.count, graph, index))
-      nodes.append(.list([]))
-      return .node(nodes.count - 1)
+    func place(_ value: PickleValue) -> PickleSlot {
+      switch value.storage {
+      case .none: return .none
+      case .bool(let value): return .bool(value)
+      case .int(let value): return .int(value)
+      case .float(let value): return .float(value)
+      case .string(let value):
+        copies.append(.string(value))
+        return .node(start + copies.count - 1)
+      case .node(let graph, let index):
+        if graph === own { return .node(index) }
+        let identity = PickleIdentity(graph: ObjectIdentifier(graph), index: index)
+        if let place = places[identity] { return .node(start + place) }
+        places[identity] = copies.count
+        waiting.append((copies.count, graph, index))
+        copies.append(.alias(.none))
+        return .node(start + copies.count - 1)
+      }
     }
 
-    let root = place(.node(index), of: graph)
+    let root = place(value)
     while let (place: at, graph: graph, index: index) = waiting.popLast() {
-      let node = graph.nodes[index].mapSlots { slot in place(slot, of: graph) }
-      nodes[at] = node
+      let node = graph.nodes[index].mapSlots { slot in place(PickleValue(slot, in: graph)) }
+      copies[at] = node
     }
-    return root
+    return (root, copies)
   }
 }
 

@@ -68,17 +68,16 @@ public struct PickleBuilder {
 
   /// Appends to a list of this builder.
   public mutating func append(_ element: Reference, to list: Reference) {
-    guard case .node(let index) = list.slot, case .list(var slots) = arena.nodes[index] else {
+    guard case .node(let index) = list.slot, case .list(var slots) = arena.take(index) else {
       preconditionFailure("not a list of this builder")
     }
-    arena.nodes[index] = .alias(.none)
     slots.append(element.slot)
     arena.nodes[index] = .list(slots)
   }
 
   /// Adds pairs to a dict of this builder; linear in the dict and what is added.
   public mutating func set(_ pairs: [(Reference, Reference)], in dict: Reference) {
-    guard case .node(let index) = dict.slot, case .dict(var slots) = arena.nodes[index] else {
+    guard case .node(let index) = dict.slot, case .dict(var slots) = arena.take(index) else {
       preconditionFailure("not a dict of this builder")
     }
     var keys = PickleKeys()

@@ -158,8 +158,7 @@ final class PickleEncoding: Encoder {
       } else {
         keySlot = storage.arena.add(.string(key.stringValue))
       }
-      guard case .dict(var slots) = storage.arena.nodes[dict] else { return }
-      storage.arena.nodes[dict] = .alias(.none)
+      guard case .dict(var slots) = storage.arena.take(dict) else { return }
       if let place {
         slots[place + 1] = slot
       } else {
@@ -209,8 +208,7 @@ final class PickleEncoding: Encoder {
     var count: Int { encoding.storage.arena.nodes[list].elementCount }
 
     private func append(_ slot: PickleSlot) {
-      guard case .list(var slots) = encoding.storage.arena.nodes[list] else { return }
-      encoding.storage.arena.nodes[list] = .alias(.none)
+      guard case .list(var slots) = encoding.storage.arena.take(list) else { return }
       slots.append(slot)
       encoding.storage.arena.nodes[list] = .list(slots)
     }

@@ -443,24 +443,22 @@ extension PickleReader {
     guard case .node(let index) = target else {
       throw error(.malformed, "a list to append to", kind(target))
     }
-    switch arena.nodes[index] {
-    case .list(var slots):
+    // Not a `switch`: it would hold on to the elements, and each change would copy them all.
+    if case .list = arena.nodes[index], case .list(var slots) = arena.take(index) {
       try account(elements, in: index)
-      arena.nodes[index] = .alias(.none)
       slots += elements
       arena.nodes[index] = .list(slots)
-    case .object(var object):
+    } else if case .object = arena.nodes[index], case .object(var object) = arena.take(index) {
       try account(elements, in: index)
-      arena.nodes[index] = .alias(.none)
       object.appended += elements
       arena.nodes[index] = .object(object)
       touch(index)
-    case .byteArray(var bytes):
-      arena.nodes[index] = .alias(.none)
+    } else if case .byteArray = arena.nodes[index], case .byteArray(var bytes) = arena.take(index) {
       try charge(elements.count)
       for element in elements { bytes.append(try byteValue(element)) }
       arena.nodes[index] = .byteArray(bytes)
-    default: throw error(.malformed, "a list to append to", kind(target))
+    } else {
+      throw error(.malformed, "a list to append to", kind(target))
     }
   }
 
@@ -477,40 +475,33 @@ extension PickleReader {
     guard pairs.count.isMultiple(of: 2) else {
       throw error(.malformed, "as many values as keys for \(opcode)", "\(pairs.count) items")
     }
-    guard case .node(let index) = target else {
-      throw error(.malformed, "a dict to set items of", kind(target))
-    }
-    switch arena.nodes[index] {
-    case .dict(var slots):
+    guard case .node(let index) = target else { throw error(.malformed, "a dict to set items of", kind(target)) }
+    if case .dict = arena.nodes[index], case .dict(var slots) = arena.take(index) {
       try account(pairs, in: index)
-      arena.nodes[index] = .alias(.none)
       try insert(pairs, every: 2, into: &slots, of: index)
       arena.nodes[index] = .dict(slots)
-    case .orderedDict(var slots):
+    } else if case .orderedDict = arena.nodes[index], case .orderedDict(var slots) = arena.take(index) {
       try account(pairs, in: index)
-      arena.nodes[index] = .alias(.none)
       try insert(pairs, every: 2, into: &slots, of: index)
       arena.nodes[index] = .orderedDict(slots)
-    case .object(var object):
+    } else if case .object = arena.nodes[index], case .object(var object) = arena.take(index) {
       try account(pairs, in: index)
-      arena.nodes[index] = .alias(.none)
       object.items += pairs
       arena.nodes[index] = .object(object)
       touch(index)
-    case .list(var slots):
+    } else if case .list = arena.nodes[index], case .list(var slots) = arena.take(index) {
       try account(pairs, in: index)
-      arena.nodes[index] = .alias(.none)
       for position in stride(from: 0, to: pairs.count, by: 2) {
         slots[try self.index(pairs[position], count: slots.count)] = pairs[position + 1]
       }
       arena.nodes[index] = .list(slots)
-    case .byteArray(var bytes):
-      arena.nodes[index] = .alias(.none)
+    } else if case .byteArray = arena.nodes[index], case .byteArray(var bytes) = arena.take(index) {
       for position in stride(from: 0, to: pairs.count, by: 2) {
         bytes[try self.index(pairs[position], count: bytes.count)] = try byteValue(pairs[position + 1])
       }
       arena.nodes[index] = .byteArray(bytes)
-    default: throw error(.malformed, "a dict to set items of", kind(target))
+    } else {
+      throw error(.malformed, "a dict to set items of", kind(target))
     }
   }
 
@@ -528,11 +519,9 @@ extension PickleReader {
 
   private mutating func insert(_ elements: [PickleSlot], into target: PickleSlot) throws(PickleError) {
     if elements.isEmpty { return }
-    guard case .node(let index) = target, case .set(var slots) = arena.nodes[index] else {
-      throw error(.malformed, "a set to add to", kind(target))
-    }
+    guard case .node(let index) = target, case .set = arena.nodes[index], case .set(var slots) = arena.take(index)
+    else { throw error(.malformed, "a set to add to", kind(target)) }
     try account(elements, in: index)
-    arena.nodes[index] = .alias(.none)
     try insert(elements, every: 1, into: &slots, of: index)
     arena.nodes[index] = .set(slots)
   }
@@ -742,13 +731,15 @@ extension PickleReader {
     for (object, _) in objects.sorted(by: { $0.value < $1.value }) {
       guard case .object(let node) = arena.nodes[object], case .object(let reader?) = registry[node.name]
       else { continue }
-      // A snapshot, which shares the memory and is gone before the next change: a reader may keep what it is shown.
+      // A snapshot shares the memory, and is gone before the next change; so a reader may keep what it is shown.
       let result: PickleSlot
+      let copies: [PickleNode]
       do {
         let snapshot = PickleGraph(snapshot: arena.nodes)
         let value = try reader(PickleObject(node, in: snapshot))
-        result = arena.absorb(value, own: snapshot)
+        (result, copies) = PickleArena.copies(of: value, startingAt: arena.nodes.count, own: snapshot)
       }
+      arena.nodes += copies
       // A reader that gives the object itself leaves it what it is.
       if case .node(object) = result { continue }
       arena.nodes[object] = .alias(result)
