@@ -29,8 +29,10 @@ private func check(_ bytes: [UInt8], _ registry: PickleRegistry, isReproducible:
   do {
     let byteCount: Int
     (value, byteCount) = try reader.read(bytes.span)
-    precondition(byteCount <= bytes.count && bytes[byteCount - 1] == PickleOpcode.stop.rawValue, "ends elsewhere")
-    precondition((try? PickleValue(pickle: Array(bytes[..<(byteCount - 1)]), registry: registry)) == nil, "no STOP")
+    precondition(
+      byteCount <= bytes.count && bytes[byteCount - 1] == PickleOpcode.stop.rawValue, "ends elsewhere")
+    precondition(
+      (try? PickleValue(pickle: Array(bytes[..<(byteCount - 1)]), registry: registry)) == nil, "no STOP")
   } catch {
     guard let error = error as? PickleError else { preconditionFailure("\(error)") }
     precondition(0...bytes.count ~= error.offset && error.description.utf8.count < 2000, "\(error)")

@@ -11,7 +11,8 @@ struct PickleArena {
   /// Takes an object out, to put it back changed. Looked at where it lies, its elements would be copied with every
   /// change.
   mutating func take(_ index: Int) -> PickleNode {
-    var node = PickleNode.alias(.none)
+    // What stands there meanwhile cannot be hashed, so that a dict cannot become its own key.
+    var node = PickleNode.list([])
     swap(&node, &nodes[index])
     return node
   }

@@ -475,7 +475,9 @@ extension PickleReader {
     guard pairs.count.isMultiple(of: 2) else {
       throw error(.malformed, "as many values as keys for \(opcode)", "\(pairs.count) items")
     }
-    guard case .node(let index) = target else { throw error(.malformed, "a dict to set items of", kind(target)) }
+    guard case .node(let index) = target else {
+      throw error(.malformed, "a dict to set items of", kind(target))
+    }
     if case .dict = arena.nodes[index], case .dict(var slots) = arena.take(index) {
       try account(pairs, in: index)
       try insert(pairs, every: 2, into: &slots, of: index)
@@ -519,7 +521,8 @@ extension PickleReader {
 
   private mutating func insert(_ elements: [PickleSlot], into target: PickleSlot) throws(PickleError) {
     if elements.isEmpty { return }
-    guard case .node(let index) = target, case .set = arena.nodes[index], case .set(var slots) = arena.take(index)
+    guard case .node(let index) = target, case .set = arena.nodes[index],
+      case .set(var slots) = arena.take(index)
     else { throw error(.malformed, "a set to add to", kind(target)) }
     try account(elements, in: index)
     try insert(elements, every: 1, into: &slots, of: index)

@@ -127,6 +127,17 @@ import Testing
     }
   }
 
+  @Test(
+    arguments: [
+      [0x7d, 0x94, 0x68, 0, 0x4e, 0x73, 0x2e],  // d = {}; d[d] = None
+      [0x7d, 0x94, 0x28, 0x68, 0, 0x4e, 0x75, 0x2e], [0x8f, 0x94, 0x28, 0x68, 0, 0x90, 0x2e],
+      [0x8f, 0x94, 0x28, 0x68, 0, 0x85, 0x90, 0x2e],
+    ] as [[UInt8]])
+  func `a dict is not its own key, nor a set its own element`(_ pickle: [UInt8]) throws {
+    let error = #expect(throws: PickleError.self) { try PickleValue(pickle: pickle) }
+    #expect(error?.kind == .malformed)
+  }
+
   @Test func `limits are kept, each with its error`() throws {
     func kind(_ pickle: [UInt8], _ limits: PickleLimits) -> PickleError.Kind? {
       do { _ = try PickleValue(pickle: pickle, limits: limits) } catch {
