@@ -171,7 +171,7 @@ extension ReceivingSide {
 
   /// The next message, if it is there. Nil: `front` says how far it came.
   @inlinable
-  func messageAtOnce(
+  package func messageAtOnce(
     _ front: inout ReceiveHalf.Front, as kind: Place.Kind, _ timeout: Duration?
   ) throws(EndpointError) -> F.Incoming? {
     let found = unsafe half.takeFront(for: source, as: kind, mayWait: timeout.map { $0 > .zero } ?? true)
@@ -195,7 +195,7 @@ extension ReceivingSide {
 
   /// Lends the next payload, if it is there; nil as `messageAtOnce`.
   @inlinable
-  func withPayloadAtOnce<Result>(
+  package func withPayloadAtOnce<Result>(
     _ front: inout ReceiveHalf.Front, as kind: Place.Kind, _ timeout: Duration?,
     _ body: (Span<UInt8>) throws -> Result
   ) throws -> Result? {

@@ -240,10 +240,40 @@ final class Caller: @unchecked Sendable {
 
   private func beginReceive(_ half: ReceiveHalf, _ mayWait: Bool) {
     (way, request) = world.chooseRequest(at: end)
-    switch half.start(request, as: kind, until: mayWait ? .never : .immediately) {
+    var front = ReceiveHalf.Front.unseen
+    if world.chance(0.5), goesShort(mayWait, &front) { return finished() }
+    switch half.start(request, as: kind, until: mayWait ? .never : .immediately, after: front) {
     case .ended(let outcome): holds(outcome, inPlace: false)
     case .queued(let place): queued(place)
     }
+  }
+
+  /// What an endpoint tries first. True: that was all.
+  private func goesShort(_ mayWait: Bool, _ front: inout ReceiveHalf.Front) -> Bool {
+    let timeout: Duration? = mayWait ? nil : .zero
+    do throws(EndpointError) {
+      let message: [UInt8]?
+      switch way {
+      case .raw: return false
+      case .typed(let side): message = try side.messageAtOnce(&front, as: kind, timeout)
+      case .bytes(let side):
+        if world.chance(0.5) {
+          message = try side.messageAtOnce(&front, as: kind, timeout)
+        } else {
+          let payload = try? side.withPayloadAtOnce(&front, as: kind, timeout) { span in
+            world.interlude(.runInsideScanner)
+            return span.indices.map { span[$0] }
+          }
+          message = payload ?? nil
+        }
+      }
+      world.coverage.note(front == .blocked ? .shortBlocked : message == nil ? .shortInVain : .servedShort)
+      guard let message else { return false }
+      world.received(self, framed(message))
+    } catch {
+      world.received(self, error)
+    }
+    return true
   }
 
   private func holds(_ outcome: ReceiveHalf.Outcome, inPlace: Bool) {
