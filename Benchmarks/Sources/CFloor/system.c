@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "CFloor.h"
 
+#include <dirent.h>
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -114,8 +115,18 @@ uint64_t floor_raise_descriptor_limit(uint64_t wanted) {
 int floor_pin(int processor) {
   cpu_set_t set;
   CPU_ZERO(&set);
-  CPU_SET((size_t)processor, &set);
-  return sched_setaffinity(0, sizeof set, &set) < 0 ? -errno : 0;
+  for (int each = 0; each < CPU_SETSIZE; each++)
+    if (processor < 0 || each == processor) CPU_SET((size_t)each, &set);
+  DIR *threads = opendir("/proc/self/task");
+  if (threads == NULL) return -errno;
+  int error = 0;
+  for (struct dirent *entry; (entry = readdir(threads)) != NULL;) {
+    pid_t thread = (pid_t)atoi(entry->d_name);
+    // One that has ended meanwhile needs no processor.
+    if (thread > 0 && sched_setaffinity(thread, sizeof set, &set) < 0 && errno != ESRCH) error = -errno;
+  }
+  closedir(threads);
+  return error;
 }
 
 uint64_t floor_resident_bytes(void) {

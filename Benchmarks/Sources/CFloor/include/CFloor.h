@@ -30,7 +30,7 @@ int floor_ended(pid_t pid);
 int floor_kill(pid_t pid);
 /// Raises the limit of open descriptors as far as may be, up to `wanted`; what it is then.
 uint64_t floor_raise_descriptor_limit(uint64_t wanted);
-/// Keeps this process, and those that it starts, on one processor.
+/// Keeps all threads of this process, and the processes that it starts, on one processor; on any when negative.
 int floor_pin(int processor);
 /// Resident set of this process in bytes.
 uint64_t floor_resident_bytes(void);

@@ -29,7 +29,7 @@ extension Goal {
 
   private static let (floor, nio, nioAsync) = ("C floor", "SwiftNIO handlers", "NIOAsyncChannel")
   private static let batches = "receive/64Bx100"
-  private static let pair = "round-trip/64B/socketpair"
+  private static let pair = RoundTrips.onOneProcessor
 
   /// Those that compare two contenders of one benchmark.
   static var all: [Goal] {
@@ -52,7 +52,7 @@ extension Goal {
       Goal(
         work: "… `for try await`",
         parts: parts(
-          batches, .reactorForAwait, (nioAsync + OneWay.bothEnds, .fasterBy(8)), (nioAsync, .fasterBy(8)))),
+          batches, .poolForAwait, (nioAsync + OneWay.bothEnds, .fasterBy(8)), (nioAsync, .fasterBy(8)))),
       Goal(
         work: "64 B `send(contentsOf:)`, 100 at a time, socket",
         parts: parts("send/64Bx100", .blocking, ("C, one write a message", .fasterBy(15)))),

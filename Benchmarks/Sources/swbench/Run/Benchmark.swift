@@ -18,6 +18,8 @@ struct Benchmark: Sendable {
   var peers: [String] = []
   /// The columns of ratios; nil: to the first contender, with the spread, and to each peer.
   var comparisons: [Comparison]?
+  /// Both ends share one processor.
+  var isPinned = false
   /// Not run unless named: it shows what a failure looks like.
   var isHidden = false
   /// How many rounds, and how long one lasts; nil: as the run has it.

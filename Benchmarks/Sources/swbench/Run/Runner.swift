@@ -1,3 +1,4 @@
+internal import CFloor
 internal import Foundation
 
 /// Runs benchmarks: a short round of each contender in turn, and then again, so that whatever else the machine
@@ -12,6 +13,8 @@ struct Runner: Sendable {
   @concurrent
   func run(_ benchmark: Benchmark) async -> BenchmarkResult {
     let passes = min(benchmark.rounds ?? rounds, rounds)
+    if benchmark.isPinned { _ = floor_pin(0) }
+    defer { if benchmark.isPinned { _ = floor_pin(-1) } }
     var racers: [Racer] = []
     var failures: [Int: Outcome] = [:]
     for (index, contender) in benchmark.contenders.enumerated() {

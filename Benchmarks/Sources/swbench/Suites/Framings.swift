@@ -5,7 +5,14 @@ enum Framings {
   static var benchmarks: [Benchmark] {
     // One line for each framing that there is.
     [
-      benchmark("varint", .varInt) { $0 }
+      benchmark("varint", .varInt) { $0 },
+      benchmark("multiprocessing-bytes", .multiprocessingBytes) { $0 },
+      benchmark("delimited", .delimited()) { $0 },
+      benchmark("lines", .lines) { $0 },
+      benchmark("length-prefixed", .lengthPrefixed(.uint32)) { $0 },
+      benchmark("content-length", .contentLength) { $0 },
+      benchmark("protobuf", .protobufDelimited) { $0 },
+      benchmark("multiprocessing-values", .multiprocessing) { PickleValue.bytes($0) },
     ]
   }
 

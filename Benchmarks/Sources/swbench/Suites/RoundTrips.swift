@@ -9,6 +9,9 @@ enum RoundTrips {
     .reactorExact, .poolBorrowed, .pool, .poolForAwait, .nio, .nioAsync, .flying,
   ]
 
+  /// The one whose figures repeat: left to itself, the kernel lets the ends share a processor or not, as it likes.
+  static let onOneProcessor = "round-trip/64B/one-processor"
+
   static var benchmarks: [Benchmark] {
     var benchmarks: [Benchmark] = []
     for transport in Transport.allCases {
@@ -18,7 +21,11 @@ enum RoundTrips {
       }
     }
     benchmarks.append(benchmark(most, 64, .socketPair, peerIsC: true))
-    return benchmarks
+    var pinned = benchmark(all, 64, .socketPair, peerIsC: false)
+    pinned.name = onOneProcessor
+    pinned.title += ", both ends on one processor"
+    pinned.isPinned = true
+    return [pinned] + benchmarks
   }
 
   private static func benchmark(
