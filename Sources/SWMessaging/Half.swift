@@ -62,7 +62,13 @@ package class Half: ReactorWork, @unchecked Sendable {
 
   /// Takes steps for the head, on behalf of a queued caller: always when it has just entered, later only
   /// as the head.
-  package func drive(as me: Place, first: Bool) { preconditionFailure("a half drives") }
+  package final func drive(as me: Place, first: Bool) {
+    guard locked({ state, _ in state.takeTurn(first: first, by: me) }) else { return }
+    driveOn(as: me)
+  }
+
+  /// The same, holding the turn; the caller is the head unless it has just entered.
+  func driveOn(as me: Place) { preconditionFailure("a half drives") }
 
   /// Under the lock: a place leaves with an error.
   func fail(_ place: Place, _ error: EndpointError) { preconditionFailure("a half fails its places") }
@@ -193,11 +199,13 @@ package class Half: ReactorWork, @unchecked Sendable {
   /// After the wait that `look` asked for.
   package final func endWait(_ place: Place, polling: Bool) {
     guard polling else { return }
-    locked { state, actions in
-      place.isPolling = false
-      state.pollers -= 1
-      state.leaveDescriptor(&actions)
-    }
+    locked { state, actions in endPolling(place, &state, &actions) }
+  }
+
+  private func endPolling(_ place: Place, _ state: inout HalfState, _ actions: inout Actions) {
+    place.isPolling = false
+    state.pollers -= 1
+    state.leaveDescriptor(&actions)
   }
 
   /// Blocks until the place is decided.
@@ -216,8 +224,12 @@ package class Half: ReactorWork, @unchecked Sendable {
         wakeUp.wait(
           watching: polling ? port.polledDescriptor : nil, for: interest,
           until: isLate ? .never : deadline)
-        endWait(place, polling: polling)
-        drive(as: place, first: false)
+        // As `endWait` and `drive`, in one critical section.
+        let hasTurn = locked { state, actions in
+          if polling { endPolling(place, &state, &actions) }
+          return state.takeTurn(first: false, by: place)
+        }
+        if hasTurn { driveOn(as: place) }
         isLate = isLate || deadline.hasPassed
       }
     }

@@ -79,7 +79,8 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
   ) -> Started {
     if front.holdsTurn || turnstile.take() {
       var driver = Driver(implied: request, kind: kind, deadline: deadline)
-      driver.wasBlocked = front == .blocked
+      // There is nothing to scan.
+      if front == .blocked, let ended = blocked(nil, &driver) { return ended }
       return run(driver)
     }
     let mayWait = deadline != .immediately
@@ -212,8 +213,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     if isTaken { _ = run(Driver(budget: 64)) }
   }
 
-  package override func drive(as me: Place, first: Bool) {
-    guard locked({ state, _ in state.takeTurn(first: first, by: me) }) else { return }
+  override func driveOn(as me: Place) {
     _ = run(Driver(me: unsafe unsafeDowncast(me, to: ReceivePlace.self), deadline: me.deadline))
   }
 
@@ -230,8 +230,6 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     var mayWait: Bool { deadline != .immediately }
     /// The caller has its result: no attempt for others.
     var mine = false
-    /// The first attempt has been made already, and moved nothing.
-    var wasBlocked = false
     /// How many frames it may still hand to others, and how many bytes.
     var budget = Int.max
     var byteBudget = 256 << 10
@@ -266,12 +264,17 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
   /// caller; a queued one finds its outcome in its place.
   private func run(_ begun: Driver) -> Started {
     var driver = begun
+    // Who was the head when the last attempt began. Should another have come to the front since, whoever serves it
+    // finds out.
+    var known: ReceivePlace?
     while true {
       // Whose step it is.
       let head: ReceivePlace?
       let request: ReceiveRequest
       if let implied = driver.implied {
         (head, request) = (nil, implied)
+      } else if let place = known.take() {
+        (head, request) = (place, place.request)
       } else {
         let (me, isSpent) = (driver.me, driver.isSpent)
         let found: ReceivePlace? = locked { state, actions in
@@ -301,22 +304,17 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
           driver.noteFailure(of: head)
           continue
         }
-        let outcome: ReceiveTurn.Outcome
-        if driver.wasBlocked {
-          driver.wasBlocked = false
-          outcome = .blocked
-        } else {
-          switch permission(head, driver) {
-          case .again: continue
-          case .stop:
-            return driver.implied != nil ? .ended(.failed(EndpointError(.closed))) : released(driver)
-          case .attempt: break
-          }
-          outcome = unsafe turn.attempt(demand, for: request) { memory in
-            unsafe port.receive(into: memory)
-          }
+        switch permission(head, driver) {
+        case .again: continue
+        case .stop:
+          return driver.implied != nil ? .ended(.failed(EndpointError(.closed))) : released(driver)
+        case .attempt: break
+        }
+        let outcome = unsafe turn.attempt(demand, for: request) { memory in
+          unsafe port.receive(into: memory)
         }
         if outcome == .blocked, let ended = blocked(head, &driver) { return ended }
+        if outcome == .moved { known = head }
         if driver.mayWait, driver.deadline.hasPassed, let ended = stopLate(driver) { return ended }
       }
     }

@@ -71,6 +71,8 @@ package struct ReceiveTurn: ~Copyable {
   package mutating func scan(_ request: ReceiveRequest) -> Scan {
     switch request {
     case .message(let source):
+      // With nothing there any answer of the scanner's would lead to the same read.
+      if source.readsAhead, count == 0 { return .needs(.atLeast(1)) }
       do {
         let position = position
         // Assembled for somebody else: the scanner wants the frame from its first byte.

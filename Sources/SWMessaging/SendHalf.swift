@@ -165,8 +165,7 @@ package final class SendHalf: Half, @unchecked Sendable {
     if isTaken { run(Driver(budget: 64)) }
   }
 
-  package override func drive(as me: Place, first: Bool) {
-    guard locked({ state, _ in state.takeTurn(first: first, by: me) }) else { return }
+  override func driveOn(as me: Place) {
     run(Driver(me: unsafe unsafeDowncast(me, to: SendPlace.self)))
   }
 
