@@ -6,7 +6,7 @@ public struct FrameParts: Sendable {
 
   /// All parts but the last.
   @usableFromInline var chunks: [[UInt8]] = []
-  /// What short pieces are gathered in. Bytes from `filled` on are not initialised and never looked at.
+  /// What short pieces are gathered in, and room behind them.
   @usableFromInline var gathered: [UInt8] = []
   @usableFromInline var filled = 0
   @usableFromInline var count = 0
@@ -88,15 +88,9 @@ public struct FrameParts: Sendable {
     let needed = filled + byteCount
     if needed <= gathered.count { return }
     let size = max(needed, 2 * gathered.count, 64)
-    let filled = filled
-    // Invariant: `filled` says how far it is initialised, and `finish` cuts it there.
-    gathered = unsafe [UInt8](unsafeUninitializedCapacity: size) { [gathered] memory, count in
-      unsafe gathered.withUnsafeBytes { bytes in
-        unsafe UnsafeMutableRawBufferPointer(memory).copyMemory(
-          from: UnsafeRawBufferPointer(rebasing: bytes[..<filled]))
-      }
-      count = size
-    }
+    // In this way because the array's initialisers are unspecialised code, which takes longer than clearing.
+    gathered.reserveCapacity(size)
+    gathered.append(contentsOf: repeatElement(0, count: size - gathered.count))
   }
 
   @usableFromInline
