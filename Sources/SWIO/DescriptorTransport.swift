@@ -1,5 +1,5 @@
 package import CSysShim
-internal import SystemPackage
+package import SystemPackage
 
 /// What an endpoint does with a descriptor: attempts that never wait, leave no flag behind on a
 /// description that others share, and raise no SIGPIPE.
@@ -28,6 +28,12 @@ package struct DescriptorTransport: Sendable {
   package let working: Int32
   package let mode: Mode
   package let isStreamSocket: Bool
+  /// Datagrams or packets: an attempt moves a whole one.
+  package var carriesDatagrams: Bool { isDatagramSocket || isPacketSocket }
+  /// Datagrams without an end.
+  private let isDatagramSocket: Bool
+  /// Packets in order, until they end.
+  private let isPacketSocket: Bool
 
   /// Whether writes should be cut where frames end, and at PIPE_BUF, so that several processes can
   /// write to the same pipe.
@@ -57,7 +63,9 @@ package struct DescriptorTransport: Sendable {
     let features = KernelFeatures.current
     isPipe = kind == Int32(SWSYS_PIPE.rawValue)
     isStreamSocket = kind == Int32(SWSYS_STREAM_SOCKET.rawValue)
-    if isStreamSocket || kind == Int32(SWSYS_MESSAGE_SOCKET.rawValue) {
+    isDatagramSocket = kind == Int32(SWSYS_DATAGRAM_SOCKET.rawValue)
+    isPacketSocket = kind == Int32(SWSYS_PACKET_SOCKET.rawValue)
+    if isStreamSocket || isDatagramSocket || isPacketSocket {
       (mode, working) = (.socket, number)
     } else if kind == Int32(SWSYS_ALWAYS_READY.rawValue) {
       (mode, working) = (.alwaysReady, number)
@@ -78,8 +86,13 @@ package struct DescriptorTransport: Sendable {
   private static var writeOnly: Int32 { FileDescriptor.AccessMode.writeOnly.rawValue }
   private static var readWrite: Int32 { FileDescriptor.AccessMode.readWrite.rawValue }
 
-  package func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
+  /// From this size on, what goes from or to a disk may take long.
+  package static var longTransfer: Int { 65_537 }
+
+  /// - Parameter mayTakeLong: a large transfer from a disk is made, and not answered with `offload`.
+  package func receive(into memory: UnsafeMutableRawBufferPointer, mayTakeLong: Bool = false) -> Attempt {
     guard let start = memory.baseAddress, memory.count > 0 else { return .wouldBlock }
+    if mode == .alwaysReady, memory.count >= Self.longTransfer, !mayTakeLong { return .offload }
     let result =
       switch mode {
       case .socket: unsafe swsys_recv(working, start, memory.count)
@@ -92,8 +105,10 @@ package struct DescriptorTransport: Sendable {
   }
 
   /// Sends parts one after the other, as one gathered write.
-  package func send(_ parts: UnsafeBufferPointer<iovec>) -> Attempt {
-    guard let start = parts.baseAddress, parts.count > 0 else { return .transferred(0) }
+  package func send(_ parts: UnsafeBufferPointer<iovec>, mayTakeLong: Bool = false) -> Attempt {
+    guard let start = parts.baseAddress, parts.count > 0 else {
+      return carriesDatagrams ? sendEmptyDatagram() : .transferred(0)
+    }
     let count = Int32(parts.count)
     switch mode {
     case .socket:
@@ -104,10 +119,22 @@ package struct DescriptorTransport: Sendable {
         ? unsafe swsys_write_nowait(working, start, count, true, true)
         : unsafe swsys_write_guarded(working, start, count, true)
       return Self.isRefused(result) ? unsafe sendPolled(parts) : Self.attempt(.send, result)
+    case .alwaysReady where unsafe !mayTakeLong && Self.isLong(parts): return .offload
     case .nonblocking, .alwaysReady:
       return Self.attempt(.send, unsafe swsys_write_guarded(working, start, count, false))
     case .polled: return unsafe sendPolled(parts)
     }
+  }
+
+  private func sendEmptyDatagram() -> Attempt {
+    let empty = unsafe iovec(iov_base: nil, iov_len: 0)
+    return Self.attempt(.send, unsafe withUnsafePointer(to: empty) { unsafe swsys_sendv(working, $0, 1) })
+  }
+
+  private static func isLong(_ parts: UnsafeBufferPointer<iovec>) -> Bool {
+    var count = 0
+    for index in parts.indices { count += unsafe parts[index].iov_len }
+    return count >= longTransfer
   }
 
   /// The kernel takes RWF_NOWAIT away from a pipe's description once somebody has spliced it.
@@ -149,6 +176,58 @@ package struct DescriptorTransport: Sendable {
   /// Writes up to this size to a pipe are atomic (PIPE_BUF on Linux).
   package static var atomicPipeWrite: Int { 4096 }
 
+  // MARK: Sockets
+
+  /// How many bytes the next datagram has, which stays.
+  package func nextDatagramSize() -> Attempt {
+    let size = swsys_next_datagram_size(working, isPacketSocket)
+    return size == SWSYS_ENDED ? .endOfStream : Self.attempt(.receive, size)
+  }
+
+  /// `recvmsg`: with what came beside the bytes. A datagram that is longer than there is room for is an error,
+  /// and lost. Descriptors that the kernel had to cut off are an error too: `Errno.tooManyOpenFiles`.
+  package func receive(
+    into memory: UnsafeMutableRawBufferPointer, with companions: inout Companions?
+  ) -> Attempt {
+    guard mode == .socket else { return .failed(TransportError(.receive, .notSupported)) }
+    var found = swsys_companions()
+    var received = 0
+    let result = unsafe swsys_receive_accompanied(
+      working, memory.baseAddress, memory.count, &found, &received)
+    guard result >= 0 else { return Self.attempt(.receive, result) }
+    if carriesDatagrams, found.is_cut { return .failed(TransportError(.receive, .messageTooLong)) }
+    let descriptors = unsafe withUnsafeBytes(of: found.descriptors) { bytes in
+      unsafe bytes.bindMemory(to: Int32.self).prefix(Int(found.descriptor_count)).map {
+        FileDescriptor(rawValue: $0)
+      }
+    }
+    let address = unsafe withUnsafeBytes(of: found.address) {
+      unsafe Array($0.prefix(Int(found.address_length)))
+    }
+    if !descriptors.isEmpty || address.count > 2 {
+      companions = Companions(
+        descriptors: descriptors, sender: address.count > 2 ? SocketAddress(bytes: address) : nil)
+    }
+    if result == 0, !carriesDatagrams { return .endOfStream }
+    return .transferred(result)
+  }
+
+  /// `sendmsg`, with descriptors or to an address.
+  package func send(
+    _ parts: UnsafeBufferPointer<iovec>, passing descriptors: [FileDescriptor], to address: SocketAddress?
+  ) -> Attempt {
+    guard mode == .socket else { return .failed(TransportError(.send, .notSupported)) }
+    let numbers = descriptors.map(\.rawValue)
+    let result = unsafe numbers.withUnsafeBufferPointer { numbers in
+      unsafe (address?.bytes ?? []).withUnsafeBytes { address in
+        unsafe swsys_send_accompanied(
+          working, parts.baseAddress, Int32(parts.count), numbers.baseAddress, Int32(numbers.count),
+          address.baseAddress, UInt32(address.count))
+      }
+    }
+    return Self.attempt(.send, result)
+  }
+
   private static func attempt(_ operation: TransportError.Operation, _ result: Int) -> Attempt {
     if result >= 0 { return .transferred(result) }
     let errno = Errno(rawValue: Int32(-result))
@@ -157,7 +236,7 @@ package struct DescriptorTransport: Sendable {
 
   /// Half-close; `false` where only closing the descriptor tells the peer.
   package func finishSending() throws(TransportError) -> Bool {
-    guard isStreamSocket else { return false }
+    guard isStreamSocket || isPacketSocket else { return false }
     let result = swsys_shutdown_send(working)
     // The peer is gone already: it needs no telling.
     if result == -Errno.socketNotConnected.rawValue { return true }

@@ -19,8 +19,12 @@ package final class Port: ReadinessReceiver {
     var receiving: Unmanaged<ReceiveHalf>?
     var sending: Unmanaged<SendHalf>?
     var registration: RegistrationID?
-    /// What the reactor tells of.
-    var watched: Readiness = []
+    /// What the reactor tells of, for each half; what it watches is both.
+    var watchedToReceive: Readiness = []
+    var watchedToSend: Readiness = []
+    /// What each half's last attempt that would block asked to wait for; of a transport of the user's own.
+    var awaitedToReceive: Readiness = .readable
+    var awaitedToSend: Readiness = .writable
     /// The reactor cannot tell: the descriptor never blocks.
     var isAlwaysReady = false
     var firstError: TransportError?
@@ -36,6 +40,8 @@ package final class Port: ReadinessReceiver {
   // Invariant: written while the port is made, before anybody else knows it.
   private nonisolated(unsafe) var transport: Transport
   private let state: Guarded<State>
+  /// An attempt has waited for the other direction's readiness: from then on both halves hear of everything.
+  private let crosses = Atomic(false)
 
   /// Takes over a descriptor for so many halves.
   ///
@@ -51,15 +57,12 @@ package final class Port: ReadinessReceiver {
   package init(_ custom: any SocketLike, for directions: Readiness, reactor: any Reacting) {
     self.reactor = reactor
     state = Guarded(unsafe State(halvesInside: directions == [.readable, .writable] ? 2 : 1))
-    switch custom.readinessSource {
-    case .descriptor(let descriptor):
-      unsafe transport = .custom(custom, descriptor: descriptor.rawValue, nil)
-    case .signal:
-      unsafe transport = .custom(custom, descriptor: nil, nil)
-      let signal = ReadinessSignal(self)
-      unsafe transport = .custom(custom, descriptor: nil, signal)
-      custom.attach(signal)
-    }
+    var number: Int32?
+    if case .descriptor(let descriptor) = custom.readinessSource { number = descriptor.rawValue }
+    unsafe transport = .custom(custom, descriptor: number, nil)
+    let signal = ReadinessSignal(self)
+    unsafe transport = .custom(custom, descriptor: number, signal)
+    custom.attach(signal)
   }
 
   func connect(receiving half: ReceiveHalf) {
@@ -90,6 +93,24 @@ package final class Port: ReadinessReceiver {
     return false
   }
 
+  /// An attempt moves a whole datagram, which may be empty.
+  var carriesDatagrams: Bool {
+    switch unsafe transport {
+    case .descriptor(let transport): transport.carriesDatagrams
+    case .custom(let transport, _, _): transport.content == .datagrams
+    }
+  }
+
+  /// The error is about the one datagram that was to be sent, or that came: others may fare better.
+  static func isAboutOneDatagram(_ error: TransportError) -> Bool {
+    let errors: [Errno] = [
+      .messageTooLong, .noBufferSpace, .noMemory, .connectionRefused, .noRouteToHost, .networkUnreachable,
+      .networkDown, .hostIsDown, .permissionDenied, .notPermitted, .tooManyReferences, .tooManyOpenFiles,
+      .noSuchFileOrDirectory, .socketNotConnected, .addressRequired,
+    ]
+    return errors.contains(error.errno)
+  }
+
   var writesAtomically: Bool {
     if case .descriptor(let transport) = unsafe transport { return transport.writesAtomically }
     return false
@@ -97,13 +118,19 @@ package final class Port: ReadinessReceiver {
 
   // MARK: Attempts, in a half's turn
 
-  func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
+  /// - Parameter mayTakeLong: on a thread that may wait for a disk; without, such an attempt is not made but
+  ///   answered with `offload`.
+  func receive(into memory: UnsafeMutableRawBufferPointer, mayTakeLong: Bool = false) -> Attempt {
     while true {
-      let attempt =
-        switch unsafe transport {
-        case .descriptor(let transport): unsafe transport.receive(into: memory)
-        case .custom(let transport, _, _): unsafe transport.receive(into: memory)
-        }
+      let attempt: Attempt
+      switch unsafe transport {
+      case .descriptor(let transport):
+        attempt = unsafe transport.receive(into: memory, mayTakeLong: mayTakeLong)
+      case .custom(let transport, _, _):
+        attempt =
+          unsafe mayTakeLong ? transport.receiveTakingLong(into: memory) : transport.receive(into: memory)
+        if crosses.load(ordering: .relaxed) { tellSending(of: attempt) }
+      }
       switch attempt {
       case .failed(let error) where error.errno == .interrupted: continue
       case .failed(let error): return .failed(first(error))
@@ -111,33 +138,190 @@ package final class Port: ReadinessReceiver {
         // A reset that the other half saw first must not look like a clean end here.
         if let error = state.withLock({ $0.firstError }) { return .failed(error) }
         return attempt
-      case .transferred, .wouldBlock: return attempt
+      case .offload:
+        precondition(!mayTakeLong, "an attempt that may take long is offloaded once")
+        return attempt
+      case .transferred, .wouldBlock, .waitsFor: return attempt
       }
     }
   }
 
-  func send(_ parts: UnsafeBufferPointer<iovec>) -> Attempt {
+  func send(_ parts: UnsafeBufferPointer<iovec>, mayTakeLong: Bool = false) -> Attempt {
     while true {
       let attempt: Attempt
       switch unsafe transport {
-      case .descriptor(let transport): attempt = unsafe transport.send(parts)
+      case .descriptor(let transport): attempt = unsafe transport.send(parts, mayTakeLong: mayTakeLong)
       case .custom(let transport, _, _):
-        guard let part = unsafe parts.first else { return .transferred(0) }
-        attempt = unsafe transport.send(UnsafeRawBufferPointer(start: part.iov_base, count: part.iov_len))
+        attempt = unsafe Self.send(parts, by: transport, mayTakeLong)
+        if crosses.load(ordering: .relaxed) { tellReceiving(of: attempt) }
       }
       switch attempt {
       case .failed(let error) where error.errno == .interrupted: continue
       case .failed(let error): return .failed(first(error))
       case .endOfStream: return .failed(first(TransportError(.send, .brokenPipe)))
-      case .transferred, .wouldBlock: return attempt
+      case .offload:
+        precondition(!mayTakeLong, "an attempt that may take long is offloaded once")
+        return attempt
+      case .transferred, .wouldBlock, .waitsFor: return attempt
       }
     }
+  }
+
+  /// One whole datagram, with what came beside it.
+  func receiveDatagram(into datagram: inout [UInt8], _ companions: inout Companions?) -> Attempt {
+    while true {
+      let size: Attempt =
+        switch unsafe transport {
+        case .descriptor(let transport): transport.nextDatagramSize()
+        case .custom(let transport, _, _): transport.nextDatagramSize()
+        }
+      let attempt: Attempt
+      if case .transferred(let byteCount) = size {
+        attempt = receiveDatagram(of: byteCount, into: &datagram, &companions)
+      } else {
+        attempt = size
+      }
+      switch attempt {
+      case .failed(let error) where error.errno == .interrupted: continue
+      case .failed(let error): return .failed(first(error))
+      case .endOfStream:
+        if let error = state.withLock({ $0.firstError }) { return .failed(error) }
+        return attempt
+      default: return attempt
+      }
+    }
+  }
+
+  private func receiveDatagram(
+    of byteCount: Int, into datagram: inout [UInt8], _ companions: inout Companions?
+  ) -> Attempt {
+    var attempt = Attempt.wouldBlock
+    var found: Companions?
+    // Where nothing is known of it, room for the largest usual one is reserved, and given back.
+    datagram = unsafe [UInt8](unsafeUninitializedCapacity: max(byteCount, 1)) { memory, count in
+      let room = UnsafeMutableRawBufferPointer(memory)
+      switch unsafe transport {
+      case .descriptor(let transport): attempt = unsafe transport.receive(into: room, with: &found)
+      case .custom(let transport, _, _):
+        attempt = unsafe transport.receive(into: room, with: &found)
+        if case .failed(let error) = attempt, error.errno == .notSupported {
+          attempt = unsafe transport.receive(into: room)
+        }
+      }
+      if case .transferred(let received) = attempt { count = received }
+    }
+    companions = found
+    return attempt
+  }
+
+  /// Of a stream, with the descriptors that came beside the bytes.
+  func receive(into memory: UnsafeMutableRawBufferPointer, with companions: inout Companions?) -> Attempt {
+    while true {
+      let attempt =
+        switch unsafe transport {
+        case .descriptor(let transport): unsafe transport.receive(into: memory, with: &companions)
+        case .custom(let transport, _, _): unsafe transport.receive(into: memory, with: &companions)
+        }
+      switch attempt {
+      case .failed(let error) where error.errno == .interrupted: continue
+      case .failed(let error): return .failed(first(error))
+      case .endOfStream:
+        if let error = state.withLock({ $0.firstError }) { return .failed(error) }
+        return attempt
+      default: return attempt
+      }
+    }
+  }
+
+  /// With descriptors, or to an address.
+  func send(_ parts: UnsafeBufferPointer<iovec>, with companions: OutgoingCompanions) -> Attempt {
+    while true {
+      let attempt: Attempt
+      switch unsafe transport {
+      case .descriptor(let transport):
+        attempt = unsafe transport.send(parts, passing: companions.descriptors, to: companions.address)
+      case .custom(let transport, _, _):
+        attempt = unsafe Self.gathering(parts) { gathered in
+          unsafe transport.send(gathering: gathered, passing: companions.descriptors, to: companions.address)
+        }
+      }
+      switch attempt {
+      case .failed(let error) where error.errno == .interrupted: continue
+      case .failed(let error): return .failed(first(error))
+      default: return attempt
+      }
+    }
+  }
+
+  private static func send(
+    _ parts: UnsafeBufferPointer<iovec>, by transport: any SocketLike, _ mayTakeLong: Bool
+  ) -> Attempt {
+    if parts.count == 1, !mayTakeLong, let part = unsafe parts.first {
+      return unsafe transport.send(UnsafeRawBufferPointer(start: part.iov_base, count: part.iov_len))
+    }
+    return unsafe gathering(parts) { gathered in
+      unsafe mayTakeLong
+        ? transport.sendTakingLong(gathering: gathered) : transport.send(gathering: gathered)
+    }
+  }
+
+  private static func gathering(
+    _ parts: UnsafeBufferPointer<iovec>,
+    by send: (UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt
+  ) -> Attempt {
+    unsafe withUnsafeTemporaryAllocation(of: UnsafeRawBufferPointer.self, capacity: max(parts.count, 1)) {
+      blocks in
+      for index in parts.indices {
+        let part = unsafe parts[index]
+        unsafe blocks.initializeElement(
+          at: index, to: UnsafeRawBufferPointer(start: part.iov_base, count: part.iov_len))
+      }
+      // An empty datagram is one empty part.
+      if parts.isEmpty {
+        unsafe blocks.initializeElement(at: 0, to: UnsafeRawBufferPointer(start: nil, count: 0))
+      }
+      return unsafe send(UnsafeBufferPointer(rebasing: blocks[..<max(parts.count, 1)]))
+    }
+  }
+
+  // MARK: Directions that cross
+
+  /// In a half's turn: its attempt would block, and says on what. True when it is the first that waits for the
+  /// other direction: what was signalled until now went to the other half alone.
+  func note(_ direction: Readiness, waitsFor readiness: Readiness) -> Bool {
+    state.withLock { state in
+      if direction == .readable {
+        state.awaitedToReceive = readiness
+      } else {
+        state.awaitedToSend = readiness
+      }
+    }
+    return readiness != direction && !crosses.exchange(true, ordering: .acquiringAndReleasing)
+  }
+
+  /// One session stands behind both directions: what this attempt did may be what the other half waits for, and
+  /// nothing else would tell it. Two halves that wait crosswise do not go on telling each other.
+  private func tellSending(of attempt: Attempt) {
+    let mayTell = attempt.moved || !attempt.crosses(.readable)
+    let half = state.withLock { state in
+      unsafe mayTell && state.awaitedToSend != .writable ? state.sending?.takeUnretainedValue() : nil
+    }
+    half?.stir(wakesPoller: true)
+  }
+
+  private func tellReceiving(of attempt: Attempt) {
+    let mayTell = attempt.moved || !attempt.crosses(.writable)
+    let half = state.withLock { state in
+      unsafe mayTell && state.awaitedToReceive != .readable ? state.receiving?.takeUnretainedValue() : nil
+    }
+    half?.stir(wakesPoller: true)
   }
 
   /// The first error of a socket stands for both directions; a broken pipe ends sending only.
   private func first(_ error: TransportError) -> TransportError {
     state.withLock { state in
       if let first = state.firstError { return first }
+      if carriesDatagrams, Self.isAboutOneDatagram(error) { return error }
       if isConnection, error.errno != .brokenPipe { state.firstError = error }
       return error
     }
@@ -162,23 +346,33 @@ package final class Port: ReadinessReceiver {
   // MARK: Readiness
 
   package func readinessChanged(_ readiness: Readiness) {
-    if !readiness.isDisjoint(with: [.readable, .hungUp]) {
+    let isForBoth = crosses.load(ordering: .acquiring)
+    if isForBoth || !readiness.isDisjoint(with: [.readable, .hungUp]) {
       let receiving = state.withLock { unsafe $0.receiving?.takeUnretainedValue() }
       if readiness.contains(.urgent) { receiving?.noteUrgentData() }
-      receiving?.stir()
+      receiving?.stir(wakesPoller: isCustom)
     }
-    if !readiness.isDisjoint(with: [.writable, .hungUp]) {
+    if isForBoth || !readiness.isDisjoint(with: [.writable, .hungUp]) {
       let sending = state.withLock { unsafe $0.sending?.takeUnretainedValue() }
-      sending?.stir()
+      sending?.stir(wakesPoller: isCustom)
     }
   }
 
+  /// It may know more than its descriptor shows to who polls that.
+  private var isCustom: Bool {
+    if case .custom = unsafe transport { return true }
+    return false
+  }
+
   /// Has the reactor watch for one half, in its turn: close cannot give the number up meanwhile.
-  func watch(_ direction: Readiness) -> Errno? {
+  ///
+  /// - Parameter interest: what it waits for; nothing: no more.
+  func watch(_ direction: Readiness, for interest: Readiness) -> Errno? {
     guard let descriptor = polledDescriptor else { return nil }  // in-process: always told
     return state.withLock { state in
       if state.isAlwaysReady { return nil }
-      let wanted = state.watched.union(direction)
+      let isReceiving = direction == .readable
+      let wanted = interest.union(isReceiving ? state.watchedToSend : state.watchedToReceive)
       if let registration = state.registration {
         if let errno = reactor.watch(registration, descriptor: descriptor, wanted) { return errno }
       } else {
@@ -188,18 +382,8 @@ package final class Port: ReadinessReceiver {
         case .failed(let errno): return errno
         }
       }
-      state.watched = wanted
+      if isReceiving { state.watchedToReceive = interest } else { state.watchedToSend = interest }
       return nil
-    }
-  }
-
-  /// Has the reactor watch no more for one half, in its turn.
-  func unwatch(_ direction: Readiness) {
-    guard let descriptor = polledDescriptor else { return }
-    state.withLock { state in
-      guard let registration = state.registration else { return }
-      let wanted = state.watched.subtracting(direction)
-      if reactor.watch(registration, descriptor: descriptor, wanted) == nil { state.watched = wanted }
     }
   }
 
@@ -252,5 +436,18 @@ package final class Port: ReadinessReceiver {
     }
     deregister(closing: false)
     return transport.number
+  }
+}
+
+extension Attempt {
+  fileprivate var moved: Bool {
+    if case .transferred = self { return true }
+    return false
+  }
+
+  /// It waits for something else than its own direction.
+  fileprivate func crosses(_ direction: Readiness) -> Bool {
+    if case .waitsFor(let readiness) = self { return readiness != direction }
+    return false
   }
 }

@@ -52,8 +52,8 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
 
   package init(_ port: Port, unread: [UInt8] = []) {
     drainsInOneRead = Atomic(port.drainsInOneRead)
-    unsafe turn = ReceiveTurn(unread: unread)
-    super.init(port, interest: .readable)
+    unsafe turn = ReceiveTurn(unread: unread, carriesDatagrams: port.carriesDatagrams)
+    super.init(port, .readable)
     port.connect(receiving: self)
   }
 
@@ -158,7 +158,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
   ///   far the frame there has been scanned.
   @usableFromInline
   final func takeFront(for source: MessageSource, as kind: Place.Kind, mayWait: Bool) -> Found {
-    guard turnstile.take() else { return unsafe (.unseen, Self.none) }
+    guard !carriesDatagrams, turnstile.take() else { return unsafe (.unseen, Self.none) }
     guard unsafe !turn.isAssembled && !source.hasBegunFrame(at: turn.position) else {
       return unsafe (.held, Self.none)
     }
@@ -182,8 +182,40 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     case .again: return unsafe (.blocked, Self.none)
     case .stop: return unsafe (.held, Self.none)
     }
-    let outcome = unsafe turn.readAhead { memory in unsafe port.receive(into: memory) }
+    let outcome = unsafe turn.readAhead { memory in unsafe attempt(into: memory) }
     return unsafe outcome == .blocked ? (.blocked, Self.none) : (.held, turn.front)
+  }
+
+  /// One attempt, of whichever kind the request needs.
+  private func attempt(
+    _ demand: FrameDemand, for request: ReceiveRequest, mayTakeLong: Bool
+  ) -> ReceiveTurn.Outcome {
+    if carriesDatagrams {
+      return unsafe turn.attemptDatagram { bytes, companions in
+        let attempt = port.receiveDatagram(into: &bytes, &companions)
+        note(attempt)
+        return attempt
+      }
+    }
+    guard case .accompanied = request else {
+      return unsafe turn.attempt(demand, for: request) { memory in
+        unsafe attempt(into: memory, mayTakeLong: mayTakeLong)
+      }
+    }
+    var companions: Companions?
+    let outcome = unsafe turn.attempt(demand, for: request) { memory in
+      let attempt = unsafe port.receive(into: memory, with: &companions)
+      note(attempt)
+      return attempt
+    }
+    if let companions { unsafe turn.add(companions) }
+    return outcome
+  }
+
+  private func attempt(into memory: UnsafeMutableRawBufferPointer, mayTakeLong: Bool = false) -> Attempt {
+    let attempt = unsafe port.receive(into: memory, mayTakeLong: mayTakeLong)
+    note(attempt)
+    return attempt
   }
 
   /// Under the lock and in the turn: the last attempt took all that was there, and nothing has stirred since.
@@ -217,6 +249,12 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     _ = run(Driver(me: unsafe unsafeDowncast(me, to: ReceivePlace.self), deadline: me.deadline))
   }
 
+  package override func driveOffloaded() {
+    var driver = Driver(budget: 64)
+    driver.mayTakeLong = true
+    _ = run(driver)
+  }
+
   // MARK: The step
 
   /// Who drives, and for how long.
@@ -230,6 +268,10 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     var mayWait: Bool { deadline != .immediately }
     /// The caller has its result: no attempt for others.
     var mine = false
+    /// On this thread an attempt may wait for a disk.
+    var mayTakeLong = false
+    /// The driver is a blocking call's own thread.
+    var isThread: Bool { (me?.kind ?? (implied == nil ? .task : kind)) == .thread }
     /// How many frames it may still hand to others, and how many bytes.
     var budget = Int.max
     var byteBudget = 256 << 10
@@ -310,14 +352,47 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
           return driver.implied != nil ? .ended(.failed(EndpointError(.closed))) : released(driver)
         case .attempt: break
         }
-        let outcome = unsafe turn.attempt(demand, for: request) { memory in
-          unsafe port.receive(into: memory)
+        let outcome = attempt(demand, for: request, mayTakeLong: driver.mayTakeLong)
+        if outcome == .failedOnce, let failure = unsafe turn.failure {
+          let error = EndpointError(.transport(failure))
+          if let ended = serveFailure(error, head, driver) { return ended }
+          driver.noteFailure(of: head)
+          continue
+        }
+        if outcome == .offload {
+          driver.mayTakeLong = driver.isThread
+          if !driver.isThread, let ended = handOver(&driver) { return ended }
+          continue
         }
         if outcome == .blocked, let ended = blocked(head, &driver) { return ended }
         if outcome == .moved { known = head }
         if driver.mayWait, driver.deadline.hasPassed, let ended = stopLate(driver) { return ended }
       }
     }
+  }
+
+  /// The attempt may take long, and this thread is not to wait: a helper goes on with the turn. Nil when there is
+  /// none to be had; the head has failed then, and the turn is still here.
+  private func handOver(_ driver: inout Driver) -> Started? {
+    if let implied = driver.implied {
+      let place = ReceivePlace(driver.kind, implied, isLate: !driver.mayWait, in: self)
+      place.deadline = driver.deadline
+      let isQueued: Bool = locked { state, actions in
+        if state.isClosed {
+          releaseTurn(&state, &actions, by: nil)
+          return false
+        }
+        state.queue.prepend(place)
+        return true
+      }
+      guard isQueued else { return .ended(.failed(EndpointError(.closed))) }
+      driver.me = place
+      driver.implied = nil
+    }
+    guard let errno = port.reactor.offload(self) else { return released(driver) }
+    failHead(TransportError(.offload, errno), by: driver.me)
+    driver.noteFailure(of: driver.me)
+    return nil
   }
 
   /// The deadline of who drives has passed while bytes were moving: no attempt more, unless what came is
@@ -364,13 +439,16 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     guard let head else { return nil }
     // For somebody else: a small frame is copied before the lock is taken, a large payload is moved under it.
     // One that was assembled for another endpoint over the same bytes may be no payload to this one.
-    let isMoved = unsafe turn.isAssembled && head.request.source?.deliversPayload ?? true
+    let isMoved =
+      unsafe carriesDatagrams || head.request.isAccompanied
+      || (turn.isAssembled && head.request.source?.deliversPayload ?? true)
     let copied = isMoved ? nil : copy(demand, for: head.request)
     let served = locked { state, actions -> Bool in
       guard !state.isClosed, !state.queue.isEmpty else { return false }
       guard state.queue.first === head else { return false }
       state.queue.remove(head)
-      head.outcome = unsafe .delivered(copied ?? Delivery(payload: turn.takePayload(of: demand)))
+      head.outcome = unsafe .delivered(
+        copied ?? Delivery(payload: turn.takePayload(of: demand), turn.takeCompanions(of: demand)))
       unsafe turn.consume(demand)
       head.decide(&actions, by: me)
       return true
@@ -511,15 +589,19 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
 
   /// Has the reactor watch; without it the head cannot wait, and fails.
   private func register(by me: ReceivePlace?) {
-    let errno = port.watch(interest)
+    if let errno = port.watch(direction, for: interest) {
+      failHead(TransportError(.wait, errno), by: me)
+    } else {
+      locked { state, _ in state.isRegistered = true }
+    }
+  }
+
+  /// In the turn: a head that is no thread cannot get on by itself, and nobody is to be had who helps it.
+  private func failHead(_ error: TransportError, by me: ReceivePlace?) {
     locked { state, actions in
-      guard let errno else {
-        state.isRegistered = true
-        return
-      }
       guard let head = state.queue.first, head.kind != .thread else { return }
       state.queue.remove(head)
-      fail(head, EndpointError(.transport(TransportError(.wait, errno))))
+      fail(head, EndpointError(.transport(error)))
       head.decide(&actions, by: me)
     }
   }

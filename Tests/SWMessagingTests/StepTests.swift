@@ -413,7 +413,7 @@ import Testing
     #expect(Half.retire(hand.receiveHalf, hand.sendHalf) == nil)
     #expect(Half.retire(hand.receiveHalf, hand.sendHalf) == .closed)
     // What detaching would do next; else port and transport hold each other.
-    for half in [hand.receiveHalf, hand.sendHalf] as [Half] { half.port.leave(half.interest) }
+    for half in [hand.receiveHalf, hand.sendHalf] as [Half] { half.port.leave(half.direction) }
   }
 
   @Test func `the reactor's timers end what waits`() {
