@@ -193,7 +193,7 @@ extension ReceivingSide {
   package func messageAtOnce(
     _ front: inout ReceiveHalf.Front, as kind: Place.Kind, _ timeout: Duration?
   ) throws(EndpointError) -> F.Incoming? {
-    let found = unsafe half.takeFront(for: source, as: kind, mayWait: timeout.map { $0 > .zero } ?? true)
+    let found = unsafe half.takeFront(for: source, as: kind, waitsForever: timeout == nil)
     front = unsafe found.front
     let bytes = unsafe found.unread
     var scanner = source.framing.makeScanner()
@@ -218,7 +218,7 @@ extension ReceivingSide {
     _ front: inout ReceiveHalf.Front, as kind: Place.Kind, _ timeout: Duration?,
     _ body: (Span<UInt8>) throws -> Result
   ) throws -> Result? {
-    let found = unsafe half.takeFront(for: source, as: kind, mayWait: timeout.map { $0 > .zero } ?? true)
+    let found = unsafe half.takeFront(for: source, as: kind, waitsForever: timeout == nil)
     front = unsafe found.front
     let bytes = unsafe found.unread
     var scanner = source.framing.makeScanner()

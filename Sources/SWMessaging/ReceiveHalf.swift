@@ -157,23 +157,24 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
   /// - Returns: how far it has come, and the bytes at the front: none also when only the long way knows how
   ///   far the frame there has been scanned.
   @usableFromInline
-  final func takeFront(for source: MessageSource, as kind: Place.Kind, mayWait: Bool) -> Found {
+  final func takeFront(for source: MessageSource, as kind: Place.Kind, waitsForever: Bool) -> Found {
     guard !carriesDatagrams, turnstile.take() else { return unsafe (.unseen, Self.none) }
     guard unsafe !turn.isAssembled && !source.hasBegunFrame(at: turn.position) else {
       return unsafe (.held, Self.none)
     }
     if unsafe turn.front.isEmpty, source.readsAhead, unsafe turn.end == nil {
-      return unsafe fillFront(kind, mayWait)
+      return unsafe fillFront(kind, waitsForever)
     }
     return unsafe (.held, turn.front)
   }
 
   /// Holding the turn, with nothing in the buffer: one attempt, unless it is known to be in vain.
   @inline(never)
-  private func fillFront(_ kind: Place.Kind, _ mayWait: Bool) -> Found {
+  private func fillFront(_ kind: Place.Kind, _ waitsForever: Bool) -> Found {
     let permission: Permission = locked { state, _ in
       if state.isClosed { return .stop }
-      if mayWait, isDrained(state, for: kind) { return .again }
+      // Who has a deadline was promised an attempt before it passes.
+      if waitsForever, isDrained(state, for: kind) { return .again }
       state.stirred = false
       return .attempt
     }
