@@ -20,6 +20,7 @@ struct FramingChoice: Sendable {
     switch name {
     case "varint": self.init(.varInt)
     case "multiprocessing": self.init(.multiprocessingBytes)
+    case "pickle": self.init(.multiprocessingBytes, PickleCodec())
     case "msgpack": throw ValidationError("this build has no msgpack")
     case "lines": self.init(.lines)
     case "nul": self.init(.delimited())
