@@ -29,7 +29,7 @@ demo:
 test:
 	@scripts/setup-swift
 	@scripts/with-python swift test $(TEST)
-	@swift test -c release --package-path Tools $(TEST)
+	@swift test -c release --disable-testable-imports --package-path Tools $(TEST)
 
 # Nothing but the path on standard output: for scripts.
 swcat:
