@@ -87,14 +87,13 @@ struct PickleTaggedReader {
   private mutating func container(_ fields: TaggedFields) throws(Misread) -> Made {
     var elements: [Made] = []
     if fields["range"] != nil {
-      for number in 0..<(try count(fields, "range")) {
+      for number in 0..<(try fields.count("range")) {
         elements.append(Made(reference: builder.add(PickleValue(number)), isHashable: true))
       }
-    } else if fields["n"] != nil {
-      guard let fill = fields["fill"] else { throw fields.misread("a value", in: "fill") }
-      elements = Array(repeating: try made(fill), count: try count(fields, "n"))
     } else {
-      for place in try fields.array() { elements.append(try made(place)) }
+      for place in try fields["n"] == nil ? fields.array() : fields.repeated("n") {
+        elements.append(try made(place))
+      }
     }
     let references = elements.map(\.reference)
     let isHashable = elements.allSatisfy(\.isHashable)
@@ -112,10 +111,8 @@ struct PickleTaggedReader {
   private mutating func dict(_ fields: TaggedFields) throws(Misread) -> PickleBuilder.Reference {
     var pairs: [(PickleBuilder.Reference, PickleBuilder.Reference)] = []
     if fields["range_keys"] != nil {
-      guard let fill = fields["fill"] else { throw fields.misread("a value", in: "fill") }
-      let value = try made(fill).reference
-      for number in 0..<(try count(fields, "range_keys")) {
-        pairs.append((builder.add(PickleValue(number)), value))
+      for (number, place) in try fields.repeated("range_keys").enumerated() {
+        pairs.append((builder.add(PickleValue(number)), try made(place).reference))
       }
     } else {
       for pair in try fields.pairs() {
@@ -125,15 +122,6 @@ struct PickleTaggedReader {
       }
     }
     return builder.dict(pairs)
-  }
-
-  /// How many elements a short spelling stands for.
-  private func count(_ fields: TaggedFields, _ name: String) throws(Misread) -> Int {
-    let count = try fields.integer(name)
-    guard 0...(TaggedFields.longestRepetition / 16) ~= count else {
-      throw fields.misread("at most \(TaggedFields.longestRepetition / 16) elements", in: name)
-    }
-    return count
   }
 
   private func unhashable(_ fields: TaggedFields) -> Misread {
@@ -149,18 +137,10 @@ struct PickleTaggedReader {
     case "int":
       guard let value = PickleInt(try fields.text()) else { throw fields.misread("an integer", in: "v") }
       return PickleValue(value)
-    case "float":
-      if fields["bits"] != nil { return PickleValue(try fields.bits("bits")) }
-      guard let value = Double(try fields.text()) else { throw fields.misread("a number", in: "v") }
-      return PickleValue(value)
+    case "float": return PickleValue(try fields.float())
     case "complex":
       return PickleValue(PickleComplex(real: try fields.bits("re"), imaginary: try fields.bits("im")))
-    case "str":
-      if fields["utf8"] == nil { return PickleValue(try fields.text()) }
-      guard let text = String(validating: try fields.wire("utf8"), as: UTF8.self) else {
-        throw fields.misread("UTF-8", in: "utf8")
-      }
-      return PickleValue(text)
+    case "str": return PickleValue(try fields.string())
     case "bytes": return .bytes(try fields.wire("hex"))
     case "decimal":
       guard let value = PickleDecimal(try fields.text()) else {

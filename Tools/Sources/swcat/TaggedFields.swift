@@ -79,6 +79,37 @@ struct TaggedFields {
     return Double(bitPattern: bits)
   }
 
+  /// A floating-point number: by its bits, or as it is spelled.
+  func float() throws(Misread) -> Double {
+    if self["bits"] != nil { return try bits("bits") }
+    guard let value = Double(try text()) else { throw misread("a number", in: "v") }
+    return value
+  }
+
+  /// A text: as it is spelled, or by its bytes.
+  func string() throws(Misread) -> String {
+    if self["utf8"] == nil { return try text() }
+    guard let text = String(validating: try wire("utf8"), as: UTF8.self) else {
+      throw misread("UTF-8", in: "utf8")
+    }
+    return text
+  }
+
+  /// How many elements a short spelling stands for.
+  func count(_ name: String) throws(Misread) -> Int {
+    let count = try integer(name)
+    guard 0...(Self.longestRepetition / 16) ~= count else {
+      throw misread("at most \(Self.longestRepetition / 16) elements", in: name)
+    }
+    return count
+  }
+
+  /// The value of a short spelling, as many times as a field says.
+  func repeated(_ name: String) throws(Misread) -> [Int] {
+    guard let fill = self["fill"] else { throw misread("a value", in: "fill") }
+    return Array(repeating: fill, count: try count(name))
+  }
+
   /// Bytes: hexadecimal digits, or parts that repeat, `[["00ff",2],["7a",1000]]`. The latter are read and never
   /// written.
   func wire(_ name: String) throws(Misread) -> [UInt8] {
