@@ -115,7 +115,8 @@ extension FramingError {
     case .tooLarge(let declared, let limit):
       "expected a frame of at most \(limit) bytes; found one of \(declared)"
         + (explanation.isEmpty ? "" : " (\(explanation))")
-    default: explanation.isEmpty ? "\(self)" : explanation
+    // Framings that others wrote may explain themselves otherwise.
+    default: explanation.hasPrefix("expected") ? explanation : "expected a frame; found \(self)"
     }
   }
 }

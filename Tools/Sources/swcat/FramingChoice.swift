@@ -21,7 +21,12 @@ struct FramingChoice: Sendable {
     case "varint": self.init(.varInt)
     case "multiprocessing": self.init(.multiprocessingBytes)
     case "pickle": self.init(.multiprocessingBytes, PickleCodec())
-    case "msgpack": throw ValidationError("this build has no msgpack")
+    case "msgpack":
+      #if canImport(SWMsgPack)
+        self.init(MsgPackBytesFraming(), MsgPackCodec())
+      #else
+        throw ValidationError("this build has no msgpack")
+      #endif
     case "lines": self.init(.lines)
     case "nul": self.init(.delimited())
     case "u8": self.init(.lengthPrefixed(.uint8))

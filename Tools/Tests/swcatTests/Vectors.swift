@@ -2,10 +2,10 @@ import Foundation
 import Testing
 
 /// Golden data of the library's own tests.
-func vectors(_ name: String) throws -> [String: Any] {
+func vectors(_ name: String, of target: String = "SWFramingTests") throws -> [String: Any] {
   var root = URL(filePath: #filePath)
   for _ in 0..<4 { root.deleteLastPathComponent() }
-  let file = root.appending(path: "Tests/SWFramingTests/Vectors/\(name).json")
+  let file = root.appending(path: "Tests/\(target)/Vectors/\(name).json")
   return try #require(try JSONSerialization.jsonObject(with: Data(contentsOf: file)) as? [String: Any])
 }
 
