@@ -4,7 +4,7 @@
 SEEDS ?= 200
 TEST ?=
 
-.PHONY: help demo test bench fuzz simulate sanitize model model-full bench-counts docs format lint clean
+.PHONY: help demo test bench fuzz simulate sanitize model model-full bench-counts docs format lint clean swcat
 
 help:
 	@echo 'make demo        run every example'
@@ -19,6 +19,7 @@ help:
 	@echo 'make docs        build the documentation; a warning is an error'
 	@echo 'make format      give the code its form'
 	@echo 'make lint        complain where it has another, or breaks a house rule'
+	@echo 'make swcat       build swcat, which shows and makes frames, and print where it is'
 	@echo 'make clean       remove everything that the others build'
 
 demo:
@@ -28,6 +29,13 @@ demo:
 test:
 	@scripts/setup-swift
 	@scripts/with-python swift test $(TEST)
+	@swift test -c release --disable-testable-imports --package-path Tools $(TEST)
+
+# Nothing but the path on standard output: for scripts.
+swcat:
+	@scripts/setup-swift >&2
+	@swift build -c release --package-path Tools --product swcat >&2
+	@echo "$$(swift build -c release --package-path Tools --show-bin-path)/swcat"
 
 # Each in a place of its own: a change of flags would build everything anew.
 sanitize:
@@ -74,4 +82,4 @@ lint:
 	@scripts/lint
 
 clean:
-	rm -rf .build .build-* Benchmarks/.build Benchmarks/Counts/.build
+	rm -rf .build .build-* Benchmarks/.build Benchmarks/Counts/.build Tools/.build

@@ -22,6 +22,8 @@ package class Half: ReactorWork, @unchecked Sendable {
   final let turnstile = Turnstile()
   /// Bytes that no receive has returned, as of the last release of the turn; for errors.
   final let heldBytes = Atomic(0)
+  /// The same for tests.
+  package final var held: Int { heldBytes.load(ordering: .relaxed) }
   /// Asynchronous completions in a row that did not wait. Nothing depends on its being exact.
   private final let streak = Atomic(0)
 

@@ -130,7 +130,7 @@ import Testing
         #expect(error?.byteCount == cut)
       default:
         let task = Task { await endpointError { try await reader.receive() } }
-        await eventually { reader.queued == 1 }
+        await eventually { reader.queued == 1 && reader.held == cut }
         task.cancel()
         let error = await task.value
         #expect(error?.reason == .cancelled)

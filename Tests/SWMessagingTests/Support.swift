@@ -88,6 +88,11 @@ extension Endpoint {
   }
 }
 
+extension Endpoint {
+  /// How many bytes of an unfinished message it has received.
+  var held: Int { core.receiving?.held ?? 0 }
+}
+
 /// So many rounds, of which `SWTEST_ROUNDS` may name another percentage: under a sanitizer they take their time.
 func stressed(_ rounds: Int) -> Int {
   let percent = ProcessInfo.processInfo.environment["SWTEST_ROUNDS"].flatMap { Int($0) } ?? 100

@@ -1,0 +1,39 @@
+// swift-tools-version: 6.2
+
+import PackageDescription
+
+// A package of its own, so that nobody who uses the library fetches what a command line needs. It stands on the
+// library's public face alone, as a program of anybody else would.
+
+let settings: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .strictMemorySafety(),
+  .treatAllWarnings(as: .error),
+  .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+let package = Package(
+  name: "Tools",
+  products: [.executable(name: "swcat", targets: ["swcat"])],
+  dependencies: [
+    .package(name: "swift-socketwrapper", path: ".."),
+    .package(url: "https://github.com/apple/swift-system", from: "1.6.0"),
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+  ],
+  targets: [
+    .executableTarget(
+      name: "swcat",
+      dependencies: [
+        .product(name: "SWMessaging", package: "swift-socketwrapper"),
+        .product(name: "SystemPackage", package: "swift-system"),
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      swiftSettings: settings),
+    // They run the program as it was built, from outside.
+    .testTarget(
+      name: "swcatTests", dependencies: ["swcat"], swiftSettings: settings),
+  ]
+)

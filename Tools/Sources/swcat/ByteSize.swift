@@ -1,0 +1,19 @@
+/// A count of bytes as people write it: `4096`, `64k`, `16M`, `2G`; the units are powers of 1024.
+enum ByteSize {
+  /// Nil: not a count of at least one byte, or more than an `Int` holds.
+  static func read(_ text: String) -> Int? {
+    var digits = Substring(text)
+    var shift = 0
+    switch digits.last {
+    case "k", "K": shift = 10
+    case "m", "M": shift = 20
+    case "g", "G": shift = 30
+    default: break
+    }
+    if shift > 0 { digits.removeLast() }
+    // `Int` reads signs, too.
+    guard let first = digits.utf8.first, 0x30...0x39 ~= first, let number = Int(digits) else { return nil }
+    let (count, isTooLarge) = number.multipliedReportingOverflow(by: 1 << shift)
+    return isTooLarge || count == 0 ? nil : count
+  }
+}
