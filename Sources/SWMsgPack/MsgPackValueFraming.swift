@@ -43,7 +43,7 @@ extension Sink {
   func move(to parts: inout FrameParts) {
     if count < 1024 {
       // Invariant: the sink's memory is initialised up to its count, and lives longer than the span.
-      unsafe parts.append(copying: Span(_unsafeBytes: bytes))
+      withExtendedLifetime(self) { unsafe parts.append(copying: Span(_unsafeBytes: bytes)) }
     } else {
       parts.append(array)
     }

@@ -6,7 +6,7 @@ final class Sink {
   /// C's own, so that its functions can be called without a check for exclusive access at every value.
   let sink: UnsafeMutablePointer<swmp_sink>
   /// What was encoded apart, and where in these bytes it belongs, in order.
-  private var parts: [(place: Int, sink: Sink)] = []
+  private var parts: [(place: Int, state: EncodingState)] = []
 
   init() {
     unsafe sink = .allocate(capacity: 1)
@@ -20,39 +20,49 @@ final class Sink {
 
   var count: Int { unsafe sink.pointee.count }
 
+  /// As long as the sink lives and nothing is written.
   var bytes: UnsafeRawBufferPointer {
     unsafe UnsafeRawBufferPointer(start: sink.pointee.bytes, count: sink.pointee.count)
   }
 
-  var array: [UInt8] { unsafe Array(bytes) }
+  var array: [UInt8] { withExtendedLifetime(self) { unsafe Array(bytes) } }
 
-  /// Takes back what was written behind a place, of a value whose encoding has failed.
-  func truncate(to place: Int) {
-    unsafe sink.pointee.count = place
-    while let last = parts.last, last.place > place { parts.removeLast() }
+  /// How far it has come.
+  struct Mark: Equatable {
+    fileprivate let count: Int
+    fileprivate let parts: Int
+  }
+
+  @inline(__always)
+  var mark: Mark { Mark(count: count, parts: parts.count) }
+
+  /// Takes back what was written behind a mark, of a value whose encoding has failed.
+  func truncate(to mark: Mark) {
+    unsafe sink.pointee.count = mark.count
+    parts.removeSubrange(mark.parts...)
   }
 
   /// Remembers a place for what is encoded apart.
-  func reserve(for part: Sink) { parts.append((count, part)) }
+  func reserve(for part: EncodingState) { parts.append((count, part)) }
 
-  /// Puts in what was encoded apart. The sink itself is done then.
-  func gather() {
+  /// Puts in what was encoded apart.
+  func gather() throws {
     guard !parts.isEmpty else { return }
     let whole = Sink()
     var end = 0
     for part in parts {
-      part.sink.gather()
+      try part.state.finish()
       unsafe whole.append(UnsafeRawBufferPointer(rebasing: bytes[end..<part.place]))
-      unsafe whole.append(part.sink.bytes)
+      unsafe whole.append(part.state.sink.bytes)
       end = part.place
     }
     unsafe whole.append(UnsafeRawBufferPointer(rebasing: bytes[end...]))
     parts = []
-    unsafe swap(&sink.pointee, &whole.sink.pointee)
+    withExtendedLifetime(whole) { unsafe swap(&sink.pointee, &whole.sink.pointee) }
   }
 
   /// Moves places behind a header that has become longer.
-  func shift(from place: Int, by byteCount: Int) {
+  private func shift(from place: Int, by byteCount: Int) {
     for index in parts.indices where parts[index].place > place { parts[index].place += byteCount }
   }
 
