@@ -69,7 +69,7 @@ let package = Package(
       name: "SWMessagingTests", dependencies: ["CSysShim", "SWMessaging", "SWTesting", "probe", system],
       swiftSettings: settings),
     .testTarget(
-      name: "InteropTests", dependencies: ["SWMessaging", "SWTesting", "probe"],
+      name: "InteropTests", dependencies: ["SWMessaging", "SWMsgPack", "SWTesting", "probe"],
       resources: [.copy("Peers")], swiftSettings: settings),
   ]
 )

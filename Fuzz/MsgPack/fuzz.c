@@ -29,6 +29,8 @@ static uint32_t write_token(const swmp_tape *tape, uint32_t index, const uint8_t
     case SWMP_UINT: swmp_write_uint(sink, token->value); break;
     case SWMP_FLOAT:
       bits = (uint32_t)token->value;
+      /* The library's objects hold doubles: a signalling not-a-number becomes a quiet one on the way. */
+      if ((bits & 0x7f800000) == 0x7f800000 && (bits & 0x007fffff)) bits |= 0x00400000;
       memcpy(&single, &bits, sizeof single);
       swmp_write_float(sink, single);
       break;
