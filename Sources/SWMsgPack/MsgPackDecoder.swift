@@ -83,7 +83,7 @@ public struct MsgPackDecoder: Sendable {
       if !isKnownUniquelyReferenced(&state) { state.keepBytes() }
     }
     return try Place(state: state, index: 0, depth: 0, prefix: nil)
-      .decode(type, at: 0, key: Optional<PositionKey>.none)
+      .decode(type, at: 0, key: NoKey())
   }
 }
 
@@ -147,31 +147,22 @@ final class DecodingState {
   }
 
   /// Runs a body with the path so long, and a key behind it.
-  @inline(__always)
-  func within<Result>(
-    depth: Int, prefix: PathPrefix?, key: (any CodingKey)?, _ body: (_ depth: Int) throws -> Result
+  func within<Result, Key: CodingKey>(
+    depth: Int, prefix: PathPrefix?, key: Key, _ body: (_ depth: Int) throws -> Result
   ) throws -> Result {
-    if let prefix {
-      let outer = path
-      path = prefix.keys
-      defer { path = outer }
-      return try push(key, body)
-    }
-    if path.count > depth {
-      // Used out of order, from within an inner value.
-      let outer = path
-      path.removeSubrange(depth...)
-      defer { path = outer }
-      return try push(key, body)
-    }
+    if prefix == nil, path.count == depth { return try push(key, body) }
+    // Used out of order, or from within an inner value.
+    let outer = path
+    path = prefix?.keys ?? Array(path.prefix(depth))
+    defer { path = outer }
     return try push(key, body)
   }
 
   @inline(__always)
-  private func push<Result>(
-    _ key: (any CodingKey)?, _ body: (_ depth: Int) throws -> Result
+  private func push<Result, Key: CodingKey>(
+    _ key: Key, _ body: (_ depth: Int) throws -> Result
   ) throws -> Result {
-    guard let key else { return try body(path.count) }
+    if Key.self == NoKey.self { return try body(path.count) }
     path.append(key)
     let depth = path.count
     defer { if path.count >= depth { path.removeSubrange((depth - 1)...) } }
@@ -188,6 +179,17 @@ final class PathPrefix {
   let keys: [any CodingKey]
 
   init(_ keys: [any CodingKey]) { self.keys = keys }
+}
+
+/// For a value that has no key: the whole, and what a single value container holds. A type of its own costs less
+/// than an optional key, whose metadata would be looked up at each value.
+struct NoKey: CodingKey {
+  var stringValue: String { "" }
+  var intValue: Int? { nil }
+
+  init() {}
+  init?(stringValue: String) { nil }
+  init?(intValue: Int) { nil }
 }
 
 /// A place in an array, or the place of what a class decodes first.

@@ -71,7 +71,7 @@ public struct MsgPackEncoder: Sendable {
   func sink(encoding value: some Encodable) throws -> Sink {
     let state = EncodingState(self, prefix: [], room: limits.depth)
     let root = Origin(state: state, level: 0)
-    try root.encode(value, key: Optional<PositionKey>.none)
+    try root.encode(value, key: NoKey())
     try state.sink.gather()
     if state.sink.count == 0 {
       throw EncodingError.invalidValue(value, .init(codingPath: [], debugDescription: "it encodes nothing"))
@@ -84,17 +84,71 @@ extension Sink {
   fileprivate var data: Data { withExtendedLifetime(self) { unsafe Data(bytes) } }
 }
 
+/// A stack whose top is looked at for each value, in memory of its own: an array in an object would be checked for
+/// exclusive access each time. Whoever makes it ends it.
+@safe
+private struct Levels {
+  @safe
+  private struct Memory {
+    var levels: UnsafeMutablePointer<EncodingState.Level>
+    var capacity: Int
+    var count: Int
+  }
+  private let memory: UnsafeMutablePointer<Memory>
+
+  init(_ first: EncodingState.Level) {
+    let capacity = 8
+    unsafe memory = .allocate(capacity: 1)
+    unsafe memory.initialize(to: Memory(levels: .allocate(capacity: capacity), capacity: capacity, count: 0))
+    append(first)
+  }
+
+  func end() {
+    unsafe memory.pointee.levels.deallocate()
+    unsafe memory.deallocate()
+  }
+
+  var count: Int { unsafe memory.pointee.count }
+
+  subscript(level: Int) -> EncodingState.Level {
+    get {
+      precondition(level < count, "no such level")
+      return unsafe memory.pointee.levels[level]
+    }
+    nonmutating _modify {
+      precondition(level < count, "no such level")
+      yield unsafe &memory.pointee.levels[level]
+    }
+  }
+
+  func append(_ level: EncodingState.Level) {
+    if unsafe count == memory.pointee.capacity {
+      let larger = UnsafeMutablePointer<EncodingState.Level>.allocate(capacity: 2 * count)
+      unsafe larger.moveInitialize(from: memory.pointee.levels, count: count)
+      unsafe memory.pointee.levels.deallocate()
+      unsafe memory.pointee.levels = unsafe larger
+      unsafe memory.pointee.capacity = 2 * count
+    }
+    unsafe (memory.pointee.levels + count).initialize(to: level)
+    unsafe memory.pointee.count += 1
+  }
+
+  /// Levels are plain numbers: nothing is left of them.
+  func truncate(to count: Int) { unsafe memory.pointee.count = count }
+}
+
 /// What the encoders share that write into the same sink.
 ///
 /// Levels are the values that are being encoded, each in the one before. A level's container writes its header when
 /// the level ends, for which its place is held free. Nested containers and the encoders of superclasses may be
 /// used out of order: they get a state and a sink of their own.
+@safe
 final class EncodingState {
   let sink = Sink()
   let options: MsgPackEncoder
   fileprivate(set) var path: [any CodingKey] = []
   fileprivate let prefix: [any CodingKey]
-  fileprivate var levels: [Level] = []
+  fileprivate let levels: Levels
   /// How many containers may still lie in each other.
   fileprivate let room: Int
   let convertsKeys: Bool
@@ -119,8 +173,10 @@ final class EncodingState {
     } else {
       convertsKeys = true
     }
-    levels.append(Level(depth: 0, containers: 0))
+    levels = Levels(Level(depth: 0, containers: 0))
   }
+
+  deinit { levels.end() }
 
   fileprivate func codingPath(_ depth: Int) -> [any CodingKey] { prefix + path.prefix(depth) }
 
@@ -147,7 +203,7 @@ struct Origin {
   }
   var userInfo: [CodingUserInfoKey: Any] { state.options.userInfo }
 
-  func path(_ key: (some CodingKey)?) -> [any CodingKey] { key.map { codingPath + [$0] } ?? codingPath }
+  func path(_ key: some CodingKey) -> [any CodingKey] { key is NoKey ? codingPath : codingPath + [key] }
 
   /// Makes the value a container, unless it is one.
   fileprivate func open(_ kind: EncodingState.Level.Kind) {
@@ -176,31 +232,31 @@ struct Origin {
   }
 
   fileprivate func checkRoom(_ value: Any.Type, _ level: EncodingState.Level) throws {
-    if level.containers >= state.room { throw tooDeep(value, Optional<PositionKey>.none) }
+    if level.containers >= state.room { throw tooDeep(value, NoKey()) }
   }
 
   @inline(__always)
-  private func checkRoom(_ value: Any.Type, _ key: (some CodingKey)?) throws {
+  private func checkRoom(_ value: Any.Type, _ key: some CodingKey) throws {
     if containers >= state.room { throw tooDeep(value, key) }
   }
 
   /// Writes a value with a level of its own, by what it does to an encoder.
-  private func whole(key: (some CodingKey)?, type: Any.Type, _ body: (Origin) throws -> Void) throws {
+  private func whole(key: some CodingKey, type: Any.Type, _ body: (Origin) throws -> Void) throws {
     let containers = containers
     // What lies in too deep a container: recursion ends here.
     if containers > state.room { throw tooDeep(type, key) }
     let depth = state.levels[level].depth
     let mark = state.sink.mark
-    if let key { state.path.append(key) }
+    if !(key is NoKey) { state.path.append(key) }
     state.levels.append(EncodingState.Level(depth: state.path.count, containers: containers))
     defer {
-      state.levels.removeSubrange((level + 1)...)
+      state.levels.truncate(to: level + 1)
       if state.path.count > depth { state.path.removeSubrange(depth...) }
     }
     let inner = Origin(state: state, level: level + 1)
     try body(inner)
     // What encodes nothing is an empty map, but for the whole message.
-    if key != nil, state.levels[inner.level].kind == .none, state.sink.mark == mark { inner.open(.map) }
+    if !(key is NoKey), state.levels[inner.level].kind == .none, state.sink.mark == mark { inner.open(.map) }
     let own = state.levels[inner.level]
     if own.kind == .none { return }
     try inner.checkRoom(type, own)
@@ -212,7 +268,7 @@ struct Origin {
   }
 
   @inline(never)
-  private func tooDeep(_ value: Any.Type, _ key: (some CodingKey)?) -> EncodingError {
+  private func tooDeep(_ value: Any.Type, _ key: some CodingKey) -> EncodingError {
     .invalidValue(
       value,
       .init(
@@ -221,7 +277,7 @@ struct Origin {
   }
 
   @inline(never)
-  private func tooLong(_ value: some Encodable, _ count: Int, _ key: (some CodingKey)?) -> EncodingError {
+  private func tooLong(_ value: some Encodable, _ count: Int, _ key: some CodingKey) -> EncodingError {
     .invalidValue(
       value,
       .init(codingPath: path(key), debugDescription: "MessagePack counts to 4,294,967,295, not to \(count)"))
@@ -230,7 +286,7 @@ struct Origin {
   // MARK: All types
 
   @inline(__always)
-  func encode<T: Encodable>(_ value: T, key: (some CodingKey)?) throws {
+  func encode<T: Encodable>(_ value: T, key: some CodingKey) throws {
     let sink = unsafe state.sink.sink
     if T.self == String.self {
       let text = unsafe unsafeBitCast(value, to: String.self)
@@ -268,7 +324,7 @@ struct Origin {
   }
 
   @inline(never)
-  private func other<T: Encodable>(_ value: T, key: (some CodingKey)?) throws {
+  private func other<T: Encodable>(_ value: T, key: some CodingKey) throws {
     let sink = unsafe state.sink.sink
     if T.self == [Int].self || T.self == [Int64].self {
       try unsafe array(unsafeBitCast(value, to: [Int64].self), key) { unsafe swmp_write_int64s(sink, $0, $1) }
@@ -313,14 +369,14 @@ struct Origin {
   }
 
   private func array<Element: Encodable>(
-    _ values: [Element], _ key: (some CodingKey)?, _ write: (UnsafePointer<Element>?, Int) -> Void
+    _ values: [Element], _ key: some CodingKey, _ write: (UnsafePointer<Element>?, Int) -> Void
   ) throws {
     try checkRoom([Element].self, key)
     if values.count > UInt32.max { throw tooLong(values, values.count, key) }
     unsafe values.withUnsafeBufferPointer { values in unsafe write(values.baseAddress, values.count) }
   }
 
-  private func date(_ date: Date, key: (some CodingKey)?) throws {
+  private func date(_ date: Date, key: some CodingKey) throws {
     let sink = unsafe state.sink.sink
     switch state.options.dateEncodingStrategy {
     case .timestamp:
@@ -371,7 +427,7 @@ extension Origin: Encoder {
   fileprivate func apart(_ key: some CodingKey) -> Origin {
     let own = state.levels[level]
     let part = EncodingState(
-      state.options, prefix: path(Optional(key)), room: max(0, state.room - own.containers - 1))
+      state.options, prefix: path(key), room: max(0, state.room - own.containers - 1))
     state.sink.reserve(for: part)
     return Origin(state: part, level: 0)
   }
@@ -379,7 +435,7 @@ extension Origin: Encoder {
 
 extension Origin: SingleValueEncodingContainer {
   func encodeNil() { unsafe swmp_write_nil(state.sink.sink) }
-  func encode<T: Encodable>(_ value: T) throws { try encode(value, key: Optional<PositionKey>.none) }
+  func encode<T: Encodable>(_ value: T) throws { try encode(value, key: NoKey()) }
 }
 
 struct UnkeyedOrigin: UnkeyedEncodingContainer {
@@ -389,7 +445,7 @@ struct UnkeyedOrigin: UnkeyedEncodingContainer {
   var count: Int {
     origin.level < origin.state.levels.count ? origin.state.levels[origin.level].count : 0
   }
-  private var key: PositionKey? { PositionKey(count) }
+  private var key: PositionKey { PositionKey(count) }
 
   func encodeNil() {
     origin.count()
@@ -461,7 +517,7 @@ struct KeyedOrigin<Key: CodingKey>: KeyedEncodingContainerProtocol {
     let start = state.sink.mark
     write(key)
     do {
-      try origin.encode(value, key: Optional(key))
+      try origin.encode(value, key: key)
     } catch {
       state.sink.truncate(to: start)
       throw error

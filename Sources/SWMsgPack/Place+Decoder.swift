@@ -5,18 +5,18 @@ extension Place: Decoder {
   var userInfo: [CodingUserInfoKey: Any] { state.options.userInfo }
 
   func container<Key: CodingKey>(keyedBy type: Key.Type) throws -> KeyedDecodingContainer<Key> {
-    KeyedDecodingContainer(try KeyedPlace<Key>(self, key: Optional<PositionKey>.none))
+    KeyedDecodingContainer(try KeyedPlace<Key>(self, key: NoKey()))
   }
 
   func unkeyedContainer() throws -> any UnkeyedDecodingContainer {
-    try UnkeyedPlace(self, key: Optional<PositionKey>.none)
+    try UnkeyedPlace(self, key: NoKey())
   }
 
   func singleValueContainer() throws -> any SingleValueDecodingContainer { self }
 
   /// The same, with a path that holds out of order.
   func lasting(at index: Int, key: some CodingKey) -> Place {
-    let keys = path(Optional(key))
+    let keys = path(key)
     return Place(state: state, index: UInt32(index), depth: UInt32(keys.count), prefix: PathPrefix(keys))
   }
 }
@@ -25,7 +25,7 @@ extension Place: SingleValueDecodingContainer {
   func decodeNil() -> Bool { isNull(at: Int(index)) }
 
   func decode<T: Decodable>(_ type: T.Type) throws -> T {
-    try decode(type, at: Int(index), key: Optional<PositionKey>.none)
+    try decode(type, at: Int(index), key: NoKey())
   }
 }
 
@@ -37,7 +37,7 @@ struct UnkeyedPlace: UnkeyedDecodingContainer {
   private var next: Int
   private(set) var currentIndex = 0
 
-  init(_ place: Place, key: (some CodingKey)?) throws {
+  init(_ place: Place, key: some CodingKey) throws {
     guard place.own.what == .array else { throw place.mismatch([Any].self, at: Int(place.index), key: key) }
     self.place = place
     end = Int(place.own.extent)
@@ -49,7 +49,7 @@ struct UnkeyedPlace: UnkeyedDecodingContainer {
   var count: Int? { elementCount }
   var isAtEnd: Bool { currentIndex == elementCount }
 
-  private var key: PositionKey? { PositionKey(currentIndex) }
+  private var key: PositionKey { PositionKey(currentIndex) }
 
   private func checkEnd(_ type: Any.Type) throws {
     if isAtEnd {
@@ -92,7 +92,7 @@ struct UnkeyedPlace: UnkeyedDecodingContainer {
   ) throws -> KeyedDecodingContainer<Key> {
     try checkEnd(KeyedDecodingContainer<Key>.self)
     let container = try KeyedPlace<Key>(
-      place.lasting(at: next, key: PositionKey(currentIndex)), key: Optional<PositionKey>.none)
+      place.lasting(at: next, key: PositionKey(currentIndex)), key: NoKey())
     advance()
     return KeyedDecodingContainer(container)
   }
@@ -100,7 +100,7 @@ struct UnkeyedPlace: UnkeyedDecodingContainer {
   mutating func nestedUnkeyedContainer() throws -> any UnkeyedDecodingContainer {
     try checkEnd((any UnkeyedDecodingContainer).self)
     let container = try UnkeyedPlace(
-      place.lasting(at: next, key: PositionKey(currentIndex)), key: Optional<PositionKey>.none)
+      place.lasting(at: next, key: PositionKey(currentIndex)), key: NoKey())
     advance()
     return container
   }
@@ -121,7 +121,7 @@ struct KeyedPlace<Key: CodingKey>: KeyedDecodingContainerProtocol {
   private let place: Place
   private let lookup: KeyIndex?
 
-  init(_ place: Place, key: (some CodingKey)?) throws {
+  init(_ place: Place, key: some CodingKey) throws {
     let map = place.own
     guard map.what == .map else { throw place.mismatch([String: Any].self, at: Int(place.index), key: key) }
     self.place = place
@@ -201,12 +201,12 @@ struct KeyedPlace<Key: CodingKey>: KeyedDecodingContainerProtocol {
   func decodeNil(forKey key: Key) throws -> Bool { place.isNull(at: try require(key)) }
 
   func decode<T: Decodable>(_ type: T.Type, forKey key: Key) throws -> T {
-    try place.decode(type, at: require(key), key: Optional(key))
+    try place.decode(type, at: require(key), key: key)
   }
 
   func decodeIfPresent<T: Decodable>(_ type: T.Type, forKey key: Key) throws -> T? {
     guard let index = find(key), !place.isNull(at: index) else { return nil }
-    return try place.decode(type, at: index, key: Optional(key))
+    return try place.decode(type, at: index, key: key)
   }
 
   func nestedContainer<NestedKey: CodingKey>(
@@ -214,11 +214,11 @@ struct KeyedPlace<Key: CodingKey>: KeyedDecodingContainerProtocol {
   ) throws -> KeyedDecodingContainer<NestedKey> {
     KeyedDecodingContainer(
       try KeyedPlace<NestedKey>(
-        place.lasting(at: require(key), key: key), key: Optional<PositionKey>.none))
+        place.lasting(at: require(key), key: key), key: NoKey()))
   }
 
   func nestedUnkeyedContainer(forKey key: Key) throws -> any UnkeyedDecodingContainer {
-    try UnkeyedPlace(place.lasting(at: require(key), key: key), key: Optional<PositionKey>.none)
+    try UnkeyedPlace(place.lasting(at: require(key), key: key), key: NoKey())
   }
 
   func superDecoder() throws -> any Decoder {

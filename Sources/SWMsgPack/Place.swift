@@ -25,13 +25,13 @@ struct Place {
 
   // MARK: Errors
 
-  func path(_ key: (some CodingKey)?) -> [any CodingKey] {
+  func path(_ key: some CodingKey) -> [any CodingKey] {
     let path = state.codingPath(depth: Int(depth), prefix: prefix)
-    return key.map { path + [$0] } ?? path
+    return key is NoKey ? path : path + [key]
   }
 
   @inline(never)
-  func mismatch(_ type: Any.Type, at index: Int, key: (some CodingKey)?) -> DecodingError {
+  func mismatch(_ type: Any.Type, at index: Int, key: some CodingKey) -> DecodingError {
     let found = token(index).what
     if found == .null {
       return .valueNotFound(
@@ -42,7 +42,7 @@ struct Place {
   }
 
   @inline(never)
-  func unfit(_ type: Any.Type, at index: Int, key: (some CodingKey)?) -> DecodingError {
+  func unfit(_ type: Any.Type, at index: Int, key: some CodingKey) -> DecodingError {
     .dataCorrupted(
       .init(
         codingPath: path(key),
@@ -50,19 +50,19 @@ struct Place {
   }
 
   @inline(never)
-  func corrupted(_ error: MsgPackError, key: (some CodingKey)?) -> DecodingError {
+  func corrupted(_ error: MsgPackError, key: some CodingKey) -> DecodingError {
     .dataCorrupted(.init(codingPath: path(key), debugDescription: error.description, underlyingError: error))
   }
 
   @inline(never)
-  func corrupted(_ explanation: String, key: (some CodingKey)?) -> DecodingError {
+  func corrupted(_ explanation: String, key: some CodingKey) -> DecodingError {
     .dataCorrupted(.init(codingPath: path(key), debugDescription: explanation))
   }
 
   // MARK: Plain values
 
   @inline(__always)
-  func integer<I: FixedWidthInteger>(_ type: I.Type, at index: Int, key: (some CodingKey)?) throws -> I {
+  func integer<I: FixedWidthInteger>(_ type: I.Type, at index: Int, key: some CodingKey) throws -> I {
     let token = token(index)
     let converted: I?
     switch token.what {
@@ -77,7 +77,7 @@ struct Place {
   }
 
   @inline(__always)
-  func double(at index: Int, key: (some CodingKey)?) throws -> Double {
+  func double(at index: Int, key: some CodingKey) throws -> Double {
     let token = token(index)
     let converted: Double?
     switch token.what {
@@ -91,7 +91,7 @@ struct Place {
     throw unfit(Double.self, at: index, key: key)
   }
 
-  func float(at index: Int, key: (some CodingKey)?) throws -> Float {
+  func float(at index: Int, key: some CodingKey) throws -> Float {
     let token = token(index)
     let converted: Float?
     switch token.what {
@@ -106,7 +106,7 @@ struct Place {
   }
 
   @inline(__always)
-  func bool(at index: Int, key: (some CodingKey)?) throws -> Bool {
+  func bool(at index: Int, key: some CodingKey) throws -> Bool {
     switch token(index).what {
     case .true: true
     case .false: false
@@ -115,7 +115,7 @@ struct Place {
   }
 
   @inline(__always)
-  func string(at index: Int, key: (some CodingKey)?) throws -> String {
+  func string(at index: Int, key: some CodingKey) throws -> String {
     let token = token(index)
     guard token.what == .string else { throw mismatch(String.self, at: index, key: key) }
     do throws(MsgPackError) {
@@ -131,7 +131,7 @@ struct Place {
 
   /// Decodes a value in or of this place.
   @inline(__always)
-  func decode<T: Decodable>(_ type: T.Type, at index: Int, key: (some CodingKey)?) throws -> T {
+  func decode<T: Decodable>(_ type: T.Type, at index: Int, key: some CodingKey) throws -> T {
     // Each is a comparison of pointers, of which the compiler leaves out all but one where it knows the type.
     if type == String.self { return unsafe unsafeBitCast(try string(at: index, key: key), to: type) }
     if type == Int.self { return unsafe unsafeBitCast(try integer(Int.self, at: index, key: key), to: type) }
@@ -169,7 +169,7 @@ struct Place {
   }
 
   @inline(never)
-  private func other<T: Decodable>(_ type: T.Type, at index: Int, key: (some CodingKey)?) throws -> T {
+  private func other<T: Decodable>(_ type: T.Type, at index: Int, key: some CodingKey) throws -> T {
     if type == [Int].self || type == [Int64].self,
       let numbers = try unsafe numbers(Int64.self, at: index, swmp_read_int64)
     {
@@ -238,7 +238,7 @@ struct Place {
     return isRead ? numbers : nil
   }
 
-  private func strings(at index: Int, key: (some CodingKey)?) throws -> [String] {
+  private func strings(at index: Int, key: some CodingKey) throws -> [String] {
     let token = token(index)
     guard token.what == .array else { throw mismatch([String].self, at: index, key: key) }
     var strings: [String] = []
@@ -262,7 +262,7 @@ struct Place {
 
   // MARK: Dates
 
-  private func timestamp(at index: Int, key: (some CodingKey)?) throws -> MsgPackTimestamp {
+  private func timestamp(at index: Int, key: some CodingKey) throws -> MsgPackTimestamp {
     let token = token(index)
     guard token.what == .extension, token.type == -1 else {
       throw mismatch(MsgPackTimestamp.self, at: index, key: key)
@@ -272,7 +272,7 @@ struct Place {
       unsafe MsgPackError(.malformedTimestamp, offset: Int(token.value), in: state.bytes), key: key)
   }
 
-  private func date(at index: Int, key: (some CodingKey)?) throws -> Date {
+  private func date(at index: Int, key: some CodingKey) throws -> Date {
     switch state.options.dateDecodingStrategy {
     case .timestamp:
       guard token(index).what == .extension else { throw mismatch(Date.self, at: index, key: key) }
