@@ -1,6 +1,7 @@
-/* The invariant: however bytes are cut, the scanner finds the value that msgpack-c's own unpacker finds in them, just as long,
- * or refuses where it refuses; and what is written from the tape is what msgpack-c's own packer writes of its
- * objects. A broken invariant traps, and libFuzzer writes down the input. */
+/* The invariant: however bytes are cut, the scanner finds the value that msgpack-c's own unpacker finds
+ * in them, just as long, or refuses where it refuses; and what is written from the tape is what
+ * msgpack-c's own packer writes of its objects. A broken invariant traps, and libFuzzer writes down the
+ * input. */
 #include <msgpack.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,11 +1,12 @@
 /* The header template of msgpack-c, with callbacks that write a tape.
  *
- * The template is a state machine that stops and resumes at any byte. Of the library's own unpackers, which are
- * made of it too, nothing is used: they reserve an object for each element that a header declares.
+ * * The template is a state machine that stops and resumes at any byte. Of the library's own unpackers,
+ * which are made of it too, nothing is used: they reserve an object for each element that a header
+ * declares.
  *
- * A value's length is at least: the bytes that have been read, the rest of the token that is being read, and a
- * byte for each element that is still to come. `pending` counts these: 1 for the value itself, the elements of
- * each container when its header is read, and each token takes its own away. */
+ * * A value's length is at least: the bytes that have been read, the rest of the token that is being
+ * read, and a byte for each element that is still to come. `pending` counts these: 1 for the value
+ * itself, the elements of each container when its header is read, and each token takes its own away. */
 #include "library.h"
 
 #if __has_include(<msgpack/unpack_define.h>)
@@ -39,7 +40,8 @@ static int grow(tape_writer *writer, uint64_t capacity) {
   return 0;
 }
 
-/* Each token has cost its sender a byte: the tape is at most so many times as large as what was received. */
+/* Each token has cost its sender a byte: the tape is at most so many times as large as what was
+ * received. */
 static inline int put(tape_writer *writer, uint8_t kind, uint64_t value, uint32_t *object) {
   if (writer->count == writer->capacity) {
     int error = grow(writer, writer->capacity ? writer->capacity + (uint64_t)writer->capacity / 2 : 32);

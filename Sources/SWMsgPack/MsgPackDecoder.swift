@@ -8,7 +8,8 @@ internal import CMsgPack
 
 /// Decodes values from MessagePack, in the manner of Foundation's `JSONDecoder`.
 ///
-/// Integers and floating point numbers convert where nothing is lost, and else are an error. `Data` is binary data,
+/// Integers and floating point numbers convert where nothing is lost, and else are an error. `Data` is binary
+/// data,
 /// `[UInt8]` that or an array, `Date` the timestamp extension unless told otherwise, `UUID` and `URL` are strings.
 /// Of keys that come twice the last one counts. A key of a type with integer values is found under its string
 /// and under its integer.
@@ -89,8 +90,8 @@ public struct MsgPackDecoder: Sendable {
 
 /// What all decoders of one value share: its tape, its bytes, and where in the value one is.
 ///
-/// The path is pushed and popped as values are entered and left. A decoder knows how much of it is its own, and
-/// copies nothing. One that may be used later, out of order, has a ``PathPrefix`` instead.
+/// The path is pushed and popped as values are entered and left. A decoder knows how much of it is its own,
+/// and copies nothing. One that may be used later, out of order, has a ``PathPrefix`` instead.
 @safe
 final class DecodingState {
   let tape: Tape
@@ -181,8 +182,8 @@ final class PathPrefix {
   init(_ keys: [any CodingKey]) { self.keys = keys }
 }
 
-/// For a value that has no key: the whole, and what a single value container holds. A type of its own costs less
-/// than an optional key, whose metadata would be looked up at each value.
+/// For a value that has no key: the whole, and what a single value container holds. A type of its own costs
+/// less than an optional key, whose metadata would be looked up at each value.
 struct NoKey: CodingKey {
   var stringValue: String { "" }
   var intValue: Int? { nil }

@@ -8,7 +8,8 @@ internal import CMsgPack
 
 /// Encodes values to MessagePack, in the manner of Foundation's `JSONEncoder`.
 ///
-/// Integers and headers take their shortest form; `Float` is of single precision and `Double` always of double.
+/// Integers and headers take their shortest form; `Float` is of single precision and `Double` always of
+/// double.
 /// `Data` is binary data, `Date` the timestamp extension unless told otherwise, `UUID` and `URL` are strings, a
 /// ``MsgPackValue`` itself.
 ///
@@ -84,8 +85,8 @@ extension Sink {
   fileprivate var data: Data { withExtendedLifetime(self) { unsafe Data(bytes) } }
 }
 
-/// A stack whose top is looked at for each value, in memory of its own: an array in an object would be checked for
-/// exclusive access each time. Whoever makes it ends it.
+/// A stack whose top is looked at for each value, in memory of its own: an array in an object would be
+/// checked for exclusive access each time. Whoever makes it ends it.
 @safe
 private struct Levels {
   @safe
@@ -139,9 +140,9 @@ private struct Levels {
 
 /// What the encoders share that write into the same sink.
 ///
-/// Levels are the values that are being encoded, each in the one before. A level's container writes its header when
-/// the level ends, for which its place is held free. Nested containers and the encoders of superclasses may be
-/// used out of order: they get a state and a sink of their own.
+/// Levels are the values that are being encoded, each in the one before. A level's container writes its
+/// header when the level ends, for which its place is held free. Nested containers and the encoders of
+/// superclasses may be used out of order: they get a state and a sink of their own.
 @safe
 final class EncodingState {
   let sink = Sink()

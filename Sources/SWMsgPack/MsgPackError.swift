@@ -24,8 +24,8 @@ public struct MsgPackError: Error, Hashable, Sendable {
   }
 
   public var kind: Kind
-  /// Where, in bytes from the value's first: the beginning of the bad header; of a string and an extension the
-  /// first byte of its payload.
+  /// Where, in bytes from the value's first: the beginning of the bad header; of a string and an extension
+  /// the first byte of its payload.
   public var offset: Int
   /// The byte there, if there is one.
   public var firstByte: UInt8?

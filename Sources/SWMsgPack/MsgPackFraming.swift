@@ -7,8 +7,8 @@ public import SWFraming
 /// let (left, right) = try makeSocketPair(framing: client, peer: client.flipped)
 /// ```
 ///
-/// The bytes, the limits and the laws are those of ``MsgPackValueFraming``. A value that is not of the type is a codec
-/// error with a `DecodingError`: its frame is consumed and the stream goes on.
+/// The bytes, the limits and the laws are those of ``MsgPackValueFraming``. A value that is not of the type
+/// is a codec error with a `DecodingError`: its frame is consumed and the stream goes on.
 public struct MsgPackFraming<Incoming: Decodable & Sendable, Outgoing: Encodable & Sendable>: Framing {
   public let encoder: MsgPackEncoder
   /// Its limits are those of the framing.
@@ -37,8 +37,8 @@ public struct MsgPackFraming<Incoming: Decodable & Sendable, Outgoing: Encodable
 }
 
 extension MsgPackFraming where Incoming: Encodable, Outgoing: Decodable {
-  /// The framing for the other side of the conversation: what this one sends, that one receives, with the same
-  /// options.
+  /// The framing for the other side of the conversation: what this one sends, that one receives, with the
+  /// same options.
   public var flipped: MsgPackFraming<Outgoing, Incoming> {
     MsgPackFraming<Outgoing, Incoming>(encoder: encoder, decoder: decoder)
   }

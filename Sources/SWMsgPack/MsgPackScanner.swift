@@ -1,11 +1,12 @@
 internal import CMsgPack
 public import SWFraming
 
-/// Finds the end of a MessagePack value, and reads it on the way: the tape of its tokens is what the framings of
-/// this module decode.
+/// Finds the end of a MessagePack value, and reads it on the way: the tape of its tokens is what the framings
+/// of this module decode.
 ///
-/// The states: no bytes seen; waiting, with the state of msgpack-c's template and the tape so far on the heap;
-/// done, with the tape. Only the second takes memory between calls, and only from a value's first byte on.
+/// The states: no bytes seen; waiting, with the state of msgpack-c's template and the tape so far on the
+/// heap; done, with the tape. Only the second takes memory between calls, and only from a value's first byte
+/// on.
 ///
 /// It demands the rest of the token that is being read and a byte for each element that is still to come, and
 /// looks at no byte that it has not demanded: so neither a frame's end nor a refusal depends on the cuts.

@@ -29,8 +29,8 @@ extension MsgPackTimestamp: Codable {
 }
 
 extension MsgPackValue: Codable {
-  /// Itself for this module's decoder. From others, such as JSON's, what they hold: binary data and extensions do
-  /// not occur there, and keys are strings.
+  /// Itself for this module's decoder. From others, such as JSON's, what they hold: binary data and
+  /// extensions do not occur there, and keys are strings.
   public init(from decoder: any Decoder) throws {
     if decoder is Place {
       self = try decoder.singleValueContainer().decode(MsgPackValue.self)
@@ -65,8 +65,8 @@ extension MsgPackValue: Codable {
     }
   }
 
-  /// Itself for this module's encoder. For others: binary data as an array of integers, an extension as an array
-  /// of its type and its bytes, and a key that is no string as its description.
+  /// Itself for this module's encoder. For others: binary data as an array of integers, an extension as an
+  /// array of its type and its bytes, and a key that is no string as its description.
   public func encode(to encoder: any Encoder) throws {
     switch self {
     case .map(let pairs) where !(encoder is Origin):

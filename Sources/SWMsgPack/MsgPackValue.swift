@@ -6,8 +6,9 @@
 /// value["tags"]?[1]    // .double(2.5)
 /// ```
 ///
-/// Two values are equal when they are of the same kind and hold the same: `.int(1)` and `.double(1)` differ, and so
-/// do maps whose pairs come in another order. Integers have one form: ``uint(_:)`` is for those above `Int64.max`;
+/// Two values are equal when they are of the same kind and hold the same: `.int(1)` and `.double(1)` differ,
+/// and so do maps whose pairs come in another order. Integers have one form: ``uint(_:)`` is for those above
+/// `Int64.max`;
 /// ``init(_:)-(BinaryInteger)`` chooses.
 public enum MsgPackValue: Hashable, Sendable {
   case null
@@ -46,7 +47,8 @@ public enum MsgPackValue: Hashable, Sendable {
     }
   }
 
-  /// The value of a map's key, the last if there are several; `nil` where there is none and for what is no map.
+  /// The value of a map's key, the last if there are several; `nil` where there is none and for what is no
+  /// map.
   public subscript(key: MsgPackValue) -> MsgPackValue? {
     guard case .map(let pairs) = self else { return nil }
     return pairs.last { $0.key == key }?.value

@@ -11,12 +11,12 @@ public import SWFraming
 ///   ╰─────────────────────────────────────────────╯
 /// ```
 ///
-/// A value's own headers tell where it ends. Longer forms than need be are read, the shortest is written. Refused, as
-/// an error of the framing: the byte 0xc1, and what exceeds the ``MsgPackLimits``. A string that is not
-/// UTF-8 is a codec error: its frame is consumed and the stream goes on.
+/// A value's own headers tell where it ends. Longer forms than need be are read, the shortest is written.
+/// Refused, as an error of the framing: the byte 0xc1, and what exceeds the ``MsgPackLimits``. A string that
+/// is not UTF-8 is a codec error: its frame is consumed and the stream goes on.
 ///
-/// Source: the MessagePack specification, <https://github.com/msgpack/msgpack/blob/master/spec.md>; socketwrapper
-/// 0.2.0, `framing.MsgPack`.
+/// Source: the MessagePack specification, <https://github.com/msgpack/msgpack/blob/master/spec.md>;
+/// socketwrapper 0.2.0, `framing.MsgPack`.
 public struct MsgPackValueFraming: Framing {
   public let limits: MsgPackLimits
 

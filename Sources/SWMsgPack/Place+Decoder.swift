@@ -115,8 +115,8 @@ struct UnkeyedPlace: UnkeyedDecodingContainer {
 
 /// A map that is being decoded.
 ///
-/// Small maps are searched from the key behind the last one found; larger ones, those with duplicates, and those
-/// whose keys are converted have an index.
+/// Small maps are searched from the key behind the last one found; larger ones, those with duplicates, and
+/// those whose keys are converted have an index.
 struct KeyedPlace<Key: CodingKey>: KeyedDecodingContainerProtocol {
   private let place: Place
   private let lookup: KeyIndex?

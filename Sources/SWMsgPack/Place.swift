@@ -218,8 +218,8 @@ struct Place {
     }
   }
 
-  /// All numbers of an array at once; `nil` if it is no array of such numbers only: then each is for itself, with
-  /// its error.
+  /// All numbers of an array at once; `nil` if it is no array of such numbers only: then each is for itself,
+  /// with its error.
   private func numbers<Number>(
     _ type: Number.Type, at index: Int,
     _ read: (UnsafePointer<swmp_token>, Int, UnsafeMutablePointer<Number>) -> Bool

@@ -3,8 +3,8 @@ internal import SWFraming
 
 /// A value as a flat list of tokens, which point into its bytes.
 ///
-/// A container comes first, then its elements, and it knows the index behind the last of them: whole subtrees are
-/// skipped in a step. Never changed once it is made.
+/// A container comes first, then its elements, and it knows the index behind the last of them: whole subtrees
+/// are skipped in a step. Never changed once it is made.
 @safe
 // Invariant: the tokens belong to this object alone and are only read.
 final class Tape: @unchecked Sendable {

@@ -1,5 +1,4 @@
 import Foundation
-import MsgPackOracle
 import SWFraming
 import SWMessaging
 import SWMsgPack

@@ -86,18 +86,20 @@ size_t swmp_scan_size(const swmp_scan *_Nonnull scan);
 
 /* ---- bulk reading ---- */
 
-/* Whether two keys of a map are the same bytes of a string, or the same integer. For small maps only: compares each
- * with each. */
+/* Whether two keys of a map are the same bytes of a string, or the same integer. For small maps only:
+ * compares each with each. */
 bool swmp_has_duplicates(const swmp_token *_Nonnull map, const swmp_token *_Nonnull tokens,
                          const uint8_t *_Nonnull bytes);
 
-/* The index of the key in the map at `map` that is such a string, or integer; UINT32_MAX if there is none. Looks from
- * `hint` on and around, if it is one of the map's keys: keys mostly come in the order in which they are asked for. */
+/* The index of the key in the map at `map` that is such a string, or integer; UINT32_MAX if there is
+ * none. Looks from `hint` on and around, if it is one of the map's keys: keys mostly come in the order
+ * in which they are asked for. */
 uint32_t swmp_find_string(const swmp_token *_Nonnull tokens, const uint8_t *_Nonnull bytes, uint32_t map, uint32_t hint,
                           const void *_Nullable key, size_t count);
 uint32_t swmp_find_integer(const swmp_token *_Nonnull tokens, uint32_t map, int64_t key);
 
-/* Each fills `into` with as many numbers, if all tokens are numbers that convert exactly, and says whether so. */
+/* Each fills `into` with as many numbers, if all tokens are numbers that convert exactly, and says
+ * whether so. */
 bool swmp_read_int64(const swmp_token *_Nonnull tokens, size_t count, int64_t *_Nonnull into);
 bool swmp_read_int32(const swmp_token *_Nonnull tokens, size_t count, int32_t *_Nonnull into);
 bool swmp_read_double(const swmp_token *_Nonnull tokens, size_t count, double *_Nonnull into);

@@ -1,11 +1,13 @@
 internal import SWMessaging
+internal import SWMsgPack
 
 /// Each framing's own cost: finding where a frame ends, decoding it, encoding it. No I/O.
 enum Framings {
   static var benchmarks: [Benchmark] {
     // One line for each framing that there is.
     [
-      benchmark("varint", .varInt) { $0 }
+      benchmark("varint", .varInt) { $0 },
+      benchmark("msgpack", .msgPackValues) { .binary($0) },
     ]
   }
 
