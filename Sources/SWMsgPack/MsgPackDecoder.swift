@@ -96,33 +96,42 @@ public struct MsgPackDecoder: Sendable {
 final class DecodingState {
   let tape: Tape
   let options: MsgPackDecoder
-  private(set) var bytes: UnsafeRawBufferPointer
   let tokens: UnsafePointer<swmp_token>
   fileprivate(set) var path: [any CodingKey] = []
   let convertsKeys: Bool
-  /// Where the key was that was found last, for each of the outer levels: which map, and the key behind.
-  private let hints: UnsafeMutablePointer<(map: UInt32, key: UInt32)>
-  private static var hintedDepth: Int { 16 }
   private var ownsBytes = false
+  /// What is looked at for each value, in memory of its own: in the object it would be checked for exclusive
+  /// access each time.
+  private let shared: UnsafeMutablePointer<Shared>
+
+  @safe
+  private struct Shared {
+    var bytes: UnsafeRawBufferPointer
+    /// Where the key was that was found last, for each of the outer levels.
+    var hints = InlineArray<8, Hint>(repeating: Hint(map: .max, key: 0))
+  }
+
+  private struct Hint {
+    var map: UInt32
+    /// The key behind.
+    var key: UInt32
+  }
 
   init(_ tape: Tape, _ bytes: UnsafeRawBufferPointer, _ options: MsgPackDecoder) {
     self.tape = tape
-    unsafe self.bytes = unsafe bytes
     self.options = options
     unsafe tokens = unsafe tape.tokens
-    if case .useDefaultKeys = options.keyDecodingStrategy {
-      convertsKeys = false
-    } else {
-      convertsKeys = true
-    }
-    unsafe hints = .allocate(capacity: Self.hintedDepth)
-    unsafe hints.initialize(repeating: (.max, 0), count: Self.hintedDepth)
+    if case .useDefaultKeys = options.keyDecodingStrategy { convertsKeys = false } else { convertsKeys = true }
+    unsafe shared = .allocate(capacity: 1)
+    unsafe shared.initialize(to: Shared(bytes: bytes))
   }
 
   deinit {
-    unsafe hints.deallocate()
     if ownsBytes { unsafe bytes.deallocate() }
+    unsafe shared.deallocate()
   }
+
+  var bytes: UnsafeRawBufferPointer { unsafe shared.pointee.bytes }
 
   /// The first of the bytes; a value has one at least.
   var start: UnsafePointer<UInt8> {
@@ -135,16 +144,16 @@ final class DecodingState {
     ownsBytes = true
     let copy = unsafe UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 1)
     unsafe copy.copyMemory(from: bytes)
-    unsafe bytes = UnsafeRawBufferPointer(copy)
+    unsafe shared.pointee.bytes = UnsafeRawBufferPointer(copy)
   }
 
   func hint(for map: Int, depth: Int) -> UInt32 {
-    guard depth < Self.hintedDepth, unsafe hints[depth].map == map else { return 0 }
-    return unsafe hints[depth].key
+    guard depth < 8, unsafe shared.pointee.hints[depth].map == map else { return 0 }
+    return unsafe shared.pointee.hints[depth].key
   }
 
   func setHint(_ key: Int, for map: Int, depth: Int) {
-    if depth < Self.hintedDepth { unsafe hints[depth] = (UInt32(map), UInt32(key)) }
+    if depth < 8 { unsafe shared.pointee.hints[depth] = Hint(map: UInt32(map), key: UInt32(key)) }
   }
 
   /// Runs a body with the path so long, and a key behind it.
