@@ -51,6 +51,7 @@ simulate:
 fuzz:
 	@scripts/setup-swift
 	@Fuzz/run
+	@Fuzz/MsgPack/run
 
 model:
 	@scripts/setup-apt spin gcc libc6-dev

@@ -22,6 +22,7 @@ let package = Package(
     .library(name: "SWIO", targets: ["SWIO"]),
     .library(name: "SWFraming", targets: ["SWFraming"]),
     .library(name: "SWMessaging", targets: ["SWMessaging"]),
+    .library(name: "SWMsgPack", targets: ["SWMsgPack"]),
     .library(name: "SWTesting", targets: ["SWTesting"]),
   ],
   dependencies: [
@@ -34,6 +35,11 @@ let package = Package(
     .target(
       name: "SWMessaging", dependencies: ["CSysShim", "SWIO", "SWFraming", system],
       swiftSettings: settings),
+    // msgpack-c as its versions 4 and 6 call themselves; the headers that there are decide.
+    .systemLibrary(name: "CMsgPackLibrary", pkgConfig: "msgpack"),
+    .systemLibrary(name: "CMsgPackLibrary6", pkgConfig: "msgpack-c"),
+    .target(name: "CMsgPack", dependencies: ["CMsgPackLibrary", "CMsgPackLibrary6"]),
+    .target(name: "SWMsgPack", dependencies: ["CMsgPack", "SWFraming"], swiftSettings: settings),
     .target(
       name: "SWTesting", dependencies: ["CSysShim", "SWIO", "SWFraming", "SWMessaging", system],
       swiftSettings: settings),
@@ -47,6 +53,14 @@ let package = Package(
     .testTarget(
       name: "SWFramingTests", dependencies: ["SWFraming", "SWMessaging", "SWTesting"],
       resources: [.copy("Vectors")], swiftSettings: settings),
+    // msgpack-c's own unpacker and packers, to compare with.
+    .target(
+      name: "MsgPackOracle", dependencies: ["CMsgPackLibrary", "CMsgPackLibrary6"],
+      path: "Tests/MsgPackOracle"),
+    .testTarget(
+      name: "SWMsgPackTests",
+      dependencies: ["SWMsgPack", "SWFraming", "SWMessaging", "SWTesting", "MsgPackOracle"],
+      resources: [.copy("Vectors")], swiftSettings: settings),
     // What can only be seen from outside: one process for each question.
     .executableTarget(
       name: "probe", dependencies: ["CSysShim", "SWMessaging", "SWTesting"], path: "Tests/Probe",
@@ -55,7 +69,7 @@ let package = Package(
       name: "SWMessagingTests", dependencies: ["CSysShim", "SWMessaging", "SWTesting", "probe", system],
       swiftSettings: settings),
     .testTarget(
-      name: "InteropTests", dependencies: ["SWMessaging", "SWTesting", "probe"],
+      name: "InteropTests", dependencies: ["SWMessaging", "SWMsgPack", "SWTesting", "probe"],
       resources: [.copy("Peers")], swiftSettings: settings),
   ]
 )

@@ -33,6 +33,7 @@ let package = Package(
       dependencies: [
         "CFloor",
         .product(name: "SWMessaging", package: "swift-socketwrapper"),
+        .product(name: "SWMsgPack", package: "swift-socketwrapper"),
         .product(name: "SystemPackage", package: "swift-system"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "NIOCore", package: "swift-nio"),

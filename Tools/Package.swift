@@ -28,6 +28,7 @@ let package = Package(
       name: "swcat",
       dependencies: [
         .product(name: "SWMessaging", package: "swift-socketwrapper"),
+        .product(name: "SWMsgPack", package: "swift-socketwrapper"),
         .product(name: "SystemPackage", package: "swift-system"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],

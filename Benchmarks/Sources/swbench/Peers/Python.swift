@@ -22,10 +22,12 @@ enum Python {
     if answer.hasPrefix("missing ") { throw Unavailable(description: String(answer.dropFirst(8))) }
   }
 
-  static func script() throws -> (interpreter: String, path: String) {
+  static func script(_ name: String = "bench") throws -> (interpreter: String, path: String) {
     guard let interpreter else { throw Unavailable(description: "no Python: set SWTEST_PYTHON") }
-    let script = Bundle.module.url(forResource: "bench", withExtension: "py", subdirectory: "Resources")
-    guard let path = script?.path else { throw Unavailable(description: "bench.py is not in the resources") }
+    let script = Bundle.module.url(forResource: name, withExtension: "py", subdirectory: "Resources")
+    guard let path = script?.path else {
+      throw Unavailable(description: "\(name).py is not in the resources")
+    }
     return (interpreter, path)
   }
 }

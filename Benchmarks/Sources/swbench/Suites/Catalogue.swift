@@ -4,7 +4,8 @@ internal import Foundation
 enum Catalogue {
   static var all: [Benchmark] {
     RoundTrips.benchmarks + PythonPeers.benchmarks + OneWay.benchmarks + Senders.benchmarks
-      + Connections.benchmarks + FirstMessages.benchmarks + Framings.benchmarks + Failing.benchmarks
+      + Connections.benchmarks + FirstMessages.benchmarks + Framings.benchmarks + MsgPackCoding.benchmarks
+      + Failing.benchmarks
   }
 
   /// Those that the patterns name: by a name's beginning, or with `*` and `?`; without patterns all that are

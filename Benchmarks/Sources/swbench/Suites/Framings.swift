@@ -1,4 +1,5 @@
 internal import SWMessaging
+internal import SWMsgPack
 
 /// Each framing's own cost: finding where a frame ends, decoding it, encoding it. No I/O.
 enum Framings {
@@ -6,6 +7,7 @@ enum Framings {
     // One line for each framing that there is.
     [
       benchmark("varint", .varInt) { $0 },
+<<<<<<< HEAD
       benchmark("multiprocessing-bytes", .multiprocessingBytes) { $0 },
       benchmark("delimited", .delimited()) { $0 },
       benchmark("lines", .lines) { $0 },
@@ -13,6 +15,9 @@ enum Framings {
       benchmark("content-length", .contentLength) { $0 },
       benchmark("protobuf", .protobufDelimited) { $0 },
       benchmark("multiprocessing-values", .multiprocessing) { PickleValue.bytes($0) },
+=======
+      benchmark("msgpack", .msgPackValues) { .binary($0) },
+>>>>>>> msgpack
     ]
   }
 

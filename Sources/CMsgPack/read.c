@@ -1,0 +1,105 @@
+#include "library.h"
+
+/* Where the next element begins. */
+static inline const swmp_token *next(const swmp_token *token, const swmp_token *tokens) {
+  return token->kind >= SWMP_ARRAY ? tokens + token->extent : token + 1;
+}
+
+static inline bool is_same(const swmp_token *left, const swmp_token *right, const uint8_t *bytes) {
+  if (left->kind != right->kind || left->extent != right->extent) return false;
+  if (left->kind == SWMP_STRING) return memcmp(bytes + left->value, bytes + right->value, left->extent) == 0;
+  return (left->kind == SWMP_INT || left->kind == SWMP_UINT) && left->value == right->value;
+}
+
+bool swmp_has_duplicates(const swmp_token *map, const swmp_token *tokens, const uint8_t *bytes) {
+  const swmp_token *end = tokens + map->extent;
+  for (const swmp_token *key = map + 1; key != end; key = next(next(key, tokens), tokens)) {
+    for (const swmp_token *other = map + 1; other != key; other = next(next(other, tokens), tokens)) {
+      if (is_same(key, other, bytes)) return true;
+    }
+  }
+  return false;
+}
+
+uint32_t swmp_find_string(const swmp_token *tokens, const uint8_t *bytes, uint32_t map, uint32_t hint, const void *key,
+                          size_t count) {
+  const swmp_token *first = tokens + map + 1;
+  const swmp_token *end = tokens + tokens[map].extent;
+  const swmp_token *start = hint > map && hint < tokens[map].extent ? tokens + hint : first;
+  for (int round = 0; round < 2; round++) {
+    for (const swmp_token *at = start; at != end; at = next(at + 1, tokens)) {
+      if (at->kind >= SWMP_ARRAY) {
+        at = next(at, tokens) - 1;
+        continue;
+      }
+      if (at->kind == SWMP_STRING && at->extent == count && memcmp(bytes + at->value, key, count) == 0) {
+        return (uint32_t)(at - tokens);
+      }
+    }
+    if (start == first) break;
+    end = start;
+    start = first;
+  }
+  return UINT32_MAX;
+}
+
+uint32_t swmp_find_integer(const swmp_token *tokens, uint32_t map, int64_t key) {
+  const swmp_token *end = tokens + tokens[map].extent;
+  for (const swmp_token *at = tokens + map + 1; at != end; at = next(next(at, tokens), tokens)) {
+    if (at->kind == SWMP_INT && (int64_t)at->value == key) return (uint32_t)(at - tokens);
+  }
+  return UINT32_MAX;
+}
+
+static inline double real(const swmp_token *token) {
+  if (token->kind == SWMP_FLOAT) {
+    uint32_t bits = (uint32_t)token->value;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+  }
+  double value;
+  memcpy(&value, &token->value, sizeof value);
+  return value;
+}
+
+bool swmp_read_int64(const swmp_token *tokens, size_t count, int64_t *into) {
+  for (size_t i = 0; i < count; i++) {
+    if (tokens[i].kind != SWMP_INT) return false;
+    into[i] = (int64_t)tokens[i].value;
+  }
+  return true;
+}
+
+bool swmp_read_int32(const swmp_token *tokens, size_t count, int32_t *into) {
+  for (size_t i = 0; i < count; i++) {
+    int64_t value = (int64_t)tokens[i].value;
+    if (tokens[i].kind != SWMP_INT || value != (int32_t)value) return false;
+    into[i] = (int32_t)value;
+  }
+  return true;
+}
+
+bool swmp_read_double(const swmp_token *tokens, size_t count, double *into) {
+  for (size_t i = 0; i < count; i++) {
+    if (tokens[i].kind == SWMP_INT) {
+      int64_t value = (int64_t)tokens[i].value;
+      if (value < -((int64_t)1 << 53) || value > (int64_t)1 << 53) return false;
+      into[i] = (double)value;
+    } else if (tokens[i].kind == SWMP_FLOAT || tokens[i].kind == SWMP_DOUBLE) {
+      into[i] = real(&tokens[i]);
+    } else {
+      return false;
+    }
+  }
+  return true;
+}
+
+bool swmp_read_float(const swmp_token *tokens, size_t count, float *into) {
+  for (size_t i = 0; i < count; i++) {
+    if (tokens[i].kind != SWMP_FLOAT) return false;
+    uint32_t bits = (uint32_t)tokens[i].value;
+    memcpy(&into[i], &bits, sizeof bits);
+  }
+  return true;
+}

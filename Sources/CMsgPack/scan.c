@@ -1,0 +1,268 @@
+/* The header template of msgpack-c, with callbacks that write a tape.
+ *
+ * * The template is a state machine that stops and resumes at any byte. Of the library's own unpackers,
+ * which are made of it too, nothing is used: they reserve an object for each element that a header
+ * declares.
+ *
+ * * A value's length is at least: the bytes that have been read, the rest of the token that is being
+ * read, and a byte for each element that is still to come. `pending` counts these: 1 for the value
+ * itself, the elements of each container when its header is read, and each token takes its own away. */
+#include "library.h"
+
+#if __has_include(<msgpack/unpack_define.h>)
+#define MSGPACK_EMBED_STACK_SIZE (SWMP_DEEPEST + 1)
+#include <msgpack/unpack_define.h>
+
+typedef struct {
+  swmp_token *tokens;
+  uint32_t count;
+  uint32_t capacity;
+  uint32_t depth;
+  uint32_t deepest;
+  uint64_t most;
+  uint64_t pending;
+  /* Bytes that are there: what may be reserved for on a header's word. */
+  uint64_t available;
+  size_t offset;
+  uint64_t demand;
+} tape_writer;
+
+/* What the template calls its errors. */
+enum { MSGPACK_UNPACK_PARSE_ERROR = SWMP_NO_VALUE, MSGPACK_UNPACK_NOMEM_ERROR = SWMP_TOO_DEEP };
+
+static int grow(tape_writer *writer, uint64_t capacity) {
+  if (capacity > UINT32_MAX) capacity = UINT32_MAX;
+  if (capacity <= writer->capacity) return SWMP_NO_MEMORY;
+  swmp_token *larger = realloc(writer->tokens, capacity * sizeof(swmp_token));
+  if (!larger) return SWMP_NO_MEMORY;
+  writer->tokens = larger;
+  writer->capacity = (uint32_t)capacity;
+  return 0;
+}
+
+/* Each token has cost its sender a byte: the tape is at most so many times as large as what was
+ * received. */
+static inline int put(tape_writer *writer, uint8_t kind, uint64_t value, uint32_t *object) {
+  if (writer->count == writer->capacity) {
+    int error = grow(writer, writer->capacity ? writer->capacity + (uint64_t)writer->capacity / 2 : 32);
+    if (error) return error;
+  }
+  writer->tokens[writer->count] = (swmp_token){.value = value, .kind = kind};
+  *object = writer->count++;
+  writer->pending--;
+  return 0;
+}
+
+static inline int put_bytes(tape_writer *writer, uint8_t kind, const char *base, const char *bytes, unsigned count,
+                            uint32_t *object) {
+  /* Of an empty string the template may give the place of something else. */
+  int error = put(writer, kind, count ? (uint64_t)(bytes - base) : 0, object);
+  if (error) return error;
+  writer->tokens[*object].extent = count;
+  return 0;
+}
+
+static inline int open_container(tape_writer *writer, uint8_t kind, unsigned count, uint32_t *object) {
+  uint64_t elements = kind == SWMP_MAP ? 2 * (uint64_t)count : count;
+  if (writer->depth == writer->deepest) return SWMP_TOO_DEEP;
+  if (writer->count + writer->pending + elements > writer->most) return SWMP_TOO_MANY;
+  uint64_t wanted = elements < writer->available ? elements : writer->available;
+  wanted += (uint64_t)writer->count + 1;
+  if (wanted > writer->capacity && elements > 32) {
+    int error = grow(writer, wanted);
+    if (error) return error;
+  }
+  int error = put(writer, kind, count, object);
+  if (error) return error;
+  if (count) {
+    writer->pending += elements;
+    writer->depth++;
+    writer->tokens[*object].extent = count;
+  } else {
+    writer->tokens[*object].extent = writer->count;
+  }
+  return 0;
+}
+
+static inline int count_element(tape_writer *writer, uint32_t container) {
+  if (--writer->tokens[container].extent == 0) {
+    writer->tokens[container].extent = writer->count;
+    writer->depth--;
+  }
+  return 0;
+}
+
+#define msgpack_unpack_struct(name) struct swmp_template##name
+#define msgpack_unpack_func(result, name) static inline result swmp_template##name
+#define msgpack_unpack_callback(name) swmp_on##name
+#define msgpack_unpack_object uint32_t
+#define msgpack_unpack_user tape_writer
+
+#define ON(name, ...) static inline int swmp_on##name(tape_writer *writer, __VA_ARGS__, uint32_t *object)
+#define ON_NONE(name, kind) \
+  static inline int swmp_on##name(tape_writer *writer, uint32_t *object) { return put(writer, kind, 0, object); }
+#define ON_INTEGER(name, c_type) \
+  ON(name, c_type value) { return put(writer, SWMP_INT, (uint64_t)(int64_t)value, object); }
+
+static inline uint32_t swmp_on_root(tape_writer *writer) {
+  (void)writer;
+  return 0;
+}
+ON_NONE(_nil, SWMP_NIL)
+ON_NONE(_true, SWMP_TRUE)
+ON_NONE(_false, SWMP_FALSE)
+ON_INTEGER(_uint8, uint8_t)
+ON_INTEGER(_uint16, uint16_t)
+ON_INTEGER(_uint32, uint32_t)
+ON_INTEGER(_int8, int8_t)
+ON_INTEGER(_int16, int16_t)
+ON_INTEGER(_int32, int32_t)
+ON_INTEGER(_int64, int64_t)
+ON(_uint64, uint64_t value) { return put(writer, value > INT64_MAX ? SWMP_UINT : SWMP_INT, value, object); }
+ON(_float, float value) {
+  uint32_t bits;
+  memcpy(&bits, &value, sizeof bits);
+  return put(writer, SWMP_FLOAT, bits, object);
+}
+ON(_double, double value) {
+  uint64_t bits;
+  memcpy(&bits, &value, sizeof bits);
+  return put(writer, SWMP_DOUBLE, bits, object);
+}
+ON(_str, const char *base, const char *bytes, unsigned count) {
+  return put_bytes(writer, SWMP_STRING, base, bytes, count, object);
+}
+ON(_bin, const char *base, const char *bytes, unsigned count) {
+  return put_bytes(writer, SWMP_BINARY, base, bytes, count, object);
+}
+ON(_ext, const char *base, const char *bytes, unsigned count) {
+  /* The type counts as well, in 32 bits: none at all is 2^32. */
+  if (count == 0) return SWMP_TOO_LONG;
+  int error = put(writer, SWMP_EXTENSION, (uint64_t)(bytes + 1 - base), object);
+  if (error) return error;
+  writer->tokens[*object].extent = count - 1;
+  writer->tokens[*object].type = (int8_t)*bytes;
+  return 0;
+}
+ON(_array, unsigned count) { return open_container(writer, SWMP_ARRAY, count, object); }
+ON(_map, unsigned count) { return open_container(writer, SWMP_MAP, count, object); }
+static inline int swmp_on_array_item(tape_writer *writer, uint32_t *container, uint32_t element) {
+  (void)element;
+  return count_element(writer, *container);
+}
+static inline int swmp_on_map_item(tape_writer *writer, uint32_t *container, uint32_t key, uint32_t value) {
+  (void)key;
+  (void)value;
+  return count_element(writer, *container);
+}
+
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wunused-function"
+#pragma clang diagnostic ignored "-Wcast-qual"
+#pragma clang diagnostic ignored "-Wconditional-uninitialized"
+#include <msgpack/unpack_template.h>
+#pragma clang diagnostic pop
+
+typedef struct swmp_template_context context;
+
+/* What waits: the part of the template's context that is in use, and room for the rest. */
+struct swmp_scan {
+  context context;
+};
+
+static size_t used_size(const context *context) {
+  return offsetof(struct swmp_template_context, stack) + (context->top + 1) * sizeof context->stack[0];
+}
+
+/* Where the header begins that has just been refused: the template stands at its last byte. */
+static uint64_t header_start(const context *context) {
+  switch (context->cs) {
+    case MSGPACK_CS_ARRAY_16:
+    case MSGPACK_CS_MAP_16: return context->user.offset - 2;
+    case MSGPACK_CS_ARRAY_32:
+    case MSGPACK_CS_MAP_32:
+    case MSGPACK_CS_EXT_32: return context->user.offset - 4;
+    default: return context->user.offset;
+  }
+}
+
+static int run(context *context, const uint8_t *bytes, size_t count) {
+  tape_writer *writer = &context->user;
+  size_t offset = writer->offset;
+  writer->available = count - offset;
+  int status = swmp_template_execute(context, (const char *)bytes, count, &offset);
+  writer->offset = offset;
+  if (status == SWMP_MORE) {
+    writer->demand = offset + writer->pending;
+    if (context->cs != MSGPACK_CS_HEADER) writer->demand += context->trail - (uint64_t)1;
+  }
+  return status;
+}
+
+swmp_result swmp_go_on(swmp_scan **state, swmp_tape *tape, const uint8_t *bytes, size_t count, uint32_t deepest,
+                       uint32_t most, bool sparing) {
+  context local; /* not initialised: the stack's part of it that is not in use is large */
+  context *current = &local;
+  if (*state) {
+    current = &(*state)->context;
+  } else {
+    local.user = (tape_writer){.deepest = deepest, .most = most, .pending = 1, .demand = 1};
+    swmp_template_init(&local);
+  }
+  tape_writer *writer = &current->user;
+
+  int status = SWMP_MORE;
+  if (sparing) {
+    while (status == SWMP_MORE && writer->demand <= count) status = run(current, bytes, (size_t)writer->demand);
+  } else {
+    status = run(current, bytes, count);
+  }
+
+  if (status == SWMP_MORE) {
+    if (!*state) {
+      swmp_scan *scan = malloc(sizeof *scan);
+      if (!scan) {
+        free(writer->tokens);
+        return (swmp_result){SWMP_NO_MEMORY, writer->offset};
+      }
+      memcpy(&scan->context, &local, used_size(&local));
+      *state = scan;
+    }
+    return (swmp_result){SWMP_MORE, writer->demand};
+  }
+
+  swmp_result result = {status, status == SWMP_COMPLETE ? writer->offset : header_start(current)};
+  if (status == SWMP_COMPLETE) {
+    *tape = (swmp_tape){writer->tokens, writer->count};
+  } else {
+    free(writer->tokens);
+  }
+  free(*state);
+  *state = NULL;
+  return result;
+}
+
+swmp_scan *swmp_scan_copy(const swmp_scan *scan) {
+  swmp_scan *copy = malloc(sizeof *copy);
+  if (!copy) abort();
+  memcpy(&copy->context, &scan->context, used_size(&scan->context));
+  tape_writer *writer = &copy->context.user;
+  if (writer->tokens) {
+    writer->tokens = malloc(writer->capacity * sizeof(swmp_token));
+    if (!writer->tokens) abort();
+    memcpy(writer->tokens, scan->context.user.tokens, writer->count * sizeof(swmp_token));
+  }
+  return copy;
+}
+
+void swmp_scan_free(swmp_scan *scan) {
+  free(scan->context.user.tokens);
+  free(scan);
+}
+
+size_t swmp_scan_size(const swmp_scan *scan) {
+  return sizeof *scan + scan->context.user.capacity * sizeof(swmp_token);
+}
+
+void swmp_tape_free(swmp_tape tape) { free(tape.tokens); }
+#endif

@@ -1,0 +1,547 @@
+internal import CMsgPack
+
+#if canImport(FoundationEssentials)
+  public import FoundationEssentials
+#else
+  public import Foundation
+#endif
+
+/// Encodes values to MessagePack, in the manner of Foundation's `JSONEncoder`.
+///
+/// Integers and headers take their shortest form; `Float` is of single precision and `Double` always of
+/// double.
+/// `Data` is binary data, `Date` the timestamp extension unless told otherwise, `UUID` and `URL` are strings, a
+/// ``MsgPackValue`` itself.
+///
+/// Safe to share between threads and tasks as long as nobody changes its options.
+public struct MsgPackEncoder: Sendable {
+  /// How dates are written.
+  public enum DateEncodingStrategy: Sendable {
+    /// As the timestamp extension, in nanoseconds as far as a `Date` can tell them.
+    case timestamp
+    /// As `Date` has it: a number of seconds since 2001.
+    case deferredToDate
+    case secondsSince1970
+    case millisecondsSince1970
+    /// As a string such as `2026-11-25T20:00:00Z`.
+    case iso8601
+    case custom(@Sendable (Date, any Encoder) throws -> Void)
+  }
+
+  /// What becomes of keys.
+  public enum KeyEncodingStrategy: Sendable {
+    case useDefaultKeys
+    /// `oneTwo` becomes `one_two`.
+    case convertToSnakeCase
+    /// A key with an integer value is written as the integer, which is shorter.
+    case useIntegerKeys
+    case custom(@Sendable (_ codingPath: [any CodingKey]) -> any CodingKey)
+  }
+
+  /// What `[UInt8]` becomes.
+  public enum ByteArrayEncodingStrategy: Sendable {
+    /// An array of integers, as any other array.
+    case array
+    case binary
+  }
+
+  public var dateEncodingStrategy = DateEncodingStrategy.timestamp
+  public var keyEncodingStrategy = KeyEncodingStrategy.useDefaultKeys
+  public var byteArrayEncodingStrategy = ByteArrayEncodingStrategy.array
+  public var userInfo: [CodingUserInfoKey: any Sendable] = [:]
+  /// How deep a value may be.
+  public var limits = MsgPackLimits()
+
+  public init() {}
+
+  /// Encodes a value.
+  ///
+  /// - Throws: `EncodingError` for a value that is too deep, longer than the format can count, or encodes
+  ///   nothing at all; what the value's own `encode(to:)` throws.
+  public func encode(_ value: some Encodable) throws -> Data {
+    try sink(encoding: value).data
+  }
+
+  /// Encodes a value, to an array.
+  ///
+  /// - Throws: as ``encode(_:)``.
+  public func encodeBytes(_ value: some Encodable) throws -> [UInt8] {
+    try sink(encoding: value).array
+  }
+
+  func sink(encoding value: some Encodable) throws -> Sink {
+    let state = EncodingState(self, prefix: [], room: limits.depth)
+    let root = Origin(state: state, level: 0)
+    try root.encode(value, key: NoKey())
+    try state.sink.gather()
+    if state.sink.count == 0 {
+      throw EncodingError.invalidValue(value, .init(codingPath: [], debugDescription: "it encodes nothing"))
+    }
+    return state.sink
+  }
+}
+
+extension Sink {
+  fileprivate var data: Data { withExtendedLifetime(self) { unsafe Data(bytes) } }
+}
+
+/// A stack whose top is looked at for each value, in memory of its own: an array in an object would be
+/// checked for exclusive access each time. Whoever makes it ends it.
+@safe
+private struct Levels {
+  @safe
+  private struct Memory {
+    var levels: UnsafeMutablePointer<EncodingState.Level>
+    var capacity: Int
+    var count: Int
+  }
+  private let memory: UnsafeMutablePointer<Memory>
+
+  init(_ first: EncodingState.Level) {
+    let capacity = 8
+    unsafe memory = .allocate(capacity: 1)
+    unsafe memory.initialize(to: Memory(levels: .allocate(capacity: capacity), capacity: capacity, count: 0))
+    append(first)
+  }
+
+  func end() {
+    unsafe memory.pointee.levels.deallocate()
+    unsafe memory.deallocate()
+  }
+
+  var count: Int { unsafe memory.pointee.count }
+
+  subscript(level: Int) -> EncodingState.Level {
+    get {
+      precondition(level < count, "no such level")
+      return unsafe memory.pointee.levels[level]
+    }
+    nonmutating _modify {
+      precondition(level < count, "no such level")
+      yield unsafe &memory.pointee.levels[level]
+    }
+  }
+
+  func append(_ level: EncodingState.Level) {
+    if unsafe count == memory.pointee.capacity {
+      let larger = UnsafeMutablePointer<EncodingState.Level>.allocate(capacity: 2 * count)
+      unsafe larger.moveInitialize(from: memory.pointee.levels, count: count)
+      unsafe memory.pointee.levels.deallocate()
+      unsafe memory.pointee.levels = unsafe larger
+      unsafe memory.pointee.capacity = 2 * count
+    }
+    unsafe (memory.pointee.levels + count).initialize(to: level)
+    unsafe memory.pointee.count += 1
+  }
+
+  /// Levels are plain numbers: nothing is left of them.
+  func truncate(to count: Int) { unsafe memory.pointee.count = count }
+}
+
+/// What the encoders share that write into the same sink.
+///
+/// Levels are the values that are being encoded, each in the one before. A level's container writes its
+/// header when the level ends, for which its place is held free. Nested containers and the encoders of
+/// superclasses may be used out of order: they get a state and a sink of their own.
+@safe
+final class EncodingState {
+  let sink = Sink()
+  let options: MsgPackEncoder
+  fileprivate(set) var path: [any CodingKey] = []
+  fileprivate let prefix: [any CodingKey]
+  fileprivate let levels: Levels
+  /// How many containers may still lie in each other.
+  fileprivate let room: Int
+  let convertsKeys: Bool
+
+  struct Level {
+    enum Kind { case none, array, map }
+    var kind = Kind.none
+    var place = 0
+    var count = 0
+    /// How much of the path is its own.
+    var depth: Int
+    /// How many containers it lies in.
+    var containers: Int
+  }
+
+  init(_ options: MsgPackEncoder, prefix: [any CodingKey], room: Int) {
+    self.options = options
+    self.prefix = prefix
+    self.room = room
+    if case .useDefaultKeys = options.keyEncodingStrategy {
+      convertsKeys = false
+    } else {
+      convertsKeys = true
+    }
+    levels = Levels(Level(depth: 0, containers: 0))
+  }
+
+  deinit { levels.end() }
+
+  fileprivate func codingPath(_ depth: Int) -> [any CodingKey] { prefix + path.prefix(depth) }
+
+  /// Ends what was encoded apart. What encodes nothing is an empty map.
+  func finish() throws {
+    let origin = Origin(state: self, level: 0)
+    if levels[0].kind == .none, sink.count == 0 { origin.open(.map) }
+    if levels[0].kind != .none {
+      try origin.checkRoom(Any.self, levels[0])
+      sink.close(at: levels[0].place, count: levels[0].count, isMap: levels[0].kind == .map)
+      levels[0].kind = .none
+    }
+    try sink.gather()
+  }
+}
+
+/// The encoder of one value: two words, so that it needs no box as `any Encoder`.
+struct Origin {
+  let state: EncodingState
+  let level: Int
+
+  var codingPath: [any CodingKey] {
+    state.codingPath(level < state.levels.count ? state.levels[level].depth : state.path.count)
+  }
+  var userInfo: [CodingUserInfoKey: Any] { state.options.userInfo }
+
+  func path(_ key: some CodingKey) -> [any CodingKey] { key is NoKey ? codingPath : codingPath + [key] }
+
+  /// Makes the value a container, unless it is one.
+  fileprivate func open(_ kind: EncodingState.Level.Kind) {
+    precondition(level == state.levels.count - 1, "an encoder is used after its value has been encoded")
+    let own = state.levels[level]
+    if own.kind != .none {
+      precondition(own.kind == kind, "a value is encoded as an array and as a map")
+      return
+    }
+    state.levels[level].kind = kind
+    state.levels[level].place = unsafe swmp_open(state.sink.sink)
+  }
+
+  /// Counts an element, before it is written.
+  @inline(__always)
+  fileprivate func count() {
+    precondition(level == state.levels.count - 1, "an encoder is used after its value has been encoded")
+    state.levels[level].count += 1
+  }
+
+  /// How many containers a value lies in that is written here.
+  @inline(__always)
+  private var containers: Int {
+    let own = state.levels[level]
+    return own.containers + (own.kind == .none ? 0 : 1)
+  }
+
+  fileprivate func checkRoom(_ value: Any.Type, _ level: EncodingState.Level) throws {
+    if level.containers >= state.room { throw tooDeep(value, NoKey()) }
+  }
+
+  @inline(__always)
+  private func checkRoom(_ value: Any.Type, _ key: some CodingKey) throws {
+    if containers >= state.room { throw tooDeep(value, key) }
+  }
+
+  /// Writes a value with a level of its own, by what it does to an encoder.
+  private func whole(key: some CodingKey, type: Any.Type, _ body: (Origin) throws -> Void) throws {
+    let containers = containers
+    // What lies in too deep a container: recursion ends here.
+    if containers > state.room { throw tooDeep(type, key) }
+    let depth = state.levels[level].depth
+    let mark = state.sink.mark
+    if !(key is NoKey) { state.path.append(key) }
+    state.levels.append(EncodingState.Level(depth: state.path.count, containers: containers))
+    defer {
+      state.levels.truncate(to: level + 1)
+      if state.path.count > depth { state.path.removeSubrange(depth...) }
+    }
+    let inner = Origin(state: state, level: level + 1)
+    try body(inner)
+    // What encodes nothing is an empty map, but for the whole message.
+    if !(key is NoKey), state.levels[inner.level].kind == .none, state.sink.mark == mark { inner.open(.map) }
+    let own = state.levels[inner.level]
+    if own.kind == .none { return }
+    try inner.checkRoom(type, own)
+    if own.count > UInt32.max {
+      throw EncodingError.invalidValue(
+        type, .init(codingPath: inner.codingPath, debugDescription: "MessagePack counts to 4,294,967,295"))
+    }
+    state.sink.close(at: own.place, count: own.count, isMap: own.kind == .map)
+  }
+
+  @inline(never)
+  private func tooDeep(_ value: Any.Type, _ key: some CodingKey) -> EncodingError {
+    .invalidValue(
+      value,
+      .init(
+        codingPath: path(key),
+        debugDescription: "more than \(state.options.limits.depth) containers in each other"))
+  }
+
+  @inline(never)
+  private func tooLong(_ value: some Encodable, _ count: Int, _ key: some CodingKey) -> EncodingError {
+    .invalidValue(
+      value,
+      .init(codingPath: path(key), debugDescription: "MessagePack counts to 4,294,967,295, not to \(count)"))
+  }
+
+  // MARK: All types
+
+  @inline(__always)
+  func encode<T: Encodable>(_ value: T, key: some CodingKey) throws {
+    let sink = unsafe state.sink.sink
+    if T.self == String.self {
+      let text = unsafe unsafeBitCast(value, to: String.self)
+      if text.utf8.count > UInt32.max { throw tooLong(value, text.utf8.count, key) }
+      state.sink.write(text)
+    } else if T.self == Int.self {
+      unsafe swmp_write_int(sink, Int64(unsafeBitCast(value, to: Int.self)))
+    } else if T.self == Double.self {
+      unsafe swmp_write_double(sink, unsafeBitCast(value, to: Double.self))
+    } else if T.self == Bool.self {
+      unsafe swmp_write_bool(sink, unsafeBitCast(value, to: Bool.self))
+    } else if T.self == Float.self {
+      unsafe swmp_write_float(sink, unsafeBitCast(value, to: Float.self))
+    } else if T.self == Int64.self {
+      unsafe swmp_write_int(sink, unsafeBitCast(value, to: Int64.self))
+    } else if T.self == Int32.self {
+      unsafe swmp_write_int(sink, Int64(unsafeBitCast(value, to: Int32.self)))
+    } else if T.self == UInt8.self {
+      unsafe swmp_write_uint(sink, UInt64(unsafeBitCast(value, to: UInt8.self)))
+    } else if T.self == UInt64.self {
+      unsafe swmp_write_uint(sink, unsafeBitCast(value, to: UInt64.self))
+    } else if T.self == UInt.self {
+      unsafe swmp_write_uint(sink, UInt64(unsafeBitCast(value, to: UInt.self)))
+    } else if T.self == UInt32.self {
+      unsafe swmp_write_uint(sink, UInt64(unsafeBitCast(value, to: UInt32.self)))
+    } else if T.self == Int8.self {
+      unsafe swmp_write_int(sink, Int64(unsafeBitCast(value, to: Int8.self)))
+    } else if T.self == Int16.self {
+      unsafe swmp_write_int(sink, Int64(unsafeBitCast(value, to: Int16.self)))
+    } else if T.self == UInt16.self {
+      unsafe swmp_write_uint(sink, UInt64(unsafeBitCast(value, to: UInt16.self)))
+    } else {
+      try other(value, key: key)
+    }
+  }
+
+  @inline(never)
+  private func other<T: Encodable>(_ value: T, key: some CodingKey) throws {
+    let sink = unsafe state.sink.sink
+    if T.self == [Int].self || T.self == [Int64].self {
+      try unsafe array(unsafeBitCast(value, to: [Int64].self), key) { unsafe swmp_write_int64s(sink, $0, $1) }
+    } else if T.self == [Double].self {
+      try unsafe array(unsafeBitCast(value, to: [Double].self), key) {
+        unsafe swmp_write_doubles(sink, $0, $1)
+      }
+    } else if T.self == [Float].self {
+      try unsafe array(unsafeBitCast(value, to: [Float].self), key) { unsafe swmp_write_floats(sink, $0, $1) }
+    } else if T.self == [Int32].self {
+      try unsafe array(unsafeBitCast(value, to: [Int32].self), key) { unsafe swmp_write_int32s(sink, $0, $1) }
+    } else if T.self == [String].self {
+      let texts = unsafe unsafeBitCast(value, to: [String].self)
+      try checkRoom([String].self, key)
+      if texts.count > UInt32.max { throw tooLong(value, texts.count, key) }
+      unsafe swmp_write_array(sink, texts.count)
+      for text in texts {
+        if text.utf8.count > UInt32.max { throw tooLong(value, text.utf8.count, key) }
+        state.sink.write(text)
+      }
+    } else if T.self == [UInt8].self, case .binary = state.options.byteArrayEncodingStrategy {
+      let bytes = unsafe unsafeBitCast(value, to: [UInt8].self)
+      if bytes.count > UInt32.max { throw tooLong(value, bytes.count, key) }
+      unsafe bytes.withUnsafeBytes { unsafe swmp_write_binary(sink, $0.baseAddress, $0.count) }
+    } else if T.self == Data.self {
+      let data = unsafe unsafeBitCast(value, to: Data.self)
+      if data.count > UInt32.max { throw tooLong(value, data.count, key) }
+      unsafe data.withUnsafeBytes { unsafe swmp_write_binary(sink, $0.baseAddress, $0.count) }
+    } else if T.self == Date.self {
+      try date(unsafe unsafeBitCast(value, to: Date.self), key: key)
+    } else if T.self == UUID.self {
+      state.sink.write(unsafe unsafeBitCast(value, to: UUID.self).uuidString)
+    } else if let url = T.self == URL.self ? value as? URL : nil {
+      state.sink.write(url.absoluteString)
+    } else if let value = T.self == MsgPackValue.self ? value as? MsgPackValue : nil {
+      try state.sink.write(value, room: max(0, state.room - containers))
+    } else if let timestamp = T.self == MsgPackTimestamp.self ? value as? MsgPackTimestamp : nil {
+      unsafe swmp_write_timestamp(sink, timestamp.seconds, timestamp.nanoseconds)
+    } else {
+      try whole(key: key, type: T.self) { origin in try value.encode(to: origin) }
+    }
+  }
+
+  private func array<Element: Encodable>(
+    _ values: [Element], _ key: some CodingKey, _ write: (UnsafePointer<Element>?, Int) -> Void
+  ) throws {
+    try checkRoom([Element].self, key)
+    if values.count > UInt32.max { throw tooLong(values, values.count, key) }
+    unsafe values.withUnsafeBufferPointer { values in unsafe write(values.baseAddress, values.count) }
+  }
+
+  private func date(_ date: Date, key: some CodingKey) throws {
+    let sink = unsafe state.sink.sink
+    switch state.options.dateEncodingStrategy {
+    case .timestamp:
+      guard let timestamp = MsgPackTimestamp(date) else {
+        throw EncodingError.invalidValue(
+          date, .init(codingPath: path(key), debugDescription: "a date that 64 bits of seconds cannot say"))
+      }
+      unsafe swmp_write_timestamp(sink, timestamp.seconds, timestamp.nanoseconds)
+    case .deferredToDate: unsafe swmp_write_double(sink, date.timeIntervalSinceReferenceDate)
+    case .secondsSince1970: unsafe swmp_write_double(sink, date.timeIntervalSince1970)
+    case .millisecondsSince1970: unsafe swmp_write_double(sink, date.timeIntervalSince1970 * 1000)
+    case .iso8601: state.sink.write(date.formatted(Date.ISO8601FormatStyle()))
+    case .custom(let encode): try whole(key: key, type: Date.self) { origin in try encode(date, origin) }
+    }
+  }
+}
+
+extension MsgPackTimestamp {
+  init?(_ date: Date) {
+    let time = date.timeIntervalSince1970
+    let whole = time.rounded(.down)
+    guard var seconds = Int64(exactly: whole) else { return nil }
+    var nanoseconds = ((time - whole) * 1e9).rounded()
+    if nanoseconds >= 1e9 {
+      nanoseconds = 0
+      seconds += 1
+    }
+    self.init(seconds: seconds, nanoseconds: UInt32(nanoseconds))
+  }
+}
+
+// MARK: Containers
+
+extension Origin: Encoder {
+  func container<Key: CodingKey>(keyedBy type: Key.Type) -> KeyedEncodingContainer<Key> {
+    open(.map)
+    return KeyedEncodingContainer(KeyedOrigin<Key>(origin: self))
+  }
+
+  func unkeyedContainer() -> any UnkeyedEncodingContainer {
+    open(.array)
+    return UnkeyedOrigin(origin: self)
+  }
+
+  func singleValueContainer() -> any SingleValueEncodingContainer { self }
+
+  /// A state for what may be written out of order, in this place.
+  fileprivate func apart(_ key: some CodingKey) -> Origin {
+    let own = state.levels[level]
+    let part = EncodingState(
+      state.options, prefix: path(key), room: max(0, state.room - own.containers - 1))
+    state.sink.reserve(for: part)
+    return Origin(state: part, level: 0)
+  }
+}
+
+extension Origin: SingleValueEncodingContainer {
+  func encodeNil() { unsafe swmp_write_nil(state.sink.sink) }
+  func encode<T: Encodable>(_ value: T) throws { try encode(value, key: NoKey()) }
+}
+
+struct UnkeyedOrigin: UnkeyedEncodingContainer {
+  fileprivate let origin: Origin
+
+  var codingPath: [any CodingKey] { origin.codingPath }
+  var count: Int {
+    origin.level < origin.state.levels.count ? origin.state.levels[origin.level].count : 0
+  }
+  private var key: PositionKey { PositionKey(count) }
+
+  func encodeNil() {
+    origin.count()
+    unsafe swmp_write_nil(origin.state.sink.sink)
+  }
+
+  func encode<T: Encodable>(_ value: T) throws {
+    let state = origin.state
+    let start = state.sink.mark
+    do {
+      try origin.encode(value, key: key)
+    } catch {
+      state.sink.truncate(to: start)
+      throw error
+    }
+    origin.count()
+  }
+
+  func nestedContainer<Key: CodingKey>(keyedBy type: Key.Type) -> KeyedEncodingContainer<Key> {
+    apart().container(keyedBy: type)
+  }
+  func nestedUnkeyedContainer() -> any UnkeyedEncodingContainer { apart().unkeyedContainer() }
+  func superEncoder() -> any Encoder { apart() }
+
+  private func apart() -> Origin {
+    let part = origin.apart(PositionKey(count))
+    origin.count()
+    return part
+  }
+}
+
+struct KeyedOrigin<Key: CodingKey>: KeyedEncodingContainerProtocol {
+  fileprivate let origin: Origin
+
+  var codingPath: [any CodingKey] { origin.codingPath }
+
+  @inline(__always)
+  private func write(_ key: some CodingKey) {
+    if origin.state.convertsKeys {
+      convert(key)
+    } else {
+      origin.state.sink.write(key.stringValue)
+    }
+  }
+
+  private func convert(_ key: some CodingKey) {
+    let sink = origin.state.sink
+    switch origin.state.options.keyEncodingStrategy {
+    case .useDefaultKeys: sink.write(key.stringValue)
+    case .convertToSnakeCase: sink.write(key.stringValue.toSnakeCase)
+    case .useIntegerKeys:
+      if let number = key.intValue {
+        unsafe swmp_write_int(sink.sink, Int64(number))
+      } else {
+        sink.write(key.stringValue)
+      }
+    case .custom(let convert): sink.write(convert(codingPath + [key]).stringValue)
+    }
+  }
+
+  func encodeNil(forKey key: Key) {
+    origin.count()
+    write(key)
+    unsafe swmp_write_nil(origin.state.sink.sink)
+  }
+
+  func encode<T: Encodable>(_ value: T, forKey key: Key) throws {
+    let state = origin.state
+    let start = state.sink.mark
+    write(key)
+    do {
+      try origin.encode(value, key: key)
+    } catch {
+      state.sink.truncate(to: start)
+      throw error
+    }
+    origin.count()
+  }
+
+  func nestedContainer<NestedKey: CodingKey>(
+    keyedBy type: NestedKey.Type, forKey key: Key
+  ) -> KeyedEncodingContainer<NestedKey> {
+    apart(key).container(keyedBy: type)
+  }
+
+  func nestedUnkeyedContainer(forKey key: Key) -> any UnkeyedEncodingContainer {
+    apart(key).unkeyedContainer()
+  }
+
+  func superEncoder() -> any Encoder { apart(PositionKey.super) }
+  func superEncoder(forKey key: Key) -> any Encoder { apart(key) }
+
+  private func apart(_ key: some CodingKey) -> Origin {
+    origin.count()
+    write(key)
+    return origin.apart(key)
+  }
+}

@@ -1,0 +1,86 @@
+internal import CMsgPack
+public import SWFraming
+
+/// Finds the end of a MessagePack value, and reads it on the way: the tape of its tokens is what the framings
+/// of this module decode.
+///
+/// The states: no bytes seen; waiting, with the state of msgpack-c's template and the tape so far on the
+/// heap; done, with the tape. Only the second takes memory between calls, and only from a value's first byte
+/// on.
+///
+/// It demands the rest of the token that is being read and a byte for each element that is still to come, and
+/// looks at no byte that it has not demanded: so neither a frame's end nor a refusal depends on the cuts.
+public struct MsgPackScanner: FrameScanner {
+  private let limits: MsgPackLimits
+  private var needed = 1
+  private var waiting: Waiting?
+  private(set) var tape: Tape?
+
+  init(limits: MsgPackLimits) { self.limits = limits }
+
+  public mutating func demand(in received: Span<UInt8>) throws(FramingError) -> FrameDemand {
+    if tape != nil { return .frame(byteCount: needed, payload: 0..<needed) }
+    if received.count < needed { return .atLeast(needed) }
+
+    var scan: OpaquePointer?
+    if waiting != nil {
+      // A copy of this scanner may wait in the same place.
+      let isOurs = isKnownUniquelyReferenced(&waiting)
+      unsafe scan = isOurs ? waiting?.take() : waiting?.copy()
+      waiting = nil
+    }
+    var tape = unsafe swmp_tape()
+    let limits = limits
+    let result = unsafe received.withUnsafeBufferPointer { bytes in
+      guard let start = bytes.baseAddress else { preconditionFailure("a byte at least is there") }
+      return unsafe swmp_go_on(
+        &scan, &tape, start, bytes.count, UInt32(limits.depth), UInt32(clamping: limits.elements), true)
+    }
+    switch Int(result.status) {
+    case SWMP_COMPLETE:
+      needed = Int(result.offset)
+      self.tape = unsafe Tape(tape)
+      return .frame(byteCount: needed, payload: 0..<needed)
+    case SWMP_MORE:
+      // As many elements as 32 bits can count, on each of 1024 levels: an Int counts that.
+      needed = Int(result.offset)
+      if let scan = unsafe scan { waiting = unsafe Waiting(scan) }
+      return .atLeast(needed)
+    default:
+      throw refusal(result, received)
+    }
+  }
+
+  private func refusal(_ result: swmp_result, _ received: Span<UInt8>) -> FramingError {
+    let error = unsafe received.withUnsafeBytes { bytes in
+      unsafe MsgPackError(result, limits: limits, in: bytes)
+    }
+    let kind: FramingError.Kind =
+      error.kind == .tooLong
+      ? .tooLarge(declared: UInt64(UInt32.max) + 6, limit: UInt64(UInt32.max) + 5) : .malformedHeader
+    return FramingError(kind, offset: error.offset, explanation: error.description)
+  }
+
+  /// The bytes on the heap that a value takes which has begun to arrive, beside those of the value.
+  package var waitingByteCount: Int { waiting?.byteCount ?? 0 }
+}
+
+/// A scan between two calls.
+@safe
+// Invariant: the scan is changed only after it has been taken, which the one holder alone does.
+private final class Waiting: @unchecked Sendable {
+  private var scan: OpaquePointer?
+
+  init(_ scan: OpaquePointer) { unsafe self.scan = unsafe scan }
+
+  deinit { if let scan = unsafe scan { unsafe swmp_scan_free(scan) } }
+
+  func take() -> OpaquePointer? {
+    defer { unsafe scan = nil }
+    return unsafe scan
+  }
+
+  func copy() -> OpaquePointer? { unsafe scan.map { unsafe swmp_scan_copy($0) } }
+
+  var byteCount: Int { unsafe scan.map { unsafe swmp_scan_size($0) } ?? 0 }
+}

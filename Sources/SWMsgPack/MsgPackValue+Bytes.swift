@@ -1,0 +1,129 @@
+internal import CMsgPack
+
+extension MsgPackValue {
+  /// Reads the one value that the bytes hold.
+  ///
+  /// - Throws: ``MsgPackError``.
+  public init(_ bytes: Span<UInt8>, limits: MsgPackLimits = MsgPackLimits()) throws(MsgPackError) {
+    self = try unsafe bytes.withUnsafeBytes { bytes throws(MsgPackError) in
+      try unsafe MsgPackValue(Tape(filling: bytes, limits: limits), at: 0, bytes)
+    }
+  }
+
+  /// Reads the one value that the bytes hold.
+  ///
+  /// - Throws: ``MsgPackError``.
+  public init(_ bytes: [UInt8], limits: MsgPackLimits = MsgPackLimits()) throws(MsgPackError) {
+    try self.init(bytes.span, limits: limits)
+  }
+
+  /// The value's bytes, in the shortest form.
+  ///
+  /// - Parameter limits: how deep it may be.
+  /// - Throws: `EncodingError` when it is deeper, or a part of it is longer than the format can say.
+  public func encoded(limits: MsgPackLimits = MsgPackLimits()) throws -> [UInt8] {
+    let sink = Sink()
+    try sink.write(self, room: limits.depth)
+    return sink.array
+  }
+
+  /// A value that is not a container, or nil.
+  private static func scalar(
+    _ token: swmp_token, _ bytes: UnsafeRawBufferPointer
+  ) throws(MsgPackError) -> MsgPackValue? {
+    switch token.what {
+    case .null: .null
+    case .false: .bool(false)
+    case .true: .bool(true)
+    case .int: .int(token.int)
+    case .uint: .uint(token.value)
+    case .float: .float(token.float)
+    case .double: .double(token.double)
+    case .string: .string(try unsafe decodedText(token, bytes))
+    case .binary: .binary(unsafe Array(token.payload(in: bytes)))
+    case .extension: .extension(type: token.type, unsafe Array(token.payload(in: bytes)))
+    case .array, .map: nil
+    }
+  }
+
+  /// Reads the value at a token, without recursion.
+  ///
+  /// An array's room is reserved: its elements are on the tape.
+  init(_ tape: Tape, at index: Int, _ bytes: UnsafeRawBufferPointer) throws(MsgPackError) {
+    struct Open {
+      var isMap: Bool
+      var count: Int
+      var elements: [MsgPackValue] = []
+      var pairs: [Pair] = []
+      var key: MsgPackValue?
+
+      init(_ token: swmp_token) {
+        isMap = token.what == .map
+        count = token.elementCount
+        if isMap { pairs.reserveCapacity(count) } else { elements.reserveCapacity(count) }
+      }
+
+      var isFull: Bool { (isMap ? pairs.count : elements.count) == count }
+      var value: MsgPackValue { isMap ? .map(pairs) : .array(elements) }
+
+      mutating func append(_ value: MsgPackValue) {
+        guard isMap else {
+          elements.append(value)
+          return
+        }
+        if let key {
+          pairs.append(Pair(key, value))
+          self.key = nil
+        } else {
+          key = value
+        }
+      }
+    }
+
+    var open: [Open] = []
+    var index = index
+    while true {
+      let token = unsafe tape.tokens[index]
+      index += 1
+      var done: MsgPackValue
+      if let scalar = try unsafe Self.scalar(token, bytes) {
+        done = scalar
+      } else {
+        open.append(Open(token))
+        guard token.elementCount == 0 else { continue }
+        done = open.removeLast().value
+      }
+      while true {
+        guard !open.isEmpty else {
+          self = done
+          return
+        }
+        open[open.count - 1].append(done)
+        guard open[open.count - 1].isFull else { break }
+        done = open.removeLast().value
+      }
+    }
+  }
+}
+
+extension swmp_token {
+  /// A string's, binary data's or an extension's bytes.
+  func payload(in bytes: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
+    let start = Int(value)
+    return unsafe UnsafeRawBufferPointer(rebasing: bytes[start..<(start + Int(extent))])
+  }
+}
+
+/// A string's text.
+@inline(__always)
+func decodedText(_ token: swmp_token, _ bytes: UnsafeRawBufferPointer) throws(MsgPackError) -> String {
+  let start = Int(token.value)
+  let units = unsafe UnsafeBufferPointer(
+    start: bytes.baseAddress.map { unsafe $0.advanced(by: start).assumingMemoryBound(to: UInt8.self) },
+    count: Int(token.extent))
+  do {
+    return try unsafe String(copying: UTF8Span(validating: Span(_unsafeElements: units)))
+  } catch {
+    throw unsafe MsgPackError(.notUTF8, offset: start, in: bytes)
+  }
+}

@@ -1,0 +1,102 @@
+extension MsgPackTimestamp: Codable {
+  private enum CodingKeys: String, CodingKey { case seconds, nanoseconds }
+
+  /// The extension for this module's decoder; a map of two numbers for others.
+  public init(from decoder: any Decoder) throws {
+    if decoder is Place {
+      self = try decoder.singleValueContainer().decode(MsgPackTimestamp.self)
+      return
+    }
+    let map = try decoder.container(keyedBy: CodingKeys.self)
+    seconds = try map.decode(Int64.self, forKey: .seconds)
+    nanoseconds = try map.decode(UInt32.self, forKey: .nanoseconds)
+    if nanoseconds >= 1_000_000_000 {
+      throw DecodingError.dataCorruptedError(
+        forKey: .nanoseconds, in: map, debugDescription: "nanoseconds are less than a second")
+    }
+  }
+
+  public func encode(to encoder: any Encoder) throws {
+    if encoder is Origin {
+      var container = encoder.singleValueContainer()
+      try container.encode(self)
+      return
+    }
+    var map = encoder.container(keyedBy: CodingKeys.self)
+    try map.encode(seconds, forKey: .seconds)
+    try map.encode(nanoseconds, forKey: .nanoseconds)
+  }
+}
+
+extension MsgPackValue: Codable {
+  /// Itself for this module's decoder. From others, such as JSON's, what they hold: binary data and
+  /// extensions do not occur there, and keys are strings.
+  public init(from decoder: any Decoder) throws {
+    if decoder is Place {
+      self = try decoder.singleValueContainer().decode(MsgPackValue.self)
+      return
+    }
+    if let map = try? decoder.container(keyedBy: TextKey.self) {
+      self = .map(
+        try map.allKeys.map { key in
+          Pair(.string(key.stringValue), try map.decode(MsgPackValue.self, forKey: key))
+        })
+      return
+    }
+    if var array = try? decoder.unkeyedContainer() {
+      var elements: [MsgPackValue] = []
+      while !array.isAtEnd { elements.append(try array.decode(MsgPackValue.self)) }
+      self = .array(elements)
+      return
+    }
+    let value = try decoder.singleValueContainer()
+    if value.decodeNil() {
+      self = .null
+    } else if let bool = try? value.decode(Bool.self) {
+      self = .bool(bool)
+    } else if let int = try? value.decode(Int64.self) {
+      self = .int(int)
+    } else if let uint = try? value.decode(UInt64.self) {
+      self = .uint(uint)
+    } else if let double = try? value.decode(Double.self) {
+      self = .double(double)
+    } else {
+      self = .string(try value.decode(String.self))
+    }
+  }
+
+  /// Itself for this module's encoder. For others: binary data as an array of integers, an extension as an
+  /// array of its type and its bytes, and a key that is no string as its description.
+  public func encode(to encoder: any Encoder) throws {
+    switch self {
+    case .map(let pairs) where !(encoder is Origin):
+      var map = encoder.container(keyedBy: TextKey.self)
+      for pair in pairs {
+        let key = TextKey(stringValue: pair.key.text ?? pair.key.description)
+        try map.encode(pair.value, forKey: key)
+      }
+    case .array(let elements) where !(encoder is Origin):
+      var array = encoder.unkeyedContainer()
+      for element in elements { try array.encode(element) }
+    default:
+      var container = encoder.singleValueContainer()
+      if encoder is Origin {
+        try container.encode(self)
+        return
+      }
+      switch self {
+      case .null: try container.encodeNil()
+      case .bool(let value): try container.encode(value)
+      case .int(let value): try container.encode(value)
+      case .uint(let value): try container.encode(value)
+      case .float(let value): try container.encode(value)
+      case .double(let value): try container.encode(value)
+      case .string(let value): try container.encode(value)
+      case .binary(let bytes): try container.encode(bytes)
+      case .extension(let type, let bytes):
+        try container.encode([MsgPackValue.int(Int64(type)), .array(bytes.map { .int(Int64($0)) })])
+      case .array, .map: break
+      }
+    }
+  }
+}

@@ -1,0 +1,159 @@
+/// Any MessagePack value, for messages whose shape is not known beforehand.
+///
+/// ```swift
+/// let value: MsgPackValue = ["data": .binary(Array("Hello world!".utf8)), "tags": [1, 2.5, nil]]
+/// value["data"]        // .binary(…)
+/// value["tags"]?[1]    // .double(2.5)
+/// ```
+///
+/// Two values are equal when they are of the same kind and hold the same: `.int(1)` and `.double(1)` differ,
+/// and so do maps whose pairs come in another order. Integers have one form: ``uint(_:)`` is for those above
+/// `Int64.max`;
+/// ``init(_:)-(BinaryInteger)`` chooses.
+public enum MsgPackValue: Hashable, Sendable {
+  case null
+  case bool(Bool)
+  case int(Int64)
+  /// An integer above `Int64.max`. A smaller one reads back as ``int(_:)``.
+  case uint(UInt64)
+  case float(Float)
+  case double(Double)
+  case string(String)
+  case binary([UInt8])
+  case `extension`(type: Int8, [UInt8])
+  case array([MsgPackValue])
+  /// Pairs, in the order in which they are written. Any value may be a key, and the same key may come twice.
+  case map([Pair])
+
+  /// A key and its value.
+  public struct Pair: Hashable, Sendable {
+    public var key: MsgPackValue
+    public var value: MsgPackValue
+
+    public init(_ key: MsgPackValue, _ value: MsgPackValue) {
+      self.key = key
+      self.value = value
+    }
+  }
+
+  /// An integer in its one form; `nil` for what 64 bits cannot hold.
+  public init?(_ integer: some BinaryInteger) {
+    if let signed = Int64(exactly: integer) {
+      self = .int(signed)
+    } else if let unsigned = UInt64(exactly: integer) {
+      self = .uint(unsigned)
+    } else {
+      return nil
+    }
+  }
+
+  /// The value of a map's key, the last if there are several; `nil` where there is none and for what is no
+  /// map.
+  public subscript(key: MsgPackValue) -> MsgPackValue? {
+    guard case .map(let pairs) = self else { return nil }
+    return pairs.last { $0.key == key }?.value
+  }
+
+  /// The value of a map's key that is a string.
+  public subscript(key: String) -> MsgPackValue? { self[.string(key)] }
+
+  /// An array's element; `nil` behind its end and for what is no array.
+  public subscript(index: Int) -> MsgPackValue? {
+    guard case .array(let elements) = self, elements.indices.contains(index) else { return nil }
+    return elements[index]
+  }
+
+  public var isNull: Bool { self == .null }
+
+  /// The integer, if it is one that fits.
+  public var integer: Int? {
+    switch self {
+    case .int(let value): Int(exactly: value)
+    case .uint(let value): Int(exactly: value)
+    default: nil
+    }
+  }
+
+  /// The text, if it is a string.
+  public var text: String? {
+    if case .string(let text) = self { text } else { nil }
+  }
+
+  /// The bytes, if it is binary data.
+  public var bytes: [UInt8]? {
+    if case .binary(let bytes) = self { bytes } else { nil }
+  }
+}
+
+extension MsgPackValue: ExpressibleByNilLiteral, ExpressibleByBooleanLiteral, ExpressibleByIntegerLiteral,
+  ExpressibleByFloatLiteral, ExpressibleByStringLiteral, ExpressibleByArrayLiteral,
+  ExpressibleByDictionaryLiteral
+{
+  public init(nilLiteral: ()) { self = .null }
+  public init(booleanLiteral value: Bool) { self = .bool(value) }
+  public init(integerLiteral value: Int64) { self = .int(value) }
+  public init(floatLiteral value: Double) { self = .double(value) }
+  public init(stringLiteral value: String) { self = .string(value) }
+  public init(arrayLiteral elements: MsgPackValue...) { self = .array(elements) }
+  public init(dictionaryLiteral elements: (MsgPackValue, MsgPackValue)...) {
+    self = .map(elements.map { key, value in Pair(key, value) })
+  }
+}
+
+extension MsgPackValue: CustomStringConvertible {
+  /// As people read it: `{"data": <48656c6c6f>, 7: [1, 2.5, nil], "when": ext(-1, <00000001>)}`.
+  ///
+  /// Never deeper than ``MsgPackLimits/deepest`` levels: what lies below is an ellipsis.
+  public var description: String {
+    var text = ""
+    describe(into: &text, depth: 0)
+    return text
+  }
+
+  private func describe(into text: inout String, depth: Int) {
+    switch self {
+    case .null: text += "nil"
+    case .bool(let value): text += "\(value)"
+    case .int(let value): text += "\(value)"
+    case .uint(let value): text += "\(value)"
+    case .float(let value): text += "\(value)"
+    case .double(let value): text += "\(value)"
+    case .string(let value): text += String(reflecting: value)
+    case .binary(let bytes): text += "<\(hexadecimal(bytes))>"
+    case .extension(let type, let bytes): text += "ext(\(type), <\(hexadecimal(bytes))>)"
+    case .array, .map: describeContainer(into: &text, depth: depth)
+    }
+  }
+
+  private func describeContainer(into text: inout String, depth: Int) {
+    if depth == MsgPackLimits.deepest {
+      text += "…"
+      return
+    }
+    switch self {
+    case .array(let elements):
+      text += "["
+      for (index, element) in elements.enumerated() {
+        if index > 0 { text += ", " }
+        element.describe(into: &text, depth: depth + 1)
+      }
+      text += "]"
+    case .map(let pairs):
+      text += "{"
+      for (index, pair) in pairs.enumerated() {
+        if index > 0 { text += ", " }
+        pair.key.describe(into: &text, depth: depth + 1)
+        text += ": "
+        pair.value.describe(into: &text, depth: depth + 1)
+      }
+      text += "}"
+    default: break
+    }
+  }
+}
+
+/// Bytes as pairs of digits; the first of them when there are many.
+private func hexadecimal(_ bytes: [UInt8]) -> String {
+  let shown = bytes.prefix(64).map { byte in (byte < 16 ? "0" : "") + String(byte, radix: 16) }
+  return shown.joined() + (bytes.count > 64 ? "… \(bytes.count) bytes" : "")
+}

@@ -1,0 +1,61 @@
+internal import CMsgPack
+public import SWFraming
+
+/// Bare MessagePack values, one behind the other: what Python's socketwrapper calls `MsgPack`.
+///
+/// ```
+///   ╭─ value ─────────────────────────────────────╮
+///   │ 81 a4 d a t a c4 0c H e l l o ␠ w o r l d ! │     {"data": b"Hello world!"}
+///   │ 07                                          │     7
+///   │ 93 01 02 03                                 │     [1, 2, 3]
+///   ╰─────────────────────────────────────────────╯
+/// ```
+///
+/// A value's own headers tell where it ends. Longer forms than need be are read, the shortest is written.
+/// Refused, as an error of the framing: the byte 0xc1, and what exceeds the ``MsgPackLimits``. A string that
+/// is not UTF-8 is a codec error: its frame is consumed and the stream goes on.
+///
+/// Source: the MessagePack specification, <https://github.com/msgpack/msgpack/blob/master/spec.md>;
+/// socketwrapper 0.2.0, `framing.MsgPack`.
+public struct MsgPackValueFraming: Framing {
+  public let limits: MsgPackLimits
+
+  public init(limits: MsgPackLimits = MsgPackLimits()) { self.limits = limits }
+
+  public func makeScanner() -> MsgPackScanner { MsgPackScanner(limits: limits) }
+
+  public func decode(
+    _ frame: Span<UInt8>, payload: Range<Int>, scanned: borrowing MsgPackScanner
+  ) throws -> MsgPackValue {
+    guard let tape = scanned.tape else { preconditionFailure("the scanner has not seen the frame") }
+    return try unsafe frame.withUnsafeBytes { bytes in try unsafe MsgPackValue(tape, at: 0, bytes) }
+  }
+
+  public func encode(_ message: MsgPackValue, into parts: inout FrameParts) throws {
+    let sink = Sink()
+    try sink.write(message, room: limits.depth)
+    sink.move(to: &parts)
+  }
+}
+
+extension Sink {
+  /// Hands the bytes over; they are copied once.
+  func move(to parts: inout FrameParts) {
+    if count < 1024 {
+      // Invariant: the sink's memory is initialised up to its count, and lives longer than the span.
+      withExtendedLifetime(self) { unsafe parts.append(copying: Span(_unsafeBytes: bytes)) }
+    } else {
+      parts.append(array)
+    }
+  }
+}
+
+extension Framing where Self == MsgPackValueFraming {
+  /// Bare MessagePack values of any shape.
+  public static var msgPackValues: MsgPackValueFraming { MsgPackValueFraming() }
+
+  /// Bare MessagePack values of any shape, within limits.
+  public static func msgPackValues(limits: MsgPackLimits) -> MsgPackValueFraming {
+    MsgPackValueFraming(limits: limits)
+  }
+}
