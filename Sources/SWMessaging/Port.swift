@@ -27,6 +27,8 @@ package final class Port: ReadinessReceiver {
   package let reactor: any Reacting
   // Invariant: written while the port is made, before anybody else knows it.
   private nonisolated(unsafe) var transport: Transport
+  /// Of a pipe that is received from.
+  private let packets: PacketRest?
   private let state: Guarded<State>
 
   /// Takes over a descriptor for so many halves.
@@ -35,13 +37,18 @@ package final class Port: ReadinessReceiver {
   package init(
     _ descriptor: Int32, for directions: Readiness, reactor: any Reacting
   ) throws(TransportError) {
-    unsafe transport = .descriptor(try DescriptorTransport(descriptor, for: directions))
+    let transport = try DescriptorTransport(descriptor, for: directions)
+    unsafe self.transport = .descriptor(transport)
+    packets =
+      transport.isPipe && directions.contains(.readable)
+      ? PacketRest(always: transport.declaresPackets) : nil
     self.reactor = reactor
     state = Guarded(State(halvesInside: directions == [.readable, .writable] ? 2 : 1))
   }
 
   package init(_ custom: any SocketLike, for directions: Readiness, reactor: any Reacting) {
     self.reactor = reactor
+    packets = nil
     state = Guarded(State(halvesInside: directions == [.readable, .writable] ? 2 : 1))
     switch custom.readinessSource {
     case .descriptor(let descriptor):
@@ -87,7 +94,15 @@ package final class Port: ReadinessReceiver {
 
   // MARK: Attempts, in a half's turn
 
-  func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
+  /// - Parameter readsAhead: bytes behind those that fit may be taken, too.
+  func receive(into memory: UnsafeMutableRawBufferPointer, readsAhead: Bool) -> Attempt {
+    if let packets, packets.serves(memory.count, readsAhead: readsAhead) {
+      return unsafe packets.receive(into: memory) { room in unsafe receive(into: room) }
+    }
+    return unsafe receive(into: memory)
+  }
+
+  private func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
     while true {
       let attempt =
         switch unsafe transport {
@@ -228,6 +243,9 @@ package final class Port: ReadinessReceiver {
       if closing { transport.close() }
     }
   }
+
+  /// Bytes that the transport had to take ahead of anybody's wish; once both halves are out.
+  func takeUnread() -> [UInt8] { packets?.take() ?? [] }
 
   /// Gives the number away without closing it; both halves are out already.
   func detach() -> Int32? {

@@ -178,7 +178,9 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     case .again: return unsafe (.blocked, Self.none)
     case .stop: return unsafe (.held, Self.none)
     }
-    let outcome = unsafe turn.readAhead { memory in unsafe port.receive(into: memory) }
+    let outcome = unsafe turn.readAhead { memory in
+      unsafe port.receive(into: memory, readsAhead: true)
+    }
     return unsafe outcome == .blocked ? (.blocked, Self.none) : (.held, turn.front)
   }
 
@@ -310,7 +312,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
           case .attempt: break
           }
           outcome = unsafe turn.attempt(demand, for: request) { memory in
-            unsafe port.receive(into: memory)
+            unsafe port.receive(into: memory, readsAhead: request.source?.readsAhead ?? false)
           }
         }
         if outcome == .blocked, let ended = blocked(head, &driver) { return ended }
