@@ -28,11 +28,19 @@ struct Probe {
       } else {
         try echoMultiprocessingBlocking(number)
       }
+    case "capitals":
+      try await capitals(CommandLine.arguments[2], isStaged: CommandLine.arguments.last == "staged")
+    case "frames":
+      guard CommandLine.arguments.count == 5, let sender = UInt8(CommandLine.arguments[2]),
+        let count = Int(CommandLine.arguments[3])
+      else { exit(2) }
+      try await frames(sender, count, CommandLine.arguments[4])
     default:
       print(
         """
         usage: probe threads | fairness receivers|senders | idle | sigpipe | memory BYTES | emfile
                      | park-on-reactor | echo-multiprocessing async|blocking DESCRIPTOR
+                     | capitals async|blocking [staged] | frames SENDER COUNT async|blocking
         """
       )
       exit(2)

@@ -1,46 +1,8 @@
-import Foundation
-import SWMessaging
-import SystemPackage
 import Testing
 
 /// What can only be seen on a process of its own: lines 3, 8, 9, 10 and 11 of the contract.
 @Suite struct ProcessTests {
-  private struct Answer {
-    var status: Int32
-    var lines: [String]
-
-    func values(_ name: String) -> [String] {
-      lines.filter { $0.hasPrefix(name + "=") }.map { String($0.dropFirst(name.count + 1)) }
-    }
-  }
-
-  /// Runs the probe, which is built beside the tests. Foundation's own spawning: ours is not to be
-  /// trusted with its own tests.
-  private func probe(_ arguments: String...) throws -> Answer {
-    let tests = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
-    let process = Process()
-    process.executableURL = URL(filePath: tests).deletingLastPathComponent().appending(path: "probe")
-    process.arguments = arguments
-    process.environment = ProcessInfo.processInfo.environment.merging(["SWIFT_BACKTRACE": "enable=no"]) { $1 }
-    let output = Pipe()
-    process.standardOutput = output
-    process.standardError = FileHandle.nullDevice
-    try process.run()
-    // Foundation's own reading traps when a signal interrupts it, and other tests play with signals.
-    let reader = try SocketReader(
-      duplicating: FileDescriptor(rawValue: output.fileHandleForReading.fileDescriptor))
-    var bytes: [UInt8] = []
-    do throws(EndpointError) {
-      while true { bytes += try reader.blocking.receive() }
-    } catch {
-      #expect(error.reason == .endOfStream)
-    }
-    let text = String(decoding: bytes, as: UTF8.self)
-    process.waitUntilExit()
-    let status =
-      process.terminationReason == .uncaughtSignal ? -process.terminationStatus : process.terminationStatus
-    return Answer(status: status, lines: text.split(separator: "\n").map(String.init))
-  }
+  private func probe(_ arguments: String...) throws -> Answer { try run(probePath(), arguments) }
 
   /// Fault 20 of the original: on one endpoint a thread got 14,538 messages and a task 1,003.
   ///
