@@ -94,8 +94,13 @@ package struct DescriptorTransport: Sendable {
   private static var writeOnly: Int32 { FileDescriptor.AccessMode.writeOnly.rawValue }
   private static var readWrite: Int32 { FileDescriptor.AccessMode.readWrite.rawValue }
 
-  package func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
+  /// From this size on, what goes from or to a disk may take long.
+  package static var longTransfer: Int { 65_537 }
+
+  /// - Parameter mayTakeLong: a large transfer from a disk is made, and not answered with `offload`.
+  package func receive(into memory: UnsafeMutableRawBufferPointer, mayTakeLong: Bool = false) -> Attempt {
     guard let start = memory.baseAddress, memory.count > 0 else { return .wouldBlock }
+    if mode == .alwaysReady, memory.count >= Self.longTransfer, !mayTakeLong { return .offload }
     let result = unsafe read(start, memory.count)
     if result > 0 { return .transferred(result) }
     return endOrWait(result) ?? Self.attempt(.receive, result)
@@ -127,7 +132,7 @@ package struct DescriptorTransport: Sendable {
   }
 
   /// Sends parts one after the other, as one gathered write.
-  package func send(_ parts: UnsafeBufferPointer<iovec>) -> Attempt {
+  package func send(_ parts: UnsafeBufferPointer<iovec>, mayTakeLong: Bool = false) -> Attempt {
     guard let start = parts.baseAddress, parts.count > 0 else { return .transferred(0) }
     let count = Int32(parts.count)
     switch mode {
@@ -139,12 +144,19 @@ package struct DescriptorTransport: Sendable {
         ? unsafe swsys_write_nowait(working, start, count, true, true)
         : unsafe swsys_write_guarded(working, start, count, true)
       return Self.isRefused(result) ? unsafe sendPolled(parts) : Self.attempt(.send, result)
+    case .alwaysReady where unsafe !mayTakeLong && Self.isLong(parts): return .offload
     case .nonblocking, .alwaysReady:
       let attempt = Self.attempt(.send, unsafe swsys_write_guarded(working, start, count, false))
       if case .wouldBlock = attempt, isStuck { return .failed(TransportError(.send, .ioError)) }
       return attempt
     case .polled: return unsafe sendPolled(parts)
     }
+  }
+
+  private static func isLong(_ parts: UnsafeBufferPointer<iovec>) -> Bool {
+    var count = 0
+    for index in parts.indices { count += unsafe parts[index].iov_len }
+    return count >= longTransfer
   }
 
   /// The kernel takes RWF_NOWAIT away from a pipe's description once somebody has spliced it.

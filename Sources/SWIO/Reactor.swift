@@ -17,6 +17,10 @@ package protocol Reacting: AnyObject, Sendable {
   func deregister(_ id: RegistrationID, descriptor: Int32)
   /// Has `work` driven on the reactor's thread, in turn.
   func call(_ work: any ReactorWork)
+  /// Has `work` driven on a thread of its own, which may wait for a disk.
+  ///
+  /// - Returns: why not; then it is not.
+  func offload(_ work: any ReactorWork) -> Errno?
   /// Has the timer fire when the deadline has passed.
   func set(_ timer: Timer, at deadline: Deadline)
   /// Takes a timer back. It may be firing right now.
@@ -106,6 +110,10 @@ package final class Reactor: Reacting {
   package func call(_ work: any ReactorWork) {
     start()
     notify { state in state.machine.call(work) }
+  }
+
+  package func offload(_ work: any ReactorWork) -> Errno? {
+    HelperThread.start { work.driveOffloaded() }
   }
 
   package func set(_ timer: Timer, at deadline: Deadline) {

@@ -15,6 +15,8 @@
 package protocol ReactorWork: AnyObject, Sendable {
   /// Takes steps until blocked, or until its budget is spent; then it has called the reactor again.
   func drive()
+  /// The same on a helper thread, for a turn that was handed over to it.
+  func driveOffloaded()
 }
 
 /// A registration: a slot and the generation of its use, so that an event which was fetched before the

@@ -5,7 +5,7 @@ public struct TransportError: Error, Hashable, Sendable {
   /// What was tried.
   public enum Operation: String, Hashable, Sendable {
     case adopt, duplicate, makePipe, makeSocketPair, receive, send, finishSending, wait, inheritance
-    case spawn, exitStatus, signal, detach
+    case spawn, exitStatus, signal, detach, offload
   }
 
   public var operation: Operation

@@ -11,8 +11,11 @@ internal import Synchronization
 @usableFromInline
 package class Half: ReactorWork, @unchecked Sendable {
   package final let port: Port
-  /// What a thread at the head polls for.
-  final let interest: Readiness
+  /// Which of the two this is.
+  final let direction: Readiness
+  /// What the last attempt that would block asked to wait for: its own direction, unless the transport's cross.
+  /// Changes in the turn alone.
+  private(set) final var interest: Readiness
   private final let lock: Guarded<HalfState>
   final let turnstile = Turnstile()
   /// Bytes that no receive has returned, as of the last release of the turn; for errors.
@@ -20,9 +23,10 @@ package class Half: ReactorWork, @unchecked Sendable {
   /// Asynchronous completions in a row that did not wait. Nothing depends on its being exact.
   private final let streak = Atomic(0)
 
-  init(_ port: Port, interest: Readiness) {
+  init(_ port: Port, _ direction: Readiness) {
     self.port = port
-    self.interest = interest
+    self.direction = direction
+    interest = direction
     var state = HalfState()
     state.isRegistered = port.isSignalled
     lock = Guarded(state)
@@ -61,6 +65,9 @@ package class Half: ReactorWork, @unchecked Sendable {
   /// as the head.
   package func drive(as me: Place, first: Bool) { preconditionFailure("a half drives") }
 
+  /// Goes on with a turn that was handed over: on a thread that may wait for a disk.
+  package func driveOffloaded() { preconditionFailure("a half drives") }
+
   /// Under the lock: a place leaves with an error.
   func fail(_ place: Place, _ error: EndpointError) { preconditionFailure("a half fails its places") }
 
@@ -70,11 +77,14 @@ package class Half: ReactorWork, @unchecked Sendable {
   // MARK: Events
 
   /// An attempt may get on.
-  package final func stir() {
+  ///
+  /// - Parameter wakesPoller: a thread that polls would not see it.
+  package final func stir(wakesPoller: Bool = false) {
     let isUnwanted = locked { state, actions in
       guard !state.isClosed else { return false }
       state.stirred = true
       state.pass(by: nil, &actions)
+      if wakesPoller, let head = state.queue.first, head.isPolling { actions.signal(head) }
       guard state.isIdle, state.isRegistered, !port.isSignalled else { return false }
       state.turn = true
       state.isRegistered = false
@@ -82,9 +92,34 @@ package class Half: ReactorWork, @unchecked Sendable {
     }
     guard isUnwanted else { return }
     // Nobody waits for it: a peer that reads and writes would wake the reactor each time, for nothing.
-    port.unwatch(interest)
+    _ = port.watch(direction, for: [])
     if turnstile.giveBack() { return }
     locked { state, actions in state.stop(by: nil, &actions) }
+  }
+
+  /// In the turn: what an attempt that would block asks to wait for.
+  final func note(_ attempt: Attempt) {
+    switch attempt {
+    case .wouldBlock: note(blockedOn: direction)
+    case .waitsFor(let readiness): note(blockedOn: readiness)
+    case .transferred, .endOfStream, .offload, .failed: break
+    }
+  }
+
+  private func note(blockedOn readiness: Readiness) {
+    // Nothing that can come is no answer.
+    let readiness = readiness.intersection([.readable, .writable])
+    let wanted = readiness.isEmpty ? direction : readiness
+    if wanted == interest { return }
+    interest = wanted
+    let isNews = port.note(direction, waitsFor: wanted)
+    locked { state, actions in
+      state.isRegistered = port.isSignalled
+      // What was signalled before this was known has gone to the other half alone: one attempt more.
+      if isNews { state.stirred = true }
+      // It polls for what is not wanted any more.
+      if let head = state.queue.first, head.isPolling { actions.signal(head) }
+    }
   }
 
   /// A deadline or a cancellation. A decision already made stands.
@@ -178,6 +213,7 @@ package class Half: ReactorWork, @unchecked Sendable {
       if place.gaveUp != nil || state.stirred || !place.needsReadiness { return .drive }
       if port.isSignalled { return .wait(polling: false) }
       place.isPolling = true
+      place.polledInterest = interest
       state.pollers += 1
       return .wait(polling: true)
     }
@@ -206,7 +242,7 @@ package class Half: ReactorWork, @unchecked Sendable {
       case .drive: drive(as: place, first: false)
       case .wait(let polling):
         wakeUp.wait(
-          watching: polling ? port.polledDescriptor : nil, for: interest,
+          watching: polling ? port.polledDescriptor : nil, for: place.polledInterest,
           until: isLate ? .never : deadline)
         endWait(place, polling: polling)
         drive(as: place, first: false)

@@ -54,6 +54,8 @@ package class Place: DeadlineReceiver, @unchecked Sendable {
   package fileprivate(set) final var isQueued = false
   /// Its thread is, or is about to be, in `ppoll` on the descriptor: readiness needs no signal.
   final var isPolling = false
+  /// What it polls for.
+  package internal(set) final var polledInterest: Readiness = []
   /// Its step waits for the transport. A flush or a half-close does not: once it is the head, it is due.
   var needsReadiness: Bool { true }
   /// Set when a caller gave up that only the turn can settle.

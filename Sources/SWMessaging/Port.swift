@@ -16,8 +16,12 @@ package final class Port: ReadinessReceiver {
     weak var receiving: ReceiveHalf?
     weak var sending: SendHalf?
     var registration: RegistrationID?
-    /// What the reactor tells of.
-    var watched: Readiness = []
+    /// What the reactor tells of, for each half; what it watches is both.
+    var watchedToReceive: Readiness = []
+    var watchedToSend: Readiness = []
+    /// What each half's last attempt that would block asked to wait for; of a transport of the user's own.
+    var awaitedToReceive: Readiness = .readable
+    var awaitedToSend: Readiness = .writable
     /// The reactor cannot tell: the descriptor never blocks.
     var isAlwaysReady = false
     var firstError: TransportError?
@@ -30,6 +34,8 @@ package final class Port: ReadinessReceiver {
   /// Of a pipe that is received from.
   private let packets: PacketRest?
   private let state: Guarded<State>
+  /// An attempt has waited for the other direction's readiness: from then on both halves hear of everything.
+  private let crosses = Atomic(false)
 
   /// Takes over a descriptor for so many halves.
   ///
@@ -50,15 +56,12 @@ package final class Port: ReadinessReceiver {
     self.reactor = reactor
     packets = nil
     state = Guarded(State(halvesInside: directions == [.readable, .writable] ? 2 : 1))
-    switch custom.readinessSource {
-    case .descriptor(let descriptor):
-      unsafe transport = .custom(custom, descriptor: descriptor.rawValue, nil)
-    case .signal:
-      unsafe transport = .custom(custom, descriptor: nil, nil)
-      let signal = ReadinessSignal(self)
-      unsafe transport = .custom(custom, descriptor: nil, signal)
-      custom.attach(signal)
-    }
+    var number: Int32?
+    if case .descriptor(let descriptor) = custom.readinessSource { number = descriptor.rawValue }
+    unsafe transport = .custom(custom, descriptor: number, nil)
+    let signal = ReadinessSignal(self)
+    unsafe transport = .custom(custom, descriptor: number, signal)
+    custom.attach(signal)
   }
 
   func connect(receiving half: ReceiveHalf) { state.withLock { $0.receiving = half } }
@@ -95,20 +98,30 @@ package final class Port: ReadinessReceiver {
   // MARK: Attempts, in a half's turn
 
   /// - Parameter readsAhead: bytes behind those that fit may be taken, too.
-  func receive(into memory: UnsafeMutableRawBufferPointer, readsAhead: Bool) -> Attempt {
+  /// - Parameter mayTakeLong: on a thread that may wait for a disk; without, such an attempt is not made but
+  ///   answered with `offload`.
+  func receive(
+    into memory: UnsafeMutableRawBufferPointer, readsAhead: Bool, mayTakeLong: Bool = false
+  ) -> Attempt {
     if let packets, packets.serves(memory.count, readsAhead: readsAhead) {
-      return unsafe packets.receive(into: memory) { room in unsafe receive(into: room) }
+      return unsafe packets.receive(into: memory) { room in
+        unsafe receive(into: room, mayTakeLong: mayTakeLong)
+      }
     }
-    return unsafe receive(into: memory)
+    return unsafe receive(into: memory, mayTakeLong: mayTakeLong)
   }
 
-  private func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
+  private func receive(into memory: UnsafeMutableRawBufferPointer, mayTakeLong: Bool) -> Attempt {
     while true {
-      let attempt =
-        switch unsafe transport {
-        case .descriptor(let transport): unsafe transport.receive(into: memory)
-        case .custom(let transport, _, _): unsafe transport.receive(into: memory)
-        }
+      let attempt: Attempt
+      switch unsafe transport {
+      case .descriptor(let transport):
+        attempt = unsafe transport.receive(into: memory, mayTakeLong: mayTakeLong)
+      case .custom(let transport, _, _):
+        attempt =
+          unsafe mayTakeLong ? transport.receiveTakingLong(into: memory) : transport.receive(into: memory)
+        if crosses.load(ordering: .relaxed) { tellSending(of: attempt) }
+      }
       switch attempt {
       case .failed(let error) where error.errno == .interrupted: continue
       case .failed(let error): return .failed(first(error))
@@ -116,27 +129,83 @@ package final class Port: ReadinessReceiver {
         // A reset that the other half saw first must not look like a clean end here.
         if let error = state.withLock({ $0.firstError }) { return .failed(error) }
         return attempt
-      case .transferred, .wouldBlock: return attempt
+      case .offload:
+        precondition(!mayTakeLong, "an attempt that may take long is offloaded once")
+        return attempt
+      case .transferred, .wouldBlock, .waitsFor: return attempt
       }
     }
   }
 
-  func send(_ parts: UnsafeBufferPointer<iovec>) -> Attempt {
+  func send(_ parts: UnsafeBufferPointer<iovec>, mayTakeLong: Bool = false) -> Attempt {
     while true {
       let attempt: Attempt
       switch unsafe transport {
-      case .descriptor(let transport): attempt = unsafe transport.send(parts)
+      case .descriptor(let transport): attempt = unsafe transport.send(parts, mayTakeLong: mayTakeLong)
       case .custom(let transport, _, _):
-        guard let part = unsafe parts.first else { return .transferred(0) }
-        attempt = unsafe transport.send(UnsafeRawBufferPointer(start: part.iov_base, count: part.iov_len))
+        attempt = unsafe Self.send(parts, by: transport, mayTakeLong)
+        if crosses.load(ordering: .relaxed) { tellReceiving(of: attempt) }
       }
       switch attempt {
       case .failed(let error) where error.errno == .interrupted: continue
       case .failed(let error): return .failed(first(error))
       case .endOfStream: return .failed(first(TransportError(.send, .brokenPipe)))
-      case .transferred, .wouldBlock: return attempt
+      case .offload:
+        precondition(!mayTakeLong, "an attempt that may take long is offloaded once")
+        return attempt
+      case .transferred, .wouldBlock, .waitsFor: return attempt
       }
     }
+  }
+
+  private static func send(
+    _ parts: UnsafeBufferPointer<iovec>, by transport: any SocketLike, _ mayTakeLong: Bool
+  ) -> Attempt {
+    if parts.count == 1, !mayTakeLong, let part = unsafe parts.first {
+      return unsafe transport.send(UnsafeRawBufferPointer(start: part.iov_base, count: part.iov_len))
+    }
+    return unsafe withUnsafeTemporaryAllocation(
+      of: UnsafeRawBufferPointer.self, capacity: max(parts.count, 1)
+    ) {
+      blocks in
+      for index in parts.indices {
+        let part = unsafe parts[index]
+        unsafe blocks.initializeElement(
+          at: index, to: UnsafeRawBufferPointer(start: part.iov_base, count: part.iov_len))
+      }
+      let gathered = unsafe UnsafeBufferPointer(rebasing: blocks[..<parts.count])
+      return unsafe mayTakeLong
+        ? transport.sendTakingLong(gathering: gathered) : transport.send(gathering: gathered)
+    }
+  }
+
+  // MARK: Directions that cross
+
+  /// In a half's turn: its attempt would block, and says on what. True when it is the first that waits for the
+  /// other direction: what was signalled until now went to the other half alone.
+  func note(_ direction: Readiness, waitsFor readiness: Readiness) -> Bool {
+    state.withLock { state in
+      if direction == .readable {
+        state.awaitedToReceive = readiness
+      } else {
+        state.awaitedToSend = readiness
+      }
+    }
+    return readiness != direction && !crosses.exchange(true, ordering: .acquiringAndReleasing)
+  }
+
+  /// One session stands behind both directions: what this attempt did may be what the other half waits for, and
+  /// nothing else would tell it. Two halves that wait crosswise do not go on telling each other.
+  private func tellSending(of attempt: Attempt) {
+    let mayTell = attempt.moved || !attempt.crosses(.readable)
+    let half = state.withLock { mayTell && $0.awaitedToSend != .writable ? $0.sending : nil }
+    half?.stir(wakesPoller: true)
+  }
+
+  private func tellReceiving(of attempt: Attempt) {
+    let mayTell = attempt.moved || !attempt.crosses(.writable)
+    let half = state.withLock { mayTell && $0.awaitedToReceive != .readable ? $0.receiving : nil }
+    half?.stir(wakesPoller: true)
   }
 
   /// The first error of a socket stands for both directions; a broken pipe ends sending only.
@@ -167,23 +236,33 @@ package final class Port: ReadinessReceiver {
   // MARK: Readiness
 
   package func readinessChanged(_ readiness: Readiness) {
-    if !readiness.isDisjoint(with: [.readable, .hungUp]) {
+    let isForBoth = crosses.load(ordering: .acquiring)
+    if isForBoth || !readiness.isDisjoint(with: [.readable, .hungUp]) {
       let receiving = state.withLock { $0.receiving }
       if readiness.contains(.urgent) { receiving?.noteUrgentData() }
-      receiving?.stir()
+      receiving?.stir(wakesPoller: isCustom)
     }
-    if !readiness.isDisjoint(with: [.writable, .hungUp]) {
+    if isForBoth || !readiness.isDisjoint(with: [.writable, .hungUp]) {
       let sending = state.withLock { $0.sending }
-      sending?.stir()
+      sending?.stir(wakesPoller: isCustom)
     }
   }
 
+  /// It may know more than its descriptor shows to who polls that.
+  private var isCustom: Bool {
+    if case .custom = unsafe transport { return true }
+    return false
+  }
+
   /// Has the reactor watch for one half, in its turn: close cannot give the number up meanwhile.
-  func watch(_ direction: Readiness) -> Errno? {
+  ///
+  /// - Parameter interest: what it waits for; nothing: no more.
+  func watch(_ direction: Readiness, for interest: Readiness) -> Errno? {
     guard let descriptor = polledDescriptor else { return nil }  // in-process: always told
     return state.withLock { state in
       if state.isAlwaysReady { return nil }
-      let wanted = state.watched.union(direction)
+      let isReceiving = direction == .readable
+      let wanted = interest.union(isReceiving ? state.watchedToSend : state.watchedToReceive)
       if let registration = state.registration {
         if let errno = reactor.watch(registration, descriptor: descriptor, wanted) { return errno }
       } else {
@@ -193,18 +272,8 @@ package final class Port: ReadinessReceiver {
         case .failed(let errno): return errno
         }
       }
-      state.watched = wanted
+      if isReceiving { state.watchedToReceive = interest } else { state.watchedToSend = interest }
       return nil
-    }
-  }
-
-  /// Has the reactor watch no more for one half, in its turn.
-  func unwatch(_ direction: Readiness) {
-    guard let descriptor = polledDescriptor else { return }
-    state.withLock { state in
-      guard let registration = state.registration else { return }
-      let wanted = state.watched.subtracting(direction)
-      if reactor.watch(registration, descriptor: descriptor, wanted) == nil { state.watched = wanted }
     }
   }
 
@@ -253,5 +322,18 @@ package final class Port: ReadinessReceiver {
     state.withLock { $0.isDetached = true }
     deregister(closing: false)
     return transport.number
+  }
+}
+
+extension Attempt {
+  fileprivate var moved: Bool {
+    if case .transferred = self { return true }
+    return false
+  }
+
+  /// It waits for something else than its own direction.
+  fileprivate func crosses(_ direction: Readiness) -> Bool {
+    if case .waitsFor(let readiness) = self { return readiness != direction }
+    return false
   }
 }

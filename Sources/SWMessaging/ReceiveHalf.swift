@@ -51,7 +51,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
   package init(_ port: Port, unread: [UInt8] = []) {
     drainsInOneRead = Atomic(port.drainsInOneRead)
     unsafe turn = ReceiveTurn(unread: unread)
-    super.init(port, interest: .readable)
+    super.init(port, .readable)
     port.connect(receiving: self)
   }
 
@@ -178,10 +178,16 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     case .again: return unsafe (.blocked, Self.none)
     case .stop: return unsafe (.held, Self.none)
     }
-    let outcome = unsafe turn.readAhead { memory in
-      unsafe port.receive(into: memory, readsAhead: true)
-    }
+    let outcome = unsafe turn.readAhead { memory in unsafe attempt(into: memory, readsAhead: true) }
     return unsafe outcome == .blocked ? (.blocked, Self.none) : (.held, turn.front)
+  }
+
+  private func attempt(
+    into memory: UnsafeMutableRawBufferPointer, readsAhead: Bool, mayTakeLong: Bool = false
+  ) -> Attempt {
+    let attempt = unsafe port.receive(into: memory, readsAhead: readsAhead, mayTakeLong: mayTakeLong)
+    note(attempt)
+    return attempt
   }
 
   /// Under the lock and in the turn: the last attempt took all that was there, and nothing has stirred since.
@@ -216,6 +222,12 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     _ = run(Driver(me: unsafe unsafeDowncast(me, to: ReceivePlace.self), deadline: me.deadline))
   }
 
+  package override func driveOffloaded() {
+    var driver = Driver(budget: 64)
+    driver.mayTakeLong = true
+    _ = run(driver)
+  }
+
   // MARK: The step
 
   /// Who drives, and for how long.
@@ -231,6 +243,10 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     var mine = false
     /// The first attempt has been made already, and moved nothing.
     var wasBlocked = false
+    /// On this thread an attempt may wait for a disk.
+    var mayTakeLong = false
+    /// The driver is a blocking call's own thread.
+    var isThread: Bool { (me?.kind ?? (implied == nil ? .task : kind)) == .thread }
     /// How many frames it may still hand to others, and how many bytes.
     var budget = Int.max
     var byteBudget = 256 << 10
@@ -312,13 +328,44 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
           case .attempt: break
           }
           outcome = unsafe turn.attempt(demand, for: request) { memory in
-            unsafe port.receive(into: memory, readsAhead: request.source?.readsAhead ?? false)
+            unsafe attempt(
+              into: memory, readsAhead: request.source?.readsAhead ?? false,
+              mayTakeLong: driver.mayTakeLong)
           }
+        }
+        if outcome == .offload {
+          driver.mayTakeLong = driver.isThread
+          if !driver.isThread, let ended = handOver(&driver) { return ended }
+          continue
         }
         if outcome == .blocked, let ended = blocked(head, &driver) { return ended }
         if driver.mayWait, driver.deadline.hasPassed, let ended = stopLate(driver) { return ended }
       }
     }
+  }
+
+  /// The attempt may take long, and this thread is not to wait: a helper goes on with the turn. Nil when there is
+  /// none to be had; the head has failed then, and the turn is still here.
+  private func handOver(_ driver: inout Driver) -> Started? {
+    if let implied = driver.implied {
+      let place = ReceivePlace(driver.kind, implied, isLate: !driver.mayWait, in: self)
+      place.deadline = driver.deadline
+      let isQueued: Bool = locked { state, actions in
+        if state.isClosed {
+          releaseTurn(&state, &actions, by: nil)
+          return false
+        }
+        state.queue.prepend(place)
+        return true
+      }
+      guard isQueued else { return .ended(.failed(EndpointError(.closed))) }
+      driver.me = place
+      driver.implied = nil
+    }
+    guard let errno = port.reactor.offload(self) else { return released(driver) }
+    failHead(TransportError(.offload, errno), by: driver.me)
+    driver.noteFailure(of: driver.me)
+    return nil
   }
 
   /// The deadline of who drives has passed while bytes were moving: no attempt more, unless what came is
@@ -512,15 +559,19 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
 
   /// Has the reactor watch; without it the head cannot wait, and fails.
   private func register(by me: ReceivePlace?) {
-    let errno = port.watch(interest)
+    if let errno = port.watch(direction, for: interest) {
+      failHead(TransportError(.wait, errno), by: me)
+    } else {
+      locked { state, _ in state.isRegistered = true }
+    }
+  }
+
+  /// In the turn: a head that is no thread cannot get on by itself, and nobody is to be had who helps it.
+  private func failHead(_ error: TransportError, by me: ReceivePlace?) {
     locked { state, actions in
-      guard let errno else {
-        state.isRegistered = true
-        return
-      }
       guard let head = state.queue.first, head.kind != .thread else { return }
       state.queue.remove(head)
-      fail(head, EndpointError(.transport(TransportError(.wait, errno))))
+      fail(head, EndpointError(.transport(error)))
       head.decide(&actions, by: me)
     }
   }

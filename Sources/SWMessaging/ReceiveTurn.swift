@@ -177,6 +177,8 @@ package struct ReceiveTurn: ~Copyable {
   package enum Outcome: Sendable {
     case moved
     case blocked
+    /// It may take long, and has not been made.
+    case offload
     /// `end` says how.
     case ended
   }
@@ -229,9 +231,10 @@ package struct ReceiveTurn: ~Copyable {
     rest = isShort ? .probablyNone : .unknown
     switch attempt {
     case .transferred: return .moved
-    case .wouldBlock:
+    case .wouldBlock, .waitsFor:
       rest = .none
       return .blocked
+    case .offload: return .offload
     case .endOfStream:
       end = .endOfStream
       return .ended

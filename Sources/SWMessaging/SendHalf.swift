@@ -1,6 +1,7 @@
 internal import CSysShim
 internal import SWFraming
 internal import SWIO
+internal import SystemPackage
 
 /// A sender's place, or an orphan: the rest of a message whose sender has left, or a half-close.
 // Invariant: like `Place`; `outgoing` changes only in the turn, or before the place is queued.
@@ -39,7 +40,10 @@ package final class SendPlace: Place, @unchecked Sendable {
     super.init(kind, isLate: isLate, in: half)
   }
 
-  override var needsReadiness: Bool { step == .bytes && outgoing.byteCount > 0 }
+  /// The half-close has been tried, and has to wait for the transport.
+  fileprivate var waitsToFinish = false
+
+  override var needsReadiness: Bool { (step == .bytes && outgoing.byteCount > 0) || waitsToFinish }
 
   fileprivate func error(_ reason: EndpointError.Reason, isCommitted: Bool = false) -> EndpointError {
     EndpointError(
@@ -63,7 +67,7 @@ package final class SendHalf: Half, @unchecked Sendable {
   }
 
   package init(_ port: Port) {
-    super.init(port, interest: .writable)
+    super.init(port, .writable)
     port.connect(sending: self)
   }
 
@@ -170,6 +174,12 @@ package final class SendHalf: Half, @unchecked Sendable {
     run(Driver(me: unsafe unsafeDowncast(me, to: SendPlace.self)))
   }
 
+  package override func driveOffloaded() {
+    var driver = Driver(budget: 64)
+    driver.mayTakeLong = true
+    run(driver)
+  }
+
   // MARK: The short way
 
   /// Sends a frame around bytes that stay where they are: at once, if nobody is there and the transport takes
@@ -227,6 +237,7 @@ package final class SendHalf: Half, @unchecked Sendable {
   /// - Parameter first: the attempt that has been made already.
   private func attemptAlone(_ call: Call, first: Attempt? = nil) -> Started {
     var first = first
+    var mayTakeLong = false
     guard call.step == .bytes, call.outgoing.byteCount > 0 else {
       let place = makePlace(call, sent: 0)
       locked { state, actions in
@@ -251,8 +262,9 @@ package final class SendHalf: Half, @unchecked Sendable {
           locked { state, actions in state.stop(by: nil, &actions) }
           return .ended(error(.closed, call, sent: sent))
         }
-        attempt = self.attempt(call.outgoing, from: sent)
+        attempt = self.attempt(call.outgoing, from: sent, mayTakeLong: mayTakeLong)
       }
+      note(attempt)
       switch attempt {
       case .transferred(let count):
         sent += count
@@ -263,7 +275,9 @@ package final class SendHalf: Half, @unchecked Sendable {
         }
         endAlone()
         return .ended(nil)
-      case .wouldBlock:
+      case .offload where call.kind == .thread: mayTakeLong = true
+      case .offload: return handOver(call, sent: sent)
+      case .wouldBlock, .waitsFor:
         if !call.mayWait, sent == 0 {
           let isStirred: Bool = locked { state, actions in
             if state.stirred, !state.isClosed { return true }
@@ -300,6 +314,25 @@ package final class SendHalf: Half, @unchecked Sendable {
     }
   }
 
+  /// The attempt may take long, and this thread is not to wait: a helper goes on with the turn.
+  private func handOver(_ call: Call, sent: Int) -> Started {
+    let place = makePlace(call, sent: sent)
+    let isQueued: Bool = locked { state, actions in
+      if state.isClosed {
+        state.releaseTurn(by: nil, &actions)
+        return false
+      }
+      state.queue.prepend(place)
+      return true
+    }
+    guard isQueued else { return .ended(error(.closed, call, sent: sent)) }
+    if let errno = port.reactor.offload(self) {
+      failHead(TransportError(.offload, errno), by: place)
+      run(Driver(me: place, mine: true, budget: 16))
+    }
+    return locked { _, _ in place.isDecided ? .ended(place.error) : .queued(place) }
+  }
+
   /// The deadline has passed while bytes were moving: the caller gives up as one who had to wait.
   private func stopLate(_ call: Call, sent: Int) -> Started {
     let place = makePlace(call, sent: sent)
@@ -319,9 +352,11 @@ package final class SendHalf: Half, @unchecked Sendable {
       reason, byteCount: sent - begun, messageCount: call.outgoing.framesCompleted(by: sent))
   }
 
-  private func attempt(_ outgoing: Outgoing, from sent: Int) -> Attempt {
+  private func attempt(_ outgoing: Outgoing, from sent: Int, mayTakeLong: Bool) -> Attempt {
     let end = port.writesAtomically ? outgoing.atomicEnd(from: sent) : outgoing.byteCount
-    return unsafe outgoing.attempt(from: sent, to: end) { parts in unsafe port.send(parts) }
+    return unsafe outgoing.attempt(from: sent, to: end) { parts in
+      unsafe port.send(parts, mayTakeLong: mayTakeLong)
+    }
   }
 
   // MARK: The step
@@ -333,6 +368,8 @@ package final class SendHalf: Half, @unchecked Sendable {
     /// How many places it may still serve after its own, or as the reactor.
     var budget = Int.max
     var byteBudget = 256 << 10
+    /// On this thread an attempt may wait for a disk.
+    var mayTakeLong = false
 
     var isSpent: Bool { budget <= 0 || (byteBudget <= 0 && budget != .max) }
 
@@ -367,16 +404,23 @@ package final class SendHalf: Half, @unchecked Sendable {
         settle(head, by: driver.me)
         driver.noteService(of: head)
       case .halfClose(let head):
-        halfClose(head, by: driver.me)
-        return
+        if !halfClose(head, &driver) { return }
       case .attempt(let head):
-        let attempt = attempt(head.outgoing, from: head.sent)
+        let attempt = attempt(head.outgoing, from: head.sent, mayTakeLong: driver.mayTakeLong)
+        note(attempt)
         if case .transferred(let count) = attempt {
           head.progress?(head.sent + count, head.outgoing.byteCount)
         }
         switch finish(attempt, head, &driver) {
         case .released: return
         case .blocked: if !blocked(&driver) { return }
+        case .offload:
+          driver.mayTakeLong = driver.me?.kind == .thread
+          if !driver.mayTakeLong {
+            guard let errno = port.reactor.offload(self) else { return }
+            failHead(TransportError(.offload, errno), by: driver.me)
+            driver.noteService(of: head)
+          }
         case .goOn:
           // Its caller gives up as soon as the turn is free.
           if head === driver.me, !driver.mine, !head.isLate, head.deadline.hasPassed {
@@ -406,6 +450,7 @@ package final class SendHalf: Half, @unchecked Sendable {
       switch head.step {
       case .halfClose:
         head.inUse = true
+        state.stirred = false
         return .halfClose(head)
       case .bytes where head.outgoing.byteCount > 0:
         head.inUse = true
@@ -420,13 +465,13 @@ package final class SendHalf: Half, @unchecked Sendable {
     }
   }
 
-  private enum After: Sendable { case goOn, blocked, released }
+  private enum After: Sendable { case goOn, blocked, offload, released }
 
   private func finish(_ attempt: Attempt, _ head: SendPlace, _ driver: inout Driver) -> After {
     let me = driver.me
     let after: After = locked { state, actions in
       head.inUse = false
-      var isBlocked = false
+      var after = After.goOn
       switch attempt {
       case .transferred(let count):
         head.sent += count
@@ -434,7 +479,8 @@ package final class SendHalf: Half, @unchecked Sendable {
           state.queue.remove(head)
           head.decide(&actions, by: me)
         }
-      case .wouldBlock: isBlocked = true
+      case .wouldBlock, .waitsFor: after = .blocked
+      case .offload: after = .offload
       case .failed(let error):
         sendingFailed(error, by: me, &state, &actions)
         return .released
@@ -445,7 +491,7 @@ package final class SendHalf: Half, @unchecked Sendable {
         state.releaseTurn(by: me, &actions)
         return .released
       }
-      return isBlocked ? .blocked : .goOn
+      return after
     }
     if case .transferred(let count) = attempt {
       driver.byteBudget -= count
@@ -495,10 +541,22 @@ package final class SendHalf: Half, @unchecked Sendable {
   }
 
   /// The half-close at the head. Where only giving up the descriptor tells the peer, this half closes.
-  private func halfClose(_ head: SendPlace, by me: SendPlace?) {
+  ///
+  /// - Returns: whether the turn is still here: it had to wait, and something stirred since.
+  private func halfClose(_ head: SendPlace, _ driver: inout Driver) -> Bool {
+    let me = driver.me
     var failure: TransportError?
     var closes = false
     do { closes = try !port.finishSending() } catch { failure = error }
+    if failure?.errno == .wouldBlock {
+      head.waitsToFinish = true
+      note(.wouldBlock)
+      locked { state, actions in
+        head.inUse = false
+        if state.isClosed { decideEverybody(EndpointError(.closed), by: me, &state, &actions) }
+      }
+      return blocked(&driver)
+    }
     let result = failure
     let closesNow = closes
     locked { state, actions in
@@ -516,6 +574,7 @@ package final class SendHalf: Half, @unchecked Sendable {
       if closesNow { state.isClosed = true }
       state.releaseTurn(by: me, &actions)
     }
+    return false
   }
 
   /// Under the lock, once the half-close is out: everything before a flush has been accepted.
@@ -560,14 +619,18 @@ package final class SendHalf: Half, @unchecked Sendable {
 
   /// Has the reactor watch; without it the head cannot wait, and fails; an owed tail ends sending.
   private func register(by me: SendPlace?) {
-    let errno = port.watch(interest)
+    if let errno = port.watch(direction, for: interest) {
+      failHead(TransportError(.wait, errno), by: me)
+    } else {
+      locked { state, _ in state.isRegistered = true }
+    }
+  }
+
+  /// In the turn: a head that is no thread cannot get on by itself, and nobody is to be had who helps it.
+  private func failHead(_ error: TransportError, by me: SendPlace?) {
     locked { state, actions in
-      guard let errno else {
-        state.isRegistered = true
-        return
-      }
       guard let head = state.queue.first, head.kind != .thread else { return }
-      let error = EndpointError(.transport(TransportError(.wait, errno)))
+      let error = EndpointError(.transport(error))
       let isBegun = (unsafe unsafeDowncast(head, to: SendPlace.self)).sent > 0
       state.queue.remove(head)
       fail(head, error)

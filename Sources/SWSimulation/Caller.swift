@@ -110,8 +110,11 @@ final class Caller: @unchecked Sendable {
 
   /// What `ppoll` would say.
   private var isReady: Bool {
-    let interest: Readiness = isSender ? [.writable, .hungUp] : [.readable, .hungUp]
+    let interest = (place?.polledInterest ?? []).union(.hungUp)
+    // Of what is offered across, only its own: the other direction's would have it spin.
+    let isCrossed = interest.contains(isSender ? .readable : .writable)
     return !end.transport.readiness.isDisjoint(with: interest)
+      || (isCrossed && end.transport.isCrossed(isSender ? .writable : .readable))
   }
 
   // MARK: Steps

@@ -15,6 +15,7 @@ package struct Coverage: Sendable {
     case detached, detachRefused, registered, watched, unwatched, registrationFailed, threadPolls,
       threadWaits, reactorDrives
     case runInsideAttempt, runInsideScanner, runInsideWakeUp, staleEvent, mainBlocked, stalled
+    case crossed, offloaded
   }
 
   /// By direction, event and state.

@@ -63,6 +63,8 @@ struct Schedule {
     plan.shortSend = pick([0, 0.2, 0.7])
     plan.interrupted = pick([0, 0, 0.1])
     plan.spuriousWouldBlock = pick([0, 0.1, 0.3])
+    plan.crossing = pick([0, 0, 0.1, 0.3])
+    plan.offload = pick([0, 0, 0.1])
     plan.spuriousReadiness = pick([0, 0.1])
     plan.stall = pick([0, 0, 0.1])
     plan.hangUp = chance(0.05) ? 0.03 : 0

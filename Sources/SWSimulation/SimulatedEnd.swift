@@ -54,6 +54,25 @@ final class SimulatedEnd: SocketLike, ReadinessReceiver, @unchecked Sendable {
   func attach(_ signal: ReadinessSignal) { self.signal = signal }
 
   func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
+    unsafe receive {
+      unsafe transport.receive(into: memory)
+    } into: {
+      unsafe memory
+    }
+  }
+
+  func receiveTakingLong(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
+    unsafe receive {
+      unsafe transport.receiveTakingLong(into: memory)
+    } into: {
+      unsafe memory
+    }
+  }
+
+  private func receive(
+    by attempt: () -> Attempt, into place: () -> UnsafeMutableRawBufferPointer
+  ) -> Attempt {
+    let memory = unsafe place()
     world.check(!isReceiving, "two attempts to receive at once")
     world.check(!isClosed && !isDetached, "an attempt to receive on what is closed")
     isReceiving = true
@@ -61,7 +80,7 @@ final class SimulatedEnd: SocketLike, ReadinessReceiver, @unchecked Sendable {
     world.interlude(.runInsideAttempt)
     world.check(!isClosed, "closed under an attempt to receive")
     if isClosed || isDetached { return .failed(TransportError(.receive, .badFileDescriptor)) }
-    let attempt = unsafe transport.receive(into: memory)
+    let attempt = attempt()
     switch attempt {
     case .transferred(let count):
       let wire = peer.sent
@@ -74,7 +93,10 @@ final class SimulatedEnd: SocketLike, ReadinessReceiver, @unchecked Sendable {
       receivedCount += count
       world.noteAttempt(.moved, self, isSending: false)
       world.trace("received", index, count)
-    case .wouldBlock: world.noteAttempt(.blocked, self, isSending: false)
+    case .waitsFor:
+      world.coverage.note(.crossed)
+      world.noteAttempt(.blocked, self, isSending: false)
+    case .wouldBlock, .offload: world.noteAttempt(.blocked, self, isSending: false)
     case .endOfStream: world.noteAttempt(.endedOrFailed, self, isSending: false)
     case .failed(let error): noteFailure(error, isSending: false)
     }
@@ -85,6 +107,14 @@ final class SimulatedEnd: SocketLike, ReadinessReceiver, @unchecked Sendable {
   }
 
   func send(_ bytes: UnsafeRawBufferPointer) -> Attempt {
+    unsafe send(bytes) { unsafe transport.send(bytes) }
+  }
+
+  func sendTakingLong(gathering parts: UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt {
+    unsafe send(parts[0]) { unsafe transport.sendTakingLong(gathering: parts) }
+  }
+
+  private func send(_ bytes: UnsafeRawBufferPointer, by attempt: () -> Attempt) -> Attempt {
     world.check(!isSending, "two attempts to send at once")
     world.check(!isClosed && !isDetached, "an attempt to send on what is closed")
     world.check(!isFinished, "an attempt to send after the half-close")
@@ -93,14 +123,17 @@ final class SimulatedEnd: SocketLike, ReadinessReceiver, @unchecked Sendable {
     world.interlude(.runInsideAttempt)
     world.check(!isClosed, "closed under an attempt to send")
     if isClosed || isDetached || isFinished { return .failed(TransportError(.send, .badFileDescriptor)) }
-    var attempt = unsafe transport.send(bytes)
+    var attempt = attempt()
     switch attempt {
     case .transferred(let count):
       unsafe sent.append(contentsOf: bytes[..<count])
       world.noteAttempt(.moved, self, isSending: true)
       world.trace("sent", index, count)
       if count > 1, world.makes(.sendsTwice) { attempt = .transferred(count - 1) }
-    case .wouldBlock: world.noteAttempt(.blocked, self, isSending: true)
+    case .waitsFor:
+      world.coverage.note(.crossed)
+      world.noteAttempt(.blocked, self, isSending: true)
+    case .wouldBlock, .offload: world.noteAttempt(.blocked, self, isSending: true)
     case .failed(let error): noteFailure(error, isSending: true)
     case .endOfStream: world.fail("a send that ends the stream")
     }

@@ -44,7 +44,7 @@ final class SimulatedReactor: Reacting, @unchecked Sendable {
     end.registration = id
     end.watched = interest
     if world.makes(.registersSilently) { return .registered(id) }
-    edge(end, end.transport.readiness)
+    edge(end, end.transport.offeredReadiness)
     return .registered(id)
   }
 
@@ -59,7 +59,7 @@ final class SimulatedReactor: Reacting, @unchecked Sendable {
     world.trace("watch", Int(descriptor), Int(interest.rawValue))
     end.watched = interest
     if world.makes(.registersSilently) { return nil }
-    edge(end, end.transport.readiness)
+    edge(end, end.transport.offeredReadiness)
     return nil
   }
 
@@ -77,6 +77,28 @@ final class SimulatedReactor: Reacting, @unchecked Sendable {
     world.trace("reactor is called")
     if world.makes(.dropsCall) { return }
     if machine.call(work) { isNotified = true }
+  }
+
+  func offload(_ work: any ReactorWork) -> Errno? {
+    world.interlude(.runInsideWakeUp)
+    if world.chance(world.schedule.registrationFailure) {
+      world.trace("no helper")
+      return .resourceTemporarilyUnavailable
+    }
+    world.trace("a helper is called")
+    world.coverage.note(.offloaded)
+    offloaded.append(work)
+    return nil
+  }
+
+  /// Works that were handed to helper threads, which have not begun.
+  private var offloaded: [any ReactorWork] = []
+  var hasHelpers: Bool { !offloaded.isEmpty }
+
+  /// A helper thread runs to its end.
+  func help() {
+    world.trace("a helper drives")
+    offloaded.removeFirst().driveOffloaded()
   }
 
   func set(_ timer: Timer, at deadline: Deadline) {
@@ -160,7 +182,7 @@ final class SimulatedReactor: Reacting, @unchecked Sendable {
     fetched = []
     for edge in edges {
       let end = world.ends[edge.end]
-      var readiness = end.transport.readiness.intersection(end.watched.union(.hungUp))
+      var readiness = end.transport.offeredReadiness.intersection(end.watched.union(.hungUp))
       if world.chance(0.5) { readiness.formUnion(edge.readiness) }
       if !readiness.isEmpty { fetched.append((edge.key, edge.end, readiness)) }
     }

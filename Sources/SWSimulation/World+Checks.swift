@@ -83,7 +83,7 @@ extension World {
         switch failure.errno {
         case .connectionReset: caller.end.isReset
         case .brokenPipe: caller.isSender && (caller.end.isBroken || caller.end.peer.isClosed)
-        case .noSpace: schedule.registrationFailure > 0
+        case .noSpace, .resourceTemporarilyUnavailable: schedule.registrationFailure > 0
         default: false
         }
       isRight = isRight && isFailure

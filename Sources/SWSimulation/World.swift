@@ -13,6 +13,8 @@ final class World: @unchecked Sendable {
   private enum Actor {
     case caller(Int)
     case reactor
+    /// A helper thread.
+    case helper
     /// In-process news reaches the endpoint.
     case news(Int)
     /// What stands still gets on.
@@ -195,6 +197,7 @@ final class World: @unchecked Sendable {
     enabled.removeAll(keepingCapacity: true)
     for (index, caller) in callers.enumerated() where caller.isEnabled { enabled.append(.caller(index)) }
     if !isReactorRunning, reactor.isEnabled { enabled.append(.reactor) }
+    if reactor.hasHelpers { enabled.append(.helper) }
     for end in ends {
       if !end.news.isEmpty { enabled.append(.news(end.index)) }
       if !end.isClosed, !end.isDetached, end.transport.isStalled { enabled.append(.tick(end.index)) }
@@ -215,6 +218,7 @@ final class World: @unchecked Sendable {
       isReactorRunning = true
       reactor.step()
       isReactorRunning = false
+    case .helper: reactor.help()
     case .news(let index): ends[index].deliverNews()
     case .tick(let index):
       coverage.note(.stalled)

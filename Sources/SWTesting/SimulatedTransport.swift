@@ -53,7 +53,15 @@ public final class SimulatedTransport: SocketLike {
     // Invariant: used only inside this call, by this thread.
     nonisolated(unsafe) let memory = unsafe memory
     return link.changed { state, news in
-      unsafe state.receive(into: memory, by: side, &news)
+      unsafe state.receive(into: memory, by: side, mayTakeLong: false, &news)
+    }
+  }
+
+  public func receiveTakingLong(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
+    // Invariant: used only inside this call, by this thread.
+    nonisolated(unsafe) let memory = unsafe memory
+    return link.changed { state, news in
+      unsafe state.receive(into: memory, by: side, mayTakeLong: true, &news)
     }
   }
 
@@ -62,7 +70,13 @@ public final class SimulatedTransport: SocketLike {
   public func send(_ bytes: UnsafeRawBufferPointer) -> Attempt {
     // Invariant: used only inside this call, by this thread.
     nonisolated(unsafe) let bytes = unsafe bytes
-    return link.changed { state, news in unsafe state.send(bytes, by: side, &news) }
+    return link.changed { state, news in unsafe state.send(bytes, by: side, mayTakeLong: false, &news) }
+  }
+
+  public func sendTakingLong(gathering parts: UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt {
+    // Invariant: used only inside this call, by this thread. There is at least one part.
+    nonisolated(unsafe) let bytes = unsafe parts[0]
+    return link.changed { state, news in unsafe state.send(bytes, by: side, mayTakeLong: true, &news) }
   }
 
   public func finishSending() {
@@ -88,6 +102,16 @@ public final class SimulatedTransport: SocketLike {
 
   /// What an attempt could do now. A direction that stands still is not ready.
   public var readiness: Readiness { link.changed { state, _ in state.readiness(of: side) } }
+
+  /// The same, and what an attempt was told to wait for across.
+  package var offeredReadiness: Readiness { link.changed { state, _ in state.offeredReadiness(of: side) } }
+
+  /// Whether an attempt was told to wait across, for what has come already.
+  package func isCrossed(_ direction: Readiness) -> Bool {
+    link.changed { state, _ in
+      direction == .readable ? state.sides[side].receiving.isCrossed : state.sides[side].sending.isCrossed
+    }
+  }
 
   /// Whether a direction stands still, at this end, until the next ``tick()``.
   public var isStalled: Bool {
@@ -197,6 +221,8 @@ private struct LinkState: Sendable {
     /// Was told that it would block, and has not been told that it may get on.
     var isOwed = false
     var isStalled = false
+    /// Was told to wait for the other direction's readiness.
+    var isCrossed = false
   }
 
   struct Side: Sendable {
@@ -209,7 +235,7 @@ private struct LinkState: Sendable {
   }
 
   /// What the plan has chosen for an attempt.
-  enum Choice { case goOn, short, interrupted, wouldBlock, hangUp, reset }
+  enum Choice { case goOn, short, interrupted, wouldBlock, cross, offload, hangUp, reset }
 
   let capacity: Int
   let plan: SimulationPlan
@@ -245,6 +271,13 @@ private struct LinkState: Sendable {
     return readiness
   }
 
+  func offeredReadiness(of side: Int) -> Readiness {
+    var readiness = readiness(of: side)
+    if sides[side].receiving.isCrossed { readiness.insert(.writable) }
+    if sides[side].sending.isCrossed { readiness.insert(.readable) }
+    return readiness
+  }
+
   mutating func hangUp(_ news: inout News) {
     isHungUp = true
     for side in 0...1 {
@@ -264,13 +297,20 @@ private struct LinkState: Sendable {
   /// Plays what the plan has in store; `direction` is the attempt's own.
   private mutating func choose(
     for side: Int, _ direction: WritableKeyPath<Side, Direction>, readiness: Readiness, short: Double,
-    canHangUp: Bool, _ news: inout News
+    canHangUp: Bool, mayTakeLong: Bool, _ news: inout News
   ) -> Choice {
+    sides[side][keyPath: direction].isCrossed = false
     if isCalm || isReset { return .goOn }
     if sides[side][keyPath: direction].isStalled { return .wouldBlock }
     if chance(plan.reset, side) { return .reset }
     if canHangUp, chance(plan.hangUp, side) { return .hangUp }
     if chance(plan.interrupted, side) { return .interrupted }
+    if !mayTakeLong, chance(plan.offload, side) { return .offload }
+    if chance(plan.crossing, side) {
+      sides[side][keyPath: direction].isCrossed = true
+      news.tell(side, readiness == .readable ? .writable : .readable)
+      return .cross
+    }
     if chance(plan.spuriousReadiness, side) { news.tell(side, readiness) }
     if chance(plan.stall, side) {
       sides[side][keyPath: direction].isStalled = true
@@ -297,12 +337,15 @@ private struct LinkState: Sendable {
   }
 
   mutating func receive(
-    into memory: UnsafeMutableRawBufferPointer, by side: Int, _ news: inout News
+    into memory: UnsafeMutableRawBufferPointer, by side: Int, mayTakeLong: Bool, _ news: inout News
   ) -> Attempt {
     precondition(!sides[side].isClosed, "an attempt after the transport was closed")
     let choice = choose(
-      for: side, \.receiving, readiness: .readable, short: plan.shortReceive, canHangUp: false, &news)
+      for: side, \.receiving, readiness: .readable, short: plan.shortReceive, canHangUp: false,
+      mayTakeLong: mayTakeLong, &news)
     switch choice {
+    case .cross: return .waitsFor(.writable)
+    case .offload: return .offload
     case .interrupted: return .failed(TransportError(.receive, .interrupted))
     case .wouldBlock:
       sides[side].receiving.isOwed = true
@@ -326,12 +369,17 @@ private struct LinkState: Sendable {
     return .transferred(count)
   }
 
-  mutating func send(_ bytes: UnsafeRawBufferPointer, by side: Int, _ news: inout News) -> Attempt {
+  mutating func send(
+    _ bytes: UnsafeRawBufferPointer, by side: Int, mayTakeLong: Bool, _ news: inout News
+  ) -> Attempt {
     precondition(!sides[side].isClosed, "an attempt after the transport was closed")
     precondition(!streams[side].isFinished || isHungUp, "an attempt after sending was finished")
     let choice = choose(
-      for: side, \.sending, readiness: .writable, short: plan.shortSend, canHangUp: true, &news)
+      for: side, \.sending, readiness: .writable, short: plan.shortSend, canHangUp: true,
+      mayTakeLong: mayTakeLong, &news)
     switch choice {
+    case .cross: return .waitsFor(.readable)
+    case .offload: return .offload
     case .interrupted: return .failed(TransportError(.send, .interrupted))
     case .wouldBlock:
       sides[side].sending.isOwed = true

@@ -15,6 +15,10 @@ public struct SimulationPlan: Sendable {
   public var interrupted = 0.0
   /// That an attempt would block although it could get on. Readiness is signalled at once.
   public var spuriousWouldBlock = 0.0
+  /// That an attempt waits for the other direction's readiness, which comes at once.
+  public var crossing = 0.0
+  /// That an attempt is one that may take long.
+  public var offload = 0.0
   /// That an attempt is followed by readiness that nobody needs and that is not true.
   public var spuriousReadiness = 0.0
   /// That a direction stands still from now on, until ``stallLength`` has passed or somebody calls

@@ -7,6 +7,8 @@ final class ManualReactor: Reacting {
   private struct State: Sendable {
     var works: [any ReactorWork] = []
     var timers = DeadlineHeap()
+    var offloaded: [any ReactorWork] = []
+    var refusal: Errno?
   }
 
   private let state = Mutex(State())
@@ -17,6 +19,16 @@ final class ManualReactor: Reacting {
       work.drive()
     }
   }
+
+  /// Lets one helper thread run. False: there is none.
+  func help() -> Bool {
+    guard let work = state.withLock({ $0.offloaded.popLast() }) else { return false }
+    work.driveOffloaded()
+    return true
+  }
+
+  /// From now on there is no thread to be had.
+  func refuseHelp(_ errno: Errno) { state.withLock { $0.refusal = errno } }
 
   /// Lets every timer fire that is set for this instant or an earlier one.
   func pass(_ deadline: Deadline) {
@@ -35,6 +47,13 @@ final class ManualReactor: Reacting {
   func watch(_ id: RegistrationID, descriptor: Int32, _ interest: Readiness) -> Errno? { nil }
   func deregister(_ id: RegistrationID, descriptor: Int32) {}
   func call(_ work: any ReactorWork) { state.withLock { $0.works.append(work) } }
+  func offload(_ work: any ReactorWork) -> Errno? {
+    state.withLock { state in
+      if let refusal = state.refusal { return refusal }
+      state.offloaded.append(work)
+      return nil
+    }
+  }
   func set(_ timer: Timer, at deadline: Deadline) { state.withLock { $0.timers.insert(timer, at: deadline) } }
   func takeBack(_ timer: Timer) { state.withLock { $0.timers.remove(timer) } }
 }

@@ -37,7 +37,7 @@ import Testing
     Case(
       testDescription: "prog < fifo > fifo",
       script:
-        "mkfifo $out.in $out.out; $probe < $out.in > $out.out & cat $text > $out.in & cat $out.out; wait %1"),
+        "mkfifo $out.in $out.out; $probe < $out.in > $out.out & job=$!; cat $text > $out.in & cat $out.out; wait $job"),
 
     Case(
       testDescription: "two share one input",
