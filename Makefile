@@ -74,4 +74,4 @@ lint:
 	@scripts/lint
 
 clean:
-	rm -rf .build .build-* Benchmarks/.build Benchmarks/Counts/.build
+	rm -rf .build .build-* Benchmarks/.build Benchmarks/Counts/.build Examples/*/.build

@@ -37,7 +37,8 @@ import Testing
     Case(
       testDescription: "prog < fifo > fifo",
       script:
-        "mkfifo $out.in $out.out; $probe < $out.in > $out.out & job=$!; cat $text > $out.in & cat $out.out; wait $job"),
+        "mkfifo $out.in $out.out; $probe < $out.in > $out.out & job=$!; cat $text > $out.in & cat $out.out; wait $job"
+    ),
 
     Case(
       testDescription: "two share one input",
