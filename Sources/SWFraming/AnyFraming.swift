@@ -27,6 +27,10 @@ public struct AnyFraming<Incoming: Sendable, Outgoing: Sendable>: Framing {
   public func didSend(count: Int, of total: Int) { base.didSend(count: count, of: total) }
 
   public var observesSending: Bool { base.observesSending }
+
+  public var needsDatagrams: Bool { base.needsDatagrams }
+
+  public func decode(filling bytes: Span<UInt8>) throws -> Incoming { try base.decode(filling: bytes) }
 }
 
 /// A ``ByteFraming`` chosen at run time; like ``AnyFraming`` for framings whose message is the payload.
@@ -54,6 +58,10 @@ public struct AnyByteFraming: ByteFraming {
   public func didSend(count: Int, of total: Int) { base.didSend(count: count, of: total) }
 
   public var observesSending: Bool { base.observesSending }
+
+  public var needsDatagrams: Bool { base.needsDatagrams }
+
+  public func decode(filling bytes: Span<UInt8>) throws -> [UInt8] { try base.decode(filling: bytes) }
 }
 
 /// The scanner of ``AnyFraming`` and ``AnyByteFraming``.

@@ -36,6 +36,17 @@ public protocol Framing<Incoming, Outgoing>: Sendable {
   ///   - total: the frame's length.
   func didSend(count: Int, of total: Int)
 
+  /// Makes a message of bytes that one frame has to fill exactly, such as a datagram's. The default scans and
+  /// decodes them.
+  ///
+  /// - Throws: ``FramingError`` when the bytes hold less or more than one frame
+  ///   (``FramingError/Kind/misfit``) or none at all; what ``decode(_:payload:scanned:)`` throws.
+  func decode(filling bytes: Span<UInt8>) throws -> Incoming
+
+  /// Whether messages have no borders of their own, so that only datagrams keep them apart. The default is
+  /// false.
+  var needsDatagrams: Bool { get }
+
   /// Whether ``didSend(count:of:)`` wants to be called, so that endpoints need not where it does nothing.
   var observesSending: Bool { get }
 }
@@ -43,6 +54,8 @@ public protocol Framing<Incoming, Outgoing>: Sendable {
 extension Framing {
   public func didSend(count: Int, of total: Int) {}
   public var observesSending: Bool { false }
+  @inlinable
+  public var needsDatagrams: Bool { false }
 }
 
 /// A framing whose message is the payload itself: it gives only what stands before and after.

@@ -11,6 +11,8 @@ public struct FramingError: Error, Hashable, Sendable {
     case unrepresentable
     /// Bytes that one frame has to fill exactly, such as a datagram's, hold less or more than it.
     case misfit
+    /// The framing marks no border between messages, and the transport carries a stream.
+    case needsDatagrams
     /// The scanner broke its protocol's laws; a fault of the framing and not of the peer.
     case brokenScanner
   }
@@ -39,6 +41,7 @@ extension FramingError: CustomStringConvertible {
       case .malformedHeader: "malformed header"
       case .unrepresentable: "payload cannot be sent in this framing"
       case .misfit: "frame does not fit its bytes"
+      case .needsDatagrams: "the framing needs datagrams"
       case .brokenScanner: "the framing's scanner broke its laws"
       }
     return "\(what), at offset \(offset)" + (explanation.isEmpty ? "" : ": \(explanation)")

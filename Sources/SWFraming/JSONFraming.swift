@@ -63,6 +63,12 @@ public struct JSONFraming<
   public func didSend(count: Int, of total: Int) { base.didSend(count: count, of: total) }
 
   public var observesSending: Bool { base.observesSending }
+
+  public var needsDatagrams: Bool { base.needsDatagrams }
+
+  public func decode(filling bytes: Span<UInt8>) throws -> Incoming {
+    try decoder.decode(Incoming.self, from: Data(base.decode(filling: bytes)))
+  }
 }
 
 extension JSONFraming where Incoming: Encodable, Outgoing: Decodable {

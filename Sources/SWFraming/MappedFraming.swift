@@ -46,6 +46,14 @@ public struct MappedFraming<Base: Framing, Incoming: Sendable, Outgoing: Sendabl
 
   @inlinable
   public var observesSending: Bool { base.observesSending }
+
+  @inlinable
+  public var needsDatagrams: Bool { base.needsDatagrams }
+
+  @inlinable
+  public func decode(filling bytes: Span<UInt8>) throws -> Incoming {
+    try receiving(base.decode(filling: bytes))
+  }
 }
 
 extension Framing {

@@ -58,6 +58,12 @@ public struct ProgressFraming<Base: Framing>: Framing {
   @inlinable
   public var observesSending: Bool { sent != nil || base.observesSending }
 
+  @inlinable
+  public var needsDatagrams: Bool { base.needsDatagrams }
+
+  @inlinable
+  public func decode(filling bytes: Span<UInt8>) throws -> Base.Incoming { try base.decode(filling: bytes) }
+
   /// Asks in pieces for the frame that the scanner inside has found.
   public struct Scanner: FrameScanner {
     @usableFromInline var base: Base.Scanner

@@ -1,5 +1,5 @@
 package import CSysShim
-internal import SystemPackage
+package import SystemPackage
 
 /// What an endpoint does with a descriptor: attempts that never wait, leave no flag behind on a
 /// description that others share, and raise no SIGPIPE.
@@ -35,6 +35,12 @@ package struct DescriptorTransport: Sendable {
   package let working: Int32
   package let mode: Mode
   package let isStreamSocket: Bool
+  /// Datagrams or packets: an attempt moves a whole one.
+  package var carriesDatagrams: Bool { isDatagramSocket || isPacketSocket }
+  /// Datagrams without an end.
+  private let isDatagramSocket: Bool
+  /// Packets in order, until they end.
+  private let isPacketSocket: Bool
 
   /// Whether writes should be cut where frames end, and at PIPE_BUF, so that several processes can
   /// write to the same pipe.
@@ -73,7 +79,9 @@ package struct DescriptorTransport: Sendable {
     silence = isTerminal ? .endOfTerminal : isPipe && !isAnonymous ? .endIfHungUp : .end
     declaresPackets = isPipe && swsys_keeps_packets(number)
     isStreamSocket = kind == Int32(SWSYS_STREAM_SOCKET.rawValue)
-    if isStreamSocket || kind == Int32(SWSYS_MESSAGE_SOCKET.rawValue) {
+    isDatagramSocket = kind == Int32(SWSYS_DATAGRAM_SOCKET.rawValue)
+    isPacketSocket = kind == Int32(SWSYS_PACKET_SOCKET.rawValue)
+    if isStreamSocket || isDatagramSocket || isPacketSocket {
       (mode, working) = (.socket, number)
     } else if kind == Int32(SWSYS_ALWAYS_READY.rawValue) {
       (mode, working) = (.alwaysReady, number)
@@ -133,7 +141,9 @@ package struct DescriptorTransport: Sendable {
 
   /// Sends parts one after the other, as one gathered write.
   package func send(_ parts: UnsafeBufferPointer<iovec>, mayTakeLong: Bool = false) -> Attempt {
-    guard let start = parts.baseAddress, parts.count > 0 else { return .transferred(0) }
+    guard let start = parts.baseAddress, parts.count > 0 else {
+      return carriesDatagrams ? sendEmptyDatagram() : .transferred(0)
+    }
     let count = Int32(parts.count)
     switch mode {
     case .socket:
@@ -151,6 +161,11 @@ package struct DescriptorTransport: Sendable {
       return attempt
     case .polled: return unsafe sendPolled(parts)
     }
+  }
+
+  private func sendEmptyDatagram() -> Attempt {
+    let empty = unsafe iovec(iov_base: nil, iov_len: 0)
+    return Self.attempt(.send, unsafe withUnsafePointer(to: empty) { unsafe swsys_sendv(working, $0, 1) })
   }
 
   private static func isLong(_ parts: UnsafeBufferPointer<iovec>) -> Bool {
@@ -208,6 +223,58 @@ package struct DescriptorTransport: Sendable {
   /// Writes up to this size to a pipe are atomic (PIPE_BUF on Linux).
   package static var atomicPipeWrite: Int { 4096 }
 
+  // MARK: Sockets
+
+  /// How many bytes the next datagram has, which stays.
+  package func nextDatagramSize() -> Attempt {
+    let size = swsys_next_datagram_size(working, isPacketSocket)
+    return size == SWSYS_ENDED ? .endOfStream : Self.attempt(.receive, size)
+  }
+
+  /// `recvmsg`: with what came beside the bytes. A datagram that is longer than there is room for is an error,
+  /// and lost. Descriptors that the kernel had to cut off are an error too: `Errno.tooManyOpenFiles`.
+  package func receive(
+    into memory: UnsafeMutableRawBufferPointer, with companions: inout Companions?
+  ) -> Attempt {
+    guard mode == .socket else { return .failed(TransportError(.receive, .notSupported)) }
+    var found = swsys_companions()
+    var received = 0
+    let result = unsafe swsys_receive_accompanied(
+      working, memory.baseAddress, memory.count, &found, &received)
+    guard result >= 0 else { return Self.attempt(.receive, result) }
+    if carriesDatagrams, found.is_cut { return .failed(TransportError(.receive, .messageTooLong)) }
+    let descriptors = unsafe withUnsafeBytes(of: found.descriptors) { bytes in
+      unsafe bytes.bindMemory(to: Int32.self).prefix(Int(found.descriptor_count)).map {
+        FileDescriptor(rawValue: $0)
+      }
+    }
+    let address = unsafe withUnsafeBytes(of: found.address) {
+      unsafe Array($0.prefix(Int(found.address_length)))
+    }
+    if !descriptors.isEmpty || address.count > 2 {
+      companions = Companions(
+        descriptors: descriptors, sender: address.count > 2 ? SocketAddress(bytes: address) : nil)
+    }
+    if result == 0, !carriesDatagrams { return .endOfStream }
+    return .transferred(result)
+  }
+
+  /// `sendmsg`, with descriptors or to an address.
+  package func send(
+    _ parts: UnsafeBufferPointer<iovec>, passing descriptors: [FileDescriptor], to address: SocketAddress?
+  ) -> Attempt {
+    guard mode == .socket else { return .failed(TransportError(.send, .notSupported)) }
+    let numbers = descriptors.map(\.rawValue)
+    let result = unsafe numbers.withUnsafeBufferPointer { numbers in
+      unsafe (address?.bytes ?? []).withUnsafeBytes { address in
+        unsafe swsys_send_accompanied(
+          working, parts.baseAddress, Int32(parts.count), numbers.baseAddress, Int32(numbers.count),
+          address.baseAddress, UInt32(address.count))
+      }
+    }
+    return Self.attempt(.send, result)
+  }
+
   private static func attempt(_ operation: TransportError.Operation, _ result: Int) -> Attempt {
     if result >= 0 { return .transferred(result) }
     let errno = Errno(rawValue: Int32(-result))
@@ -216,7 +283,7 @@ package struct DescriptorTransport: Sendable {
 
   /// Half-close; `false` where only closing the descriptor tells the peer.
   package func finishSending() throws(TransportError) -> Bool {
-    guard isStreamSocket else { return false }
+    guard isStreamSocket || isPacketSocket else { return false }
     let result = swsys_shutdown_send(working)
     // The peer is gone already: it needs no telling.
     if result == -Errno.socketNotConnected.rawValue { return true }

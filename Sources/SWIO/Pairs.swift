@@ -1,7 +1,7 @@
 internal import CSysShim
 internal import SystemPackage
 
-/// Which kind of connected stream sockets to make.
+/// Which kind of connected sockets to make.
 public enum SocketPairKind: Hashable, Sendable {
   /// `socketpair(2)` of the Unix domain.
   case unix
@@ -9,6 +9,17 @@ public enum SocketPairKind: Hashable, Sendable {
   case tcp
   /// A TCP connection over the IPv6 loopback.
   case tcp6
+  /// `socketpair(2)` of datagrams, whole and in order; there is no end.
+  case unixDatagrams
+  /// `socketpair(2)` of packets (SOCK_SEQPACKET): datagrams that end as a stream does.
+  case unixPackets
+
+  /// What `socketpair(2)` is asked for; nil for TCP.
+  fileprivate var unixType: Int32? {
+    if self == .unix { return swsys_sock_stream }
+    if self == .unixDatagrams { return swsys_sock_dgram }
+    return self == .unixPackets ? swsys_sock_seqpacket : nil
+  }
 }
 
 extension DescriptorPair {
@@ -25,7 +36,7 @@ extension DescriptorPair {
     return DescriptorPair(ends)
   }
 
-  /// Two connected stream sockets, close-on-exec.
+  /// Two connected sockets, close-on-exec.
   ///
   /// Linux knows no `socketpair` for TCP: ours listens on the loopback, connects, and accepts only the
   /// connection that is its own. TCP ends have `TCP_NODELAY` set: a message is complete when it is
@@ -35,16 +46,13 @@ extension DescriptorPair {
     let result = unsafe withUnsafeMutableBytes(of: &ends) { bytes in
       unsafe bytes.withMemoryRebound(to: Int32.self) { ends in
         guard let ends = ends.baseAddress else { return -Errno.invalidArgument.rawValue }
-        return switch kind {
-        case .unix: unsafe swsys_unix_pair(ends, swsys_sock_stream)
-        case .tcp: unsafe swsys_tcp_pair(ends, false)
-        case .tcp6: unsafe swsys_tcp_pair(ends, true)
-        }
+        if let type = kind.unixType { return unsafe swsys_unix_pair(ends, type) }
+        return unsafe swsys_tcp_pair(ends, kind == .tcp6)
       }
     }
     _ = try checked(.makeSocketPair, result)
     let pair = DescriptorPair(ends)
-    if kind != .unix {
+    if kind.unixType == nil {
       _ = try checked(.makeSocketPair, swsys_set_no_delay(ends.0, true))
       _ = try checked(.makeSocketPair, swsys_set_no_delay(ends.1, true))
     }

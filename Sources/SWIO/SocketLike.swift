@@ -105,6 +105,17 @@ public protocol SocketLike: AnyObject, Sendable {
   /// `Errno.notSupported`.
   func peek(into memory: UnsafeMutableRawBufferPointer) -> Attempt
 
+  /// Receives, and takes what came with the bytes: descriptors, the sender's address. `companions` is nil before,
+  /// and stays so where nothing came. The default cannot: `Errno.notSupported`.
+  func receive(into memory: UnsafeMutableRawBufferPointer, with companions: inout Companions?) -> Attempt
+
+  /// Sends with descriptors, which go with the first byte or with the datagram, or to an address. They are the
+  /// caller's, and stay open until the attempt has ended. The default cannot: `Errno.notSupported`.
+  func send(
+    gathering parts: UnsafeBufferPointer<UnsafeRawBufferPointer>, passing descriptors: [FileDescriptor],
+    to address: SocketAddress?
+  ) -> Attempt
+
   /// How many bytes the next datagram has: `transferred` with that size, which may be 0; `wouldBlock`,
   /// `endOfStream` and `failed` as a receive. Datagram transports only.
   ///
@@ -158,6 +169,19 @@ extension SocketLike {
 
   public func peek(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
     .failed(TransportError(.receive, .notSupported))
+  }
+
+  public func receive(
+    into memory: UnsafeMutableRawBufferPointer, with companions: inout Companions?
+  ) -> Attempt {
+    .failed(TransportError(.receive, .notSupported))
+  }
+
+  public func send(
+    gathering parts: UnsafeBufferPointer<UnsafeRawBufferPointer>, passing descriptors: [FileDescriptor],
+    to address: SocketAddress?
+  ) -> Attempt {
+    .failed(TransportError(.send, .notSupported))
   }
 
   public func nextDatagramSize() -> Attempt { .transferred(65_536) }

@@ -24,6 +24,8 @@ struct Batches<Messages: IteratorProtocol, F: Framing> where Messages.Element ==
   @usableFromInline var messages: Messages
   @usableFromInline let framing: F
   @usableFromInline let progress: (@Sendable (Int, Int) -> Void)?
+  /// Each frame is a datagram of its own, also an empty one.
+  @usableFromInline let areDatagrams: Bool
   /// Why there is no next batch, if it is not for want of messages.
   @usableFromInline var failure: EndpointError?
   @usableFromInline var messageCount = 0
@@ -31,7 +33,10 @@ struct Batches<Messages: IteratorProtocol, F: Framing> where Messages.Element ==
   @usableFromInline var expected: Int
 
   @inlinable
-  init<All: Sequence>(_ messages: All, _ framing: F) where All.Iterator == Messages {
+  init<All: Sequence>(
+    _ messages: All, _ framing: F, areDatagrams: Bool = false
+  ) where All.Iterator == Messages {
+    self.areDatagrams = areDatagrams
     expected = messages.underestimatedCount
     self.messages = messages.makeIterator()
     self.framing = framing
@@ -41,11 +46,12 @@ struct Batches<Messages: IteratorProtocol, F: Framing> where Messages.Element ==
   @inlinable
   mutating func next() throws(EndpointError) -> FrameBatch? {
     if let failure { throw failure }
+    if framing.needsDatagrams, !areDatagrams { throw EndpointError(.framing(.needsDatagrams)) }
     var batch = FrameBatch()
     let expected = max(1, min(expected, Self.mostFrames))
     batch.borders.reserveCapacity(expected)
     // Progress is told frame by frame.
-    let mostFrames = progress == nil ? Self.mostFrames : 1
+    let mostFrames = progress == nil && !areDatagrams ? Self.mostFrames : 1
     while batch.borders.count < mostFrames, batch.parts.byteCount < Self.mostBytes,
       let message = messages.next()
     {

@@ -13,6 +13,8 @@ package class Half: ReactorWork, @unchecked Sendable {
   package final let port: Port
   /// Which of the two this is.
   final let direction: Readiness
+  /// An attempt moves a whole datagram, which may be empty.
+  @usableFromInline package final let carriesDatagrams: Bool
   /// What the last attempt that would block asked to wait for: its own direction, unless the transport's cross.
   /// Changes in the turn alone.
   private(set) final var interest: Readiness
@@ -26,6 +28,7 @@ package class Half: ReactorWork, @unchecked Sendable {
   init(_ port: Port, _ direction: Readiness) {
     self.port = port
     self.direction = direction
+    carriesDatagrams = port.carriesDatagrams
     interest = direction
     var state = HalfState()
     state.isRegistered = port.isSignalled

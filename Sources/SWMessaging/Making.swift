@@ -24,7 +24,7 @@ public func makePipe<F: Framing>(
   )
 }
 
-/// Makes two connected stream sockets and a raw endpoint at either end.
+/// Makes two connected sockets and a raw endpoint at either end.
 ///
 /// - Throws: ``EndpointError`` `transport`, at EMFILE or without a loopback interface for instance.
 public func makeSocketPair(
@@ -34,14 +34,14 @@ public func makeSocketPair(
   return (try SocketDuplex(adopting: ends.first), try SocketDuplex(adopting: ends.second))
 }
 
-/// Makes two connected stream sockets and a message endpoint at either end.
+/// Makes two connected sockets and a message endpoint at either end.
 public func makeSocketPair<F: Framing>(
   _ kind: SocketPairKind = .unix, framing: F
 ) throws(EndpointError) -> (MessageDuplex<F>, MessageDuplex<F>) {
   try makeSocketPair(kind, framing: framing, peer: framing)
 }
 
-/// Makes two connected stream sockets and message endpoints of two framings: what one end sends, the
+/// Makes two connected sockets and message endpoints of two framings: what one end sends, the
 /// other receives.
 public func makeSocketPair<F: Framing, G: Framing>(
   _ kind: SocketPairKind = .unix, framing: F, peer: G

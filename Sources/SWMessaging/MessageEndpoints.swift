@@ -115,6 +115,7 @@ public struct ReceivingSide<F: Framing>: Sendable {
 
   /// The message of a frame that was lent or handed over.
   package func message(_ outcome: ReceiveHalf.Outcome) throws(EndpointError) -> F.Incoming {
+    if half.carriesDatagrams { return try message(datagram: half.bytes(of: outcome)) }
     if case .failed(let error) = outcome { throw error }
     do {
       switch outcome {
@@ -137,11 +138,29 @@ public struct ReceivingSide<F: Framing>: Sendable {
     }
   }
 
+  /// The message of a datagram, which its frame fills exactly. One that does not is consumed, and the next is as
+  /// good as any.
+  private func message(datagram: [UInt8]) throws(EndpointError) -> F.Incoming {
+    do {
+      if datagram.count > source.maximumFrameSize {
+        throw FramingError(
+          .tooLarge(declared: UInt64(datagram.count), limit: UInt64(source.maximumFrameSize)), offset: 0)
+      }
+      return try source.framing.decode(filling: datagram.span)
+    } catch {
+      throw EndpointError(.codec(error), partialBytes: datagram)
+    }
+  }
+
   /// Lends the payload of a frame.
   @usableFromInline
   package func withPayload<Result>(
     _ outcome: ReceiveHalf.Outcome, _ body: (Span<UInt8>) throws -> Result
-  ) throws -> Result {
+  ) throws -> Result where F: ByteFraming {
+    if half.carriesDatagrams {
+      let payload = try message(outcome)
+      return try body(payload.span)
+    }
     switch outcome {
     case .lent(let demand):
       defer { half.finishLoan(demand) }
@@ -370,7 +389,8 @@ extension MessageSending {
   public func send(_ message: F.Outgoing, timeout: Duration? = nil) async throws(EndpointError) {
     let half = sendHalf
     try await half.mayBegin()
-    let started = half.start(try framing.parts(of: message), as: .task, timeout: timeout, framing.progress)
+    let started = half.start(
+      try framing.parts(of: message, for: half), as: .task, timeout: timeout, framing.progress)
     if let error = await half.finish(started) { throw error }
   }
 
@@ -384,7 +404,7 @@ extension MessageSending {
     contentsOf messages: Messages, timeout: Duration? = nil
   ) async throws(EndpointError) where Messages.Element == F.Outgoing {
     let (half, deadline) = (sendHalf, Deadline.after(timeout))
-    var batches = Batches(messages, framing)
+    var batches = Batches(messages, framing, areDatagrams: half.carriesDatagrams)
     while true {
       try await half.mayBegin(after: batches.messageCount)
       guard let batch = try batches.next() else { return }
@@ -400,7 +420,8 @@ extension Blocking where E: MessageSending {
   @inlinable
   public func send(_ message: E.F.Outgoing, timeout: Duration? = nil) throws(EndpointError) {
     let (half, framing) = (endpoint.sendHalf, endpoint.framing)
-    let started = half.start(try framing.parts(of: message), as: .thread, timeout: timeout, framing.progress)
+    let started = half.start(
+      try framing.parts(of: message, for: half), as: .thread, timeout: timeout, framing.progress)
     if let error = half.finishBlocking(started) { throw error }
   }
 
@@ -410,7 +431,7 @@ extension Blocking where E: MessageSending {
     contentsOf messages: Messages, timeout: Duration? = nil
   ) throws(EndpointError) where Messages.Element == E.F.Outgoing {
     let (half, deadline) = (endpoint.sendHalf, Deadline.after(timeout))
-    var batches = Batches(messages, endpoint.framing)
+    var batches = Batches(messages, endpoint.framing, areDatagrams: half.carriesDatagrams)
     while let batch = try batches.next() {
       let started = half.start(batch, as: .thread, until: deadline, batches.progress)
       if let error = half.finishBlocking(started) { throw batches.adjust(error) }
@@ -564,7 +585,8 @@ extension SendHalf {
 extension Framing {
   /// Encodes: before the first byte is sent.
   @inlinable
-  func parts(of message: Outgoing) throws(EndpointError) -> FrameParts {
+  func parts(of message: Outgoing, for half: SendHalf) throws(EndpointError) -> FrameParts {
+    if needsDatagrams, !half.carriesDatagrams { throw EndpointError(.framing(.needsDatagrams)) }
     var parts = FrameParts()
     try append(message, to: &parts)
     return parts
@@ -586,6 +608,12 @@ extension Framing {
   }
 }
 
+extension FramingError {
+  /// Nothing would keep the messages apart.
+  @usableFromInline
+  static var needsDatagrams: FramingError { FramingError(.needsDatagrams, offset: 0) }
+}
+
 extension EndpointError {
   /// Why a message cannot be encoded.
   @usableFromInline
@@ -601,6 +629,7 @@ extension ByteFraming {
     _ bytes: UnsafeRawBufferPointer, _ array: [UInt8]?, on half: SendHalf, as kind: Place.Kind,
     timeout: Duration?
   ) -> SendHalf.Started {
+    if needsDatagrams, !half.carriesDatagrams { return .ended(EndpointError(.framing(.needsDatagrams))) }
     do throws(FramingError) {
       let envelope = try envelope(for: unsafe Span(_unsafeBytes: bytes))
       return unsafe half.start(envelope, bytes, array, as: kind, timeout: timeout, progress: progress)

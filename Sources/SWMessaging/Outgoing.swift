@@ -77,7 +77,7 @@ package struct Outgoing: Sendable {
 
   /// The end of the frame that byte `sent` belongs to.
   func nextBorder(after sent: Int) -> Int {
-    borders.isEmpty ? byteCount : borders[index(after: sent)]
+    borders.isEmpty || sent >= byteCount ? byteCount : borders[index(after: sent)]
   }
 
   /// How many whole frames lie before byte `sent`.

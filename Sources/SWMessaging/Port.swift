@@ -90,6 +90,24 @@ package final class Port: ReadinessReceiver {
     return false
   }
 
+  /// An attempt moves a whole datagram, which may be empty.
+  var carriesDatagrams: Bool {
+    switch unsafe transport {
+    case .descriptor(let transport): transport.carriesDatagrams
+    case .custom(let transport, _, _): transport.content == .datagrams
+    }
+  }
+
+  /// The error is about the one datagram that was to be sent, or that came: others may fare better.
+  static func isAboutOneDatagram(_ error: TransportError) -> Bool {
+    let errors: [Errno] = [
+      .messageTooLong, .noBufferSpace, .noMemory, .connectionRefused, .noRouteToHost, .networkUnreachable,
+      .networkDown, .hostIsDown, .permissionDenied, .notPermitted, .tooManyReferences, .tooManyOpenFiles,
+      .noSuchFileOrDirectory, .socketNotConnected, .addressRequired,
+    ]
+    return errors.contains(error.errno)
+  }
+
   var writesAtomically: Bool {
     if case .descriptor(let transport) = unsafe transport { return transport.writesAtomically }
     return false
@@ -158,24 +176,120 @@ package final class Port: ReadinessReceiver {
     }
   }
 
+  /// One whole datagram, with what came beside it.
+  func receiveDatagram(into datagram: inout [UInt8], _ companions: inout Companions?) -> Attempt {
+    while true {
+      let size: Attempt =
+        switch unsafe transport {
+        case .descriptor(let transport): transport.nextDatagramSize()
+        case .custom(let transport, _, _): transport.nextDatagramSize()
+        }
+      let attempt: Attempt
+      if case .transferred(let byteCount) = size {
+        attempt = receiveDatagram(of: byteCount, into: &datagram, &companions)
+      } else {
+        attempt = size
+      }
+      switch attempt {
+      case .failed(let error) where error.errno == .interrupted: continue
+      case .failed(let error): return .failed(first(error))
+      case .endOfStream:
+        if let error = state.withLock({ $0.firstError }) { return .failed(error) }
+        return attempt
+      default: return attempt
+      }
+    }
+  }
+
+  private func receiveDatagram(
+    of byteCount: Int, into datagram: inout [UInt8], _ companions: inout Companions?
+  ) -> Attempt {
+    var attempt = Attempt.wouldBlock
+    var found: Companions?
+    // Where nothing is known of it, room for the largest usual one is reserved, and given back.
+    datagram = unsafe [UInt8](unsafeUninitializedCapacity: max(byteCount, 1)) { memory, count in
+      let room = UnsafeMutableRawBufferPointer(memory)
+      switch unsafe transport {
+      case .descriptor(let transport): attempt = unsafe transport.receive(into: room, with: &found)
+      case .custom(let transport, _, _):
+        attempt = unsafe transport.receive(into: room, with: &found)
+        if case .failed(let error) = attempt, error.errno == .notSupported {
+          attempt = unsafe transport.receive(into: room)
+        }
+      }
+      if case .transferred(let received) = attempt { count = received }
+    }
+    companions = found
+    return attempt
+  }
+
+  /// Of a stream, with the descriptors that came beside the bytes.
+  func receive(into memory: UnsafeMutableRawBufferPointer, with companions: inout Companions?) -> Attempt {
+    while true {
+      let attempt =
+        switch unsafe transport {
+        case .descriptor(let transport): unsafe transport.receive(into: memory, with: &companions)
+        case .custom(let transport, _, _): unsafe transport.receive(into: memory, with: &companions)
+        }
+      switch attempt {
+      case .failed(let error) where error.errno == .interrupted: continue
+      case .failed(let error): return .failed(first(error))
+      case .endOfStream:
+        if let error = state.withLock({ $0.firstError }) { return .failed(error) }
+        return attempt
+      default: return attempt
+      }
+    }
+  }
+
+  /// With descriptors, or to an address.
+  func send(_ parts: UnsafeBufferPointer<iovec>, with companions: OutgoingCompanions) -> Attempt {
+    while true {
+      let attempt: Attempt
+      switch unsafe transport {
+      case .descriptor(let transport):
+        attempt = unsafe transport.send(parts, passing: companions.descriptors, to: companions.address)
+      case .custom(let transport, _, _):
+        attempt = unsafe Self.gathering(parts) { gathered in
+          unsafe transport.send(gathering: gathered, passing: companions.descriptors, to: companions.address)
+        }
+      }
+      switch attempt {
+      case .failed(let error) where error.errno == .interrupted: continue
+      case .failed(let error): return .failed(first(error))
+      default: return attempt
+      }
+    }
+  }
+
   private static func send(
     _ parts: UnsafeBufferPointer<iovec>, by transport: any SocketLike, _ mayTakeLong: Bool
   ) -> Attempt {
     if parts.count == 1, !mayTakeLong, let part = unsafe parts.first {
       return unsafe transport.send(UnsafeRawBufferPointer(start: part.iov_base, count: part.iov_len))
     }
-    return unsafe withUnsafeTemporaryAllocation(
-      of: UnsafeRawBufferPointer.self, capacity: max(parts.count, 1)
-    ) {
+    return unsafe gathering(parts) { gathered in
+      unsafe mayTakeLong
+        ? transport.sendTakingLong(gathering: gathered) : transport.send(gathering: gathered)
+    }
+  }
+
+  private static func gathering(
+    _ parts: UnsafeBufferPointer<iovec>,
+    by send: (UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt
+  ) -> Attempt {
+    unsafe withUnsafeTemporaryAllocation(of: UnsafeRawBufferPointer.self, capacity: max(parts.count, 1)) {
       blocks in
       for index in parts.indices {
         let part = unsafe parts[index]
         unsafe blocks.initializeElement(
           at: index, to: UnsafeRawBufferPointer(start: part.iov_base, count: part.iov_len))
       }
-      let gathered = unsafe UnsafeBufferPointer(rebasing: blocks[..<parts.count])
-      return unsafe mayTakeLong
-        ? transport.sendTakingLong(gathering: gathered) : transport.send(gathering: gathered)
+      // An empty datagram is one empty part.
+      if parts.isEmpty {
+        unsafe blocks.initializeElement(at: 0, to: UnsafeRawBufferPointer(start: nil, count: 0))
+      }
+      return unsafe send(UnsafeBufferPointer(rebasing: blocks[..<max(parts.count, 1)]))
     }
   }
 
@@ -212,6 +326,7 @@ package final class Port: ReadinessReceiver {
   private func first(_ error: TransportError) -> TransportError {
     state.withLock { state in
       if let first = state.firstError { return first }
+      if carriesDatagrams, Self.isAboutOneDatagram(error) { return error }
       if isConnection, error.errno != .brokenPipe { state.firstError = error }
       return error
     }

@@ -1,3 +1,4 @@
+internal import SWFraming
 public import SWIO
 public import SystemPackage
 
@@ -104,6 +105,8 @@ extension ByteReceiving {
 
   /// Receives just so many bytes; zero are there at once.
   ///
+  /// A datagram must have just so many; the error `codec` has the bytes of one that has not.
+  ///
   /// - Throws: ``EndpointError`` `endOfStream` when the stream ended before the first of them,
   ///   `truncated` when it ended before the last (they stay, for `receive(upTo:)`), `timedOut`,
   ///   `cancelled`, `closed`, `transport`.
@@ -111,10 +114,12 @@ extension ByteReceiving {
   {
     precondition(byteCount >= 0, "a byte count is not negative")
     if byteCount == 0 { return [] }
-    return try receiveHalf.bytes(of: await receiveHalf.receive(.exactly(byteCount), .after(timeout)))
+    let half = receiveHalf
+    return try half.bytes(of: await half.receive(.exactly(byteCount), .after(timeout)), exactly: byteCount)
   }
 
-  /// Receives what is there: at least one byte, at most so many.
+  /// Receives what is there: at least one byte, at most so many. Of a datagram this takes so many bytes, and
+  /// drops the rest.
   ///
   /// - Throws: as ``receive(exactly:timeout:)``; `endOfStream` at the end.
   public func receive(upTo byteCount: Int, timeout: Duration? = nil) async throws(EndpointError) -> [UInt8] {
@@ -123,9 +128,27 @@ extension ByteReceiving {
     return try receiveHalf.bytes(of: await receiveHalf.receive(.upTo(byteCount), .after(timeout)))
   }
 
-  /// Receives the first available chunk, ``largestChunk`` bytes at most.
+  /// Receives the first available chunk, ``largestChunk`` bytes at most; over a datagram or a seqpacket socket one
+  /// whole datagram, whatever its size, which may be empty.
   public func receive(timeout: Duration? = nil) async throws(EndpointError) -> [UInt8] {
-    try await receive(upTo: Self.largestChunk, timeout: timeout)
+    try await receive(upTo: receiveHalf.largestChunk, timeout: timeout)
+  }
+
+  /// Receives the first available chunk or one whole datagram, as ``receive(timeout:)`` does, with what came beside
+  /// it: descriptors, and the sender's address.
+  ///
+  /// On a stream the descriptors came with the last of the bytes; the kernel may have put bytes in front that
+  /// were sent before. Other calls of this endpoint drop descriptors that come with the bytes that they take.
+  ///
+  /// - Throws: ``EndpointError`` as ``receive(exactly:timeout:)``; `transport` with `Errno.tooManyOpenFiles` when
+  ///   descriptors were cut off, of which none is left open then, and with `Errno.notSupported` where the
+  ///   transport passes none.
+  public func receiveAccompanied(
+    timeout: Duration? = nil
+  ) async throws(EndpointError) -> (bytes: [UInt8], companions: Companions?) {
+    let half = receiveHalf
+    return try half.accompanied(
+      await half.receive(.accompanied(upTo: Self.largestChunk), .after(timeout)))
   }
 }
 
@@ -135,7 +158,7 @@ extension Blocking where E: ByteReceiving {
     precondition(byteCount >= 0, "a byte count is not negative")
     if byteCount == 0 { return [] }
     let half = endpoint.receiveHalf
-    return try half.bytes(of: half.receiveBlocking(.exactly(byteCount), .after(timeout)))
+    return try half.bytes(of: half.receiveBlocking(.exactly(byteCount), .after(timeout)), exactly: byteCount)
   }
 
   /// Blocking form of ``ByteReceiving/receive(upTo:timeout:)``.
@@ -148,11 +171,48 @@ extension Blocking where E: ByteReceiving {
 
   /// Blocking form of ``ByteReceiving/receive(timeout:)``.
   public func receive(timeout: Duration? = nil) throws(EndpointError) -> [UInt8] {
-    try receive(upTo: E.largestChunk, timeout: timeout)
+    try receive(upTo: endpoint.receiveHalf.largestChunk, timeout: timeout)
+  }
+
+  /// Blocking form of ``ByteReceiving/receiveAccompanied(timeout:)``.
+  public func receiveAccompanied(
+    timeout: Duration? = nil
+  ) throws(EndpointError) -> (bytes: [UInt8], companions: Companions?) {
+    let half = endpoint.receiveHalf
+    return try half.accompanied(
+      half.receiveBlocking(.accompanied(upTo: E.largestChunk), .after(timeout)))
   }
 }
 
 extension ReceiveHalf {
+  /// How much an unsized receive asks for: of a datagram, all.
+  var largestChunk: Int { carriesDatagrams ? .max : SocketReader.largestChunk }
+
+  /// The bytes, if they are so many: a datagram may be of another size.
+  func bytes(of outcome: Outcome, exactly byteCount: Int) throws(EndpointError) -> [UInt8] {
+    let bytes = try bytes(of: outcome)
+    if bytes.count != byteCount {
+      let misfit = FramingError(
+        .misfit, offset: min(bytes.count, byteCount),
+        explanation: "expected a datagram of \(byteCount) bytes; found \(bytes.count)")
+      throw EndpointError(.codec(misfit), partialBytes: bytes)
+    }
+    return bytes
+  }
+
+  /// The bytes, and what came beside them.
+  func accompanied(_ outcome: Outcome) throws(EndpointError) -> (bytes: [UInt8], companions: Companions?) {
+    switch outcome {
+    case .lent(let demand):
+      let companions = unsafe turn.takeCompanions(of: demand)
+      let bytes = unsafe turn.takePayload(of: demand)
+      finishLoan(demand)
+      return (bytes, companions)
+    case .delivered(let delivery): return (delivery.bytes, delivery.companions)
+    case .failed(let error): throw error
+    }
+  }
+
   /// The bytes that a raw request was for.
   func bytes(of outcome: Outcome) throws(EndpointError) -> [UInt8] {
     switch outcome {
@@ -211,7 +271,52 @@ extension ByteSending {
   }
 }
 
+extension ByteSending {
+  /// Sends bytes with descriptors, which the peer receives with
+  /// ``ByteReceiving/receiveAccompanied(timeout:)``. Over a Unix socket only.
+  ///
+  /// They go out in a system call of their own, with the first byte or with the datagram. They are duplicated
+  /// for the peer, and stay the caller's, to be kept open until this call returns.
+  ///
+  /// - Parameters:
+  ///   - bytes: at least one, unless it is a datagram.
+  ///   - descriptors: at most 253.
+  /// - Throws: as `send(_:timeout:)`; `transport` with `Errno.notSupported` where the transport passes none.
+  public func send(
+    _ bytes: [UInt8], passing descriptors: [FileDescriptor], timeout: Duration? = nil
+  ) async throws(EndpointError) {
+    try await sendHalf.send(sendHalf.call(bytes, OutgoingCompanions(descriptors, to: nil), .task, timeout))
+  }
+
+  /// Sends one datagram to an address, over a datagram socket that is not connected.
+  ///
+  /// - Throws: as `send(_:timeout:)`; an error about this datagram ends nothing.
+  public func send(
+    _ datagram: [UInt8], to address: SocketAddress, timeout: Duration? = nil
+  ) async throws(EndpointError) {
+    try await sendHalf.send(sendHalf.call(datagram, OutgoingCompanions([], to: address), .task, timeout))
+  }
+}
+
 extension Blocking where E: ByteSending {
+  /// Blocking form of ``ByteSending/send(_:passing:timeout:)``.
+  public func send(
+    _ bytes: [UInt8], passing descriptors: [FileDescriptor], timeout: Duration? = nil
+  ) throws(EndpointError) {
+    let half = endpoint.sendHalf
+    let call = half.call(bytes, OutgoingCompanions(descriptors, to: nil), .thread, timeout)
+    if let error = half.finishBlocking(half.start(call)) { throw error }
+  }
+
+  /// Blocking form of ``ByteSending/send(_:to:timeout:)``.
+  public func send(
+    _ datagram: [UInt8], to address: SocketAddress, timeout: Duration? = nil
+  ) throws(EndpointError) {
+    let half = endpoint.sendHalf
+    let call = half.call(datagram, OutgoingCompanions([], to: address), .thread, timeout)
+    if let error = half.finishBlocking(half.start(call)) { throw error }
+  }
+
   /// Blocking form of `send`; the bytes are never copied, unless a time-out leaves a rest to be sent.
   @inlinable
   @discardableResult
@@ -248,6 +353,17 @@ extension Blocking where E: ByteSending {
 }
 
 extension SendHalf {
+  /// A call that sends more than bytes.
+  func call(
+    _ bytes: [UInt8], _ companions: OutgoingCompanions, _ kind: Place.Kind, _ timeout: Duration?
+  ) -> Call {
+    precondition(!bytes.isEmpty || carriesDatagrams, "on a stream descriptors travel with a byte")
+    precondition(companions.descriptors.count <= 253, "the kernel passes 253 descriptors at once")
+    var call = Call(Outgoing(bytes), as: kind, until: .after(timeout))
+    call.companions = companions
+    return call
+  }
+
   /// Begins to send bytes with nothing around them.
   @usableFromInline
   func start(

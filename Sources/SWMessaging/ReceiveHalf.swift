@@ -50,7 +50,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
 
   package init(_ port: Port, unread: [UInt8] = []) {
     drainsInOneRead = Atomic(port.drainsInOneRead)
-    unsafe turn = ReceiveTurn(unread: unread)
+    unsafe turn = ReceiveTurn(unread: unread, carriesDatagrams: port.carriesDatagrams)
     super.init(port, .readable)
     port.connect(receiving: self)
   }
@@ -154,7 +154,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
   ///   far the frame there has been scanned.
   @usableFromInline
   final func takeFront(for source: MessageSource, as kind: Place.Kind, mayWait: Bool) -> Found {
-    guard turnstile.take() else { return unsafe (.unseen, Self.none) }
+    guard !carriesDatagrams, turnstile.take() else { return unsafe (.unseen, Self.none) }
     guard unsafe !turn.isAssembled && !source.hasBegunFrame(at: turn.position) else {
       return unsafe (.held, Self.none)
     }
@@ -180,6 +180,33 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     }
     let outcome = unsafe turn.readAhead { memory in unsafe attempt(into: memory, readsAhead: true) }
     return unsafe outcome == .blocked ? (.blocked, Self.none) : (.held, turn.front)
+  }
+
+  /// One attempt, of whichever kind the request needs.
+  private func attempt(
+    _ demand: FrameDemand, for request: ReceiveRequest, mayTakeLong: Bool
+  ) -> ReceiveTurn.Outcome {
+    if carriesDatagrams {
+      return unsafe turn.attemptDatagram { bytes, companions in
+        let attempt = port.receiveDatagram(into: &bytes, &companions)
+        note(attempt)
+        return attempt
+      }
+    }
+    guard case .accompanied = request else {
+      return unsafe turn.attempt(demand, for: request) { memory in
+        unsafe attempt(
+          into: memory, readsAhead: request.source?.readsAhead ?? false, mayTakeLong: mayTakeLong)
+      }
+    }
+    var companions: Companions?
+    let outcome = unsafe turn.attempt(demand, for: request) { memory in
+      let attempt = unsafe port.receive(into: memory, with: &companions)
+      note(attempt)
+      return attempt
+    }
+    if let companions { unsafe turn.add(companions) }
+    return outcome
   }
 
   private func attempt(
@@ -327,11 +354,13 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
             return driver.implied != nil ? .ended(.failed(EndpointError(.closed))) : released(driver)
           case .attempt: break
           }
-          outcome = unsafe turn.attempt(demand, for: request) { memory in
-            unsafe attempt(
-              into: memory, readsAhead: request.source?.readsAhead ?? false,
-              mayTakeLong: driver.mayTakeLong)
-          }
+          outcome = attempt(demand, for: request, mayTakeLong: driver.mayTakeLong)
+        }
+        if outcome == .failedOnce, let failure = unsafe turn.failure {
+          let error = EndpointError(.transport(failure))
+          if let ended = serveFailure(error, head, driver) { return ended }
+          driver.noteFailure(of: head)
+          continue
         }
         if outcome == .offload {
           driver.mayTakeLong = driver.isThread
@@ -412,13 +441,16 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     guard let head else { return nil }
     // For somebody else: a small frame is copied before the lock is taken, a large payload is moved under it.
     // One that was assembled for another endpoint over the same bytes may be no payload to this one.
-    let isMoved = unsafe turn.isAssembled && head.request.source?.deliversPayload ?? true
+    let isMoved =
+      unsafe carriesDatagrams || head.request.isAccompanied
+      || (turn.isAssembled && head.request.source?.deliversPayload ?? true)
     let copied = isMoved ? nil : copy(demand, for: head.request)
     let served = locked { state, actions -> Bool in
       guard !state.isClosed, !state.queue.isEmpty else { return false }
       guard state.queue.first === head else { return false }
       state.queue.remove(head)
-      head.outcome = unsafe .delivered(copied ?? Delivery(payload: turn.takePayload(of: demand)))
+      head.outcome = unsafe .delivered(
+        copied ?? Delivery(payload: turn.takePayload(of: demand), turn.takeCompanions(of: demand)))
       unsafe turn.consume(demand)
       head.decide(&actions, by: me)
       return true

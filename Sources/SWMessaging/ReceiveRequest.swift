@@ -10,6 +10,13 @@ package enum ReceiveRequest: Sendable {
   case exactly(Int)
   /// What there is, at least one byte and at most so many.
   case upTo(Int)
+  /// Likewise, with the descriptors that came beside it, and the sender's address.
+  case accompanied(upTo: Int)
+
+  var isAccompanied: Bool {
+    if case .accompanied = self { return true }
+    return false
+  }
 
   var source: MessageSource? {
     if case .message(let source) = self { return source }
@@ -158,14 +165,17 @@ package struct Delivery: Sendable {
   /// The frame, or, with no scanner, the payload alone.
   package var bytes: [UInt8]
   var payload: Range<Int>
-  // Invariant: made for one receiver, and never changed.
+  // Invariant: made for one receiver, and never changed. Of a message of a stream it is the scanner, of anything
+  // else what came beside the bytes.
   nonisolated(unsafe) var scanned: AnyObject?
 
-  init(payload bytes: [UInt8]) {
+  init(payload bytes: [UInt8], _ companions: Companions? = nil) {
     self.bytes = bytes
     payload = 0..<bytes.count
-    unsafe scanned = nil
+    unsafe scanned = companions
   }
+
+  var companions: Companions? { unsafe scanned as? Companions }
 
   init(frame bytes: [UInt8], payload: Range<Int>, scanned: AnyObject?) {
     self.bytes = bytes

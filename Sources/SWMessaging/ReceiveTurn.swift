@@ -48,11 +48,24 @@ package struct ReceiveTurn: ~Copyable {
   }
   private(set) var rest = Rest.unknown
 
-  package init(unread: [UInt8] = []) { buffer = ReceiveBuffer(unread) }
+  /// Of datagrams the buffer holds none: the one that has been received lies here.
+  private let carriesDatagrams: Bool
+  private var datagram: [UInt8]?
+  /// What came beside the bytes that are there: it goes with the last of them.
+  private var companions: Companions?
+  /// Why the last attempt brought no datagram; the next may.
+  package private(set) var failure: TransportError?
+
+  package init(unread: [UInt8] = [], carriesDatagrams: Bool = false) {
+    buffer = ReceiveBuffer(carriesDatagrams ? [] : unread)
+    self.carriesDatagrams = carriesDatagrams
+    if carriesDatagrams, !unread.isEmpty { datagram = unread }
+  }
 
   /// How many bytes are there.
   package var count: Int {
-    buffer.count + (assembly.map { $0.header.count + $0.filled } ?? 0)
+    if let datagram { return datagram.count }
+    return buffer.count + (assembly.map { $0.header.count + $0.filled } ?? 0)
   }
   /// A large payload is being, or has been, received into its array.
   package var isAssembled: Bool { assembly != nil }
@@ -69,6 +82,7 @@ package struct ReceiveTurn: ~Copyable {
 
   /// Whether what is there satisfies a request.
   package mutating func scan(_ request: ReceiveRequest) -> Scan {
+    if carriesDatagrams { return scanDatagram(request) }
     switch request {
     case .message(let source):
       do {
@@ -85,11 +99,19 @@ package struct ReceiveTurn: ~Copyable {
     case .exactly(let byteCount):
       let demand = FrameDemand.frame(byteCount: byteCount, payload: 0..<byteCount)
       return count >= byteCount ? .complete(demand) : .needs(demand)
-    case .upTo(let byteCount):
+    case .upTo(let byteCount), .accompanied(let byteCount):
       if count == 0 { return .needs(.atLeast(1)) }
       let taken = min(count, byteCount)
       return .complete(.frame(byteCount: taken, payload: 0..<taken))
     }
+  }
+
+  /// A datagram is complete as it comes. A demand is never empty, a datagram may be: only the payload counts.
+  private func scanDatagram(_ request: ReceiveRequest) -> Scan {
+    guard let datagram else { return .needs(.atLeast(1)) }
+    var taken = datagram.count
+    if case .upTo(let byteCount) = request { taken = min(taken, byteCount) }
+    return .complete(.frame(byteCount: max(datagram.count, 1), payload: 0..<taken))
   }
 
   /// Lends a complete frame that lies in the buffer, or the assembled payload alone.
@@ -97,6 +119,7 @@ package struct ReceiveTurn: ~Copyable {
     of demand: FrameDemand, _ body: (Span<UInt8>) throws(Failure) -> Result
   ) throws(Failure) -> Result {
     let payload = demand.payload ?? 0..<0
+    if let datagram { return try body(datagram.span.extracting(payload)) }
     if let assembly {
       if assembly.serves(demand) { return try body(assembly.payload.span) }
       flatten()
@@ -117,6 +140,10 @@ package struct ReceiveTurn: ~Copyable {
   /// The payload as an array: the assembled one as it is, which then is gone, or a copy. The frame is
   /// still to be consumed.
   package mutating func takePayload(of demand: FrameDemand) -> [UInt8] {
+    if let whole = datagram, demand.payload?.count == whole.count {
+      datagram = []
+      return whole
+    }
     if var taken = assembly, taken.isFull, taken.serves(demand) {
       assembly = nil
       let payload = taken.payload
@@ -132,6 +159,12 @@ package struct ReceiveTurn: ~Copyable {
 
   /// Takes a frame off the front.
   package mutating func consume(_ demand: FrameDemand) {
+    if carriesDatagrams {
+      datagram = nil
+      companions = nil
+      position += 1
+      return
+    }
     var rest = demand.byteCount - handedOver
     handedOver = 0
     if let assembly {
@@ -145,6 +178,13 @@ package struct ReceiveTurn: ~Copyable {
     }
     buffer.consume(rest)
     position += UInt64(demand.byteCount)
+    if companions != nil, count == 0 { companions = nil }
+  }
+
+  /// What came beside the frame that is about to be consumed, if that takes the last of its bytes.
+  package mutating func takeCompanions(of demand: FrameDemand) -> Companions? {
+    guard companions != nil, carriesDatagrams || demand.byteCount == count else { return nil }
+    return companions.take()
   }
 
   /// The unread bytes that lie in the buffer. Valid until the turn is used or given back.
@@ -154,16 +194,19 @@ package struct ReceiveTurn: ~Copyable {
   mutating func consume(buffered byteCount: Int) {
     buffer.consume(byteCount)
     position += UInt64(byteCount)
+    if companions != nil, buffer.isEmpty { companions = nil }
   }
 
   /// Everything unread; what is cut off when the stream ends, and what `detach` hands back.
   package mutating func unread() -> [UInt8] {
+    if let datagram { return datagram }
     if assembly != nil { flatten() }
     return buffer.withUnread { unread in unsafe unread.withUnsafeBufferPointer { unsafe Array($0) } }
   }
 
   package mutating func takeUnread() -> [UInt8] {
     let bytes = unread()
+    if datagram.take() != nil { return bytes }
     buffer.consume(bytes.count)
     buffer.releaseIfEmpty()
     return bytes
@@ -179,6 +222,8 @@ package struct ReceiveTurn: ~Copyable {
     case blocked
     /// It may take long, and has not been made.
     case offload
+    /// `failure` says why; another attempt may fare better.
+    case failedOnce
     /// `end` says how.
     case ended
   }
@@ -203,7 +248,7 @@ package struct ReceiveTurn: ~Copyable {
     let wanted =
       switch request {
       case .message, .exactly: missing
-      case .upTo(let byteCount): min(byteCount, ReceiveBuffer.blockSize)
+      case .upTo(let byteCount), .accompanied(let byteCount): min(byteCount, ReceiveBuffer.blockSize)
       }
     return unsafe fillBuffer(
       minimum: min(wanted, ReceiveBuffer.blockSize), maximum: readsAhead ? .max : wanted,
@@ -214,6 +259,28 @@ package struct ReceiveTurn: ~Copyable {
   mutating func readAhead(by receive: (UnsafeMutableRawBufferPointer) -> Attempt) -> Outcome {
     unsafe fillBuffer(minimum: 1, maximum: .max, declared: 1, by: receive)
   }
+
+  /// One attempt to receive a datagram.
+  package mutating func attemptDatagram(
+    by receive: (inout [UInt8], inout Companions?) -> Attempt
+  ) -> Outcome {
+    var bytes: [UInt8] = []
+    var found: Companions?
+    let attempt = receive(&bytes, &found)
+    switch attempt {
+    case .transferred:
+      datagram = bytes
+      companions = found
+      return .moved
+    case .failed(let error) where Port.isAboutOneDatagram(error):
+      failure = error
+      return .failedOnce
+    default: return note(attempt, isShort: false)
+    }
+  }
+
+  /// Descriptors came beside the bytes that were just received.
+  package mutating func add(_ found: Companions) { companions = found }
 
   private mutating func fillBuffer(
     minimum: Int, maximum: Int, declared: Int, by receive: (UnsafeMutableRawBufferPointer) -> Attempt

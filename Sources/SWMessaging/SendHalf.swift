@@ -43,7 +43,15 @@ package final class SendPlace: Place, @unchecked Sendable {
   /// The half-close has been tried, and has to wait for the transport.
   fileprivate var waitsToFinish = false
 
-  override var needsReadiness: Bool { (step == .bytes && outgoing.byteCount > 0) || waitsToFinish }
+  override var needsReadiness: Bool { hasAttempts || waitsToFinish }
+
+  /// There is something to attempt; an empty datagram is.
+  fileprivate var hasAttempts: Bool {
+    step == .bytes && (outgoing.byteCount > 0 || half.carriesDatagrams)
+  }
+
+  /// What goes with the first byte, or with the datagram.
+  fileprivate var companions: OutgoingCompanions?
 
   fileprivate func error(_ reason: EndpointError.Reason, isCommitted: Bool = false) -> EndpointError {
     EndpointError(
@@ -94,6 +102,7 @@ package final class SendHalf: Half, @unchecked Sendable {
     var deadline: Deadline
     var mayWait: Bool { deadline != .immediately }
     var progress: (@Sendable (Int, Int) -> Void)?
+    var companions: OutgoingCompanions?
 
     package init(
       _ outgoing: Outgoing, array: [UInt8]? = nil, as kind: Place.Kind, step: SendPlace.Step = .bytes,
@@ -157,6 +166,7 @@ package final class SendHalf: Half, @unchecked Sendable {
     let place = SendPlace(
       call.kind, call.step, outgoing, sent: sent, isLate: !call.mayWait, progress: call.progress, in: self)
     place.array = call.array
+    place.companions = call.companions
     place.deadline = call.deadline
     return place
   }
@@ -192,7 +202,7 @@ package final class SendHalf: Half, @unchecked Sendable {
     var first: Attempt?
     let holdsTurn = turnstile.take()
     let byteCount = envelope.header.count + payload.count + envelope.trailer.count
-    if holdsTurn, progress == nil, byteCount > 0, mayAttempt() {
+    if holdsTurn, progress == nil, byteCount > 0 || carriesDatagrams, mayAttempt() {
       let attempt = unsafe envelope.gather(around: payload) { parts in unsafe port.send(parts) }
       if case .transferred(byteCount) = attempt {
         endAlone()
@@ -238,7 +248,7 @@ package final class SendHalf: Half, @unchecked Sendable {
   private func attemptAlone(_ call: Call, first: Attempt? = nil) -> Started {
     var first = first
     var mayTakeLong = false
-    guard call.step == .bytes, call.outgoing.byteCount > 0 else {
+    guard call.step == .bytes, call.outgoing.byteCount > 0 || carriesDatagrams else {
       let place = makePlace(call, sent: 0)
       locked { state, actions in
         if state.isClosed {
@@ -262,7 +272,7 @@ package final class SendHalf: Half, @unchecked Sendable {
           locked { state, actions in state.stop(by: nil, &actions) }
           return .ended(error(.closed, call, sent: sent))
         }
-        attempt = self.attempt(call.outgoing, from: sent, mayTakeLong: mayTakeLong)
+        attempt = self.attempt(call.outgoing, from: sent, call.companions, mayTakeLong: mayTakeLong)
       }
       note(attempt)
       switch attempt {
@@ -302,6 +312,9 @@ package final class SendHalf: Half, @unchecked Sendable {
         var driver = Driver(me: place)
         if blocked(&driver) { run(driver) }
         return locked { _, _ in place.isDecided ? .ended(place.error) : .queued(place) }
+      case .failed(let failure) where carriesDatagrams && Port.isAboutOneDatagram(failure):
+        endAlone()
+        return .ended(error(.transport(failure), call, sent: sent))
       case .failed(let failure):
         let reason = EndpointError.Reason.transport(failure)
         let isClosed = locked { state, actions in
@@ -352,8 +365,17 @@ package final class SendHalf: Half, @unchecked Sendable {
       reason, byteCount: sent - begun, messageCount: call.outgoing.framesCompleted(by: sent))
   }
 
-  private func attempt(_ outgoing: Outgoing, from sent: Int, mayTakeLong: Bool) -> Attempt {
-    let end = port.writesAtomically ? outgoing.atomicEnd(from: sent) : outgoing.byteCount
+  private func attempt(
+    _ outgoing: Outgoing, from sent: Int, _ companions: OutgoingCompanions?, mayTakeLong: Bool
+  ) -> Attempt {
+    let end =
+      carriesDatagrams
+      ? outgoing.nextBorder(after: sent)
+      : port.writesAtomically ? outgoing.atomicEnd(from: sent) : outgoing.byteCount
+    if let companions, sent == 0 {
+      return unsafe outgoing.attempt(from: sent, to: end) { parts in unsafe port.send(parts, with: companions)
+      }
+    }
     return unsafe outgoing.attempt(from: sent, to: end) { parts in
       unsafe port.send(parts, mayTakeLong: mayTakeLong)
     }
@@ -406,7 +428,8 @@ package final class SendHalf: Half, @unchecked Sendable {
       case .halfClose(let head):
         if !halfClose(head, &driver) { return }
       case .attempt(let head):
-        let attempt = attempt(head.outgoing, from: head.sent, mayTakeLong: driver.mayTakeLong)
+        let attempt = attempt(
+          head.outgoing, from: head.sent, head.companions, mayTakeLong: driver.mayTakeLong)
         note(attempt)
         if case .transferred(let count) = attempt {
           head.progress?(head.sent + count, head.outgoing.byteCount)
@@ -452,7 +475,7 @@ package final class SendHalf: Half, @unchecked Sendable {
         head.inUse = true
         state.stirred = false
         return .halfClose(head)
-      case .bytes where head.outgoing.byteCount > 0:
+      case .bytes where head.hasAttempts:
         head.inUse = true
         head.wasTried = true
         state.stirred = false
@@ -481,6 +504,10 @@ package final class SendHalf: Half, @unchecked Sendable {
         }
       case .wouldBlock, .waitsFor: after = .blocked
       case .offload: after = .offload
+      case .failed(let error) where carriesDatagrams && Port.isAboutOneDatagram(error):
+        state.queue.remove(head)
+        fail(head, EndpointError(.transport(error)))
+        head.decide(&actions, by: me)
       case .failed(let error):
         sendingFailed(error, by: me, &state, &actions)
         return .released
@@ -493,6 +520,7 @@ package final class SendHalf: Half, @unchecked Sendable {
       }
       return after
     }
+    if case .failed = attempt, after == .goOn { driver.noteService(of: head) }
     if case .transferred(let count) = attempt {
       driver.byteBudget -= count
       if head.sent == head.outgoing.byteCount {

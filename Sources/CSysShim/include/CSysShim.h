@@ -33,7 +33,8 @@ ssize_t swsys_splice(int from, int to, size_t count); /* for tests: it marks the
 enum swsys_kind {
   SWSYS_PIPE,            /* anonymous or named */
   SWSYS_STREAM_SOCKET,
-  SWSYS_MESSAGE_SOCKET,  /* datagram or seqpacket: a read takes a whole one */
+  SWSYS_DATAGRAM_SOCKET, /* a read takes a whole one; there is no end */
+  SWSYS_PACKET_SOCKET,   /* seqpacket: likewise, and it ends */
   SWSYS_ALWAYS_READY,    /* regular file, block device, directory */
   SWSYS_OTHER,           /* tty, /dev/null, eventfd and the rest */
 };
@@ -51,6 +52,33 @@ extern const int swsys_sock_stream, swsys_sock_seqpacket, swsys_sock_dgram;
 
 ssize_t swsys_recv(int fd, void *bytes, size_t count);                    /* never waits */
 ssize_t swsys_sendv(int fd, const struct iovec *parts, int count);        /* never waits, no SIGPIPE */
+
+/* How many bytes the next datagram has, which stays. SWSYS_ENDED: there will be none. */
+enum { SWSYS_ENDED = -1000000 };
+ssize_t swsys_next_datagram_size(int fd, bool is_packet);
+enum { SWSYS_UNIX_FAMILY = 1 };  /* AF_UNIX on Linux */
+/* What a receive brings beside bytes. */
+struct swsys_companions {
+  int descriptors[253];   /* SCM_MAX_FD; close-on-exec */
+  int descriptor_count;
+  unsigned char address[128];  /* the sender's, of a datagram */
+  unsigned address_length;
+  bool is_cut;            /* the datagram was longer: the rest is lost */
+};
+/* recvmsg; never waits. Where the kernel cut the descriptors off (no room in the table), those that came are
+ * closed and the answer is -EMFILE; the bytes have been received all the same, so many as `received` says. */
+ssize_t swsys_receive_accompanied(int fd, void *bytes, size_t count, struct swsys_companions *companions,
+                                  size_t *received);
+/* sendmsg; never waits, no SIGPIPE. */
+ssize_t swsys_send_accompanied(int fd, const struct iovec *parts, int count, const int *descriptors,
+                               int descriptor_count, const void *address, unsigned address_length);
+/* sendmmsg: one datagram for each part. Answers how many went out, if it is at least one. */
+int swsys_send_datagrams(int fd, const struct iovec *parts, int count);
+/* recvmmsg: one datagram into each part, whose length becomes the datagram's. Answers how many came. For sockets
+ * whose datagrams have a greatest size (UDP). */
+int swsys_receive_datagrams(int fd, struct iovec *parts, int count);
+bool swsys_is_udp(int fd);
+ssize_t swsys_peek(int fd, void *bytes, size_t count);
 
 /* ---- pipes and the rest ---- */
 ssize_t swsys_read(int fd, void *bytes, size_t count);
