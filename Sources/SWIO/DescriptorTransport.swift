@@ -100,7 +100,7 @@ package struct DescriptorTransport: Sendable {
       case .nonblocking, .alwaysReady: unsafe swsys_read(working, start, memory.count)
       case .polled: unsafe receivePolled(start, memory.count)
       }
-    if result == 0 { return .endOfStream }
+    if result == 0, !carriesDatagrams { return .endOfStream }
     return Self.attempt(.receive, result)
   }
 
@@ -177,6 +177,16 @@ package struct DescriptorTransport: Sendable {
   package static var atomicPipeWrite: Int { 4096 }
 
   // MARK: Sockets
+
+  /// Copies what a receive would bring; of sockets.
+  package func peek(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
+    guard mode == .socket, let start = memory.baseAddress else {
+      return .failed(TransportError(.receive, .notSupported))
+    }
+    let result = unsafe swsys_peek(working, start, memory.count)
+    if result == 0, !isDatagramSocket { return .endOfStream }
+    return Self.attempt(.receive, result)
+  }
 
   /// How many bytes the next datagram has, which stays.
   package func nextDatagramSize() -> Attempt {
