@@ -127,7 +127,7 @@ package struct DescriptorTransport: Sendable {
   private func endOrWait(_ result: Int) -> Attempt? {
     switch silence {
     case .end:
-      return result == 0 ? .endOfStream : nil
+      return result == 0 && !carriesDatagrams ? .endOfStream : nil
     case .endIfHungUp:
       // Only the description that we were given knows whether there ever was a writer. One that came, wrote
       // and went since the read is seen by the next attempt.
@@ -224,6 +224,16 @@ package struct DescriptorTransport: Sendable {
   package static var atomicPipeWrite: Int { 4096 }
 
   // MARK: Sockets
+
+  /// Copies what a receive would bring; of sockets.
+  package func peek(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
+    guard mode == .socket, let start = memory.baseAddress else {
+      return .failed(TransportError(.receive, .notSupported))
+    }
+    let result = unsafe swsys_peek(working, start, memory.count)
+    if result == 0, !isDatagramSocket { return .endOfStream }
+    return Self.attempt(.receive, result)
+  }
 
   /// How many bytes the next datagram has, which stays.
   package func nextDatagramSize() -> Attempt {

@@ -312,13 +312,13 @@ package final class Port: ReadinessReceiver {
   /// nothing else would tell it. Two halves that wait crosswise do not go on telling each other.
   private func tellSending(of attempt: Attempt) {
     let mayTell = attempt.moved || !attempt.crosses(.readable)
-    let half = state.withLock { mayTell && $0.awaitedToSend != .writable ? $0.sending : nil }
+    let half = state.withLock { mayTell && $0.awaitedToSend == .readable ? $0.sending : nil }
     half?.stir(wakesPoller: true)
   }
 
   private func tellReceiving(of attempt: Attempt) {
     let mayTell = attempt.moved || !attempt.crosses(.writable)
-    let half = state.withLock { mayTell && $0.awaitedToReceive != .readable ? $0.receiving : nil }
+    let half = state.withLock { mayTell && $0.awaitedToReceive == .writable ? $0.receiving : nil }
     half?.stir(wakesPoller: true)
   }
 
@@ -343,8 +343,13 @@ package final class Port: ReadinessReceiver {
     switch unsafe transport {
     case .descriptor(let transport): return try transport.finishSending()
     case .custom(let transport, _, _):
-      try transport.finishSending()
-      return true
+      do throws(TransportError) {
+        try transport.finishSending()
+        return true
+      } catch {
+        if error.errno == .notSupported { return false }
+        throw error
+      }
     }
   }
 

@@ -1,8 +1,55 @@
+import Foundation
+import SWMessaging
+import SystemPackage
 import Testing
 
 /// What can only be seen on a process of its own: lines 3, 8, 9, 10 and 11 of the contract.
 @Suite struct ProcessTests {
-  private func probe(_ arguments: String...) throws -> Answer { try run(probePath(), arguments) }
+  private func probe(_ arguments: String..., input: FileDescriptor? = nil) throws -> Answer {
+    try run(probePath(), arguments, input: input)
+  }
+
+  /// Read here, handed on, read there, and taken back: over a pipe and over a socket, with and without reading
+  /// ahead.
+  @Test(arguments: ["exact", "ahead"], [true, false])
+  func `messages are read by one process after the other, and none is lost`(
+    _ mode: String, _ isSocket: Bool
+  ) async throws {
+    let (reader, writer): (MessageReader<VarIntFraming>, MessageWriter<VarIntFraming>)
+    if isSocket {
+      let pair = try DescriptorPair.sockets()
+      let receiving = pair.first
+      reader = try MessageReader(
+        adopting: receiving, framing: .varInt, mode: mode == "exact" ? .exact : .readAhead)
+      writer = try MessageWriter(adopting: pair.second, framing: .varInt)
+    } else {
+      let pair = try DescriptorPair.pipe()
+      let receiving = pair.first
+      reader = try MessageReader(
+        adopting: receiving, framing: .varInt, mode: mode == "exact" ? .exact : .readAhead)
+      writer = try MessageWriter(adopting: pair.second, framing: .varInt)
+    }
+    let messages = (0..<9).map { "message \($0)" + String(repeating: "!", count: $0 * 20) }
+    try await writer.send(contentsOf: messages.map { Array($0.utf8) })
+    writer.finishSending()
+    for message in messages[..<3] { #expect(try await reader.receive() == Array(message.utf8)) }
+
+    let detached = try reader.detach()
+    #expect(detached.unread.isEmpty == (mode == "exact"))
+    let unread = Data(detached.unread).base64EncodedString()
+    let answer = try detached.descriptor.withDescriptor { descriptor in
+      try probe("read-on", mode, "4", unread, input: descriptor)
+    }
+    #expect(answer.status == 0)
+    #expect(answer.values("message") == Array(messages[3..<7]))
+
+    let rest = try #require(answer.values("unread").first.flatMap { Data(base64Encoded: $0) })
+    #expect(rest.isEmpty == (mode == "exact"))
+    let again = try MessageReader(
+      adopting: detached.release().descriptor, unread: Array(rest), framing: .varInt)
+    for message in messages[7...] { #expect(try await again.receive() == Array(message.utf8)) }
+    #expect(try await again.next() == nil)
+  }
 
   /// Fault 20 of the original: on one endpoint a thread got 14,538 messages and a task 1,003.
   ///

@@ -32,11 +32,14 @@ func process(_ path: String, _ arguments: [String], environment: [String: String
   return process
 }
 
-/// Runs a process until its end, without an input.
-func run(_ path: String, _ arguments: [String], environment: [String: String] = [:]) throws -> Answer {
+/// Runs a process until its end, with this as its standard input, or without one.
+func run(
+  _ path: String, _ arguments: [String], environment: [String: String] = [:], input: FileDescriptor? = nil
+) throws -> Answer {
   let process = process(path, arguments, environment: environment)
   let output = Pipe()
-  process.standardInput = FileHandle.nullDevice
+  process.standardInput =
+    input.map { FileHandle(fileDescriptor: $0.rawValue, closeOnDealloc: false) } ?? FileHandle.nullDevice
   process.standardOutput = output
   process.standardError = FileHandle.nullDevice
   try process.run()
