@@ -15,6 +15,7 @@ let package = Package(
       dependencies: [
         "COpenSSL",
         .product(name: "SWMessaging", package: "swift-socketwrapper"),
+        .product(name: "SWTesting", package: "swift-socketwrapper"),
       ],
       swiftSettings: [
         .swiftLanguageMode(.v6), .treatAllWarnings(as: .error),

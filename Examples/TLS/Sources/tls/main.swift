@@ -5,6 +5,7 @@
 import Foundation
 import Glibc
 import SWMessaging
+import SWTesting
 
 let identity = TLSIdentity(name: "localhost")
 
@@ -88,6 +89,35 @@ for version in [TLSTransport.Version.tls12, .tls13] {
   try await echo(.lines, version)
   try await echo(.contentLength, version)
   print("\(version): messages there and back in three framings, from tasks and threads, and a clean end")
+}
+
+// MARK: The laws of a transport
+
+/// A pair behind its handshake: the check moves bytes one way, and a handshake needs both.
+func shakenHands(_ version: TLSTransport.Version) throws -> (server: TLSTransport, client: TLSTransport) {
+  let pair = try makePair(version)
+  var memory: [UInt8] = [0]
+  for _ in 0..<100 {
+    for transport in [pair.client, pair.server] {
+      let attempt = memory.withUnsafeMutableBytes { transport.receive(into: $0) }
+      precondition(attempt == .wouldBlock || attempt == .waitsFor(.readable), "\(attempt)")
+    }
+  }
+  return pair
+}
+
+for version in [TLSTransport.Version.tls12, .tls13] {
+  try await onThread {
+    try checkTransport {
+      let pair = try shakenHands(version)
+      return (sender: pair.client, receiver: pair.server)
+    }
+    try checkTransport {
+      let pair = try shakenHands(version)
+      return (sender: pair.server, receiver: pair.client)
+    }
+  }
+  print("\(version): the laws of transports hold, both ways")
 }
 
 // MARK: Half-close
