@@ -83,4 +83,4 @@ lint:
 	@scripts/lint
 
 clean:
-	rm -rf .build .build-* Benchmarks/.build Benchmarks/Counts/.build Tools/.build
+	rm -rf .build .build-* Benchmarks/.build Benchmarks/Counts/.build Tools/.build Examples/*/.build

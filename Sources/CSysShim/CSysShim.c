@@ -24,6 +24,7 @@
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -73,7 +74,22 @@ int swsys_reopen_nonblocking(int fd, int mode) {
   if (S_ISCHR(status.st_mode) && status.st_rdev == makedev(5, 2)) return -ENXIO;
   char path[40];
   snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-  return RETRIED(open(path, mode | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+  int own = RETRIED(open(path, mode | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+  /* Pipes refuse O_DIRECT in open, and take it from fcntl. */
+  if (own >= 0 && swsys_keeps_packets(fd)) {
+    int error = RETRIED(fcntl(own, F_SETFL, O_NONBLOCK | O_DIRECT));
+    if (error < 0) {
+      close(own);
+      return error;
+    }
+  }
+  return own;
+}
+bool swsys_keeps_packets(int fd) {
+  struct stat status;
+  if (fstat(fd, &status) < 0 || !S_ISFIFO(status.st_mode)) return false;
+  int flags = fcntl(fd, F_GETFL);
+  return flags >= 0 && (flags & O_DIRECT) != 0;
 }
 int swsys_replace_with_null(int fd) {
   int null = RETRIED(open("/dev/null", O_RDWR | O_CLOEXEC));
@@ -83,6 +99,10 @@ int swsys_replace_with_null(int fd) {
   return result < 0 ? result : 0;
 }
 int swsys_pipe(int ends[2]) { return RESULT(pipe2(ends, O_CLOEXEC)); }
+int swsys_packet_pipe(int ends[2], bool declared) {
+  int result = RESULT(pipe2(ends, O_CLOEXEC | O_DIRECT));
+  return result < 0 || !declared ? result : RESULT(fcntl(ends[0], F_SETFL, O_DIRECT));
+}
 ssize_t swsys_splice(int from, int to, size_t count) {
   return RETRIED(splice(from, NULL, to, NULL, count, 0));
 }
@@ -371,6 +391,17 @@ ssize_t swsys_write_nowait(int fd, const struct iovec *parts, int count, bool no
 bool swsys_is_anonymous_pipe(int fd) {
   struct statfs status;
   return fstatfs(fd, &status) == 0 && status.f_type == 0x50495045;  /* PIPEFS_MAGIC */
+}
+bool swsys_is_terminal(int fd) { return isatty(fd) == 1; }
+bool swsys_is_canonical(int fd) {
+  struct termios settings;
+  return tcgetattr(fd, &settings) == 0 && (settings.c_lflag & ICANON) != 0;
+}
+bool swsys_is_hung_up(int fd, int interest) {
+  short ready = (interest & SWSYS_READABLE ? POLLIN : 0) | (interest & SWSYS_WRITABLE ? POLLOUT : 0);
+  struct pollfd polled = {.fd = fd, .events = ready};
+  if (RETRIED(poll(&polled, 1, 0)) <= 0) return false;
+  return (polled.revents & (POLLHUP | POLLERR)) && !(polled.revents & ready);
 }
 int swsys_poll_now(int fd, int interest) {
   struct pollfd polled = {

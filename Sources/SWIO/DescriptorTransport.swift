@@ -10,6 +10,13 @@ package import SystemPackage
 ///       older kernels   read, description of ours  writev, likewise; SIGPIPE blocked and taken back
 ///     FIFO, tty         likewise where /proc allows it, else poll first and move little
 ///     regular file      read                       writev: always ready
+///
+/// A read that brings nothing is not the end everywhere:
+///
+///     FIFO without a writer that has hung up         there was none yet: wait for one
+///     raw terminal with VMIN 0                       nothing has been typed
+///
+/// and the master of a pseudo-terminal says EIO when the last other side is closed: that is its end.
 package struct DescriptorTransport: Sendable {
   package enum Mode: Hashable, Sendable {
     case socket
@@ -43,7 +50,12 @@ package struct DescriptorTransport: Sendable {
     case .nowaitPipe, .nonblocking, .polled: isPipe
     }
   }
-  private let isPipe: Bool
+  package let isPipe: Bool
+  /// What a read that brings nothing means.
+  private enum Silence: Sendable { case end, endIfHungUp, endOfTerminal }
+  private let silence: Silence
+  /// A pipe's description says that what it brings comes in packets.
+  package let declaresPackets: Bool
 
   /// Looks at what the descriptor is. Takes no ownership: `close` gives it up.
   ///
@@ -62,6 +74,10 @@ package struct DescriptorTransport: Sendable {
     self.number = number
     let features = KernelFeatures.current
     isPipe = kind == Int32(SWSYS_PIPE.rawValue)
+    let isAnonymous = isPipe && swsys_is_anonymous_pipe(number)
+    let isTerminal = kind == Int32(SWSYS_OTHER.rawValue) && swsys_is_terminal(number)
+    silence = isTerminal ? .endOfTerminal : isPipe && !isAnonymous ? .endIfHungUp : .end
+    declaresPackets = isPipe && swsys_keeps_packets(number)
     isStreamSocket = kind == Int32(SWSYS_STREAM_SOCKET.rawValue)
     isDatagramSocket = kind == Int32(SWSYS_DATAGRAM_SOCKET.rawValue)
     isPacketSocket = kind == Int32(SWSYS_PACKET_SOCKET.rawValue)
@@ -69,7 +85,7 @@ package struct DescriptorTransport: Sendable {
       (mode, working) = (.socket, number)
     } else if kind == Int32(SWSYS_ALWAYS_READY.rawValue) {
       (mode, working) = (.alwaysReady, number)
-    } else if isPipe, features.nowaitPipes, swsys_is_anonymous_pipe(number) {
+    } else if features.nowaitPipes, isAnonymous {
       (mode, working) = (.nowaitPipe(noSignal: features.nosignalPipes), number)
     } else {
       // A description of our own first: O_NONBLOCK that is found on a shared one, others may take away.
@@ -93,15 +109,34 @@ package struct DescriptorTransport: Sendable {
   package func receive(into memory: UnsafeMutableRawBufferPointer, mayTakeLong: Bool = false) -> Attempt {
     guard let start = memory.baseAddress, memory.count > 0 else { return .wouldBlock }
     if mode == .alwaysReady, memory.count >= Self.longTransfer, !mayTakeLong { return .offload }
-    let result =
-      switch mode {
-      case .socket: unsafe swsys_recv(working, start, memory.count)
-      case .nowaitPipe: unsafe receiveFromPipe(start, memory.count)
-      case .nonblocking, .alwaysReady: unsafe swsys_read(working, start, memory.count)
-      case .polled: unsafe receivePolled(start, memory.count)
-      }
-    if result == 0 { return .endOfStream }
-    return Self.attempt(.receive, result)
+    let result = unsafe read(start, memory.count)
+    if result > 0 { return .transferred(result) }
+    return endOrWait(result) ?? Self.attempt(.receive, result)
+  }
+
+  private func read(_ start: UnsafeMutableRawPointer, _ count: Int) -> Int {
+    switch mode {
+    case .socket: unsafe swsys_recv(working, start, count)
+    case .nowaitPipe: unsafe receiveFromPipe(start, count)
+    case .nonblocking, .alwaysReady: unsafe swsys_read(working, start, count)
+    case .polled: unsafe receivePolled(start, count)
+    }
+  }
+
+  /// What a read means that brought nothing; nil: what its error says.
+  private func endOrWait(_ result: Int) -> Attempt? {
+    switch silence {
+    case .end:
+      return result == 0 && !carriesDatagrams ? .endOfStream : nil
+    case .endIfHungUp:
+      // Only the description that we were given knows whether there ever was a writer. One that came, wrote
+      // and went since the read is seen by the next attempt.
+      return result != 0 ? nil : swsys_is_hung_up(number, Int32(SWSYS_READABLE)) ? .endOfStream : .wouldBlock
+    case .endOfTerminal:
+      guard result == 0 || result == -Int(Errno.ioError.rawValue) else { return nil }
+      if swsys_is_hung_up(working, 0) { return .endOfStream }
+      return result != 0 ? nil : swsys_is_canonical(working) ? .endOfStream : .wouldBlock
+    }
   }
 
   /// Sends parts one after the other, as one gathered write.
@@ -121,7 +156,9 @@ package struct DescriptorTransport: Sendable {
       return Self.isRefused(result) ? unsafe sendPolled(parts) : Self.attempt(.send, result)
     case .alwaysReady where unsafe !mayTakeLong && Self.isLong(parts): return .offload
     case .nonblocking, .alwaysReady:
-      return Self.attempt(.send, unsafe swsys_write_guarded(working, start, count, false))
+      let attempt = Self.attempt(.send, unsafe swsys_write_guarded(working, start, count, false))
+      if case .wouldBlock = attempt, isStuck { return .failed(TransportError(.send, .ioError)) }
+      return attempt
     case .polled: return unsafe sendPolled(parts)
     }
   }
@@ -151,10 +188,12 @@ package struct DescriptorTransport: Sendable {
   }
 
   /// A pipe that is writable has room for PIPE_BUF bytes: a write of that size does not block, unless
-  /// somebody else fills it in between. Gathered, so that a frame that fits is one write.
+  /// somebody else fills it in between. A terminal promises less: of 4096 bytes that one took a part and
+  /// blocked, of 256 none did. Gathered, so that a frame that fits is one write.
   private func sendPolled(_ parts: UnsafeBufferPointer<iovec>) -> Attempt {
     guard swsys_poll_now(working, Int32(SWSYS_WRITABLE)) > 0 else { return .wouldBlock }
-    return unsafe withUnsafeTemporaryAllocation(byteCount: Self.atomicPipeWrite, alignment: 1) { bytes in
+    if isStuck { return .failed(TransportError(.send, .ioError)) }
+    return unsafe withUnsafeTemporaryAllocation(byteCount: polledWrite, alignment: 1) { bytes in
       var count = 0
       for index in parts.indices {
         let part = unsafe parts[index]
@@ -173,10 +212,28 @@ package struct DescriptorTransport: Sendable {
     }
   }
 
+  /// The master of a pseudo-terminal that nobody has open takes bytes for as long as it has room. Then a
+  /// write would block, though `poll` always has something to say.
+  private var isStuck: Bool {
+    silence == .endOfTerminal && swsys_is_hung_up(working, Int32(SWSYS_WRITABLE))
+  }
+
+  private var polledWrite: Int { silence == .endOfTerminal ? 256 : Self.atomicPipeWrite }
+
   /// Writes up to this size to a pipe are atomic (PIPE_BUF on Linux).
   package static var atomicPipeWrite: Int { 4096 }
 
   // MARK: Sockets
+
+  /// Copies what a receive would bring; of sockets.
+  package func peek(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
+    guard mode == .socket, let start = memory.baseAddress else {
+      return .failed(TransportError(.receive, .notSupported))
+    }
+    let result = unsafe swsys_peek(working, start, memory.count)
+    if result == 0, !isDatagramSocket { return .endOfStream }
+    return Self.attempt(.receive, result)
+  }
 
   /// How many bytes the next datagram has, which stays.
   package func nextDatagramSize() -> Attempt {

@@ -1,4 +1,5 @@
 internal import CSysShim
+package import SystemPackage
 
 /// What a descriptor, or an in-process transport, may be ready for. A hint: the attempt is the truth.
 public struct Readiness: OptionSet, Hashable, Sendable {
@@ -13,4 +14,11 @@ public struct Readiness: OptionSet, Hashable, Sendable {
   public static var hungUp: Readiness { Readiness(rawValue: UInt8(SWSYS_HUNG_UP)) }
   /// TCP's urgent data has come.
   package static var urgent: Readiness { Readiness(rawValue: UInt8(SWSYS_URGENT)) }
+}
+
+extension FileDescriptor {
+  /// Whether `poll(2)` finds it ready for one of these now.
+  package func isReady(for readiness: Readiness) -> Bool {
+    swsys_poll_now(rawValue, Int32(readiness.rawValue)) > 0
+  }
 }

@@ -13,6 +13,25 @@ public final class ReadinessSignal: Sendable {
     receiver?.readinessChanged(readiness)
   }
 
+  /// Raises it when a time has passed: for a transport that waits for a clock.
+  ///
+  /// - Parameter delay: zero and less raises it on the reactor's thread at once.
+  public func raise(_ readiness: Readiness, after delay: Duration) {
+    Reactor.shared.set(Timer(DelayedRaise(self, readiness)), at: .after(delay))
+  }
+
+  private final class DelayedRaise: DeadlineReceiver {
+    private let signal: ReadinessSignal
+    private let readiness: Readiness
+
+    init(_ signal: ReadinessSignal, _ readiness: Readiness) {
+      self.signal = signal
+      self.readiness = readiness
+    }
+
+    func deadlinePassed() { signal.raise(readiness) }
+  }
+
   /// After this the signal is dead, and holds nothing.
   package func detach() {
     let last = receiver.withLock { receiver in

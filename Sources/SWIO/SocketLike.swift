@@ -8,7 +8,8 @@ public enum Attempt: Hashable, Sendable {
   /// another is worth it.
   case wouldBlock
   /// Nothing can move before the transport is ready for this, which need not be the attempt's own
-  /// direction: TLS may have to write before it can read. Nothing was taken.
+  /// direction: TLS may have to write before it can read. Nothing at all (`[]`): before its
+  /// ``ReadinessSignal`` is raised, whatever the descriptor shows. Nothing was taken.
   case waitsFor(Readiness)
   /// The peer will send nothing more. Receiving only.
   case endOfStream
@@ -72,6 +73,7 @@ public protocol SocketLike: AnyObject, Sendable {
   /// after it.
   ///
   /// - Throws: `Errno.wouldBlock` when it has to wait, for the readiness of sending; it is called again then.
+  ///   `Errno.notSupported` where only closing tells the peer: the endpoint gives the transport up for sending.
   func finishSending() throws(TransportError)
 
   /// Closes. Called exactly once, when no attempt runs and none will follow.

@@ -66,7 +66,7 @@ public final class EndpointCore: Sendable {
     if let refusal = Half.retire(halves[0], halves.count > 1 ? halves[1] : nil) {
       throw EndpointError(refusal)
     }
-    let unread = unsafe receiving?.turn.takeUnread() ?? []
+    let unread = unsafe (receiving?.turn.takeUnread() ?? []) + (receiving?.port.takeUnread() ?? [])
     var numbers: [Int32] = []
     var seen: Port?
     for half in halves where half.port !== seen {

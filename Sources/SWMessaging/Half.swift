@@ -121,9 +121,8 @@ package class Half: ReactorWork, @unchecked Sendable {
   }
 
   private func note(blockedOn readiness: Readiness) {
-    // Nothing that can come is no answer.
-    let readiness = readiness.intersection([.readable, .writable])
-    let wanted = readiness.isEmpty ? direction : readiness
+    // A hang-up is told of in any case.
+    let wanted = readiness.intersection([.readable, .writable])
     if wanted == interest { return }
     interest = wanted
     let isNews = port.note(direction, waitsFor: wanted)
@@ -263,7 +262,9 @@ package class Half: ReactorWork, @unchecked Sendable {
       case .drive: drive(as: place, first: false)
       case .wait(let polling):
         wakeUp.wait(
-          watching: polling ? port.polledDescriptor : nil, for: place.polledInterest,
+          // For the transport's signal alone: a descriptor that has hung up would end the wait at once.
+          watching: polling && !place.polledInterest.isEmpty ? port.polledDescriptor : nil,
+          for: place.polledInterest,
           until: isLate ? .never : deadline)
         // As `endWait` and `drive`, in one critical section.
         let hasTurn = locked { state, actions in

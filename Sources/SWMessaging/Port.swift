@@ -39,6 +39,8 @@ package final class Port: ReadinessReceiver {
   package let reactor: any Reacting
   // Invariant: written while the port is made, before anybody else knows it.
   private nonisolated(unsafe) var transport: Transport
+  /// Of a pipe that is received from.
+  private let packets: PacketRest?
   private let state: Guarded<State>
   /// An attempt has waited for the other direction's readiness: from then on both halves hear of everything.
   private let crosses = Atomic(false)
@@ -49,13 +51,18 @@ package final class Port: ReadinessReceiver {
   package init(
     _ descriptor: Int32, for directions: Readiness, reactor: any Reacting
   ) throws(TransportError) {
-    unsafe transport = .descriptor(try DescriptorTransport(descriptor, for: directions))
+    let transport = try DescriptorTransport(descriptor, for: directions)
+    unsafe self.transport = .descriptor(transport)
+    packets =
+      transport.isPipe && directions.contains(.readable)
+      ? PacketRest(always: transport.declaresPackets) : nil
     self.reactor = reactor
     state = Guarded(unsafe State(halvesInside: directions == [.readable, .writable] ? 2 : 1))
   }
 
   package init(_ custom: any SocketLike, for directions: Readiness, reactor: any Reacting) {
     self.reactor = reactor
+    packets = nil
     state = Guarded(unsafe State(halvesInside: directions == [.readable, .writable] ? 2 : 1))
     var number: Int32?
     if case .descriptor(let descriptor) = custom.readinessSource { number = descriptor.rawValue }
@@ -118,9 +125,21 @@ package final class Port: ReadinessReceiver {
 
   // MARK: Attempts, in a half's turn
 
+  /// - Parameter readsAhead: bytes behind those that fit may be taken, too.
   /// - Parameter mayTakeLong: on a thread that may wait for a disk; without, such an attempt is not made but
   ///   answered with `offload`.
-  func receive(into memory: UnsafeMutableRawBufferPointer, mayTakeLong: Bool = false) -> Attempt {
+  func receive(
+    into memory: UnsafeMutableRawBufferPointer, readsAhead: Bool, mayTakeLong: Bool = false
+  ) -> Attempt {
+    if let packets, packets.serves(memory.count, readsAhead: readsAhead) {
+      return unsafe packets.receive(into: memory) { room in
+        unsafe receive(into: room, mayTakeLong: mayTakeLong)
+      }
+    }
+    return unsafe receive(into: memory, mayTakeLong: mayTakeLong)
+  }
+
+  private func receive(into memory: UnsafeMutableRawBufferPointer, mayTakeLong: Bool) -> Attempt {
     while true {
       let attempt: Attempt
       switch unsafe transport {
@@ -304,7 +323,7 @@ package final class Port: ReadinessReceiver {
   private func tellSending(of attempt: Attempt) {
     let mayTell = attempt.moved || !attempt.crosses(.readable)
     let half = state.withLock { state in
-      unsafe mayTell && state.awaitedToSend != .writable ? state.sending?.takeUnretainedValue() : nil
+      unsafe mayTell && state.awaitedToSend == .readable ? state.sending?.takeUnretainedValue() : nil
     }
     half?.stir(wakesPoller: true)
   }
@@ -312,7 +331,7 @@ package final class Port: ReadinessReceiver {
   private func tellReceiving(of attempt: Attempt) {
     let mayTell = attempt.moved || !attempt.crosses(.writable)
     let half = state.withLock { state in
-      unsafe mayTell && state.awaitedToReceive != .readable ? state.receiving?.takeUnretainedValue() : nil
+      unsafe mayTell && state.awaitedToReceive == .writable ? state.receiving?.takeUnretainedValue() : nil
     }
     half?.stir(wakesPoller: true)
   }
@@ -338,8 +357,13 @@ package final class Port: ReadinessReceiver {
     switch unsafe transport {
     case .descriptor(let transport): return try transport.finishSending()
     case .custom(let transport, _, _):
-      try transport.finishSending()
-      return true
+      do throws(TransportError) {
+        try transport.finishSending()
+        return true
+      } catch {
+        if error.errno == .notSupported { return false }
+        throw error
+      }
     }
   }
 
@@ -426,6 +450,9 @@ package final class Port: ReadinessReceiver {
       if closing { transport.close() }
     }
   }
+
+  /// Bytes that the transport had to take ahead of anybody's wish; once both halves are out.
+  func takeUnread() -> [UInt8] { packets?.take() ?? [] }
 
   /// Gives the number away without closing it; both halves are out already.
   func detach() -> Int32? {

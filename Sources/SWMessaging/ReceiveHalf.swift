@@ -183,7 +183,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     case .again: return unsafe (.blocked, Self.none)
     case .stop: return unsafe (.held, Self.none)
     }
-    let outcome = unsafe turn.readAhead { memory in unsafe attempt(into: memory) }
+    let outcome = unsafe turn.readAhead { memory in unsafe attempt(into: memory, readsAhead: true) }
     return unsafe outcome == .blocked ? (.blocked, Self.none) : (.held, turn.front)
   }
 
@@ -200,7 +200,8 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     }
     guard case .accompanied = request else {
       return unsafe turn.attempt(demand, for: request) { memory in
-        unsafe attempt(into: memory, mayTakeLong: mayTakeLong)
+        unsafe attempt(
+          into: memory, readsAhead: request.source?.readsAhead ?? false, mayTakeLong: mayTakeLong)
       }
     }
     var companions: Companions?
@@ -213,8 +214,10 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     return outcome
   }
 
-  private func attempt(into memory: UnsafeMutableRawBufferPointer, mayTakeLong: Bool = false) -> Attempt {
-    let attempt = unsafe port.receive(into: memory, mayTakeLong: mayTakeLong)
+  private func attempt(
+    into memory: UnsafeMutableRawBufferPointer, readsAhead: Bool, mayTakeLong: Bool = false
+  ) -> Attempt {
+    let attempt = unsafe port.receive(into: memory, readsAhead: readsAhead, mayTakeLong: mayTakeLong)
     note(attempt)
     return attempt
   }

@@ -20,6 +20,9 @@ public final class ScriptedTransport: SocketLike {
     /// So much is there. What does not fit is left for the next attempt.
     case bytes([UInt8])
     case wouldBlock
+    case waitsFor(Readiness)
+    /// The attempt may take long; made so, it takes the next step.
+    case offload
     /// Stays: nothing comes behind it.
     case endOfStream
     case failure(Errno)
@@ -30,6 +33,9 @@ public final class ScriptedTransport: SocketLike {
     /// So many bytes are accepted, or all if there are fewer.
     case accept(Int)
     case wouldBlock
+    case waitsFor(Readiness)
+    /// The attempt may take long; made so, it takes the next step.
+    case offload
     case failure(Errno)
   }
 
@@ -97,6 +103,12 @@ public final class ScriptedTransport: SocketLike {
       case .wouldBlock:
         state.receiving.removeFirst()
         return .wouldBlock
+      case .waitsFor(let readiness):
+        state.receiving.removeFirst()
+        return .waitsFor(readiness)
+      case .offload:
+        state.receiving.removeFirst()
+        return .offload
       case .endOfStream: return .endOfStream
       case .failure(let errno):
         state.receiving.removeFirst()
@@ -126,6 +138,8 @@ public final class ScriptedTransport: SocketLike {
       if state.sending?.isEmpty == false { state.sending?.removeFirst() }
       switch step {
       case .wouldBlock: return .wouldBlock
+      case .waitsFor(let readiness): return .waitsFor(readiness)
+      case .offload: return .offload
       case .failure(let errno): return .failed(TransportError(.send, errno))
       case .accept(let limit):
         let count = unsafe min(limit, bytes.count)

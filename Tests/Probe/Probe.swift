@@ -21,6 +21,9 @@ struct Probe {
     case "memory": try memory(CommandLine.arguments.dropFirst(2).first.flatMap { Int($0) } ?? 1)
     case "emfile": try await emfile()
     case "park-on-reactor": try await parkOnReactor()
+    case "read-on":
+      guard CommandLine.arguments.count == 5, let count = Int(CommandLine.arguments[3]) else { exit(2) }
+      try readOn(mode: CommandLine.arguments[2], count, unread: CommandLine.arguments[4])
     case "echo-multiprocessing":
       guard CommandLine.arguments.count == 4, let number = Int32(CommandLine.arguments[3]) else { exit(2) }
       if CommandLine.arguments[2] == "async" {
@@ -28,15 +31,33 @@ struct Probe {
       } else {
         try echoMultiprocessingBlocking(number)
       }
+    case "capitals":
+      try await capitals(CommandLine.arguments[2], isStaged: CommandLine.arguments.last == "staged")
+    case "frames":
+      guard CommandLine.arguments.count == 5, let sender = UInt8(CommandLine.arguments[2]),
+        let count = Int(CommandLine.arguments[3])
+      else { exit(2) }
+      try await frames(sender, count, CommandLine.arguments[4])
     default:
       print(
         """
         usage: probe threads | fairness receivers|senders | idle | sigpipe | memory BYTES | emfile
-                     | park-on-reactor | echo-multiprocessing async|blocking DESCRIPTOR
+                     | park-on-reactor | read-on exact|ahead COUNT UNREAD | echo-multiprocessing async|blocking DESCRIPTOR
+                     | capitals async|blocking [staged] | frames SENDER COUNT async|blocking
         """
       )
       exit(2)
     }
+  }
+
+  /// Takes up at standard input where another process has stopped, and stops again.
+  private static func readOn(mode: String, _ count: Int, unread: String) throws {
+    let bytes = Data(base64Encoded: unread).map { Array($0) } ?? []
+    let reader = try MessageReader(
+      adopting: 0, unread: bytes, framing: .varInt, mode: mode == "exact" ? .exact : .readAhead)
+    for _ in 0..<count { print("message=\(String(decoding: try reader.blocking.receive(), as: UTF8.self))") }
+    let detached = try reader.detach()
+    print("unread=\(Data(detached.unread).base64EncodedString())")
   }
 
   /// A program that only ever blocks has no thread but its own.

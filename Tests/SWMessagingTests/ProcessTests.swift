@@ -5,41 +5,50 @@ import Testing
 
 /// What can only be seen on a process of its own: lines 3, 8, 9, 10 and 11 of the contract.
 @Suite struct ProcessTests {
-  private struct Answer {
-    var status: Int32
-    var lines: [String]
-
-    func values(_ name: String) -> [String] {
-      lines.filter { $0.hasPrefix(name + "=") }.map { String($0.dropFirst(name.count + 1)) }
-    }
+  private func probe(_ arguments: String..., input: FileDescriptor? = nil) throws -> Answer {
+    try run(probePath(), arguments, input: input)
   }
 
-  /// Runs the probe, which is built beside the tests. Foundation's own spawning: ours is not to be
-  /// trusted with its own tests.
-  private func probe(_ arguments: String...) throws -> Answer {
-    let tests = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
-    let process = Process()
-    process.executableURL = URL(filePath: tests).deletingLastPathComponent().appending(path: "probe")
-    process.arguments = arguments
-    process.environment = ProcessInfo.processInfo.environment.merging(["SWIFT_BACKTRACE": "enable=no"]) { $1 }
-    let output = Pipe()
-    process.standardOutput = output
-    process.standardError = FileHandle.nullDevice
-    try process.run()
-    // Foundation's own reading traps when a signal interrupts it, and other tests play with signals.
-    let reader = try SocketReader(
-      duplicating: FileDescriptor(rawValue: output.fileHandleForReading.fileDescriptor))
-    var bytes: [UInt8] = []
-    do throws(EndpointError) {
-      while true { bytes += try reader.blocking.receive() }
-    } catch {
-      #expect(error.reason == .endOfStream)
+  /// Read here, handed on, read there, and taken back: over a pipe and over a socket, with and without reading
+  /// ahead.
+  @Test(arguments: ["exact", "ahead"], [true, false])
+  func `messages are read by one process after the other, and none is lost`(
+    _ mode: String, _ isSocket: Bool
+  ) async throws {
+    let (reader, writer): (MessageReader<VarIntFraming>, MessageWriter<VarIntFraming>)
+    if isSocket {
+      let pair = try DescriptorPair.sockets()
+      let receiving = pair.first
+      reader = try MessageReader(
+        adopting: receiving, framing: .varInt, mode: mode == "exact" ? .exact : .readAhead)
+      writer = try MessageWriter(adopting: pair.second, framing: .varInt)
+    } else {
+      let pair = try DescriptorPair.pipe()
+      let receiving = pair.first
+      reader = try MessageReader(
+        adopting: receiving, framing: .varInt, mode: mode == "exact" ? .exact : .readAhead)
+      writer = try MessageWriter(adopting: pair.second, framing: .varInt)
     }
-    let text = String(decoding: bytes, as: UTF8.self)
-    process.waitUntilExit()
-    let status =
-      process.terminationReason == .uncaughtSignal ? -process.terminationStatus : process.terminationStatus
-    return Answer(status: status, lines: text.split(separator: "\n").map(String.init))
+    let messages = (0..<9).map { "message \($0)" + String(repeating: "!", count: $0 * 20) }
+    try await writer.send(contentsOf: messages.map { Array($0.utf8) })
+    writer.finishSending()
+    for message in messages[..<3] { #expect(try await reader.receive() == Array(message.utf8)) }
+
+    let detached = try reader.detach()
+    #expect(detached.unread.isEmpty == (mode == "exact"))
+    let unread = Data(detached.unread).base64EncodedString()
+    let answer = try detached.descriptor.withDescriptor { descriptor in
+      try probe("read-on", mode, "4", unread, input: descriptor)
+    }
+    #expect(answer.status == 0)
+    #expect(answer.values("message") == Array(messages[3..<7]))
+
+    let rest = try #require(answer.values("unread").first.flatMap { Data(base64Encoded: $0) })
+    #expect(rest.isEmpty == (mode == "exact"))
+    let again = try MessageReader(
+      adopting: detached.release().descriptor, unread: Array(rest), framing: .varInt)
+    for message in messages[7...] { #expect(try await again.receive() == Array(message.utf8)) }
+    #expect(try await again.next() == nil)
   }
 
   /// Fault 20 of the original: on one endpoint a thread got 14,538 messages and a task 1,003.

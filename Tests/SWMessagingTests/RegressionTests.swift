@@ -70,18 +70,9 @@ import Testing
   }
 
   @Test func `the master of a pseudo-terminal is not opened a second time`() async throws {
-    let noControl = FileDescriptor.OpenOptions(rawValue: 0o400)  // O_NOCTTY
-    let master = try FileDescriptor.open("/dev/ptmx", .readWrite, options: noControl)
-    var unlocked: Int32 = 0
-    let isUnlocked = unsafe ioctl(master.rawValue, 0x4004_5431, &unlocked) == 0  // TIOCSPTLCK
-    var number: UInt32 = 0
-    let isNumbered = unsafe ioctl(master.rawValue, 0x8004_5430, &number) == 0  // TIOCGPTN
-    try #require(isUnlocked && isNumbered)
-    let slave = try FileDescriptor.open(
-      FilePath("/dev/pts/\(number)"), .readWrite, options: noControl)
-    defer { try? slave.close() }
-    let endpoint = try SocketDuplex(adopting: master)
-    _ = try slave.writeAll("hello".utf8)
+    let terminal = try PseudoTerminal(isRaw: true)
+    let endpoint = try SocketDuplex(adopting: terminal.master)
+    _ = try terminal.line.withDescriptor { try $0.writeAll("hello".utf8) }
     #expect(try await endpoint.receive(timeout: .seconds(10)) == Array("hello".utf8))
   }
 

@@ -24,6 +24,9 @@ int swsys_is_nonblocking(int fd);
 int swsys_reopen_nonblocking(int fd, int mode);  /* through /proc/self/fd: a description of its own */
 int swsys_replace_with_null(int fd);             /* dup2 of /dev/null, so that the number stays taken */
 int swsys_pipe(int ends[2]) SWSYS_NONNULL;       /* close-on-exec, blocking */
+/* With O_DIRECT: a read takes what one write brought. `declared`: the flag is on the reading end, too. */
+int swsys_packet_pipe(int ends[2], bool declared) SWSYS_NONNULL;
+bool swsys_keeps_packets(int fd);                /* whether an end of a pipe has the flag */
 ssize_t swsys_splice(int from, int to, size_t count); /* for tests: it marks the pipe it takes from */
 
 /* What kind of thing a descriptor is. */
@@ -85,6 +88,10 @@ ssize_t swsys_read_nowait(int fd, void *bytes, size_t count);             /* RWF
 ssize_t swsys_write_nowait(int fd, const struct iovec *parts, int count, bool no_signal,
                            bool nowait);                                  /* RWF_NOWAIT, RWF_NOSIGNAL */
 bool swsys_is_anonymous_pipe(int fd);
+bool swsys_is_terminal(int fd);
+bool swsys_is_canonical(int fd);                 /* a terminal that hands out lines */
+/* The other side is gone, and the descriptor is not ready for `interest`, if that is not 0. */
+bool swsys_is_hung_up(int fd, int interest);
 int swsys_poll_now(int fd, int interest);        /* 1: ready, 0: not */
 bool swsys_probe_nowait(void);                   /* do pipes take RWF_NOWAIT here? */
 bool swsys_probe_nosignal(void);                 /* do they take RWF_NOSIGNAL? */

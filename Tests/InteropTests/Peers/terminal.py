@@ -1,0 +1,97 @@
+"""Runs a program that answers lines in capitals on a pseudo-terminal, and looks at what it does to it.
+
+usage: terminal.py lines|raw|killed|hangup|spawn PROGRAM ARGUMENT...
+"""
+
+import fcntl
+import os
+import pty
+import signal
+import sys
+import termios
+import tty
+
+
+def read_until(master, end):
+    """What comes from the terminal, up to and with `end`."""
+    text = b""
+    while not text.endswith(end):
+        text += os.read(master, 1)
+    return text
+
+
+def view(descriptor):
+    return fcntl.fcntl(descriptor, fcntl.F_GETFL), termios.tcgetattr(descriptor)
+
+
+def on_terminal(mode, program):
+    master, line = pty.openpty()
+    settings = termios.tcgetattr(line)
+    settings[3] &= ~termios.ECHO
+    termios.tcsetattr(line, termios.TCSANOW, settings)
+    if mode == "raw":
+        tty.setraw(line)
+    end = b"\n" if mode == "raw" else b"\r\n"
+    before = view(line)
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        fcntl.ioctl(line, termios.TIOCSCTTY, 0)
+        for number in range(3):
+            os.dup2(line, number)
+        os.execv(program[0], program)
+    for word in [b"one", b"two", b"x" * 3000]:
+        os.write(master, word + b"\n")
+        answer = read_until(master, end)
+        assert answer == word.upper() + end, answer
+        assert view(line) == before, "in use"
+    if mode == "killed":
+        os.write(master, b"again\n" * 100)
+        read_until(master, end)
+        os.kill(child, signal.SIGKILL)
+        expected = -signal.SIGKILL
+    elif mode == "hangup":
+        # Nobody but the child has the line open: it sees the end, or the signal that goes with it.
+        os.close(line)
+        os.close(master)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        assert status in (0, -signal.SIGHUP), status
+        return
+    else:
+        os.write(master, b"quit\n" if mode == "raw" else b"\x04")
+        expected = 0
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert status == expected, status
+    assert view(line) == before, "afterwards"
+
+
+def spawned(program):
+    """pty.spawn copies this process's own input to the terminal; here it is a pipe."""
+    reading, writing = os.pipe()
+    os.dup2(reading, 0)
+    output = []
+
+    def from_master(master):
+        data = os.read(master, 1024)
+        output.append(data)
+        # Only when the program has answered may it be told of the end.
+        if b"HELLO\r\n" in b"".join(output):
+            os.write(master, b"\x04")
+        return data
+
+    os.write(writing, b"hello\n")
+    saved = os.dup(1)
+    null = os.open("/dev/null", os.O_WRONLY)
+    os.dup2(null, 1)
+    status = pty.spawn(program, from_master)
+    os.dup2(saved, 1)
+    assert os.waitstatus_to_exitcode(status) == 0, status
+    assert b"".join(output) == b"hello\r\nHELLO\r\n", output
+
+
+mode, program = sys.argv[1], sys.argv[2:]
+if mode == "spawn":
+    spawned(program)
+else:
+    on_terminal(mode, program)
+print(f"{mode}: as it should be")

@@ -1,0 +1,165 @@
+import SWIO
+import SWMessaging
+import SWTesting
+import Synchronization
+import SystemPackage
+import Testing
+
+/// The conformance suite on our own transports, on a user's, and on broken ones.
+@Suite struct CheckTransportTests {
+  enum Ours: CaseIterable, Sendable {
+    case pipe, oldPipe, unix, tcp, datagrams, packets
+    case pipeWithoutProc
+
+    private var features: KernelFeatures? {
+      switch self {
+      case .oldPipe: KernelFeatures(nowaitPipes: false, nosignalPipes: false)
+      case .pipeWithoutProc: KernelFeatures(nowaitPipes: false, nosignalPipes: false, reopens: false)
+      default: nil
+      }
+    }
+
+    func make() throws -> (sender: any SocketLike, receiver: any SocketLike) {
+      switch self {
+      case .pipe, .oldPipe, .pipeWithoutProc:
+        let pair = try DescriptorPair.pipe()
+        let (first, second) = (pair.first.release(), pair.second.release())
+        return try KernelFeatures.$override.withValue(features) {
+          (
+            try SystemTransport(adopting: OwnedDescriptor(adopting: second), for: .writable),
+            try SystemTransport(adopting: OwnedDescriptor(adopting: first), for: .readable)
+          )
+        }
+      case .unix: return try ends(.unix)
+      case .tcp: return try ends(.tcp)
+      case .datagrams: return try ends(.unixDatagrams)
+      case .packets: return try ends(.unixPackets)
+      }
+    }
+
+    private func ends(_ kind: SocketPairKind) throws -> (sender: any SocketLike, receiver: any SocketLike) {
+      let pair = try DescriptorPair.sockets(kind)
+      return (try SystemTransport(adopting: pair.first), try SystemTransport(adopting: pair.second))
+    }
+  }
+
+  @Test(arguments: Ours.allCases)
+  func `what endpoints do with descriptors keeps the laws`(_ kind: Ours) async throws {
+    try await TestThread { try checkTransport { try kind.make() } }.value
+  }
+
+  @Test(arguments: [1, 2, 3] as [UInt64])
+  func `simulated transports keep the laws, however unsteady`(_ seed: UInt64) async throws {
+    try await TestThread {
+      try checkTransport(seed: seed) {
+        let (left, right) = SimulatedTransport.pair(capacity: 50_000, plan: .unsteady(seed: seed))
+        return (left, right)
+      }
+    }.value
+  }
+
+  @Test func `a transport around another keeps the laws`() async throws {
+    try await TestThread { try checkTransport { try Wrapped.pair { Wrapped($0) } } }.value
+  }
+
+  @Test(arguments: Fault.allCases)
+  func `a transport that breaks a law is found out`(_ fault: Fault) async throws {
+    let found = try await TestThread { () -> TransportViolation? in
+      do {
+        try checkTransport(patience: .milliseconds(300)) { try Wrapped.pair { Wrapped($0, fault) } }
+        return nil
+      } catch let violation as TransportViolation {
+        return violation
+      }
+    }.value
+    #expect(found.map { fault.laws.contains($0.law) } ?? false, "\(String(describing: found))")
+  }
+
+  enum Fault: CaseIterable, Sendable {
+    case losesByte, repeatsByte, countsTooMuch, forgetsReadiness, swapsParts, losesEnd, movesBehindEnd
+    case acceptsForNobody, offloadsTwice
+
+    var laws: [TransportViolation.Law] {
+      switch self {
+      case .losesByte, .repeatsByte: [.deliversInOrder, .tellsReadiness]
+      case .countsTooMuch: [.countsRightly, .deliversInOrder]
+      case .forgetsReadiness: [.tellsReadiness]
+      case .swapsParts: [.gathersParts, .deliversInOrder]
+      case .losesEnd: [.tellsReadiness]
+      case .movesBehindEnd: [.endsBehindData, .countsRightly]
+      case .acceptsForNobody: [.failsWithoutPeer]
+      case .offloadsTwice: [.offloadsOnce]
+      }
+    }
+  }
+
+  /// What a user might write around a simulated end: the five members, and a fault.
+  final class Wrapped: SocketLike {
+    private let inner: SimulatedTransport
+    private let fault: Fault?
+    private let count = Mutex(0)
+
+    init(_ inner: SimulatedTransport, _ fault: Fault? = nil) {
+      self.inner = inner
+      self.fault = fault
+    }
+
+    static func pair(
+      _ wrap: (SimulatedTransport) -> Wrapped
+    ) throws -> (sender: any SocketLike, receiver: any SocketLike) {
+      let (left, right) = SimulatedTransport.pair(plan: SimulationPlan(seed: 1))
+      return (wrap(left), wrap(right))
+    }
+
+    private func isDue(every period: Int) -> Bool {
+      count.withLock { count in
+        count += 1
+        return count % period == 0
+      }
+    }
+
+    var readinessSource: ReadinessSource { .signal }
+
+    func attach(_ signal: ReadinessSignal) { if fault != .forgetsReadiness { inner.attach(signal) } }
+
+    func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
+      let attempt = unsafe inner.receive(into: memory)
+      switch (fault, attempt) {
+      case (.losesEnd, .endOfStream): return .wouldBlock
+      case (.movesBehindEnd, .endOfStream):
+        unsafe memory[0] = 1
+        return isDue(every: 2) ? .transferred(1) : .endOfStream
+      case (.offloadsTwice, .transferred): return .offload
+      default: return attempt
+      }
+    }
+
+    func send(_ bytes: UnsafeRawBufferPointer) -> Attempt {
+      if fault == .losesByte, bytes.count > 1, isDue(every: 5) {
+        guard
+          case .transferred(let count) = unsafe inner.send(
+            UnsafeRawBufferPointer(rebasing: bytes.dropFirst()))
+        else { return .wouldBlock }
+        return .transferred(count + 1)
+      }
+      let attempt = unsafe inner.send(bytes)
+      switch (fault, attempt) {
+      case (.repeatsByte, .transferred(let count)) where count > 1 && isDue(every: 5):
+        return .transferred(count - 1)
+      case (.countsTooMuch, .transferred(let count)): return .transferred(count + 1)
+      case (.acceptsForNobody, .failed): return .transferred(bytes.count)
+      default: return attempt
+      }
+    }
+
+    func send(gathering parts: UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt {
+      if fault == .swapsParts, parts.count > 1 { return unsafe send(parts[1]) }
+      var whole: [UInt8] = []
+      for index in parts.indices { unsafe whole.append(contentsOf: parts[index]) }
+      return unsafe whole.withUnsafeBytes { unsafe send($0) }
+    }
+
+    func finishSending() { inner.finishSending() }
+    func close() { inner.close() }
+  }
+}

@@ -1,0 +1,126 @@
+import Foundation
+import SWFraming
+import SWIO
+import SWMessaging
+import SWTesting
+import SystemPackage
+import Testing
+
+/// Attempts that wait for the other direction, for a signal alone, or for a disk.
+@Suite struct CrossingTests {
+  static let frame: [UInt8] = [2, 20, 21]
+
+  @Test(arguments: [Place.Kind.task, .thread])
+  func `a receive that has to write first gets on when writing is possible`(_ kind: Place.Kind) {
+    let hand = HandDriven(receiving: [.waitsFor(.writable), .waitsFor(.writable)])
+    let side = hand.side(.varInt)
+    let call = hand.receive(side.request, as: kind)
+    #expect(hand.result(call, side) == nil)
+    // The first to cross is tried twice: what was signalled before went to the other half.
+    #expect(hand.transport.receiveCount == 2)
+    hand.transport.append(sending: [.accept(100)])  // raises `writable`
+    hand.reactor.drive()
+    if kind == .thread { call.caller?.run() }
+    #expect(hand.transport.receiveCount > 2)
+    hand.bring(.bytes(Self.frame))
+    if kind == .thread { call.caller?.run() }
+    #expect(hand.result(call, side)?.value == [20, 21])
+  }
+
+  @Test func `a send that has to read first gets on when reading is possible`() {
+    let hand = HandDriven(sending: [.waitsFor(.readable), .waitsFor(.readable)])
+    let call = hand.send(Self.frame)
+    #expect(hand.result(call) == nil)
+    hand.transport.append(sending: [.accept(100)])
+    #expect(hand.transport.sendCount == 2)
+    hand.transport.raise(.readable)
+    hand.reactor.drive()
+    #expect(hand.result(call)?.value != nil)
+    #expect(hand.transport.sent == Self.frame)
+  }
+
+  @Test func `what one half's attempt has done wakes the other, which waits crosswise`() {
+    let hand = HandDriven(sending: [.waitsFor(.readable), .waitsFor(.readable), .accept(100)])
+    let call = hand.send(Self.frame)
+    #expect(hand.result(call) == nil)
+    // The renegotiation is read by a receive, and no readiness will ever tell the sender.
+    let side = hand.side(.varInt)
+    _ = hand.receive(side.request)
+    hand.reactor.drive()
+    #expect(hand.result(call)?.value != nil)
+  }
+
+  @Test func `halves that both wait crosswise do not keep each other busy`() {
+    let hand = HandDriven(
+      receiving: Array(repeating: .waitsFor(.writable), count: 50),
+      sending: Array(repeating: .waitsFor(.readable), count: 50))
+    let side = hand.side(.varInt)
+    _ = hand.send(Self.frame)
+    _ = hand.receive(side.request)
+    hand.reactor.drive()
+    #expect(hand.transport.receiveCount < 6)
+    #expect(hand.transport.sendCount < 6)
+  }
+
+  @Test func `a task's attempt that may take long is made by a helper, a thread's by itself`() {
+    let thread = HandDriven(receiving: [.offload, .bytes(Self.frame)])
+    let side = thread.side(.varInt)
+    #expect(thread.result(thread.receive(side.request, as: .thread), side)?.value == [20, 21])
+
+    for mayWait in [true, false] {
+      let hand = HandDriven(receiving: [.offload, .bytes(Self.frame)])
+      let side = hand.side(.varInt)
+      let call = hand.receive(side.request, as: .task, mayWait: mayWait)
+      #expect(hand.result(call, side) == nil)
+      if !mayWait { call.caller?.giveUp(.timedOut) }
+      #expect(hand.reactor.help())
+      #expect(hand.result(call, side)?.value == [20, 21])
+      #expect(hand.receiveHalf.inspect { $0.queue.isEmpty && !$0.turn })
+    }
+  }
+
+  @Test func `a send that may take long goes out by a helper, whole`() {
+    let hand = HandDriven(sending: [.accept(1), .offload, .accept(100)])
+    let call = hand.send(Self.frame)
+    #expect(hand.result(call) == nil)
+    #expect(hand.reactor.help())
+    #expect(hand.result(call)?.value != nil)
+    #expect(hand.transport.sent == Self.frame)
+  }
+
+  @Test func `closed while a helper has the turn, everybody is told and the transport is closed after it`() {
+    let hand = HandDriven(receiving: [.offload, .bytes(Self.frame)])
+    let side = hand.side(.varInt)
+    let call = hand.receive(side.request)
+    hand.receiveHalf.close()
+    hand.sendHalf.close()
+    #expect(hand.result(call, side)?.error?.reason == .closed)
+    #expect(!hand.transport.isClosed)
+    #expect(hand.reactor.help())
+    #expect(hand.transport.isClosed)
+  }
+
+  @Test func `without a thread to be had a task's attempt fails, and the next may not`() {
+    let hand = HandDriven(receiving: [.offload, .bytes(Self.frame)])
+    let side = hand.side(.varInt)
+    hand.reactor.refuseHelp(.resourceTemporarilyUnavailable)
+    let error = hand.result(hand.receive(side.request), side)?.error
+    #expect(error?.reason == .transport(TransportError(.offload, .resourceTemporarilyUnavailable)))
+    #expect(hand.result(hand.receive(side.request), side)?.value == [20, 21])
+  }
+
+  @Test func `large messages go to a file and come from it, async, by helpers`() async throws {
+    let path = FileManager.default.temporaryDirectory.appending(path: "sw-\(UUID().uuidString)").path
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    let messages = [pattern(10), pattern(3_000_000), pattern(100_000), [], pattern(66_000)]
+    let output = try unsafe FileDescriptor.open(
+      path, .writeOnly, options: [.create, .exclusiveCreate], permissions: .ownerReadWrite)
+    let writer = try MessageWriter(adopting: output, framing: .varInt)
+    for message in messages { try await writer.send(message) }
+    writer.close()
+    let input = try unsafe FileDescriptor.open(path, .readOnly)
+    let reader = try MessageReader(adopting: input, framing: .varInt)
+    for message in messages { #expect(try await reader.receive() == message) }
+    #expect(try await reader.next() == nil)
+  }
+}

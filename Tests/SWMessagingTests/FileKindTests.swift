@@ -1,0 +1,359 @@
+import CSysShim
+import Foundation
+import SWMessaging
+import SWTesting
+import Synchronization
+import SystemPackage
+import Testing
+
+/// Line 12 of the contract, of what is always ready or has but one end: files, devices, and what is
+/// peculiar to pipes and terminals.
+@Suite struct FileKindTests {
+  private func withFile<Result>(
+    _ contents: [UInt8] = [], _ body: (FilePath) async throws -> Result
+  ) async throws -> Result {
+    let path = FileManager.default.temporaryDirectory.appending(path: "kinds-\(UUID().uuidString)")
+    defer { try? FileManager.default.removeItem(at: path) }
+    try Data(contents).write(to: path)
+    return try await body(FilePath(path.path))
+  }
+
+  private func device(_ name: String, _ mode: FileDescriptor.AccessMode) throws -> OwnedDescriptor {
+    OwnedDescriptor(adopting: try FileDescriptor.open(FilePath("/dev/\(name)"), mode, options: .closeOnExec))
+  }
+
+  private func open(
+    _ path: FilePath, _ mode: FileDescriptor.AccessMode, _ options: FileDescriptor.OpenOptions = []
+  ) throws -> OwnedDescriptor {
+    OwnedDescriptor(adopting: try FileDescriptor.open(path, mode, options: options.union(.closeOnExec)))
+  }
+
+  // MARK: Files
+
+  /// Fault 16 of the original: async on a regular file failed.
+  @Test func `line 12: fault 16: messages go to a file and come from it, blocking and asynchronous`()
+    async throws
+  {
+    try await withFile { path in
+      let writer = try MessageWriter(adopting: try open(path, .writeOnly), framing: .lines)
+      for number in 0..<200 { try await writer.send(line(number), timeout: .zero) }
+      try await TestThread { for number in 200..<400 { try writer.blocking.send(line(number)) } }.value
+      try await writer.send(contentsOf: (400..<500).map { line($0) })
+      writer.finishSending()
+      let blocking = try MessageReader(adopting: try open(path, .readOnly), framing: .lines)
+      let thread = TestThread { () -> Int in
+        var count = 0
+        while let message = try blocking.blocking.next(timeout: .zero) {
+          if message != line(count) { return -1 }
+          count += 1
+        }
+        return count
+      }
+      #expect(try await thread.value == 500)
+      let reader = try MessageReader(adopting: try open(path, .readOnly), framing: .lines)
+      var count = 0
+      for try await message in reader.messages {
+        try #require(message == line(count))
+        count += 1
+      }
+      #expect(count == 500)
+      #expect(await endpointError { try await reader.receive() }?.reason == .endOfStream)
+      // Several at once, in order.
+      let shared = try MessageReader(adopting: try open(path, .readOnly), framing: .lines)
+      let tasks = (0..<8).map { _ in
+        Task {
+          var messages: [[UInt8]] = []
+          while let message = try await shared.next() { messages.append(message) }
+          return messages
+        }
+      }
+      var all: Set<[UInt8]> = []
+      for task in tasks { all.formUnion(try await task.value) }
+      #expect(all == Set((0..<500).map { line($0) }))
+    }
+  }
+
+  @Test func `line 12: large payloads go through files whole`() async throws {
+    try await withFile { path in
+      let writer = try MessageWriter(adopting: try open(path, .writeOnly), framing: .varInt)
+      for seed in 0..<3 { try await writer.send(pattern(3_000_000, seed: seed)) }
+      writer.close()
+      let reader = try MessageReader(adopting: try open(path, .readOnly), framing: .varInt)
+      for seed in 0..<3 {
+        let message = try await reader.receive()
+        #expect(message == pattern(3_000_000, seed: seed))
+      }
+      #expect(try await reader.next() == nil)
+    }
+  }
+
+  @Test func `line 12: a file that ends inside a message says so, with the partial bytes`() async throws {
+    try await withFile(Array("one\ntw".utf8)) { path in
+      let reader = try MessageReader(adopting: try open(path, .readOnly), framing: .lines)
+      #expect(try await reader.receive() == Array("one".utf8))
+      let error = await endpointError { try await reader.receive() }
+      #expect(error?.reason == .truncated && error?.partialBytes == Array("tw".utf8))
+    }
+  }
+
+  @Test func `line 12: exact receives leave the file where the message ends, for who shares it`() async throws
+  {
+    try await withFile(Array("one\ntwo\nthree\n".utf8)) { path in
+      let file = try open(path, .readOnly)
+      let first = try MessageReader(
+        adopting: try OwnedDescriptor(duplicating: file.withDescriptor { $0 }), framing: .lines, mode: .exact)
+      #expect(try await first.receive() == Array("one".utf8))
+      let second = try MessageReader(
+        adopting: try OwnedDescriptor(duplicating: file.withDescriptor { $0 }), framing: .lines)
+      #expect(try await second.receive() == Array("two".utf8))
+      let detached = try second.detach().release()
+      #expect(detached.unread == Array("three\n".utf8))
+      let third = try MessageReader(
+        adopting: detached.descriptor, unread: detached.unread, framing: .lines)
+      #expect(try await TestThread { try third.blocking.receive() }.value == Array("three".utf8))
+      #expect(try await third.next() == nil)
+      #expect(try await first.next() == nil)
+    }
+  }
+
+  @Test func `line 12: closing and cancelling mean the same on a file`() async throws {
+    try await withFile(Array("one\ntwo\n".utf8)) { path in
+      let reader = try MessageReader(adopting: try open(path, .readOnly), framing: .lines)
+      let cancelled = Task {
+        await Task.yield()
+        return await endpointError { try await reader.receive() }
+      }
+      cancelled.cancel()
+      #expect(await cancelled.value?.reason == .cancelled)
+      #expect(try await reader.receive() == Array("one".utf8))
+      reader.close()
+      #expect(await endpointError { try await reader.receive() }?.reason == .closed)
+      let writer = try MessageWriter(adopting: try open(path, .writeOnly, .append), framing: .lines)
+      try await writer.send("three")
+      writer.close()
+      #expect(await endpointError { try await writer.send("four") }?.reason == .closed)
+      #expect(try String(contentsOfFile: path.string, encoding: .utf8) == "one\ntwo\nthree\n")
+    }
+  }
+
+  // MARK: Devices
+
+  /// Fault 16 of the original, its other half.
+  @Test(arguments: [true, false])
+  func `line 12: fault 16: the null device ends at once and takes everything`(_ reopens: Bool) async throws {
+    let features = KernelFeatures(nowaitPipes: true, nosignalPipes: true, reopens: reopens)
+    try await KernelFeatures.$override.withValue(features) {
+      let reader = try MessageReader(adopting: try device("null", .readOnly), framing: .lines)
+      #expect(try await reader.next() == nil)
+      #expect(await endpointError { try await reader.receive(timeout: .zero) }?.reason == .endOfStream)
+      #expect(try await TestThread { try reader.blocking.next() }.value == nil)
+      let writer = try MessageWriter(adopting: try device("null", .writeOnly), framing: .lines)
+      try await writer.send([UInt8](repeating: 97, count: 3_000_000))
+      try await writer.send("more", timeout: .zero)
+      try await TestThread { try writer.blocking.send("and more") }.value
+      try await writer.flush()
+      writer.finishSending()
+      let duplex = try SocketDuplex(adopting: try device("null", .readWrite))
+      try await duplex.send([1])
+      #expect(await endpointError { try await duplex.receive() }?.reason == .endOfStream)
+      duplex.close()
+    }
+  }
+
+  @Test func `line 12: endless and full devices`() async throws {
+    let zero = try SocketReader(adopting: try device("zero", .readOnly))
+    #expect(try await zero.receive(exactly: 100_000) == [UInt8](repeating: 0, count: 100_000))
+    let full = try MessageWriter(adopting: try device("full", .writeOnly), framing: .lines)
+    #expect(
+      await endpointError { try await full.send("x") }?.reason
+        == .transport(TransportError(.send, .noSpace)))
+  }
+
+  // MARK: Pipes
+
+  /// The writing end alone has the flag, as `pipe2` leaves it: reading ahead must not cut a packet.
+  @Test(arguments: ["native", "reopened", "polled"].compactMap(KernelBranch.init))
+  func `line 12: packets from a writer that says nothing of them are not cut when reading ahead`(
+    _ branch: KernelBranch
+  ) async throws {
+    let pair = try packetPipe(declared: false)
+    let ends = (pair.first.release(), pair.second.release())
+    let (reader, raw) = try KernelFeatures.$override.withValue(branch.features) {
+      (
+        try MessageReader(adopting: ends.0, framing: .varInt),
+        try SocketWriter(adopting: ends.1)
+      )
+    }
+    // Packets whose borders are nowhere near those of the messages, and payloads that are assembled in place.
+    let sizes = (0..<300).map { $0 * 997 % 5_003 } + [65_536, 100_000, 40_001, 70_000]
+    let bytes = try sizes.flatMap { try varIntFrame(pattern($0, seed: $0)) }
+    let sending = Task {
+      var start = 0
+      var size = 1
+      while start < bytes.count {
+        try await raw.send(bytes[start..<min(start + size, bytes.count)])
+        start += size
+        size = size * 7 % 4_096 + 1
+      }
+      raw.close()
+    }
+    for size in sizes {
+      let message = try await reader.receive()
+      try #require(message == pattern(size, seed: size))
+    }
+    #expect(try await reader.next() == nil)
+    try await sending.value
+  }
+
+  @Test func `line 12: each send to an O_DIRECT pipe is a packet, on a description of our own too`() throws {
+    for branch in [KernelBranch.native, .reopened, .polled] {
+      let pair = try packetPipe(declared: false)
+      let ends = (pair.first.release(), pair.second.release())
+      let (reader, writer) = try KernelFeatures.$override.withValue(branch.features) {
+        (try SocketReader(adopting: ends.0), try SocketWriter(adopting: ends.1))
+      }
+      for text in ["one", "two", "three"] { try writer.blocking.send(text) }
+      for text in ["one", "two", "three"] {
+        #expect(try reader.blocking.receive() == Array(text.utf8), "\(branch)")
+      }
+    }
+  }
+
+  @Test(arguments: [KernelBranch.native, .polled])
+  func `line 12: a reader of a named pipe waits for its first writer, and for a slow one`(
+    _ branch: KernelBranch
+  ) async throws {
+    for waitsAsTask in [true, false] {
+      let fifo = try Fifo()
+      let reading = try fifo.openForReading().release()
+      let reader = try KernelFeatures.$override.withValue(branch.features) {
+        try MessageReader(adopting: reading, framing: .lines)
+      }
+      #expect(await endpointError { try await reader.receive(timeout: .zero) }?.reason == .timedOut)
+      let received = Guarded<[[UInt8]]>([])
+      let task =
+        waitsAsTask
+        ? Task { while let m = try await reader.next() { received.withLock { $0.append(m) } } } : nil
+      let thread =
+        waitsAsTask
+        ? nil : TestThread { while let m = try reader.blocking.next() { received.withLock { $0.append(m) } } }
+      await eventually { reader.queued == 1 }
+      let first = try SocketWriter(adopting: try fifo.openForWriting())
+      for byte in Array("slow\nan".utf8) {
+        try await first.send([byte])
+        await Task.yield()
+      }
+      await eventually { received.withLock { $0.count } == 1 && reader.queued == 1 }
+      // A second writer is there before the first one goes: no end in between.
+      let second = try SocketWriter(adopting: try fifo.openForWriting())
+      first.close()
+      try await second.send("d slower\n")
+      await eventually { received.withLock { $0.count } == 2 }
+      second.close()
+      try await task?.value
+      try await thread?.value
+      #expect(received.withLock { $0 } == [Array("slow".utf8), Array("and slower".utf8)])
+    }
+  }
+
+  @Test
+  func `line 12: a reader that came when the writer of a named pipe had gone sees what it left, and the end`()
+    async throws
+  {
+    let fifo = try Fifo()
+    let pair = try fifo.open()
+    let (reading, writing) = (pair.first.release(), pair.second.release())
+    _ = try writing.writeAll("left\n".utf8)
+    try writing.close()
+    // Our own description is opened now, and never sees a writer.
+    let reader = try MessageReader(adopting: reading, framing: .lines)
+    #expect(try await reader.receive(timeout: .seconds(60)) == Array("left".utf8))
+    #expect(try await reader.next(timeout: .seconds(60)) == nil)
+  }
+
+  @Test func `line 12: a named pipe that is open both ways is a duplex that never ends`() async throws {
+    let fifo = try Fifo()
+    let duplex = try MessageDuplex(
+      adopting: try open(fifo.path, .readWrite), framing: .lines)
+    let waiting = Task { try await duplex.receive() }
+    await eventually { duplex.queued == 1 }
+    try await duplex.send("to myself")
+    #expect(try await waiting.value == Array("to myself".utf8))
+    #expect(await endpointError { try await duplex.receive(timeout: .milliseconds(10)) }?.reason == .timedOut)
+  }
+
+  // MARK: Terminals
+
+  @Test func `line 12: both directions of one terminal`() async throws {
+    let terminal = try PseudoTerminal(isRaw: true)
+    let line = try MessageDuplex(adopting: terminal.line, framing: .lines)
+    let master = try MessageDuplex(adopting: terminal.master, framing: .lines)
+    let echo = Task { while let message = try await line.next() { try await line.send(message.reversed()) } }
+    for number in 0..<50 {
+      try await master.send(SWMessagingTests.line(number))
+      #expect(try await master.receive(timeout: .seconds(60)) == SWMessagingTests.line(number).reversed())
+    }
+    master.close()
+    // Hung up: the end, or an error if it was writing just then.
+    _ = await echo.result
+  }
+
+  @Test func `line 12: an end typed at a terminal is the end of the stream`() async throws {
+    let terminal = try PseudoTerminal(isRaw: false)
+    let reader = try MessageReader(adopting: terminal.line, framing: .lines)
+    let master = try SocketWriter(adopting: terminal.master)
+    let waiting = Task { try await reader.next() }
+    try await master.send("typed\n\u{4}")
+    #expect(try await waiting.value == Array("typed".utf8))
+    #expect(try await reader.next(timeout: .seconds(60)) == nil)
+    master.close()
+  }
+
+  /// With VMIN 0 a read of nothing returns 0, which elsewhere is the end.
+  @Test(arguments: [KernelBranch.native, .polled])
+  func `line 12: a raw terminal on which nothing is typed yet has not ended`(_ branch: KernelBranch)
+    async throws
+  {
+    let terminal = try PseudoTerminal(isRaw: true)
+    terminal.line.withDescriptor { descriptor in
+      PseudoTerminal.change(descriptor.rawValue) { settings in
+        settings.c_cc.6 = 0  // VMIN
+        settings.c_cc.5 = 0  // VTIME
+      }
+    }
+    let (line, other) = (terminal.line.release(), terminal.master.release())
+    let reader = try KernelFeatures.$override.withValue(branch.features) {
+      try MessageReader(adopting: line, framing: .lines)
+    }
+    let master = try SocketWriter(adopting: other)
+    #expect(await endpointError { try await reader.receive(timeout: .zero) }?.reason == .timedOut)
+    let task = Task { try await reader.next() }
+    await eventually { reader.queued == 1 }
+    let thread = TestThread { try reader.blocking.next() }
+    await eventually { reader.queued == 2 }
+    try await master.send("one\n")
+    #expect(try await task.value == Array("one".utf8))
+    try await master.send("two\n")
+    #expect(try await thread.value == Array("two".utf8))
+    master.close()
+    #expect(try await reader.next(timeout: .seconds(60)) == nil)
+  }
+
+  // MARK: Others
+
+  @Test func `line 12: an event counter, which nobody can reopen, is awaited and read`() async throws {
+    let number = swsys_eventfd()
+    let reader = try SocketReader(adopting: number)
+    let waiting = Task { try await reader.receive(exactly: 8) }
+    await eventually { reader.queued == 1 }
+    try reader.withDescriptor { #expect(swsys_eventfd_signal($0.rawValue) == 8) }
+    #expect(try await waiting.value == [1, 0, 0, 0, 0, 0, 0, 0])
+  }
+
+  @Test func `line 12: a directory is a typed error`() async throws {
+    let reader = try SocketReader(adopting: try open(FilePath("/"), .readOnly))
+    #expect(
+      await endpointError { try await reader.receive() }?.reason
+        == .transport(TransportError(.receive, .isDirectory)))
+  }
+}
