@@ -223,6 +223,18 @@ package final class Port: ReadinessReceiver {
     }
   }
 
+  /// Each part as a datagram, as many as are accepted at once.
+  func sendDatagrams(_ parts: UnsafeBufferPointer<iovec>) -> Attempt {
+    guard case .descriptor(let transport) = unsafe transport, parts.count > 1 else {
+      return unsafe send(UnsafeBufferPointer(rebasing: parts.prefix(1)))
+    }
+    while true {
+      let attempt = unsafe transport.sendDatagrams(parts)
+      guard case .failed(let error) = attempt else { return attempt }
+      if error.errno != .interrupted { return .failed(first(error)) }
+    }
+  }
+
   /// With descriptors, or to an address.
   func send(_ parts: UnsafeBufferPointer<iovec>, with companions: OutgoingCompanions) -> Attempt {
     while true {
