@@ -76,6 +76,20 @@ package final class Port: ReadinessReceiver {
     }
   }
 
+  func isInheritable() throws(TransportError) -> Bool {
+    switch unsafe transport {
+    case .descriptor(let transport): try OwnedDescriptor.isInheritable(transport.number)
+    case .custom(let transport, _, _): try transport.isInheritable()
+    }
+  }
+
+  func setInheritable(_ inheritable: Bool) throws(TransportError) {
+    switch unsafe transport {
+    case .descriptor(let transport): try OwnedDescriptor.setInheritable(transport.number, inheritable)
+    case .custom(let transport, _, _): try transport.setInheritable(inheritable)
+    }
+  }
+
   /// Whether a short read says that nothing is left. Not so on a pipe: others may write to it in packets. Nor on
   /// a transport of the user's own.
   var drainsInOneRead: Bool {
