@@ -49,7 +49,7 @@ let package = Package(
       resources: [.copy("Vectors")], swiftSettings: settings),
     // What can only be seen from outside: one process for each question.
     .executableTarget(
-      name: "probe", dependencies: ["CSysShim", "SWMessaging", "SWTesting"], path: "Tests/Probe",
+      name: "probe", dependencies: ["CSysShim", "SWMessaging", "SWTesting", system], path: "Tests/Probe",
       swiftSettings: settings),
     .testTarget(
       name: "SWMessagingTests", dependencies: ["CSysShim", "SWMessaging", "SWTesting", "probe", system],
