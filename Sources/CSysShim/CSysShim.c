@@ -325,24 +325,6 @@ int swsys_send_datagrams(int fd, const struct iovec *parts, int count) {
   return RETRIED(sendmmsg(fd, messages, (unsigned)count, MSG_DONTWAIT | MSG_NOSIGNAL));
 }
 
-int swsys_receive_datagrams(int fd, struct iovec *parts, int count) {
-  struct mmsghdr messages[MOST_AT_ONCE] = {0};
-  if (count > MOST_AT_ONCE) count = MOST_AT_ONCE;
-  for (int i = 0; i < count; i++) messages[i].msg_hdr = (struct msghdr){.msg_iov = &parts[i], .msg_iovlen = 1};
-  int result = RETRIED(recvmmsg(fd, messages, (unsigned)count, MSG_DONTWAIT, NULL));
-  for (int i = 0; i < result; i++) parts[i].iov_len = messages[i].msg_len;
-  return result;
-}
-
-bool swsys_is_udp(int fd) {
-  int domain = 0, protocol = 0;
-  socklen_t length = sizeof domain;
-  if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) < 0) return false;
-  length = sizeof protocol;
-  if (getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &length) < 0) return false;
-  return (domain == AF_INET || domain == AF_INET6) && protocol == IPPROTO_UDP;
-}
-
 ssize_t swsys_peek(int fd, void *bytes, size_t count) {
   return RETRIED(recv(fd, bytes, count, MSG_DONTWAIT | MSG_PEEK));
 }

@@ -269,6 +269,15 @@ package struct DescriptorTransport: Sendable {
     return .transferred(result)
   }
 
+  /// `sendmmsg`: each part is a datagram. What is transferred are the bytes of whole ones.
+  package func sendDatagrams(_ parts: UnsafeBufferPointer<iovec>) -> Attempt {
+    let sent = unsafe swsys_send_datagrams(working, parts.baseAddress, Int32(parts.count))
+    guard sent >= 0 else { return Self.attempt(.send, Int(sent)) }
+    var count = 0
+    for index in 0..<Int(sent) { count += unsafe parts[index].iov_len }
+    return .transferred(count)
+  }
+
   /// `sendmsg`, with descriptors or to an address.
   package func send(
     _ parts: UnsafeBufferPointer<iovec>, passing descriptors: [FileDescriptor], to address: SocketAddress?

@@ -24,8 +24,9 @@ struct Batches<Messages: IteratorProtocol, F: Framing> where Messages.Element ==
   @usableFromInline var messages: Messages
   @usableFromInline let framing: F
   @usableFromInline let progress: (@Sendable (Int, Int) -> Void)?
-  /// Each frame is a datagram of its own, also an empty one.
+  /// Each frame is a datagram of its own, also an empty one, which has no border that would mark it: it is alone.
   @usableFromInline let areDatagrams: Bool
+  @usableFromInline var owesEmpty = false
   /// Why there is no next batch, if it is not for want of messages.
   @usableFromInline var failure: EndpointError?
   @usableFromInline var messageCount = 0
@@ -48,15 +49,25 @@ struct Batches<Messages: IteratorProtocol, F: Framing> where Messages.Element ==
     if let failure { throw failure }
     if framing.needsDatagrams, !areDatagrams { throw EndpointError(.framing(.needsDatagrams)) }
     var batch = FrameBatch()
+    if owesEmpty {
+      owesEmpty = false
+      batch.borders = [0]
+      return batch
+    }
     let expected = max(1, min(expected, Self.mostFrames))
     batch.borders.reserveCapacity(expected)
     // Progress is told frame by frame.
-    let mostFrames = progress == nil && !areDatagrams ? Self.mostFrames : 1
+    let mostFrames = progress == nil ? Self.mostFrames : 1
     while batch.borders.count < mostFrames, batch.parts.byteCount < Self.mostBytes,
       let message = messages.next()
     {
       do throws(EndpointError) {
         try framing.append(message, to: &batch.parts)
+        if areDatagrams, batch.parts.byteCount == batch.borders.last ?? 0 {
+          owesEmpty = !batch.borders.isEmpty
+          if !owesEmpty { batch.borders = [0] }
+          break
+        }
         batch.borders.append(batch.parts.byteCount)
         // The others are likely to be as long.
         if batch.borders.count == 1, batch.parts.byteCount < Self.mostBytes {

@@ -127,10 +127,13 @@ extension Endpoint {
   /// Whether child processes inherit the descriptor at exec. Off from creation on. On a closed endpoint
   /// it reads false, and setting it does nothing.
   public var isInheritable: Bool {
-    get { (try? withDescriptor { try OwnedDescriptor.isInheritable($0.rawValue) }) ?? false }
+    get {
+      guard let half = core.receiving as Half? ?? core.sending else { return false }
+      return (try? half.withTransport { try half.port.isInheritable() }) ?? false
+    }
     set {
       let halves = [core.receiving as Half?, core.sending].compactMap { $0 }
-      for half in halves { try? half.withDescriptor { try OwnedDescriptor.setInheritable($0, newValue) } }
+      for half in halves { try? half.withTransport { try half.port.setInheritable(newValue) } }
     }
   }
 

@@ -318,19 +318,24 @@ package class Half: ReactorWork, @unchecked Sendable {
 
   /// Lends the number while `body` runs: close waits with giving it up, but wakes everybody at once.
   final func withDescriptor<Result>(_ body: (Int32) throws -> Result) throws -> Result {
-    let number: Int32? = locked { state, _ in
-      guard !state.isClosed, let number = port.number else { return nil }
-      state.pollers += 1
-      return number
+    guard let number = port.number else { throw EndpointError(.closed) }
+    return try withTransport { try body(number) }
+  }
+
+  /// The transport is not closed while `body` runs.
+  final func withTransport<Result>(_ body: () throws -> Result) throws -> Result {
+    let isOpen = locked { state, _ in
+      if !state.isClosed { state.pollers += 1 }
+      return !state.isClosed
     }
-    guard let number else { throw EndpointError(.closed) }
+    guard isOpen else { throw EndpointError(.closed) }
     defer {
       locked { state, actions in
         state.pollers -= 1
         state.leaveDescriptor(&actions)
       }
     }
-    return try body(number)
+    return try body()
   }
 
   /// First step of detaching: closes the halves of an endpoint without giving the descriptor up, if nobody

@@ -137,7 +137,32 @@ package struct Outgoing: Sendable {
     }
   }
 
+  /// One attempt on whole frames of a batch from `sent` on, each a part of its own: for datagrams.
+  func attemptFrames(from sent: Int, by send: (UnsafeBufferPointer<iovec>) -> Attempt) -> Attempt {
+    let first = index(after: sent)
+    var last = first + 1
+    while last < borders.count, last - first < Self.mostParts, borders[last] - sent <= Self.mostGathered {
+      last += 1
+    }
+    let byteCount = borders[last - 1] - sent
+    return unsafe withUnsafeTemporaryAllocation(of: UInt8.self, capacity: byteCount) { block in
+      unsafe copy(from: sent, into: UnsafeMutableBufferPointer(rebasing: block[..<byteCount]))
+      return unsafe withUnsafeTemporaryAllocation(of: iovec.self, capacity: last - first) { parts in
+        var start = sent
+        for index in first..<last {
+          let address = unsafe block.baseAddress?.advanced(by: start - sent)
+          unsafe parts.initializeElement(
+            at: index - first, to: iovec(iov_base: address, iov_len: borders[index] - start))
+          start = borders[index]
+        }
+        return unsafe send(UnsafeBufferPointer(rebasing: parts[..<(last - first)]))
+      }
+    }
+  }
+
   private static var mostParts: Int { 64 }
+  /// How many bytes of datagrams are copied for one system call.
+  private static var mostGathered: Int { 65_536 }
   /// How many bytes are rather copied than pointed at.
   static var mostCopied: Int { 512 }
 

@@ -93,6 +93,20 @@ package final class Port: ReadinessReceiver {
     }
   }
 
+  func isInheritable() throws(TransportError) -> Bool {
+    switch unsafe transport {
+    case .descriptor(let transport): try OwnedDescriptor.isInheritable(transport.number)
+    case .custom(let transport, _, _): try transport.isInheritable()
+    }
+  }
+
+  func setInheritable(_ inheritable: Bool) throws(TransportError) {
+    switch unsafe transport {
+    case .descriptor(let transport): try OwnedDescriptor.setInheritable(transport.number, inheritable)
+    case .custom(let transport, _, _): try transport.setInheritable(inheritable)
+    }
+  }
+
   /// Whether a short read says that nothing is left. Not so on a pipe: others may write to it in packets. Nor on
   /// a transport of the user's own.
   var drainsInOneRead: Bool {
@@ -249,6 +263,18 @@ package final class Port: ReadinessReceiver {
         return attempt
       default: return attempt
       }
+    }
+  }
+
+  /// Each part as a datagram, as many as are accepted at once.
+  func sendDatagrams(_ parts: UnsafeBufferPointer<iovec>) -> Attempt {
+    guard case .descriptor(let transport) = unsafe transport, parts.count > 1 else {
+      return unsafe send(UnsafeBufferPointer(rebasing: parts.prefix(1)))
+    }
+    while true {
+      let attempt = unsafe transport.sendDatagrams(parts)
+      guard case .failed(let error) = attempt else { return attempt }
+      if error.errno != .interrupted { return .failed(first(error)) }
     }
   }
 

@@ -64,7 +64,7 @@ package struct ReceiveTurn: ~Copyable {
 
   /// How many bytes are there.
   package var count: Int {
-    if let datagram { return datagram.count }
+    if carriesDatagrams { return datagram?.count ?? 0 }
     return buffer.count + (assembly.map { $0.header.count + $0.filled } ?? 0)
   }
   /// A large payload is being, or has been, received into its array.
@@ -121,7 +121,7 @@ package struct ReceiveTurn: ~Copyable {
     of demand: FrameDemand, _ body: (Span<UInt8>) throws(Failure) -> Result
   ) throws(Failure) -> Result {
     let payload = demand.payload ?? 0..<0
-    if let datagram { return try body(datagram.span.extracting(payload)) }
+    if carriesDatagrams, let datagram { return try body(datagram.span.extracting(payload)) }
     if let assembly {
       if assembly.serves(demand) { return try body(assembly.payload.span) }
       flatten()
@@ -142,7 +142,7 @@ package struct ReceiveTurn: ~Copyable {
   /// The payload as an array: the assembled one as it is, which then is gone, or a copy. The frame is
   /// still to be consumed.
   package mutating func takePayload(of demand: FrameDemand) -> [UInt8] {
-    if let whole = datagram, demand.payload?.count == whole.count {
+    if carriesDatagrams, let whole = datagram, demand.payload?.count == whole.count {
       datagram = []
       return whole
     }
@@ -201,7 +201,7 @@ package struct ReceiveTurn: ~Copyable {
 
   /// Everything unread; what is cut off when the stream ends, and what `detach` hands back.
   package mutating func unread() -> [UInt8] {
-    if let datagram { return datagram }
+    if carriesDatagrams { return datagram ?? [] }
     if assembly != nil { flatten() }
     return buffer.withUnread { unread in unsafe unread.withUnsafeBufferPointer { unsafe Array($0) } }
   }

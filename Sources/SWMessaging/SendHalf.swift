@@ -367,6 +367,9 @@ package final class SendHalf: Half, @unchecked Sendable {
   private func attempt(
     _ outgoing: Outgoing, from sent: Int, _ companions: OutgoingCompanions?, mayTakeLong: Bool
   ) -> Attempt {
+    if carriesDatagrams, outgoing.borders.count > 1 {
+      return unsafe outgoing.attemptFrames(from: sent) { parts in unsafe port.sendDatagrams(parts) }
+    }
     let end =
       carriesDatagrams
       ? outgoing.nextBorder(after: sent)

@@ -31,7 +31,7 @@ public func checkTransport(
     try check.checkDatagrams()
   } else {
     try check.checkStream(rooms: 1...1, chunks: 1...7, byteCount: 500)
-    try check.checkStream(rooms: 1...40_000, chunks: 1...100_000, byteCount: 2_000_000)
+    try check.checkStream(rooms: 1...40_000, chunks: 1...100_000, byteCount: 400_000)
     try check.checkParts()
     try check.checkFullness()
     try check.checkEnd(finishes: true)

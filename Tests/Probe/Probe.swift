@@ -2,6 +2,7 @@ import CSysShim
 import Foundation
 import SWMessaging
 import SWTesting
+import SystemPackage
 
 /// Answers one question about a process that does nothing else. Prints `name=value` lines; the tests
 /// that start it know what they should be.
@@ -21,6 +22,7 @@ struct Probe {
     case "memory": try memory(CommandLine.arguments.dropFirst(2).first.flatMap { Int($0) } ?? 1)
     case "emfile": try await emfile()
     case "park-on-reactor": try await parkOnReactor()
+    case "descriptors-cut": try descriptorsCut()
     case "read-on":
       guard CommandLine.arguments.count == 5, let count = Int(CommandLine.arguments[3]) else { exit(2) }
       try readOn(mode: CommandLine.arguments[2], count, unread: CommandLine.arguments[4])
@@ -42,12 +44,41 @@ struct Probe {
       print(
         """
         usage: probe threads | fairness receivers|senders | idle | sigpipe | memory BYTES | emfile
-                     | park-on-reactor | read-on exact|ahead COUNT UNREAD | echo-multiprocessing async|blocking DESCRIPTOR
+                     | park-on-reactor | descriptors-cut | read-on exact|ahead COUNT UNREAD | echo-multiprocessing async|blocking DESCRIPTOR
                      | capitals async|blocking [staged] | frames SENDER COUNT async|blocking
         """
       )
       exit(2)
     }
+  }
+
+  /// Two descriptors come where the table has room for one: an error, and neither is left open.
+  private static func descriptorsCut() throws {
+    let (left, right) = try makeSocketPair(.unixDatagrams)
+    let (reader, writer) = try makePipe()
+    // What a call may need for the first time, before there is no room for it.
+    try left.blocking.send([1])
+    _ = try right.blocking.receiveAccompanied()
+    let number = try reader.withDescriptor { $0 }
+    try left.blocking.send([2], passing: [number, number])
+    try left.blocking.send([3])
+    var limit = rlimit(rlim_cur: 64, rlim_max: 64)
+    _ = unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    var taken: [Int32] = []
+    while true {
+      let copy = swsys_duplicate(0, 3)
+      if copy < 0 { break }
+      taken.append(copy)
+    }
+    if let last = taken.popLast() { _ = swsys_close(last) }
+    do throws(EndpointError) {
+      _ = try right.blocking.receiveAccompanied()
+    } catch {
+      print("cut=\(error.reason == .transport(TransportError(.receive, .tooManyOpenFiles)))")
+    }
+    print("free=\(swsys_duplicate(0, 3) >= 0)")
+    print("next=\(try right.blocking.receive())")
+    withExtendedLifetime(writer) {}
   }
 
   /// Takes up at standard input where another process has stopped, and stops again.

@@ -109,7 +109,30 @@ import Testing
     #expect(hand.result(hand.receive(side.request), side)?.value == [20, 21])
   }
 
-  @Test func `large messages go to a file and come from it, async, by helpers`() async throws {
+  @Test func `line 12: fault 16: nothing is where nothing is to be waited for: /dev/null, async`()
+    async throws
+  {
+    let descriptor = try unsafe FileDescriptor.open("/dev/null", .readWrite)
+    let null = try SocketDuplex(adopting: descriptor)
+    #expect(try await null.send(pattern(200_000)) == 200_000)
+    #expect(await endpointError { try await null.receive() }?.reason == .endOfStream)
+  }
+
+  @Test func `an endpoint asks its transport for the inheritance flag`() throws {
+    let pair = try DescriptorPair.sockets()
+    let number = pair.first.withDescriptor { $0 }
+    let endpoint = SocketDuplex(transport: try SystemTransport(adopting: pair.first))
+    #expect(!endpoint.isInheritable)
+    endpoint.isInheritable = true
+    #expect(endpoint.isInheritable)
+    #expect(try OwnedDescriptor.isInheritable(number.rawValue))
+    endpoint.close()
+    #expect(!endpoint.isInheritable)
+  }
+
+  @Test func `line 12: fault 16: large messages go to a file and come from it, async, by helpers`()
+    async throws
+  {
     let path = FileManager.default.temporaryDirectory.appending(path: "sw-\(UUID().uuidString)").path
     defer { try? FileManager.default.removeItem(atPath: path) }
     let messages = [pattern(10), pattern(3_000_000), pattern(100_000), [], pattern(66_000)]

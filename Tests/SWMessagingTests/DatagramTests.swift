@@ -126,6 +126,20 @@ import Testing
     }
   }
 
+  @Test(arguments: kinds, [true, false])
+  func `batches of datagrams wait for room, and none is lost or torn`(
+    _ kind: SocketPairKind, _ isTask: Bool
+  ) async throws {
+    let (left, right) = try makeSocketPair(kind, framing: .datagram)
+    let messages = (0..<500).map { pattern($0 % 7 == 0 ? 0 : $0 % 50 == 3 ? 90_000 : $0 * 3, seed: $0) }
+    let task = isTask ? Task { try await left.send(contentsOf: messages) } : nil
+    let thread = isTask ? nil : TestThread { try left.blocking.send(contentsOf: messages) }
+    for message in messages { #expect(try await right.receive(timeout: .seconds(20)) == message) }
+    try await task?.value
+    try await thread?.value
+    #expect(await endpointError { try await right.receive(timeout: .zero) }?.reason == .timedOut)
+  }
+
   @Test func `typed messages go over datagrams too`() async throws {
     let numbers = DatagramFraming.datagram.json([Int].self)
     let (left, right) = try makeSocketPair(.unixPackets, framing: numbers)

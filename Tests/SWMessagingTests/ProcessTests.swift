@@ -9,6 +9,11 @@ import Testing
     try run(probePath(), arguments, input: input)
   }
 
+  @Test func `descriptors that the kernel cut off are an error, and what came of them is closed`() throws {
+    let answer = try probe("descriptors-cut")
+    #expect(answer.lines == ["cut=true", "free=true", "next=[3]"])
+  }
+
   /// Read here, handed on, read there, and taken back: over a pipe and over a socket, with and without reading
   /// ahead.
   @Test(arguments: ["exact", "ahead"], [true, false])

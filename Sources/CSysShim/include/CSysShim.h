@@ -74,10 +74,6 @@ ssize_t swsys_send_accompanied(int fd, const struct iovec *parts, int count, con
                                int descriptor_count, const void *address, unsigned address_length);
 /* sendmmsg: one datagram for each part. Answers how many went out, if it is at least one. */
 int swsys_send_datagrams(int fd, const struct iovec *parts, int count);
-/* recvmmsg: one datagram into each part, whose length becomes the datagram's. Answers how many came. For sockets
- * whose datagrams have a greatest size (UDP). */
-int swsys_receive_datagrams(int fd, struct iovec *parts, int count);
-bool swsys_is_udp(int fd);
 ssize_t swsys_peek(int fd, void *bytes, size_t count);
 
 /* ---- pipes and the rest ---- */
