@@ -7,7 +7,6 @@ enum Framings {
     // One line for each framing that there is.
     [
       benchmark("varint", .varInt) { $0 },
-<<<<<<< HEAD
       benchmark("multiprocessing-bytes", .multiprocessingBytes) { $0 },
       benchmark("delimited", .delimited()) { $0 },
       benchmark("lines", .lines) { $0 },
@@ -15,9 +14,7 @@ enum Framings {
       benchmark("content-length", .contentLength) { $0 },
       benchmark("protobuf", .protobufDelimited) { $0 },
       benchmark("multiprocessing-values", .multiprocessing) { PickleValue.bytes($0) },
-=======
       benchmark("msgpack", .msgPackValues) { .binary($0) },
->>>>>>> msgpack
     ]
   }
 
