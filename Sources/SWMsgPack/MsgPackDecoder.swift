@@ -121,7 +121,11 @@ final class DecodingState {
     self.tape = tape
     self.options = options
     unsafe tokens = unsafe tape.tokens
-    if case .useDefaultKeys = options.keyDecodingStrategy { convertsKeys = false } else { convertsKeys = true }
+    if case .useDefaultKeys = options.keyDecodingStrategy {
+      convertsKeys = false
+    } else {
+      convertsKeys = true
+    }
     unsafe shared = .allocate(capacity: 1)
     unsafe shared.initialize(to: Shared(bytes: bytes))
   }
