@@ -168,8 +168,28 @@ struct Place {
     return try other(type, at: index, key: key)
   }
 
+  // In three parts, so that values in values take little of the stack.
   @inline(never)
   private func other<T: Decodable>(_ type: T.Type, at index: Int, key: some CodingKey) throws -> T {
+    try isSpecial(type) ? special(type, at: index, key: key) : nested(type, at: index, key: key)
+  }
+
+  private func isSpecial<T>(_ type: T.Type) -> Bool {
+    type == [Int].self || type == [Int64].self || type == [Double].self || type == [String].self
+      || type == [Float].self || type == [Int32].self || type == [UInt8].self || type == Date.self
+      || type == Data.self || type == UUID.self || type == URL.self || type == MsgPackValue.self
+      || type == MsgPackTimestamp.self
+  }
+
+  @inline(never)
+  private func nested<T: Decodable>(_ type: T.Type, at index: Int, key: some CodingKey) throws -> T {
+    try state.within(depth: Int(depth), prefix: prefix, key: key) { depth in
+      try T(from: Place(state: state, index: UInt32(index), depth: UInt32(depth), prefix: nil))
+    }
+  }
+
+  @inline(never)
+  private func special<T: Decodable>(_ type: T.Type, at index: Int, key: some CodingKey) throws -> T {
     if type == [Int].self || type == [Int64].self,
       let numbers = try unsafe numbers(Int64.self, at: index, swmp_read_int64)
     {
@@ -213,9 +233,8 @@ struct Place {
     if type == MsgPackTimestamp.self {
       return unsafe unsafeBitCast(try timestamp(at: index, key: key), to: type)
     }
-    return try state.within(depth: Int(depth), prefix: prefix, key: key) { depth in
-      try T(from: Place(state: state, index: UInt32(index), depth: UInt32(depth), prefix: nil))
-    }
+    // Not what was expected: each element says for itself what is wrong.
+    return try nested(type, at: index, key: key)
   }
 
   /// All numbers of an array at once; `nil` if it is no array of such numbers only: then each is for itself,

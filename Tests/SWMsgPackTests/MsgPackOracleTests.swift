@@ -55,18 +55,18 @@ import Testing
 
       var changed = bytes
       changed[Int.random(in: 0..<changed.count, using: &random)] = UInt8.random(in: 0...255, using: &random)
-      var scanner = MsgPackValueFraming.msgPackValues.makeScanner()
+      // The library reserves for what is declared.
+      var scanner = MsgPackValueFraming(limits: MsgPackLimits(elements: 100_000)).makeScanner()
       var demand = FrameDemand.atLeast(1)
       do throws(FramingError) {
         while !demand.isFinal, demand.byteCount <= changed.count {
           demand = try scanner.demand(in: changed.span)
         }
       } catch {
-        // -2 where it stops before it comes to what is wrong: too deep, or too much declared.
-        #expect(unpack(changed).status < 0)
+        // What we refuse for its size the library may take, or fail to reserve for.
+        if error.explanation.contains("no MessagePack value") { #expect(unpack(changed).status < 0) }
         continue
       }
-      // The library reserves for what is declared.
       guard demand.byteCount < changed.count + 100_000 else { continue }
       let oracle = unpack(changed)
       if demand.isFinal, demand.byteCount <= changed.count {
