@@ -1,5 +1,6 @@
 // swift-tools-version: 6.2
 
+import Foundation
 import PackageDescription
 
 /// One set of settings for every target of ours: language mode 6, memory safety that must be spelled
@@ -13,6 +14,19 @@ let settings: [SwiftSetting] = [
   .enableUpcomingFeature("InternalImportsByDefault"),
   .enableUpcomingFeature("MemberImportVisibility"),
 ]
+
+/// The name if pkg-config knows it: the build warns of one that it does not know, also where nobody uses it.
+func pkgConfig(ifThere name: String) -> String? {
+  let environment = Context.environment["PKG_CONFIG_PATH"] ?? ""
+  let architectures = (try? FileManager.default.contentsOfDirectory(atPath: "/usr/lib")) ?? []
+  let directories =
+    environment.split(separator: ":").map(String.init)
+    + [
+      "/usr/local/lib/pkgconfig", "/usr/local/share/pkgconfig", "/usr/share/pkgconfig", "/usr/lib/pkgconfig",
+    ]
+    + architectures.map { "/usr/lib/\($0)/pkgconfig" }
+  return directories.contains { FileManager.default.fileExists(atPath: "\($0)/\(name).pc") } ? name : nil
+}
 
 let system = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
 
@@ -36,8 +50,8 @@ let package = Package(
       name: "SWMessaging", dependencies: ["CSysShim", "SWIO", "SWFraming", system],
       swiftSettings: settings),
     // msgpack-c as its versions 4 and 6 call themselves; the headers that there are decide.
-    .systemLibrary(name: "CMsgPackLibrary", pkgConfig: "msgpack"),
-    .systemLibrary(name: "CMsgPackLibrary6", pkgConfig: "msgpack-c"),
+    .systemLibrary(name: "CMsgPackLibrary", pkgConfig: pkgConfig(ifThere: "msgpack")),
+    .systemLibrary(name: "CMsgPackLibrary6", pkgConfig: pkgConfig(ifThere: "msgpack-c")),
     .target(name: "CMsgPack", dependencies: ["CMsgPackLibrary", "CMsgPackLibrary6"]),
     .target(name: "SWMsgPack", dependencies: ["CMsgPack", "SWFraming"], swiftSettings: settings),
     .target(

@@ -134,7 +134,7 @@ import Testing
     let messages = (0..<500).map { pattern($0 % 7 == 0 ? 0 : $0 % 50 == 3 ? 90_000 : $0 * 3, seed: $0) }
     let task = isTask ? Task { try await left.send(contentsOf: messages) } : nil
     let thread = isTask ? nil : TestThread { try left.blocking.send(contentsOf: messages) }
-    for message in messages { #expect(try await right.receive(timeout: .seconds(20)) == message) }
+    for message in messages { #expect(try await right.receive(timeout: .seconds(60)) == message) }
     try await task?.value
     try await thread?.value
     #expect(await endpointError { try await right.receive(timeout: .zero) }?.reason == .timedOut)
