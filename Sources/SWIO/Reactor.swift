@@ -226,6 +226,9 @@ package final class Reactor: Reacting {
 ///       while let request = try await peer.next() { try await peer.send(answer(to: request)) }
 ///     }
 ///
+/// The preference holds for code that is isolated to no actor: from the main actor start a
+/// `Task(executorPreference: .reactor)` with a nonisolated function, or the body stays on the main thread.
+///
 /// Everything that the tasks do there delays every other asynchronous endpoint of the process. So: short
 /// work between awaits only; no blocking call whatsoever (a `blocking` view that would have to wait
 /// traps), no file I/O, no long computation, no lock that others hold for long. Work that does not fit
