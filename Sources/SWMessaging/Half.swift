@@ -7,8 +7,8 @@ internal import Synchronization
 /// Only a caller inside its call and the reactor drive. Cancellation handlers, `close` and readiness
 /// signals lock, mark, pass, unlock and wake; they never attempt.
 /// The turn changes hands under the lock.
-// Invariant: the state is touched inside `locked` alone, and what belongs to the turn by who holds it.
 @usableFromInline
+// Invariant: the state is touched inside `locked` alone, and what belongs to the turn by who holds it.
 package class Half: ReactorWork, @unchecked Sendable {
   package final let port: Port
   /// Which of the two this is.

@@ -32,8 +32,8 @@ package enum Resumption: Sendable {
 /// queue with that; its caller finds the result whenever it comes to run again.
 ///
 /// When a deadline that was set for it passes, it gives up.
-// Invariant: what changes is guarded by the half's lock; once decided, only its caller reads it.
 @usableFromInline
+// Invariant: what changes is guarded by the half's lock; once decided, only its caller reads it.
 package class Place: DeadlineReceiver, @unchecked Sendable {
   @usableFromInline
   package enum Kind: Sendable {

@@ -11,9 +11,10 @@ package final class Port: ReadinessReceiver {
     case custom(any SocketLike, descriptor: Int32?, ReadinessSignal?)
   }
 
-  // Invariant: a half leaves before it goes, and is forgotten with that; so who finds it here, under the lock,
-  // finds it alive. Weak references would say the same, and take another fifty bytes each.
   @safe
+  // So who finds a half here, under the lock, finds it alive. Weak references would say the same, and take
+  // another fifty bytes each.
+  // Invariant: a half leaves before it goes, and is forgotten with that.
   private struct State: @unchecked Sendable {
     var halvesInside: Int
     var receiving: Unmanaged<ReceiveHalf>?

@@ -3,8 +3,8 @@ internal import SWIO
 internal import Synchronization
 
 /// A receiver's place.
-// Invariant: like `Place`.
 @usableFromInline
+// Invariant: like `Place`.
 package final class ReceivePlace: Place, @unchecked Sendable {
   package let request: ReceiveRequest
   /// Set with the decision.
@@ -20,8 +20,8 @@ package final class ReceivePlace: Place, @unchecked Sendable {
 ///
 /// Attempts write only into the half's own memory, so a receiver may leave at any moment. A frame goes
 /// to whoever is the head when it is complete, not to who was when it began.
-// Invariant: `turn` is touched only by who holds the turn, which changes hands under the lock.
 @usableFromInline
+// Invariant: `turn` is touched only by who holds the turn, which changes hands under the lock.
 package final class ReceiveHalf: Half, @unchecked Sendable {
   @usableFromInline
   package enum Outcome: Sendable {
@@ -40,8 +40,8 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     case queued(ReceivePlace)
   }
 
-  // Invariant: touched only by who holds the turn.
   @exclusivity(unchecked)
+  // Invariant: touched only by who holds the turn.
   package nonisolated(unsafe) var turn: ReceiveTurn
 
   /// A read that brings less than there is room for has brought all: a new edge will tell of more.

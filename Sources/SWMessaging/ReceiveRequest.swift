@@ -26,8 +26,8 @@ package enum ReceiveRequest: Sendable {
 
 /// The scanning side of a message endpoint, without its types: the demand of the frame at the front of
 /// the stream. Several endpoints may stand over one raw endpoint, each with a source of its own.
-// Invariant: everything that changes belongs to who holds the turn of the receiving half.
 @usableFromInline
+// Invariant: everything that changes belongs to who holds the turn of the receiving half.
 package class MessageSource: @unchecked Sendable {
   final let readsAhead: Bool
   @usableFromInline final let maximumFrameSize: Int
@@ -99,8 +99,8 @@ package class MessageSource: @unchecked Sendable {
 }
 
 /// The source of an endpoint with a given framing.
-// Invariant: like `MessageSource`.
 @usableFromInline
+// Invariant: like `MessageSource`.
 final class TypedSource<F: Framing>: MessageSource, @unchecked Sendable {
   @usableFromInline let framing: F
   #if SW_TSAN
@@ -171,8 +171,8 @@ package struct Delivery: Sendable {
   /// The frame, or, with no scanner, the payload alone.
   package var bytes: [UInt8]
   var payload: Range<Int>
-  // Invariant: made for one receiver, and never changed. Of a message of a stream it is the scanner, of anything
-  // else what came beside the bytes.
+  /// Of a message of a stream the scanner, of anything else what came beside the bytes.
+  // Invariant: made for one receiver, and never changed.
   nonisolated(unsafe) var scanned: AnyObject?
 
   init(payload bytes: [UInt8], _ companions: Companions? = nil) {

@@ -4,8 +4,8 @@ internal import SWIO
 internal import SystemPackage
 
 /// A sender's place, or an orphan: the rest of a message whose sender has left, or a half-close.
-// Invariant: like `Place`; `outgoing` changes only in the turn, or before the place is queued.
 @usableFromInline
+// Invariant: like `Place`; `outgoing` changes only in the turn, or before the place is queued.
 package final class SendPlace: Place, @unchecked Sendable {
   package enum Step: Sendable {
     case bytes
@@ -65,8 +65,8 @@ package final class SendPlace: Place, @unchecked Sendable {
 /// A frame that has begun is followed by its own rest or by nothing: when its sender leaves, the rest
 /// stays as the orphan, in the same place. Attempts read the sender's memory, so a place leaves only
 /// when none does (`inUse`).
-// Invariant: like `Half`.
 @usableFromInline
+// Invariant: like `Half`.
 package final class SendHalf: Half, @unchecked Sendable {
   @usableFromInline
   package enum Started: Sendable {
