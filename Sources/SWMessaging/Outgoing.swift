@@ -247,13 +247,3 @@ extension Outgoing.Body {
     }
   }
 }
-
-extension Outgoing {
-  /// Appends a copy of all its bytes.
-  func append(to bytes: inout [UInt8]) {
-    header.withBytes { span in unsafe span.withUnsafeBytes { unsafe bytes.append(contentsOf: $0) } }
-    unsafe body.withBytes { unsafe bytes.append(contentsOf: $0) }
-    bytes.append(contentsOf: trailer)
-    for chunk in more { bytes.append(contentsOf: chunk) }
-  }
-}
