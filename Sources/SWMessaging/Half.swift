@@ -144,10 +144,13 @@ package class Half: ReactorWork, @unchecked Sendable {
     _ place: Place, _ reason: GiveUp, by me: Place?, _ state: inout HalfState, _ actions: inout Actions
   ) {
     guard place.isQueued, place.gaveUp == nil else { return }
-    if place.isLate, state.turn, leavesAtOnce(place) {
-      // Somebody is at it right now, for those ahead: one pass is what a zero timeout was promised.
+    if place.isLate, state.turn || state.stirred, leavesAtOnce(place) {
+      // One pass is what a zero timeout was promised. Somebody is at it right now, or is about to be; not who polls,
+      // and sees nothing: what stirred may have been taken already.
       place.gaveUp = reason
       state.hasLate = true
+      if !state.turn, let head = state.queue.first, head.isPolling { actions.signal(head) }
+      state.pass(by: me, &actions)
       return
     }
     if leavesAtOnce(place) {

@@ -27,7 +27,7 @@ package struct HalfState: Sendable {
   package internal(set) var over: EndpointError?
   /// The half-close has gone out: everything before it is accepted, and a flush finds nothing to wait for.
   package internal(set) var isFinished = false
-  /// A late caller may be waiting for the pass that is under way.
+  /// A late caller may be waiting for a pass of somebody else's.
   package internal(set) var hasLate = false
 
   /// Whether a caller that just entered is served without a place of its own being made.
@@ -52,6 +52,8 @@ package struct HalfState: Sendable {
   }
 
   mutating func takeTurn(first: Bool, by me: Place?) -> Bool {
+    // Whoever has the turn may have looked before a late caller came: it is owed an attempt that begins now.
+    if first, turn, me?.isLate ?? false { stirred = true }
     guard !turn, !isClosed, over == nil, let head = queue.first, first || head === me else { return false }
     turn = true
     return true

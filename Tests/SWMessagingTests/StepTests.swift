@@ -2,6 +2,7 @@ import SWFraming
 import SWIO
 import SWMessaging
 import SWTesting
+import Synchronization
 import SystemPackage
 import Testing
 
@@ -17,6 +18,114 @@ import Testing
   static let givingUp: [(Place.Kind, GiveUp)] = [
     (.task, .timedOut), (.task, .cancelled), (.thread, .timedOut),
   ]
+
+  // MARK: Late callers
+
+  /// Once, something happens between an attempt that would block and the news of it.
+  private final class Interleaved: SocketLike {
+    private let inner = ScriptedTransport(sending: [])
+    let meanwhile = Mutex<(@Sendable (ScriptedTransport) -> Void)?>(nil)
+
+    var readinessSource: ReadinessSource { .signal }
+    // Nobody is told: the reactor that would tell is in the middle of its own attempt.
+    func attach(_ signal: ReadinessSignal) {}
+    func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
+      ending(unsafe inner.receive(into: memory))
+    }
+    func send(_ bytes: UnsafeRawBufferPointer) -> Attempt { ending(unsafe inner.send(bytes)) }
+    func finishSending() { inner.finishSending() }
+    func close() { inner.close() }
+
+    private func ending(_ attempt: Attempt) -> Attempt {
+      if attempt == .wouldBlock, let body = meanwhile.withLock({ $0.take() }) { body(inner) }
+      return attempt
+    }
+  }
+
+  /// A receive with a zero timeout, as far as it gets before whoever has the turn goes on.
+  private static func beginLate(_ half: ReceiveHalf, _ request: ReceiveRequest) -> ReceivePlace? {
+    guard case .queued(let place) = half.start(request, as: .task, until: .immediately) else { return nil }
+    half.giveUp(place, .timedOut)
+    return place
+  }
+
+  @Test func `line 1: a zero timeout takes what is there, though the attempt under way came before it`() throws {
+    let late = Mutex<ReceivePlace?>(nil)
+    let transport = Interleaved()
+    let reactor = ManualReactor()
+    let core = EndpointCore(transport, for: [.readable, .writable], reactor: reactor)
+    let receiving = try #require(core.receiving)
+    guard case .queued(let first) = receiving.start(.exactly(1), as: .task, until: .never) else {
+      Issue.record("there is something for the first")
+      return
+    }
+    transport.meanwhile.withLock { meanwhile in
+      meanwhile = { inner in
+        inner.append(receiving: [.bytes([1, 2])])
+        late.withLock { $0 = Self.beginLate(receiving, .exactly(1)) }
+      }
+    }
+    receiving.stir()
+    reactor.drive()
+    for place in [first, try #require(late.withLock { $0 })] {
+      guard case .delivered = receiving.outcome(of: place) else {
+        Issue.record("\(receiving.outcome(of: place))")
+        continue
+      }
+    }
+  }
+
+  /// A reactor that is held up while it changes what is watched.
+  private final class HeldUp: Reacting {
+    let inner = ManualReactor()
+    let meanwhile = Mutex<(@Sendable () -> Void)?>(nil)
+
+    func register(
+      _ descriptor: Int32, for receiver: any ReadinessReceiver, watching interest: Readiness
+    ) -> RegistrationOutcome {
+      .registered(RegistrationID(key: 0))
+    }
+    func watch(_ id: RegistrationID, descriptor: Int32, _ interest: Readiness) -> Errno? {
+      if let body = meanwhile.withLock({ $0.take() }) { body() }
+      return nil
+    }
+    func deregister(_ id: RegistrationID, descriptor: Int32) {}
+    func call(_ work: any ReactorWork) { inner.call(work) }
+    func offload(_ work: any ReactorWork) -> Errno? { inner.offload(work) }
+    func set(_ timer: Timer, at deadline: Deadline) { inner.set(timer, at: deadline) }
+    func takeBack(_ timer: Timer) { inner.takeBack(timer) }
+  }
+
+  @Test func `line 1: a zero timeout takes what is there, though the reactor has the turn to stop watching`()
+    async throws
+  {
+    let reactor = HeldUp()
+    let (readEnd, writeEnd) = try FileDescriptor.pipe()
+    defer { try? writeEnd.close() }
+    let core = try EndpointCore(adopting: readEnd.rawValue, unread: [], for: .readable, reactor: reactor)
+    let receiving = try #require(core.receiving)
+    guard case .queued(let first) = receiving.start(.exactly(1), as: .task, until: .never) else {
+      Issue.record("there is something for the first")
+      return
+    }
+    receiving.giveUp(first, .cancelled)
+    _ = try writeEnd.writeAll([1])
+    let begun = Mutex<ReceivePlace?>(nil)
+    reactor.meanwhile.withLock { meanwhile in
+      meanwhile = {
+        guard case .queued(let place) = receiving.start(.exactly(1), as: .task, until: .immediately) else { return }
+        begun.withLock { $0 = place }
+      }
+    }
+    receiving.stir()
+    let place = try #require(begun.withLock { $0 })
+    receiving.giveUp(place, .timedOut)
+    reactor.inner.drive()
+    guard case .delivered = receiving.outcome(of: place) else {
+      Issue.record("\(receiving.outcome(of: place))")
+      return
+    }
+  }
 
   // MARK: Receiving
 
