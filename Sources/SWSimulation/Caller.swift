@@ -52,6 +52,8 @@ final class Caller: @unchecked Sendable {
   var isLate = false
   var isCancelled = false
   var isSignalled = false
+  /// How many attempts there had been when it came.
+  private var attemptsBefore = 0
   var timer: Timer?
   private(set) var way = Way.raw
   private(set) var request = ReceiveRequest.upTo(1)
@@ -77,6 +79,10 @@ final class Caller: @unchecked Sendable {
   deinit { unsafe memory.deallocate() }
 
   var isSender: Bool { half is SendHalf }
+
+  private var attemptCount: Int { isSender ? end.sendCount : end.receiveCount }
+  /// An attempt has begun since its call did.
+  var hasSeenAttempt: Bool { attemptCount > attemptsBefore }
 
   /// The place that it stands at, if it has one.
   var place: Place? {
@@ -206,6 +212,7 @@ final class Caller: @unchecked Sendable {
     isLate = false
     isCancelled = false
     isSignalled = false
+    attemptsBefore = attemptCount
     deadline = .never
     var mayWait = true
     if !drains, world.chance(world.schedule.deadline) {

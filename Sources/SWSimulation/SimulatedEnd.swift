@@ -32,6 +32,9 @@ final class SimulatedEnd: SocketLike, ReadinessReceiver, @unchecked Sendable {
   /// How much this end has received.
   private(set) var receivedCount = 0
   private(set) var isFinished = false
+  /// How many attempts have looked at what there is.
+  private(set) var receiveCount = 0
+  private(set) var sendCount = 0
   var isReset = false
   var isBroken = false
 
@@ -80,6 +83,7 @@ final class SimulatedEnd: SocketLike, ReadinessReceiver, @unchecked Sendable {
     world.interlude(.runInsideAttempt)
     world.check(!isClosed, "closed under an attempt to receive")
     if isClosed || isDetached { return .failed(TransportError(.receive, .badFileDescriptor)) }
+    receiveCount += 1
     let attempt = attempt()
     switch attempt {
     case .transferred(let count):
@@ -123,6 +127,7 @@ final class SimulatedEnd: SocketLike, ReadinessReceiver, @unchecked Sendable {
     world.interlude(.runInsideAttempt)
     world.check(!isClosed, "closed under an attempt to send")
     if isClosed || isDetached || isFinished { return .failed(TransportError(.send, .badFileDescriptor)) }
+    sendCount += 1
     var attempt = attempt()
     switch attempt {
     case .transferred(let count):

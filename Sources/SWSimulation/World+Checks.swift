@@ -66,6 +66,7 @@ extension World {
     case .timedOut:
       coverage.note(.timedOut)
       isRight = caller.deadline <= clock
+      check(caller.deadline != .immediately || caller.hasSeenAttempt, "sent away without an attempt")
     case .cancelled:
       coverage.note(.cancelled)
       isRight = caller.isCancelled
