@@ -49,7 +49,9 @@ import Testing
     return place
   }
 
-  @Test func `line 1: a zero timeout takes what is there, though the attempt under way came before it`() throws {
+  @Test func `line 1: a zero timeout takes what is there, though the attempt under way came before it`()
+    throws
+  {
     let late = Mutex<ReceivePlace?>(nil)
     let transport = Interleaved()
     let reactor = ManualReactor()
@@ -113,7 +115,9 @@ import Testing
     let begun = Mutex<ReceivePlace?>(nil)
     reactor.meanwhile.withLock { meanwhile in
       meanwhile = {
-        guard case .queued(let place) = receiving.start(.exactly(1), as: .task, until: .immediately) else { return }
+        guard case .queued(let place) = receiving.start(.exactly(1), as: .task, until: .immediately) else {
+          return
+        }
         begun.withLock { $0 = place }
       }
     }
