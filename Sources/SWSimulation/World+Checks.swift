@@ -88,7 +88,7 @@ extension World {
         default: false
         }
       isRight = isRight && isFailure
-    case .framing, .codec, .busy: isRight = false
+    case .framing, .codec, .busy, .unreadDatagrams: isRight = false
     }
     check(isRight, "caller \(caller.index) is told without reason: \(error)")
   }
