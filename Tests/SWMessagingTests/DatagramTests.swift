@@ -132,11 +132,16 @@ import Testing
   ) async throws {
     let (left, right) = try makeSocketPair(kind, framing: .datagram)
     let messages = (0..<500).map { pattern($0 % 7 == 0 ? 0 : $0 % 50 == 3 ? 90_000 : $0 * 3, seed: $0) }
-    let task = isTask ? Task { try await left.send(contentsOf: messages) } : nil
-    let thread = isTask ? nil : TestThread { try left.blocking.send(contentsOf: messages) }
-    for message in messages { #expect(try await right.receive(timeout: .seconds(60)) == message) }
+    let limit = Duration.seconds(100)
+    let task = isTask ? Task { try await left.send(contentsOf: messages, timeout: limit) } : nil
+    let thread = isTask ? nil : TestThread { try left.blocking.send(contentsOf: messages, timeout: limit) }
+    let receiving = Task {
+      for message in messages { #expect(try await right.receive(timeout: .seconds(60)) == message) }
+    }
+    // First, for what is missing at the other end may be missing because of it.
     try await task?.value
     try await thread?.value
+    try await receiving.value
     #expect(await endpointError { try await right.receive(timeout: .zero) }?.reason == .timedOut)
   }
 
