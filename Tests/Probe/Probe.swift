@@ -10,8 +10,12 @@ import SystemPackage
 @main
 struct Probe {
   /// Not asynchronous, or Dispatch would have its hands in everything.
-  static func main() {
-    if CommandLine.arguments.dropFirst().first == "emfile" { return emfile() }
+  static func main() throws {
+    switch CommandLine.arguments.dropFirst().first {
+    case "emfile": return emfile()
+    case "threads": return try threads()
+    default: break
+    }
     Task {
       do {
         try await answer()
@@ -25,7 +29,6 @@ struct Probe {
 
   private static func answer() async throws {
     switch CommandLine.arguments.dropFirst().first {
-    case "threads": try threads()
     case "fairness":
       if CommandLine.arguments.last == "senders" {
         try await fairSenders()

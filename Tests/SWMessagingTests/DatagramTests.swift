@@ -136,7 +136,10 @@ import Testing
     let task = isTask ? Task { try await left.send(contentsOf: messages, timeout: limit) } : nil
     let thread = isTask ? nil : TestThread { try left.blocking.send(contentsOf: messages, timeout: limit) }
     let receiving = Task {
-      for message in messages { #expect(try await right.receive(timeout: .seconds(60)) == message) }
+      for message in messages {
+        let received = try await right.receive(timeout: .seconds(60))
+        #expect(received == message)
+      }
     }
     // First, for what is missing at the other end may be missing because of it.
     try await task?.value
