@@ -165,7 +165,7 @@ import Testing
       return unsafe whole.withUnsafeBytes { unsafe send($0) }
     }
 
-    func finishSending() { inner.finishSending() }
+    func finishSending() throws(TransportError) { try inner.finishSending() }
     func close() { inner.close() }
   }
 }

@@ -4,6 +4,7 @@ import SWFraming
 import SWIO
 import SWMessaging
 import SWTesting
+import Synchronization
 import SystemPackage
 import Testing
 
@@ -195,6 +196,59 @@ import Testing
     for task in tasks { try await task.value }
     try await thread.value
     #expect(await endpointError { try await right.receive(timeout: .zero) }?.reason == .timedOut)
+  }
+
+  /// It was received for somebody who left meanwhile; unread bytes could not say that there is one.
+  @Test(arguments: [[], [1, 2]] as [[UInt8]])
+  func `line 2: a datagram whose receiver left is not detached, and goes to the next`(_ datagram: [UInt8])
+    async throws
+  {
+    let transport = OneDatagram(datagram)
+    let reactor = ManualReactor()
+    let core = EndpointCore(transport, for: .readable, reactor: reactor)
+    guard let half = core.receiving,
+      case .queued(let place) = half.start(.upTo(.max), as: .task, until: .never)
+    else {
+      Issue.record("it has to wait")
+      return
+    }
+    transport.bring { half.giveUp(place, .cancelled) }
+    reactor.drive()
+    #expect(place.isDecided)
+    #expect(Half.retire(half, nil) == .unreadDatagrams)
+    #expect(try await SocketReader(core: core).receive(timeout: .zero) == datagram)
+    #expect(Half.retire(half, nil) == nil)
+    half.port.leave(.readable)
+  }
+
+  /// Brings one datagram, and lets something happen while it does.
+  private final class OneDatagram: SocketLike {
+    private let datagram: [UInt8]
+    private let signal = Guarded<ReadinessSignal?>(nil)
+    private let meanwhile = Guarded<(@Sendable () -> Void)?>(nil)
+
+    init(_ datagram: [UInt8]) { self.datagram = datagram }
+
+    func bring(_ meanwhile: @escaping @Sendable () -> Void) {
+      self.meanwhile.withLock { $0 = meanwhile }
+      signal.withLock { $0 }?.raise(.readable)
+    }
+
+    let readinessSource = ReadinessSource.signal
+    let content = TransportContent.datagrams
+    func attach(_ signal: ReadinessSignal) { self.signal.withLock { $0 = signal } }
+    func nextDatagramSize() -> Attempt {
+      meanwhile.withLock { $0 == nil } ? .wouldBlock : .transferred(datagram.count)
+    }
+    func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
+      guard let happens = meanwhile.withLock({ $0.take() }) else { return .wouldBlock }
+      happens()
+      unsafe memory.copyBytes(from: datagram)
+      return .transferred(datagram.count)
+    }
+    func send(_ bytes: UnsafeRawBufferPointer) -> Attempt { .failed(TransportError(.send, .notSupported)) }
+    func finishSending() {}
+    func close() {}
   }
 
   @Test func `line 2: a datagram that nobody took is there for the next`() async throws {
