@@ -386,9 +386,14 @@ private struct LinkState: Sendable {
 
   /// Nothing more will be sent. False: not yet.
   mutating func finish(by side: Int, _ news: inout News) -> Bool {
-    if !isCalm, !isReset {
-      if sides[side].sending.isStalled { return false }
-      if chance(plan.blockedFinish, side) {
+    if plan.blockedFinish > 0, !isReset {
+      // What has to be told takes room.
+      if !canSend(side) {
+        sides[side].sending.isOwed = true
+        return false
+      }
+      if !isCalm, sides[side].sending.isStalled { return false }
+      if !isCalm, chance(plan.blockedFinish, side) {
         stall(side, \.sending, awaitingSignal: false, &news)
         return false
       }

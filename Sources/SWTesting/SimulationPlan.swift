@@ -19,7 +19,7 @@ public struct SimulationPlan: Sendable {
   public var crossing = 0.0
   /// That an attempt waits for the transport's signal alone, and its direction stands still as with ``stall``.
   public var waitingForSignal = 0.0
-  /// That the half-close would block, and sending stands still as with ``stall``.
+  /// That the half-close would block, and sending stands still as with ``stall``. Where it may, it needs room, too.
   public var blockedFinish = 0.0
   /// That an attempt is one that may take long.
   public var offload = 0.0
