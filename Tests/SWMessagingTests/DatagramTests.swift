@@ -133,12 +133,11 @@ import Testing
   ) async throws {
     let (left, right) = try makeSocketPair(kind, framing: .datagram)
     let messages = (0..<500).map { pattern($0 % 7 == 0 ? 0 : $0 % 50 == 3 ? 90_000 : $0 * 3, seed: $0) }
-    let limit = Duration.seconds(100)
-    let task = isTask ? Task { try await left.send(contentsOf: messages, timeout: limit) } : nil
-    let thread = isTask ? nil : TestThread { try left.blocking.send(contentsOf: messages, timeout: limit) }
+    let task = isTask ? Task { try await left.send(contentsOf: messages, timeout: patience) } : nil
+    let thread = isTask ? nil : TestThread { try left.blocking.send(contentsOf: messages, timeout: patience) }
     let receiving = Task {
       for message in messages {
-        let received = try await right.receive(timeout: .seconds(60))
+        let received = try await right.receive(timeout: patience)
         #expect(received == message)
       }
     }
@@ -190,7 +189,7 @@ import Testing
     let thread = TestThread { for index in 0..<200 { try left.blocking.send(pattern(index, seed: 9)) } }
     var count = 0
     while count < 1_000 {
-      _ = try await right.receive(timeout: .seconds(20))
+      _ = try await right.receive(timeout: patience)
       count += 1
     }
     for task in tasks { try await task.value }
@@ -265,5 +264,5 @@ import Testing
 
 extension SocketDuplex {
   /// Usable from a test's async body: what it waits for is there.
-  fileprivate func receiveBlocking() throws -> [UInt8] { try blocking.receive(timeout: .seconds(10)) }
+  fileprivate func receiveBlocking() throws -> [UInt8] { try blocking.receive(timeout: patience) }
 }

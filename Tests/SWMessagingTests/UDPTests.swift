@@ -89,13 +89,13 @@ extension SocketAddress {
     for size in [1, 0, 5, 0, 1_472, 9_000, version.largest, 0, 3] {
       let sent = pattern(size, seed: size)
       #expect(try await left.send(sent) == size)
-      #expect(try await right.receive(timeout: .seconds(10)) == sent)
+      #expect(try await right.receive(timeout: patience) == sent)
     }
-    let thread = TestThread { try right.blocking.receive(timeout: .seconds(10)) }
+    let thread = TestThread { try right.blocking.receive(timeout: patience) }
     await eventually { right.queued == 1 }
     try await left.send(pattern(version.largest))
     #expect(try await thread.value == pattern(version.largest))
-    let task = Task { try await right.receive(timeout: .seconds(10)) }
+    let task = Task { try await right.receive(timeout: patience) }
     await eventually { right.queued == 1 }
     try await left.send("")
     #expect(try await task.value == [])
@@ -107,7 +107,7 @@ extension SocketAddress {
     let error = await endpointError { try await left.send(pattern(version.largest + 1)) }
     #expect(error?.reason == .transport(TransportError(.send, .messageTooLong)))
     try await left.send("small")
-    #expect(try await right.receive(timeout: .seconds(10)) == Array("small".utf8))
+    #expect(try await right.receive(timeout: patience) == Array("small".utf8))
   }
 
   @Test(arguments: UDPSocket.Version.allCases)
@@ -126,13 +126,13 @@ extension SocketAddress {
     }
     for round in 0..<4 as Range<UInt8> {
       for index in 0..<2 {
-        let (bytes, companions) = try await listening.receiveAccompanied(timeout: .seconds(10))
+        let (bytes, companions) = try await listening.receiveAccompanied(timeout: patience)
         #expect(bytes == [round, UInt8(index)])
         let sender = try #require(companions?.sender)
         #expect(sender == addresses[index])
         #expect(companions?.descriptorCount == 0)
         try await listening.send([round], to: sender)
-        #expect(try await clients[index].receive(timeout: .seconds(10)) == [round])
+        #expect(try await clients[index].receive(timeout: patience) == [round])
       }
     }
   }
@@ -145,7 +145,7 @@ extension SocketAddress {
     let error = await endpointError { try await endpoint.send("whereto?") }
     #expect(error?.reason == .transport(TransportError(.send, .addressRequired)))
     try await endpoint.send(Array("to myself".utf8), to: own)
-    #expect(try await endpoint.receive(timeout: .seconds(10)) == Array("to myself".utf8))
+    #expect(try await endpoint.receive(timeout: patience) == Array("to myself".utf8))
   }
 
   @Test(arguments: UDPSocket.Version.allCases)
@@ -165,14 +165,14 @@ extension SocketAddress {
     let refused = EndpointError.Reason.transport(TransportError(.receive, .connectionRefused))
 
     try await left.send("anybody?")
-    #expect(await endpointError { try await left.receive(timeout: .seconds(10)) }?.reason == refused)
+    #expect(await endpointError { try await left.receive(timeout: patience) }?.reason == refused)
     for number in 0..<3 as Range<UInt8> { #expect(try await left.receive(timeout: .zero) == [number]) }
     // Told to who waits, of whichever kind.
-    let task = Task { try await left.receive(timeout: .seconds(10)) }
+    let task = Task { try await left.receive(timeout: patience) }
     await eventually { left.queued == 1 }
     try await left.send("anybody?")
     #expect(await endpointError { try await task.value }?.reason == refused)
-    let thread = TestThread { try left.blocking.receive(timeout: .seconds(10)) }
+    let thread = TestThread { try left.blocking.receive(timeout: patience) }
     await eventually { left.queued == 1 }
     try await left.send("anybody?")
     #expect(await endpointError { try await thread.value }?.reason == refused)
@@ -185,9 +185,9 @@ extension SocketAddress {
     try back.connect(to: own)
     let right = try back.endpoint()
     try await left.send("and now?")
-    #expect(try await right.receive(timeout: .seconds(10)) == Array("and now?".utf8))
+    #expect(try await right.receive(timeout: patience) == Array("and now?".utf8))
     try await right.send("yes")
-    #expect(try await left.receive(timeout: .seconds(10)) == Array("yes".utf8))
+    #expect(try await left.receive(timeout: patience) == Array("yes".utf8))
   }
 
   @Test(arguments: UDPSocket.Version.allCases, [true, false])
@@ -205,7 +205,7 @@ extension SocketAddress {
         isTask
         ? try await Task { try await Self.receive(40, from: right) }.value
         : try await TestThread {
-          try (0..<40).map { _ in try right.blocking.receive(timeout: .seconds(10)) }
+          try (0..<40).map { _ in try right.blocking.receive(timeout: patience) }
         }.value
       #expect(received == messages)
     }
@@ -216,7 +216,7 @@ extension SocketAddress {
     _ count: Int, from endpoint: MessageDuplex<DatagramFraming>
   ) async throws -> [[UInt8]] {
     var received: [[UInt8]] = []
-    while received.count < count { received.append(try await endpoint.receive(timeout: .seconds(10))) }
+    while received.count < count { received.append(try await endpoint.receive(timeout: patience)) }
     return received
   }
 
@@ -227,21 +227,21 @@ extension SocketAddress {
     let (raw, other) = try UDPSocket.pair(version)
     let messages = MessageDuplex(over: other, framing: .varInt)
     try await messages.send("out")
-    #expect(try await raw.receive(timeout: .seconds(10)) == [3] + Array("out".utf8))
+    #expect(try await raw.receive(timeout: patience) == [3] + Array("out".utf8))
     let wrong: [[UInt8]] = [[5, 0x68, 0x65], [1, 0x68, 0x65], []]
     for datagram in wrong {
       try await raw.send(datagram)
       try await raw.send([2, 0x68, 0x69])
     }
     for datagram in wrong {
-      let error = await endpointError { try await messages.receive(timeout: .seconds(10)) }
+      let error = await endpointError { try await messages.receive(timeout: patience) }
       #expect(error?.partialBytes == datagram)
       guard case .codec(let misfit as FramingError) = error?.reason else {
         Issue.record("\(String(describing: error))")
         continue
       }
       #expect(misfit.kind == .misfit)
-      #expect(try await messages.receive(timeout: .seconds(10)) == Array("hi".utf8))
+      #expect(try await messages.receive(timeout: patience) == Array("hi".utf8))
     }
   }
 
@@ -334,7 +334,7 @@ extension SocketAddress {
     let rounds = stressed(100)
     let count = rounds * 40
     let seen = Seen()
-    let deadline = Deadline.after(.seconds(60))
+    let deadline = Deadline.after(patience)
     let receivers = (0..<3).map { index in
       Task {
         while seen.count < count, !deadline.hasPassed {
