@@ -259,7 +259,7 @@ extension SocketAddress {
     let ahead = MessageDuplex(over: raw, framing: .datagram)
     let exact = MessageDuplex(over: raw, framing: .datagram, mode: .exact)
     for number in 0..<40 as Range<UInt8> { try await left.send([number]) }
-    #expect(try await exact.receive(timeout: .zero) == [0])
+    #expect(try await exact.receive(timeout: patience) == [0])
     #expect(try isWaiting(raw))
     #expect(try await raw.receive(timeout: .zero) == [1])
     #expect(try isWaiting(raw))
@@ -281,7 +281,7 @@ extension SocketAddress {
     let addresses = [first.address, second.address]
     let clients = [try first.endpoint(), try second.endpoint()]
     for number in 0..<8 as Range<UInt8> { try await clients[Int(number % 2)].send([number], to: target) }
-    #expect(try await messages.receive(timeout: .zero) == [0])
+    #expect(try await messages.receive(timeout: patience) == [0])
     #expect(try !isWaiting(raw))
     let cancelled = Task {
       unsafe withUnsafeCurrentTask { unsafe $0?.cancel() }
@@ -311,7 +311,7 @@ extension SocketAddress {
     let messages = MessageDuplex(over: right, framing: .datagram)
     let sent: [[UInt8]] = [[1], [2, 3], []]
     for datagram in sent + [[4]] { try await left.send(datagram) }
-    #expect(try await messages.receive(timeout: .zero) == [1])
+    #expect(try await messages.receive(timeout: patience) == [1])
     for datagram in sent[1...] {
       #expect(await endpointError { try messages.detach().unread }?.reason == .unreadDatagrams)
       #expect(try await messages.receive(timeout: .zero) == datagram)
@@ -322,7 +322,7 @@ extension SocketAddress {
     let detached = try messages.detach()
     #expect(detached.unread.isEmpty)
     let again = try SocketDuplex(adopting: detached.release().descriptor)
-    #expect(try await again.receive(timeout: .zero) == Array("for the next".utf8))
+    #expect(try await again.receive(timeout: patience) == Array("for the next".utf8))
     #expect(await endpointError { try await again.receive(timeout: .zero) }?.reason == .timedOut)
   }
 
