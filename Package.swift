@@ -79,8 +79,13 @@ let package = Package(
     .executableTarget(
       name: "probe", dependencies: ["CSysShim", "SWMessaging", "SWTesting", system], path: "Tests/Probe",
       swiftSettings: settings),
+    // The snippet of that name, by a link, for a test to run: a transport around another, which checks itself.
+    .executableTarget(
+      name: "metered", dependencies: ["SWMessaging", "SWTesting"], path: "Tests/Metered",
+      swiftSettings: settings),
     .testTarget(
-      name: "SWMessagingTests", dependencies: ["CSysShim", "SWMessaging", "SWTesting", "probe", system],
+      name: "SWMessagingTests",
+      dependencies: ["CSysShim", "SWMessaging", "SWTesting", "probe", "metered", system],
       swiftSettings: settings),
     .testTarget(
       name: "InteropTests", dependencies: ["SWMessaging", "SWMsgPack", "SWTesting", "probe"],

@@ -325,6 +325,35 @@ int swsys_send_datagrams(int fd, const struct iovec *parts, int count) {
   return RETRIED(sendmmsg(fd, messages, (unsigned)count, MSG_DONTWAIT | MSG_NOSIGNAL));
 }
 
+bool swsys_is_udp(int fd) {
+  int family = 0, protocol = 0;
+  socklen_t length = sizeof family;
+  if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &length) < 0) return false;
+  if (family != AF_INET && family != AF_INET6) return false;
+  length = sizeof protocol;
+  return getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &length) == 0 && protocol == IPPROTO_UDP;
+}
+
+int swsys_receive_datagrams(int fd, void *slots, size_t slot_size, int count, struct swsys_datagram *found) {
+  struct mmsghdr messages[MOST_AT_ONCE];
+  struct iovec parts[MOST_AT_ONCE];
+  if (count > MOST_AT_ONCE) count = MOST_AT_ONCE;
+  for (int i = 0; i < count; i++) {
+    parts[i] = (struct iovec){.iov_base = (char *)slots + (size_t)i * slot_size, .iov_len = slot_size};
+    messages[i] = (struct mmsghdr){.msg_hdr = {
+        .msg_iov = &parts[i], .msg_iovlen = 1, .msg_name = found[i].address,
+        .msg_namelen = sizeof found[i].address}};
+  }
+  int result = RETRIED(recvmmsg(fd, messages, (unsigned)count, MSG_DONTWAIT, NULL));
+  for (int i = 0; i < result; i++) {
+    const struct msghdr *header = &messages[i].msg_hdr;
+    found[i].byte_count = messages[i].msg_len;
+    found[i].is_cut = (header->msg_flags & MSG_TRUNC) != 0;
+    found[i].address_length = header->msg_namelen <= sizeof found[i].address ? header->msg_namelen : 0;
+  }
+  return result;
+}
+
 ssize_t swsys_peek(int fd, void *bytes, size_t count) {
   return RETRIED(recv(fd, bytes, count, MSG_DONTWAIT | MSG_PEEK));
 }

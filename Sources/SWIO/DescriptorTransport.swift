@@ -41,6 +41,8 @@ package struct DescriptorTransport: Sendable {
   private let isDatagramSocket: Bool
   /// Packets in order, until they end.
   private let isPacketSocket: Bool
+  /// Datagrams over IP: each fits a slot of `DatagramRoom`, and no descriptors come with it.
+  private let isUDP: Bool
 
   /// Whether writes should be cut where frames end, and at PIPE_BUF, so that several processes can
   /// write to the same pipe.
@@ -81,6 +83,7 @@ package struct DescriptorTransport: Sendable {
     isStreamSocket = kind == Int32(SWSYS_STREAM_SOCKET.rawValue)
     isDatagramSocket = kind == Int32(SWSYS_DATAGRAM_SOCKET.rawValue)
     isPacketSocket = kind == Int32(SWSYS_PACKET_SOCKET.rawValue)
+    isUDP = isDatagramSocket && swsys_is_udp(number)
     if isStreamSocket || isDatagramSocket || isPacketSocket {
       (mode, working) = (.socket, number)
     } else if kind == Int32(SWSYS_ALWAYS_READY.rawValue) {
@@ -239,6 +242,54 @@ package struct DescriptorTransport: Sendable {
   package func nextDatagramSize() -> Attempt {
     let size = swsys_next_datagram_size(working, isPacketSocket)
     return size == SWSYS_ENDED ? .endOfStream : Self.attempt(.receive, size)
+  }
+
+  /// Receives whole datagrams, at most so many: as many as wait, or, where nobody can say how large they are, one.
+  ///
+  /// One that does not fit is an error, and lost, as an error of `receive(into:with:)` says; those that came with
+  /// it are not.
+  package func receiveDatagrams(atMost limit: Int, _ take: (Datagram) -> Void) -> Attempt {
+    if isUDP { return receiveDatagramsOverIP(atMost: limit, take) }
+    // Over a Unix socket only its sender's memory bounds a datagram, and a look alone tells an empty packet from
+    // the end.
+    let size = nextDatagramSize()
+    guard case .transferred(let byteCount) = size else { return size }
+    return unsafe Datagram.receive(byteCount, take) { room, companions in
+      unsafe receive(into: room, with: &companions)
+    }
+  }
+
+  private func receiveDatagramsOverIP(atMost limit: Int, _ take: (Datagram) -> Void) -> Attempt {
+    let room = DatagramRoom.take()
+    defer { DatagramRoom.giveBack(room) }
+    let count = min(limit, DatagramRoom.slotCount)
+    return unsafe withUnsafeTemporaryAllocation(of: swsys_datagram.self, capacity: count) { found in
+      let received = unsafe swsys_receive_datagrams(
+        working, room.memory, DatagramRoom.slotSize, Int32(count), found.baseAddress)
+      guard received >= 0 else { return Self.attempt(.receive, Int(received)) }
+      var isCut = false
+      var sender: SocketAddress?
+      for index in 0..<Int(received) {
+        let slot = unsafe room.memory + index * DatagramRoom.slotSize
+        if unsafe found[index].is_cut {
+          isCut = true
+          continue
+        }
+        sender = unsafe Self.address(found[index], after: sender)
+        let bytes = unsafe UnsafeRawBufferPointer(start: slot, count: found[index].byte_count)
+        take(Datagram(bytes: unsafe Array(bytes), companions: nil, sender: sender))
+      }
+      return isCut ? .failed(TransportError(.receive, .messageTooLong)) : .transferred(Int(received))
+    }
+  }
+
+  /// Mostly the same one: then nothing is made.
+  private static func address(_ datagram: swsys_datagram, after last: SocketAddress?) -> SocketAddress? {
+    unsafe withUnsafeBytes(of: datagram.address) { bytes in
+      let bytes = unsafe bytes.prefix(Int(datagram.address_length))
+      if let last, unsafe last.bytes.elementsEqual(bytes) { return last }
+      return unsafe bytes.count > 2 ? SocketAddress(bytes: Array(bytes)) : nil
+    }
   }
 
   /// `recvmsg`: with what came beside the bytes. A datagram that is longer than there is room for is an error,

@@ -140,8 +140,9 @@ extension Endpoint {
   /// Takes the endpoint apart: descriptor and unread bytes go back to the caller, the endpoint is closed
   /// and the descriptor is not.
   ///
-  /// - Throws: ``EndpointError`` `busy` when a call is under way or the rest of a message is still owed
-  ///   (nothing has changed then); `closed` when there is nothing left to detach; `transport` over a
+  /// - Throws: ``EndpointError`` `busy` when a call is under way or the rest of a message is still owed, and
+  ///   `unreadDatagrams` when datagrams have been received ahead that nobody has taken: a receive has the next of
+  ///   them at once (nothing has changed then); `closed` when there is nothing left to detach; `transport` over a
   ///   transport of your own.
   public func detach() throws(EndpointError) -> DetachedEndpoint { try core.detach() }
 }

@@ -17,6 +17,9 @@ public struct EndpointError: Error, Sendable {
     case closed
     /// The endpoint is in use, so it cannot be detached.
     case busy
+    /// The endpoint has received datagrams that nobody has taken, and unread bytes cannot say where one ends, nor who
+    /// sent it: they are to be received before it can be detached.
+    case unreadDatagrams
     /// The transport failed. Every later call in that direction throws the same.
     case transport(TransportError)
     /// The peer broke the framing (it stays broken), or the message cannot be sent in it.
@@ -96,7 +99,7 @@ extension EndpointError.Reason: Equatable {
   public static func == (a: Self, b: Self) -> Bool {
     switch (a, b) {
     case (.endOfStream, .endOfStream), (.truncated, .truncated), (.timedOut, .timedOut),
-      (.cancelled, .cancelled), (.closed, .closed), (.busy, .busy):
+      (.cancelled, .cancelled), (.closed, .closed), (.busy, .busy), (.unreadDatagrams, .unreadDatagrams):
       true
     case (.transport(let a), .transport(let b)): a == b
     case (.framing(let a), .framing(let b)): a == b
@@ -116,6 +119,7 @@ extension EndpointError: CustomStringConvertible {
       case .cancelled: "cancelled"
       case .closed: "endpoint closed"
       case .busy: "endpoint in use"
+      case .unreadDatagrams: "datagrams have been received that nobody has taken"
       case .transport(let error): "transport failed: \(error)"
       case .framing(let error): "framing broken: \(error)"
       case .codec(let error): "message not understood: \(error)"

@@ -85,6 +85,9 @@ package class Half: ReactorWork, @unchecked Sendable {
   /// Under the lock: a place leaves with an error.
   func fail(_ place: Place, _ error: EndpointError) { preconditionFailure("a half fails its places") }
 
+  /// Under the lock: why its endpoint cannot be detached now.
+  func detachRefusal(_ state: HalfState) -> EndpointError.Reason? { state.detachRefusal }
+
   /// Under the lock: whether a place that gives up may leave now. If not, the turn settles it.
   func leavesAtOnce(_ place: Place) -> Bool { true }
 
@@ -352,10 +355,10 @@ package class Half: ReactorWork, @unchecked Sendable {
   /// looks closed and is not.
   package static func retire(_ first: Half, _ second: Half?) -> EndpointError.Reason? {
     first.withState { state in
-      if let refusal = state.detachRefusal { return refusal }
+      if let refusal = first.detachRefusal(state) { return refusal }
       if let second {
         let refusal = second.withState { state in
-          let refusal = state.detachRefusal
+          let refusal = second.detachRefusal(state)
           if refusal == nil { state.retire() }
           return refusal
         }

@@ -4,7 +4,7 @@ public import SystemPackage
 
 /// How a message endpoint reads.
 public enum ReceiveMode: Hashable, Sendable {
-  /// One large read may bring many frames; what is behind a frame waits in the endpoint.
+  /// One large read may bring many frames, or over UDP sixteen datagrams; what is behind a frame waits in the endpoint.
   case readAhead
   /// Never past the end of the frame that is being received: for a descriptor that somebody else will
   /// read next.

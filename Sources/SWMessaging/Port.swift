@@ -201,20 +201,14 @@ package final class Port: ReadinessReceiver {
     }
   }
 
-  /// One whole datagram, with what came beside it.
-  func receiveDatagram(into datagram: inout [UInt8], _ companions: inout Companions?) -> Attempt {
+  /// Whole datagrams, at most so many, with what came beside them. What is transferred counts for nothing.
+  func receiveDatagrams(atMost limit: Int, _ take: (Datagram) -> Void) -> Attempt {
     while true {
-      let size: Attempt =
+      let attempt =
         switch unsafe transport {
-        case .descriptor(let transport): transport.nextDatagramSize()
-        case .custom(let transport, _, _): transport.nextDatagramSize()
+        case .descriptor(let transport): transport.receiveDatagrams(atMost: limit, take)
+        case .custom(let transport, _, _): Self.receiveDatagram(by: transport, take)
         }
-      let attempt: Attempt
-      if case .transferred(let byteCount) = size {
-        attempt = receiveDatagram(of: byteCount, into: &datagram, &companions)
-      } else {
-        attempt = size
-      }
       switch attempt {
       case .failed(let error) where error.errno == .interrupted: continue
       case .failed(let error): return .failed(first(error))
@@ -226,26 +220,14 @@ package final class Port: ReadinessReceiver {
     }
   }
 
-  private func receiveDatagram(
-    of byteCount: Int, into datagram: inout [UInt8], _ companions: inout Companions?
-  ) -> Attempt {
-    var attempt = Attempt.wouldBlock
-    var found: Companions?
-    // Where nothing is known of it, room for the largest usual one is reserved, and given back.
-    datagram = unsafe [UInt8](unsafeUninitializedCapacity: max(byteCount, 1)) { memory, count in
-      let room = UnsafeMutableRawBufferPointer(memory)
-      switch unsafe transport {
-      case .descriptor(let transport): attempt = unsafe transport.receive(into: room, with: &found)
-      case .custom(let transport, _, _):
-        attempt = unsafe transport.receive(into: room, with: &found)
-        if case .failed(let error) = attempt, error.errno == .notSupported {
-          attempt = unsafe transport.receive(into: room)
-        }
-      }
-      if case .transferred(let received) = attempt { count = received }
+  private static func receiveDatagram(by transport: any SocketLike, _ take: (Datagram) -> Void) -> Attempt {
+    let size = transport.nextDatagramSize()
+    guard case .transferred(let byteCount) = size else { return size }
+    return unsafe Datagram.receive(byteCount, take) { room, companions in
+      let attempt = unsafe transport.receive(into: room, with: &companions)
+      guard case .failed(let error) = attempt, error.errno == .notSupported else { return attempt }
+      return unsafe transport.receive(into: room)
     }
-    companions = found
-    return attempt
   }
 
   /// Of a stream, with the descriptors that came beside the bytes.

@@ -57,6 +57,12 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     port.connect(receiving: self)
   }
 
+  override func detachRefusal(_ state: HalfState) -> EndpointError.Reason? {
+    if let refusal = state.detachRefusal { return refusal }
+    // Nobody has the turn.
+    return unsafe turn.holdsDatagram ? .unreadDatagrams : nil
+  }
+
   override func fail(_ place: Place, _ error: EndpointError) {
     unsafe unsafeDowncast(place, to: ReceivePlace.self).outcome = .failed(error)
   }
@@ -192,8 +198,10 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     _ demand: FrameDemand, for request: ReceiveRequest, mayTakeLong: Bool
   ) -> ReceiveTurn.Outcome {
     if carriesDatagrams {
-      return unsafe turn.attemptDatagram { bytes, companions in
-        let attempt = port.receiveDatagram(into: &bytes, &companions)
+      // What nobody has asked for stays in the kernel, unless reading ahead is allowed.
+      let limit = request.source?.readsAhead ?? false ? Int.max : 1
+      return unsafe turn.attemptDatagrams { take in
+        let attempt = port.receiveDatagrams(atMost: limit, take)
         note(attempt)
         return attempt
       }
@@ -451,8 +459,9 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
       guard !state.isClosed, !state.queue.isEmpty else { return false }
       guard state.queue.first === head else { return false }
       state.queue.remove(head)
+      let companions = head.request.isAccompanied ? unsafe turn.takeCompanions(of: demand) : nil
       head.outcome = unsafe .delivered(
-        copied ?? Delivery(payload: turn.takePayload(of: demand), turn.takeCompanions(of: demand)))
+        copied ?? Delivery(payload: turn.takePayload(of: demand), companions))
       unsafe turn.consume(demand)
       head.decide(&actions, by: me)
       return true

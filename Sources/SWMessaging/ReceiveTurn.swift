@@ -48,10 +48,12 @@ package struct ReceiveTurn: ~Copyable {
   }
   private(set) var rest = Rest.unknown
 
-  /// Of datagrams the buffer holds none: the one that has been received lies here.
+  /// Of datagrams the buffer holds none: the next one that has been received lies here.
   private let carriesDatagrams: Bool
-  private var datagram: [UInt8]?
-  /// What came beside the bytes that are there: it goes with the last of them.
+  private var datagram: Datagram?
+  /// Those behind it, the last one first.
+  private var datagramsBehind: [Datagram] = []
+  /// What came beside the bytes of a stream that are there: it goes with the last of them.
   private var companions: Companions?
   /// Why the last attempt brought no datagram; the next may.
   package private(set) var failure: TransportError?
@@ -59,14 +61,16 @@ package struct ReceiveTurn: ~Copyable {
   package init(unread: [UInt8] = [], carriesDatagrams: Bool = false) {
     buffer = ReceiveBuffer(carriesDatagrams ? [] : unread)
     self.carriesDatagrams = carriesDatagrams
-    if carriesDatagrams, !unread.isEmpty { datagram = unread }
+    if carriesDatagrams, !unread.isEmpty { datagram = Datagram(unread) }
   }
 
   /// How many bytes are there.
   package var count: Int {
-    if carriesDatagrams { return datagram?.count ?? 0 }
+    if carriesDatagrams { return datagram?.bytes.count ?? 0 }
     return buffer.count + (assembly.map { $0.header.count + $0.filled } ?? 0)
   }
+  /// A datagram is there; it may be empty.
+  var holdsDatagram: Bool { datagram != nil }
   /// A large payload is being, or has been, received into its array.
   package var isAssembled: Bool { assembly != nil }
   /// How much memory is held; for tests.
@@ -111,9 +115,9 @@ package struct ReceiveTurn: ~Copyable {
   /// A datagram is complete as it comes. A demand is never empty, a datagram may be: only the payload counts.
   private func scanDatagram(_ request: ReceiveRequest) -> Scan {
     guard let datagram else { return .needs(.atLeast(1)) }
-    var taken = datagram.count
+    var taken = datagram.bytes.count
     if case .upTo(let byteCount) = request { taken = min(taken, byteCount) }
-    return .complete(.frame(byteCount: max(datagram.count, 1), payload: 0..<taken))
+    return .complete(.frame(byteCount: max(datagram.bytes.count, 1), payload: 0..<taken))
   }
 
   /// Lends a complete frame that lies in the buffer, or the assembled payload alone.
@@ -121,7 +125,7 @@ package struct ReceiveTurn: ~Copyable {
     of demand: FrameDemand, _ body: (Span<UInt8>) throws(Failure) -> Result
   ) throws(Failure) -> Result {
     let payload = demand.payload ?? 0..<0
-    if carriesDatagrams, let datagram { return try body(datagram.span.extracting(payload)) }
+    if carriesDatagrams, let datagram { return try body(datagram.bytes.span.extracting(payload)) }
     if let assembly {
       if assembly.serves(demand) { return try body(assembly.payload.span) }
       flatten()
@@ -142,8 +146,8 @@ package struct ReceiveTurn: ~Copyable {
   /// The payload as an array: the assembled one as it is, which then is gone, or a copy. The frame is
   /// still to be consumed.
   package mutating func takePayload(of demand: FrameDemand) -> [UInt8] {
-    if carriesDatagrams, let whole = datagram, demand.payload?.count == whole.count {
-      datagram = []
+    if carriesDatagrams, let whole = datagram?.bytes, demand.payload?.count == whole.count {
+      datagram?.bytes = []
       return whole
     }
     if var taken = assembly, taken.isFull, taken.serves(demand) {
@@ -162,8 +166,8 @@ package struct ReceiveTurn: ~Copyable {
   /// Takes a frame off the front.
   package mutating func consume(_ demand: FrameDemand) {
     if carriesDatagrams {
-      datagram = nil
-      companions = nil
+      datagram = datagramsBehind.popLast()
+      if datagramsBehind.isEmpty { datagramsBehind = [] }
       position += 1
       return
     }
@@ -185,7 +189,8 @@ package struct ReceiveTurn: ~Copyable {
 
   /// What came beside the frame that is about to be consumed, if that takes the last of its bytes.
   package mutating func takeCompanions(of demand: FrameDemand) -> Companions? {
-    guard companions != nil, carriesDatagrams || demand.byteCount == count else { return nil }
+    if carriesDatagrams { return datagram?.takeCompanions() }
+    guard companions != nil, demand.byteCount == count else { return nil }
     return companions.take()
   }
 
@@ -201,14 +206,14 @@ package struct ReceiveTurn: ~Copyable {
 
   /// Everything unread; what is cut off when the stream ends, and what `detach` hands back.
   package mutating func unread() -> [UInt8] {
-    if carriesDatagrams { return datagram ?? [] }
+    if carriesDatagrams { return datagram?.bytes ?? [] }
     if assembly != nil { flatten() }
     return buffer.withUnread { unread in unsafe unread.withUnsafeBufferPointer { unsafe Array($0) } }
   }
 
   package mutating func takeUnread() -> [UInt8] {
     let bytes = unread()
-    if datagram.take() != nil { return bytes }
+    if carriesDatagrams { return bytes }
     buffer.consume(bytes.count)
     buffer.releaseIfEmpty()
     return bytes
@@ -262,18 +267,17 @@ package struct ReceiveTurn: ~Copyable {
     unsafe fillBuffer(minimum: 1, maximum: .max, declared: 1, by: receive)
   }
 
-  /// One attempt to receive a datagram.
-  package mutating func attemptDatagram(
-    by receive: (inout [UInt8], inout Companions?) -> Attempt
-  ) -> Outcome {
-    var bytes: [UInt8] = []
-    var found: Companions?
-    let attempt = receive(&bytes, &found)
+  /// One attempt to receive datagrams, of which none is there.
+  package mutating func attemptDatagrams(by receive: ((Datagram) -> Void) -> Attempt) -> Outcome {
+    var first: Datagram?
+    var behind: [Datagram] = []
+    let attempt = receive { datagram in
+      if first == nil { first = datagram } else { behind.append(datagram) }
+    }
+    behind.reverse()
+    (datagram, datagramsBehind) = (first, behind)
     switch attempt {
-    case .transferred:
-      datagram = bytes
-      companions = found
-      return .moved
+    case .transferred: return .moved
     case .failed(let error) where Port.isAboutOneDatagram(error):
       failure = error
       return .failedOnce

@@ -116,7 +116,8 @@ final class Caller: @unchecked Sendable {
 
   /// What `ppoll` would say.
   private var isReady: Bool {
-    let interest = (place?.polledInterest ?? []).union(.hungUp)
+    guard let polled = place?.polledInterest, !polled.isEmpty else { return false }
+    let interest = polled.union(.hungUp)
     // Of what is offered across, only its own: the other direction's would have it spin.
     let isCrossed = interest.contains(isSender ? .readable : .writable)
     return !end.transport.readiness.isDisjoint(with: interest)

@@ -16,7 +16,7 @@ package struct Coverage: Sendable {
     case detached, detachRefused, registered, watched, unwatched, registrationFailed, threadPolls,
       threadWaits, reactorDrives
     case runInsideAttempt, runInsideScanner, runInsideWakeUp, staleEvent, mainBlocked, stalled
-    case crossed, offloaded
+    case crossed, signalAwaited, finishBlocked, offloaded
   }
 
   /// By direction, event and state.

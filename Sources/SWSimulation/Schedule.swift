@@ -64,6 +64,8 @@ struct Schedule {
     plan.interrupted = pick([0, 0, 0.1])
     plan.spuriousWouldBlock = pick([0, 0.1, 0.3])
     plan.crossing = pick([0, 0, 0.1, 0.3])
+    plan.waitingForSignal = pick([0, 0, 0.1, 0.3])
+    plan.blockedFinish = pick([0, 0.5])
     plan.offload = pick([0, 0, 0.1])
     plan.spuriousReadiness = pick([0, 0.1])
     plan.stall = pick([0, 0, 0.1])

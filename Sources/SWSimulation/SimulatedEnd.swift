@@ -26,6 +26,8 @@ final class SimulatedEnd: SocketLike, ReadinessReceiver, @unchecked Sendable {
   var watched: Readiness = []
   /// In-process news that has not been delivered.
   var news: Readiness = []
+  /// What of it the endpoint waits for, though there is a descriptor.
+  private var awaitedNews: Readiness = []
 
   /// Everything this end has sent.
   private(set) var sent: [UInt8] = []
@@ -85,6 +87,7 @@ final class SimulatedEnd: SocketLike, ReadinessReceiver, @unchecked Sendable {
     if isClosed || isDetached { return .failed(TransportError(.receive, .badFileDescriptor)) }
     receiveCount += 1
     let attempt = attempt()
+    note(attempt, .readable)
     switch attempt {
     case .transferred(let count):
       let wire = peer.sent
@@ -97,8 +100,8 @@ final class SimulatedEnd: SocketLike, ReadinessReceiver, @unchecked Sendable {
       receivedCount += count
       world.noteAttempt(.moved, self, isSending: false)
       world.trace("received", index, count)
-    case .waitsFor:
-      world.coverage.note(.crossed)
+    case .waitsFor(let readiness):
+      world.coverage.note(readiness.isEmpty ? .signalAwaited : .crossed)
       world.noteAttempt(.blocked, self, isSending: false)
     case .wouldBlock, .offload: world.noteAttempt(.blocked, self, isSending: false)
     case .endOfStream: world.noteAttempt(.endedOrFailed, self, isSending: false)
@@ -129,14 +132,15 @@ final class SimulatedEnd: SocketLike, ReadinessReceiver, @unchecked Sendable {
     if isClosed || isDetached || isFinished { return .failed(TransportError(.send, .badFileDescriptor)) }
     sendCount += 1
     var attempt = attempt()
+    note(attempt, .writable)
     switch attempt {
     case .transferred(let count):
       unsafe sent.append(contentsOf: bytes[..<count])
       world.noteAttempt(.moved, self, isSending: true)
       world.trace("sent", index, count)
       if count > 1, world.makes(.sendsTwice) { attempt = .transferred(count - 1) }
-    case .waitsFor:
-      world.coverage.note(.crossed)
+    case .waitsFor(let readiness):
+      world.coverage.note(readiness.isEmpty ? .signalAwaited : .crossed)
       world.noteAttempt(.blocked, self, isSending: true)
     case .wouldBlock, .offload: world.noteAttempt(.blocked, self, isSending: true)
     case .failed(let error): noteFailure(error, isSending: true)
@@ -156,13 +160,29 @@ final class SimulatedEnd: SocketLike, ReadinessReceiver, @unchecked Sendable {
     world.noteAttempt(.endedOrFailed, self, isSending: isSending)
   }
 
-  func finishSending() {
+  /// Until the signal comes, the descriptor does not show whether this attempt could get on.
+  private func note(_ attempt: Attempt, _ direction: Readiness) {
+    if case .waitsFor([]) = attempt {
+      awaitedNews.formUnion(direction)
+    } else {
+      awaitedNews.subtract(direction)
+    }
+  }
+
+  func finishSending() throws(TransportError) {
     world.check(!isFinished && !isSending, "the half-close comes twice, or into a send")
     world.check(!isClosed && !isDetached, "a half-close of what is closed")
     world.interlude(.runInsideAttempt)
+    awaitedNews.subtract(.writable)
+    do throws(TransportError) {
+      try transport.finishSending()
+    } catch {
+      world.trace("cannot finish sending yet", index)
+      world.coverage.note(.finishBlocked)
+      throw error
+    }
     isFinished = true
     world.trace("finishes sending", index)
-    transport.finishSending()
   }
 
   func close() {
@@ -184,11 +204,13 @@ final class SimulatedEnd: SocketLike, ReadinessReceiver, @unchecked Sendable {
   /// from the reactor, if that watches.
   func readinessChanged(_ readiness: Readiness) {
     if readiness.contains(.readable), world.makes(.losesSignal) { return }
-    if descriptor != nil {
-      world.reactor.edge(self, readiness)
-    } else {
+    guard descriptor != nil else {
       news.formUnion(readiness)
+      return
     }
+    news.formUnion(readiness.intersection(awaitedNews))
+    awaitedNews.subtract(readiness)
+    world.reactor.edge(self, readiness)
   }
 
   func deliverNews() {

@@ -57,7 +57,7 @@ final class World: @unchecked Sendable {
   private var enabled: [Actor] = []
 
   private static let firstDescriptor: Int32 = 1_000_000
-  private static let mostSteps = 20_000
+  private static let mostSteps = 100_000
 
   init(seed: UInt64, mistake: Mistake?, isTracing: Bool) {
     generator = SeededGenerator(seed: seed)

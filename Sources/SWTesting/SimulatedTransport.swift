@@ -79,11 +79,10 @@ public final class SimulatedTransport: SocketLike {
     return link.changed { state, news in unsafe state.send(bytes, by: side, mayTakeLong: true, &news) }
   }
 
-  public func finishSending() {
-    link.changed { state, news in
-      state.streams[side].isFinished = true
-      news.tell(1 - side, .readable)
-    }
+  /// - Throws: `Errno.wouldBlock` where the plan has it wait.
+  public func finishSending() throws(TransportError) {
+    let isFinished = link.changed { state, news in state.finish(by: side, &news) }
+    if !isFinished { throw TransportError(.finishSending, .wouldBlock) }
   }
 
   public func close() {
@@ -221,6 +220,8 @@ private struct LinkState: Sendable {
     /// Was told that it would block, and has not been told that it may get on.
     var isOwed = false
     var isStalled = false
+    /// Was told to wait for the signal: what it stands still for.
+    var awaitsSignal = false
     /// Was told to wait for the other direction's readiness.
     var isCrossed = false
   }
@@ -235,7 +236,7 @@ private struct LinkState: Sendable {
   }
 
   /// What the plan has chosen for an attempt.
-  enum Choice { case goOn, short, interrupted, wouldBlock, cross, offload, hangUp, reset }
+  enum Choice { case goOn, short, interrupted, wouldBlock, awaitSignal, cross, offload, hangUp, reset }
 
   let capacity: Int
   let plan: SimulationPlan
@@ -301,7 +302,9 @@ private struct LinkState: Sendable {
   ) -> Choice {
     sides[side][keyPath: direction].isCrossed = false
     if isCalm || isReset { return .goOn }
-    if sides[side][keyPath: direction].isStalled { return .wouldBlock }
+    if sides[side][keyPath: direction].isStalled {
+      return sides[side][keyPath: direction].awaitsSignal ? .awaitSignal : .wouldBlock
+    }
     if chance(plan.reset, side) { return .reset }
     if canHangUp, chance(plan.hangUp, side) { return .hangUp }
     if chance(plan.interrupted, side) { return .interrupted }
@@ -312,12 +315,12 @@ private struct LinkState: Sendable {
       return .cross
     }
     if chance(plan.spuriousReadiness, side) { news.tell(side, readiness) }
+    if chance(plan.waitingForSignal, side) {
+      stall(side, direction, awaitingSignal: true, &news)
+      return .awaitSignal
+    }
     if chance(plan.stall, side) {
-      sides[side][keyPath: direction].isStalled = true
-      if let length = plan.stallLength, !isTimed {
-        isTimed = true
-        news.stallLength = length
-      }
+      stall(side, direction, awaitingSignal: false, &news)
       return .wouldBlock
     }
     if chance(plan.spuriousWouldBlock, side) {
@@ -325,6 +328,17 @@ private struct LinkState: Sendable {
       return .wouldBlock
     }
     return chance(short, side) ? .short : .goOn
+  }
+
+  private mutating func stall(
+    _ side: Int, _ direction: WritableKeyPath<Side, Direction>, awaitingSignal: Bool, _ news: inout News
+  ) {
+    sides[side][keyPath: direction].isStalled = true
+    sides[side][keyPath: direction].awaitsSignal = awaitingSignal
+    if let length = plan.stallLength, !isTimed {
+      isTimed = true
+      news.stallLength = length
+    }
   }
 
   private mutating func chance(_ probability: Double, _ side: Int) -> Bool {
@@ -345,6 +359,7 @@ private struct LinkState: Sendable {
       mayTakeLong: mayTakeLong, &news)
     switch choice {
     case .cross: return .waitsFor(.writable)
+    case .awaitSignal: return .waitsFor([])
     case .offload: return .offload
     case .interrupted: return .failed(TransportError(.receive, .interrupted))
     case .wouldBlock:
@@ -369,6 +384,25 @@ private struct LinkState: Sendable {
     return .transferred(count)
   }
 
+  /// Nothing more will be sent. False: not yet.
+  mutating func finish(by side: Int, _ news: inout News) -> Bool {
+    if plan.blockedFinish > 0, !isReset {
+      // What has to be told takes room.
+      if !canSend(side) {
+        sides[side].sending.isOwed = true
+        return false
+      }
+      if !isCalm, sides[side].sending.isStalled { return false }
+      if !isCalm, chance(plan.blockedFinish, side) {
+        stall(side, \.sending, awaitingSignal: false, &news)
+        return false
+      }
+    }
+    streams[side].isFinished = true
+    news.tell(1 - side, .readable)
+    return true
+  }
+
   mutating func send(
     _ bytes: UnsafeRawBufferPointer, by side: Int, mayTakeLong: Bool, _ news: inout News
   ) -> Attempt {
@@ -379,6 +413,7 @@ private struct LinkState: Sendable {
       mayTakeLong: mayTakeLong, &news)
     switch choice {
     case .cross: return .waitsFor(.readable)
+    case .awaitSignal: return .waitsFor([])
     case .offload: return .offload
     case .interrupted: return .failed(TransportError(.send, .interrupted))
     case .wouldBlock:

@@ -17,6 +17,10 @@ public struct SimulationPlan: Sendable {
   public var spuriousWouldBlock = 0.0
   /// That an attempt waits for the other direction's readiness, which comes at once.
   public var crossing = 0.0
+  /// That an attempt waits for the transport's signal alone, and its direction stands still as with ``stall``.
+  public var waitingForSignal = 0.0
+  /// That the half-close would block, and sending stands still as with ``stall``. Where it may, it needs room, too.
+  public var blockedFinish = 0.0
   /// That an attempt is one that may take long.
   public var offload = 0.0
   /// That an attempt is followed by readiness that nobody needs and that is not true.

@@ -2,15 +2,33 @@ import CSysShim
 import Foundation
 import SWMessaging
 import SWTesting
+import Synchronization
 import SystemPackage
 
 /// Answers one question about a process that does nothing else. Prints `name=value` lines; the tests
 /// that start it know what they should be.
 @main
 struct Probe {
-  static func main() async throws {
+  /// Not asynchronous, or Dispatch would have its hands in everything.
+  static func main() throws {
     switch CommandLine.arguments.dropFirst().first {
-    case "threads": try threads()
+    case "emfile": return emfile()
+    case "threads": return try threads()
+    default: break
+    }
+    Task {
+      do {
+        try await answer()
+        exit(0)
+      } catch {
+        fatalError("\(error)")
+      }
+    }
+    dispatchMain()
+  }
+
+  private static func answer() async throws {
+    switch CommandLine.arguments.dropFirst().first {
     case "fairness":
       if CommandLine.arguments.last == "senders" {
         try await fairSenders()
@@ -20,7 +38,6 @@ struct Probe {
     case "idle": try await idle()
     case "sigpipe": try sigpipe()
     case "memory": try memory(CommandLine.arguments.dropFirst(2).first.flatMap { Int($0) } ?? 1)
-    case "emfile": try await emfile()
     case "park-on-reactor": try await parkOnReactor()
     case "descriptors-cut": try descriptorsCut()
     case "read-on":
@@ -249,16 +266,38 @@ struct Probe {
   }
 
   /// Waiting works when no descriptor is left: for a thread, and for a task that is the first to wait.
-  private static func emfile() async throws {
-    let (left, right) = try makeSocketPair(framing: .varInt)
-    let (blockingLeft, blockingRight) = try makeSocketPair(framing: .varInt)
-    // Dispatch, which runs the tasks, needs descriptors of its own and traps without: it comes first.
-    await Task.detached {}.value
+  ///
+  /// Dispatch, which runs tasks elsewhere, traps without: its manager makes a timer some time after the first
+  /// task has begun, and opens a file for each worker thread once a second. So there is none of it here.
+  private static func emfile() {
     var limit = rlimit(rlim_cur: 256, rlim_max: 256)
     _ = unsafe setrlimit(__rlimit_resource_t(UInt32(RLIMIT_NOFILE.rawValue)), &limit)
-    var hoard: [DescriptorHolder] = []
-    while let holder = try? DescriptorHolder() { hoard.append(holder) }
-    let task = Task { try await left.receive() }
+    let isDone = Gate()
+    do {
+      let ends = (try makeSocketPair(framing: .varInt), try makeSocketPair(framing: .varInt))
+      let hoard = Hoard()
+      Task(executorPreference: .reactor) {
+        do {
+          try await waitWithoutDescriptors(ends.0, ends.1, hoard)
+        } catch {
+          print("error=\(error)")
+        }
+        isDone.open()
+      }
+    } catch {
+      return print("error=\(error)")
+    }
+    isDone.waitBlocking()
+  }
+
+  private typealias Ends = (MessageDuplex<VarIntFraming>, MessageDuplex<VarIntFraming>)
+
+  private nonisolated static func waitWithoutDescriptors(
+    _ ends: Ends, _ blockingEnds: Ends, _ hoard: Hoard
+  ) async throws {
+    let (left, right) = ends
+    let (blockingLeft, blockingRight) = blockingEnds
+    let task = Task(executorPreference: .reactor) { try await left.receive() }
     let thread = TestThread { try blockingLeft.blocking.receive() }
     await eventually {
       left.core.receiving?.inspect { $0.queue.count == 1 } ?? false
@@ -268,15 +307,28 @@ struct Probe {
     try await blockingRight.send("thread")
     print("task=\(String(decoding: try await task.value, as: UTF8.self))")
     print("thread=\(String(decoding: try await thread.value, as: UTF8.self))")
-    let late = await Task { try? await left.receive(timeout: .milliseconds(20)) }.value
+    let late = try? await left.receive(timeout: .milliseconds(20))
     print("late=\(late == nil)")
-    hoard.removeAll()
-    let again = Task { try await left.receive() }
+    hoard.release()
+    let again = Task(executorPreference: .reactor) { try await left.receive() }
     try await right.send("again")
     print("again=\(String(decoding: try await again.value, as: UTF8.self))")
   }
 
-  private final class DescriptorHolder {
+  /// All descriptors that there are.
+  private final class Hoard: Sendable {
+    private let pairs: Guarded<[DescriptorHolder]>
+
+    init() {
+      var all: [DescriptorHolder] = []
+      while let holder = try? DescriptorHolder() { all.append(holder) }
+      pairs = Guarded(all)
+    }
+
+    func release() { pairs.withLock { $0 = [] } }
+  }
+
+  private final class DescriptorHolder: Sendable {
     let pair: DescriptorPair
     init() throws { pair = try DescriptorPair.pipe() }
   }

@@ -62,6 +62,12 @@ import Testing
     try await TestThread { try checkTransport { try Wrapped.pair { Wrapped($0) } } }.value
   }
 
+  @Test func `the example that counts and throttles another transport keeps the laws`() throws {
+    let answer = try run(binary("metered"), [])
+    #expect(answer.status == 0)
+    #expect(answer.lines.first == "the metered transport keeps the laws")
+  }
+
   @Test(arguments: Fault.allCases)
   func `a transport that breaks a law is found out`(_ fault: Fault) async throws {
     let found = try await TestThread { () -> TransportViolation? in
@@ -159,7 +165,7 @@ import Testing
       return unsafe whole.withUnsafeBytes { unsafe send($0) }
     }
 
-    func finishSending() { inner.finishSending() }
+    func finishSending() throws(TransportError) { try inner.finishSending() }
     func close() { inner.close() }
   }
 }

@@ -4,6 +4,7 @@ import SWFraming
 import SWIO
 import SWMessaging
 import SWTesting
+import Synchronization
 import SystemPackage
 import Testing
 
@@ -132,11 +133,18 @@ import Testing
   ) async throws {
     let (left, right) = try makeSocketPair(kind, framing: .datagram)
     let messages = (0..<500).map { pattern($0 % 7 == 0 ? 0 : $0 % 50 == 3 ? 90_000 : $0 * 3, seed: $0) }
-    let task = isTask ? Task { try await left.send(contentsOf: messages) } : nil
-    let thread = isTask ? nil : TestThread { try left.blocking.send(contentsOf: messages) }
-    for message in messages { #expect(try await right.receive(timeout: .seconds(60)) == message) }
+    let task = isTask ? Task { try await left.send(contentsOf: messages, timeout: patience) } : nil
+    let thread = isTask ? nil : TestThread { try left.blocking.send(contentsOf: messages, timeout: patience) }
+    let receiving = Task {
+      for message in messages {
+        let received = try await right.receive(timeout: patience)
+        #expect(received == message)
+      }
+    }
+    // First, for what is missing at the other end may be missing because of it.
     try await task?.value
     try await thread?.value
+    try await receiving.value
     #expect(await endpointError { try await right.receive(timeout: .zero) }?.reason == .timedOut)
   }
 
@@ -181,12 +189,65 @@ import Testing
     let thread = TestThread { for index in 0..<200 { try left.blocking.send(pattern(index, seed: 9)) } }
     var count = 0
     while count < 1_000 {
-      _ = try await right.receive(timeout: .seconds(20))
+      _ = try await right.receive(timeout: patience)
       count += 1
     }
     for task in tasks { try await task.value }
     try await thread.value
     #expect(await endpointError { try await right.receive(timeout: .zero) }?.reason == .timedOut)
+  }
+
+  /// It was received for somebody who left meanwhile; unread bytes could not say that there is one.
+  @Test(arguments: [[], [1, 2]] as [[UInt8]])
+  func `line 2: a datagram whose receiver left is not detached, and goes to the next`(_ datagram: [UInt8])
+    async throws
+  {
+    let transport = OneDatagram(datagram)
+    let reactor = ManualReactor()
+    let core = EndpointCore(transport, for: .readable, reactor: reactor)
+    guard let half = core.receiving,
+      case .queued(let place) = half.start(.upTo(.max), as: .task, until: .never)
+    else {
+      Issue.record("it has to wait")
+      return
+    }
+    transport.bring { half.giveUp(place, .cancelled) }
+    reactor.drive()
+    #expect(place.isDecided)
+    #expect(Half.retire(half, nil) == .unreadDatagrams)
+    #expect(try await SocketReader(core: core).receive(timeout: .zero) == datagram)
+    #expect(Half.retire(half, nil) == nil)
+    half.port.leave(.readable)
+  }
+
+  /// Brings one datagram, and lets something happen while it does.
+  private final class OneDatagram: SocketLike {
+    private let datagram: [UInt8]
+    private let signal = Guarded<ReadinessSignal?>(nil)
+    private let meanwhile = Guarded<(@Sendable () -> Void)?>(nil)
+
+    init(_ datagram: [UInt8]) { self.datagram = datagram }
+
+    func bring(_ meanwhile: @escaping @Sendable () -> Void) {
+      self.meanwhile.withLock { $0 = meanwhile }
+      signal.withLock { $0 }?.raise(.readable)
+    }
+
+    let readinessSource = ReadinessSource.signal
+    let content = TransportContent.datagrams
+    func attach(_ signal: ReadinessSignal) { self.signal.withLock { $0 = signal } }
+    func nextDatagramSize() -> Attempt {
+      meanwhile.withLock { $0 == nil } ? .wouldBlock : .transferred(datagram.count)
+    }
+    func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
+      guard let happens = meanwhile.withLock({ $0.take() }) else { return .wouldBlock }
+      happens()
+      unsafe memory.copyBytes(from: datagram)
+      return .transferred(datagram.count)
+    }
+    func send(_ bytes: UnsafeRawBufferPointer) -> Attempt { .failed(TransportError(.send, .notSupported)) }
+    func finishSending() {}
+    func close() {}
   }
 
   @Test func `line 2: a datagram that nobody took is there for the next`() async throws {
@@ -203,5 +264,5 @@ import Testing
 
 extension SocketDuplex {
   /// Usable from a test's async body: what it waits for is there.
-  fileprivate func receiveBlocking() throws -> [UInt8] { try blocking.receive(timeout: .seconds(10)) }
+  fileprivate func receiveBlocking() throws -> [UInt8] { try blocking.receive(timeout: patience) }
 }

@@ -16,11 +16,13 @@ struct Answer {
   }
 }
 
-/// The probe, which is built beside the tests.
-func probePath() throws -> String {
+/// A program that is built beside the tests.
+func binary(_ name: String) throws -> String {
   let tests = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
-  return URL(filePath: tests).deletingLastPathComponent().appending(path: "probe").path
+  return URL(filePath: tests).deletingLastPathComponent().appending(path: name).path
 }
+
+func probePath() throws -> String { try binary("probe") }
 
 /// A process that is ready to run. Foundation's own spawning: ours is not to be trusted with its own tests.
 func process(_ path: String, _ arguments: [String], environment: [String: String] = [:]) -> Process {

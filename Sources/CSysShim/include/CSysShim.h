@@ -74,6 +74,17 @@ ssize_t swsys_send_accompanied(int fd, const struct iovec *parts, int count, con
                                int descriptor_count, const void *address, unsigned address_length);
 /* sendmmsg: one datagram for each part. Answers how many went out, if it is at least one. */
 int swsys_send_datagrams(int fd, const struct iovec *parts, int count);
+bool swsys_is_udp(int fd);                       /* over IPv4 or IPv6 */
+/* Of UDP, which brings nothing beside bytes and an address. */
+struct swsys_datagram {
+  size_t byte_count;
+  unsigned address_length;
+  unsigned char address[28];  /* struct sockaddr_in6 */
+  bool is_cut;                /* it was longer than its slot: the rest is lost */
+};
+/* recvmmsg: as many datagrams as are there, each into a slot of its own. Answers how many, if it is at least
+ * one. Never waits. */
+int swsys_receive_datagrams(int fd, void *slots, size_t slot_size, int count, struct swsys_datagram *found);
 ssize_t swsys_peek(int fd, void *bytes, size_t count);
 
 /* ---- pipes and the rest ---- */

@@ -1,0 +1,154 @@
+import CSysShim
+import Foundation
+import SWFraming
+import SWIO
+import SWMessaging
+import SWTesting
+import Synchronization
+import SystemPackage
+import Testing
+
+/// A task that would attempt in vain goes to wait at once: nothing was left, and nothing has stirred since. Who is
+/// wrong about that waits for ever.
+@Suite struct VainAttemptTests {
+  // MARK: By hand
+
+  /// A half whose last attempt, for somebody who has given up, found nothing.
+  private func drained() -> HandDriven {
+    let hand = HandDriven(receiving: [])
+    let waiting = hand.receive(hand.side(.varInt).request)
+    waiting.caller?.giveUp(.cancelled)
+    hand.reactor.drive()
+    #expect(hand.transport.receiveCount == 1)
+    return hand
+  }
+
+  private func attempts(
+    of hand: HandDriven, as kind: Place.Kind, _ timeout: Duration? = nil
+  ) throws -> (count: Int, message: [UInt8]?, front: ReceiveHalf.Front) {
+    let before = hand.transport.receiveCount
+    var front = ReceiveHalf.Front.unseen
+    let message = try hand.side(.varInt).messageAtOnce(&front, as: kind, timeout)
+    if message == nil {
+      // The long way gives the turn back.
+      _ = hand.receiveHalf.start(
+        hand.side(.varInt).request, as: kind, until: .immediately, after: front)
+    }
+    return (hand.transport.receiveCount - before, message, front)
+  }
+
+  @Test func `an attempt that is known to be in vain is left out`() throws {
+    let result = try attempts(of: drained(), as: .task)
+    #expect(result.front == .blocked)
+    #expect(result.message == nil)
+    #expect(result.count == 0)
+  }
+
+  @Test func `whoever has a deadline, and a thread, has its attempt`() throws {
+    #expect(try attempts(of: drained(), as: .task, .seconds(1)).count == 1)
+    #expect(try attempts(of: drained(), as: .thread).count == 1)
+  }
+
+  @Test func `what has come since is not missed`() throws {
+    let hand = drained()
+    hand.bring(.bytes([1, 7]), .bytes([1, 8]))
+    #expect(try attempts(of: hand, as: .task).message == [7])
+    // That attempt did not fill its room, and yet there is more: who may stop short is not believed to be empty.
+    #expect(try attempts(of: hand, as: .task).message == [8])
+    #expect(try attempts(of: hand, as: .task).count == 1)
+    #expect(try attempts(of: hand, as: .task).count == 0)
+  }
+
+  // MARK: On descriptors
+
+  /// A flag that goes up when the reactor hears of a descriptor.
+  private final class Bell: ReadinessReceiver {
+    let rings = Atomic(false)
+    func readinessChanged(_ readiness: Readiness) { rings.store(true, ordering: .releasing) }
+  }
+
+  /// Returns when the reactor has told everybody what the kernel has told it until now.
+  private func awaitReactor() throws {
+    let pair = try DescriptorPair.pipe()
+    let number = pair.first.withDescriptor { $0.rawValue }
+    let bell = Bell()
+    guard case .registered(let id) = Reactor.shared.register(number, for: bell, watching: .readable) else {
+      Issue.record("a pipe can be watched")
+      return
+    }
+    defer { Reactor.shared.deregister(id, descriptor: number) }
+    _ = try pair.second.withDescriptor { try $0.writeAll([1]) }
+    let limit = Deadline.after(patience)
+    while !bell.rings.load(ordering: .acquiring), !limit.hasPassed { sched_yield() }
+    let isRung = bell.rings.load(ordering: .acquiring)
+    #expect(isRung)
+  }
+
+  /// Brings a reader to where the reactor watches for it, lets `write` write two messages while the reader's turn
+  /// is held, and has both received: nothing but the reader's own attempts brings them.
+  private func receiveBoth(
+    _ reader: MessageReader<VarIntFraming>, _ writer: SocketWriter, _ write: (Int32) -> Void
+  ) async throws {
+    let first = Task { try await reader.receive() }
+    await eventually { reader.queued == 1 }
+    // Two at once: the second waits in the buffer, and no edge comes while nobody is there.
+    _ = try writer.withDescriptor { try $0.writeAll([1, 0, 1, 1]) }
+    #expect(try await first.value == [0])
+    try await reader.withMessage { message in
+      #expect(message[0] == 1)
+      try writer.withDescriptor { write($0.rawValue) }
+      try awaitReactor()
+    }
+    for number in 2...3 as ClosedRange<UInt8> {
+      let isDone = Guarded(false)
+      let receiving = Task {
+        defer { isDone.withLock { $0 = true } }
+        return try await reader.receive()
+      }
+      await eventually { isDone.withLock { $0 } || reader.queued == 1 }
+      #expect(reader.queued == 0, "it waits for what is there")
+      receiving.cancel()
+      #expect(try await receiving.value == [number])
+    }
+  }
+
+  @Test func `urgent data, where a read stops short, hides nothing behind it`() async throws {
+    let pair = try DescriptorPair.sockets(.tcp)
+    let receiving = pair.first
+    let writer = try SocketWriter(adopting: pair.second)
+    let reader = try MessageReader(adopting: receiving, framing: .varInt)
+    try await receiveBoth(reader, writer) { number in
+      for (bytes, flags) in [([1, 2], 0), ([0xff], Int32(MSG_OOB)), ([1, 3], 0)]
+        as [([UInt8], Int32)]
+      {
+        #expect(
+          unsafe bytes.withUnsafeBytes { unsafe Glibc.send(number, $0.baseAddress, $0.count, flags) } > 0)
+      }
+    }
+  }
+
+  @Test func `a packet that does not fill its room is not the last one in a pipe`() async throws {
+    let pair = try packetPipe(declared: false)
+    let receiving = pair.first
+    let writer = try SocketWriter(adopting: pair.second)
+    let reader = try MessageReader(adopting: receiving, framing: .varInt)
+    try await receiveBoth(reader, writer) { number in
+      for bytes in [[1, 2], [1, 3]] as [[UInt8]] {
+        let count = unsafe bytes.withUnsafeBytes { unsafe Glibc.write(number, $0.baseAddress, $0.count) }
+        #expect(count == 2)
+      }
+    }
+  }
+
+  @Test func `what came to a socket during the turn is found`() async throws {
+    let pair = try DescriptorPair.sockets()
+    let receiving = pair.first
+    let writer = try SocketWriter(adopting: pair.second)
+    let reader = try MessageReader(adopting: receiving, framing: .varInt)
+    try await receiveBoth(reader, writer) { number in
+      let bytes: [UInt8] = [1, 2, 1, 3]
+      let count = unsafe bytes.withUnsafeBytes { unsafe Glibc.write(number, $0.baseAddress, $0.count) }
+      #expect(count == 4)
+    }
+  }
+}
