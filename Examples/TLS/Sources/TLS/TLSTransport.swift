@@ -32,7 +32,7 @@ public final class TLSTransport: SocketLike, @unchecked Sendable {
 
   private static let largestRecord = 16_384
   /// How much may wait in memory because the peer, or our own caller, does not take it.
-  private static let mostWaiting = 1 << 20
+  private static let mostWaiting = 1 << 18
 
   private let lock = NSLock()
   private let socket: Int32
@@ -44,9 +44,10 @@ public final class TLSTransport: SocketLike, @unchecked Sendable {
   private var news: Readiness = []
   /// Ciphertext on its way from `outgoing` to the socket.
   private var staged: ArraySlice<UInt8> = []
-  /// Plaintext that came while a send carried out another handshake.
+  /// Plaintext that came during another handshake.
   private var early: ArraySlice<UInt8> = []
   private var hasShakenHands = false
+  private var isToShakeHands = false
   private var isToEnd = false
   private var hasPeerEnded = false
   private var error: TransportError?
@@ -102,16 +103,20 @@ public final class TLSTransport: SocketLike, @unchecked Sendable {
 
   public func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
     locked { () -> Attempt in
-      if !early.isEmpty {
-        let count = min(early.count, memory.count)
-        memory.copyBytes(from: early.prefix(count))
-        early.removeFirst(count)
-        // A send may have waited for room.
-        news.insert(.writable)
-        return .transferred(count)
+      if early.isEmpty {
+        if let error { return .failed(error) }
+        if !isShakingHandsAgain {
+          return attempt(.readable) { SSL_read(session, memory.baseAddress, Int32(clamping: memory.count)) }
+        }
+        let attempt = readEarly(.readable)
+        guard case .transferred = attempt else { return attempt }
       }
-      if let error { return .failed(error) }
-      return attempt(.readable) { SSL_read(session, memory.baseAddress, Int32(clamping: memory.count)) }
+      let count = min(early.count, memory.count)
+      memory.copyBytes(from: early.prefix(count))
+      early.removeFirst(count)
+      // A send may have waited for room.
+      news.insert(.writable)
+      return .transferred(count)
     }
   }
 
@@ -302,32 +307,44 @@ public final class TLSTransport: SocketLike, @unchecked Sendable {
 
   /// Begins another handshake with the next send (TLS 1.2).
   public func renegotiate() {
-    lock.withLock { _ = SSL_renegotiate(session) }
+    lock.withLock { isToShakeHands = true }
   }
 
   /// How many handshakes have been carried out anew.
   public var renegotiations: Int { lock.withLock { Int(ctls_renegotiations(session)) } }
+
+  private var isShakingHandsAgain: Bool {
+    hasShakenHands && SSL_version(session) < TLS1_3_VERSION
+      && (SSL_in_init(session) == 1 || SSL_renegotiate_pending(session) == 1)
+  }
 
   /// In front of a send, goes on with another handshake that has begun (TLS 1.2). Only a read may: the peer did not
   /// know of it when it sent what is under way, and SSL_write would take that for a breach.
   ///
   /// - Returns: how the attempt ends, unless it may get on.
   private func shakeHandsAgain() -> Attempt? {
-    guard hasShakenHands, SSL_version(session) < TLS1_3_VERSION else { return nil }
-    var block: [UInt8] = []
-    while SSL_in_init(session) == 1 || SSL_renegotiate_pending(session) == 1 {
+    if !hasShakenHands || SSL_version(session) >= TLS1_3_VERSION { isToShakeHands = false }
+    while isToShakeHands || isShakingHandsAgain {
       // Until the receiver has taken some.
       if early.count > Self.mostWaiting { return .waitsFor([]) }
-      if block.isEmpty { block = [UInt8](repeating: 0, count: Self.largestRecord) }
-      let attempt = attempt(.writable) { SSL_read(session, &block, Int32(block.count)) }
-      switch attempt {
-      case .transferred(let count):
-        early += block.prefix(count)
-        news.insert(.readable)
-      case .endOfStream: return .failed(TransportError(.send, .brokenPipe))
-      default: return attempt
+      // Not in front of what is left of a record, nor in another: OpenSSL loses its way.
+      if isToShakeHands, !isShakingHandsAgain, SSL_has_pending(session) == 0 {
+        isToShakeHands = false
+        SSL_renegotiate(session)
       }
+      let attempt = readEarly(.writable)
+      if attempt == .endOfStream { return .failed(TransportError(.send, .brokenPipe)) }
+      guard case .transferred = attempt else { return attempt }
+      news.insert(.readable)
     }
     return nil
+  }
+
+  /// During a handshake OpenSSL wants records to be read whole.
+  private func readEarly(_ direction: Readiness) -> Attempt {
+    var block = [UInt8](repeating: 0, count: Self.largestRecord)
+    let attempt = attempt(direction) { SSL_read(session, &block, Int32(block.count)) }
+    if case .transferred(let count) = attempt { early += block.prefix(count) }
+    return attempt
   }
 }

@@ -191,7 +191,7 @@ import Testing
         group.addTask {
           let received = try await Self.receive(from: far, seed: mine + 100)
           #expect(received == sent.all)
-          #expect(received.count > 10)
+          #expect(received.count >= 20)
         }
       }
       try await group.waitForAll()
@@ -207,11 +207,13 @@ import Testing
     for number in 0..<120 {
       let size = Int.random(in: 0..<(number % 4 == 0 ? 300_000 : 600), using: &random)
       let message = message(number, size)
-      let limit = Duration.microseconds(Int.random(in: 0..<3_000, using: &random))
-      let isCancelled = Bool.random(using: &random)
+      // Some are to arrive in any case.
+      let isSafe = number % 6 == 0
+      let isCancelled = !isSafe && Bool.random(using: &random)
+      let limit = Duration.microseconds(Int.random(in: 0..<8_000, using: &random))
       let sending = Task { () -> Bool in
         do throws(EndpointError) {
-          try await end.send(message, timeout: isCancelled ? patience : limit)
+          try await end.send(message, timeout: isSafe || isCancelled ? patience : limit)
           return true
         } catch {
           guard error.reason == .timedOut || error.reason == .cancelled else { throw error }
