@@ -30,6 +30,7 @@ test:
 	@scripts/setup-swift
 	@scripts/with-python swift test $(TEST)
 	@swift test -c release --disable-testable-imports --package-path Tools $(TEST)
+	@scripts/with-python scripts/test-tls $(TEST)
 
 # Nothing but the path on standard output: for scripts.
 swcat:

@@ -2,6 +2,11 @@
 
 import PackageDescription
 
+let settings: [SwiftSetting] = [
+  .swiftLanguageMode(.v6), .treatAllWarnings(as: .error),
+  .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+]
+
 // A package of its own, so that whoever uses the library needs no OpenSSL.
 let package = Package(
   name: "TLS",
@@ -10,16 +15,14 @@ let package = Package(
   ],
   targets: [
     .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
-    .executableTarget(
-      name: "tls",
-      dependencies: [
-        "COpenSSL",
-        .product(name: "SWMessaging", package: "swift-socketwrapper"),
-        .product(name: "SWTesting", package: "swift-socketwrapper"),
-      ],
-      swiftSettings: [
-        .swiftLanguageMode(.v6), .treatAllWarnings(as: .error),
-        .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
-      ]),
+    .target(
+      name: "TLS",
+      dependencies: ["COpenSSL", .product(name: "SWMessaging", package: "swift-socketwrapper")],
+      swiftSettings: settings),
+    .executableTarget(name: "demo", dependencies: ["TLS"], swiftSettings: settings),
+    .testTarget(
+      name: "TLSTests",
+      dependencies: ["TLS", "COpenSSL", .product(name: "SWTesting", package: "swift-socketwrapper")],
+      swiftSettings: settings),
   ]
 )

@@ -141,14 +141,22 @@ struct TransportCheck {
   func checkEnd(finishes: Bool) throws {
     try withEnds { sender, receiver in
       let sent = Self.pattern(1_000, seed: 4)
-      var count = 0
-      while count < sent.count { count += try sender.send(Array(sent[count...])) }
+      var (count, received) = (0, [UInt8]())
+      while count < sent.count {
+        let moved = try sender.send(Array(sent[count...]))
+        count += moved
+        if moved > 0 { continue }
+        let bytes = try receiver.receive(300)
+        received += bytes ?? []
+        if bytes?.isEmpty ?? true {
+          try receiver.wait("an end is to come behind \(sent.count) bytes", or: sender)
+        }
+      }
       if !finishes {
         sender.close()
       } else if try !sender.finishSending() {
         return
       }
-      var received: [UInt8] = []
       while let bytes = try receiver.receive(300) {
         received += bytes
         if bytes.isEmpty { try receiver.wait("the stream has ended (\(received.count) bytes came)") }

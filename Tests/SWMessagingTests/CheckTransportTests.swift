@@ -58,6 +58,14 @@ import Testing
     }.value
   }
 
+  @Test func `a transport with room for next to nothing keeps the laws`() async throws {
+    try await TestThread {
+      try checkTransport { () -> (any SocketLike, any SocketLike) in
+        SimulatedTransport.pair(capacity: 300, plan: SimulationPlan(seed: 1))
+      }
+    }.value
+  }
+
   @Test func `a transport around another keeps the laws`() async throws {
     try await TestThread { try checkTransport { try Wrapped.pair { Wrapped($0) } } }.value
   }

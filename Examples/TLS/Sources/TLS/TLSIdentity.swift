@@ -2,14 +2,14 @@ import COpenSSL
 
 /// A key and a certificate that it has signed itself, made anew each time and held in memory alone.
 // Invariant: both are counted by OpenSSL, and not changed once they are made.
-final class TLSIdentity: @unchecked Sendable {
-  let key: OpaquePointer
-  let certificate: OpaquePointer
+public final class TLSIdentity: @unchecked Sendable {
+  public let key: OpaquePointer
+  public let certificate: OpaquePointer
 
   /// - Parameters:
   ///   - name: the host that it is for.
   ///   - others: more of them, which make the certificate larger.
-  init(name: String, others: Int = 0) {
+  public init(name: String, others: Int = 0) {
     guard let key = ctls_make_key(), let certificate = X509_new() else {
       preconditionFailure("OpenSSL makes keys and certificates")
     }
