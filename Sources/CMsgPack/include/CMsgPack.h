@@ -7,6 +7,17 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Memory from the C library itself: Swift's own way there takes several times as long. Without memory the
+ * program ends, as it does in Swift. */
+static inline void *_Nonnull swmp_allocate(size_t size) {
+  void *memory = malloc(size);
+  if (!memory) abort();
+  return memory;
+}
+static inline void swmp_deallocate(void *_Nonnull memory) { free(memory); }
 
 /* ---- the tape ---- */
 
@@ -86,16 +97,59 @@ size_t swmp_scan_size(const swmp_scan *_Nonnull scan);
 
 /* ---- bulk reading ---- */
 
-/* Whether two keys of a map are the same bytes of a string, or the same integer. For small maps only:
- * compares each with each. */
-bool swmp_has_duplicates(const swmp_token *_Nonnull map, const swmp_token *_Nonnull tokens,
-                         const uint8_t *_Nonnull bytes);
+/* Whether two keys of the map at `map` are the same bytes of a string, or the same integer. For small maps
+ * only: compares each with each at worst. */
+bool swmp_has_duplicates(const swmp_token *_Nonnull tokens, uint32_t map, const uint8_t *_Nonnull bytes);
+
+/* Short texts are compared and looked through here, where the compiler can put it in place: calls would
+ * cost more. */
+static inline uint64_t swmp_load(const uint8_t *_Nonnull bytes, size_t size) {
+  uint64_t word = 0;
+  memcpy(&word, bytes, size);
+  return word;
+}
+static inline bool swmp_is_equal(const uint8_t *_Nonnull left, const uint8_t *_Nonnull right, size_t count) {
+  if (count > 16) return memcmp(left, right, count) == 0;
+  if (count >= 8) {
+    return swmp_load(left, 8) == swmp_load(right, 8)
+        && swmp_load(left + count - 8, 8) == swmp_load(right + count - 8, 8);
+  }
+  if (count >= 4) {
+    return swmp_load(left, 4) == swmp_load(right, 4)
+        && swmp_load(left + count - 4, 4) == swmp_load(right + count - 4, 4);
+  }
+  for (size_t i = 0; i < count; i++) {
+    if (left[i] != right[i]) return false;
+  }
+  return true;
+}
+static inline bool swmp_is_ascii(const uint8_t *_Nonnull bytes, size_t count) {
+  uint64_t all = 0;
+  if (count >= 8) {
+    for (size_t i = 0; i + 8 <= count; i += 8) all |= swmp_load(bytes + i, 8);
+    all |= swmp_load(bytes + count - 8, 8);
+  } else if (count >= 4) {
+    all = swmp_load(bytes, 4) | swmp_load(bytes + count - 4, 4);
+  } else {
+    for (size_t i = 0; i < count; i++) all |= bytes[i];
+  }
+  return (all & 0x8080808080808080) == 0;
+}
 
 /* The index of the key in the map at `map` that is such a string, or integer; UINT32_MAX if there is
  * none. Looks from `hint` on and around, if it is one of the map's keys: keys mostly come in the order
  * in which they are asked for. */
-uint32_t swmp_find_string(const swmp_token *_Nonnull tokens, const uint8_t *_Nonnull bytes, uint32_t map, uint32_t hint,
-                          const void *_Nullable key, size_t count);
+uint32_t swmp_search_string(const swmp_token *_Nonnull tokens, const uint8_t *_Nonnull bytes, uint32_t map,
+                            uint32_t hint, const void *_Nullable key, size_t count);
+static inline uint32_t swmp_find_string(const swmp_token *_Nonnull tokens, const uint8_t *_Nonnull bytes, uint32_t map,
+                                        uint32_t hint, const uint8_t *_Nullable key, size_t count) {
+  uint32_t first = hint > map ? hint : map + 1;
+  if (key && first < tokens[map].extent) {
+    const swmp_token *at = tokens + first;
+    if (at->kind == SWMP_STRING && at->extent == count && swmp_is_equal(bytes + at->value, key, count)) return first;
+  }
+  return swmp_search_string(tokens, bytes, map, hint, key, count);
+}
 uint32_t swmp_find_integer(const swmp_token *_Nonnull tokens, uint32_t map, int64_t key);
 
 /* Each fills `into` with as many numbers, if all tokens are numbers that convert exactly, and says
