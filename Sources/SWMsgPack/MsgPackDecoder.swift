@@ -48,7 +48,7 @@ public struct MsgPackDecoder: Sendable {
   ///
   /// - Throws: `DecodingError`; where the bytes are to blame, with a ``MsgPackError`` as the underlying error.
   public func decode<T: Decodable>(_ type: T.Type, from data: Data) throws -> T {
-    try unsafe data.withUnsafeBytes { bytes in try unsafe decode(type, filling: bytes) }
+    try unsafe data.bytes.withUnsafeBytes { bytes in try unsafe decode(type, filling: bytes) }
   }
 
   /// Decodes the one value that the bytes hold.

@@ -171,20 +171,20 @@ struct KeyedPlace<Key: CodingKey>: KeyedDecodingContainerProtocol {
   /// The index of the value of a key.
   @inline(__always)
   private func find(_ key: some CodingKey) -> Int? {
-    let (state, map, depth) = (place.state, place.index, place.depth)
-    if let lookup = state.lookup { return lookup.find(key) }
-    let hint = state.hint(for: map, depth: depth)
+    if let lookup = place.state.lookup { return lookup.find(key) }
+    let map = place.index
+    let hint = place.state.hint(for: map, depth: place.depth)
     var name = key.stringValue
     let found = name.withUTF8 { name in
-      unsafe swmp_find_string(state.tokens, state.start, map, hint, name.baseAddress, name.count)
+      unsafe swmp_find_string(place.state.tokens, place.state.start, map, hint, name.baseAddress, name.count)
     }
     if found != .max {
       let value = Int(found) + 1
-      state.setHint(UInt32(place.token(value).next(after: value)), for: map, depth: depth)
+      place.state.setHint(UInt32(place.token(value).next(after: value)), for: map, depth: place.depth)
       return value
     }
     guard let number = key.intValue else { return nil }
-    let other = unsafe swmp_find_integer(state.tokens, map, Int64(number))
+    let other = unsafe swmp_find_integer(place.state.tokens, map, Int64(number))
     return other == .max ? nil : Int(other) + 1
   }
 

@@ -108,7 +108,7 @@ static inline uint64_t swmp_load(const uint8_t *_Nonnull bytes, size_t size) {
   memcpy(&word, bytes, size);
   return word;
 }
-static inline bool swmp_is_equal(const uint8_t *_Nonnull left, const uint8_t *_Nonnull right, size_t count) {
+__attribute__((always_inline)) static inline bool swmp_is_equal(const uint8_t *_Nonnull left, const uint8_t *_Nonnull right, size_t count) {
   if (count > 16) return memcmp(left, right, count) == 0;
   if (count >= 8) {
     return swmp_load(left, 8) == swmp_load(right, 8)
@@ -123,7 +123,7 @@ static inline bool swmp_is_equal(const uint8_t *_Nonnull left, const uint8_t *_N
   }
   return true;
 }
-static inline bool swmp_is_ascii(const uint8_t *_Nonnull bytes, size_t count) {
+__attribute__((always_inline)) static inline bool swmp_is_ascii(const uint8_t *_Nonnull bytes, size_t count) {
   uint64_t all = 0;
   if (count >= 8) {
     for (size_t i = 0; i + 8 <= count; i += 8) all |= swmp_load(bytes + i, 8);
@@ -141,7 +141,7 @@ static inline bool swmp_is_ascii(const uint8_t *_Nonnull bytes, size_t count) {
  * in which they are asked for. */
 uint32_t swmp_search_string(const swmp_token *_Nonnull tokens, const uint8_t *_Nonnull bytes, uint32_t map,
                             uint32_t hint, const void *_Nullable key, size_t count);
-static inline uint32_t swmp_find_string(const swmp_token *_Nonnull tokens, const uint8_t *_Nonnull bytes, uint32_t map,
+__attribute__((always_inline)) static inline uint32_t swmp_find_string(const swmp_token *_Nonnull tokens, const uint8_t *_Nonnull bytes, uint32_t map,
                                         uint32_t hint, const uint8_t *_Nullable key, size_t count) {
   uint32_t first = hint > map ? hint : map + 1;
   if (key && first < tokens[map].extent) {
