@@ -165,6 +165,7 @@ typedef struct {
   uint8_t *_Nullable bytes;
   size_t count;
   size_t capacity;
+  size_t parts; /* how many lie elsewhere: the caller's affair */
 } swmp_sink;
 
 #define SWMP_SINK swmp_sink *_Nonnull sink
