@@ -10,8 +10,10 @@ __attribute__((noinline)) static void make_room(swmp_sink *sink, size_t count) {
   size_t needed = sink->count + count;
   size_t capacity = sink->capacity ? sink->capacity : 256;
   while (capacity < needed) capacity *= 2;
-  uint8_t *larger = realloc(sink->bytes, capacity);
+  bool is_first = sink->bytes == sink->first;
+  uint8_t *larger = realloc(is_first ? NULL : sink->bytes, capacity);
   if (!larger) abort();
+  if (is_first && sink->count) memcpy(larger, sink->bytes, sink->count);
   sink->bytes = larger;
   sink->capacity = capacity;
 }
@@ -34,7 +36,9 @@ static inline int append(swmp_sink *sink, const void *bytes, size_t count) {
 #include <msgpack/pack_template.h>
 #pragma clang diagnostic pop
 
-void swmp_sink_free(swmp_sink *sink) { free(sink->bytes); }
+void swmp_sink_free(swmp_sink *sink) {
+  if (sink->bytes != sink->first) free(sink->bytes);
+}
 
 void swmp_write_nil(swmp_sink *sink) { msgpack_pack_nil(sink); }
 void swmp_write_bool(swmp_sink *sink, bool value) {

@@ -114,9 +114,11 @@ final class EncodingState: Sink {
   @safe
   private struct Core {
     /// First of all: the sink's memory is this.
-    var sink = unsafe swmp_sink()
+    var sink: swmp_sink
     var path = Trail()
     var levels: UnsafeMutablePointer<Level>
+    /// The type that was last found to be no special one.
+    var ordinary: UnsafeRawPointer?
     var levelCount = 1
     var levelCapacity: Int
   }
@@ -130,12 +132,15 @@ final class EncodingState: Sink {
     } else {
       convertsKeys = true
     }
-    // The first levels lie behind, in the same memory.
-    let capacity = 8
-    let memory = unsafe swmp_allocate(MemoryLayout<Core>.stride + capacity * MemoryLayout<Level>.stride)
+    // Room for the first levels and the first bytes lies behind, in the same memory.
+    let (levelCount, byteCount) = (8, 256)
+    let memory = unsafe swmp_allocate(
+      MemoryLayout<Core>.stride + levelCount * MemoryLayout<Level>.stride + byteCount)
     unsafe core = unsafe memory.assumingMemoryBound(to: Core.self)
     let levels = unsafe Self.firstLevels(core)
-    unsafe core.initialize(to: Core(levels: levels, levelCapacity: capacity))
+    let bytes = unsafe UnsafeMutableRawPointer(levels + levelCount).assumingMemoryBound(to: UInt8.self)
+    let sink = unsafe swmp_sink(bytes: bytes, count: 0, capacity: byteCount, parts: 0, first: bytes)
+    unsafe core.initialize(to: Core(sink: sink, levels: levels, levelCapacity: levelCount))
     unsafe levels.initialize(to: Level(depth: 0, containers: 0))
     unsafe super.init(in: memory.assumingMemoryBound(to: swmp_sink.self))
   }
@@ -162,6 +167,17 @@ final class EncodingState: Sink {
       precondition(level < levelCount, "no such level")
       yield unsafe &core.pointee.levels[level]
     }
+  }
+
+  /// Whether this is the type that was last found to be no special one: as it is in an array of records.
+  @inline(__always)
+  fileprivate func isOrdinary<T>(_ type: T.Type) -> Bool {
+    unsafe core.pointee.ordinary == unsafeBitCast(type as Any.Type, to: UnsafeRawPointer.self)
+  }
+
+  @inline(__always)
+  fileprivate func setOrdinary<T>(_ type: T.Type) {
+    unsafe core.pointee.ordinary = unsafe unsafeBitCast(type as Any.Type, to: UnsafeRawPointer.self)
   }
 
   /// Enters a value under a key.
@@ -353,11 +369,16 @@ struct Origin {
   // In three parts, so that values in values take little of the stack.
   @inline(never)
   fileprivate func other<T: Encodable>(_ value: T, key: some CodingKey) throws {
-    if isSpecial(T.self) { try special(value, key: key) } else { try nested(value, key: key) }
+    if state.isOrdinary(T.self) || !isSpecial(T.self) {
+      state.setOrdinary(T.self)
+      try nested(value, key: key)
+    } else {
+      try special(value, key: key)
+    }
   }
 
   private func isSpecial<T>(_ type: T.Type) -> Bool {
-    type == [Int].self || type == [Int64].self || type == [Double].self || type == [String].self
+    type == [String].self || type == [Int].self || type == [Int64].self || type == [Double].self
       || type == [Float].self || type == [Int32].self || type == [UInt8].self || type == Date.self
       || type == Data.self || type == UUID.self || type == URL.self || type == MsgPackValue.self
       || type == MsgPackTimestamp.self || type == String.self
@@ -371,7 +392,16 @@ struct Origin {
   @inline(never)
   private func special<T: Encodable>(_ value: T, key: some CodingKey) throws {
     let sink = unsafe state.sink
-    if T.self == [Int].self || T.self == [Int64].self {
+    if T.self == [String].self {
+      let texts = unsafe unsafeBitCast(value, to: [String].self)
+      try checkRoom([String].self, key)
+      if texts.count > UInt32.max { throw tooLong(value, texts.count, key) }
+      unsafe swmp_write_array(sink, texts.count)
+      for text in texts {
+        if text.utf8.count > UInt32.max { throw tooLong(value, text.utf8.count, key) }
+        state.write(text)
+      }
+    } else if T.self == [Int].self || T.self == [Int64].self {
       try unsafe array(unsafeBitCast(value, to: [Int64].self), key) { unsafe swmp_write_int64s(sink, $0, $1) }
     } else if T.self == [Double].self {
       try unsafe array(unsafeBitCast(value, to: [Double].self), key) {
@@ -381,15 +411,6 @@ struct Origin {
       try unsafe array(unsafeBitCast(value, to: [Float].self), key) { unsafe swmp_write_floats(sink, $0, $1) }
     } else if T.self == [Int32].self {
       try unsafe array(unsafeBitCast(value, to: [Int32].self), key) { unsafe swmp_write_int32s(sink, $0, $1) }
-    } else if T.self == [String].self {
-      let texts = unsafe unsafeBitCast(value, to: [String].self)
-      try checkRoom([String].self, key)
-      if texts.count > UInt32.max { throw tooLong(value, texts.count, key) }
-      unsafe swmp_write_array(sink, texts.count)
-      for text in texts {
-        if text.utf8.count > UInt32.max { throw tooLong(value, text.utf8.count, key) }
-        state.write(text)
-      }
     } else if T.self == [UInt8].self, case .binary = state.options.byteArrayEncodingStrategy {
       let bytes = unsafe unsafeBitCast(value, to: [UInt8].self)
       if bytes.count > UInt32.max { throw tooLong(value, bytes.count, key) }

@@ -80,6 +80,16 @@ class Sink {
 
   @inline(__always)
   final func write(_ text: String) {
+    // Without a copy, which would be counted as a holder of the text.
+    let isWritten: Void? = unsafe text.utf8.withContiguousStorageIfAvailable { units in
+      unsafe swmp_write_string(sink, units.baseAddress, units.count)
+    }
+    if isWritten == nil { writeElsewhere(text) }
+  }
+
+  /// Text that is not in the memory of Swift's own strings.
+  @inline(never)
+  private final func writeElsewhere(_ text: String) {
     var text = text
     text.withUTF8 { units in unsafe swmp_write_string(sink, units.baseAddress, units.count) }
   }

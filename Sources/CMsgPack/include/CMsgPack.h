@@ -166,6 +166,8 @@ typedef struct {
   size_t count;
   size_t capacity;
   size_t parts; /* how many lie elsewhere: the caller's affair */
+  /* Memory to begin with, which is not the sink's to free; or NULL. */
+  uint8_t *_Nullable first;
 } swmp_sink;
 
 #define SWMP_SINK swmp_sink *_Nonnull sink
