@@ -33,8 +33,8 @@ bool swmp_has_duplicates(const swmp_token *tokens, uint32_t map, const uint8_t *
   return false;
 }
 
-uint32_t swmp_search_string(const swmp_token *tokens, const uint8_t *bytes, uint32_t map, uint32_t hint,
-                            const void *key, size_t count) {
+uint32_t swmp_find_string(const swmp_token *tokens, const uint8_t *bytes, uint32_t map, uint32_t hint, const void *key,
+                          size_t count) {
   const swmp_token *first = tokens + map + 1;
   const swmp_token *end = tokens + tokens[map].extent;
   const swmp_token *start = hint > map && hint < tokens[map].extent ? tokens + hint : first;

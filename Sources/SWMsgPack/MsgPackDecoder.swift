@@ -118,6 +118,8 @@ final class DecodingState {
     var start: UnsafePointer<UInt8>
     var byteCount: Int
     var path = Trail()
+    /// The type that was last found to be no special one.
+    var ordinary: UnsafeRawPointer?
     /// To be freed at the end.
     var ownBytes: UnsafeMutablePointer<UInt8>?
     var ownTape: swmp_tape
@@ -212,29 +214,41 @@ final class DecodingState {
     if depth < 8 { unsafe shared.pointee.hints[Int(depth)] = Hint(map: map, key: key) }
   }
 
-  /// Runs a body with the path so long, and a key behind it.
+  /// Whether this is the type that was last found to be no special one: as it is in an array of records.
+  @inline(__always)
+  func isOrdinary<T>(_ type: T.Type) -> Bool {
+    unsafe shared.pointee.ordinary == unsafeBitCast(type as Any.Type, to: UnsafeRawPointer.self)
+  }
+
+  @inline(__always)
+  func setOrdinary<T>(_ type: T.Type) {
+    unsafe shared.pointee.ordinary = unsafe unsafeBitCast(type as Any.Type, to: UnsafeRawPointer.self)
+  }
+
+  /// Runs a body for the value at an index, with the path so long, and a key behind it.
   @inline(__always)
   func within<Result, Key: CodingKey>(
-    depth: UInt32, key: Key, _ body: (_ whole: DecodingState, _ depth: UInt32) throws -> Result
+    index: Int, depth: UInt32, key: Key, _ body: (Place) throws -> Result
   ) throws -> Result {
     if prefix == nil, unsafe shared.pointee.path.count == Int(depth) {
-      if Key.self == NoKey.self { return try body(whole, depth) }
+      if Key.self == NoKey.self { return try body(Place(state: whole, index: UInt32(index), depth: depth)) }
       unsafe shared.pointee.path.append(key)
       defer { unsafe shared.pointee.path.truncate(to: Int(depth)) }
-      return try body(whole, depth + 1)
+      return try body(Place(state: whole, index: UInt32(index), depth: depth + 1))
     }
-    return try outOfOrder(depth: depth, key: key, body)
+    return try outOfOrder(index: index, depth: depth, key: key, body)
   }
 
   /// The same, used later or from within an inner value.
   @inline(never)
   private func outOfOrder<Result>(
-    depth: UInt32, key: some CodingKey, _ body: (_ whole: DecodingState, _ depth: UInt32) throws -> Result
+    index: Int, depth: UInt32, key: some CodingKey, _ body: (Place) throws -> Result
   ) throws -> Result {
     let outer = unsafe shared.pointee.path.keys()
     unsafe shared.pointee.path.replace(with: path(depth: depth, key))
     defer { unsafe shared.pointee.path.replace(with: outer) }
-    return try body(whole, UInt32(unsafe shared.pointee.path.count))
+    let depth = unsafe shared.pointee.path.count
+    return try body(Place(state: whole, index: UInt32(index), depth: UInt32(depth)))
   }
 
   /// The path of what has so much of it, and a key behind it.

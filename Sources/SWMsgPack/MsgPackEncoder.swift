@@ -397,9 +397,9 @@ struct Origin {
       try checkRoom([String].self, key)
       if texts.count > UInt32.max { throw tooLong(value, texts.count, key) }
       unsafe swmp_write_array(sink, texts.count)
-      for text in texts {
-        if text.utf8.count > UInt32.max { throw tooLong(value, text.utf8.count, key) }
-        state.write(text)
+      for index in texts.indices {
+        if texts[index].utf8.count > UInt32.max { throw tooLong(value, texts[index].utf8.count, key) }
+        state.write(texts[index])
       }
     } else if T.self == [Int].self || T.self == [Int64].self {
       try unsafe array(unsafeBitCast(value, to: [Int64].self), key) { unsafe swmp_write_int64s(sink, $0, $1) }

@@ -176,7 +176,11 @@ struct KeyedPlace<Key: CodingKey>: KeyedDecodingContainerProtocol {
     let hint = place.state.hint(for: map, depth: place.depth)
     var name = key.stringValue
     let found = name.withUTF8 { name in
-      unsafe swmp_find_string(place.state.tokens, place.state.start, map, hint, name.baseAddress, name.count)
+      let (tokens, start) = unsafe (place.state.tokens, place.state.start)
+      // The first guess is tried in place.
+      let first = hint > map ? hint : map + 1
+      if unsafe first < tokens[Int(map)].extent, unsafe tokens[Int(first)].isText(name, start) { return first }
+      return unsafe swmp_find_string(tokens, start, map, hint, name.baseAddress, name.count)
     }
     if found != .max {
       let value = Int(found) + 1
@@ -246,6 +250,29 @@ extension Place {
     case .string: unsafe decodedText(token, state.start).map(TextKey.init(stringValue:))
     case .int: Int(exactly: token.int).map(TextKey.init(intValue:))
     default: nil
+    }
+  }
+}
+
+extension swmp_token {
+  /// Whether it is a string of these bytes. Short ones, which most keys are, are compared in place.
+  @inline(__always)
+  fileprivate func isText(_ name: UnsafeBufferPointer<UInt8>, _ start: UnsafePointer<UInt8>) -> Bool {
+    guard what == .string, Int(extent) == name.count, let name = name.baseAddress else { return false }
+    let (left, right) = unsafe (UnsafeRawPointer(start) + Int(value), UnsafeRawPointer(name))
+    let count = Int(extent)
+    // Two words that overlap are all of it.
+    func isSame<Word: FixedWidthInteger & BitwiseCopyable>(_ type: Word.Type) -> Bool {
+      let last = count - MemoryLayout<Word>.size
+      return unsafe left.loadUnaligned(as: Word.self) == right.loadUnaligned(as: Word.self)
+        && left.loadUnaligned(fromByteOffset: last, as: Word.self)
+          == right.loadUnaligned(fromByteOffset: last, as: Word.self)
+    }
+    switch count {
+    case 4..<8: return isSame(UInt32.self)
+    case 8...16: return isSame(UInt64.self)
+    case 2..<4: return isSame(UInt16.self)
+    default: return unsafe memcmp(left, right, count) == 0
     }
   }
 }

@@ -164,11 +164,15 @@ struct Place {
   // In three parts, so that values in values take little of the stack.
   @inline(never)
   private func other<T: Decodable>(_ type: T.Type, at index: Int, key: some CodingKey) throws -> T {
-    try isSpecial(type) ? special(type, at: index, key: key) : nested(type, at: index, key: key)
+    if state.isOrdinary(type) || !isSpecial(type) {
+      state.setOrdinary(type)
+      return try nested(type, at: index, key: key)
+    }
+    return try special(type, at: index, key: key)
   }
 
   private func isSpecial<T>(_ type: T.Type) -> Bool {
-    type == [Int].self || type == [Int64].self || type == [Double].self || type == [String].self
+    type == [String].self || type == [Int].self || type == [Int64].self || type == [Double].self
       || type == [Float].self || type == [Int32].self || type == [UInt8].self || type == Date.self
       || type == Data.self || type == UUID.self || type == URL.self || type == MsgPackValue.self
       || type == MsgPackTimestamp.self
@@ -176,13 +180,14 @@ struct Place {
 
   @inline(never)
   private func nested<T: Decodable>(_ type: T.Type, at index: Int, key: some CodingKey) throws -> T {
-    try state.within(depth: depth, key: key) { whole, depth in
-      try T(from: Place(state: whole, index: UInt32(index), depth: depth))
+    try state.within(index: index, depth: depth, key: key) { place in
+      try T(from: place)
     }
   }
 
   @inline(never)
   private func special<T: Decodable>(_ type: T.Type, at index: Int, key: some CodingKey) throws -> T {
+    if type == [String].self { return unsafe unsafeBitCast(try strings(at: index, key: key), to: type) }
     if type == [Int].self || type == [Int64].self,
       let numbers = try unsafe numbers(Int64.self, at: index, swmp_read_int64)
     {
@@ -191,7 +196,6 @@ struct Place {
     if type == [Double].self, let numbers = try unsafe numbers(Double.self, at: index, swmp_read_double) {
       return unsafe unsafeBitCast(numbers, to: type)
     }
-    if type == [String].self { return unsafe unsafeBitCast(try strings(at: index, key: key), to: type) }
     if type == [Float].self, let numbers = try unsafe numbers(Float.self, at: index, swmp_read_float) {
       return unsafe unsafeBitCast(numbers, to: type)
     }
@@ -263,8 +267,8 @@ struct Place {
         strings.append(text)
       } else {
         // The error's path has the array's key and the place in it.
-        return try state.within(depth: depth, key: key) { whole, depth in
-          try [String](from: Place(state: whole, index: UInt32(index), depth: depth))
+        return try state.within(index: index, depth: depth, key: key) { place in
+          try [String](from: place)
         }
       }
       element = self.token(element).next(after: element)
@@ -299,8 +303,8 @@ struct Place {
       }
       return date
     case .custom(let decode):
-      return try state.within(depth: depth, key: key) { whole, depth in
-        try decode(Place(state: whole, index: UInt32(index), depth: depth))
+      return try state.within(index: index, depth: depth, key: key) { place in
+        try decode(place)
       }
     }
   }

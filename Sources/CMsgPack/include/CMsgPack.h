@@ -101,27 +101,11 @@ size_t swmp_scan_size(const swmp_scan *_Nonnull scan);
  * only: compares each with each at worst. */
 bool swmp_has_duplicates(const swmp_token *_Nonnull tokens, uint32_t map, const uint8_t *_Nonnull bytes);
 
-/* Short texts are compared and looked through here, where the compiler can put it in place: calls would
- * cost more. */
+/* Here, where the compiler can put it in place: a call would cost more than most texts. */
 static inline uint64_t swmp_load(const uint8_t *_Nonnull bytes, size_t size) {
   uint64_t word = 0;
   memcpy(&word, bytes, size);
   return word;
-}
-__attribute__((always_inline)) static inline bool swmp_is_equal(const uint8_t *_Nonnull left, const uint8_t *_Nonnull right, size_t count) {
-  if (count > 16) return memcmp(left, right, count) == 0;
-  if (count >= 8) {
-    return swmp_load(left, 8) == swmp_load(right, 8)
-        && swmp_load(left + count - 8, 8) == swmp_load(right + count - 8, 8);
-  }
-  if (count >= 4) {
-    return swmp_load(left, 4) == swmp_load(right, 4)
-        && swmp_load(left + count - 4, 4) == swmp_load(right + count - 4, 4);
-  }
-  for (size_t i = 0; i < count; i++) {
-    if (left[i] != right[i]) return false;
-  }
-  return true;
 }
 __attribute__((always_inline)) static inline bool swmp_is_ascii(const uint8_t *_Nonnull bytes, size_t count) {
   uint64_t all = 0;
@@ -139,17 +123,8 @@ __attribute__((always_inline)) static inline bool swmp_is_ascii(const uint8_t *_
 /* The index of the key in the map at `map` that is such a string, or integer; UINT32_MAX if there is
  * none. Looks from `hint` on and around, if it is one of the map's keys: keys mostly come in the order
  * in which they are asked for. */
-uint32_t swmp_search_string(const swmp_token *_Nonnull tokens, const uint8_t *_Nonnull bytes, uint32_t map,
-                            uint32_t hint, const void *_Nullable key, size_t count);
-__attribute__((always_inline)) static inline uint32_t swmp_find_string(const swmp_token *_Nonnull tokens, const uint8_t *_Nonnull bytes, uint32_t map,
-                                        uint32_t hint, const uint8_t *_Nullable key, size_t count) {
-  uint32_t first = hint > map ? hint : map + 1;
-  if (key && first < tokens[map].extent) {
-    const swmp_token *at = tokens + first;
-    if (at->kind == SWMP_STRING && at->extent == count && swmp_is_equal(bytes + at->value, key, count)) return first;
-  }
-  return swmp_search_string(tokens, bytes, map, hint, key, count);
-}
+uint32_t swmp_find_string(const swmp_token *_Nonnull tokens, const uint8_t *_Nonnull bytes, uint32_t map, uint32_t hint,
+                          const void *_Nullable key, size_t count);
 uint32_t swmp_find_integer(const swmp_token *_Nonnull tokens, uint32_t map, int64_t key);
 
 /* Each fills `into` with as many numbers, if all tokens are numbers that convert exactly, and says
