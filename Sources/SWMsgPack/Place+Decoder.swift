@@ -131,7 +131,8 @@ struct KeyedPlace<Key: CodingKey>: KeyedDecodingContainerProtocol {
     guard map.what == .map else {
       throw place.mismatch([String: Any].self, at: Int(place.index), key: NoKey())
     }
-    let isSearched = unsafe map.elementCount <= 16 && !place.state.convertsKeys
+    let isSearched =
+      unsafe map.elementCount <= 16 && !place.state.convertsKeys
       && !swmp_has_duplicates(place.state.tokens, place.index, place.state.start)
     if isSearched {
       self.place = place
@@ -179,7 +180,9 @@ struct KeyedPlace<Key: CodingKey>: KeyedDecodingContainerProtocol {
       let (tokens, start) = unsafe (place.state.tokens, place.state.start)
       // The first guess is tried in place.
       let first = hint > map ? hint : map + 1
-      if unsafe first < tokens[Int(map)].extent, unsafe tokens[Int(first)].isText(name, start) { return first }
+      if unsafe first < tokens[Int(map)].extent, unsafe tokens[Int(first)].isText(name, start) {
+        return first
+      }
       return unsafe swmp_find_string(tokens, start, map, hint, name.baseAddress, name.count)
     }
     if found != .max {
