@@ -11,12 +11,24 @@ static inline bool is_same(const swmp_token *left, const swmp_token *right, cons
   return (left->kind == SWMP_INT || left->kind == SWMP_UINT) && left->value == right->value;
 }
 
-bool swmp_has_duplicates(const swmp_token *map, const swmp_token *tokens, const uint8_t *bytes) {
-  const swmp_token *end = tokens + map->extent;
-  for (const swmp_token *key = map + 1; key != end; key = next(next(key, tokens), tokens)) {
-    for (const swmp_token *other = map + 1; other != key; other = next(next(other, tokens), tokens)) {
-      if (is_same(key, other, bytes)) return true;
+bool swmp_has_duplicates(const swmp_token *tokens, uint32_t map, const uint8_t *bytes) {
+  const swmp_token *first = tokens + map + 1;
+  const swmp_token *end = tokens + tokens[map].extent;
+  /* A bit for each kind of key that has been seen: only keys of the same kind are compared. */
+  uint64_t seen = 0;
+  for (const swmp_token *key = first; key != end; key = next(next(key, tokens), tokens)) {
+    uint64_t kind = key->value;
+    if (key->kind == SWMP_STRING && key->extent) {
+      const uint8_t *text = bytes + key->value;
+      kind = key->extent + text[0] * (uint64_t)7 + text[key->extent - 1] * (uint64_t)23;
     }
+    uint64_t bit = (uint64_t)1 << (kind & 63);
+    if (seen & bit) {
+      for (const swmp_token *other = first; other != key; other = next(next(other, tokens), tokens)) {
+        if (is_same(key, other, bytes)) return true;
+      }
+    }
+    seen |= bit;
   }
   return false;
 }

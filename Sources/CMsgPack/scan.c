@@ -4,6 +4,8 @@
  * which are made of it too, nothing is used: they reserve an object for each element that a header
  * declares.
  *
+ * * Where the whole value is there, it is read in one go without the template.
+ *
  * * A value's length is at least: the bytes that have been read, the rest of the token that is being
  * read, and a byte for each element that is still to come. `pending` counts these: 1 for the value
  * itself, the elements of each container when its header is read, and each token takes its own away. */
@@ -199,6 +201,157 @@ static int run(context *context, const uint8_t *bytes, size_t count) {
   return status;
 }
 
+/* A number of 1, 2, 4 or 8 bytes, the first of them the highest. */
+static inline uint64_t number(const uint8_t *at, size_t size) {
+  uint16_t two;
+  uint32_t four;
+  uint64_t eight;
+  switch (size) {
+    case 1: return *at;
+    case 2: memcpy(&two, at, 2); return __builtin_bswap16(two);
+    case 4: memcpy(&four, at, 4); return __builtin_bswap32(four);
+    default: memcpy(&eight, at, 8); return __builtin_bswap64(eight);
+  }
+}
+
+/* A whole value that is there, is well-formed and within the limits, faster than by the template, which
+ * is made to stop anywhere. Of anything else it says nothing: then the template finds what is wrong, and where.
+ *
+ * Gives the value's length, or 0. */
+static size_t read_whole(tape_writer *writer, const uint8_t *bytes, size_t count) {
+  /* Containers that are open, and what is still to come in each. */
+  uint32_t open[SWMP_DEEPEST], depth = 0;
+  uint64_t to_come[SWMP_DEEPEST];
+  const uint8_t *at = bytes, *const end = bytes + count;
+  swmp_token *tokens = NULL;
+  uint32_t used = 0, capacity = 0;
+  uint64_t pending = 1;
+
+  for (;;) {
+    if (at == end) return 0;
+    if (used == capacity) {
+      writer->count = used;
+      if (grow(writer, capacity ? capacity + (uint64_t)capacity / 2 : 32)) return 0;
+      tokens = writer->tokens;
+      capacity = writer->capacity;
+    }
+    uint8_t head = *at++, kind;
+    uint64_t value;
+    size_t size, left = (size_t)(end - at);
+    if (head < 0x80 || head >= 0xe0) {
+      tokens[used++] = (swmp_token){.value = (uint64_t)(int64_t)(int8_t)head, .kind = SWMP_INT};
+      goto done;
+    }
+    if (head >= 0xa0 && head < 0xc0) {
+      value = head & 0x1f;
+      if (left < value) return 0;
+      tokens[used++] = (swmp_token){
+          .value = value ? (uint64_t)(at - bytes) : 0, .extent = (uint32_t)value, .kind = SWMP_STRING};
+      at += value;
+      goto done;
+    }
+    if (head < 0x90) {
+      kind = SWMP_MAP;
+      value = head & 0x0f;
+      goto container;
+    }
+    if (head < 0xa0) {
+      kind = SWMP_ARRAY;
+      value = head & 0x0f;
+      goto container;
+    }
+    switch (head) {
+      case 0xc0: tokens[used++] = (swmp_token){.kind = SWMP_NIL}; goto done;
+      case 0xc2: tokens[used++] = (swmp_token){.kind = SWMP_FALSE}; goto done;
+      case 0xc3: tokens[used++] = (swmp_token){.kind = SWMP_TRUE}; goto done;
+      case 0xca:
+        if (left < 4) return 0;
+        tokens[used++] = (swmp_token){.value = number(at, 4), .kind = SWMP_FLOAT};
+        at += 4;
+        goto done;
+      case 0xcb:
+        if (left < 8) return 0;
+        tokens[used++] = (swmp_token){.value = number(at, 8), .kind = SWMP_DOUBLE};
+        at += 8;
+        goto done;
+      case 0xcc: case 0xcd: case 0xce: case 0xcf:
+        size = (size_t)1 << (head - 0xcc);
+        if (left < size) return 0;
+        value = number(at, size);
+        tokens[used++] = (swmp_token){.value = value, .kind = value > INT64_MAX ? SWMP_UINT : SWMP_INT};
+        at += size;
+        goto done;
+      case 0xd0: case 0xd1: case 0xd2: case 0xd3: {
+        size = (size_t)1 << (head - 0xd0);
+        if (left < size) return 0;
+        int unused = 64 - 8 * (int)size;
+        value = (uint64_t)((int64_t)(number(at, size) << unused) >> unused);
+        tokens[used++] = (swmp_token){.value = value, .kind = SWMP_INT};
+        at += size;
+        goto done;
+      }
+      case 0xc4: case 0xc5: case 0xc6: kind = SWMP_BINARY; size = (size_t)1 << (head - 0xc4); break;
+      case 0xd9: case 0xda: case 0xdb: kind = SWMP_STRING; size = (size_t)1 << (head - 0xd9); break;
+      case 0xdc: case 0xdd: kind = SWMP_ARRAY; size = (size_t)2 << (head - 0xdc); break;
+      case 0xde: case 0xdf: kind = SWMP_MAP; size = (size_t)2 << (head - 0xde); break;
+      case 0xc7: case 0xc8: case 0xc9: kind = SWMP_EXTENSION; size = (size_t)1 << (head - 0xc7); break;
+      case 0xd4: case 0xd5: case 0xd6: case 0xd7: case 0xd8:
+        value = (uint64_t)1 << (head - 0xd4);
+        kind = SWMP_EXTENSION;
+        goto text;
+      default: return 0;
+    }
+    if (left < size) return 0;
+    value = number(at, size);
+    at += size;
+    if (kind >= SWMP_ARRAY) goto container;
+
+  text: {
+    int8_t type = 0;
+    if (kind == SWMP_EXTENSION) {
+      if (at == end) return 0;
+      type = (int8_t)*at++;
+    }
+    if ((size_t)(end - at) < value) return 0;
+    /* As the template has it: of an empty string it is not known where it is. */
+    uint64_t place = value || kind == SWMP_EXTENSION ? (uint64_t)(at - bytes) : 0;
+    tokens[used++] = (swmp_token){.value = place, .extent = (uint32_t)value, .kind = kind, .type = type};
+    at += value;
+    goto done;
+  }
+
+  container: {
+    uint64_t elements = kind == SWMP_MAP ? 2 * value : value;
+    left = (size_t)(end - at);
+    /* Each has a byte at least. */
+    if (depth == writer->deepest || elements > left || used + pending + elements > writer->most) return 0;
+    if (used + 1 + elements > capacity && elements > 32) {
+      writer->count = used;
+      if (grow(writer, used + 1 + elements)) return 0;
+      tokens = writer->tokens;
+      capacity = writer->capacity;
+    }
+    tokens[used] = (swmp_token){.value = value, .extent = used + 1, .kind = kind};
+    pending += elements;
+    used++;
+    if (elements) {
+      open[depth] = used - 1;
+      to_come[depth++] = elements;
+      pending--;
+      continue;
+    }
+  }
+
+  done:
+    pending--;
+    while (depth && --to_come[depth - 1] == 0) tokens[open[--depth]].extent = used;
+    if (depth == 0) {
+      writer->count = used;
+      return (size_t)(at - bytes);
+    }
+  }
+}
+
 swmp_result swmp_go_on(swmp_scan **state, swmp_tape *tape, const uint8_t *bytes, size_t count, uint32_t deepest,
                        uint32_t most, bool sparing) {
   context local; /* not initialised: the stack's part of it that is not in use is large */
@@ -207,6 +360,15 @@ swmp_result swmp_go_on(swmp_scan **state, swmp_tape *tape, const uint8_t *bytes,
     current = &(*state)->context;
   } else {
     local.user = (tape_writer){.deepest = deepest, .most = most, .pending = 1, .demand = 1};
+    if (!sparing) {
+      size_t length = read_whole(&local.user, bytes, count);
+      if (length) {
+        *tape = (swmp_tape){local.user.tokens, local.user.count};
+        return (swmp_result){SWMP_COMPLETE, length};
+      }
+      free(local.user.tokens);
+      local.user = (tape_writer){.deepest = deepest, .most = most, .pending = 1, .demand = 1};
+    }
     swmp_template_init(&local);
   }
   tape_writer *writer = &current->user;

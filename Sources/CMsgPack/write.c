@@ -10,8 +10,10 @@ __attribute__((noinline)) static void make_room(swmp_sink *sink, size_t count) {
   size_t needed = sink->count + count;
   size_t capacity = sink->capacity ? sink->capacity : 256;
   while (capacity < needed) capacity *= 2;
-  uint8_t *larger = realloc(sink->bytes, capacity);
+  bool is_first = sink->bytes == sink->first;
+  uint8_t *larger = realloc(is_first ? NULL : sink->bytes, capacity);
   if (!larger) abort();
+  if (is_first && sink->count) memcpy(larger, sink->bytes, sink->count);
   sink->bytes = larger;
   sink->capacity = capacity;
 }
@@ -34,7 +36,9 @@ static inline int append(swmp_sink *sink, const void *bytes, size_t count) {
 #include <msgpack/pack_template.h>
 #pragma clang diagnostic pop
 
-void swmp_sink_free(swmp_sink *sink) { free(sink->bytes); }
+void swmp_sink_free(swmp_sink *sink) {
+  if (sink->bytes != sink->first) free(sink->bytes);
+}
 
 void swmp_write_nil(swmp_sink *sink) { msgpack_pack_nil(sink); }
 void swmp_write_bool(swmp_sink *sink, bool value) {
@@ -52,7 +56,28 @@ void swmp_write_double(swmp_sink *sink, double value) { msgpack_pack_double(sink
 static inline void append_body(swmp_sink *sink, const void *bytes, size_t count) {
   if (count) append(sink, bytes, count);
 }
+/* Most are short: two moves that overlap cost less than a call of memcpy. */
+static inline void copy_short(uint8_t *to, const uint8_t *from, size_t count) {
+  if (count >= 16) {
+    memcpy(to, from, 16);
+    memcpy(to + count - 16, from + count - 16, 16);
+  } else if (count >= 8) {
+    memcpy(to, from, 8);
+    memcpy(to + count - 8, from + count - 8, 8);
+  } else if (count >= 4) {
+    memcpy(to, from, 4);
+    memcpy(to + count - 4, from + count - 4, 4);
+  } else {
+    for (size_t i = 0; i < count; i++) to[i] = from[i];
+  }
+}
 void swmp_write_string(swmp_sink *sink, const void *bytes, size_t count) {
+  if (count < 32 && sink->capacity - sink->count > count) {
+    sink->bytes[sink->count] = (uint8_t)(0xa0 | count);
+    if (count) copy_short(sink->bytes + sink->count + 1, bytes, count);
+    sink->count += count + 1;
+    return;
+  }
   msgpack_pack_str(sink, count);
   append_body(sink, bytes, count);
 }

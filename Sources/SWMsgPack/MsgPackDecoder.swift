@@ -48,7 +48,7 @@ public struct MsgPackDecoder: Sendable {
   ///
   /// - Throws: `DecodingError`; where the bytes are to blame, with a ``MsgPackError`` as the underlying error.
   public func decode<T: Decodable>(_ type: T.Type, from data: Data) throws -> T {
-    try unsafe data.withUnsafeBytes { bytes in try unsafe decode(type, filling: bytes) }
+    try unsafe data.bytes.withUnsafeBytes { bytes in try unsafe decode(type, filling: bytes) }
   }
 
   /// Decodes the one value that the bytes hold.
@@ -66,47 +66,63 @@ public struct MsgPackDecoder: Sendable {
   }
 
   private func decode<T: Decodable>(_ type: T.Type, filling bytes: UnsafeRawBufferPointer) throws -> T {
-    let tape: Tape
+    let tape: swmp_tape
     do throws(MsgPackError) {
-      tape = try unsafe Tape(filling: bytes, limits: limits)
+      unsafe tape = try unsafe scan(bytes, limits)
     } catch {
       throw DecodingError.dataCorrupted(
         .init(codingPath: [], debugDescription: error.description, underlyingError: error))
     }
-    return try unsafe decode(type, tape, bytes)
+    return try unsafe decode(type, DecodingState(taking: tape, bytes, self))
   }
 
   /// Decodes a value from its tape.
   func decode<T: Decodable>(_ type: T.Type, _ tape: Tape, _ bytes: UnsafeRawBufferPointer) throws -> T {
-    var state = unsafe DecodingState(tape, bytes, self)
+    try unsafe decode(type, DecodingState(tape, bytes, self))
+  }
+
+  private func decode<T: Decodable>(_ type: T.Type, _ state: consuming DecodingState) throws -> T {
+    var state = state
     defer {
       // Somebody has kept a decoder. The bytes were only lent to us.
       if !isKnownUniquelyReferenced(&state) { state.keepBytes() }
     }
-    return try Place(state: state, index: 0, depth: 0, prefix: nil)
-      .decode(type, at: 0, key: NoKey())
+    return try Place(state: state, index: 0, depth: 0).decode(type, at: 0, key: NoKey())
   }
 }
 
 /// What all decoders of one value share: its tape, its bytes, and where in the value one is.
 ///
 /// The path is pushed and popped as values are entered and left. A decoder knows how much of it is its own,
-/// and copies nothing. One that may be used later, out of order, has a ``PathPrefix`` instead.
+/// and copies nothing. One that may be used later, out of order, has a state with a path of its own, and so
+/// has a map with an index. Thus a container holds one reference and not three, which are counted whenever
+/// the box around it makes a copy: for each value.
 @safe
 final class DecodingState {
-  let tape: Tape
   let options: MsgPackDecoder
   let tokens: UnsafePointer<swmp_token>
-  fileprivate(set) var path: [any CodingKey] = []
   let convertsKeys: Bool
-  private var ownsBytes = false
+  /// Of a container or decoder that may be used out of order.
+  let prefix: [any CodingKey]?
+  /// Of a container with an index of its keys.
+  let lookup: KeyIndex?
   /// What is looked at for each value, in memory of its own: in the object it would be checked for exclusive
   /// access each time.
   private let shared: UnsafeMutablePointer<Shared>
+  /// Whose memory this is.
+  private let owner: DecodingState?
+  private let tape: Tape?
 
   @safe
   private struct Shared {
-    var bytes: UnsafeRawBufferPointer
+    var start: UnsafePointer<UInt8>
+    var byteCount: Int
+    var path = Trail()
+    /// The type that was last found to be no special one.
+    var ordinary: UnsafeRawPointer?
+    /// To be freed at the end.
+    var ownBytes: UnsafeMutablePointer<UInt8>?
+    var ownTape: swmp_tape
     /// Where the key was that was found last, for each of the outer levels.
     var hints = InlineArray<8, Hint>(repeating: Hint(map: .max, key: 0))
   }
@@ -117,82 +133,179 @@ final class DecodingState {
     var key: UInt32
   }
 
-  init(_ tape: Tape, _ bytes: UnsafeRawBufferPointer, _ options: MsgPackDecoder) {
-    self.tape = tape
+  private init(_ tape: Tape?, own: swmp_tape, _ bytes: UnsafeRawBufferPointer, _ options: MsgPackDecoder) {
+    guard let tokens = unsafe tape?.tokens ?? UnsafePointer(own.tokens), let start = bytes.baseAddress else {
+      preconditionFailure("a value has a token and a byte")
+    }
     self.options = options
-    unsafe tokens = unsafe tape.tokens
+    unsafe self.tokens = unsafe tokens
+    self.tape = tape
+    owner = nil
+    prefix = nil
+    lookup = nil
     if case .useDefaultKeys = options.keyDecodingStrategy {
       convertsKeys = false
     } else {
       convertsKeys = true
     }
-    unsafe shared = .allocate(capacity: 1)
-    unsafe shared.initialize(to: Shared(bytes: bytes))
+    unsafe shared = unsafe swmp_allocate(MemoryLayout<Shared>.size).assumingMemoryBound(to: Shared.self)
+    unsafe shared.initialize(
+      to: Shared(
+        start: start.assumingMemoryBound(to: UInt8.self), byteCount: bytes.count, ownTape: own))
+  }
+
+  convenience init(taking tape: swmp_tape, _ bytes: UnsafeRawBufferPointer, _ options: MsgPackDecoder) {
+    unsafe self.init(nil, own: tape, bytes, options)
+  }
+
+  convenience init(_ tape: Tape, _ bytes: UnsafeRawBufferPointer, _ options: MsgPackDecoder) {
+    unsafe self.init(tape, own: swmp_tape(), bytes, options)
+  }
+
+  /// A state for a part of the value.
+  init(of state: DecodingState, prefix: [any CodingKey]?, lookup: KeyIndex?) {
+    options = state.options
+    unsafe tokens = unsafe state.tokens
+    convertsKeys = state.convertsKeys
+    self.prefix = prefix
+    self.lookup = lookup
+    unsafe shared = unsafe state.shared
+    owner = state.whole
+    tape = nil
   }
 
   deinit {
-    if ownsBytes { unsafe bytes.deallocate() }
-    unsafe shared.deallocate()
+    guard owner == nil else { return }
+    unsafe shared.pointee.path.end()
+    if let bytes = unsafe shared.pointee.ownBytes { unsafe swmp_deallocate(bytes) }
+    unsafe swmp_tape_free(shared.pointee.ownTape)
+    unsafe swmp_deallocate(shared)
   }
 
-  var bytes: UnsafeRawBufferPointer { unsafe shared.pointee.bytes }
+  /// The one that the whole value has.
+  @inline(__always)
+  var whole: DecodingState { owner ?? self }
 
   /// The first of the bytes; a value has one at least.
-  var start: UnsafePointer<UInt8> {
-    guard let start = unsafe bytes.baseAddress else { preconditionFailure("a value has a byte") }
-    return unsafe UnsafePointer(start.assumingMemoryBound(to: UInt8.self))
+  @inline(__always)
+  var start: UnsafePointer<UInt8> { unsafe shared.pointee.start }
+
+  var bytes: UnsafeRawBufferPointer {
+    unsafe UnsafeRawBufferPointer(start: shared.pointee.start, count: shared.pointee.byteCount)
   }
 
   /// Goes over to bytes of its own.
   func keepBytes() {
-    ownsBytes = true
-    let copy = unsafe UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 1)
-    unsafe copy.copyMemory(from: bytes)
-    unsafe shared.pointee.bytes = UnsafeRawBufferPointer(copy)
-  }
-
-  func hint(for map: Int, depth: Int) -> UInt32 {
-    guard depth < 8, unsafe shared.pointee.hints[depth].map == map else { return 0 }
-    return unsafe shared.pointee.hints[depth].key
-  }
-
-  func setHint(_ key: Int, for map: Int, depth: Int) {
-    if depth < 8 { unsafe shared.pointee.hints[depth] = Hint(map: UInt32(map), key: UInt32(key)) }
-  }
-
-  /// Runs a body with the path so long, and a key behind it.
-  func within<Result, Key: CodingKey>(
-    depth: Int, prefix: PathPrefix?, key: Key, _ body: (_ depth: Int) throws -> Result
-  ) throws -> Result {
-    if prefix == nil, path.count == depth { return try push(key, body) }
-    // Used out of order, or from within an inner value.
-    let outer = path
-    path = prefix?.keys ?? Array(path.prefix(depth))
-    defer { path = outer }
-    return try push(key, body)
+    let count = unsafe shared.pointee.byteCount
+    let copy = unsafe swmp_allocate(count).assumingMemoryBound(to: UInt8.self)
+    unsafe copy.update(from: start, count: count)
+    unsafe shared.pointee.start = unsafe UnsafePointer(copy)
+    unsafe shared.pointee.ownBytes = unsafe copy
   }
 
   @inline(__always)
-  private func push<Result, Key: CodingKey>(
-    _ key: Key, _ body: (_ depth: Int) throws -> Result
-  ) throws -> Result {
-    if Key.self == NoKey.self { return try body(path.count) }
-    path.append(key)
-    let depth = path.count
-    defer { if path.count >= depth { path.removeSubrange((depth - 1)...) } }
-    return try body(depth)
+  func hint(for map: UInt32, depth: UInt32) -> UInt32 {
+    guard depth < 8, unsafe shared.pointee.hints[Int(depth)].map == map else { return 0 }
+    return unsafe shared.pointee.hints[Int(depth)].key
   }
 
-  func codingPath(depth: Int, prefix: PathPrefix?) -> [any CodingKey] {
-    prefix?.keys ?? Array(path.prefix(depth))
+  @inline(__always)
+  func setHint(_ key: UInt32, for map: UInt32, depth: UInt32) {
+    if depth < 8 { unsafe shared.pointee.hints[Int(depth)] = Hint(map: map, key: key) }
+  }
+
+  /// Whether this is the type that was last found to be no special one: as it is in an array of records.
+  @inline(__always)
+  func isOrdinary<T>(_ type: T.Type) -> Bool {
+    unsafe shared.pointee.ordinary == unsafeBitCast(type as Any.Type, to: UnsafeRawPointer.self)
+  }
+
+  @inline(__always)
+  func setOrdinary<T>(_ type: T.Type) {
+    unsafe shared.pointee.ordinary = unsafe unsafeBitCast(type as Any.Type, to: UnsafeRawPointer.self)
+  }
+
+  /// Runs a body for the value at an index, with the path so long, and a key behind it.
+  @inline(__always)
+  func within<Result, Key: CodingKey>(
+    index: Int, depth: UInt32, key: Key, _ body: (Place) throws -> Result
+  ) throws -> Result {
+    if prefix == nil, unsafe shared.pointee.path.count == Int(depth) {
+      if Key.self == NoKey.self { return try body(Place(state: whole, index: UInt32(index), depth: depth)) }
+      unsafe shared.pointee.path.append(key)
+      defer { unsafe shared.pointee.path.truncate(to: Int(depth)) }
+      return try body(Place(state: whole, index: UInt32(index), depth: depth + 1))
+    }
+    return try outOfOrder(index: index, depth: depth, key: key, body)
+  }
+
+  /// The same, used later or from within an inner value.
+  @inline(never)
+  private func outOfOrder<Result>(
+    index: Int, depth: UInt32, key: some CodingKey, _ body: (Place) throws -> Result
+  ) throws -> Result {
+    let outer = unsafe shared.pointee.path.keys()
+    unsafe shared.pointee.path.replace(with: path(depth: depth, key))
+    defer { unsafe shared.pointee.path.replace(with: outer) }
+    let depth = unsafe shared.pointee.path.count
+    return try body(Place(state: whole, index: UInt32(index), depth: UInt32(depth)))
+  }
+
+  /// The path of what has so much of it, and a key behind it.
+  func path(depth: UInt32, _ key: some CodingKey) -> [any CodingKey] {
+    let path = unsafe prefix ?? shared.pointee.path.keys(to: Int(depth))
+    return key is NoKey ? path : path + [key]
   }
 }
 
-/// The path of a decoder or an encoder that may be used out of order.
-final class PathPrefix {
-  let keys: [any CodingKey]
+/// The keys that lead to where one is, in plain memory: an array in an object would be checked for exclusive
+/// access and for other holders at each value. Whoever makes it ends it.
+@safe
+struct Trail {
+  private var memory: UnsafeMutablePointer<any CodingKey>?
+  private var capacity = 0
+  private(set) var count = 0
 
-  init(_ keys: [any CodingKey]) { self.keys = keys }
+  @inline(__always)
+  mutating func append(_ key: some CodingKey) {
+    if count == capacity { grow() }
+    guard let memory = unsafe memory else { preconditionFailure("there is room") }
+    unsafe (memory + count).initialize(to: key)
+    count += 1
+  }
+
+  @inline(never)
+  private mutating func grow() {
+    let larger = UnsafeMutablePointer<any CodingKey>.allocate(capacity: max(8, 2 * capacity))
+    if let memory = unsafe memory {
+      unsafe larger.moveInitialize(from: memory, count: count)
+      unsafe memory.deallocate()
+    }
+    unsafe memory = unsafe larger
+    capacity = max(8, 2 * capacity)
+  }
+
+  @inline(__always)
+  mutating func truncate(to count: Int) {
+    while self.count > count {
+      self.count -= 1
+      if let memory = unsafe memory { unsafe (memory + self.count).deinitialize(count: 1) }
+    }
+  }
+
+  func keys(to depth: Int = .max) -> [any CodingKey] {
+    unsafe Array(UnsafeBufferPointer(start: memory, count: min(count, depth)))
+  }
+
+  mutating func replace(with keys: [any CodingKey]) {
+    truncate(to: 0)
+    for key in keys { append(key) }
+  }
+
+  mutating func end() {
+    truncate(to: 0)
+    if let memory = unsafe memory { unsafe memory.deallocate() }
+  }
 }
 
 /// For a value that has no key: the whole, and what a single value container holds. A type of its own costs

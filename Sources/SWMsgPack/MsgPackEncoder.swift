@@ -71,13 +71,12 @@ public struct MsgPackEncoder: Sendable {
 
   func sink(encoding value: some Encodable) throws -> Sink {
     let state = EncodingState(self, prefix: [], room: limits.depth)
-    let root = Origin(state: state, level: 0)
-    try root.encode(value, key: NoKey())
-    try state.sink.gather()
-    if state.sink.count == 0 {
+    try Origin(state: state, level: 0).encode(value, key: NoKey())
+    try state.gather()
+    if state.count == 0 {
       throw EncodingError.invalidValue(value, .init(codingPath: [], debugDescription: "it encodes nothing"))
     }
-    return state.sink
+    return state
   }
 }
 
@@ -85,74 +84,21 @@ extension Sink {
   fileprivate var data: Data { withExtendedLifetime(self) { unsafe Data(bytes) } }
 }
 
-/// A stack whose top is looked at for each value, in memory of its own: an array in an object would be
-/// checked for exclusive access each time. Whoever makes it ends it.
-@safe
-private struct Levels {
-  @safe
-  private struct Memory {
-    var levels: UnsafeMutablePointer<EncodingState.Level>
-    var capacity: Int
-    var count: Int
-  }
-  private let memory: UnsafeMutablePointer<Memory>
-
-  init(_ first: EncodingState.Level) {
-    let capacity = 8
-    unsafe memory = .allocate(capacity: 1)
-    unsafe memory.initialize(to: Memory(levels: .allocate(capacity: capacity), capacity: capacity, count: 0))
-    append(first)
-  }
-
-  func end() {
-    unsafe memory.pointee.levels.deallocate()
-    unsafe memory.deallocate()
-  }
-
-  var count: Int { unsafe memory.pointee.count }
-
-  subscript(level: Int) -> EncodingState.Level {
-    get {
-      precondition(level < count, "no such level")
-      return unsafe memory.pointee.levels[level]
-    }
-    nonmutating _modify {
-      precondition(level < count, "no such level")
-      yield unsafe &memory.pointee.levels[level]
-    }
-  }
-
-  func append(_ level: EncodingState.Level) {
-    if unsafe count == memory.pointee.capacity {
-      let larger = UnsafeMutablePointer<EncodingState.Level>.allocate(capacity: 2 * count)
-      unsafe larger.moveInitialize(from: memory.pointee.levels, count: count)
-      unsafe memory.pointee.levels.deallocate()
-      unsafe memory.pointee.levels = unsafe larger
-      unsafe memory.pointee.capacity = 2 * count
-    }
-    unsafe (memory.pointee.levels + count).initialize(to: level)
-    unsafe memory.pointee.count += 1
-  }
-
-  /// Levels are plain numbers: nothing is left of them.
-  func truncate(to count: Int) { unsafe memory.pointee.count = count }
-}
-
-/// What the encoders share that write into the same sink.
+/// What the encoders share that write into the same sink, which it is.
 ///
 /// Levels are the values that are being encoded, each in the one before. A level's container writes its
 /// header when the level ends, for which its place is held free. Nested containers and the encoders of
 /// superclasses may be used out of order: they get a state and a sink of their own.
 @safe
-final class EncodingState {
-  let sink = Sink()
+final class EncodingState: Sink {
   let options: MsgPackEncoder
-  fileprivate(set) var path: [any CodingKey] = []
   fileprivate let prefix: [any CodingKey]
-  fileprivate let levels: Levels
   /// How many containers may still lie in each other.
   fileprivate let room: Int
   let convertsKeys: Bool
+  /// What is looked at for each value, in memory of its own: in the object it would be checked for exclusive
+  /// access each time.
+  private let core: UnsafeMutablePointer<Core>
 
   struct Level {
     enum Kind { case none, array, map }
@@ -165,6 +111,18 @@ final class EncodingState {
     var containers: Int
   }
 
+  @safe
+  private struct Core {
+    /// First of all: the sink's memory is this.
+    var sink: swmp_sink
+    var path = Trail()
+    var levels: UnsafeMutablePointer<Level>
+    /// The type that was last found to be no special one.
+    var ordinary: UnsafeRawPointer?
+    var levelCount = 1
+    var levelCapacity: Int
+  }
+
   init(_ options: MsgPackEncoder, prefix: [any CodingKey], room: Int) {
     self.options = options
     self.prefix = prefix
@@ -174,125 +132,109 @@ final class EncodingState {
     } else {
       convertsKeys = true
     }
-    levels = Levels(Level(depth: 0, containers: 0))
+    // Room for the first levels and the first bytes lies behind, in the same memory.
+    let (levelCount, byteCount) = (8, 256)
+    let memory = unsafe swmp_allocate(
+      MemoryLayout<Core>.stride + levelCount * MemoryLayout<Level>.stride + byteCount)
+    unsafe core = unsafe memory.assumingMemoryBound(to: Core.self)
+    let levels = unsafe Self.firstLevels(core)
+    let bytes = unsafe UnsafeMutableRawPointer(levels + levelCount).assumingMemoryBound(to: UInt8.self)
+    let sink = unsafe swmp_sink(bytes: bytes, count: 0, capacity: byteCount, parts: 0, first: bytes)
+    unsafe core.initialize(to: Core(sink: sink, levels: levels, levelCapacity: levelCount))
+    unsafe levels.initialize(to: Level(depth: 0, containers: 0))
+    unsafe super.init(in: memory.assumingMemoryBound(to: swmp_sink.self))
   }
 
-  deinit { levels.end() }
+  private static func firstLevels(_ core: UnsafeMutablePointer<Core>) -> UnsafeMutablePointer<Level> {
+    unsafe UnsafeMutableRawPointer(core + 1).assumingMemoryBound(to: Level.self)
+  }
 
-  fileprivate func codingPath(_ depth: Int) -> [any CodingKey] { prefix + path.prefix(depth) }
+  deinit {
+    unsafe core.pointee.path.end()
+    if unsafe core.pointee.levels != Self.firstLevels(core) { unsafe swmp_deallocate(core.pointee.levels) }
+  }
+
+  @inline(__always)
+  fileprivate var levelCount: Int { unsafe core.pointee.levelCount }
+
+  @inline(__always)
+  fileprivate subscript(level: Int) -> Level {
+    get {
+      precondition(level < levelCount, "no such level")
+      return unsafe core.pointee.levels[level]
+    }
+    _modify {
+      precondition(level < levelCount, "no such level")
+      yield unsafe &core.pointee.levels[level]
+    }
+  }
+
+  /// Whether this is the type that was last found to be no special one: as it is in an array of records.
+  @inline(__always)
+  fileprivate func isOrdinary<T>(_ type: T.Type) -> Bool {
+    unsafe core.pointee.ordinary == unsafeBitCast(type as Any.Type, to: UnsafeRawPointer.self)
+  }
+
+  @inline(__always)
+  fileprivate func setOrdinary<T>(_ type: T.Type) {
+    unsafe core.pointee.ordinary = unsafe unsafeBitCast(type as Any.Type, to: UnsafeRawPointer.self)
+  }
+
+  /// Enters a value under a key.
+  @inline(__always)
+  fileprivate func enter<Key: CodingKey>(_ key: Key, containers: Int) {
+    if Key.self != NoKey.self { unsafe core.pointee.path.append(key) }
+    if unsafe levelCount == core.pointee.levelCapacity { grow() }
+    unsafe (core.pointee.levels + levelCount).initialize(
+      to: Level(depth: core.pointee.path.count, containers: containers))
+    unsafe core.pointee.levelCount += 1
+  }
+
+  /// Leaves all that was entered since. Levels are plain numbers: nothing is left of them.
+  @inline(__always)
+  fileprivate func leave(to level: Int, depth: Int) {
+    unsafe core.pointee.levelCount = level + 1
+    unsafe core.pointee.path.truncate(to: depth)
+  }
+
+  @inline(never)
+  private func grow() {
+    let (old, count) = unsafe (core.pointee.levels, levelCount)
+    let larger = unsafe swmp_allocate(2 * count * MemoryLayout<Level>.stride)
+      .assumingMemoryBound(to: Level.self)
+    unsafe larger.moveInitialize(from: old, count: count)
+    if unsafe old != Self.firstLevels(core) { unsafe swmp_deallocate(old) }
+    unsafe core.pointee.levels = unsafe larger
+    unsafe core.pointee.levelCapacity = 2 * count
+  }
+
+  fileprivate func codingPath(_ depth: Int = .max) -> [any CodingKey] {
+    unsafe prefix + core.pointee.path.keys(to: depth)
+  }
 
   /// Ends what was encoded apart. What encodes nothing is an empty map.
   func finish() throws {
     let origin = Origin(state: self, level: 0)
-    if levels[0].kind == .none, sink.count == 0 { origin.open(.map) }
-    if levels[0].kind != .none {
-      try origin.checkRoom(Any.self, levels[0])
-      sink.close(at: levels[0].place, count: levels[0].count, isMap: levels[0].kind == .map)
-      levels[0].kind = .none
+    if self[0].kind == .none, count == 0 { origin.open(.map) }
+    if self[0].kind != .none {
+      try origin.checkRoom(Any.self, self[0])
+      close(at: self[0].place, count: self[0].count, isMap: self[0].kind == .map)
+      self[0].kind = .none
     }
-    try sink.gather()
+    try gather()
   }
 }
 
-/// The encoder of one value: two words, so that it needs no box as `any Encoder`.
-struct Origin {
-  let state: EncodingState
-  let level: Int
-
-  var codingPath: [any CodingKey] {
-    state.codingPath(level < state.levels.count ? state.levels[level].depth : state.path.count)
-  }
-  var userInfo: [CodingUserInfoKey: Any] { state.options.userInfo }
-
-  func path(_ key: some CodingKey) -> [any CodingKey] { key is NoKey ? codingPath : codingPath + [key] }
-
-  /// Makes the value a container, unless it is one.
-  fileprivate func open(_ kind: EncodingState.Level.Kind) {
-    precondition(level == state.levels.count - 1, "an encoder is used after its value has been encoded")
-    let own = state.levels[level]
-    if own.kind != .none {
-      precondition(own.kind == kind, "a value is encoded as an array and as a map")
-      return
-    }
-    state.levels[level].kind = kind
-    state.levels[level].place = unsafe swmp_open(state.sink.sink)
-  }
-
-  /// Counts an element, before it is written.
+extension Sink {
+  /// Writes a value of the plainest types; others are not written.
+  ///
+  /// Each question is a comparison of pointers, of which the compiler leaves none where it knows the type.
   @inline(__always)
-  fileprivate func count() {
-    precondition(level == state.levels.count - 1, "an encoder is used after its value has been encoded")
-    state.levels[level].count += 1
-  }
-
-  /// How many containers a value lies in that is written here.
-  @inline(__always)
-  private var containers: Int {
-    let own = state.levels[level]
-    return own.containers + (own.kind == .none ? 0 : 1)
-  }
-
-  fileprivate func checkRoom(_ value: Any.Type, _ level: EncodingState.Level) throws {
-    if level.containers >= state.room { throw tooDeep(value, NoKey()) }
-  }
-
-  @inline(__always)
-  private func checkRoom(_ value: Any.Type, _ key: some CodingKey) throws {
-    if containers >= state.room { throw tooDeep(value, key) }
-  }
-
-  /// Writes a value with a level of its own, by what it does to an encoder.
-  private func whole(key: some CodingKey, type: Any.Type, _ body: (Origin) throws -> Void) throws {
-    let containers = containers
-    // What lies in too deep a container: recursion ends here.
-    if containers > state.room { throw tooDeep(type, key) }
-    let depth = state.levels[level].depth
-    let mark = state.sink.mark
-    if !(key is NoKey) { state.path.append(key) }
-    state.levels.append(EncodingState.Level(depth: state.path.count, containers: containers))
-    defer {
-      state.levels.truncate(to: level + 1)
-      if state.path.count > depth { state.path.removeSubrange(depth...) }
-    }
-    let inner = Origin(state: state, level: level + 1)
-    try body(inner)
-    // What encodes nothing is an empty map, but for the whole message.
-    if !(key is NoKey), state.levels[inner.level].kind == .none, state.sink.mark == mark { inner.open(.map) }
-    let own = state.levels[inner.level]
-    if own.kind == .none { return }
-    try inner.checkRoom(type, own)
-    if own.count > UInt32.max {
-      throw EncodingError.invalidValue(
-        type, .init(codingPath: inner.codingPath, debugDescription: "MessagePack counts to 4,294,967,295"))
-    }
-    state.sink.close(at: own.place, count: own.count, isMap: own.kind == .map)
-  }
-
-  @inline(never)
-  private func tooDeep(_ value: Any.Type, _ key: some CodingKey) -> EncodingError {
-    .invalidValue(
-      value,
-      .init(
-        codingPath: path(key),
-        debugDescription: "more than \(state.options.limits.depth) containers in each other"))
-  }
-
-  @inline(never)
-  private func tooLong(_ value: some Encodable, _ count: Int, _ key: some CodingKey) -> EncodingError {
-    .invalidValue(
-      value,
-      .init(codingPath: path(key), debugDescription: "MessagePack counts to 4,294,967,295, not to \(count)"))
-  }
-
-  // MARK: All types
-
-  @inline(__always)
-  func encode<T: Encodable>(_ value: T, key: some CodingKey) throws {
-    let sink = unsafe state.sink.sink
+  fileprivate func writePlain<T>(_ value: T) -> Bool {
     if T.self == String.self {
       let text = unsafe unsafeBitCast(value, to: String.self)
-      if text.utf8.count > UInt32.max { throw tooLong(value, text.utf8.count, key) }
-      state.sink.write(text)
+      if text.utf8.count > UInt32.max { return false }
+      write(text)
     } else if T.self == Int.self {
       unsafe swmp_write_int(sink, Int64(unsafeBitCast(value, to: Int.self)))
     } else if T.self == Double.self {
@@ -320,14 +262,146 @@ struct Origin {
     } else if T.self == UInt16.self {
       unsafe swmp_write_uint(sink, UInt64(unsafeBitCast(value, to: UInt16.self)))
     } else {
-      try other(value, key: key)
+      return false
     }
+    return true
+  }
+}
+
+/// The encoder of one value: two words, so that it needs no box as `any Encoder`.
+struct Origin {
+  let state: EncodingState
+  let level: Int
+
+  var codingPath: [any CodingKey] {
+    level < state.levelCount ? state.codingPath(state[level].depth) : state.codingPath()
+  }
+  var userInfo: [CodingUserInfoKey: Any] { state.options.userInfo }
+
+  func path(_ key: some CodingKey) -> [any CodingKey] { key is NoKey ? codingPath : codingPath + [key] }
+
+  /// Makes the value a container, unless it is one.
+  fileprivate func open(_ kind: EncodingState.Level.Kind) {
+    check()
+    let own = state[level].kind
+    if own != .none {
+      precondition(own == kind, "a value is encoded as an array and as a map")
+      return
+    }
+    state[level].kind = kind
+    state[level].place = unsafe swmp_open(state.sink)
+  }
+
+  @inline(__always)
+  fileprivate func check() {
+    precondition(level == state.levelCount - 1, "an encoder is used after its value has been encoded")
+  }
+
+  /// Counts an element.
+  @inline(__always)
+  fileprivate func count() { state[level].count += 1 }
+
+  /// How many containers a value lies in that is written here.
+  @inline(__always)
+  private var containers: Int { state[level].containers + (state[level].kind == .none ? 0 : 1) }
+
+  fileprivate func checkRoom(_ value: Any.Type, _ level: EncodingState.Level) throws {
+    if level.containers >= state.room { throw tooDeep(value, NoKey()) }
+  }
+
+  @inline(__always)
+  private func checkRoom(_ value: Any.Type, _ key: some CodingKey) throws {
+    if containers >= state.room { throw tooDeep(value, key) }
+  }
+
+  /// Writes a value with a level of its own, by what it does to an encoder.
+  @inline(__always)
+  private func whole<Key: CodingKey>(key: Key, type: Any.Type, _ body: (Origin) throws -> Void) throws {
+    let containers = containers
+    // What lies in too deep a container: recursion ends here.
+    if containers > state.room { throw tooDeep(type, key) }
+    let depth = state[level].depth
+    let start = state.mark
+    state.enter(key, containers: containers)
+    defer { state.leave(to: level, depth: depth) }
+    let inner = Origin(state: state, level: level + 1)
+    try body(inner)
+    // What encodes nothing is an empty map, but for the whole message.
+    if state[inner.level].kind == .none {
+      if Key.self == NoKey.self || state.mark != start { return }
+      inner.open(.map)
+    }
+    let own = state[inner.level]
+    try inner.checkRoom(type, own)
+    if own.count > UInt32.max { throw inner.tooMany(type) }
+    state.close(at: own.place, count: own.count, isMap: own.kind == .map)
   }
 
   @inline(never)
-  private func other<T: Encodable>(_ value: T, key: some CodingKey) throws {
-    let sink = unsafe state.sink.sink
-    if T.self == [Int].self || T.self == [Int64].self {
+  private func tooMany(_ type: Any.Type) -> EncodingError {
+    .invalidValue(
+      type, .init(codingPath: codingPath, debugDescription: "MessagePack counts to 4,294,967,295"))
+  }
+
+  @inline(never)
+  private func tooDeep(_ value: Any.Type, _ key: some CodingKey) -> EncodingError {
+    .invalidValue(
+      value,
+      .init(
+        codingPath: path(key),
+        debugDescription: "more than \(state.options.limits.depth) containers in each other"))
+  }
+
+  @inline(never)
+  private func tooLong(_ value: some Encodable, _ count: Int, _ key: some CodingKey) -> EncodingError {
+    .invalidValue(
+      value,
+      .init(codingPath: path(key), debugDescription: "MessagePack counts to 4,294,967,295, not to \(count)"))
+  }
+
+  // MARK: All types
+
+  @inline(__always)
+  func encode<T: Encodable>(_ value: T, key: some CodingKey) throws {
+    if !state.writePlain(value) { try other(value, key: key) }
+  }
+
+  // In three parts, so that values in values take little of the stack.
+  @inline(never)
+  fileprivate func other<T: Encodable>(_ value: T, key: some CodingKey) throws {
+    if state.isOrdinary(T.self) || !isSpecial(T.self) {
+      state.setOrdinary(T.self)
+      try nested(value, key: key)
+    } else {
+      try special(value, key: key)
+    }
+  }
+
+  private func isSpecial<T>(_ type: T.Type) -> Bool {
+    type == [String].self || type == [Int].self || type == [Int64].self || type == [Double].self
+      || type == [Float].self || type == [Int32].self || type == [UInt8].self || type == Date.self
+      || type == Data.self || type == UUID.self || type == URL.self || type == MsgPackValue.self
+      || type == MsgPackTimestamp.self || type == String.self
+  }
+
+  @inline(never)
+  private func nested<T: Encodable>(_ value: T, key: some CodingKey) throws {
+    try whole(key: key, type: T.self) { origin in try value.encode(to: origin) }
+  }
+
+  @inline(never)
+  private func special<T: Encodable>(_ value: T, key: some CodingKey) throws {
+    let sink = unsafe state.sink
+    if T.self == [String].self {
+      let texts = unsafe unsafeBitCast(value, to: [String].self)
+      try checkRoom([String].self, key)
+      if texts.count > UInt32.max { throw tooLong(value, texts.count, key) }
+      unsafe swmp_write_array(sink, texts.count)
+      for index in texts.indices {
+        if texts[index].utf8.count > UInt32.max { throw tooLong(value, texts[index].utf8.count, key) }
+        state.write(texts[index])
+      }
+    } else if T.self == [Int].self || T.self == [Int64].self {
       try unsafe array(unsafeBitCast(value, to: [Int64].self), key) { unsafe swmp_write_int64s(sink, $0, $1) }
     } else if T.self == [Double].self {
       try unsafe array(unsafeBitCast(value, to: [Double].self), key) {
@@ -337,15 +411,6 @@ struct Origin {
       try unsafe array(unsafeBitCast(value, to: [Float].self), key) { unsafe swmp_write_floats(sink, $0, $1) }
     } else if T.self == [Int32].self {
       try unsafe array(unsafeBitCast(value, to: [Int32].self), key) { unsafe swmp_write_int32s(sink, $0, $1) }
-    } else if T.self == [String].self {
-      let texts = unsafe unsafeBitCast(value, to: [String].self)
-      try checkRoom([String].self, key)
-      if texts.count > UInt32.max { throw tooLong(value, texts.count, key) }
-      unsafe swmp_write_array(sink, texts.count)
-      for text in texts {
-        if text.utf8.count > UInt32.max { throw tooLong(value, text.utf8.count, key) }
-        state.sink.write(text)
-      }
     } else if T.self == [UInt8].self, case .binary = state.options.byteArrayEncodingStrategy {
       let bytes = unsafe unsafeBitCast(value, to: [UInt8].self)
       if bytes.count > UInt32.max { throw tooLong(value, bytes.count, key) }
@@ -357,15 +422,17 @@ struct Origin {
     } else if T.self == Date.self {
       try date(unsafe unsafeBitCast(value, to: Date.self), key: key)
     } else if T.self == UUID.self {
-      state.sink.write(unsafe unsafeBitCast(value, to: UUID.self).uuidString)
+      state.write(unsafe unsafeBitCast(value, to: UUID.self).uuidString)
     } else if let url = T.self == URL.self ? value as? URL : nil {
-      state.sink.write(url.absoluteString)
+      state.write(url.absoluteString)
     } else if let value = T.self == MsgPackValue.self ? value as? MsgPackValue : nil {
-      try state.sink.write(value, room: max(0, state.room - containers))
+      try state.write(value, room: max(0, state.room - containers))
     } else if let timestamp = T.self == MsgPackTimestamp.self ? value as? MsgPackTimestamp : nil {
       unsafe swmp_write_timestamp(sink, timestamp.seconds, timestamp.nanoseconds)
+    } else if T.self == String.self {
+      throw tooLong(value, unsafe unsafeBitCast(value, to: String.self).utf8.count, key)
     } else {
-      try whole(key: key, type: T.self) { origin in try value.encode(to: origin) }
+      try nested(value, key: key)
     }
   }
 
@@ -378,7 +445,7 @@ struct Origin {
   }
 
   private func date(_ date: Date, key: some CodingKey) throws {
-    let sink = unsafe state.sink.sink
+    let sink = unsafe state.sink
     switch state.options.dateEncodingStrategy {
     case .timestamp:
       guard let timestamp = MsgPackTimestamp(date) else {
@@ -389,7 +456,7 @@ struct Origin {
     case .deferredToDate: unsafe swmp_write_double(sink, date.timeIntervalSinceReferenceDate)
     case .secondsSince1970: unsafe swmp_write_double(sink, date.timeIntervalSince1970)
     case .millisecondsSince1970: unsafe swmp_write_double(sink, date.timeIntervalSince1970 * 1000)
-    case .iso8601: state.sink.write(date.formatted(Date.ISO8601FormatStyle()))
+    case .iso8601: state.write(date.formatted(Date.ISO8601FormatStyle()))
     case .custom(let encode): try whole(key: key, type: Date.self) { origin in try encode(date, origin) }
     }
   }
@@ -426,16 +493,16 @@ extension Origin: Encoder {
 
   /// A state for what may be written out of order, in this place.
   fileprivate func apart(_ key: some CodingKey) -> Origin {
-    let own = state.levels[level]
     let part = EncodingState(
-      state.options, prefix: path(key), room: max(0, state.room - own.containers - 1))
-    state.sink.reserve(for: part)
+      state.options, prefix: path(key), room: max(0, state.room - state[level].containers - 1))
+    state.reserve(for: part)
     return Origin(state: part, level: 0)
   }
 }
 
 extension Origin: SingleValueEncodingContainer {
-  func encodeNil() { unsafe swmp_write_nil(state.sink.sink) }
+  func encodeNil() { unsafe swmp_write_nil(state.sink) }
+  @inline(__always)
   func encode<T: Encodable>(_ value: T) throws { try encode(value, key: NoKey()) }
 }
 
@@ -444,25 +511,30 @@ struct UnkeyedOrigin: UnkeyedEncodingContainer {
 
   var codingPath: [any CodingKey] { origin.codingPath }
   var count: Int {
-    origin.level < origin.state.levels.count ? origin.state.levels[origin.level].count : 0
+    origin.level < origin.state.levelCount ? origin.state[origin.level].count : 0
   }
-  private var key: PositionKey { PositionKey(count) }
 
   func encodeNil() {
+    origin.check()
     origin.count()
-    unsafe swmp_write_nil(origin.state.sink.sink)
+    unsafe swmp_write_nil(origin.state.sink)
   }
 
+  @inline(__always)
   func encode<T: Encodable>(_ value: T) throws {
-    let state = origin.state
-    let start = state.sink.mark
+    origin.check()
+    if !origin.state.writePlain(value) { try other(value) }
+    origin.count()
+  }
+
+  private func other<T: Encodable>(_ value: T) throws {
+    let start = origin.state.mark
     do {
-      try origin.encode(value, key: key)
+      try origin.other(value, key: PositionKey(count))
     } catch {
-      state.sink.truncate(to: start)
+      origin.state.truncate(to: start)
       throw error
     }
-    origin.count()
   }
 
   func nestedContainer<Key: CodingKey>(keyedBy type: Key.Type) -> KeyedEncodingContainer<Key> {
@@ -472,6 +544,7 @@ struct UnkeyedOrigin: UnkeyedEncodingContainer {
   func superEncoder() -> any Encoder { apart() }
 
   private func apart() -> Origin {
+    origin.check()
     let part = origin.apart(PositionKey(count))
     origin.count()
     return part
@@ -488,12 +561,12 @@ struct KeyedOrigin<Key: CodingKey>: KeyedEncodingContainerProtocol {
     if origin.state.convertsKeys {
       convert(key)
     } else {
-      origin.state.sink.write(key.stringValue)
+      origin.state.write(key.stringValue)
     }
   }
 
   private func convert(_ key: some CodingKey) {
-    let sink = origin.state.sink
+    let sink = origin.state
     switch origin.state.options.keyEncodingStrategy {
     case .useDefaultKeys: sink.write(key.stringValue)
     case .convertToSnakeCase: sink.write(key.stringValue.toSnakeCase)
@@ -508,22 +581,28 @@ struct KeyedOrigin<Key: CodingKey>: KeyedEncodingContainerProtocol {
   }
 
   func encodeNil(forKey key: Key) {
+    origin.check()
     origin.count()
     write(key)
-    unsafe swmp_write_nil(origin.state.sink.sink)
+    unsafe swmp_write_nil(origin.state.sink)
   }
 
+  @inline(__always)
   func encode<T: Encodable>(_ value: T, forKey key: Key) throws {
-    let state = origin.state
-    let start = state.sink.mark
+    origin.check()
+    let start = origin.state.mark
     write(key)
+    if !origin.state.writePlain(value) { try other(value, key, start) }
+    origin.count()
+  }
+
+  private func other<T: Encodable>(_ value: T, _ key: Key, _ start: Sink.Mark) throws {
     do {
-      try origin.encode(value, key: key)
+      try origin.other(value, key: key)
     } catch {
-      state.sink.truncate(to: start)
+      origin.state.truncate(to: start)
       throw error
     }
-    origin.count()
   }
 
   func nestedContainer<NestedKey: CodingKey>(
@@ -540,6 +619,7 @@ struct KeyedOrigin<Key: CodingKey>: KeyedEncodingContainerProtocol {
   func superEncoder(forKey key: Key) -> any Encoder { apart(key) }
 
   private func apart(_ key: some CodingKey) -> Origin {
+    origin.check()
     origin.count()
     write(key)
     return origin.apart(key)

@@ -6,7 +6,9 @@ extension MsgPackValue {
   /// - Throws: ``MsgPackError``.
   public init(_ bytes: Span<UInt8>, limits: MsgPackLimits = MsgPackLimits()) throws(MsgPackError) {
     self = try unsafe bytes.withUnsafeBytes { bytes throws(MsgPackError) in
-      try unsafe MsgPackValue(Tape(filling: bytes, limits: limits), at: 0, bytes)
+      let tape = try unsafe Tape(scan(bytes, limits))
+      defer { withExtendedLifetime(tape) {} }
+      return try unsafe MsgPackValue(tape.tokens, at: 0, bytes)
     }
   }
 
@@ -39,17 +41,28 @@ extension MsgPackValue {
     case .uint: .uint(token.value)
     case .float: .float(token.float)
     case .double: .double(token.double)
-    case .string: .string(try unsafe decodedText(token, bytes))
+    case .string: .string(try unsafe text(token, bytes))
     case .binary: .binary(unsafe Array(token.payload(in: bytes)))
     case .extension: .extension(type: token.type, unsafe Array(token.payload(in: bytes)))
     case .array, .map: nil
     }
   }
 
+  private static func text(
+    _ token: swmp_token, _ bytes: UnsafeRawBufferPointer
+  ) throws(MsgPackError) -> String {
+    guard let start = unsafe bytes.baseAddress?.assumingMemoryBound(to: UInt8.self),
+      let text = unsafe decodedText(token, start)
+    else { throw unsafe .notText(token, bytes) }
+    return text
+  }
+
   /// Reads the value at a token, without recursion.
   ///
   /// An array's room is reserved: its elements are on the tape.
-  init(_ tape: Tape, at index: Int, _ bytes: UnsafeRawBufferPointer) throws(MsgPackError) {
+  init(
+    _ tokens: UnsafePointer<swmp_token>, at index: Int, _ bytes: UnsafeRawBufferPointer
+  ) throws(MsgPackError) {
     struct Open {
       var isMap: Bool
       var count: Int
@@ -83,7 +96,7 @@ extension MsgPackValue {
     var open: [Open] = []
     var index = index
     while true {
-      let token = unsafe tape.tokens[index]
+      let token = unsafe tokens[index]
       index += 1
       var done: MsgPackValue
       if let scalar = try unsafe Self.scalar(token, bytes) {
@@ -116,14 +129,19 @@ extension swmp_token {
 
 /// A string's text.
 @inline(__always)
-func decodedText(_ token: swmp_token, _ bytes: UnsafeRawBufferPointer) throws(MsgPackError) -> String {
-  let start = Int(token.value)
-  let units = unsafe UnsafeBufferPointer(
-    start: bytes.baseAddress.map { unsafe $0.advanced(by: start).assumingMemoryBound(to: UInt8.self) },
-    count: Int(token.extent))
-  do {
-    return try unsafe String(copying: UTF8Span(validating: Span(_unsafeElements: units)))
-  } catch {
-    throw unsafe MsgPackError(.notUTF8, offset: start, in: bytes)
+func decodedText(_ token: swmp_token, _ start: UnsafePointer<UInt8>) -> String? {
+  let units = unsafe UnsafeBufferPointer(start: start + Int(token.value), count: Int(token.extent))
+  // Most are short and of ASCII: these are told faster here than by what tells all of UTF-8.
+  if unsafe swmp_is_ascii(start + Int(token.value), Int(token.extent)) {
+    return unsafe String(copying: UTF8Span(unchecked: Span(_unsafeElements: units), isKnownASCII: true))
+  }
+  guard let text = try? unsafe UTF8Span(validating: Span(_unsafeElements: units)) else { return nil }
+  return String(copying: text)
+}
+
+extension MsgPackError {
+  /// A string that is none.
+  static func notText(_ token: swmp_token, _ bytes: UnsafeRawBufferPointer) -> MsgPackError {
+    unsafe MsgPackError(.notUTF8, offset: Int(token.value), in: bytes)
   }
 }

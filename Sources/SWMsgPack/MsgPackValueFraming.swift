@@ -28,7 +28,7 @@ public struct MsgPackValueFraming: Framing {
     _ frame: Span<UInt8>, payload: Range<Int>, scanned: borrowing MsgPackScanner
   ) throws -> MsgPackValue {
     guard let tape = scanned.tape else { preconditionFailure("the scanner has not seen the frame") }
-    return try unsafe frame.withUnsafeBytes { bytes in try unsafe MsgPackValue(tape, at: 0, bytes) }
+    return try unsafe frame.withUnsafeBytes { bytes in try unsafe MsgPackValue(tape.tokens, at: 0, bytes) }
   }
 
   public func encode(_ message: MsgPackValue, into parts: inout FrameParts) throws {

@@ -1,29 +1,32 @@
 internal import CMsgPack
 
 extension Place: Decoder {
-  var codingPath: [any CodingKey] { state.codingPath(depth: Int(depth), prefix: prefix) }
+  var codingPath: [any CodingKey] { path(NoKey()) }
   var userInfo: [CodingUserInfoKey: Any] { state.options.userInfo }
 
   func container<Key: CodingKey>(keyedBy type: Key.Type) throws -> KeyedDecodingContainer<Key> {
-    KeyedDecodingContainer(try KeyedPlace<Key>(self, key: NoKey()))
+    KeyedDecodingContainer(try KeyedPlace<Key>(self))
   }
 
   func unkeyedContainer() throws -> any UnkeyedDecodingContainer {
-    try UnkeyedPlace(self, key: NoKey())
+    try UnkeyedPlace(self)
   }
 
   func singleValueContainer() throws -> any SingleValueDecodingContainer { self }
 
-  /// The same, with a path that holds out of order.
+  /// The place of a value in this one, with a path that holds out of order.
   func lasting(at index: Int, key: some CodingKey) -> Place {
     let keys = path(key)
-    return Place(state: state, index: UInt32(index), depth: UInt32(keys.count), prefix: PathPrefix(keys))
+    return Place(
+      state: DecodingState(of: state, prefix: keys, lookup: nil), index: UInt32(index),
+      depth: UInt32(keys.count))
   }
 }
 
 extension Place: SingleValueDecodingContainer {
   func decodeNil() -> Bool { isNull(at: Int(index)) }
 
+  @inline(__always)
   func decode<T: Decodable>(_ type: T.Type) throws -> T {
     try decode(type, at: Int(index), key: NoKey())
   }
@@ -37,8 +40,10 @@ struct UnkeyedPlace: UnkeyedDecodingContainer {
   private var next: Int
   private(set) var currentIndex = 0
 
-  init(_ place: Place, key: some CodingKey) throws {
-    guard place.own.what == .array else { throw place.mismatch([Any].self, at: Int(place.index), key: key) }
+  init(_ place: Place) throws {
+    guard place.own.what == .array else {
+      throw place.mismatch([Any].self, at: Int(place.index), key: NoKey())
+    }
     self.place = place
     end = Int(place.own.extent)
     elementCount = place.own.elementCount
@@ -64,6 +69,7 @@ struct UnkeyedPlace: UnkeyedDecodingContainer {
     currentIndex += 1
   }
 
+  @inline(__always)
   mutating func decodeNil() throws -> Bool {
     try checkEnd(Any?.self)
     guard place.isNull(at: next) else { return false }
@@ -71,6 +77,7 @@ struct UnkeyedPlace: UnkeyedDecodingContainer {
     return true
   }
 
+  @inline(__always)
   mutating func decode<T: Decodable>(_ type: T.Type) throws -> T {
     try checkEnd(type)
     let value = try place.decode(type, at: next, key: key)
@@ -78,6 +85,7 @@ struct UnkeyedPlace: UnkeyedDecodingContainer {
     return value
   }
 
+  @inline(__always)
   mutating func decodeIfPresent<T: Decodable>(_ type: T.Type) throws -> T? {
     if isAtEnd { return nil }
     if place.isNull(at: next) {
@@ -91,16 +99,14 @@ struct UnkeyedPlace: UnkeyedDecodingContainer {
     keyedBy type: Key.Type
   ) throws -> KeyedDecodingContainer<Key> {
     try checkEnd(KeyedDecodingContainer<Key>.self)
-    let container = try KeyedPlace<Key>(
-      place.lasting(at: next, key: PositionKey(currentIndex)), key: NoKey())
+    let container = try KeyedPlace<Key>(place.lasting(at: next, key: PositionKey(currentIndex)))
     advance()
     return KeyedDecodingContainer(container)
   }
 
   mutating func nestedUnkeyedContainer() throws -> any UnkeyedDecodingContainer {
     try checkEnd((any UnkeyedDecodingContainer).self)
-    let container = try UnkeyedPlace(
-      place.lasting(at: next, key: PositionKey(currentIndex)), key: NoKey())
+    let container = try UnkeyedPlace(place.lasting(at: next, key: PositionKey(currentIndex)))
     advance()
     return container
   }
@@ -119,18 +125,20 @@ struct UnkeyedPlace: UnkeyedDecodingContainer {
 /// those whose keys are converted have an index.
 struct KeyedPlace<Key: CodingKey>: KeyedDecodingContainerProtocol {
   private let place: Place
-  private let lookup: KeyIndex?
 
-  init(_ place: Place, key: some CodingKey) throws {
+  init(_ place: Place) throws {
     let map = place.own
-    guard map.what == .map else { throw place.mismatch([String: Any].self, at: Int(place.index), key: key) }
-    self.place = place
-    if place.state.convertsKeys || map.elementCount > 16 {
-      lookup = try KeyIndex(place)
+    guard map.what == .map else {
+      throw place.mismatch([String: Any].self, at: Int(place.index), key: NoKey())
+    }
+    let isSearched =
+      unsafe map.elementCount <= 16 && !place.state.convertsKeys
+      && !swmp_has_duplicates(place.state.tokens, place.index, place.state.start)
+    if isSearched {
+      self.place = place
     } else {
-      let hasDuplicates = unsafe swmp_has_duplicates(
-        place.state.tokens + Int(place.index), place.state.tokens, place.state.start)
-      lookup = hasDuplicates ? try KeyIndex(place) : nil
+      let state = DecodingState(of: place.state, prefix: place.state.prefix, lookup: try KeyIndex(place))
+      self.place = Place(state: state, index: place.index, depth: place.depth)
     }
   }
 
@@ -138,7 +146,7 @@ struct KeyedPlace<Key: CodingKey>: KeyedDecodingContainerProtocol {
 
   var allKeys: [Key] {
     var keys: [Key] = []
-    if let lookup {
+    if let lookup = place.state.lookup {
       for (name, _) in lookup.ordered {
         if let key = name.intValue.flatMap({ Key(intValue: $0) }) ?? Key(stringValue: name.stringValue) {
           keys.append(key)
@@ -164,19 +172,22 @@ struct KeyedPlace<Key: CodingKey>: KeyedDecodingContainerProtocol {
   /// The index of the value of a key.
   @inline(__always)
   private func find(_ key: some CodingKey) -> Int? {
-    if let lookup { return lookup.find(key) }
+    if let lookup = place.state.lookup { return lookup.find(key) }
     let map = place.index
-    let depth = Int(place.depth)
-    let hint = place.state.hint(for: Int(map), depth: depth)
+    let hint = place.state.hint(for: map, depth: place.depth)
     var name = key.stringValue
     let found = name.withUTF8 { name in
-      unsafe swmp_find_string(
-        place.state.tokens, place.state.start, map, hint,
-        name.baseAddress, name.count)
+      let (tokens, start) = unsafe (place.state.tokens, place.state.start)
+      // The first guess is tried in place.
+      let first = hint > map ? hint : map + 1
+      if unsafe first < tokens[Int(map)].extent, unsafe tokens[Int(first)].isText(name, start) {
+        return first
+      }
+      return unsafe swmp_find_string(tokens, start, map, hint, name.baseAddress, name.count)
     }
     if found != .max {
       let value = Int(found) + 1
-      place.state.setHint(place.token(value).next(after: value), for: Int(map), depth: depth)
+      place.state.setHint(UInt32(place.token(value).next(after: value)), for: map, depth: place.depth)
       return value
     }
     guard let number = key.intValue else { return nil }
@@ -200,10 +211,12 @@ struct KeyedPlace<Key: CodingKey>: KeyedDecodingContainerProtocol {
 
   func decodeNil(forKey key: Key) throws -> Bool { place.isNull(at: try require(key)) }
 
+  @inline(__always)
   func decode<T: Decodable>(_ type: T.Type, forKey key: Key) throws -> T {
     try place.decode(type, at: require(key), key: key)
   }
 
+  @inline(__always)
   func decodeIfPresent<T: Decodable>(_ type: T.Type, forKey key: Key) throws -> T? {
     guard let index = find(key), !place.isNull(at: index) else { return nil }
     return try place.decode(type, at: index, key: key)
@@ -213,12 +226,11 @@ struct KeyedPlace<Key: CodingKey>: KeyedDecodingContainerProtocol {
     keyedBy type: NestedKey.Type, forKey key: Key
   ) throws -> KeyedDecodingContainer<NestedKey> {
     KeyedDecodingContainer(
-      try KeyedPlace<NestedKey>(
-        place.lasting(at: require(key), key: key), key: NoKey()))
+      try KeyedPlace<NestedKey>(place.lasting(at: require(key), key: key)))
   }
 
   func nestedUnkeyedContainer(forKey key: Key) throws -> any UnkeyedDecodingContainer {
-    try UnkeyedPlace(place.lasting(at: require(key), key: key), key: NoKey())
+    try UnkeyedPlace(place.lasting(at: require(key), key: key))
   }
 
   func superDecoder() throws -> any Decoder {
@@ -238,9 +250,32 @@ extension Place {
   /// A map's key that is a string or an integer.
   func name(_ token: swmp_token) -> TextKey? {
     switch token.what {
-    case .string: (try? unsafe decodedText(token, state.bytes)).map(TextKey.init(stringValue:))
+    case .string: unsafe decodedText(token, state.start).map(TextKey.init(stringValue:))
     case .int: Int(exactly: token.int).map(TextKey.init(intValue:))
     default: nil
+    }
+  }
+}
+
+extension swmp_token {
+  /// Whether it is a string of these bytes. Short ones, which most keys are, are compared in place.
+  @inline(__always)
+  fileprivate func isText(_ name: UnsafeBufferPointer<UInt8>, _ start: UnsafePointer<UInt8>) -> Bool {
+    guard what == .string, Int(extent) == name.count, let name = name.baseAddress else { return false }
+    let (left, right) = unsafe (UnsafeRawPointer(start) + Int(value), UnsafeRawPointer(name))
+    let count = Int(extent)
+    // Two words that overlap are all of it.
+    func isSame<Word: FixedWidthInteger & BitwiseCopyable>(_ type: Word.Type) -> Bool {
+      let last = count - MemoryLayout<Word>.size
+      return unsafe left.loadUnaligned(as: Word.self) == right.loadUnaligned(as: Word.self)
+        && left.loadUnaligned(fromByteOffset: last, as: Word.self)
+          == right.loadUnaligned(fromByteOffset: last, as: Word.self)
+    }
+    switch count {
+    case 4..<8: return isSame(UInt32.self)
+    case 8...16: return isSame(UInt64.self)
+    case 2..<4: return isSame(UInt16.self)
+    default: return unsafe memcmp(left, right, count) == 0
     }
   }
 }

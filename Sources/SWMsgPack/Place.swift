@@ -8,14 +8,13 @@ internal import CMsgPack
 
 /// A value on the tape that is being decoded: the decoder of one type.
 ///
-/// Three words, so that it needs no box as `any Decoder`.
+/// Two words, so that it needs no box as `any Decoder`.
 struct Place {
   let state: DecodingState
   /// Of the value's token.
   let index: UInt32
   /// How much of the path is this value's.
   let depth: UInt32
-  let prefix: PathPrefix?
 
   @inline(__always)
   func token(_ index: Int) -> swmp_token { unsafe state.tokens[index] }
@@ -25,10 +24,7 @@ struct Place {
 
   // MARK: Errors
 
-  func path(_ key: some CodingKey) -> [any CodingKey] {
-    let path = state.codingPath(depth: Int(depth), prefix: prefix)
-    return key is NoKey ? path : path + [key]
-  }
+  func path(_ key: some CodingKey) -> [any CodingKey] { state.path(depth: depth, key) }
 
   @inline(never)
   func mismatch(_ type: Any.Type, at index: Int, key: some CodingKey) -> DecodingError {
@@ -118,11 +114,8 @@ struct Place {
   func string(at index: Int, key: some CodingKey) throws -> String {
     let token = token(index)
     guard token.what == .string else { throw mismatch(String.self, at: index, key: key) }
-    do throws(MsgPackError) {
-      return try unsafe decodedText(token, state.bytes)
-    } catch {
-      throw corrupted(error, key: key)
-    }
+    if let text = unsafe decodedText(token, state.start) { return text }
+    throw corrupted(unsafe .notText(token, state.bytes), key: key)
   }
 
   func isNull(at index: Int) -> Bool { token(index).what == .null }
@@ -171,11 +164,15 @@ struct Place {
   // In three parts, so that values in values take little of the stack.
   @inline(never)
   private func other<T: Decodable>(_ type: T.Type, at index: Int, key: some CodingKey) throws -> T {
-    try isSpecial(type) ? special(type, at: index, key: key) : nested(type, at: index, key: key)
+    if state.isOrdinary(type) || !isSpecial(type) {
+      state.setOrdinary(type)
+      return try nested(type, at: index, key: key)
+    }
+    return try special(type, at: index, key: key)
   }
 
   private func isSpecial<T>(_ type: T.Type) -> Bool {
-    type == [Int].self || type == [Int64].self || type == [Double].self || type == [String].self
+    type == [String].self || type == [Int].self || type == [Int64].self || type == [Double].self
       || type == [Float].self || type == [Int32].self || type == [UInt8].self || type == Date.self
       || type == Data.self || type == UUID.self || type == URL.self || type == MsgPackValue.self
       || type == MsgPackTimestamp.self
@@ -183,13 +180,14 @@ struct Place {
 
   @inline(never)
   private func nested<T: Decodable>(_ type: T.Type, at index: Int, key: some CodingKey) throws -> T {
-    try state.within(depth: Int(depth), prefix: prefix, key: key) { depth in
-      try T(from: Place(state: state, index: UInt32(index), depth: UInt32(depth), prefix: nil))
+    try state.within(index: index, depth: depth, key: key) { place in
+      try T(from: place)
     }
   }
 
   @inline(never)
   private func special<T: Decodable>(_ type: T.Type, at index: Int, key: some CodingKey) throws -> T {
+    if type == [String].self { return unsafe unsafeBitCast(try strings(at: index, key: key), to: type) }
     if type == [Int].self || type == [Int64].self,
       let numbers = try unsafe numbers(Int64.self, at: index, swmp_read_int64)
     {
@@ -198,7 +196,6 @@ struct Place {
     if type == [Double].self, let numbers = try unsafe numbers(Double.self, at: index, swmp_read_double) {
       return unsafe unsafeBitCast(numbers, to: type)
     }
-    if type == [String].self { return unsafe unsafeBitCast(try strings(at: index, key: key), to: type) }
     if type == [Float].self, let numbers = try unsafe numbers(Float.self, at: index, swmp_read_float) {
       return unsafe unsafeBitCast(numbers, to: type)
     }
@@ -225,7 +222,7 @@ struct Place {
     }
     if type == MsgPackValue.self {
       do throws(MsgPackError) {
-        return unsafe unsafeBitCast(try MsgPackValue(state.tape, at: index, state.bytes), to: type)
+        return unsafe unsafeBitCast(try MsgPackValue(state.tokens, at: index, state.bytes), to: type)
       } catch {
         throw corrupted(error, key: key)
       }
@@ -265,13 +262,13 @@ struct Place {
     var element = index + 1
     while element < Int(token.extent) {
       if self.token(element).what == .string,
-        let text = try? unsafe decodedText(self.token(element), state.bytes)
+        let text = unsafe decodedText(self.token(element), state.start)
       {
         strings.append(text)
       } else {
         // The error's path has the array's key and the place in it.
-        return try state.within(depth: Int(depth), prefix: prefix, key: key) { depth in
-          try [String](from: Place(state: state, index: UInt32(index), depth: UInt32(depth), prefix: nil))
+        return try state.within(index: index, depth: depth, key: key) { place in
+          try [String](from: place)
         }
       }
       element = self.token(element).next(after: element)
@@ -306,8 +303,8 @@ struct Place {
       }
       return date
     case .custom(let decode):
-      return try state.within(depth: Int(depth), prefix: prefix, key: key) { depth in
-        try decode(Place(state: state, index: UInt32(index), depth: UInt32(depth), prefix: nil))
+      return try state.within(index: index, depth: depth, key: key) { place in
+        try decode(place)
       }
     }
   }

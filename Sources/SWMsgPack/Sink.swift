@@ -2,30 +2,34 @@ internal import CMsgPack
 
 /// Memory that values are packed into, and the containers that are open in it.
 @safe
-final class Sink {
+class Sink {
   /// C's own, so that its functions can be called without a check for exclusive access at every value.
-  let sink: UnsafeMutablePointer<swmp_sink>
+  final let sink: UnsafeMutablePointer<swmp_sink>
   /// What was encoded apart, and where in these bytes it belongs, in order.
-  private var parts: [(place: Int, state: EncodingState)] = []
+  private final var parts: [(place: Int, state: EncodingState)] = []
 
-  init() {
-    unsafe sink = .allocate(capacity: 1)
-    unsafe sink.initialize(to: swmp_sink())
+  /// - Parameter memory: of the C library, where an empty sink lies at the beginning.
+  init(in memory: UnsafeMutablePointer<swmp_sink>) { unsafe sink = unsafe memory }
+
+  convenience init() {
+    let memory = unsafe swmp_allocate(MemoryLayout<swmp_sink>.size).assumingMemoryBound(to: swmp_sink.self)
+    unsafe memory.initialize(to: swmp_sink())
+    unsafe self.init(in: memory)
   }
 
   deinit {
     unsafe swmp_sink_free(sink)
-    unsafe sink.deallocate()
+    unsafe swmp_deallocate(sink)
   }
 
-  var count: Int { unsafe sink.pointee.count }
+  final var count: Int { unsafe sink.pointee.count }
 
   /// As long as the sink lives and nothing is written.
-  var bytes: UnsafeRawBufferPointer {
+  final var bytes: UnsafeRawBufferPointer {
     unsafe UnsafeRawBufferPointer(start: sink.pointee.bytes, count: sink.pointee.count)
   }
 
-  var array: [UInt8] { withExtendedLifetime(self) { unsafe Array(bytes) } }
+  final var array: [UInt8] { withExtendedLifetime(self) { unsafe Array(bytes) } }
 
   /// How far it has come.
   struct Mark: Equatable {
@@ -34,26 +38,30 @@ final class Sink {
   }
 
   @inline(__always)
-  var mark: Mark { Mark(count: count, parts: parts.count) }
+  final var mark: Mark { unsafe Mark(count: count, parts: sink.pointee.parts) }
 
   /// Takes back what was written behind a mark, of a value whose encoding has failed.
-  func truncate(to mark: Mark) {
+  final func truncate(to mark: Mark) {
     unsafe sink.pointee.count = mark.count
+    unsafe sink.pointee.parts = mark.parts
     parts.removeSubrange(mark.parts...)
   }
 
   /// Remembers a place for what is encoded apart.
-  func reserve(for part: EncodingState) { parts.append((count, part)) }
+  final func reserve(for part: EncodingState) {
+    parts.append((count, part))
+    unsafe sink.pointee.parts = parts.count
+  }
 
   /// Puts in what was encoded apart.
-  func gather() throws {
-    guard !parts.isEmpty else { return }
+  final func gather() throws {
+    guard unsafe sink.pointee.parts > 0 else { return }
     let whole = Sink()
     var end = 0
     for part in parts {
       try part.state.finish()
       unsafe whole.append(UnsafeRawBufferPointer(rebasing: bytes[end..<part.place]))
-      unsafe whole.append(part.state.sink.bytes)
+      unsafe whole.append(part.state.bytes)
       end = part.place
     }
     unsafe whole.append(UnsafeRawBufferPointer(rebasing: bytes[end...]))
@@ -62,31 +70,41 @@ final class Sink {
   }
 
   /// Moves places behind a header that has become longer.
-  private func shift(from place: Int, by byteCount: Int) {
+  private final func shift(from place: Int, by byteCount: Int) {
     for index in parts.indices where parts[index].place > place { parts[index].place += byteCount }
   }
 
-  private func append(_ bytes: UnsafeRawBufferPointer) {
+  private final func append(_ bytes: UnsafeRawBufferPointer) {
     unsafe swmp_insert(sink, count, bytes.baseAddress, bytes.count)
   }
 
   @inline(__always)
-  func write(_ text: String) {
+  final func write(_ text: String) {
+    // Without a copy, which would be counted as a holder of the text.
+    let isWritten: Void? = unsafe text.utf8.withContiguousStorageIfAvailable { units in
+      unsafe swmp_write_string(sink, units.baseAddress, units.count)
+    }
+    if isWritten == nil { writeElsewhere(text) }
+  }
+
+  /// Text that is not in the memory of Swift's own strings.
+  @inline(never)
+  private final func writeElsewhere(_ text: String) {
     var text = text
     text.withUTF8 { units in unsafe swmp_write_string(sink, units.baseAddress, units.count) }
   }
 
   /// Closes a container, whose header moves what lies behind it when it is long.
-  func close(at place: Int, count: Int, isMap: Bool) {
+  final func close(at place: Int, count: Int, isMap: Bool) {
     let before = self.count
     unsafe swmp_close(sink, place, count, isMap)
-    if self.count > before, !parts.isEmpty { shift(from: place, by: self.count - before) }
+    if self.count > before, unsafe sink.pointee.parts > 0 { shift(from: place, by: self.count - before) }
   }
 
   /// Packs a value.
   ///
   /// - Parameter room: how many containers may lie in each other.
-  func write(_ value: MsgPackValue, room: Int) throws {
+  final func write(_ value: MsgPackValue, room: Int) throws {
     switch value {
     case .null: unsafe swmp_write_nil(sink)
     case .bool(let value): unsafe swmp_write_bool(sink, value)
@@ -117,7 +135,7 @@ final class Sink {
     }
   }
 
-  private func check(_ count: Int, of value: MsgPackValue, room: Int = 1) throws {
+  private final func check(_ count: Int, of value: MsgPackValue, room: Int = 1) throws {
     if count > UInt32.max {
       throw EncodingError.invalidValue(
         value, .init(codingPath: [], debugDescription: "MessagePack counts to 4,294,967,295, not to \(count)")

@@ -20,29 +20,30 @@ final class Tape: @unchecked Sendable {
   }
 
   deinit { unsafe swmp_tape_free(tape) }
+}
 
-  /// Reads the one value that the bytes hold.
-  convenience init(filling bytes: UnsafeRawBufferPointer, limits: MsgPackLimits) throws(MsgPackError) {
-    guard let start = bytes.baseAddress, unsafe !bytes.isEmpty else {
-      throw unsafe MsgPackError(.truncated(needed: 1), offset: 0, in: bytes)
+/// Reads the one value that the bytes hold. Whoever calls it frees the tape.
+func scan(_ bytes: UnsafeRawBufferPointer, _ limits: MsgPackLimits) throws(MsgPackError) -> swmp_tape {
+  guard let start = bytes.baseAddress, unsafe !bytes.isEmpty else {
+    throw unsafe MsgPackError(.truncated(needed: 1), offset: 0, in: bytes)
+  }
+  var scan: OpaquePointer?
+  var tape = unsafe swmp_tape()
+  let result = unsafe swmp_go_on(
+    &scan, &tape, start.assumingMemoryBound(to: UInt8.self), bytes.count, UInt32(limits.depth),
+    UInt32(clamping: limits.elements), false)
+  switch Int(result.status) {
+  case SWMP_COMPLETE:
+    if result.offset < bytes.count {
+      unsafe swmp_tape_free(tape)
+      throw unsafe MsgPackError(.trailingBytes, offset: Int(result.offset), in: bytes)
     }
-    var scan: OpaquePointer?
-    var tape = unsafe swmp_tape()
-    let result = unsafe swmp_go_on(
-      &scan, &tape, start.assumingMemoryBound(to: UInt8.self), bytes.count, UInt32(limits.depth),
-      UInt32(clamping: limits.elements), false)
-    switch Int(result.status) {
-    case SWMP_COMPLETE:
-      unsafe self.init(tape)
-      if result.offset < bytes.count {
-        throw unsafe MsgPackError(.trailingBytes, offset: Int(result.offset), in: bytes)
-      }
-    case SWMP_MORE:
-      if let scan = unsafe scan { unsafe swmp_scan_free(scan) }
-      throw unsafe MsgPackError(.truncated(needed: result.offset), offset: bytes.count, in: bytes)
-    default:
-      throw unsafe MsgPackError(result, limits: limits, in: bytes)
-    }
+    return unsafe tape
+  case SWMP_MORE:
+    if let scan = unsafe scan { unsafe swmp_scan_free(scan) }
+    throw unsafe MsgPackError(.truncated(needed: result.offset), offset: bytes.count, in: bytes)
+  default:
+    throw unsafe MsgPackError(result, limits: limits, in: bytes)
   }
 }
 

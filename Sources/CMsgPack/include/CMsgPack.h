@@ -7,6 +7,17 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Memory from the C library itself: Swift's own way there takes several times as long. Without memory the
+ * program ends, as it does in Swift. */
+static inline void *_Nonnull swmp_allocate(size_t size) {
+  void *memory = malloc(size);
+  if (!memory) abort();
+  return memory;
+}
+static inline void swmp_deallocate(void *_Nonnull memory) { free(memory); }
 
 /* ---- the tape ---- */
 
@@ -86,10 +97,28 @@ size_t swmp_scan_size(const swmp_scan *_Nonnull scan);
 
 /* ---- bulk reading ---- */
 
-/* Whether two keys of a map are the same bytes of a string, or the same integer. For small maps only:
- * compares each with each. */
-bool swmp_has_duplicates(const swmp_token *_Nonnull map, const swmp_token *_Nonnull tokens,
-                         const uint8_t *_Nonnull bytes);
+/* Whether two keys of the map at `map` are the same bytes of a string, or the same integer. For small maps
+ * only: compares each with each at worst. */
+bool swmp_has_duplicates(const swmp_token *_Nonnull tokens, uint32_t map, const uint8_t *_Nonnull bytes);
+
+/* Here, where the compiler can put it in place: a call would cost more than most texts. */
+static inline uint64_t swmp_load(const uint8_t *_Nonnull bytes, size_t size) {
+  uint64_t word = 0;
+  memcpy(&word, bytes, size);
+  return word;
+}
+__attribute__((always_inline)) static inline bool swmp_is_ascii(const uint8_t *_Nonnull bytes, size_t count) {
+  uint64_t all = 0;
+  if (count >= 8) {
+    for (size_t i = 0; i + 8 <= count; i += 8) all |= swmp_load(bytes + i, 8);
+    all |= swmp_load(bytes + count - 8, 8);
+  } else if (count >= 4) {
+    all = swmp_load(bytes, 4) | swmp_load(bytes + count - 4, 4);
+  } else {
+    for (size_t i = 0; i < count; i++) all |= bytes[i];
+  }
+  return (all & 0x8080808080808080) == 0;
+}
 
 /* The index of the key in the map at `map` that is such a string, or integer; UINT32_MAX if there is
  * none. Looks from `hint` on and around, if it is one of the map's keys: keys mostly come in the order
@@ -111,6 +140,9 @@ typedef struct {
   uint8_t *_Nullable bytes;
   size_t count;
   size_t capacity;
+  size_t parts; /* how many lie elsewhere: the caller's affair */
+  /* Memory to begin with, which is not the sink's to free; or NULL. */
+  uint8_t *_Nullable first;
 } swmp_sink;
 
 #define SWMP_SINK swmp_sink *_Nonnull sink
