@@ -73,12 +73,12 @@ let package = Package(
       path: "Tests/MsgPackOracle"),
     .testTarget(
       name: "SWMsgPackTests",
-      dependencies: ["SWMsgPack", "SWFraming", "SWMessaging", "SWTesting", "MsgPackOracle"],
+      dependencies: ["SWMsgPack", "SWFraming", "SWMessaging", "SWTesting", "MsgPackOracle", "probe"],
       resources: [.copy("Vectors")], swiftSettings: settings),
     // What can only be seen from outside: one process for each question.
     .executableTarget(
-      name: "probe", dependencies: ["CSysShim", "SWMessaging", "SWTesting", system], path: "Tests/Probe",
-      swiftSettings: settings),
+      name: "probe", dependencies: ["CSysShim", "SWMessaging", "SWMsgPack", "SWTesting", system],
+      path: "Tests/Probe", swiftSettings: settings),
     .testTarget(
       name: "SWMessagingTests", dependencies: ["CSysShim", "SWMessaging", "SWTesting", "probe", system],
       swiftSettings: settings),

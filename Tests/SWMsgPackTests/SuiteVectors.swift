@@ -1,8 +1,8 @@
 import SWMsgPack
 
 /// The values and encodings of the MessagePack test suite of kawanet (msgpack-test-suite 1.0.0,
-/// <https://github.com/kawanet/msgpack-test-suite>, MIT licence, copyright 2017-2018 Yusuke Kawasaki): which bytes
-/// mean which value. The facts are from there, the form is ours.
+/// <https://github.com/kawanet/msgpack-test-suite>, MIT licence, copyright 2017-2018 Yusuke Kawasaki): which
+/// bytes mean which value. The facts are from there, the form is ours.
 enum Suite {
   struct Entry: Sendable {
     var meaning: Meaning
