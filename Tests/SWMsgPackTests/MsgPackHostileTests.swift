@@ -6,7 +6,7 @@ import SWTesting
 import Testing
 
 /// Bytes that nobody means well with: typed errors with their place, whoever reads.
-@Suite(.timeLimit(.minutes(1))) struct MsgPackHostileTests {
+@Suite(.timeLimit(.minutes(isSanitized ? 10 : 1))) struct MsgPackHostileTests {
   /// What `MsgPackValue` says of bytes, and the decoder alike.
   private func error(_ bytes: [UInt8]) -> MsgPackError? {
     let error = #expect(throws: MsgPackError.self) { try MsgPackValue(bytes) }
