@@ -4,13 +4,14 @@
 SEEDS ?= 200
 TEST ?=
 
-.PHONY: help demo test bench fuzz simulate sanitize model model-full bench-counts docs format lint clean swcat
+.PHONY: help demo test bench fuzz simulate sanitize packaging model model-full bench-counts docs format lint clean swcat
 
 help:
 	@echo 'make demo        run every example'
 	@echo 'make test        run every test (TEST="--filter Name": some of them)'
 	@echo 'make sanitize    run them under the thread sanitizer, then under the address sanitizer'
 	@echo 'make simulate    run simulated endpoints through SEEDS=$(SEEDS) random schedules'
+	@echo 'make packaging   build where msgpack-c is missing, and where it has other names: a minute'
 	@echo 'make fuzz        let the fuzzers search (SECONDS_PER_FUZZER=30)'
 	@echo 'make model       check the model of a half: small worlds and seeded mistakes, minutes'
 	@echo 'make model-full  check it in large worlds: half an hour'
@@ -44,6 +45,10 @@ sanitize:
 	@SWTEST_SANITIZED=1 SWTEST_ROUNDS=10 scripts/with-python swift test --sanitize=thread -Xswiftc -DSW_TSAN --scratch-path .build-tsan $(TEST)
 	@SWTEST_SANITIZED=1 SWTEST_ROUNDS=10 LSAN_OPTIONS=suppressions=$(CURDIR)/scripts/lsan.supp:print_suppressions=0 \
 		scripts/with-python swift test --sanitize=address --scratch-path .build-asan $(TEST)
+
+packaging:
+	@scripts/setup-swift
+	@scripts/packaging
 
 simulate:
 	@scripts/setup-swift

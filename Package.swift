@@ -73,12 +73,12 @@ let package = Package(
       path: "Tests/MsgPackOracle"),
     .testTarget(
       name: "SWMsgPackTests",
-      dependencies: ["SWMsgPack", "SWFraming", "SWMessaging", "SWTesting", "MsgPackOracle"],
+      dependencies: ["SWMsgPack", "SWFraming", "SWMessaging", "SWTesting", "MsgPackOracle", "probe"],
       resources: [.copy("Vectors")], swiftSettings: settings),
     // What can only be seen from outside: one process for each question.
     .executableTarget(
-      name: "probe", dependencies: ["CSysShim", "SWMessaging", "SWTesting", system], path: "Tests/Probe",
-      swiftSettings: settings),
+      name: "probe", dependencies: ["CSysShim", "SWMessaging", "SWMsgPack", "SWTesting", system],
+      path: "Tests/Probe", swiftSettings: settings),
     // The snippet of that name, by a link, for a test to run: a transport around another, which checks itself.
     .executableTarget(
       name: "metered", dependencies: ["SWMessaging", "SWTesting"], path: "Tests/Metered",

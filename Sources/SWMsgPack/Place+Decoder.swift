@@ -146,26 +146,33 @@ struct KeyedPlace<Key: CodingKey>: KeyedDecodingContainerProtocol {
 
   var allKeys: [Key] {
     var keys: [Key] = []
+    // Who takes any text, such as a dictionary, must not lose what has none.
+    func appendUnreadable() { if let key = Key(stringValue: Place.unreadableKey) { keys.append(key) } }
     if let lookup = place.state.lookup {
       for (name, _) in lookup.ordered {
         if let key = name.intValue.flatMap({ Key(intValue: $0) }) ?? Key(stringValue: name.stringValue) {
           keys.append(key)
         }
       }
+      if lookup.hasUnreadable { appendUnreadable() }
       return keys
     }
+    var hasUnreadable = false
     var index = Int(place.index) + 1
     keys.reserveCapacity(place.own.elementCount)
     while index < Int(place.own.extent) {
       let token = place.token(index)
-      if let name = place.name(token),
-        let key = name.intValue.flatMap({ Key(intValue: $0) }) ?? Key(stringValue: name.stringValue)
-      {
-        keys.append(key)
+      if let name = place.name(token) {
+        if let key = name.intValue.flatMap({ Key(intValue: $0) }) ?? Key(stringValue: name.stringValue) {
+          keys.append(key)
+        }
+      } else {
+        hasUnreadable = true
       }
       let value = token.next(after: index)
       index = place.token(value).next(after: value)
     }
+    if hasUnreadable { appendUnreadable() }
     return keys
   }
 
@@ -203,7 +210,8 @@ struct KeyedPlace<Key: CodingKey>: KeyedDecodingContainerProtocol {
 
   @inline(never)
   private func missing(_ key: Key) -> DecodingError {
-    .keyNotFound(
+    if key.stringValue == Place.unreadableKey, let error = place.unreadable() { return error }
+    return .keyNotFound(
       key, .init(codingPath: codingPath, debugDescription: "the map has no key \(key.stringValue)"))
   }
 
@@ -255,6 +263,26 @@ extension Place {
     default: nil
     }
   }
+
+  /// What a map's keys that have no name are called, to who asks for all of them: asking for its value is an
+  /// error.
+  static var unreadableKey: String { "a key that is neither text nor an integer" }
+
+  /// What is wrong with the first key that has no name.
+  func unreadable() -> DecodingError? {
+    var index = Int(index) + 1
+    while index < Int(own.extent) {
+      let token = token(index)
+      if name(token) == nil {
+        guard token.what == .string else { return mismatch(String.self, at: index, key: NoKey()) }
+        return corrupted(
+          unsafe MsgPackError(.notUTF8, offset: Int(token.value), in: state.bytes), key: NoKey())
+      }
+      let value = token.next(after: index)
+      index = self.token(value).next(after: value)
+    }
+    return nil
+  }
 }
 
 extension swmp_token {
@@ -298,6 +326,8 @@ final class KeyIndex {
   private var integers: [Int: Int] = [:]
   /// Each key once, in order.
   private(set) var ordered: [(TextKey, Int)] = []
+  /// Whether there are keys that are neither text nor an integer.
+  private(set) var hasUnreadable = false
 
   init(_ place: Place) throws {
     var index = Int(place.index) + 1
@@ -313,6 +343,8 @@ final class KeyIndex {
           isNew = strings.updateValue(value, forKey: Name(text: converted.stringValue)) == nil
         }
         if isNew { ordered.append((converted, value)) }
+      } else {
+        hasUnreadable = true
       }
       index = place.token(value).next(after: value)
     }

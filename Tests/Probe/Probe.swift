@@ -38,6 +38,9 @@ struct Probe {
     case "idle": try await idle()
     case "sigpipe": try sigpipe()
     case "memory": try memory(CommandLine.arguments.dropFirst(2).first.flatMap { Int($0) } ?? 1)
+    case "msgpack-memory":
+      guard CommandLine.arguments.count == 5, let count = Int(CommandLine.arguments[4]) else { exit(2) }
+      try msgPackMemory(CommandLine.arguments[2], reader: CommandLine.arguments[3], count)
     case "park-on-reactor": try await parkOnReactor()
     case "descriptors-cut": try descriptorsCut()
     case "read-on":
@@ -61,6 +64,7 @@ struct Probe {
       print(
         """
         usage: probe threads | fairness receivers|senders | idle | sigpipe | memory BYTES | emfile
+                     | msgpack-memory STREAM READER BYTES
                      | park-on-reactor | descriptors-cut | read-on exact|ahead COUNT UNREAD | echo-multiprocessing async|blocking DESCRIPTOR
                      | capitals async|blocking [staged] | frames SENDER COUNT async|blocking
         """
@@ -257,9 +261,12 @@ struct Probe {
     print("percent=\((peakKilobytes() - before) * 1024 * 100 / byteCount)")
   }
 
-  private static func peakKilobytes() -> Int {
+  static func peakKilobytes() -> Int { status("VmHWM:") }
+
+  /// A line of this process's status, in kilobytes.
+  static func status(_ name: String) -> Int {
     let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
-    for line in status.split(separator: "\n") where line.hasPrefix("VmHWM:") {
+    for line in status.split(separator: "\n") where line.hasPrefix(name) {
       return Int(line.filter(\.isNumber)) ?? 0
     }
     return 0

@@ -4,7 +4,7 @@ import SWMsgPack
 import SWTesting
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct MsgPackCodingTests {
+@Suite(.timeLimit(.minutes(isSanitized ? 10 : 1))) struct MsgPackCodingTests {
   struct Plain: Codable, Equatable {
     var flag: Bool
     var small: Int8

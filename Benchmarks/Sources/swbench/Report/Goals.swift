@@ -77,6 +77,7 @@ struct GoalRow: Codable, Sendable {
 extension Report {
   var goals: [GoalRow] {
     Goal.all.map(row) + [sendersRow("threads"), sendersRow("tasks"), connectionsRow, idleRow, pythonRow]
+      + CodingGoal.all.map(codingRow)
   }
 
   private func result(_ name: String) -> BenchmarkResult? { results.first { $0.name == name } }
@@ -162,6 +163,44 @@ extension Report {
     return GoalRow(
       work: "any Python peer of the same protocol", goal: "≤ 1 × Python to Python",
       measured: "\(worst.ratio) × at worst", isReached: worst <= 1)
+  }
+}
+
+/// What is asked of one direction of the MessagePack coders against one peer, for each of three values.
+private struct CodingGoal {
+  var work: String
+  var peer: String
+  var requirement: String
+  /// How many times quicker, for each value.
+  var factors: [Double]
+
+  static let all = [
+    CodingGoal(
+      work: "decode", peer: "Foundation JSON", requirement: "≥ 5.00 × faster on each", factors: [5, 5, 5]),
+    CodingGoal(
+      work: "encode", peer: "Foundation JSON", requirement: "≥ 4.00 × faster on each", factors: [4, 4, 4]),
+    CodingGoal(
+      work: "decode", peer: "Python msgpack", requirement: "≥ 1.00 × faster on each", factors: [1, 1, 1]),
+    CodingGoal(
+      work: "encode", peer: "Python msgpack",
+      requirement: "≥ 1.00 × faster on a and b, ≤ 1.30 × its time on c",
+      factors: [1, 1, 1 / 1.3]),
+  ]
+}
+
+extension Report {
+  private func codingRow(_ goal: CodingGoal) -> GoalRow {
+    let own = CodingContender<MsgPackCoding.Person>.Coder.own.rawValue
+    let factors = ["a", "b", "c"].map { name in
+      ratio("msgpack/\(name)/\(goal.work)", own, goal.peer).map { 1 / $0.median }
+    }
+    let figures = zip(["a", "b", "c"], factors).map { name, factor in
+      factor.map { "\(name) \($0.ratio) × faster" } ?? "\(name) not measured"
+    }
+    return GoalRow(
+      work: "MessagePack, \(goal.work) a, b and c, against \(goal.peer)", goal: goal.requirement,
+      measured: figures.joined(separator: ", "),
+      isReached: zip(factors, goal.factors).map { factor, least in factor.map { $0 >= least } }.all)
   }
 }
 
