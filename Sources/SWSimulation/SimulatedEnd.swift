@@ -34,7 +34,7 @@ final class SimulatedEnd: SocketLike, ReadinessReceiver, @unchecked Sendable {
   /// How much this end has received.
   private(set) var receivedCount = 0
   private(set) var isFinished = false
-  /// How many attempts have looked at what there is.
+  /// How many attempts there were; to half-close is one to send.
   private(set) var receiveCount = 0
   private(set) var sendCount = 0
   var isReset = false
@@ -173,6 +173,7 @@ final class SimulatedEnd: SocketLike, ReadinessReceiver, @unchecked Sendable {
     world.check(!isFinished && !isSending, "the half-close comes twice, or into a send")
     world.check(!isClosed && !isDetached, "a half-close of what is closed")
     world.interlude(.runInsideAttempt)
+    sendCount += 1
     awaitedNews.subtract(.writable)
     do throws(TransportError) {
       try transport.finishSending()

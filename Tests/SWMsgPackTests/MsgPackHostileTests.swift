@@ -412,10 +412,10 @@ import Testing
         Bomb(stream: $0, reader: "decoder", outcome: "truncated", multiple: 17),
       ]
     }
-    + ["nils", "empties"].map { Bomb(stream: $0, reader: "endpoint", outcome: "value", multiple: 42) }
+    + ["nils", "empties"].map { Bomb(stream: $0, reader: "endpoint", outcome: "value", multiple: 43) }
     + [
       Bomb(stream: "pairs", reader: "endpoint", outcome: "value", multiple: 64),
-      Bomb(stream: "nils", reader: "typed", outcome: "value", multiple: 34),
+      Bomb(stream: "nils", reader: "typed", outcome: "value", multiple: 36),
       Bomb(stream: "pairs", reader: "typed", outcome: "DecodingError", multiple: 18),
     ]
 
