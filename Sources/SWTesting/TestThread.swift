@@ -61,7 +61,7 @@ private final class ThreadBody: Sendable {
 public func eventually(
   _ condition: () -> Bool, file: StaticString = #file, line: UInt = #line
 ) async {
-  let limit = Deadline.after(.seconds(120))
+  let limit = Deadline.after(.patience)
   while !condition() {
     precondition(!limit.hasPassed, "what was waited for did not come", file: file, line: line)
     await Task.yield()

@@ -253,9 +253,9 @@ struct TransportCheck {
     }
     let sizes = (0..<300).map { index in index % 50 == 49 && !isDatagram ? 150_000 : index * 37 % 3_000 }
     let seed = Int(truncatingIfNeeded: seed)
-    let thread = TestThread {
+    let thread = TestThread { [patience] in
       for (index, size) in sizes.enumerated() {
-        try writer.blocking.send(Self.pattern(size, seed: seed &+ index), timeout: .seconds(60))
+        try writer.blocking.send(Self.pattern(size, seed: seed &+ index), timeout: patience)
       }
     }
     do {

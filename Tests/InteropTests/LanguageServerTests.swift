@@ -6,7 +6,7 @@ import Testing
 /// The beginning and the end of a conversation with a language server, in Python.
 @Suite(
   .enabled(if: !StandardPython.all.isEmpty, Comment(rawValue: StandardPython.missing)),
-  .timeLimit(.minutes(2)))
+  .timeLimit(.minutes(10)))
 struct LanguageServerTests {
   struct Outgoing: Codable, Sendable {
     var jsonrpc = "2.0"

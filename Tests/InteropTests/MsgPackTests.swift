@@ -5,7 +5,7 @@ import SWTesting
 import Testing
 
 /// Python's socketwrapper 0.2.0 and msgpack 1.2.4 at the other end.
-@Suite(.enabled(if: PythonPeer.isAvailable, Comment(rawValue: PythonPeer.missing)), .timeLimit(.minutes(5)))
+@Suite(.enabled(if: PythonPeer.isAvailable, Comment(rawValue: PythonPeer.missing)), .timeLimit(.minutes(10)))
 struct MsgPackTests {
   static let values: [MsgPackValue] =
     [

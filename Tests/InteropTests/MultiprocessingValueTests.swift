@@ -3,7 +3,7 @@ import SWMessaging
 import Testing
 
 /// Python's `multiprocessing.connection` at the other end, with values in pickles.
-@Suite(.enabled(if: PythonPeer.isAvailable, Comment(rawValue: PythonPeer.missing)), .timeLimit(.minutes(5)))
+@Suite(.enabled(if: PythonPeer.isAvailable, Comment(rawValue: PythonPeer.missing)), .timeLimit(.minutes(10)))
 struct MultiprocessingValueTests {
   /// The interpreters there are: the one of the other tests, and what a developer's pyenv has beside it.
   static let interpreters: [String] = {

@@ -10,7 +10,7 @@ enum Node {
 
 /// A Node child over the channel that `child_process.fork` would give it: lines of JSON on the descriptor
 /// that NODE_CHANNEL_FD names.
-@Suite(.enabled(if: Node.path != nil, "no node in PATH"), .timeLimit(.minutes(2)))
+@Suite(.enabled(if: Node.path != nil, "no node in PATH"), .timeLimit(.minutes(10)))
 struct NodeTests {
   struct Question: Codable, Sendable {
     var id: Int

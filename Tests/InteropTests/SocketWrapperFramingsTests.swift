@@ -4,7 +4,7 @@ import SWTesting
 import Testing
 
 /// Python's socketwrapper 0.2.0 at the other end, with its other framings of bytes.
-@Suite(.enabled(if: PythonPeer.isAvailable, Comment(rawValue: PythonPeer.missing)), .timeLimit(.minutes(5)))
+@Suite(.enabled(if: PythonPeer.isAvailable, Comment(rawValue: PythonPeer.missing)), .timeLimit(.minutes(10)))
 struct SocketWrapperFramingsTests {
   /// A framing and how `peer.py` is told of it.
   struct Case: Sendable, CustomTestStringConvertible {

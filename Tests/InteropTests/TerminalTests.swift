@@ -5,7 +5,7 @@ import Testing
 /// A terminal that Python's `pty` module drives, as `expect`, editors and job runners do.
 @Suite(
   .enabled(if: !StandardPython.all.isEmpty, Comment(rawValue: StandardPython.missing)),
-  .timeLimit(.minutes(5)))
+  .timeLimit(.minutes(10)))
 struct TerminalTests {
   @Test(arguments: StandardPython.all, ["async", "blocking"])
   func `line 12: a program on a terminal of Python's answers line by line, and leaves it as it was`(

@@ -4,7 +4,7 @@ import SWTesting
 import Testing
 
 /// The framings as endpoints use them: what sticks and what does not, and how far an endpoint reads.
-@Suite(.timeLimit(.minutes(1))) struct FramingEndpointTests {
+@Suite(.timeLimit(.minutes(10))) struct FramingEndpointTests {
   static let framings: [(name: String, framing: AnyByteFraming)] = [
     ("varInt", AnyByteFraming(.varInt)),
     ("multiprocessingBytes", AnyByteFraming(.multiprocessingBytes)),

@@ -45,13 +45,13 @@ import Testing
 
   @Test(arguments: Ours.allCases)
   func `what endpoints do with descriptors keeps the laws`(_ kind: Ours) async throws {
-    try await TestThread { try checkTransport { try kind.make() } }.value
+    try await TestThread { try checkTransport(patience: .patience) { try kind.make() } }.value
   }
 
   @Test(arguments: [1, 2, 3] as [UInt64])
   func `simulated transports keep the laws, however unsteady`(_ seed: UInt64) async throws {
     try await TestThread {
-      try checkTransport(seed: seed) {
+      try checkTransport(seed: seed, patience: .patience) {
         let (left, right) = SimulatedTransport.pair(capacity: 50_000, plan: .unsteady(seed: seed))
         return (left, right)
       }
@@ -80,7 +80,7 @@ import Testing
   func `a transport that breaks a law is found out`(_ fault: Fault) async throws {
     let found = try await TestThread { () -> TransportViolation? in
       do {
-        try checkTransport(patience: .milliseconds(300)) { try Wrapped.pair { Wrapped($0, fault) } }
+        try checkTransport(patience: .seconds(2)) { try Wrapped.pair { Wrapped($0, fault) } }
         return nil
       } catch let violation as TransportViolation {
         return violation

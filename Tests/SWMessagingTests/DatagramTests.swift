@@ -133,11 +133,12 @@ import Testing
   ) async throws {
     let (left, right) = try makeSocketPair(kind, framing: .datagram)
     let messages = (0..<500).map { pattern($0 % 7 == 0 ? 0 : $0 % 50 == 3 ? 90_000 : $0 * 3, seed: $0) }
-    let task = isTask ? Task { try await left.send(contentsOf: messages, timeout: patience) } : nil
-    let thread = isTask ? nil : TestThread { try left.blocking.send(contentsOf: messages, timeout: patience) }
+    let task = isTask ? Task { try await left.send(contentsOf: messages, timeout: .patience) } : nil
+    let thread =
+      isTask ? nil : TestThread { try left.blocking.send(contentsOf: messages, timeout: .patience) }
     let receiving = Task {
       for message in messages {
-        let received = try await right.receive(timeout: patience)
+        let received = try await right.receive(timeout: .patience)
         #expect(received == message)
       }
     }
@@ -189,7 +190,7 @@ import Testing
     let thread = TestThread { for index in 0..<200 { try left.blocking.send(pattern(index, seed: 9)) } }
     var count = 0
     while count < 1_000 {
-      _ = try await right.receive(timeout: patience)
+      _ = try await right.receive(timeout: .patience)
       count += 1
     }
     for task in tasks { try await task.value }
@@ -264,5 +265,5 @@ import Testing
 
 extension SocketDuplex {
   /// Usable from a test's async body: what it waits for is there.
-  fileprivate func receiveBlocking() throws -> [UInt8] { try blocking.receive(timeout: patience) }
+  fileprivate func receiveBlocking() throws -> [UInt8] { try blocking.receive(timeout: .patience) }
 }

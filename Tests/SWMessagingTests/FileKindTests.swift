@@ -267,8 +267,8 @@ import Testing
     try writing.close()
     // Our own description is opened now, and never sees a writer.
     let reader = try MessageReader(adopting: reading, framing: .lines)
-    #expect(try await reader.receive(timeout: .seconds(60)) == Array("left".utf8))
-    #expect(try await reader.next(timeout: .seconds(60)) == nil)
+    #expect(try await reader.receive(timeout: .patience) == Array("left".utf8))
+    #expect(try await reader.next(timeout: .patience) == nil)
   }
 
   @Test func `line 12: a named pipe that is open both ways is a duplex that never ends`() async throws {
@@ -291,7 +291,7 @@ import Testing
     let echo = Task { while let message = try await line.next() { try await line.send(message.reversed()) } }
     for number in 0..<50 {
       try await master.send(SWMessagingTests.line(number))
-      #expect(try await master.receive(timeout: .seconds(60)) == SWMessagingTests.line(number).reversed())
+      #expect(try await master.receive(timeout: .patience) == SWMessagingTests.line(number).reversed())
     }
     master.close()
     // Hung up: the end, or an error if it was writing just then.
@@ -305,7 +305,7 @@ import Testing
     let waiting = Task { try await reader.next() }
     try await master.send("typed\n\u{4}")
     #expect(try await waiting.value == Array("typed".utf8))
-    #expect(try await reader.next(timeout: .seconds(60)) == nil)
+    #expect(try await reader.next(timeout: .patience) == nil)
     master.close()
   }
 
@@ -336,7 +336,7 @@ import Testing
     try await master.send("two\n")
     #expect(try await thread.value == Array("two".utf8))
     master.close()
-    #expect(try await reader.next(timeout: .seconds(60)) == nil)
+    #expect(try await reader.next(timeout: .patience) == nil)
   }
 
   // MARK: Others

@@ -234,7 +234,7 @@ import Testing
     var failure: EndpointError?
     while failure == nil {
       do throws(EndpointError) {
-        try await writer.send([1], timeout: .seconds(10))
+        try await writer.send([1], timeout: .patience)
         await Task.yield()
       } catch {
         failure = error

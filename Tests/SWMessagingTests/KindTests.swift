@@ -69,7 +69,7 @@ import Testing
     let cancelled = await task.value
     #expect(cancelled?.reason == .cancelled && cancelled?.byteCount == held)
     try await writer.send("def\n")
-    #expect(try await reader.receive(timeout: .seconds(60)) == Array("abcdef".utf8))
+    #expect(try await reader.receive(timeout: .patience) == Array("abcdef".utf8))
     try await writer.send("at once\n")
     await eventually { (try? isReadable(reader)) ?? false }
     #expect(try await reader.receive(timeout: .zero) == Array("at once".utf8))
@@ -218,7 +218,7 @@ import Testing
       try MessageReader(
         adopting: detached.descriptor, unread: detached.unread, framing: .lines, mode: mode)
     }
-    #expect(try await second.receive(timeout: .seconds(60)) == Array("2".utf8))
+    #expect(try await second.receive(timeout: .patience) == Array("2".utf8))
     #expect(try await TestThread { try second.blocking.receive() }.value == Array("three".utf8))
     let waiting = Task { try await second.receive() }
     await eventually { second.queued == 1 }

@@ -27,7 +27,7 @@ import Testing
         defer { isDone.store(true, ordering: .releasing) }
         var late = 0
         for _ in 0..<stressed(100_000) where late == 0 {
-          let limit = Deadline.after(.seconds(60))
+          let limit = Deadline.after(.patience)
           wakeUp.wait(watching: nil, for: .readable, until: limit)
           if limit.hasPassed { late += 1 }
         }
@@ -63,7 +63,7 @@ import Testing
     #expect(try await peer.receive() == [1])
     try await peer.send([2])
     // Waits as a task: the same number could not be watched twice.
-    #expect(try await duplex.receive(timeout: .seconds(10)) == [2])
+    #expect(try await duplex.receive(timeout: .patience) == [2])
     let detached = try duplex.detach()
     let hasSecond = detached.sendingDescriptor != nil
     #expect(!hasSecond)
@@ -73,7 +73,7 @@ import Testing
     let terminal = try PseudoTerminal(isRaw: true)
     let endpoint = try SocketDuplex(adopting: terminal.master)
     _ = try terminal.line.withDescriptor { try $0.writeAll("hello".utf8) }
-    #expect(try await endpoint.receive(timeout: .seconds(10)) == Array("hello".utf8))
+    #expect(try await endpoint.receive(timeout: .patience) == Array("hello".utf8))
   }
 
   /// `pv` and some `cat`s splice: the kernel then takes RWF_NOWAIT away from that pipe's description.

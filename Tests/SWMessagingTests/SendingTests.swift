@@ -159,7 +159,7 @@ import Testing
       #expect(
         await endpointError { try await left.send(large, timeout: .milliseconds(1)) }?.isCommitted == true)
       async let received = right.receive()
-      try await left.close(drainingFor: .seconds(60))
+      try await left.close(drainingFor: .patience)
       #expect(try await received == large)
       #expect(left.isClosed)
       #expect(try await right.next() == nil)
@@ -177,7 +177,7 @@ import Testing
 
   @Test func `line 3: a dropped endpoint drops its tail and does not wait`() async throws {
     let right = try await abandonHalfSent()
-    #expect(await endpointError { try await right.receive(timeout: .seconds(60)) }?.reason == .truncated)
+    #expect(await endpointError { try await right.receive(timeout: .patience) }?.reason == .truncated)
   }
 
   /// Leaves the peer of an endpoint that is gone, with a tail still owed.
@@ -305,7 +305,7 @@ import Testing
     #expect(error?.reason == .timedOut)
     let count = error?.messageCount ?? 0
     #expect(count > 0 && count < messages.count)
-    let closing = Task { try await writer.close(drainingFor: .seconds(60)) }
+    let closing = Task { try await writer.close(drainingFor: .patience) }
     for message in messages[..<count] { #expect(try await reader.receive() == message) }
     #expect(try await reader.next() == nil)
     try await closing.value
@@ -364,11 +364,11 @@ import Testing
     #expect(try await right.receive() == pattern(2_000_000))
     try await flushing.value
     try await left.flush(timeout: .zero)
-    try await left.close(drainingFor: .seconds(1))
+    try await left.close(drainingFor: .patience)
     let (reader, writer) = try makePipe(framing: .varInt)
     try await writer.send([1])
     writer.finishSending()
-    try await writer.close(drainingFor: .seconds(1))
+    try await writer.close(drainingFor: .patience)
     #expect(try await reader.receive() == [1])
   }
 

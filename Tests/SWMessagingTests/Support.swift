@@ -37,10 +37,6 @@ func blockingError<T>(
   }
 }
 
-/// How long to wait for what should come: for longer than a busy machine keeps a task from running, which was more
-/// than a minute with every test at once.
-let patience = Duration.seconds(600)
-
 /// Two raw ends, of whichever kind.
 enum Wire: String, CaseIterable, CustomTestStringConvertible, Sendable {
   case pipe, oldPipe, unix, tcp, tcp6

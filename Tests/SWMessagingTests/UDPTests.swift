@@ -89,13 +89,13 @@ extension SocketAddress {
     for size in [1, 0, 5, 0, 1_472, 9_000, version.largest, 0, 3] {
       let sent = pattern(size, seed: size)
       #expect(try await left.send(sent) == size)
-      #expect(try await right.receive(timeout: patience) == sent)
+      #expect(try await right.receive(timeout: .patience) == sent)
     }
-    let thread = TestThread { try right.blocking.receive(timeout: patience) }
+    let thread = TestThread { try right.blocking.receive(timeout: .patience) }
     await eventually { right.queued == 1 }
     try await left.send(pattern(version.largest))
     #expect(try await thread.value == pattern(version.largest))
-    let task = Task { try await right.receive(timeout: patience) }
+    let task = Task { try await right.receive(timeout: .patience) }
     await eventually { right.queued == 1 }
     try await left.send("")
     #expect(try await task.value == [])
@@ -107,7 +107,7 @@ extension SocketAddress {
     let error = await endpointError { try await left.send(pattern(version.largest + 1)) }
     #expect(error?.reason == .transport(TransportError(.send, .messageTooLong)))
     try await left.send("small")
-    #expect(try await right.receive(timeout: patience) == Array("small".utf8))
+    #expect(try await right.receive(timeout: .patience) == Array("small".utf8))
   }
 
   @Test(arguments: UDPSocket.Version.allCases)
@@ -126,13 +126,13 @@ extension SocketAddress {
     }
     for round in 0..<4 as Range<UInt8> {
       for index in 0..<2 {
-        let (bytes, companions) = try await listening.receiveAccompanied(timeout: patience)
+        let (bytes, companions) = try await listening.receiveAccompanied(timeout: .patience)
         #expect(bytes == [round, UInt8(index)])
         let sender = try #require(companions?.sender)
         #expect(sender == addresses[index])
         #expect(companions?.descriptorCount == 0)
         try await listening.send([round], to: sender)
-        #expect(try await clients[index].receive(timeout: patience) == [round])
+        #expect(try await clients[index].receive(timeout: .patience) == [round])
       }
     }
   }
@@ -145,7 +145,7 @@ extension SocketAddress {
     let error = await endpointError { try await endpoint.send("whereto?") }
     #expect(error?.reason == .transport(TransportError(.send, .addressRequired)))
     try await endpoint.send(Array("to myself".utf8), to: own)
-    #expect(try await endpoint.receive(timeout: patience) == Array("to myself".utf8))
+    #expect(try await endpoint.receive(timeout: .patience) == Array("to myself".utf8))
   }
 
   @Test(arguments: UDPSocket.Version.allCases)
@@ -165,14 +165,14 @@ extension SocketAddress {
     let refused = EndpointError.Reason.transport(TransportError(.receive, .connectionRefused))
 
     try await left.send("anybody?")
-    #expect(await endpointError { try await left.receive(timeout: patience) }?.reason == refused)
+    #expect(await endpointError { try await left.receive(timeout: .patience) }?.reason == refused)
     for number in 0..<3 as Range<UInt8> { #expect(try await left.receive(timeout: .zero) == [number]) }
     // Told to who waits, of whichever kind.
-    let task = Task { try await left.receive(timeout: patience) }
+    let task = Task { try await left.receive(timeout: .patience) }
     await eventually { left.queued == 1 }
     try await left.send("anybody?")
     #expect(await endpointError { try await task.value }?.reason == refused)
-    let thread = TestThread { try left.blocking.receive(timeout: patience) }
+    let thread = TestThread { try left.blocking.receive(timeout: .patience) }
     await eventually { left.queued == 1 }
     try await left.send("anybody?")
     #expect(await endpointError { try await thread.value }?.reason == refused)
@@ -185,9 +185,9 @@ extension SocketAddress {
     try back.connect(to: own)
     let right = try back.endpoint()
     try await left.send("and now?")
-    #expect(try await right.receive(timeout: patience) == Array("and now?".utf8))
+    #expect(try await right.receive(timeout: .patience) == Array("and now?".utf8))
     try await right.send("yes")
-    #expect(try await left.receive(timeout: patience) == Array("yes".utf8))
+    #expect(try await left.receive(timeout: .patience) == Array("yes".utf8))
   }
 
   @Test(arguments: UDPSocket.Version.allCases, [true, false])
@@ -205,7 +205,7 @@ extension SocketAddress {
         isTask
         ? try await Task { try await Self.receive(40, from: right) }.value
         : try await TestThread {
-          try (0..<40).map { _ in try right.blocking.receive(timeout: patience) }
+          try (0..<40).map { _ in try right.blocking.receive(timeout: .patience) }
         }.value
       #expect(received == messages)
     }
@@ -216,7 +216,7 @@ extension SocketAddress {
     _ count: Int, from endpoint: MessageDuplex<DatagramFraming>
   ) async throws -> [[UInt8]] {
     var received: [[UInt8]] = []
-    while received.count < count { received.append(try await endpoint.receive(timeout: patience)) }
+    while received.count < count { received.append(try await endpoint.receive(timeout: .patience)) }
     return received
   }
 
@@ -227,21 +227,21 @@ extension SocketAddress {
     let (raw, other) = try UDPSocket.pair(version)
     let messages = MessageDuplex(over: other, framing: .varInt)
     try await messages.send("out")
-    #expect(try await raw.receive(timeout: patience) == [3] + Array("out".utf8))
+    #expect(try await raw.receive(timeout: .patience) == [3] + Array("out".utf8))
     let wrong: [[UInt8]] = [[5, 0x68, 0x65], [1, 0x68, 0x65], []]
     for datagram in wrong {
       try await raw.send(datagram)
       try await raw.send([2, 0x68, 0x69])
     }
     for datagram in wrong {
-      let error = await endpointError { try await messages.receive(timeout: patience) }
+      let error = await endpointError { try await messages.receive(timeout: .patience) }
       #expect(error?.partialBytes == datagram)
       guard case .codec(let misfit as FramingError) = error?.reason else {
         Issue.record("\(String(describing: error))")
         continue
       }
       #expect(misfit.kind == .misfit)
-      #expect(try await messages.receive(timeout: patience) == Array("hi".utf8))
+      #expect(try await messages.receive(timeout: .patience) == Array("hi".utf8))
     }
   }
 
@@ -259,20 +259,20 @@ extension SocketAddress {
     let ahead = MessageDuplex(over: raw, framing: .datagram)
     let exact = MessageDuplex(over: raw, framing: .datagram, mode: .exact)
     for number in 0..<3 as Range<UInt8> { try await left.send([number]) }
-    #expect(try await exact.receive(timeout: patience) == [0])
+    #expect(try await exact.receive(timeout: .patience) == [0])
     #expect(try isWaiting(raw))
-    #expect(try await raw.receive(timeout: patience) == [1])
+    #expect(try await raw.receive(timeout: .patience) == [1])
     #expect(try isWaiting(raw))
-    #expect(try await raw.receiveAccompanied(timeout: patience).bytes == [2])
+    #expect(try await raw.receiveAccompanied(timeout: .patience).bytes == [2])
     #expect(try !isWaiting(raw))
 
     for number in 0..<17 as Range<UInt8> { try await left.send([number]) }
-    #expect(try await ahead.receive(timeout: patience) == [0])
+    #expect(try await ahead.receive(timeout: .patience) == [0])
     // One system call took sixteen; what is held comes first, to whomever.
     #expect(try isWaiting(raw))
     for number in 1..<16 as Range<UInt8> { #expect(try await exact.receive(timeout: .zero) == [number]) }
     #expect(try isWaiting(raw))
-    #expect(try await ahead.receive(timeout: patience) == [16])
+    #expect(try await ahead.receive(timeout: .patience) == [16])
     #expect(try !isWaiting(raw))
   }
 
@@ -286,7 +286,7 @@ extension SocketAddress {
     let addresses = [first.address, second.address]
     let clients = [try first.endpoint(), try second.endpoint()]
     for number in 0..<8 as Range<UInt8> { try await clients[Int(number % 2)].send([number], to: target) }
-    #expect(try await messages.receive(timeout: patience) == [0])
+    #expect(try await messages.receive(timeout: .patience) == [0])
     #expect(try !isWaiting(raw))
     let cancelled = Task {
       unsafe withUnsafeCurrentTask { unsafe $0?.cancel() }
@@ -316,7 +316,7 @@ extension SocketAddress {
     let messages = MessageDuplex(over: right, framing: .datagram)
     let sent: [[UInt8]] = [[1], [2, 3], []]
     for datagram in sent + [[4]] { try await left.send(datagram) }
-    #expect(try await messages.receive(timeout: patience) == [1])
+    #expect(try await messages.receive(timeout: .patience) == [1])
     for datagram in sent[1...] {
       #expect(await endpointError { try messages.detach().unread }?.reason == .unreadDatagrams)
       #expect(try await messages.receive(timeout: .zero) == datagram)
@@ -327,7 +327,7 @@ extension SocketAddress {
     let detached = try messages.detach()
     #expect(detached.unread.isEmpty)
     let again = try SocketDuplex(adopting: detached.release().descriptor)
-    #expect(try await again.receive(timeout: patience) == Array("for the next".utf8))
+    #expect(try await again.receive(timeout: .patience) == Array("for the next".utf8))
     #expect(await endpointError { try await again.receive(timeout: .zero) }?.reason == .timedOut)
   }
 
@@ -339,7 +339,7 @@ extension SocketAddress {
     let rounds = stressed(100)
     let count = rounds * 40
     let seen = Seen()
-    let deadline = Deadline.after(patience)
+    let deadline = Deadline.after(.patience)
     let receivers = (0..<3).map { index in
       Task {
         while seen.count < count, !deadline.hasPassed {

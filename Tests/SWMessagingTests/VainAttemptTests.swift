@@ -78,7 +78,7 @@ import Testing
     }
     defer { Reactor.shared.deregister(id, descriptor: number) }
     _ = try pair.second.withDescriptor { try $0.writeAll([1]) }
-    let limit = Deadline.after(patience)
+    let limit = Deadline.after(.patience)
     while !bell.rings.load(ordering: .acquiring), !limit.hasPassed { sched_yield() }
     let isRung = bell.rings.load(ordering: .acquiring)
     #expect(isRung)

@@ -4,7 +4,7 @@ import SWMsgPack
 import SWTesting
 import Testing
 
-@Suite(.timeLimit(.minutes(isSanitized ? 10 : 1))) struct MsgPackCodingTests {
+@Suite(.timeLimit(.minutes(10))) struct MsgPackCodingTests {
   struct Plain: Codable, Equatable {
     var flag: Bool
     var small: Int8
@@ -428,13 +428,13 @@ import Testing
     let client = MsgPackFraming(receiving: Reply.self, sending: Request.self)
     let (left, right) = try makeSocketPair(framing: client, peer: client.flipped)
     try await left.send(Request(id: 1, data: Data("hello".utf8)))
-    #expect(try await right.receive(timeout: .seconds(20)) == Request(id: 1, data: Data("hello".utf8)))
+    #expect(try await right.receive(timeout: .patience) == Request(id: 1, data: Data("hello".utf8)))
     try await right.send(contentsOf: [.done(id: 1, [1, 2.5]), .refused(why: "no")])
-    #expect(try await left.receive(timeout: .seconds(20)) == .done(id: 1, [1, 2.5]))
-    #expect(try await left.receive(timeout: .seconds(20)) == .refused(why: "no"))
+    #expect(try await left.receive(timeout: .patience) == .done(id: 1, [1, 2.5]))
+    #expect(try await left.receive(timeout: .patience) == .refused(why: "no"))
     let (reader, writer) = try makePipe(framing: .msgPack(Request.self))
     try await writer.send(Request(id: 2, data: Data(repeating: 1, count: 3000)))
-    #expect(try await reader.receive(timeout: .seconds(20)).data.count == 3000)
+    #expect(try await reader.receive(timeout: .patience).data.count == 3000)
   }
 
   @Test func `a message of another type is consumed, and the stream goes on`() async throws {
@@ -443,13 +443,13 @@ import Testing
       try MessageReader(duplicating: number, framing: MsgPackFraming<Request, Request>())
     }
     try await writer.send(contentsOf: ["no request", ["id": 3, "data": .binary([])], ["id": "x"]])
-    let error = await #expect(throws: EndpointError.self) { try await raw.receive(timeout: .seconds(20)) }
+    let error = await #expect(throws: EndpointError.self) { try await raw.receive(timeout: .patience) }
     guard case .codec(let cause) = error?.reason else {
       Issue.record("\(String(describing: error))")
       return
     }
     #expect(cause is DecodingError)
-    #expect(try await raw.receive(timeout: .seconds(20)) == Request(id: 3, data: Data()))
+    #expect(try await raw.receive(timeout: .patience) == Request(id: 3, data: Data()))
   }
 
   @Test func `typed messages keep the laws`() throws {

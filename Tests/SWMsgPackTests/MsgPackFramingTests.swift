@@ -8,7 +8,7 @@ import Testing
 /// Under a sanitizer time says little: its own work is not linear.
 let isSanitized = ProcessInfo.processInfo.environment["SWTEST_SANITIZED"] != nil
 
-@Suite(.timeLimit(.minutes(isSanitized ? 10 : 1))) struct MsgPackFramingTests {
+@Suite(.timeLimit(.minutes(10))) struct MsgPackFramingTests {
   let framing: MsgPackValueFraming = .msgPackValues
 
   @Test(arguments: MsgPackVectors.golden.pack)
@@ -237,7 +237,7 @@ let isSanitized = ProcessInfo.processInfo.environment["SWTEST_SANITIZED"] != nil
       let reader = try raw.withDescriptor { number throws(EndpointError) in
         try MessageReader(duplicating: number, framing: framing, mode: .exact)
       }
-      #expect(try await reader.receive(timeout: .seconds(20)) == message)
+      #expect(try await reader.receive(timeout: .patience) == message)
     }
   }
 
@@ -250,7 +250,7 @@ let isSanitized = ProcessInfo.processInfo.environment["SWTEST_SANITIZED"] != nil
     for expected: MsgPackValue? in [nil, 7, nil, 8] {
       let result: Result<MsgPackValue, EndpointError>
       do throws(EndpointError) {
-        result = .success(try await reader.receive(timeout: .seconds(20)))
+        result = .success(try await reader.receive(timeout: .patience))
       } catch {
         result = .failure(error)
       }
@@ -271,7 +271,7 @@ let isSanitized = ProcessInfo.processInfo.environment["SWTEST_SANITIZED"] != nil
     let (raw, writer) = try makePipe()
     let reader = MessageReader(over: raw, framing: framing)
     _ = try await writer.send([0xc6, 0xff, 0xff, 0xff, 0xff])
-    let error = await #expect(throws: EndpointError.self) { try await reader.receive(timeout: .seconds(20)) }
+    let error = await #expect(throws: EndpointError.self) { try await reader.receive(timeout: .patience) }
     guard case .framing(let cause) = error?.reason, case .tooLarge(let declared, _) = cause.kind else {
       Issue.record("\(String(describing: error))")
       return

@@ -3,7 +3,7 @@ import SWMsgPack
 import Testing
 
 /// The ways that were taken because they are fast: each has borders of its own.
-@Suite(.timeLimit(.minutes(1))) struct MsgPackShortcutTests {
+@Suite(.timeLimit(.minutes(10))) struct MsgPackShortcutTests {
   struct Name: CodingKey {
     var stringValue: String
     var intValue: Int? { nil }
