@@ -280,7 +280,7 @@ struct TransportCheck {
   }
 
   static func pattern(_ count: Int, seed: Int) -> [UInt8] {
-    (0..<count).map { UInt8(truncatingIfNeeded: ($0 &+ seed &* 7) &* 31 &+ ($0 >> 8)) }
+    makeBytes(count) { UInt8(truncatingIfNeeded: ($0 &+ seed &* 7) &* 31 &+ ($0 >> 8)) }
   }
 }
 

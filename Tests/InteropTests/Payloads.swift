@@ -1,13 +1,15 @@
 import Foundation
+import SWTesting
 
 /// Payloads around every border of the varint header, and large ones.
 enum Payloads {
   static let sizes = [0, 1, 240, 241, 2_287, 2_288, 67_823, 67_824, 1 << 20]
   static let hugeSize = 100 << 20
 
+  private static let pattern = makeBytes(65_521) { UInt8(truncatingIfNeeded: $0 &* 31 ^ $0 >> 8) }
+
   /// Bytes whose pattern has no period near any buffer's size.
   static func payload(_ size: Int) -> [UInt8] {
-    let pattern = (0..<65_521).map { UInt8(truncatingIfNeeded: $0 &* 31 ^ $0 >> 8) }
     var payload: [UInt8] = []
     payload.reserveCapacity(size)
     while payload.count < size { payload += pattern.prefix(size - payload.count) }

@@ -107,5 +107,5 @@ extension VarIntVectors.Stream {
 
 /// A payload in which every byte's place can be told from its neighbours.
 func payload(byteCount: Int) -> [UInt8] {
-  (0..<byteCount).map { index in UInt8(truncatingIfNeeded: index ^ index >> 8) }
+  makeBytes(byteCount) { index in UInt8(truncatingIfNeeded: index ^ index >> 8) }
 }

@@ -6,7 +6,7 @@ import TLS
 import Testing
 
 let identity = TLSIdentity(name: "localhost")
-let patience = Duration.seconds(60)
+let patience = Duration.seconds(600)
 
 /// A server and a client, connected over the loopback; where the buffers are to be small, by a Unix socket pair:
 /// TCP only crawls with less room than its segments want.

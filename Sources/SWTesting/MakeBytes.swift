@@ -1,0 +1,11 @@
+/// So many bytes, each made of its index. Without optimization a `map` of a range takes a lock of Swift's runtime for
+/// every element, at which tests that run at once queue up.
+package func makeBytes(_ count: Int, _ byte: (Int) -> UInt8) -> [UInt8] {
+  var bytes = [UInt8](repeating: 0, count: count)
+  var index = 0
+  while index < count {
+    bytes[index] = byte(index)
+    index += 1
+  }
+  return bytes
+}
