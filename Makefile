@@ -42,8 +42,10 @@ swcat:
 # Each in a place of its own: a change of flags would build everything anew.
 sanitize:
 	@scripts/setup-swift
-	@SWTEST_SANITIZED=1 SWTEST_ROUNDS=10 scripts/with-python swift test --sanitize=thread -Xswiftc -DSW_TSAN --scratch-path .build-tsan $(TEST)
+	@SWTEST_SANITIZED=1 SWTEST_ROUNDS=10 TSAN_OPTIONS=suppressions=$(CURDIR)/scripts/tsan.supp:print_suppressions=0 \
+		scripts/with-python swift test --no-parallel --sanitize=thread -Xswiftc -DSW_TSAN --scratch-path .build-tsan $(TEST)
 	@SWTEST_SANITIZED=1 SWTEST_ROUNDS=10 LSAN_OPTIONS=suppressions=$(CURDIR)/scripts/lsan.supp:print_suppressions=0 \
+		ASAN_OPTIONS=suppressions=$(CURDIR)/scripts/asan.supp \
 		scripts/with-python swift test --sanitize=address --scratch-path .build-asan $(TEST)
 
 packaging:

@@ -146,8 +146,11 @@ package struct ReceiveTurn: ~Copyable {
   /// The payload as an array: the assembled one as it is, which then is gone, or a copy. The frame is
   /// still to be consumed.
   package mutating func takePayload(of demand: FrameDemand) -> [UInt8] {
-    if carriesDatagrams, let whole = datagram?.bytes, demand.payload?.count == whole.count {
-      datagram?.bytes = []
+    if carriesDatagrams, demand.payload?.count == count, var taken = datagram.take() {
+      // Not `let whole = datagram?.bytes`: of a noncopyable `self`, Swift 6.3 never releases that copy.
+      let whole = taken.bytes
+      taken.bytes = []
+      datagram = taken
       return whole
     }
     if var taken = assembly, taken.isFull, taken.serves(demand) {
@@ -206,7 +209,10 @@ package struct ReceiveTurn: ~Copyable {
 
   /// Everything unread; what is cut off when the stream ends, and what `detach` hands back.
   package mutating func unread() -> [UInt8] {
-    if carriesDatagrams { return datagram?.bytes ?? [] }
+    if carriesDatagrams {
+      guard let datagram else { return [] }
+      return datagram.bytes
+    }
     if assembly != nil { flatten() }
     return buffer.withUnread { unread in unsafe unread.withUnsafeBufferPointer { unsafe Array($0) } }
   }

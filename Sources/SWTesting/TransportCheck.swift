@@ -298,7 +298,8 @@ private final class End: ReadinessReceiver {
   private let state = Guarded(State())
 
   private struct State: Sendable {
-    var isClosed = false
+    /// Until it is closed.
+    var signal: ReadinessSignal?
     var awaited: Readiness = []
     /// What has been signalled since the last attempt.
     var signalled: Readiness = []
@@ -309,7 +310,9 @@ private final class End: ReadinessReceiver {
     self.patience = patience
     // Asked before anything else, as endpoints do.
     _ = transport.readinessSource
-    transport.attach(ReadinessSignal(self))
+    let signal = ReadinessSignal(self)
+    state.withLock { $0.signal = signal }
+    transport.attach(signal)
   }
 
   func readinessChanged(_ readiness: Readiness) {
@@ -318,11 +321,10 @@ private final class End: ReadinessReceiver {
   }
 
   func close() {
-    let isFirst = state.withLock { state in
-      defer { state.isClosed = true }
-      return !state.isClosed
-    }
-    if isFirst { transport.close() }
+    guard let signal = state.withLock({ $0.signal.take() }) else { return }
+    transport.close()
+    // The transport may keep it.
+    signal.detach()
   }
 
   /// False: closing alone would tell the peer.

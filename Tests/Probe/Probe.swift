@@ -43,6 +43,7 @@ struct Probe {
       try msgPackMemory(CommandLine.arguments[2], reader: CommandLine.arguments[3], count)
     case "park-on-reactor": try await parkOnReactor()
     case "descriptors-cut": try descriptorsCut()
+    case "churn": try await churn()
     case "read-on":
       guard CommandLine.arguments.count == 5, let count = Int(CommandLine.arguments[3]) else { exit(2) }
       try readOn(mode: CommandLine.arguments[2], count, unread: CommandLine.arguments[4])
@@ -65,7 +66,7 @@ struct Probe {
         """
         usage: probe threads | fairness receivers|senders | idle | sigpipe | memory BYTES | emfile
                      | msgpack-memory STREAM READER BYTES
-                     | park-on-reactor | descriptors-cut | read-on exact|ahead COUNT UNREAD | echo-multiprocessing async|blocking DESCRIPTOR
+                     | park-on-reactor | descriptors-cut | churn | read-on exact|ahead COUNT UNREAD | echo-multiprocessing async|blocking DESCRIPTOR
                      | capitals async|blocking [staged] | frames SENDER COUNT async|blocking
         """
       )

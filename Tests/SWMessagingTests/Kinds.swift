@@ -1,6 +1,7 @@
 import CSysShim
 import Foundation
 import SWMessaging
+import SWTesting
 import SystemPackage
 import Testing
 
@@ -100,7 +101,7 @@ struct Row: CustomTestStringConvertible, Sendable {
 
 /// A line that tells its number, of up to 3,000 bytes: terminals cut one at 4,095.
 func line(_ number: Int) -> [UInt8] {
-  let letters = (0..<(number * 37 % 2_989)).map { UInt8(97 + ($0 + number) % 26) }
+  let letters = makeBytes(number * 37 % 2_989) { UInt8(97 + ($0 + number) % 26) }
   return Array("\(number) ".utf8) + letters
 }
 

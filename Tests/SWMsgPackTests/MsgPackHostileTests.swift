@@ -328,7 +328,8 @@ import Testing
     }
   }
 
-  @Test(arguments: [32, 33, 511, 512, 513, 1024, 1025], [512, 1024])
+  /// A sanitizer's frames are so large that a thread's stack has no room for more.
+  @Test(arguments: isSanitized ? [32, 33] : [32, 33, 511, 512, 513, 1024, 1025], [512, 1024])
   func `as deep as the limit says, in both directions, for values and for types`(
     _ depth: Int, _ limit: Int
   ) throws {
