@@ -15,9 +15,9 @@
 ///
 /// Errors are `DecodingError` with the coding path, as those of Foundation's coders.
 public struct PickleDecoder: Sendable {
-  /// Which names a pickle may use; for ``decode(_:fromPickle:)`` and framings.
+  /// Which names a pickle may use; for `decode(_:fromPickle:)` and framings.
   public var registry = PickleRegistry.standard
-  /// How much a pickle may ask for; for ``decode(_:fromPickle:)`` and framings.
+  /// How much a pickle may ask for; for `decode(_:fromPickle:)` and framings.
   public var limits = PickleLimits()
   /// How deep containers may be nested: a type that contains itself decodes by recursion.
   public var maximumDepth = 512
