@@ -14,7 +14,7 @@ public enum Attempt: Hashable, Sendable {
   /// The peer will send nothing more. Receiving only.
   case endOfStream
   /// The attempt may take long, such as a large read from a disk, and has not been made: it is repeated with
-  /// ``SocketLike/receiveTakingLong(into:)`` or ``SocketLike/sendTakingLong(_:)`` on a thread that may wait.
+  /// ``SocketLike/receiveTakingLong(into:)`` or ``SocketLike/sendTakingLong(gathering:)`` on a thread that may wait.
   case offload
   /// It failed. `Errno.interrupted` means: try again at once.
   case failed(TransportError)
