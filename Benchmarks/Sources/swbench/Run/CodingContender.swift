@@ -1,7 +1,6 @@
 internal import CFloor
 internal import Foundation
 internal import SWMsgPack
-internal import Synchronization
 
 /// Encodes or decodes one value, over and over.
 struct CodingContender<Value: Codable & Sendable>: Contender {
@@ -45,7 +44,7 @@ final class PythonCodingContender<Value: Codable & Sendable>: Contender {
   let title = "Python msgpack"
   private let value: Value
   private let isEncoding: Bool
-  private let peer = Mutex<PeerProcess?>(nil)
+  private let driver = PythonDriver()
 
   init(value: Value, isEncoding: Bool) {
     self.value = value
@@ -58,30 +57,14 @@ final class PythonCodingContender<Value: Codable & Sendable>: Contender {
     let file = FileManager.default.temporaryDirectory.appending(path: "swbench-\(getpid()).msgpack")
     try bytes.write(to: file)
     defer { try? FileManager.default.removeItem(at: file) }
-    let peer = try PeerProcess(interpreter, [path, isEncoding ? "pack" : "unpack", file.path], ends: nil)
-    self.peer.withLock { $0 = peer }
-    let answer = try await onThread { try peer.answer() }
-    if answer.hasPrefix("missing ") {
-      await finish()
-      throw Unavailable(description: String(answer.dropFirst(8)))
-    }
+    try await driver.start(interpreter, [path, isEncoding ? "pack" : "unpack", file.path])
   }
 
   func round(_ operations: Int) async throws -> Round {
-    guard let peer = peer.withLock({ $0 }) else { throw UnexpectedEnd() }
-    try peer.order("\(operations)")
-    guard let elapsed = UInt64(try await onThread { try peer.answer() }) else { throw UnexpectedEnd() }
-    return Round(operations: operations, amount: Double(elapsed))
+    Round(operations: operations, amount: Double(try await driver.figures(of: operations).elapsed))
   }
 
-  func finish() async {
-    let peer = peer.withLock { peer in
-      defer { peer = nil }
-      return peer
-    }
-    if let peer { try? await onThread { peer.finish() } }
-  }
-
-  func interrupt() { peer.withLock { $0 }?.kill() }
-  var peerFate: String { peer.withLock { $0 }?.fate ?? "" }
+  func finish() async { await driver.finish() }
+  func interrupt() { driver.kill() }
+  var peerFate: String { driver.fate }
 }

@@ -1,6 +1,5 @@
 internal import CFloor
 internal import Foundation
-internal import Synchronization
 
 /// Python to Python: a process that drives another one and says how long it took.
 final class PythonContender: Contender {
@@ -9,7 +8,7 @@ final class PythonContender: Contender {
   let title: String
   let latencies: Latencies?
   private let options: [String]
-  private let peer = Mutex<PeerProcess?>(nil)
+  private let driver = PythonDriver()
 
   private init(_ title: String, _ options: [String], hasLatencies: Bool) {
     self.title = title
@@ -39,32 +38,16 @@ final class PythonContender: Contender {
 
   func prepare() async throws {
     let (interpreter, path) = try Python.script()
-    let peer = try PeerProcess(interpreter, [path, "drive"] + options, ends: nil)
-    self.peer.withLock { $0 = peer }
-    let answer = try await onThread { try peer.answer() }
-    if answer.hasPrefix("missing ") {
-      await finish()
-      throw Unavailable(description: String(answer.dropFirst(8)))
-    }
+    try await driver.start(interpreter, [path, "drive"] + options)
   }
 
   func round(_ operations: Int) async throws -> Round {
-    guard let peer = peer.withLock({ $0 }) else { throw UnexpectedEnd() }
-    try peer.order("\(operations)")
-    let figures = try await onThread { try peer.answer() }.split(separator: " ").compactMap { UInt64($0) }
-    guard let elapsed = figures.first else { throw UnexpectedEnd() }
-    for each in figures.dropFirst() { latencies?.record(each) }
+    let (elapsed, each) = try await driver.figures(of: operations)
+    for latency in each { latencies?.record(latency) }
     return Round(operations: operations, amount: Double(elapsed))
   }
 
-  func finish() async {
-    let peer = peer.withLock { peer in
-      defer { peer = nil }
-      return peer
-    }
-    if let peer { try? await onThread { peer.finish() } }
-  }
-
-  func interrupt() { peer.withLock { $0 }?.kill() }
-  var peerFate: String { peer.withLock { $0 }?.fate ?? "" }
+  func finish() async { await driver.finish() }
+  func interrupt() { driver.kill() }
+  var peerFate: String { driver.fate }
 }
