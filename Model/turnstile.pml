@@ -1,4 +1,4 @@
-/* The short way to the turn, past the lock: Sources/SWMessaging/Turnstile.swift, docs/half.md section 4.
+/* The short way to the turn, past the lock: Sources/SWMessaging/Halves/Turnstile.swift, docs/half.md section 4.
  *
  *   spin -a turnstile.pml && gcc -O2 -DSAFETY -o pan pan.c && ./pan
  *
