@@ -44,6 +44,8 @@ let package = Package(
   ],
   targets: [
     .target(name: "CSysShim"),
+    // What only tests do with descriptors.
+    .target(name: "CSysTestSupport", path: "Tests/CSysTestSupport"),
     .target(name: "SWIO", dependencies: ["CSysShim", system], swiftSettings: settings),
     .target(name: "SWFraming", swiftSettings: settings),
     .target(
@@ -77,7 +79,8 @@ let package = Package(
       resources: [.copy("Vectors")], swiftSettings: settings),
     // What can only be seen from outside: one process for each question.
     .executableTarget(
-      name: "probe", dependencies: ["CSysShim", "SWMessaging", "SWMsgPack", "SWTesting", system],
+      name: "probe",
+      dependencies: ["CSysShim", "CSysTestSupport", "SWMessaging", "SWMsgPack", "SWTesting", system],
       path: "Tests/Probe", swiftSettings: settings),
     // The snippet of that name, by a link, for a test to run: a transport around another, which checks itself.
     .executableTarget(
@@ -85,7 +88,7 @@ let package = Package(
       swiftSettings: settings),
     .testTarget(
       name: "SWMessagingTests",
-      dependencies: ["CSysShim", "SWMessaging", "SWTesting", "probe", "metered", system],
+      dependencies: ["CSysShim", "CSysTestSupport", "SWMessaging", "SWTesting", "probe", "metered", system],
       swiftSettings: settings),
     .testTarget(
       name: "InteropTests", dependencies: ["SWMessaging", "SWMsgPack", "SWTesting", "probe"],

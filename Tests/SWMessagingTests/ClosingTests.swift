@@ -1,4 +1,5 @@
 import CSysShim
+import CSysTestSupport
 import SWMessaging
 import SWTesting
 import Synchronization

@@ -1,4 +1,5 @@
 import CSysShim
+import CSysTestSupport
 import Foundation
 import SWMessaging
 import SWTesting

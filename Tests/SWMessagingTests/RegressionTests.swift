@@ -1,4 +1,5 @@
 import CSysShim
+import CSysTestSupport
 import Glibc
 import SWMessaging
 import SWTesting

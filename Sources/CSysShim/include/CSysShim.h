@@ -24,10 +24,7 @@ int swsys_is_nonblocking(int fd);
 int swsys_reopen_nonblocking(int fd, int mode);  /* through /proc/self/fd: a description of its own */
 int swsys_replace_with_null(int fd);             /* dup2 of /dev/null, so that the number stays taken */
 int swsys_pipe(int ends[2]) SWSYS_NONNULL;       /* close-on-exec, blocking */
-/* With O_DIRECT: a read takes what one write brought. `declared`: the flag is on the reading end, too. */
-int swsys_packet_pipe(int ends[2], bool declared) SWSYS_NONNULL;
 bool swsys_keeps_packets(int fd);                /* whether an end of a pipe has the flag */
-ssize_t swsys_splice(int from, int to, size_t count); /* for tests: it marks the pipe it takes from */
 
 /* What kind of thing a descriptor is. */
 enum swsys_kind {
@@ -44,9 +41,6 @@ int swsys_kind(int fd);                          /* enum swsys_kind or a negativ
 int swsys_unix_pair(int ends[2], int type) SWSYS_NONNULL;
 int swsys_tcp_pair(int ends[2], bool v6) SWSYS_NONNULL;  /* connected over loopback; each end checked */
 int swsys_set_no_delay(int fd, bool on);
-int swsys_get_no_delay(int fd);                  /* 0, 1 or a negative errno */
-int swsys_set_buffer_sizes(int fd, int send, int receive);
-int swsys_set_linger_reset(int fd);              /* close sends a reset; for tests */
 int swsys_shutdown_send(int fd);
 extern const int swsys_sock_stream, swsys_sock_seqpacket, swsys_sock_dgram;
 
@@ -116,7 +110,6 @@ enum { SWSYS_READABLE = 1, SWSYS_WRITABLE = 2, SWSYS_HUNG_UP = 4, SWSYS_URGENT =
 int swsys_wait(int fd, int interest, int wake, int64_t nanoseconds);
 
 uint64_t swsys_now(void);                        /* CLOCK_MONOTONIC in nanoseconds */
-uint64_t swsys_thread_cpu(void);                 /* CLOCK_THREAD_CPUTIME_ID in nanoseconds */
 
 int swsys_epoll_create(void);
 int swsys_epoll_add(int epoll, int fd, uint64_t key, int interest);    /* edge-triggered */
@@ -132,7 +125,6 @@ int swsys_epoll_wait(int epoll, struct swsys_event *events, int count, int64_t n
 int swsys_start_thread(void (*run)(void *), void *context, const char *name);
 void swsys_mark_reactor_thread(void);             /* the calling thread is the reactor's */
 bool swsys_is_reactor_thread(void);
-int swsys_thread_count(void);                    /* of this process; for tests */
 
 struct swsys_spawn {
   const char *path;

@@ -1,0 +1,77 @@
+/* Descriptors: their flags, their kinds, descriptions of our own. */
+#include "support.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+int swsys_close(int fd) {
+  /* EINTR from close is no reason to try again: on Linux the number is free by then. */
+  return RESULT(close(fd));
+}
+int swsys_duplicate(int fd, int lowest) { return RESULT(fcntl(fd, F_DUPFD_CLOEXEC, lowest)); }
+int swsys_get_close_on_exec(int fd) {
+  int flags = RESULT(fcntl(fd, F_GETFD));
+  return flags < 0 ? flags : (flags & FD_CLOEXEC) != 0;
+}
+int swsys_set_close_on_exec(int fd, bool on) {
+  int flags = RESULT(fcntl(fd, F_GETFD));
+  if (flags < 0) return flags;
+  return RESULT(fcntl(fd, F_SETFD, on ? flags | FD_CLOEXEC : flags & ~FD_CLOEXEC));
+}
+int swsys_access_mode(int fd) {
+  int flags = RESULT(fcntl(fd, F_GETFL));
+  return flags < 0 ? flags : flags & O_ACCMODE;
+}
+int swsys_is_nonblocking(int fd) {
+  int flags = RESULT(fcntl(fd, F_GETFL));
+  return flags < 0 ? flags : (flags & O_NONBLOCK) != 0;
+}
+int swsys_reopen_nonblocking(int fd, int mode) {
+  /* To open the master of pseudo-terminals (device 5, 2) makes another terminal. */
+  struct stat status;
+  if (fstat(fd, &status) < 0) return -errno;
+  if (S_ISCHR(status.st_mode) && status.st_rdev == makedev(5, 2)) return -ENXIO;
+  char path[40];
+  snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+  int own = RETRIED(open(path, mode | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+  /* Pipes refuse O_DIRECT in open, and take it from fcntl. */
+  if (own >= 0 && swsys_keeps_packets(fd)) {
+    int error = RETRIED(fcntl(own, F_SETFL, O_NONBLOCK | O_DIRECT));
+    if (error < 0) {
+      close(own);
+      return error;
+    }
+  }
+  return own;
+}
+bool swsys_keeps_packets(int fd) {
+  struct stat status;
+  if (fstat(fd, &status) < 0 || !S_ISFIFO(status.st_mode)) return false;
+  int flags = fcntl(fd, F_GETFL);
+  return flags >= 0 && (flags & O_DIRECT) != 0;
+}
+int swsys_replace_with_null(int fd) {
+  int null = RETRIED(open("/dev/null", O_RDWR | O_CLOEXEC));
+  if (null < 0) return null;
+  int result = RETRIED(dup2(null, fd));
+  if (null != fd) close(null);
+  return result < 0 ? result : 0;
+}
+int swsys_pipe(int ends[2]) { return RESULT(pipe2(ends, O_CLOEXEC)); }
+int swsys_kind(int fd) {
+  struct stat status;
+  if (fstat(fd, &status) < 0) return -errno;
+  if (S_ISFIFO(status.st_mode)) return SWSYS_PIPE;
+  if (S_ISREG(status.st_mode) || S_ISBLK(status.st_mode) || S_ISDIR(status.st_mode))
+    return SWSYS_ALWAYS_READY;
+  if (!S_ISSOCK(status.st_mode)) return SWSYS_OTHER;
+  int type;
+  socklen_t length = sizeof type;
+  if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) < 0) return -errno;
+  return type == SOCK_STREAM ? SWSYS_STREAM_SOCKET
+      : type == SOCK_SEQPACKET ? SWSYS_PACKET_SOCKET : SWSYS_DATAGRAM_SOCKET;
+}

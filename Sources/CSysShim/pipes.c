@@ -1,0 +1,105 @@
+/* Pipes, terminals, files: reads and writes that do not wait and raise no SIGPIPE. */
+#include "support.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <termios.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifndef RWF_NOWAIT
+#define RWF_NOWAIT 0x00000008
+#endif
+#ifndef RWF_NOSIGNAL
+#define RWF_NOSIGNAL 0x00000100
+#endif
+
+
+ssize_t swsys_read(int fd, void *bytes, size_t count) { return RETRIED(read(fd, bytes, count)); }
+
+static ssize_t plain_write(int fd, const struct iovec *parts, int count, bool nowait) {
+  if (nowait) return swsys_write_nowait(fd, parts, count, false, true);
+  return count == 1 ? RETRIED(write(fd, parts[0].iov_base, parts[0].iov_len))
+                    : RETRIED(writev(fd, parts, count));
+}
+
+/* A write to a pipe without a reader sends SIGPIPE to the writing thread, and only MSG_NOSIGNAL and
+ * RWF_NOSIGNAL turn it off. Where neither exists the signal is blocked in this thread for the call,
+ * and taken back if the call raised it; one that was pending before is left pending. */
+ssize_t swsys_write_guarded(int fd, const struct iovec *parts, int count, bool nowait) {
+  sigset_t sigpipe, before, pending;
+  sigemptyset(&sigpipe);
+  sigaddset(&sigpipe, SIGPIPE);
+  sigpending(&pending);
+  if (sigismember(&pending, SIGPIPE)) return plain_write(fd, parts, count, nowait);  /* so it is blocked already */
+  int error = pthread_sigmask(SIG_BLOCK, &sigpipe, &before);
+  if (error) return -error;
+  ssize_t result = plain_write(fd, parts, count, nowait);
+  if (result == -EPIPE) {
+    struct timespec none = {0};
+    while (sigtimedwait(&sigpipe, NULL, &none) < 0 && errno == EINTR) {}
+  }
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  return result;
+}
+
+/* The libc wrappers of preadv2 and pwritev2 refuse or emulate flags they do not know, so the kernel is
+ * asked directly. The offset -1 (its low and high halves) means the descriptor's own position. */
+ssize_t swsys_read_nowait(int fd, void *bytes, size_t count) {
+  struct iovec part = {.iov_base = bytes, .iov_len = count};
+  return RETRIED(syscall(SYS_preadv2, fd, &part, 1, -1L, -1L, RWF_NOWAIT));
+}
+ssize_t swsys_write_nowait(int fd, const struct iovec *parts, int count, bool no_signal, bool nowait) {
+  int flags = (nowait ? RWF_NOWAIT : 0) | (no_signal ? RWF_NOSIGNAL : 0);
+  return RETRIED(syscall(SYS_pwritev2, fd, parts, count, -1L, -1L, flags));
+}
+
+bool swsys_is_anonymous_pipe(int fd) {
+  struct statfs status;
+  return fstatfs(fd, &status) == 0 && status.f_type == 0x50495045;  /* PIPEFS_MAGIC */
+}
+bool swsys_is_terminal(int fd) { return isatty(fd) == 1; }
+bool swsys_is_canonical(int fd) {
+  struct termios settings;
+  return tcgetattr(fd, &settings) == 0 && (settings.c_lflag & ICANON) != 0;
+}
+bool swsys_is_hung_up(int fd, int interest) {
+  short ready = (interest & SWSYS_READABLE ? POLLIN : 0) | (interest & SWSYS_WRITABLE ? POLLOUT : 0);
+  struct pollfd polled = {.fd = fd, .events = ready};
+  if (RETRIED(poll(&polled, 1, 0)) <= 0) return false;
+  return (polled.revents & (POLLHUP | POLLERR)) && !(polled.revents & ready);
+}
+int swsys_poll_now(int fd, int interest) {
+  struct pollfd polled = {
+      .fd = fd,
+      .events = (interest & SWSYS_READABLE ? POLLIN : 0) | (interest & SWSYS_WRITABLE ? POLLOUT : 0)};
+  return RETRIED(poll(&polled, 1, 0));
+}
+
+bool swsys_probe_nowait(void) {
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) < 0) return false;
+  char byte = 0;
+  struct iovec part = {.iov_base = &byte, .iov_len = 1};
+  bool works = swsys_read_nowait(ends[0], &byte, 1) == -EAGAIN
+      && swsys_write_nowait(ends[1], &part, 1, false, true) == 1
+      && swsys_read_nowait(ends[0], &byte, 1) == 1;
+  close(ends[0]);
+  close(ends[1]);
+  return works;
+}
+bool swsys_probe_nosignal(void) {
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) < 0) return false;
+  char byte = 0;
+  struct iovec part = {.iov_base = &byte, .iov_len = 1};
+  /* With a reader there: a kernel that does not know the flag says EOPNOTSUPP, and nobody is signalled. */
+  bool works = swsys_write_nowait(ends[1], &part, 1, true, true) == 1;
+  close(ends[0]);
+  close(ends[1]);
+  return works;
+}

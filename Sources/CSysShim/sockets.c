@@ -1,0 +1,102 @@
+/* Stream sockets, and pairs of sockets of each kind. */
+#include "support.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+const int swsys_sock_stream = SOCK_STREAM;
+const int swsys_sock_seqpacket = SOCK_SEQPACKET;
+const int swsys_sock_dgram = SOCK_DGRAM;
+
+int swsys_unix_pair(int ends[2], int type) {
+  return RESULT(socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, ends));
+}
+
+static bool same_address(const struct sockaddr_storage *a, const struct sockaddr_storage *b) {
+  if (a->ss_family != b->ss_family) return false;
+  if (a->ss_family == AF_INET) {
+    const struct sockaddr_in *x = (const void *)a, *y = (const void *)b;
+    return x->sin_port == y->sin_port && x->sin_addr.s_addr == y->sin_addr.s_addr;
+  }
+  const struct sockaddr_in6 *x = (const void *)a, *y = (const void *)b;
+  return x->sin6_port == y->sin6_port && !memcmp(&x->sin6_addr, &y->sin6_addr, sizeof x->sin6_addr);
+}
+
+/* Linux has no socketpair for TCP: listen, connect, accept. Anybody on the host may connect to the
+ * listener first, so accept goes on until it meets the address that our own end has. */
+int swsys_tcp_pair(int ends[2], bool v6) {
+  struct sockaddr_storage address = {0}, ours, theirs;
+  socklen_t length;
+  if (v6) {
+    struct sockaddr_in6 *a = (void *)&address;
+    a->sin6_family = AF_INET6;
+    a->sin6_addr = in6addr_loopback;
+    length = sizeof *a;
+  } else {
+    struct sockaddr_in *a = (void *)&address;
+    a->sin_family = AF_INET;
+    a->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    length = sizeof *a;
+  }
+  int listener = -1, client = -1, server = -1, error = 0;
+  if ((listener = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0)) < 0) goto failed;
+  if (bind(listener, (void *)&address, length) < 0 || listen(listener, 8) < 0) goto failed;
+  socklen_t room = sizeof address;
+  if (getsockname(listener, (void *)&address, &room) < 0) goto failed;
+  if ((client = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0)) < 0) goto failed;
+  if (connect(client, (void *)&address, room) < 0) {
+    if (errno != EINTR) goto failed;
+    struct pollfd wait = {.fd = client, .events = POLLOUT};
+    int n;
+    while ((n = poll(&wait, 1, -1)) < 0 && errno == EINTR) {}
+    socklen_t size = sizeof error;
+    if (n < 0 || getsockopt(client, SOL_SOCKET, SO_ERROR, &error, &size) < 0) goto failed;
+    if (error) { errno = error; goto failed; }
+  }
+  room = sizeof ours;
+  memset(&ours, 0, sizeof ours);
+  if (getsockname(client, (void *)&ours, &room) < 0) goto failed;
+  for (;;) {
+    memset(&theirs, 0, sizeof theirs);
+    room = sizeof theirs;
+    server = accept4(listener, (void *)&theirs, &room, SOCK_CLOEXEC);
+    if (server < 0 && (errno == EINTR || errno == ECONNABORTED)) continue;
+    if (server < 0) goto failed;
+    if (same_address(&ours, &theirs)) break;
+    close(server);
+    server = -1;
+  }
+  close(listener);
+  ends[0] = client;
+  ends[1] = server;
+  return 0;
+failed:
+  error = errno;
+  if (listener >= 0) close(listener);
+  if (client >= 0) close(client);
+  return -error;
+}
+
+int swsys_set_no_delay(int fd, bool on) {
+  int value = on;
+  return RESULT(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &value, sizeof value));
+}
+int swsys_shutdown_send(int fd) { return RESULT(shutdown(fd, SHUT_WR)); }
+
+ssize_t swsys_recv(int fd, void *bytes, size_t count) {
+  return RETRIED(recv(fd, bytes, count, MSG_DONTWAIT));
+}
+ssize_t swsys_sendv(int fd, const struct iovec *parts, int count) {
+  if (count == 1)
+    return RETRIED(send(fd, parts[0].iov_base, parts[0].iov_len, MSG_DONTWAIT | MSG_NOSIGNAL));
+  struct msghdr message = {.msg_iov = (struct iovec *)parts, .msg_iovlen = (size_t)count};
+  return RETRIED(sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL));
+}
+
+ssize_t swsys_peek(int fd, void *bytes, size_t count) {
+  return RETRIED(recv(fd, bytes, count, MSG_DONTWAIT | MSG_PEEK));
+}

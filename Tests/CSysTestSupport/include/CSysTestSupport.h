@@ -1,0 +1,21 @@
+/* What tests do to descriptors, and look at, that the library never does. Negative results are errnos. */
+#ifndef CSYSTESTSUPPORT_H
+#define CSYSTESTSUPPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define SWSYS_NONNULL __attribute__((nonnull))
+
+/* With O_DIRECT: a read takes what one write brought. `declared`: the flag is on the reading end, too. */
+int swsys_packet_pipe(int ends[2], bool declared) SWSYS_NONNULL;
+ssize_t swsys_splice(int from, int to, size_t count); /* it marks the pipe it takes from */
+int swsys_get_no_delay(int fd);                  /* 0, 1 or a negative errno */
+int swsys_set_buffer_sizes(int fd, int send, int receive);
+int swsys_set_linger_reset(int fd);              /* close sends a reset */
+uint64_t swsys_thread_cpu(void);                 /* CLOCK_THREAD_CPUTIME_ID in nanoseconds */
+int swsys_thread_count(void);                    /* of this process */
+
+#endif

@@ -1,0 +1,55 @@
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "CSysTestSupport.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define RESULT(call) ({ __typeof__(call) result_ = (call); result_ < 0 ? -errno : result_; })
+
+int swsys_packet_pipe(int ends[2], bool declared) {
+  int result = RESULT(pipe2(ends, O_CLOEXEC | O_DIRECT));
+  return result < 0 || !declared ? result : RESULT(fcntl(ends[0], F_SETFL, O_DIRECT));
+}
+ssize_t swsys_splice(int from, int to, size_t count) {
+  return RESULT(splice(from, NULL, to, NULL, count, 0));
+}
+
+
+int swsys_get_no_delay(int fd) {
+  int value = 0;
+  socklen_t length = sizeof value;
+  int result = RESULT(getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &value, &length));
+  return result < 0 ? result : value != 0;
+}
+int swsys_set_buffer_sizes(int fd, int send, int receive) {
+  if (send > 0 && setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &send, sizeof send) < 0) return -errno;
+  if (receive > 0 && setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive, sizeof receive) < 0) return -errno;
+  return 0;
+}
+int swsys_set_linger_reset(int fd) {
+  struct linger value = {.l_onoff = 1, .l_linger = 0};
+  return RESULT(setsockopt(fd, SOL_SOCKET, SO_LINGER, &value, sizeof value));
+}
+
+int swsys_thread_count(void) {
+  DIR *tasks = opendir("/proc/self/task");
+  if (!tasks) return -errno;
+  int count = 0;
+  for (struct dirent *entry; (entry = readdir(tasks));) count += entry->d_name[0] != '.';
+  closedir(tasks);
+  return count;
+}
+
+uint64_t swsys_thread_cpu(void) {
+  struct timespec used;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+  return (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
+}
