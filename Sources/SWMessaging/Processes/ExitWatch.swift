@@ -51,7 +51,9 @@ final class ExitWatch: Sendable {
   func abandon() {
     let half = half
     switch half.start(Self.request, as: .task, until: .never) {
-    case .ended: half.close()
+    case .ended(let outcome):
+      if case .lent(let demand) = outcome { half.finishLoan(demand) }
+      half.close()
     case .queued(let place):
       // The place keeps the half alive until it is decided.
       if !half.park(place, .callback { half.close() }) { half.close() }
