@@ -69,9 +69,6 @@ struct UDPSocket: ~Copyable {
 }
 
 extension SocketAddress {
-  /// Of IP.
-  fileprivate var port: UInt16 { UInt16(bytes[2]) << 8 | UInt16(bytes[3]) }
-
   fileprivate func withSockaddr<Result>(_ body: (UnsafePointer<sockaddr>?, UInt32) -> Result) -> Result {
     unsafe bytes.withUnsafeBytes { bytes in
       unsafe bytes.withMemoryRebound(to: sockaddr.self) { unsafe body($0.baseAddress, UInt32(bytes.count)) }
@@ -181,7 +178,7 @@ extension SocketAddress {
     let error = await endpointError { try await left.send("anybody?") }
     #expect(error?.reason == .transport(TransportError(.send, .connectionRefused)))
 
-    let back = try UDPSocket(version, port: target.port)
+    let back = try UDPSocket(version, port: try #require(target.port))
     try back.connect(to: own)
     let right = try back.endpoint()
     try await left.send("and now?")
@@ -257,7 +254,7 @@ extension SocketAddress {
   {
     let (left, raw) = try UDPSocket.pair(.v4)
     let ahead = MessageDuplex(over: raw, framing: .datagram)
-    let exact = MessageDuplex(over: raw, framing: .datagram, mode: .exact)
+    let exact = MessageDuplex(core: raw.core, framing: .datagram, mode: .exact)
     for number in 0..<3 as Range<UInt8> { try await left.send([number]) }
     #expect(try await exact.receive(timeout: .patience) == [0])
     #expect(try isWaiting(raw))

@@ -1,6 +1,7 @@
 public import SystemPackage
 
 /// How one attempt to move bytes ended. An attempt never waits.
+@nonexhaustive
 public enum Attempt: Hashable, Sendable {
   /// So many bytes moved: at least one on a stream. On datagrams one moved whole, and it may be empty.
   case transferred(Int)
@@ -21,6 +22,7 @@ public enum Attempt: Hashable, Sendable {
 }
 
 /// Where a transport's readiness comes from.
+@nonexhaustive
 public enum ReadinessSource: Sendable {
   /// A descriptor that `poll(2)` and `epoll(7)` can watch, for both directions.
   case descriptor(FileDescriptor)
@@ -29,6 +31,7 @@ public enum ReadinessSource: Sendable {
 }
 
 /// What a transport carries.
+@nonexhaustive
 public enum TransportContent: Hashable, Sendable {
   /// Bytes in order, cut anywhere.
   case stream
