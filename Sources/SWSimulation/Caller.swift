@@ -117,7 +117,7 @@ final class Caller: @unchecked Sendable {
   /// What `ppoll` would say.
   private var isReady: Bool {
     guard let polled = place?.polledInterest, !polled.isEmpty else { return false }
-    let interest = polled.union(.hungUp)
+    let interest = polled.union(.hangUps)
     // Of what is offered across, only its own: the other direction's would have it spin.
     let isCrossed = interest.contains(isSender ? .readable : .writable)
     return !end.transport.readiness.isDisjoint(with: interest)

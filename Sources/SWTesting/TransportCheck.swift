@@ -482,7 +482,7 @@ private final class End: ReadinessReceiver {
 
   private var isTold: Bool {
     let (signalled, awaited) = state.withLock { ($0.signalled, $0.awaited) }
-    if !signalled.isDisjoint(with: awaited.union(.hungUp)) { return true }
+    if !signalled.isDisjoint(with: awaited.union([.readClosed, .writeClosed, .failed])) { return true }
     guard case .descriptor(let descriptor) = transport.readinessSource else { return false }
     return descriptor.isReady(for: awaited)
   }

@@ -113,7 +113,13 @@ int swsys_eventfd(void);
 int swsys_eventfd_signal(int fd);
 int swsys_eventfd_drain(int fd);
 
-enum { SWSYS_READABLE = 1, SWSYS_WRITABLE = 2, SWSYS_HUNG_UP = 4, SWSYS_URGENT = 8 };
+enum {
+  SWSYS_READABLE = 1, SWSYS_WRITABLE = 2,
+  SWSYS_READ_CLOSED = 4,   /* the peer has shut down, or is gone: RDHUP, HUP */
+  SWSYS_WRITE_CLOSED = 8,  /* nothing can be sent any more: HUP */
+  SWSYS_FAILED = 16,       /* ERR: of a socket an error waits; of a pipe the reader is gone */
+  SWSYS_URGENT = 32,       /* PRI */
+};
 
 /* Waits for `fd` (when not negative) to get ready for `interest`, or for the wake-up `wake` (likewise),
  * or for `nanoseconds` to pass (negative: without limit). Bit 0 of the answer: fd is ready; bit 1: wake

@@ -380,12 +380,12 @@ package final class Port: ReadinessReceiver {
 
   package func readinessChanged(_ readiness: Readiness) {
     let isForBoth = crosses.load(ordering: .acquiring)
-    if isForBoth || !readiness.isDisjoint(with: [.readable, .hungUp]) {
+    if isForBoth || !readiness.isDisjoint(with: .concernsReceiving) {
       let receiving = state.withLock { unsafe $0.receiving?.takeUnretainedValue() }
-      if readiness.contains(.urgent) { receiving?.noteUrgentData() }
+      if !readiness.isDisjoint(with: [.urgent, .readClosed, .failed]) { receiving?.noteMoreThanData() }
       receiving?.stir(wakesPoller: isCustom)
     }
-    if isForBoth || !readiness.isDisjoint(with: [.writable, .hungUp]) {
+    if isForBoth || !readiness.isDisjoint(with: .concernsSending) {
       let sending = state.withLock { unsafe $0.sending?.takeUnretainedValue() }
       sending?.stir(wakesPoller: isCustom)
     }

@@ -47,8 +47,9 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
   /// A read that brings less than there is room for has brought all: a new edge will tell of more.
   private let drainsInOneRead: Atomic<Bool>
 
-  /// Urgent data: reads stop where it stands in the stream, and what is behind it makes no edge.
-  func noteUrgentData() { drainsInOneRead.store(false, ordering: .relaxed) }
+  /// More has been signalled than data, and a short read does not say that it has been seen: the end of the
+  /// stream, an error, or urgent data, where reads stop and what is behind it makes no edge.
+  func noteMoreThanData() { drainsInOneRead.store(false, ordering: .relaxed) }
 
   package init(_ port: Port, unread: [UInt8] = []) {
     drainsInOneRead = Atomic(port.drainsInOneRead)
