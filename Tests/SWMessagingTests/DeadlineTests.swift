@@ -75,14 +75,14 @@ import Testing
       await endpointError { try await raw.send(bytes, until: longAgo) }?.reason,
       await endpointError { try await raw.send("x", until: longAgo) }?.reason,
       await endpointError { try await raw.send(bytes.span, until: longAgo) }?.reason,
-      await endpointError { try await raw.send(bytes.span.bytes, until: longAgo) }?.reason,
+      await endpointError { try await raw.send(unsafe bytes.span.bytes, until: longAgo) }?.reason,
       await endpointError { try await raw.send(bytes, passing: [], until: longAgo) }?.reason,
       await endpointError { try await raw.flush(until: longAgo) }?.reason,
       await endpointError { try await messages.send(bytes, until: longAgo) }?.reason,
       await endpointError { try await messages.send(bytes[...], until: longAgo) }?.reason,
       await endpointError { try await messages.send("x", until: longAgo) }?.reason,
       await endpointError { try await messages.send(bytes.span, until: longAgo) }?.reason,
-      await endpointError { try await messages.send(bytes.span.bytes, until: longAgo) }?.reason,
+      await endpointError { try await messages.send(unsafe bytes.span.bytes, until: longAgo) }?.reason,
       await endpointError { try await messages.send(contentsOf: [bytes], until: longAgo) }?.reason,
     ]
     #expect(reasons == Array(repeating: .timedOut, count: 12))
@@ -92,14 +92,14 @@ import Testing
         blockingError { try raw.blocking.send(bytes, until: longAgo) }?.reason,
         blockingError { try raw.blocking.send("x", until: longAgo) }?.reason,
         blockingError { try raw.blocking.send(bytes.span, until: longAgo) }?.reason,
-        blockingError { try raw.blocking.send(bytes.span.bytes, until: longAgo) }?.reason,
+        blockingError { try raw.blocking.send(unsafe bytes.span.bytes, until: longAgo) }?.reason,
         blockingError { try raw.blocking.send(bytes, passing: [], until: longAgo) }?.reason,
         blockingError { try raw.blocking.flush(until: longAgo) }?.reason,
         blockingError { try messages.blocking.send(bytes, until: longAgo) }?.reason,
         blockingError { try messages.blocking.send(bytes[...], until: longAgo) }?.reason,
         blockingError { try messages.blocking.send("x", until: longAgo) }?.reason,
         blockingError { try messages.blocking.send(bytes.span, until: longAgo) }?.reason,
-        blockingError { try messages.blocking.send(bytes.span.bytes, until: longAgo) }?.reason,
+        blockingError { try messages.blocking.send(unsafe bytes.span.bytes, until: longAgo) }?.reason,
         blockingError { try messages.blocking.send(contentsOf: [bytes], until: longAgo) }?.reason,
       ]
     }.value
@@ -128,9 +128,14 @@ import Testing
   @Test func `a raw span is sent as it is`() async throws {
     let (left, right) = try makeSocketPair()
     let bytes: [UInt8] = [1, 2, 3]
-    #expect(try await left.send(bytes.span.bytes) == 3)
+    let count = try await left.send(unsafe bytes.span.bytes)
+    #expect(count == 3)
     #expect(try await right.receive(exactly: 3) == bytes)
-    #expect(try await TestThread { try left.blocking.send([4, 5].span.bytes) }.value == 2)
+    let thread = TestThread { () -> Int in
+      let bytes: [UInt8] = [4, 5]
+      return try left.blocking.send(unsafe bytes.span.bytes)
+    }
+    #expect(try await thread.value == 2)
     #expect(try await right.receive(exactly: 2) == [4, 5])
   }
 }

@@ -33,8 +33,8 @@ import Testing
     #expect(
       blockingError { try MessageDuplex(inheritedFrom: "SW_NO_SUCH", framing: .varInt) }?.description
         == "the environment variable SW_NO_SUCH is not set")
-    setenv("SW_TEST_WORD", "three", 1)
-    setenv("SW_TEST_CLOSED", "12345", 1)
+    unsafe setenv("SW_TEST_WORD", "three", 1)
+    unsafe setenv("SW_TEST_CLOSED", "12345", 1)
     #expect(
       blockingError { try MessageDuplex(inheritedFrom: "SW_TEST_WORD", framing: .varInt) }?.description
         == "the environment variable SW_TEST_WORD does not hold the number of a descriptor")
@@ -115,8 +115,7 @@ import Testing
     // The property cannot throw: it says what is so.
     left.isInheritable = true
     #expect(!left.isInheritable)
-    let (simulated, _) = SimulatedTransport.pair()
-    let endpoint = SocketDuplex(transport: simulated)
+    let endpoint = SocketDuplex(transport: ScriptedTransport(receiving: [], sending: nil))
     #expect(
       blockingError { try endpoint.setInheritable(true) }?.reason
         == .transport(TransportError(.inheritance, .notSupported)))

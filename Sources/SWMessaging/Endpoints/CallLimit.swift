@@ -14,7 +14,7 @@ package struct CallLimit: Sendable {
   }
 
   /// The call waits without limit.
-  @inlinable var isNone: Bool { timeout == nil && instant.nanoseconds == .max }
+  @inlinable package var isNone: Bool { timeout == nil && instant.nanoseconds == .max }
 
   /// The instant. Reads the clock if there is a timeout, which begins now.
   @usableFromInline
