@@ -5,7 +5,7 @@ public import SystemPackage
 public struct TransportError: Error, Hashable, Sendable {
   /// What was tried.
   @nonexhaustive
-  public enum Operation: String, Hashable, Sendable {
+  public enum Operation: Hashable, Sendable {
     case adopt, duplicate, makePipe, makeSocketPair, receive, send, finishSending, wait, inheritance
     case spawn, exitStatus, signal, detach, offload
   }
