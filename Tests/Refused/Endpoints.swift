@@ -7,8 +7,8 @@ func refuseForeignParts(
   _ = SocketWriter(core: reader.core)  // refused: cannot convert value of type 'EndpointCore'
   _ = SocketWriter(reader.core)  // refused: cannot convert value of type 'EndpointCore'
   _ = SocketReader(core: writer.core)  // refused: cannot convert value of type 'EndpointCore'
-  _ = MessageReader(core: reader.core, framing: .varInt, mode: .exact, maximumFrameSize: 10)  // refused: requires that 'EndpointCore' conform to 'SocketLike'
-  _ = MessageWriter(core: messages.core, framing: .varInt)  // refused: no exact matches in call to initializer
+  _ = MessageDuplex(core: reader.core, framing: .varInt, mode: .exact)  // refused: 'EndpointCore'
+  _ = MessageWriter(core: messages.core, framing: .varInt)  // refused: no exact matches
   _ = AdoptedTransport(reader.core)  // refused: inaccessible
   _ = ByteReceivingSide(writer.core)  // refused: inaccessible
   _ = SendingSide(reader.core)  // refused: inaccessible
