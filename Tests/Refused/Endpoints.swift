@@ -7,7 +7,7 @@ func refuseForeignParts(
   _ = SocketWriter(core: reader.core)  // refused: cannot convert value of type 'EndpointCore'
   _ = SocketWriter(reader.core)  // refused: cannot convert value of type 'EndpointCore'
   _ = SocketReader(core: writer.core)  // refused: cannot convert value of type 'EndpointCore'
-  _ = MessageDuplex(core: reader.core, framing: .varInt, mode: .exact)  // refused: 'EndpointCore'
+  _ = MessageDuplex(core: reader.core, framing: .varInt, mode: .exact)  // refused: extra argument 'core'
   _ = MessageWriter(core: messages.core, framing: .varInt)  // refused: no exact matches
   _ = AdoptedTransport(reader.core)  // refused: inaccessible
   _ = ByteReceivingSide(writer.core)  // refused: inaccessible
