@@ -16,7 +16,7 @@ extension Probe {
     }
     try await grow("datagrams, accompanied, by a task") {
       try await left.send(bytes)
-      _ = try await right.receiveAccompanied()
+      _ = try await right.receiveBytes()
     }
     let (writer, reader) = (MessageDuplex(over: left), MessageDuplex(over: right))
     try await grow("datagrams, framed") {

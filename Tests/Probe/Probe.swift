@@ -81,7 +81,7 @@ struct Probe {
     let (reader, writer) = try makePipe()
     // What a call may need for the first time, before there is no room for it.
     try left.blocking.send([1])
-    _ = try right.blocking.receiveAccompanied()
+    _ = try right.blocking.receiveBytes()
     let number = try reader.withDescriptor { $0 }
     try left.blocking.send([2], passing: [number, number])
     try left.blocking.send([3])
@@ -95,7 +95,7 @@ struct Probe {
     }
     if let last = taken.popLast() { _ = swsys_close(last) }
     do throws(EndpointError) {
-      _ = try right.blocking.receiveAccompanied()
+      _ = try right.blocking.receiveBytes()
     } catch {
       print("cut=\(error.reason == .transport(TransportError(.receive, .tooManyOpenFiles)))")
     }

@@ -42,9 +42,9 @@ import Testing
   private func exchange(_ first: SocketDuplex, _ second: SocketDuplex, at address: SocketAddress) async throws
   {
     try await first.send([1, 2], to: address)
-    let (bytes, companions) = try await second.receiveAccompanied(timeout: .patience)
-    #expect(bytes == [1, 2])
-    try await second.send([3], to: try #require(companions?.sender))
+    let received = try await second.receiveBytes(timeout: .patience)
+    #expect(received.bytes == [1, 2])
+    try await second.send([3], to: try #require(received.sender))
     #expect(try await first.receive(timeout: .patience) == [3])
   }
 

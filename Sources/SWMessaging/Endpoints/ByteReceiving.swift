@@ -5,7 +5,7 @@ public import SWIO
 /// out or is cancelled takes nothing: its bytes stay for the next.
 ///
 /// Every call takes a timeout, a deadline, or both; the earlier one counts. Calls that share a deadline end together.
-public protocol ByteReceiving: Endpoint {
+public protocol ByteReceiving: ReceivingEndpoint {
   /// The direction that receives. Opaque.
   var receivingSide: ByteReceivingSide { get }
 }
@@ -68,20 +68,19 @@ extension ByteReceiving {
     try await receive(upTo: receiveHalf.largestChunk, timeout: timeout, until: deadline)
   }
 
-  /// Receives the first available chunk or one whole datagram, as ``receive(timeout:until:)`` does, with what came
-  /// beside it: descriptors, and the sender's address.
+  /// Receives the first available chunk or one whole datagram, as ``receive(timeout:until:)`` does, with what its
+  /// sender sent beside it: descriptors (see ``ReceivingEndpoint/maximumDescriptors``), its address, its credentials.
   ///
   /// On a stream the descriptors came with the last of the bytes; the kernel may have put bytes in front that
-  /// were sent before. Other calls of this endpoint drop descriptors that come with the bytes that they take.
+  /// were sent before. Other calls of this endpoint close descriptors that come with the bytes that they take.
   ///
-  /// - Throws: ``EndpointError`` as ``receive(exactly:timeout:until:)``; `transport` with `Errno.tooManyOpenFiles`
-  ///   when descriptors were cut off, of which none is left open then, and with `Errno.notSupported` where the
-  ///   transport passes none.
-  public func receiveAccompanied(
+  /// - Throws: ``EndpointError`` as ``receive(timeout:until:)``.
+  public func receiveBytes(
     timeout: Duration? = nil, until deadline: Deadline = .never
-  ) async throws(EndpointError) -> (bytes: [UInt8], companions: Companions?) {
-    let request = ReceiveRequest.accompanied(upTo: Self.largestChunk)
-    return try receiveHalf.accompanied(await receiveHalf.receive(request, CallLimit(timeout, deadline)))
+  ) async throws(EndpointError) -> ReceivedBytes {
+    let half = receiveHalf
+    let request = ReceiveRequest.upTo(half.largestChunk, accompanied: true)
+    return try half.accompanied(await half.receive(request, CallLimit(timeout, deadline)))
   }
 }
 
@@ -115,13 +114,13 @@ extension Blocking where E: ByteReceiving {
     try receive(upTo: endpoint.receiveHalf.largestChunk, timeout: timeout, until: deadline)
   }
 
-  /// Blocking form of ``ByteReceiving/receiveAccompanied(timeout:until:)``.
+  /// Blocking form of ``ByteReceiving/receiveBytes(timeout:until:)``.
   @available(*, noasync, message: "blocking calls would block the pool: use the async call of the same name")
-  public func receiveAccompanied(
+  public func receiveBytes(
     timeout: Duration? = nil, until deadline: Deadline = .never
-  ) throws(EndpointError) -> (bytes: [UInt8], companions: Companions?) {
+  ) throws(EndpointError) -> ReceivedBytes {
     let half = endpoint.receiveHalf
-    let request = ReceiveRequest.accompanied(upTo: E.largestChunk)
+    let request = ReceiveRequest.upTo(half.largestChunk, accompanied: true)
     return try half.accompanied(half.receiveBlocking(request, CallLimit(timeout, deadline)))
   }
 }
@@ -149,15 +148,18 @@ extension ReceiveHalf {
   }
 
   /// The bytes, and what came beside them.
-  func accompanied(_ outcome: Outcome) throws(EndpointError) -> (bytes: [UInt8], companions: Companions?) {
+  func accompanied(_ outcome: Outcome) throws(EndpointError) -> ReceivedBytes {
+    // First: the bytes end the loan.
+    let ancillary = ancillary(of: outcome)
+    return ReceivedBytes(try bytes(of: outcome), ancillary)
+  }
+
+  /// What came beside the bytes of a request that asked for it.
+  func ancillary(of outcome: Outcome) -> Ancillary? {
     switch outcome {
-    case .lent(let demand):
-      let companions = unsafe turn.takeCompanions(of: demand)
-      let bytes = unsafe turn.takePayload(of: demand)
-      finishLoan(demand)
-      return (bytes, companions)
-    case .delivered(let delivery): return (delivery.bytes, delivery.companions)
-    case .failed(let error): throw error
+    case .lent(let demand): unsafe turn.takeAncillary(of: demand)
+    case .delivered(let delivery): delivery.ancillary
+    case .failed: nil
     }
   }
 

@@ -62,7 +62,7 @@ extension ByteSending {
   }
 
   /// Sends bytes with descriptors, which the peer receives with
-  /// ``ByteReceiving/receiveAccompanied(timeout:until:)``. Over a Unix socket only.
+  /// ``ByteReceiving/receiveBytes(timeout:until:)``. Over a Unix socket only.
   ///
   /// They go out in a system call of their own, with the first byte or with the datagram. They are duplicated
   /// for the peer, and stay the caller's, to be kept open until this call returns.
@@ -70,13 +70,13 @@ extension ByteSending {
   /// - Parameters:
   ///   - bytes: at least one, unless it is a datagram.
   ///   - descriptors: at most 253.
-  /// - Throws: as `send(_:timeout:until:)`; `transport` with `Errno.notSupported` where the transport passes none.
+  /// - Throws: as `send(_:timeout:until:)`; `transport` with `Errno.notSupported` if the transport passes none.
   public func send(
     _ bytes: [UInt8], passing descriptors: [FileDescriptor], timeout: Duration? = nil,
     until deadline: Deadline = .never
   ) async throws(EndpointError) {
     let limit = CallLimit(timeout, deadline)
-    try await sendHalf.run { $0.start(bytes, OutgoingCompanions(descriptors, to: nil), as: .task, limit) }
+    try await sendHalf.run { $0.start(bytes, OutgoingAncillary(descriptors: descriptors), as: .task, limit) }
   }
 
   /// Sends one datagram to an address, over a datagram socket that is not connected.
@@ -88,7 +88,7 @@ extension ByteSending {
   ) async throws(EndpointError) {
     let limit = CallLimit(timeout, deadline)
     do throws(EndpointError) {
-      try await sendHalf.run { $0.start(datagram, OutgoingCompanions([], to: address), as: .task, limit) }
+      try await sendHalf.run { $0.start(datagram, OutgoingAncillary(address: address), as: .task, limit) }
     } catch {
       throw error.about(.address(address))
     }
@@ -154,7 +154,7 @@ extension Blocking where E: ByteSending {
     _ bytes: [UInt8], passing descriptors: [FileDescriptor], timeout: Duration? = nil,
     until deadline: Deadline = .never
   ) throws(EndpointError) {
-    try send(bytes, OutgoingCompanions(descriptors, to: nil), CallLimit(timeout, deadline))
+    try send(bytes, OutgoingAncillary(descriptors: descriptors), CallLimit(timeout, deadline))
   }
 
   /// Blocking form of ``ByteSending/send(_:to:timeout:until:)``.
@@ -164,17 +164,17 @@ extension Blocking where E: ByteSending {
     until deadline: Deadline = .never
   ) throws(EndpointError) {
     do throws(EndpointError) {
-      try send(datagram, OutgoingCompanions([], to: address), CallLimit(timeout, deadline))
+      try send(datagram, OutgoingAncillary(address: address), CallLimit(timeout, deadline))
     } catch {
       throw error.about(.address(address))
     }
   }
 
   private func send(
-    _ bytes: [UInt8], _ companions: OutgoingCompanions, _ limit: CallLimit
+    _ bytes: [UInt8], _ ancillary: OutgoingAncillary, _ limit: CallLimit
   ) throws(EndpointError) {
     let half = endpoint.sendHalf
-    let started = half.start(bytes, companions, as: .thread, limit)
+    let started = half.start(bytes, ancillary, as: .thread, limit)
     if let error = half.finishBlocking(started) { throw error }
   }
 }
@@ -184,12 +184,20 @@ extension Blocking where E: ByteSending {
 extension SendHalf {
   /// Begins to send more than bytes.
   func start(
-    _ bytes: [UInt8], _ companions: OutgoingCompanions, as kind: Place.Kind, _ limit: CallLimit
+    _ bytes: [UInt8], _ ancillary: OutgoingAncillary, as kind: Place.Kind, _ limit: CallLimit
   ) -> Started {
-    precondition(!bytes.isEmpty || carriesDatagrams, "on a stream descriptors travel with a byte")
-    precondition(companions.descriptors.count <= 253, "the kernel passes 253 descriptors at once")
-    var call = Call(Outgoing(bytes), as: kind, until: limit.deadline)
-    call.companions = companions
+    start(Outgoing(bytes), ancillary, as: kind, limit)
+  }
+
+  /// Begins to send more than bytes, or more than a frame.
+  func start(
+    _ outgoing: Outgoing, _ ancillary: OutgoingAncillary, as kind: Place.Kind, _ limit: CallLimit,
+    _ progress: (@Sendable (Int, Int) -> Void)? = nil
+  ) -> Started {
+    precondition(outgoing.byteCount > 0 || carriesDatagrams, "on a stream descriptors travel with a byte")
+    precondition(ancillary.descriptors.count <= 253, "the kernel passes 253 descriptors at once")
+    var call = Call(outgoing, as: kind, until: limit.deadline, progress: progress)
+    call.ancillary = ancillary
     return start(call)
   }
 

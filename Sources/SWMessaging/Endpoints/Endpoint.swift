@@ -86,6 +86,32 @@ extension Endpoint {
   public func detach() throws(EndpointError) -> DetachedEndpoint { try core.detach() }
 }
 
+/// An endpoint that receives.
+public protocol ReceivingEndpoint: Endpoint {}
+
+extension ReceivingEndpoint {
+  /// How many descriptors a message, or a raw receive, may bring over a Unix socket: 0 unless it is set. All endpoints
+  /// over one descriptor share it.
+  ///
+  /// Descriptors beyond it are closed, on a thread of the library's own, and the message is received without them. Set
+  /// it before the first message comes: what has been received ahead came without.
+  public var maximumDescriptors: Int {
+    get { core.receiving?.port.maximumDescriptors ?? 0 }
+    set {
+      precondition(newValue >= 0, "a number of descriptors is not negative")
+      core.receiving?.port.maximumDescriptors = newValue
+    }
+  }
+
+  /// Has received messages bring the credentials of their senders, over a Unix socket (SO_PASSCRED), or no more.
+  ///
+  /// - Throws: ``EndpointError`` `transport` with `Errno.notSupported` over anything else; `closed`.
+  public func setReceivesCredentials(_ receives: Bool) throws(EndpointError) {
+    guard let half = core.receiving else { return }
+    try half.withOwnTransport { () throws(TransportError) in try half.port.setReceivesCredentials(receives) }
+  }
+}
+
 /// An endpoint that sends.
 public protocol SendingEndpoint: Endpoint {
   /// The direction that sends. Opaque.

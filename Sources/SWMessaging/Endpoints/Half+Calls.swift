@@ -13,6 +13,19 @@ extension Half {
   }
 }
 
+extension Half {
+  /// The transport is not closed while `body` runs.
+  func withOwnTransport(_ body: () throws(TransportError) -> Void) throws(EndpointError) {
+    do {
+      try withTransport { try body() }
+    } catch let error as TransportError {
+      throw EndpointError(.transport(error))
+    } catch {
+      throw EndpointError(.closed)
+    }
+  }
+}
+
 extension SendHalf {
   /// An asynchronous call: every async send comes through here.
   ///

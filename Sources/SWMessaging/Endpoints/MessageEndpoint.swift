@@ -109,7 +109,8 @@ public final class MessageReader<F: Framing>: MessageReceiving {
     self.init(core: raw.core, framing: framing, maximumFrameSize: maximumFrameSize)
   }
 
-  /// Receives messages over the receiving direction of a raw duplex, which goes on to work. See ``init(over:)``.
+  /// Receives messages over the receiving direction of a raw duplex, which goes on to work. See
+  /// ``init(over:)-(MessageDuplex<F>)``.
   public convenience init(
     over raw: SocketDuplex, framing: F, maximumFrameSize: Int = defaultMaximumFrameSize
   ) {
@@ -154,7 +155,8 @@ public final class MessageWriter<F: Framing>: MessageSending {
   /// Sends messages over a raw endpoint, which goes on to work.
   public convenience init(over raw: SocketWriter, framing: F) { self.init(core: raw.core, framing: framing) }
 
-  /// Sends messages over the sending direction of a raw duplex, which goes on to work. See ``init(over:)``.
+  /// Sends messages over the sending direction of a raw duplex, which goes on to work. See
+  /// ``init(over:)-(MessageDuplex<F>)``.
   public convenience init(over raw: SocketDuplex, framing: F) {
     self.init(core: raw.core.sendingPart, framing: framing)
   }
@@ -179,7 +181,8 @@ extension MessageWriter where F == VarIntFraming {
 }
 
 /// Receives and sends messages; both directions are independent of each other. For endpoints of their own over the
-/// two directions see ``MessageReader/init(over:)`` and ``MessageWriter/init(over:)``.
+/// two directions see ``MessageReader/init(over:)-(MessageDuplex<F>)`` and
+/// ``MessageWriter/init(over:)-(MessageDuplex<F>)``.
 public final class MessageDuplex<F: Framing>: MessageReceiving, MessageSending {
   public static var directions: Readiness { [.readable, .writable] }
   public let core: EndpointCore

@@ -14,7 +14,7 @@ public import SWIO
 /// let header = try await reader.receive(until: deadline)
 /// let body = try await reader.receive(timeout: .seconds(1), until: deadline)
 /// ```
-public protocol MessageReceiving<F>: MessageEndpoint {
+public protocol MessageReceiving<F>: MessageEndpoint, ReceivingEndpoint {
   /// The direction that receives. Opaque.
   var receivingSide: ReceivingSide<F> { get }
 }
@@ -55,6 +55,22 @@ extension MessageReceiving {
     } catch {
       return try error.nilAtEnd()
     }
+  }
+
+  /// Receives the next message with what its sender sent beside it: descriptors (see
+  /// ``ReceivingEndpoint/maximumDescriptors``), the address of a datagram's sender, credentials.
+  ///
+  /// Descriptors belong to the message that holds the byte that they came with. Other calls of this endpoint close the
+  /// descriptors of the messages that they receive.
+  ///
+  /// - Throws: ``EndpointError`` as ``receive(timeout:until:)``. The descriptors of a message that is not understood
+  ///   are closed.
+  public func receiveMessage(
+    timeout: Duration? = nil, until deadline: Deadline = .never
+  ) async throws(EndpointError) -> ReceivedMessage<F.Incoming> {
+    let side = receivingSide
+    return try side.accompanied(
+      await side.half.receive(side.accompaniedRequest, CallLimit(timeout, deadline)))
   }
 
   /// The messages to come, until the end of the stream. Several loops share them: each message goes to
@@ -110,6 +126,18 @@ extension Blocking where E: MessageReceiving {
     } catch {
       return try error.nilAtEnd()
     }
+  }
+}
+
+extension Blocking where E: MessageReceiving {
+  /// Blocking form of ``MessageReceiving/receiveMessage(timeout:until:)``.
+  @available(*, noasync, message: "blocking calls would block the pool: use the async call of the same name")
+  public func receiveMessage(
+    timeout: Duration? = nil, until deadline: Deadline = .never
+  ) throws(EndpointError) -> ReceivedMessage<E.F.Incoming> {
+    let side = endpoint.receivingSide
+    return try side.accompanied(
+      side.half.receiveBlocking(side.accompaniedRequest, CallLimit(timeout, deadline)))
   }
 }
 

@@ -1,5 +1,6 @@
 public import SWFraming
 public import SWIO
+public import SystemPackage
 
 /// A message endpoint that sends. `send` returns when the kernel has accepted every byte of the frame.
 /// All calls are safe from any thread and task at once; frames never mix.
@@ -28,6 +29,44 @@ extension MessageSending {
     let limit = CallLimit(timeout, deadline)
     try await sendHalf.run { half throws(EndpointError) in
       half.start(try framing.parts(of: message, for: half), as: .task, limit, framing.progress)
+    }
+  }
+
+  /// Sends one message with descriptors, which the peer receives with
+  /// ``MessageReceiving/receiveMessage(timeout:until:)``. Over a Unix socket only.
+  ///
+  /// They go out with the first byte of the frame, and no other message goes out in the same system call. They are
+  /// duplicated for the peer, and stay the caller's, to be kept open until this call returns.
+  ///
+  /// - Parameters:
+  ///   - descriptors: at most 253.
+  /// - Throws: as `send(_:timeout:until:)`; `transport` with `Errno.notSupported` if the transport passes none. A
+  ///   descriptor that cannot be passed fails this call alone.
+  public func send(
+    _ message: F.Outgoing, passing descriptors: [FileDescriptor], timeout: Duration? = nil,
+    until deadline: Deadline = .never
+  ) async throws(EndpointError) {
+    let limit = CallLimit(timeout, deadline)
+    try await sendHalf.run { half throws(EndpointError) in
+      try framing.start(message, OutgoingAncillary(descriptors: descriptors), on: half, as: .task, limit)
+    }
+  }
+
+  /// Sends one message as a datagram to an address, over a datagram socket that is not connected. Who sent a message
+  /// is in ``ReceivedMessage/sender``.
+  ///
+  /// - Throws: as `send(_:timeout:until:)`; an error about this datagram ends nothing.
+  public func send(
+    _ message: F.Outgoing, to address: SocketAddress, timeout: Duration? = nil,
+    until deadline: Deadline = .never
+  ) async throws(EndpointError) {
+    let limit = CallLimit(timeout, deadline)
+    do throws(EndpointError) {
+      try await sendHalf.run { half throws(EndpointError) in
+        try framing.start(message, OutgoingAncillary(address: address), on: half, as: .task, limit)
+      }
+    } catch {
+      throw error.about(.address(address))
     }
   }
 
@@ -118,6 +157,36 @@ extension Blocking where E: MessageSending {
     let (half, framing, limit) = (endpoint.sendHalf, endpoint.framing, CallLimit(timeout, deadline))
     let started = half.start(
       try framing.parts(of: message, for: half), as: .thread, limit, framing.progress)
+    if let error = half.finishBlocking(started) { throw error }
+  }
+
+  /// Blocking form of ``MessageSending/send(_:passing:timeout:until:)``.
+  @available(*, noasync, message: "blocking calls would block the pool: use the async call of the same name")
+  public func send(
+    _ message: E.F.Outgoing, passing descriptors: [FileDescriptor], timeout: Duration? = nil,
+    until deadline: Deadline = .never
+  ) throws(EndpointError) {
+    try send(message, OutgoingAncillary(descriptors: descriptors), CallLimit(timeout, deadline))
+  }
+
+  /// Blocking form of ``MessageSending/send(_:to:timeout:until:)``.
+  @available(*, noasync, message: "blocking calls would block the pool: use the async call of the same name")
+  public func send(
+    _ message: E.F.Outgoing, to address: SocketAddress, timeout: Duration? = nil,
+    until deadline: Deadline = .never
+  ) throws(EndpointError) {
+    do throws(EndpointError) {
+      try send(message, OutgoingAncillary(address: address), CallLimit(timeout, deadline))
+    } catch {
+      throw error.about(.address(address))
+    }
+  }
+
+  private func send(
+    _ message: E.F.Outgoing, _ ancillary: OutgoingAncillary, _ limit: CallLimit
+  ) throws(EndpointError) {
+    let half = endpoint.sendHalf
+    let started = try endpoint.framing.start(message, ancillary, on: half, as: .thread, limit)
     if let error = half.finishBlocking(started) { throw error }
   }
 
@@ -217,6 +286,15 @@ extension SendHalf {
 }
 
 extension Framing {
+  /// Begins to send more than a frame.
+  func start(
+    _ message: Outgoing, _ ancillary: OutgoingAncillary, on half: SendHalf, as kind: Place.Kind,
+    _ limit: CallLimit
+  ) throws(EndpointError) -> SendHalf.Started {
+    half.start(
+      SWMessaging.Outgoing(try parts(of: message, for: half)), ancillary, as: kind, limit, progress)
+  }
+
   /// Encodes: before the first byte is sent.
   @inlinable
   func parts(of message: Outgoing, for half: SendHalf) throws(EndpointError) -> FrameParts {

@@ -14,6 +14,16 @@ public struct ReceivingSide<F: Framing>: Sendable {
   @usableFromInline
   package var request: ReceiveRequest { .message(source) }
 
+  /// Likewise, with what came beside the message.
+  var accompaniedRequest: ReceiveRequest { .message(source, accompanied: true) }
+
+  /// The message of a frame that was lent or handed over, and what came beside it.
+  func accompanied(_ outcome: ReceiveHalf.Outcome) throws(EndpointError) -> ReceivedMessage<F.Incoming> {
+    // First: the message ends the loan.
+    let ancillary = half.ancillary(of: outcome)
+    return ReceivedMessage(try message(outcome), ancillary)
+  }
+
   /// The message of a frame that was lent or handed over.
   @usableFromInline
   package func message(_ outcome: ReceiveHalf.Outcome) throws(EndpointError) -> F.Incoming {
