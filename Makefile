@@ -4,7 +4,7 @@
 SEEDS ?= 200
 TEST ?=
 
-.PHONY: help demo test bench fuzz simulate sanitize packaging model model-full bench-counts docs format lint clean swcat
+.PHONY: help demo test bench fuzz simulate sanitize packaging model model-full bench-counts api docs format lint clean swcat
 
 help:
 	@echo 'make demo        run every example'
@@ -17,6 +17,7 @@ help:
 	@echo 'make model-full  check it in large worlds: half an hour'
 	@echo 'make bench       run the benchmarks, five minutes (BENCH="run --quick round-trip": some of them)'
 	@echo 'make bench-counts  hold instructions, allocations and system calls against the baseline (UPDATE=1: write it)'
+	@echo 'make api         hold the public interface against docs/api (UPDATE=1: write it), and what it must refuse'
 	@echo 'make docs        build the documentation; a warning is an error'
 	@echo 'make format      give the code its form'
 	@echo 'make lint        complain where it has another, or breaks a house rule'
@@ -77,6 +78,11 @@ bench:
 bench-counts:
 	@scripts/setup-swift
 	@scripts/bench-counts $(if $(UPDATE),--update) $(if $(PROFILE),--profile $(PROFILE))
+
+# Builds nothing that is built already.
+api:
+	@scripts/setup-swift
+	@scripts/api $(if $(UPDATE),--update)
 
 docs:
 	@scripts/setup-swift

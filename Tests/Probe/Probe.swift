@@ -83,7 +83,7 @@ struct Probe {
     let (reader, writer) = try makePipe()
     // What a call may need for the first time, before there is no room for it.
     try left.blocking.send([1])
-    _ = try right.blocking.receiveAccompanied()
+    _ = try right.blocking.receiveBytes()
     let number = try reader.withDescriptor { $0 }
     try left.blocking.send([2], passing: [number, number])
     try left.blocking.send([3])
@@ -96,9 +96,9 @@ struct Probe {
       taken.append(copy)
     }
     if let last = taken.popLast() { _ = swsys_close(last) }
-    let (bytes, ancillary) = try right.blocking.receiveAccompanied()
-    print("bytes=\(bytes)")
-    print("lost=\(ancillary?.lostDescriptors ?? false) came=\(ancillary?.descriptors?.count ?? 0)")
+    let received = try right.blocking.receiveBytes()
+    print("bytes=\(received.bytes)")
+    print("lost=\(received.lostDescriptors) came=\(received.descriptors?.count ?? 0)")
     // Another thread closes it.
     let deadline = Deadline.after(.patience)
     while swsys_duplicate(0, 3) < 0, !deadline.hasPassed { sched_yield() }

@@ -215,7 +215,7 @@ import Testing
     _ row: Row, _ mode: ReceiveMode
   ) async throws {
     let (raw, writer) = try row.raw()
-    let first = MessageReader(over: raw, framing: .lines, mode: mode)
+    let first = MessageReader(core: raw.core, framing: .lines, mode: mode)
     try await writer.send("one\n2\nthree\nfo")
     #expect(try await first.receive() == Array("one".utf8))
     let detached = try first.detach().release()
