@@ -110,30 +110,34 @@ import Testing
       }
     }
     let rounds = 20
+    let log = Log()
     let threads = (0..<8).map { sender in
       TestThread {
         for _ in 0..<rounds {
           try writer.blocking.send([UInt8](repeating: UInt8(sender), count: byteCount))
+          log.append(sender)
         }
       }
     }
     let tasks = (8..<16).map { sender in
       Task {
-        for _ in 0..<rounds { try await writer.send([UInt8](repeating: UInt8(sender), count: byteCount)) }
+        for _ in 0..<rounds {
+          try await writer.send([UInt8](repeating: UInt8(sender), count: byteCount))
+          log.append(sender)
+        }
       }
     }
-    var (received, senders) = (0, [Int]())
-    // As many messages are in the pipe as there are senders: two rounds before the end all sixteen still wait
-    // whenever a page is read.
-    while senders.count < 16 * (rounds - 2) {
-      await eventually { writer.queued == 16 }
-      let page = try await raw.receive(exactly: 4_096)
-      received += page.count
-      if received > filled { senders.append(Int(page[3])) }
+    // One page at a time, and the next when the sender whose message took its place waits again. Before the last
+    // round each of the sixteen has something to send.
+    for page in 0..<16 * (rounds - 1) {
+      await eventually { log.order.count == page && writer.queued == 16 }
+      _ = try await raw.receive(exactly: 4_096)
     }
-    #expect((16..<senders.count).allSatisfy { senders[$0] == senders[$0 - 16] })
-    #expect(Set(senders[..<16]) == Set(0..<16))
-    for _ in 0..<16 * rounds - senders.count { _ = try await raw.receive(exactly: 4_096) }
+    await eventually { log.order.count == 16 * (rounds - 1) && writer.queued == 16 }
+    let served = log.order
+    #expect(Set(served[..<16]) == Set(0..<16))
+    #expect((16..<served.count).allSatisfy { served[$0] == served[$0 - 16] })
+    for _ in 0..<16 + filled / 4_096 { _ = try await raw.receive(exactly: 4_096) }
     for thread in threads { try await thread.value }
     for task in tasks { try await task.value }
   }

@@ -42,11 +42,9 @@ final class SwiftMutator: SyntaxRewriter {
   override func visit(_ node: AttributeSyntax) -> AttributeSyntax { node }
   override func visit(_ node: AttributeListSyntax) -> AttributeListSyntax { node }
   override func visit(_ node: EnumCaseDeclSyntax) -> DeclSyntax { DeclSyntax(node) }
-  override func visit(_ node: TypeSyntax) -> TypeSyntax { node }
   override func visit(_ node: IfConfigDeclSyntax) -> DeclSyntax { DeclSyntax(node) }
   override func visit(_ node: ImportDeclSyntax) -> DeclSyntax { DeclSyntax(node) }
   override func visit(_ node: FunctionParameterSyntax) -> FunctionParameterSyntax { node }
-  override func visit(_ node: PatternSyntax) -> PatternSyntax { node }
   override func visit(_ node: ExpressionPatternSyntax) -> PatternSyntax { PatternSyntax(node) }
   override func visit(_ node: SwitchCaseItemSyntax) -> SwitchCaseItemSyntax {
     guard let clause = node.whereClause else { return node }
@@ -104,7 +102,9 @@ final class SwiftMutator: SyntaxRewriter {
   // MARK: Expressions
 
   override func visit(_ node: BooleanLiteralExprSyntax) -> ExprSyntax {
-    guard !isSilent, let id = number(node, "\(node.literal.text) is negated") else { return ExprSyntax(node) }
+    guard !isSilent, !(node.parent?.parent?.parent?.is(WhileStmtSyntax.self) ?? false),
+      let id = number(node, "\(node.literal.text) is negated")
+    else { return ExprSyntax(node) }
     return replaced(node, by: "(\(node.literal.text) != swmutant(\(id)))")
   }
 
@@ -124,7 +124,8 @@ final class SwiftMutator: SyntaxRewriter {
     let (left, right) = (node.leftOperand.trimmedDescription, node.rightOperand.trimmedDescription)
     if let other = Self.bounds[op] {
       guard let id = number(node, "\(op) becomes \(other)") else { return ExprSyntax(node) }
-      return replaced(node, by: "(swmutant(\(id)) ? \(left) \(other) \(right) : \(left) \(op) \(right))")
+      return replaced(
+        node, by: "(swmutant(\(id)) ? \(oneLine(left)) \(other) \(oneLine(right)) : \(left) \(op) \(right))")
     }
     switch op {
     case "&&", "||":
@@ -149,7 +150,8 @@ final class SwiftMutator: SyntaxRewriter {
     case "+", "-":
       let other = op == "+" ? "-" : "+"
       guard let id = number(node, "\(op) becomes \(other)") else { return ExprSyntax(node) }
-      return replaced(node, by: "(swmutant(\(id)) ? \(left) \(other) \(right) : \(left) \(op) \(right))")
+      return replaced(
+        node, by: "(swmutant(\(id)) ? \(oneLine(left)) \(other) \(oneLine(right)) : \(left) \(op) \(right))")
     default: return super.visit(node)
     }
   }
@@ -199,7 +201,8 @@ final class SwiftMutator: SyntaxRewriter {
         let swapped =
           "if swmutant(\(id)) { \(oneLine(items[index + 1])); \(oneLine(item)) } else { "
           + first.trimmedDescription + (between(item, items[index + 1])) + second.trimmedDescription + " }"
-        result.append(statement(swapped, leading: item.leadingTrivia, trailing: items[index + 1].trailingTrivia))
+        result.append(
+          statement(swapped, leading: item.leadingTrivia, trailing: items[index + 1].trailingTrivia))
         index += 2
         continue
       }
@@ -214,9 +217,11 @@ final class SwiftMutator: SyntaxRewriter {
       + second.leadingTrivia.description
   }
 
-  private func oneLine(_ item: CodeBlockItemSyntax) -> String {
+  private func oneLine(_ item: CodeBlockItemSyntax) -> String { oneLine(item.item.trimmedDescription) }
+
+  private func oneLine(_ text: String) -> String {
     // Comments would end at the end of the line only.
-    item.item.trimmedDescription.split(separator: "\n").map { line in
+    text.split(separator: "\n").map { line in
       line.firstRange(of: "//").map { String(line[..<$0.lowerBound]) } ?? String(line)
     }.joined(separator: " ")
   }
