@@ -1,8 +1,9 @@
 import SWFraming
 import SWTesting
+import TestSupport
 import Testing
 
-@Suite struct CheckFramingTests {
+@Suite(.lastResort, .leavesNothing) struct CheckFramingTests {
   let messages = [0, 1, 2, 40, 300, 1000].map(payload(byteCount:))
 
   @Test func `a framing without fault passes`() throws {

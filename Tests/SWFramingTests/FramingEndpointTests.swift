@@ -1,10 +1,11 @@
 import SWFraming
 import SWMessaging
 import SWTesting
+import TestSupport
 import Testing
 
 /// The framings as endpoints use them: what sticks and what does not, and how far an endpoint reads.
-@Suite(.timeLimit(.minutes(10))) struct FramingEndpointTests {
+@Suite(.lastResort, .leavesNothing) struct FramingEndpointTests {
   static let framings: [(name: String, framing: AnyByteFraming)] = [
     ("varInt", AnyByteFraming(.varInt)),
     ("multiprocessingBytes", AnyByteFraming(.multiprocessingBytes)),

@@ -2,10 +2,11 @@ import CSysShim
 import SWMessaging
 import SWTesting
 import SystemPackage
+import TestSupport
 import Testing
 
 /// Line 12 of the contract as a table: a test is a column, `Row.all` are the rows.
-@Suite struct KindTests {
+@Suite(.lastResort, .leavesNothing) struct KindTests {
   /// More than fits between the two ends, so both wait for each other.
   private static let count = 400
 

@@ -4,10 +4,11 @@ import SWIO
 import SWMessaging
 import SWTesting
 import SystemPackage
+import TestSupport
 import Testing
 
 /// Descriptors and addresses beside the bytes.
-@Suite struct PassingTests {
+@Suite(.lastResort, .leavesNothing) struct PassingTests {
   /// The receiving end of a pipe to pass, and a writer that shows which one came.
   private func makePassed() throws -> (SocketReader, SocketWriter) { try makePipe() }
 

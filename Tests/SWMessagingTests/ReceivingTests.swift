@@ -1,9 +1,10 @@
 import SWMessaging
 import SWTesting
+import TestSupport
 import Testing
 
 /// Lines 1, 2 and 7 of the contract, on the receiving side.
-@Suite struct ReceivingTests {
+@Suite(.lastResort, .leavesNothing) struct ReceivingTests {
   @Test(arguments: Wire.allCases)
   func `line 1: a zero timeout succeeds when the message is there`(_ wire: Wire) async throws {
     let (raw, writer) = try wire.make()

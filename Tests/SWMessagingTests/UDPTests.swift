@@ -6,6 +6,7 @@ import SWMessaging
 import SWTesting
 import Synchronization
 import SystemPackage
+import TestSupport
 import Testing
 
 /// A socket for UDP over the loopback.
@@ -77,7 +78,7 @@ extension SocketAddress {
 }
 
 /// Datagrams over IP.
-@Suite struct UDPTests {
+@Suite(.lastResort, .leavesNothing) struct UDPTests {
   @Test(arguments: UDPSocket.Version.allCases)
   func `line 12: a datagram of any size is received whole, by everybody`(_ version: UDPSocket.Version)
     async throws
