@@ -38,7 +38,7 @@ import Testing
 
   @Test func `blocking code spawns, talks and waits without a task`() async throws {
     try await TestThread {
-      let child = try ChildProcess.blocking.spawn("cat", channel: .standardStreams, framing: .varInt)
+      let child = try Command("cat").blocking.spawn(channel: .standardStreams, framing: .varInt)
       try child.channel.blocking.send("hello")
       #expect(try child.channel.blocking.receive() == Array("hello".utf8))
       #expect(throws: EndpointError.self) { try child.blocking.waitForExit(timeout: .zero) }
@@ -122,7 +122,7 @@ import Testing
       // Masks are a thread's own, and here nobody else changes this one's.
       let (before, after) = try await TestThread {
         let before = try signalState("/proc/thread-self/status")
-        let child = try ChildProcess.blocking.spawn("true", framing: .varInt)
+        let child = try Command("true").blocking.spawn(framing: .varInt)
         _ = try child.blocking.waitForExit()
         return (before, try signalState("/proc/thread-self/status"))
       }.value
@@ -168,7 +168,7 @@ import Testing
     #expect(try await child.exitStatus == .exited(code))
     #expect(try await child.waitForExit(timeout: .zero) == .exited(code))
     #expect(try await TestThread { try child.blocking.waitForExit(timeout: .zero) }.value == .exited(code))
-    #expect(SWMessaging.ExitStatus.exited(code).isSuccess == (code == 0))
+    #expect(TerminationStatus.exited(code).isSuccess == (code == 0))
   }
 
   @Test(arguments: [ProcessSignal.terminate, .kill, .hangUp, .abort, 10])
@@ -195,7 +195,7 @@ import Testing
   @Test func `threads and tasks wait for one exit at once`() async throws {
     let child = try await ChildProcess.spawn("cat", channel: .standardStreams, framing: .varInt)
     let threads = (0..<20).map { _ in TestThread { try child.blocking.waitForExit() } }
-    try await withThrowingTaskGroup(of: SWMessaging.ExitStatus.self) { group in
+    try await withThrowingTaskGroup(of: TerminationStatus.self) { group in
       for _ in 0..<50 { group.addTask { try await child.exitStatus } }
       #expect(await timesOut { try await child.waitForExit(timeout: .milliseconds(1)) })
       child.channel.finishSending()
@@ -297,7 +297,7 @@ import Testing
 
   @Test func `200 children at once, from tasks and threads`() async {
     await #expect(processExitsWith: .success) {
-      try await withThrowingTaskGroup(of: SWMessaging.ExitStatus.self) { group in
+      try await withThrowingTaskGroup(of: TerminationStatus.self) { group in
         for index in 0..<100 {
           group.addTask {
             let child = try await ChildProcess.spawn("cat", channel: .standardStreams, framing: .varInt)
@@ -310,7 +310,7 @@ import Testing
         let threads = (0..<4).map { _ in
           TestThread {
             for _ in 0..<25 {
-              let child = try ChildProcess.blocking.spawn("true", framing: .varInt)
+              let child = try Command("true").blocking.spawn(framing: .varInt)
               #expect(try child.channel.blocking.next() == nil)
               #expect(try child.blocking.waitForExit().isSuccess)
             }
@@ -382,7 +382,7 @@ import Testing
 // MARK: - Helpers
 
 private func shell(
-  _ script: String, environment: ChildEnvironment = .inherited, workingDirectory: String? = nil,
+  _ script: String, environment: ChildEnvironment = .inherited, workingDirectory: FilePath? = nil,
   channel: ChildChannel = .descriptor(3)
 ) async throws -> ChildProcess<VarIntFraming> {
   try await ChildProcess.spawn(
@@ -404,7 +404,7 @@ private func output(of child: ChildProcess<VarIntFraming>) async throws -> Strin
   }
 }
 
-private func timesOut(_ body: () async throws -> SWMessaging.ExitStatus) async -> Bool {
+private func timesOut(_ body: () async throws -> TerminationStatus) async -> Bool {
   do {
     _ = try await body()
     return false

@@ -61,14 +61,21 @@ public struct EndpointError: Error, Sendable {
     set { change { $0.messageCount = newValue } }
   }
 
+  /// For people: the program, variable, file or descriptor that the operation was about, where that is known. Empty
+  /// otherwise.
+  public var subject: String {
+    get { content.fields.subject }
+    set { change { $0.subject = newValue } }
+  }
+
   public init(
     _ reason: Reason, byteCount: Int = 0, partialBytes: [UInt8] = [], isCommitted: Bool = false,
-    messageCount: Int = 0
+    messageCount: Int = 0, subject: String = ""
   ) {
     content = Content(
       Fields(
         reason: reason, byteCount: byteCount, partialBytes: partialBytes, isCommitted: isCommitted,
-        messageCount: messageCount))
+        messageCount: messageCount, subject: subject))
   }
 
   private struct Fields: Sendable {
@@ -77,6 +84,7 @@ public struct EndpointError: Error, Sendable {
     var partialBytes: [UInt8]
     var isCommitted: Bool
     var messageCount: Int
+    var subject: String
   }
 
   /// One pointer, so that results which may be an error stay small where there is none.
@@ -124,6 +132,7 @@ extension EndpointError: CustomStringConvertible {
       case .framing(let error): "framing broken: \(error)"
       case .codec(let error): "message not understood: \(error)"
       }
+    if !subject.isEmpty { text += ": \(subject)" }
     if byteCount > 0 { text += " (\(byteCount) bytes of the message so far)" }
     if isCommitted { text += "; committed: the rest is sent in the background" }
     return text

@@ -43,6 +43,8 @@ package final class Port: ReadinessReceiver {
   /// Of a pipe that is received from.
   private let packets: PacketRest?
   private let state: Guarded<State>
+  /// The process at the other end is gone, though others may hold its end.
+  private let isForsaken = Atomic(false)
   /// An attempt has waited for the other direction's readiness: from then on both halves hear of everything.
   private let crosses = Atomic(false)
 
@@ -140,6 +142,23 @@ package final class Port: ReadinessReceiver {
 
   // MARK: Attempts, in a half's turn
 
+  /// The process at the other end has ended: what is there is received, and then the end; sending fails, although
+  /// another process may hold the other end. For streams.
+  func forsake() {
+    isForsaken.store(true, ordering: .releasing)
+    let (receiving, sending) = state.withLock { state in
+      unsafe (state.receiving?.takeUnretainedValue(), state.sending?.takeUnretainedValue())
+    }
+    receiving?.stir(wakesPoller: true)
+    sending?.stir(wakesPoller: true)
+  }
+
+  /// In place of an attempt to receive that would block.
+  private var endIfForsaken: Attempt? {
+    guard isForsaken.load(ordering: .acquiring) else { return nil }
+    return state.withLock { $0.firstError }.map { .failed($0) } ?? .endOfStream
+  }
+
   /// - Parameter readsAhead: bytes behind those that fit may be taken, too.
   /// - Parameter mayTakeLong: on a thread that may wait for a disk; without, such an attempt is not made but
   ///   answered with `offload`.
@@ -175,12 +194,14 @@ package final class Port: ReadinessReceiver {
       case .offload:
         precondition(!mayTakeLong, "an attempt that may take long is offloaded once")
         return attempt
-      case .transferred, .wouldBlock, .waitsFor: return attempt
+      case .wouldBlock, .waitsFor: return endIfForsaken ?? attempt
+      case .transferred: return attempt
       }
     }
   }
 
   func send(_ parts: UnsafeBufferPointer<iovec>, mayTakeLong: Bool = false) -> Attempt {
+    if isForsaken.load(ordering: .acquiring) { return .failed(first(TransportError(.send, .brokenPipe))) }
     while true {
       let attempt: Attempt
       switch unsafe transport {
@@ -244,6 +265,7 @@ package final class Port: ReadinessReceiver {
       case .endOfStream:
         if let error = state.withLock({ $0.firstError }) { return .failed(error) }
         return attempt
+      case .wouldBlock, .waitsFor: return endIfForsaken ?? attempt
       default: return attempt
       }
     }
@@ -263,6 +285,7 @@ package final class Port: ReadinessReceiver {
 
   /// With descriptors, or to an address.
   func send(_ parts: UnsafeBufferPointer<iovec>, with companions: OutgoingCompanions) -> Attempt {
+    if isForsaken.load(ordering: .acquiring) { return .failed(first(TransportError(.send, .brokenPipe))) }
     while true {
       let attempt: Attempt
       switch unsafe transport {

@@ -17,5 +17,9 @@ int swsys_set_buffer_sizes(int fd, int send, int receive);
 int swsys_set_linger_reset(int fd);              /* close sends a reset */
 uint64_t swsys_thread_cpu(void);                 /* CLOCK_THREAD_CPUTIME_ID in nanoseconds */
 int swsys_thread_count(void);                    /* of this process */
+int swsys_pidfd_open(pid_t pid);
+/* From now on a system call fails with EPERM in all threads of this process (seccomp): always, or (bits not 0) where
+ * its first argument has one of these bits. */
+int swsys_forbid(long call, unsigned bits);
 
 #endif
