@@ -423,7 +423,7 @@ private func numbersInUse() -> [Int32] {
   (0..<1024).filter { swsys_get_close_on_exec($0) >= 0 }
 }
 
-private func pidfds() -> [Int32] {
+func pidfds() -> [Int32] {
   numbersInUse().filter { number in
     var name = [CChar](repeating: 0, count: 64)
     let count = unsafe readlink("/proc/self/fd/\(number)", &name, name.count)
@@ -433,7 +433,7 @@ private func pidfds() -> [Int32] {
 }
 
 /// Whether this process has neither a running child nor a zombie.
-private func hasNoChildren() -> Bool {
+func hasNoChildren() -> Bool {
   var info = unsafe siginfo_t()
   return unsafe waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 && errno == ECHILD
 }

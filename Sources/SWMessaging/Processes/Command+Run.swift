@@ -11,6 +11,12 @@ public struct CommandResult: Hashable, Sendable {
   /// The bytes of the standard error; none if it was not collected.
   public var errorOutput: [UInt8]
 
+  public init(status: TerminationStatus, output: [UInt8], errorOutput: [UInt8]) {
+    self.status = status
+    self.output = output
+    self.errorOutput = errorOutput
+  }
+
   /// The standard output as text. Bytes that are no UTF-8 are replaced by U+FFFD.
   public var outputText: String { String(decoding: output, as: UTF8.self) }
   /// The standard error as text. Bytes that are no UTF-8 are replaced by U+FFFD.

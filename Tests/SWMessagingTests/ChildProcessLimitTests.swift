@@ -1,0 +1,244 @@
+import CSysShim
+import CSysTestSupport
+import Foundation
+import SWTesting
+import SystemPackage
+import Testing
+
+@testable import SWMessaging
+
+#if canImport(Glibc)
+  import Glibc
+#endif
+
+/// Where children cannot be had, or not so many at once: filters of system calls, limits on descriptors and threads.
+@Suite struct ChildProcessLimitTests {
+  private static let pidfdSendSignal = 424
+  private static let pidfdOpen = 434
+  private static let closeRange = 436
+  private static let threadFlag: UInt32 = 0x10000
+  private static let pidfdFlag: UInt32 = 0x1000
+
+  /// The error of a spawn whose child would leave a file behind.
+  private static func refusal() async -> EndpointError? {
+    let path = FileManager.default.temporaryDirectory.appending(path: "sw-\(UUID().uuidString.prefix(8))")
+      .path
+    let before = openDescriptors()
+    let error = await endpointError {
+      try await ChildProcess.spawn("touch", arguments: [path], framing: .varInt)
+    }
+    #expect(!FileManager.default.fileExists(atPath: path), "nothing runs")
+    #expect(openDescriptors().isSubset(of: before))
+    #expect(hasNoChildren())
+    return error
+  }
+
+  // MARK: Filters of system calls
+
+  @Test func `where a pidfd may not be signalled no child is made, and the error says why`() async {
+    await #expect(processExitsWith: .success) {
+      #expect(swsys_forbid(Self.pidfdSendSignal, 0) == 0)
+      let error = await Self.refusal()
+      #expect(error?.reason == .transport(TransportError(.spawn, .notPermitted)))
+      #expect(error?.subject.contains("pidfd") ?? false)
+    }
+  }
+
+  @Test func `where a pidfd may not be waited for no child is made`() async {
+    await #expect(processExitsWith: .success) {
+      // A kind of 3, which shares a bit with that of groups alone.
+      #expect(swsys_forbid(SYS_waitid, 2) == 0)
+      let error = await Self.refusal()
+      #expect(error?.reason == .transport(TransportError(.spawn, .notPermitted)))
+    }
+  }
+
+  @Test func `where a process may not be made with a pidfd no child is made`() async {
+    await #expect(processExitsWith: .success) {
+      #expect(swsys_forbid(SYS_clone, Self.pidfdFlag) == 0)
+      let error = await Self.refusal()
+      #expect(error?.reason == .transport(TransportError(.spawn, .notPermitted)))
+      #expect(error?.subject.contains("no process") ?? false)
+    }
+  }
+
+  @Test func `a filter against pidfd_open concerns no child`() async {
+    await #expect(processExitsWith: .success) {
+      #expect(swsys_forbid(Self.pidfdOpen, 0) == 0)
+      let child = try await ChildProcess.spawn("cat", channel: .standardStreams, framing: .varInt)
+      try child.terminate()
+      #expect(try await child.exitStatus == .signalled(.terminate))
+    }
+  }
+
+  @Test func `descriptors are closed in the child where close_range is unknown, or /proc is not there`() async
+  {
+    await #expect(processExitsWith: .success) {
+      var open: [FileDescriptor] = []
+      for _ in 0..<10 { open.append(try FileDescriptor.open(FilePath("/dev/null"), .readWrite)) }
+      for number in [200, 700] as [Int32] {
+        open.append(FileDescriptor(rawValue: dup2(open[0].rawValue, number)))
+      }
+      #expect(swsys_forbid(Self.closeRange, 0) == 0)
+      var command = Command("ls", arguments: ["/proc/self/fd"])
+      command.descriptors = [8: open[0]]
+      #expect(Set(try await command.run().outputText.split(separator: "\n")) == ["0", "1", "2", "3", "8"])
+      // The directory is the only thing that is opened with this flag.
+      withExtendedLifetime(open) {}
+    }
+  }
+
+  @Test func `a thread that cannot be made is an error of the spawn, and leaves nothing`() async {
+    await #expect(processExitsWith: .success) {
+      // What comes later would be too late for the runtime's own threads.
+      _ = try await Command("true").spawn().exitStatus
+      await eventually { swsys_thread_count() > 0 && hasNoChildren() }
+      let error = try await TestThread {
+        // The thread of this test has been made, and blocks the last one that could be.
+        #expect(swsys_forbid(SYS_clone, Self.threadFlag) == 0)
+        #expect(swsys_forbid(435, 0) == 0)
+        return blockingError { try Command("true").blocking.run() }
+      }.value
+      guard case .transport(let failure) = error?.reason else {
+        Issue.record("\(String(describing: error))")
+        return
+      }
+      #expect(failure.operation == .offload)
+      let spawning = await endpointError { try await Command("true").spawn() }
+      guard case .transport(let failure) = spawning?.reason else { return }
+      #expect(failure.operation == .spawn)
+      #expect(spawning?.subject.contains("no thread") ?? false)
+      #expect(hasNoChildren())
+    }
+  }
+
+  // MARK: Descriptors
+
+  @Test func `at the limit of descriptors a spawn fails, leaves none, and has run nothing`() async {
+    await #expect(processExitsWith: .success) {
+      // Of the reactor, and of the runtime.
+      _ = try await Command("true").spawn().exitStatus
+      await eventually { pidfds().isEmpty }
+      let names = openDescriptors()
+      // A channel takes two, a child's pidfd one; a thread of Dispatch may take one at any time.
+      var failures = 0
+      var successes = 0
+      let file = FileManager.default.temporaryDirectory.appending(path: "sw-\(UUID().uuidString.prefix(8))")
+      for room in 0..<5 {
+        var filled: [FileDescriptor] = []
+        let highest = try await TestThread { () -> EndpointError? in
+          var limit = rlimit()
+          _ = unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+          let before = limit
+          limit.rlim_cur = 256
+          _ = unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+          defer { _ = unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), [before]) }
+          var mine: [FileDescriptor] = []
+          while let one = try? FileDescriptor.open(FilePath("/dev/null"), .readOnly) { mine.append(one) }
+          for _ in 0..<room { try mine.removeLast().close() }
+          defer { for one in mine { try? one.close() } }
+          do throws(EndpointError) {
+            let child = try Command("touch", arguments: [file.path]).blocking.spawn(framing: .varInt)
+            _ = try child.blocking.waitForExit()
+            return nil
+          } catch {
+            return error
+          }
+        }.value
+        filled.removeAll()
+        guard let error = highest else {
+          successes += 1
+          continue
+        }
+        failures += 1
+        guard case .transport(let failure) = error.reason else {
+          Issue.record("\(error)")
+          continue
+        }
+        #expect(failure.errno == .tooManyOpenFiles, "\(error)")
+        #expect(successes > 0 || !FileManager.default.fileExists(atPath: file.path), "nothing has run")
+      }
+      try? FileManager.default.removeItem(at: file)
+      #expect(failures >= 2 && successes >= 1, "\(failures), \(successes)")
+      #expect(hasNoChildren())
+      #expect(await comesTrue { openDescriptors().count <= names.count + 4 })
+    }
+  }
+
+  // MARK: Threads
+
+  @Test func `a few threads spawn, however many spawns there are, and queued ones can be cancelled`()
+    async throws
+  {
+    let (gate, entered) = (Gate(), Guarded((now: 0, most: 0, all: 0)))
+    @Sendable func body() {
+      entered.withLock { count in
+        count.now += 1
+        count.all += 1
+        count.most = max(count.most, count.now)
+      }
+      gate.waitBlocking()
+      entered.withLock { $0.now -= 1 }
+    }
+    let tasks = (0..<500).map { _ in
+      Task { try await SpawnThreads.run { () throws(EndpointError) in body() } }
+    }
+    await eventually { entered.withLock { $0.now } == SpawnThreads.limit }
+    let late = (0..<10).map { _ in
+      Task { try await SpawnThreads.run { () throws(EndpointError) in Issue.record("it was cancelled") } }
+    }
+    for task in late { task.cancel() }
+    for task in late { #expect(await endpointError { try await task.value }?.reason == .cancelled) }
+    gate.open()
+    for task in tasks { try await task.value }
+    #expect(entered.withLock { $0.most } == SpawnThreads.limit)
+    #expect(entered.withLock { $0.all } == 500)
+  }
+
+  @Test func `2,000 spawns at once are 2,000 children, and few threads`() async {
+    await #expect(processExitsWith: .success) {
+      let isOver = Guarded(false)
+      let watcher = TestThread {
+        var most: Int32 = 0
+        while !isOver.withLock({ $0 }) {
+          most = max(most, swsys_thread_count())
+          sched_yield()
+        }
+        return most
+      }
+      try await withThrowingTaskGroup(of: TerminationStatus.self) { group in
+        for _ in 0..<stressed(2000) { group.addTask { try await Command("true").spawn().exitStatus } }
+        for try await status in group { #expect(status == .exited(0)) }
+      }
+      isOver.withLock { $0 = true }
+      let most = try await watcher.value
+      #expect(most < 40, "\(most)")
+      await eventually { hasNoChildren() && pidfds().isEmpty }
+    }
+  }
+
+  // MARK: The reactor
+
+  @Test func `a child that ended unseen, because epoll would not watch it, is reaped later`() async {
+    await #expect(processExitsWith: .success) {
+      let (left, right) = try makeSocketPair(framing: .varInt)
+      _ = try? await left.receive(timeout: .milliseconds(1))
+      let epoll = try #require(
+        (3..<64 as Range<Int32>).first { number in
+          (try? String(contentsOfFile: "/proc/self/fdinfo/\(number)", encoding: .utf8))?
+            .contains("data: ffffffffffffffff") ?? false
+        })
+      let kept = dup(epoll)
+      #expect(swsys_replace_with_null(epoll) == 0)
+      var command = Command("cat")
+      command.standardInput = .endpoint
+      let child = try await command.spawn()
+      let pid = child.processID
+      #expect(dup2(kept, epoll) == epoll)
+      try child.kill()
+      #expect(await comesTrue(within: .seconds(60)) { kill(pid, 0) != 0 }, "it is a zombie")
+      #expect(try await child.exitStatus == .signalled(.kill))
+      withExtendedLifetime((left, right)) {}
+    }
+  }
+}
