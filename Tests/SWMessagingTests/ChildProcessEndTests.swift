@@ -2,6 +2,7 @@ import CSysShim
 import CSysTestSupport
 import SWFraming
 import SWTesting
+import Synchronization
 import SystemPackage
 import Testing
 
@@ -55,11 +56,13 @@ import Testing
 
   @Test func `the end blocks, too`() async throws {
     let children = (try await spawn("polite"), try await spawn("stubborn", group: .newSession))
-    try await TestThread {
-      #expect(try children.0.blocking.end(in: Self.long) == .exited(0))
-      #expect(try children.1.blocking.end(in: Self.short) == .signalled(.kill))
-      #expect(try children.1.blocking.end() == .signalled(.kill))
+    let statuses = try await TestThread {
+      [
+        try children.0.blocking.end(in: Self.long), try children.1.blocking.end(in: Self.short),
+        try children.1.blocking.end(),
+      ]
     }.value
+    #expect(statuses == [.exited(0), .signalled(.kill), .signalled(.kill)])
   }
 
   @Test func `an end that a cancelled task has begun goes on`() async throws {
@@ -132,7 +135,8 @@ import Testing
     let value = try await withChildProcess(
       Self.program("polite"), channel: .standardStreams, framing: .lines, ending: Self.long
     ) { child in
-      #expect(try await child.channel.receive() == [])
+      let greeting = try await child.channel.receive()
+      #expect(greeting == [])
       return child
     }
     #expect(try await value.waitForExit(timeout: .zero) == .exited(0))
@@ -152,7 +156,9 @@ import Testing
     #expect(try await child.waitForExit(timeout: .zero) == .signalled(.kill))
 
     let error = await endpointError {
-      try await withChildProcess(Command("/nowhere")) { _ in Issue.record("there is no child") }
+      try await withChildProcess(Command("/nowhere")) { _ in
+        _ = Issue.record("there is no child")
+      }
     }
     #expect(error?.reason == .transport(TransportError(.spawn, .noSuchFileOrDirectory)))
   }
@@ -177,7 +183,8 @@ import Testing
       try await withChildProcess(
         Self.program("polite"), channel: .standardStreams, framing: .lines, ending: Self.long
       ) { child in
-        #expect(try await child.channel.receive() == [])
+        let greeting = try await child.channel.receive()
+        #expect(greeting == [])
         started.open()
         // As a body that cares for no cancellation.
         let status = await Task { try? await child.exitStatus }.value
@@ -193,7 +200,9 @@ import Testing
   @Test func `a scope that is cancelled before begins nothing`() async {
     let task = Task {
       unsafe withUnsafeCurrentTask { unsafe $0?.cancel() }
-      try await withChildProcess(Command("true")) { _ in Issue.record("there is no child") }
+      try await withChildProcess(Command("true")) { _ in
+        _ = Issue.record("there is no child")
+      }
     }
     let error = await endpointError { try await task.value }
     #expect(error?.reason == .cancelled)

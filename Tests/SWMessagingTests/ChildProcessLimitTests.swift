@@ -2,6 +2,7 @@ import CSysShim
 import CSysTestSupport
 import Foundation
 import SWTesting
+import Synchronization
 import SystemPackage
 import Testing
 
@@ -13,9 +14,6 @@ import Testing
 
 /// Where children cannot be had, or not so many at once: filters of system calls, limits on descriptors and threads.
 @Suite struct ChildProcessLimitTests {
-  private static let pidfdSendSignal = 424
-  private static let pidfdOpen = 434
-  private static let closeRange = 436
   private static let threadFlag: UInt32 = 0x10000
   private static let pidfdFlag: UInt32 = 0x1000
 
@@ -37,7 +35,7 @@ import Testing
 
   @Test func `where a pidfd may not be signalled no child is made, and the error says why`() async {
     await #expect(processExitsWith: .success) {
-      #expect(swsys_forbid(Self.pidfdSendSignal, 0) == 0)
+      #expect(swsys_forbid(Int32(SWSYS_CALL_PIDFD_SEND_SIGNAL), 0) == 0)
       let error = await Self.refusal()
       #expect(error?.reason == .transport(TransportError(.spawn, .notPermitted)))
       #expect(error?.subject.contains("pidfd") ?? false)
@@ -47,7 +45,7 @@ import Testing
   @Test func `where a pidfd may not be waited for no child is made`() async {
     await #expect(processExitsWith: .success) {
       // A kind of 3, which shares a bit with that of groups alone.
-      #expect(swsys_forbid(SYS_waitid, 2) == 0)
+      #expect(swsys_forbid(Int32(SWSYS_CALL_WAITID), 2) == 0)
       let error = await Self.refusal()
       #expect(error?.reason == .transport(TransportError(.spawn, .notPermitted)))
     }
@@ -55,7 +53,7 @@ import Testing
 
   @Test func `where a process may not be made with a pidfd no child is made`() async {
     await #expect(processExitsWith: .success) {
-      #expect(swsys_forbid(SYS_clone, Self.pidfdFlag) == 0)
+      #expect(swsys_forbid(Int32(SWSYS_CALL_CLONE), Self.pidfdFlag) == 0)
       let error = await Self.refusal()
       #expect(error?.reason == .transport(TransportError(.spawn, .notPermitted)))
       #expect(error?.subject.contains("no process") ?? false)
@@ -64,7 +62,7 @@ import Testing
 
   @Test func `a filter against pidfd_open concerns no child`() async {
     await #expect(processExitsWith: .success) {
-      #expect(swsys_forbid(Self.pidfdOpen, 0) == 0)
+      #expect(swsys_forbid(Int32(SWSYS_CALL_PIDFD_OPEN), 0) == 0)
       let child = try await ChildProcess.spawn("cat", channel: .standardStreams, framing: .varInt)
       try child.terminate()
       #expect(try await child.exitStatus == .signalled(.terminate))
@@ -79,7 +77,7 @@ import Testing
       for number in [200, 700] as [Int32] {
         open.append(FileDescriptor(rawValue: dup2(open[0].rawValue, number)))
       }
-      #expect(swsys_forbid(Self.closeRange, 0) == 0)
+      #expect(swsys_forbid(Int32(SWSYS_CALL_CLOSE_RANGE), 0) == 0)
       var command = Command("ls", arguments: ["/proc/self/fd"])
       command.descriptors = [8: open[0]]
       #expect(Set(try await command.run().outputText.split(separator: "\n")) == ["0", "1", "2", "3", "8"])
@@ -95,8 +93,8 @@ import Testing
       await eventually { swsys_thread_count() > 0 && hasNoChildren() }
       let error = try await TestThread {
         // The thread of this test has been made, and blocks the last one that could be.
-        #expect(swsys_forbid(SYS_clone, Self.threadFlag) == 0)
-        #expect(swsys_forbid(435, 0) == 0)
+        #expect(swsys_forbid(Int32(SWSYS_CALL_CLONE), Self.threadFlag) == 0)
+        #expect(swsys_forbid(Int32(SWSYS_CALL_CLONE3), 0) == 0)
         return blockingError { try Command("true").blocking.run() }
       }.value
       guard case .transport(let failure) = error?.reason else {
@@ -170,20 +168,16 @@ import Testing
   @Test func `a few threads spawn, however many spawns there are, and queued ones can be cancelled`()
     async throws
   {
-    let (gate, entered) = (Gate(), Guarded((now: 0, most: 0, all: 0)))
-    @Sendable func body() {
-      entered.withLock { count in
-        count.now += 1
-        count.all += 1
-        count.most = max(count.most, count.now)
-      }
+    let (gate, count) = (Gate(), EntryCount())
+    let body: @Sendable () -> Void = {
+      count.enter()
       gate.waitBlocking()
-      entered.withLock { $0.now -= 1 }
+      count.leave()
     }
     let tasks = (0..<500).map { _ in
       Task { try await SpawnThreads.run { () throws(EndpointError) in body() } }
     }
-    await eventually { entered.withLock { $0.now } == SpawnThreads.limit }
+    await eventually { count.now == SpawnThreads.limit }
     let late = (0..<10).map { _ in
       Task { try await SpawnThreads.run { () throws(EndpointError) in Issue.record("it was cancelled") } }
     }
@@ -191,16 +185,16 @@ import Testing
     for task in late { #expect(await endpointError { try await task.value }?.reason == .cancelled) }
     gate.open()
     for task in tasks { try await task.value }
-    #expect(entered.withLock { $0.most } == SpawnThreads.limit)
-    #expect(entered.withLock { $0.all } == 500)
+    #expect(count.most == SpawnThreads.limit)
+    #expect(count.all == 500)
   }
 
   @Test func `2,000 spawns at once are 2,000 children, and few threads`() async {
     await #expect(processExitsWith: .success) {
-      let isOver = Guarded(false)
+      let isOver = Flag()
       let watcher = TestThread {
         var most: Int32 = 0
-        while !isOver.withLock({ $0 }) {
+        while !isOver.isUp {
           most = max(most, swsys_thread_count())
           sched_yield()
         }
@@ -210,7 +204,7 @@ import Testing
         for _ in 0..<stressed(2000) { group.addTask { try await Command("true").spawn().exitStatus } }
         for try await status in group { #expect(status == .exited(0)) }
       }
-      isOver.withLock { $0 = true }
+      isOver.raise()
       let most = try await watcher.value
       #expect(most < 40, "\(most)")
       await eventually { hasNoChildren() && pidfds().isEmpty }
@@ -241,4 +235,29 @@ import Testing
       withExtendedLifetime((left, right)) {}
     }
   }
+}
+
+/// How many are in a section, how many have been at most, and in all.
+private final class EntryCount: Sendable {
+  private let counts = Guarded((now: 0, most: 0, all: 0))
+
+  var now: Int { counts.withLock { $0.now } }
+  var most: Int { counts.withLock { $0.most } }
+  var all: Int { counts.withLock { $0.all } }
+
+  func enter() {
+    counts.withLock { counts in
+      counts.now += 1
+      counts.all += 1
+      counts.most = max(counts.most, counts.now)
+    }
+  }
+
+  func leave() { counts.withLock { $0.now -= 1 } }
+}
+
+private final class Flag: Sendable {
+  private let value = Guarded(false)
+  var isUp: Bool { value.withLock { $0 } }
+  func raise() { value.withLock { $0 = true } }
 }
