@@ -14,43 +14,51 @@ import Testing
 @Suite struct ChildProcessCommandTests {
   // MARK: The program
 
+  // In a process of its own: no other test may fork while the script is open for writing (ETXTBSY).
   @Test func `a relative path, and relative directories of PATH, start at the working directory`()
-    async throws
+    async
   {
-    try await withDirectory { directory in
-      try script("exit 5", at: directory.appending("tool"))
-      try script("exit 6", at: directory.appending("bin/tool"))
-      func run(_ command: Command, path: String) async throws -> TerminationStatus {
-        var command = command
-        command.workingDirectory = directory
-        command.environment = .inheriting(adding: ["PATH": path])
-        return try await command.run().status
+    await #expect(processExitsWith: .success) {
+      try await withDirectory { directory in
+        try script("exit 5", at: directory.appending("tool"))
+        try script("exit 6", at: directory.appending("bin/tool"))
+        func run(_ command: Command, path: String) async throws -> TerminationStatus {
+          var command = command
+          command.workingDirectory = directory
+          command.environment = .inheriting(adding: ["PATH": path])
+          return try await command.run().status
+        }
+        #expect(try await run(Command("./tool"), path: "/") == .exited(5))
+        #expect(try await run(Command("bin/tool"), path: "/") == .exited(6))
+        #expect(
+          try await run(Command(FilePath("tool")), path: "bin") == .exited(5), "a path is not looked up")
+        #expect(try await run(Command("tool"), path: "bin:.") == .exited(6))
+        #expect(
+          try await run(Command("tool"), path: "/nowhere::bin") == .exited(5), "an empty one is the directory"
+        )
+        #expect(try await run(Command(.name("tool")), path: "\(directory)/bin/:") == .exited(6))
       }
-      #expect(try await run(Command("./tool"), path: "/") == .exited(5))
-      #expect(try await run(Command("bin/tool"), path: "/") == .exited(6))
-      #expect(try await run(Command(FilePath("tool")), path: "bin") == .exited(5), "a path is not looked up")
-      #expect(try await run(Command("tool"), path: "bin:.") == .exited(6))
-      #expect(
-        try await run(Command("tool"), path: "/nowhere::bin") == .exited(5), "an empty one is the directory")
-      #expect(try await run(Command(.name("tool")), path: "\(directory)/bin/:") == .exited(6))
     }
   }
 
+  // In a process of its own: no other test may fork while the script is open for writing (ETXTBSY).
   @Test func `what may not be executed is passed over, and is the error if nothing else is found`()
-    async throws
+    async
   {
-    try await withDirectory { directory in
-      try script("exit 5", at: directory.appending("a/tool"), isExecutable: false)
-      try script("exit 6", at: directory.appending("b/tool"))
-      var command = Command("tool")
-      command.environment = .only([
-        "PATH": "\(directory)/none:\(directory)/a:\(directory)/a/tool:\(directory)/b"
-      ])
-      #expect(try await command.run().status == .exited(6))
-      command.environment = .only(["PATH": "\(directory)/a:\(directory)/none"])
-      let error = await endpointError { try await command.run() }
-      #expect(error?.reason == .transport(TransportError(.spawn, .permissionDenied)))
-      #expect(error?.subject.contains("\"tool\", looked up in \"\(directory)/a:") ?? false)
+    await #expect(processExitsWith: .success) {
+      try await withDirectory { directory in
+        try script("exit 5", at: directory.appending("a/tool"), isExecutable: false)
+        try script("exit 6", at: directory.appending("b/tool"))
+        var command = Command("tool")
+        command.environment = .only([
+          "PATH": "\(directory)/none:\(directory)/a:\(directory)/a/tool:\(directory)/b"
+        ])
+        #expect(try await command.run().status == .exited(6))
+        command.environment = .only(["PATH": "\(directory)/a:\(directory)/none"])
+        let error = await endpointError { try await command.run() }
+        #expect(error?.reason == .transport(TransportError(.spawn, .permissionDenied)))
+        #expect(error?.subject.contains("\"tool\", looked up in \"\(directory)/a:") ?? false)
+      }
     }
   }
 
@@ -60,11 +68,14 @@ import Testing
     #expect(try await command.run().status == .exited(4))
   }
 
-  @Test func `a program that no kernel executes is an error of the spawn`() async throws {
-    try await withDirectory { directory in
-      try script("", at: directory.appending("tool"), firstLine: "no program")
-      let error = await endpointError { try await Command(directory.appending("tool")).spawn() }
-      #expect(error?.reason == .transport(TransportError(.spawn, .execFormatError)))
+  // In a process of its own: no other test may fork while the script is open for writing (ETXTBSY).
+  @Test func `a program that no kernel executes is an error of the spawn`() async {
+    await #expect(processExitsWith: .success) {
+      try await withDirectory { directory in
+        try script("", at: directory.appending("tool"), firstLine: "no program")
+        let error = await endpointError { try await Command(directory.appending("tool")).spawn() }
+        #expect(error?.reason == .transport(TransportError(.spawn, .execFormatError)))
+      }
     }
   }
 
@@ -371,10 +382,10 @@ import Testing
         unsafe try FileDescriptor(rawValue: reader).read(into: $0)
       }
       let lines = String(decoding: bytes[..<count], as: UTF8.self).split(separator: "\n")
+      // The runtime may take such a number for itself at any moment; it is a stream then that the child inherits.
       for number in 0...2 {
-        #expect(
-          lines.contains { $0.hasSuffix(" \(number) -> /dev/null") || (number == 1 && $0.contains(" 1 -> ")) }
-        )
+        let line = try #require(lines.first { $0.contains(" \(number) -> ") })
+        #expect(number == 1 || line.hasSuffix("/dev/null") || line.contains("anon_inode"), "\(line)")
       }
       // Nothing that the library has opened took one of the numbers.
       withExtendedLifetime(child) {
@@ -447,14 +458,6 @@ extension CommandResult {
   fileprivate init(_ status: TerminationStatus, _ output: String, _ errors: String) {
     self.init(status: status, output: Array(output.utf8), errorOutput: Array(errors.utf8))
   }
-}
-
-/// Whether a number is open, and not for one of the runtime's own purposes.
-private func isOfTheLibrary(_ number: Int32) -> Bool {
-  var name = [CChar](repeating: 0, count: 64)
-  let count = unsafe readlink("/proc/self/fd/\(number)", &name, name.count)
-  let target = String(decoding: name.prefix(max(count, 0)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
-  return ["socket:", "pipe:", "anon_inode:[pidfd]"].contains { target.hasPrefix($0) }
 }
 
 /// A directory of the test's own, which is removed afterwards.

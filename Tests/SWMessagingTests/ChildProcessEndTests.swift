@@ -18,8 +18,8 @@ import Testing
   private static func program(_ kind: String) -> Command {
     switch kind {
     case "polite": Command("bash", arguments: ["-c", "echo; cat > /dev/null"])
-    case "deaf": Command("bash", arguments: ["-c", "echo; while :; do sleep 600; done"])
-    default: Command("bash", arguments: ["-c", "trap '' TERM; echo; while :; do sleep 600; done"])
+    case "deaf": Command("bash", arguments: ["-c", "echo; exec sleep 600"])
+    default: Command("bash", arguments: ["-c", "trap '' TERM; echo; exec sleep 600"])
     }
   }
 

@@ -61,7 +61,7 @@ import Testing
     async throws
   {
     #expect(try await way.run(shell("printf 12345"), limit: 5).outputText == "12345")
-    for (script, name) in [("printf 123456; sleep 600", "output"), ("yes >&2", "error")] {
+    for (script, name) in [("printf 123456; exec sleep 600", "output"), ("exec yes >&2", "error")] {
       let error = await endpointError { try await way.run(shell("exec 5>&-; \(script)"), limit: 5) }
       #expect(error?.reason == .transport(TransportError(.receive, .messageTooLong)))
       #expect(error?.partialBytes.count == 5)

@@ -288,7 +288,7 @@ private final class Helpers: Sendable {
 
   func start(_ body: @escaping @Sendable () -> RunPart) {
     state.withLock { $0.running += 1 }
-    let errno = HelperThread.start {
+    let errno = SpawnThreads.start {
       let part = body()
       self.finish { $0.add(part) }
     }

@@ -49,11 +49,11 @@ struct SpawnRequest {
       [Array((command.argumentZero ?? command.program.path).utf8)] + command.arguments.map { Array($0.utf8) }
     workingDirectory = command.workingDirectory.map { Array($0.string.utf8) }
     candidates = command.program.candidates(in: environment).map { Array($0.utf8) }
-    for (index, argument) in arguments.enumerated() where argument.contains(0) {
-      throw EndpointError(spawning: .invalidArgument, "argument \(index) contains a NUL")
-    }
     if candidates.contains(where: { $0.contains(0) }) {
       throw EndpointError(spawning: .invalidArgument, "the program's path contains a NUL")
+    }
+    for (index, argument) in arguments.enumerated() where argument.contains(0) {
+      throw EndpointError(spawning: .invalidArgument, "argument \(index) contains a NUL")
     }
     if workingDirectory?.contains(0) ?? false {
       throw EndpointError(spawning: .invalidArgument, "the working directory contains a NUL")

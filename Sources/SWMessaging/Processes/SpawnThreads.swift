@@ -9,6 +9,14 @@ enum SpawnThreads {
   /// How many there are at most.
   static var limit: Int { 4 }
 
+  /// A test's choice: no thread can be made in its scope.
+  @TaskLocal static var refusal: Errno?
+
+  /// Starts a thread.
+  ///
+  /// - Returns: why none can be made.
+  static func start(_ body: @escaping @Sendable () -> Void) -> Errno? { refusal ?? HelperThread.start(body) }
+
   private struct State: Sendable {
     var threads = 0
     /// First in, first out; the first `taken` are gone.
@@ -62,7 +70,7 @@ enum SpawnThreads {
       state.threads += 1
       return true
     }
-    guard needsThread, let errno = HelperThread.start(work) else { return }
+    guard needsThread, let errno = start(work) else { return }
     // With another thread at work the job is only late; without, nobody will come.
     let stranded = state.withLock { state in
       state.threads -= 1
