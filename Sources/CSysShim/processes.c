@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Newer than some headers. */
@@ -177,6 +178,18 @@ CHILD_ONLY static void arrange_descriptors(struct start *start) {
   }
 }
 
+/* ETXTBSY: the file is open for writing. If this program has written and closed it a moment ago, a child that another
+ * thread has just made may hold a copy of that descriptor until it executes its own program. That passes: try for
+ * about a second. */
+CHILD_ONLY static int execute(const char *path, char *const *arguments, char *const *environment) {
+  for (long milliseconds = 1; ; milliseconds *= 2) {
+    syscall(SYS_execve, path, arguments, environment);
+    if (errno != ETXTBSY || milliseconds > 512) return errno;
+    struct timespec pause = {.tv_sec = 0, .tv_nsec = milliseconds * 1000000};
+    syscall(SYS_nanosleep, &pause, NULL);
+  }
+}
+
 CHILD_ONLY static int run_child(void *argument) {
   struct start *start = argument;
   const struct swsys_spawn *request = start->request;
@@ -195,13 +208,12 @@ CHILD_ONLY static int run_child(void *argument) {
   /* As execvp: the first that can be executed. What may not be is the answer only if none is found. */
   int error = ENOENT;
   for (const char *const *candidate = request->candidates; *candidate; candidate++) {
-    syscall(SYS_execve, *candidate, request->arguments, request->environment);
-    if (errno == EACCES) { error = EACCES; continue; }
-    if (errno != ENOENT && errno != ENOTDIR && errno != ESTALE && errno != ENODEV && errno != ETIMEDOUT) {
-      error = errno;
-      break;
-    }
-    if (!candidate[1] && candidate == request->candidates) error = errno;
+    int found = execute(*candidate, request->arguments, request->environment);
+    if (found == EACCES) { error = EACCES; continue; }
+    bool is_absent = found == ENOENT || found == ENOTDIR || found == ESTALE || found == ENODEV || found == ETIMEDOUT;
+    bool is_only = candidate == request->candidates && !candidate[1];
+    if (!is_absent || is_only) error = found;
+    if (!is_absent) break;
   }
   give_up(start, SWSYS_STEP_PROGRAM, 0, error);
 }

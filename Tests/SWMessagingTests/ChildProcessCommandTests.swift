@@ -79,6 +79,22 @@ import Testing
     }
   }
 
+  @Test func `a program that is being written is an error, and one that was is not`() async {
+    await #expect(processExitsWith: .success) {
+      try await withDirectory { directory in
+        let path = directory.appending("tool")
+        try script("exit 3", at: path)
+        let writer = try FileDescriptor.open(path, .writeOnly)
+        let error = await endpointError { try await Command(path).spawn() }
+        #expect(error?.reason == .transport(TransportError(.spawn, .textFileBusy)))
+        let late = Task { try await Command(path).spawn().exitStatus }
+        await Task.yield()
+        try writer.close()
+        #expect(try await late.value == .exited(3))
+      }
+    }
+  }
+
   @Test func `argument 0 is the program as it is written, or the one that is set`() async throws {
     var command = Command("cat", arguments: ["/proc/self/cmdline"])
     #expect(try await command.run().outputText == "cat\0/proc/self/cmdline\0")

@@ -99,11 +99,14 @@ import Testing
   func `a descendant that keeps the output open is waited for no longer than the grace`(_ way: Way)
     async throws
   {
-    var command = shell("echo out; sleep 600 & exit 0")
+    // It ends when the test closes the other end of its input.
+    let (reader, writer) = try makePipe()
+    var command = shell("echo out; cat <&7 & exit 0")
+    command.descriptors = [7: try reader.withDescriptor { $0 }]
     command.channelGrace = .milliseconds(1)
-    command.group = .new
     let result = try await way.run(command)
     #expect(result.status == .exited(0) && result.outputText == "out\n")
+    writer.close()
   }
 
   @Test(arguments: Way.allCases)

@@ -35,6 +35,6 @@ public struct SignalTarget: Hashable, Sendable {
   public static var process: SignalTarget { SignalTarget(kind: .process) }
 
   /// The child and its descendants: every member of the process group that the child was given. Only for a child
-  /// with a group of its own, see ``Command/group-swift.property``: this process's own group is never signalled.
+  /// with a group of its own, see ``Command/group``: this process's own group is never signalled.
   public static var group: SignalTarget { SignalTarget(kind: .group) }
 }
