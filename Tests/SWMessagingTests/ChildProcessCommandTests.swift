@@ -57,7 +57,7 @@ import Testing
         command.environment = .only(["PATH": "\(directory)/a:\(directory)/none"])
         let error = await endpointError { try await command.run() }
         #expect(error?.reason == .transport(TransportError(.spawn, .permissionDenied)))
-        #expect(error?.subject.contains("\"tool\", looked up in \"\(directory)/a:") ?? false)
+        #expect(error?.explanation.contains("\"tool\", looked up in \"\(directory)/a:") ?? false)
       }
     }
   }
@@ -113,7 +113,7 @@ import Testing
     ] {
       let error = await endpointError { try await command.spawn() }
       #expect(error?.reason == .transport(TransportError(.spawn, .invalidArgument)))
-      #expect(error?.subject.contains(text) ?? false, "\(error?.subject ?? "")")
+      #expect(error?.explanation.contains(text) ?? false, "\(error?.explanation ?? "")")
     }
   }
 
@@ -126,7 +126,7 @@ import Testing
       command.environment = environment
       let error = await endpointError { try await command.spawn() }
       #expect(error?.reason == .transport(TransportError(.spawn, .invalidArgument)))
-      #expect(error?.subject.contains("environment variable") ?? false)
+      #expect(error?.explanation.contains("environment variable") ?? false)
     }
   }
 
@@ -180,7 +180,7 @@ import Testing
       let error = await endpointError { try await command.spawn() }
       guard case .transport(let failure) = error?.reason else { continue }
       #expect(failure.operation == .spawn)
-      #expect(error?.subject.contains("process group") ?? false)
+      #expect(error?.explanation.contains("process group") ?? false)
     }
   }
 
@@ -231,7 +231,7 @@ import Testing
       command.descriptors = descriptors
       let error = await endpointError { try await command.spawn(channel: channel, framing: .varInt) }
       guard case .transport(let failure) = error?.reason, failure.operation == .spawn else { return nil }
-      #expect(error?.subject.contains("of the child") ?? false)
+      #expect(error?.explanation.contains("of the child") ?? false)
       return failure.errno
     }
     let closed = FileDescriptor(rawValue: 1_000_000)
@@ -279,7 +279,7 @@ import Testing
       missing.standardInput = .file(directory.appending("none"))
       let error = await endpointError { try await missing.spawn() }
       #expect(error?.reason == .transport(TransportError(.spawn, .noSuchFileOrDirectory)))
-      #expect(error?.subject == "file \"\(directory)/none\", for standard input of the child")
+      #expect(error?.explanation == "file \"\(directory)/none\", for standard input of the child")
     }
   }
 
@@ -372,7 +372,7 @@ import Testing
     command.standardOutput = .null
     let error = await endpointError { try await command.spawn(channel: .standardStreams, framing: .varInt) }
     #expect(error?.reason == .transport(TransportError(.spawn, .invalidArgument)))
-    #expect(error?.subject == "standard output of the child: it is the channel's")
+    #expect(error?.explanation == "standard output of the child: it is the channel's")
     var itself = Command("cat")
     itself.standardOutput = .standardOutput
     #expect(

@@ -37,7 +37,7 @@ import Testing
       #expect(swsys_forbid(Int32(SWSYS_CALL_PIDFD_SEND_SIGNAL), 0) == 0)
       let error = await Self.refusal()
       #expect(error?.reason == .transport(TransportError(.spawn, .notPermitted)))
-      #expect(error?.subject.contains("pidfd") ?? false)
+      #expect(error?.explanation.contains("pidfd") ?? false)
     }
   }
 
@@ -55,7 +55,7 @@ import Testing
       #expect(swsys_forbid(Int32(SWSYS_CALL_CLONE), Self.pidfdFlag) == 0)
       let error = await Self.refusal()
       #expect(error?.reason == .transport(TransportError(.spawn, .notPermitted)))
-      #expect(error?.subject.contains("no process") ?? false)
+      #expect(error?.explanation.contains("no process") ?? false)
     }
   }
 
@@ -93,7 +93,7 @@ import Testing
           await endpointError { try await command.spawn(framing: .varInt) }
         }
         #expect(error?.reason == .transport(TransportError(.spawn, .resourceTemporarilyUnavailable)))
-        #expect(error?.subject.contains("no thread") ?? false)
+        #expect(error?.explanation.contains("no thread") ?? false)
       }
       let error = try await TestThread {
         SpawnThreads.$refusal.withValue(.resourceTemporarilyUnavailable) {

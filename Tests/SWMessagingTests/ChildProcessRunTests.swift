@@ -65,7 +65,7 @@ import Testing
       let error = await endpointError { try await way.run(shell("exec 5>&-; \(script)"), limit: 5) }
       #expect(error?.reason == .transport(TransportError(.receive, .messageTooLong)))
       #expect(error?.partialBytes.count == 5)
-      #expect(error?.subject == "standard \(name) of bash exceeds 5 bytes")
+      #expect(error?.explanation == "standard \(name) of bash exceeds 5 bytes")
     }
   }
 
@@ -121,6 +121,6 @@ import Testing
     command.standardInput = .null
     let error = await endpointError { try await way.run(command, input: [1]) }
     #expect(error?.reason == .transport(TransportError(.spawn, .invalidArgument)))
-    #expect(error?.subject.contains("standard input") ?? false)
+    #expect(error?.explanation.contains("standard input") ?? false)
   }
 }

@@ -63,19 +63,19 @@ public struct EndpointError: Error, Sendable {
 
   /// For people: the program, variable, file or descriptor that the operation was about, where that is known. Empty
   /// otherwise.
-  public var subject: String {
-    get { content.fields.subject }
-    set { change { $0.subject = newValue } }
+  public var explanation: String {
+    get { content.fields.explanation }
+    set { change { $0.explanation = newValue } }
   }
 
   public init(
     _ reason: Reason, byteCount: Int = 0, partialBytes: [UInt8] = [], isCommitted: Bool = false,
-    messageCount: Int = 0, subject: String = ""
+    messageCount: Int = 0, explanation: String = ""
   ) {
     content = Content(
       Fields(
         reason: reason, byteCount: byteCount, partialBytes: partialBytes, isCommitted: isCommitted,
-        messageCount: messageCount, subject: subject))
+        messageCount: messageCount, explanation: explanation))
   }
 
   private struct Fields: Sendable {
@@ -84,7 +84,7 @@ public struct EndpointError: Error, Sendable {
     var partialBytes: [UInt8]
     var isCommitted: Bool
     var messageCount: Int
-    var subject: String
+    var explanation: String
   }
 
   /// One pointer, so that results which may be an error stay small where there is none.
@@ -132,7 +132,7 @@ extension EndpointError: CustomStringConvertible {
       case .framing(let error): "framing broken: \(error)"
       case .codec(let error): "message not understood: \(error)"
       }
-    if !subject.isEmpty { text += ": \(subject)" }
+    if !explanation.isEmpty { text += ": \(explanation)" }
     if byteCount > 0 { text += " (\(byteCount) bytes of the message so far)" }
     if isCommitted { text += "; committed: the rest is sent in the background" }
     return text

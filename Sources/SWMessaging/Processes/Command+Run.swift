@@ -206,7 +206,7 @@ private struct Collected: Sendable {
     end(
       with: EndpointError(
         .transport(TransportError(.receive, .messageTooLong)),
-        subject: "standard \(number == 1 ? "output" : "error") of \(program) exceeds \(limit) bytes"))
+        explanation: "standard \(number == 1 ? "output" : "error") of \(program) exceeds \(limit) bytes"))
   }
 
   mutating func end(with error: EndpointError) {

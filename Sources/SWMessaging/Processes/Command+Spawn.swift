@@ -6,7 +6,7 @@ extension Command {
   ///
   /// - Returns: the child, which runs its program already.
   /// - Throws: ``EndpointError``. There is no child then, and no descriptor is left.
-  ///   - `transport` with the operation `spawn`, and ``EndpointError/subject`` with the object. ENOENT, EACCES and
+  ///   - `transport` with the operation `spawn`, and ``EndpointError/explanation`` with the object. ENOENT, EACCES and
   ///     others: the program, the working directory or a file cannot be used. EINVAL: the command makes no sense, such as
   ///     an argument with a NUL in it. EBADF: a descriptor is not open. EMFILE, EAGAIN and others: a limit on
   ///     descriptors, processes or threads. ENOSYS, EPERM: the kernel (before Linux 5.4) or a filter of system calls

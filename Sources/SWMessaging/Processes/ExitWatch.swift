@@ -4,8 +4,8 @@ internal import Synchronization
 internal import SystemPackage
 
 /// Waits for the end of a child, with the means of endpoints: the child's pidfd becomes readable when the child ends,
-/// an attempt to receive reaps it, and a child that was reaped is the end of the stream. So deadlines, cancellation,
-/// threads and tasks at once are the receiving half's affair, nothing polls, and SIGCHLD plays no part.
+/// and an attempt to receive reaps it and yields the status, which stays. So deadlines, cancellation, threads and tasks at
+/// once are the receiving half's affair, nothing polls, and SIGCHLD plays no part.
 ///
 /// From `begin` on there is always one place in the half's queue, of the watch itself: so the reactor reaps the child when
 /// it ends, whether or not anybody asks, and tells `ended` of it.
@@ -29,7 +29,6 @@ final class ExitWatch: Sendable {
     half = ReceiveHalf(Port(child, for: .readable, reactor: Reactor.shared))
   }
 
-  // One byte that never comes: all waiters have the same request, and its end serves them all.
   private static var request: ReceiveRequest { .upTo(1) }
 
   // MARK: Watching
@@ -65,6 +64,7 @@ final class ExitWatch: Sendable {
       Reactor.shared.set(Timer(Retry(self)), at: .after(delay))
       return
     }
+    if case .lent(let demand) = outcome { half.finishLoan(demand) }
     let (ended, isAbandoned) = state.withLock { state in
       state.isOver = true
       defer { state.ended = nil }
@@ -102,9 +102,13 @@ final class ExitWatch: Sendable {
   }
 
   private func status(after outcome: ReceiveHalf.Outcome) throws(EndpointError) -> TerminationStatus {
-    guard case .failed(let error) = outcome else { preconditionFailure("a pidfd has no bytes") }
-    if case .endOfStream = error.reason, let status = child.status { return status }
-    throw error
+    switch outcome {
+    case .failed(let error): throw error
+    case .delivered: break
+    case .lent(let demand): half.finishLoan(demand)
+    }
+    guard let status = child.status else { preconditionFailure("the status came with the end") }
+    return status
   }
 
   // MARK: Signalling
@@ -115,15 +119,15 @@ final class ExitWatch: Sendable {
     do {
       try half.withTransport { try child.signal(signal, toGroup: toGroup) }
     } catch let error as TransportError {
-      throw EndpointError(.transport(error), subject: "\(signal) to process \(child.processID)")
+      throw EndpointError(.transport(error), explanation: "\(signal) to process \(child.processID)")
     } catch {
       // Closed.
     }
   }
 }
 
-/// A child as a transport that moves nothing: it ends when the child does.
-final class ReapedChild: SocketLike {
+/// A child as a source of one item that stays: its exit status.
+final class ReapedChild: ItemSource {
   let processID: Int32
   private let pidfd: Int32
   /// The child stays a zombie until this is closed, and its number its own.
@@ -159,8 +163,11 @@ final class ReapedChild: SocketLike {
 
   var readinessSource: ReadinessSource { .descriptor(FileDescriptor(rawValue: pidfd)) }
 
-  func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
-    if status != nil { return .endOfStream }
+  func receiveItems(atMost limit: Int, _ take: (ReceivedItem) -> Void) -> Attempt {
+    if let status {
+      take(.value(status, stays: true))
+      return .transferred(1)
+    }
     var code: Int32 = 0
     let found = unsafe swsys_pidfd_reap(pidfd, keepsZombie, &code)
     switch found {
@@ -168,20 +175,15 @@ final class ReapedChild: SocketLike {
     case 1...:
       let status: TerminationStatus = found == 1 ? .exited(code) : .signalled(ProcessSignal(rawValue: code))
       end.withLock { $0 = status }
-      return .endOfStream
+      take(.value(status, stays: true))
+      return .transferred(1)
     default:
       // Without a zombie (SIGCHLD ignored, or reaped by another part of the program) the status is lost. The kernel
       // may say so while the child still runs: its end is what is waited for.
       if !FileDescriptor(rawValue: pidfd).isReady(for: .readable) { return .wouldBlock }
-      return .failed(TransportError(.exitStatus, Errno(rawValue: -found)))
+      return .failed(TransportError(.exitStatus, Errno(rawValue: -found), scope: .connection))
     }
   }
-
-  func send(_ bytes: UnsafeRawBufferPointer) -> Attempt {
-    .failed(TransportError(.send, .badFileDescriptor))
-  }
-
-  func finishSending() throws(TransportError) {}
 
   func close() {
     if keepsZombie {

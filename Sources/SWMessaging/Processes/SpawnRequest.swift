@@ -5,8 +5,8 @@ internal import SystemPackage
 
 extension EndpointError {
   /// A child could not be spawned.
-  init(spawning errno: Errno, _ subject: String) {
-    self.init(.transport(TransportError(.spawn, errno)), subject: subject)
+  init(spawning errno: Errno, _ explanation: String) {
+    self.init(.transport(TransportError(.spawn, errno)), explanation: explanation)
   }
 }
 
@@ -130,7 +130,7 @@ struct SpawnRequest {
       }
     }
     guard result == 0 else {
-      throw EndpointError(spawning: Errno(rawValue: -result), subject(of: spawned))
+      throw EndpointError(spawning: Errno(rawValue: -result), explanation(of: spawned))
     }
     let child = ReapedChild(
       pidfd: spawned.pidfd, processID: spawned.pid,
@@ -142,7 +142,7 @@ struct SpawnRequest {
   }
 
   /// The object of the step that failed.
-  private func subject(of spawned: swsys_spawned) -> String {
+  private func explanation(of spawned: swsys_spawned) -> String {
     switch spawned.step {
     case Int32(SWSYS_STEP_GROUP.rawValue):
       return command.group == .newSession ? "a new session" : "process group \(command.group.number)"

@@ -112,7 +112,7 @@ public class SpawnedProcess: @unchecked Sendable {
     if target == .group, !ownsGroup {
       throw EndpointError(
         .transport(TransportError(.signal, .invalidArgument)),
-        subject: "process \(processID) has no group of its own")
+        explanation: "process \(processID) has no group of its own")
     }
     try watch.signal(signal, toGroup: target == .group)
   }
