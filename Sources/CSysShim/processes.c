@@ -1,94 +1,326 @@
 /* Child processes. */
 #include "support.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
 #include <signal.h>
-#include <spawn.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
+/* Newer than some headers. */
 #ifndef P_PIDFD
 #define P_PIDFD 3
 #endif
+#ifndef CLONE_PIDFD
+#define CLONE_PIDFD 0x1000
+#endif
+#ifndef SYS_pidfd_send_signal
+#define SYS_pidfd_send_signal 424
+#endif
+#ifndef SYS_close_range
+#define SYS_close_range 436
+#endif
+#define SWSYS_PIDFD_SIGNAL_PROCESS_GROUP 4u /* Linux 6.9 */
 
-int swsys_spawn(const struct swsys_spawn *request, pid_t *pid) {
-  posix_spawn_file_actions_t actions;
-  posix_spawnattr_t attributes;
-  int error = posix_spawn_file_actions_init(&actions);
-  if (error) return -error;
-  if ((error = posix_spawnattr_init(&attributes))) {
-    posix_spawn_file_actions_destroy(&actions);
-    return -error;
+/* Why not posix_spawn: it says nothing of the child but its number, and a number can be another process's by the
+ * time that a pidfd is opened for it, if somebody else reaps children or SIGCHLD is ignored. The pidfd has to come
+ * from the system call that makes the child. pidfd_spawn does that, and is newer (glibc 2.39) than what we run on.
+ *
+ * So this does what posix_spawn does inside: the child begins in the memory of its parent, on a stack of its own,
+ * with every signal blocked, while the calling thread waits until it has executed the program or given up. In the
+ * child nothing but system calls, each without the C library where that (or a sanitizer) would keep books about
+ * it: these are the parent's books. */
+
+struct start {
+  const struct swsys_spawn *request;
+  int pidfd;      /* written by the kernel before the child runs */
+  int error;      /* of the step that failed */
+  enum swsys_spawn_step step;
+  int index;      /* of the descriptor that it was about */
+};
+
+#define CHILD_ONLY __attribute__((noinline, no_sanitize("address", "thread", "undefined")))
+#if defined(__has_attribute)
+#if __has_attribute(disable_sanitizer_instrumentation)
+#undef CHILD_ONLY
+#define CHILD_ONLY __attribute__((noinline, disable_sanitizer_instrumentation))
+#endif
+#endif
+
+/* The kernel's set of signals: a bit each. */
+typedef struct { unsigned long bits[64 / (8 * sizeof(unsigned long))]; } kernel_signals;
+
+CHILD_ONLY static _Noreturn void give_up(struct start *start, enum swsys_spawn_step step, int index, int error) {
+  start->step = step;
+  start->index = index;
+  start->error = error;
+  while (true) syscall(SYS_exit_group, 127);
+}
+
+/* In the child. Every signal is blocked: none comes between. */
+CHILD_ONLY static void reset_signals(bool keeps_ignored) {
+  /* The kernel's structure differs between machines; a handler comes first, and all zeros are the default. */
+  unsigned long action[8], none[8];
+  for (int i = 0; i < 8; i++) none[i] = 0;
+  for (int number = 1; number <= 64; number++) {
+    if (number == SIGKILL || number == SIGSTOP) continue;
+    if (keeps_ignored && syscall(SYS_rt_sigaction, number, NULL, action, sizeof(kernel_signals)) == 0
+        && action[0] == (unsigned long)SIG_IGN) continue;
+    syscall(SYS_rt_sigaction, number, none, NULL, sizeof(kernel_signals));
   }
-  /* Sources are moved above every target first, so that no dup2 overwrites one that is still needed. */
+}
+
+/* In the child: closes what lies in between, both included. */
+CHILD_ONLY static void close_between(unsigned first, unsigned last) {
+  if (first > last) return;
+  if (syscall(SYS_close_range, first, last, 0) == 0) return;
+  /* Before Linux 5.9, or forbidden. What is open stands in a directory; without that, what may be open. */
+  int directory = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+  if (directory >= 0) {
+    _Alignas(8) char entries[2048];
+    bool has_closed = true;
+    /* Closing changes what the directory lists: until one pass over it finds nothing. */
+    while (has_closed) {
+      has_closed = false;
+      syscall(SYS_lseek, directory, 0, SEEK_SET);
+      long count;
+      while ((count = syscall(SYS_getdents64, directory, entries, sizeof entries)) > 0) {
+        for (long offset = 0; offset < count;) {
+          const struct dirent64 *entry = (const void *)(entries + offset);
+          const char *name = entry->d_name;
+          unsigned number = 0;
+          bool is_number = *name != 0;
+          for (; *name; name++) {
+            if (*name < '0' || *name > '9') { is_number = false; break; }
+            number = number * 10 + (unsigned)(*name - '0');
+          }
+          if (is_number && number >= first && number <= last && number != (unsigned)directory)
+            has_closed |= syscall(SYS_close, number) == 0;
+          offset += entry->d_reclen;
+        }
+      }
+    }
+    syscall(SYS_close, directory);
+    return;
+  }
+  struct rlimit limit;
+  unsigned end = 1 << 20;
+  if (syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, &limit) == 0 && limit.rlim_cur < end)
+    end = (unsigned)limit.rlim_cur;
+  for (unsigned number = first; number <= last && number < end; number++) syscall(SYS_close, number);
+}
+
+/* In the child, whose table of descriptors is its own. */
+CHILD_ONLY static void arrange_descriptors(struct start *start) {
+  const struct swsys_spawn *request = start->request;
   int highest = 2;
   for (int i = 0; i < request->count; i++)
     if (request->targets[i] > highest) highest = request->targets[i];
-  if (highest == INT_MAX) error = EBADF;
-  int moved[8], taken = 0;
-  if (request->count > 8) error = EINVAL;
-  for (int i = 0; i < request->count && !error; i++) {
-    int copy = fcntl(request->sources[i], F_DUPFD_CLOEXEC, highest + 1);
-    if (copy < 0) { error = errno; break; }
-    moved[taken++] = copy;
-    error = posix_spawn_file_actions_adddup2(&actions, copy, request->targets[i]);
+  if (highest == INT_MAX) give_up(start, SWSYS_STEP_DESCRIPTOR, 0, EBADF);
+  /* Above the standard streams nothing but sources stays open, whatever flags were forgotten: so there is room for
+   * copies, also where the parent has come to its limit. */
+  unsigned next = 3;
+  while (true) {
+    unsigned source = UINT_MAX;
+    for (int i = 0; i < request->count; i++)
+      if (request->sources[i] >= 0 && (unsigned)request->sources[i] >= next
+          && (unsigned)request->sources[i] < source)
+        source = (unsigned)request->sources[i];
+    close_between(next, source == UINT_MAX ? UINT_MAX : source - 1);
+    if (source == UINT_MAX) break;
+    next = source + 1;
   }
-  /* Nothing else leaks, whatever flags others forgot. */
-  for (int number = 3; number <= highest && !error; number++) {
-    bool wanted = false;
-    for (int i = 0; i < request->count; i++) wanted |= request->targets[i] == number;
-    if (!wanted) error = posix_spawn_file_actions_addclose(&actions, number);
+  /* Sources are moved above every target first, so that none is overwritten that is still needed. */
+  int moved[SWSYS_MOST_DESCRIPTORS];
+  for (int i = 0; i < request->count; i++) {
+    moved[i] = -1;
+    if (request->sources[i] < 0) continue;
+    moved[i] = (int)syscall(SYS_fcntl, request->sources[i], F_DUPFD_CLOEXEC, highest + 1);
+    if (moved[i] < 0) give_up(start, SWSYS_STEP_DESCRIPTOR, i, errno);
   }
-  if (!error) error = posix_spawn_file_actions_addclosefrom_np(&actions, highest + 1);
-  if (!error && request->working_directory)
-    error = posix_spawn_file_actions_addchdir_np(&actions, request->working_directory);
-  /* The child begins with no signal blocked and every disposition at its default. */
-  sigset_t none, all;
-  sigemptyset(&none);
-  sigfillset(&all);
-  if (!error) error = posix_spawnattr_setsigmask(&attributes, &none);
-  if (!error) error = posix_spawnattr_setsigdefault(&attributes, &all);
-  if (!error) error = posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-  extern char **environ;
-  char *const *environment = request->environment ? request->environment : environ;
-  if (!error)
-    error = request->search_path
-        ? posix_spawnp(pid, request->path, &actions, &attributes, request->arguments, environment)
-        : posix_spawn(pid, request->path, &actions, &attributes, request->arguments, environment);
-  for (int i = 0; i < taken; i++) close(moved[i]);
-  posix_spawnattr_destroy(&attributes);
-  posix_spawn_file_actions_destroy(&actions);
-  return -error;
+  unsigned below = 3;
+  while (true) {
+    unsigned target = UINT_MAX;
+    for (int i = 0; i < request->count; i++)
+      if ((unsigned)request->targets[i] >= below && (unsigned)request->targets[i] < target)
+        target = (unsigned)request->targets[i];
+    if (target == UINT_MAX) break;
+    close_between(below, target - 1);
+    below = target + 1;
+  }
+  for (int i = 0; i < request->count; i++)
+    if (moved[i] >= 0 && syscall(SYS_dup3, moved[i], request->targets[i], 0) < 0)
+      give_up(start, SWSYS_STEP_DESCRIPTOR, i, errno);
+  close_between((unsigned)highest + 1, UINT_MAX);
+  for (int i = 0; i < request->count; i++) {
+    int source = request->sources[i], number = request->targets[i];
+    if (source >= 0) continue;
+    if (source == SWSYS_INHERIT) {
+      long flags = syscall(SYS_fcntl, number, F_GETFD);
+      if (flags >= 0) {
+        syscall(SYS_fcntl, number, F_SETFD, flags & ~FD_CLOEXEC);
+        continue;
+      }
+      /* The parent has none: a closed standard stream would be the first file that the child opens. */
+    }
+    int null = (int)syscall(SYS_openat, AT_FDCWD, "/dev/null", O_RDWR, 0);
+    if (null < 0) give_up(start, SWSYS_STEP_DESCRIPTOR, i, errno);
+    if (null == number) continue;
+    if (syscall(SYS_dup3, null, number, 0) < 0) give_up(start, SWSYS_STEP_DESCRIPTOR, i, errno);
+    syscall(SYS_close, null);
+  }
 }
 
-void swsys_abandon(pid_t pid) {
-  kill(pid, SIGKILL);
-  while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {}
+/* ETXTBSY: the file is open for writing. If this program has written and closed it a moment ago, a child that another
+ * thread has just made may hold a copy of that descriptor until it executes its own program. That passes: try for
+ * about a second. */
+CHILD_ONLY static int execute(const char *path, char *const *arguments, char *const *environment) {
+  for (long milliseconds = 1; ; milliseconds *= 2) {
+    syscall(SYS_execve, path, arguments, environment);
+    if (errno != ETXTBSY || milliseconds > 512) return errno;
+    struct timespec pause = {.tv_sec = 0, .tv_nsec = milliseconds * 1000000};
+    syscall(SYS_nanosleep, &pause, NULL);
+  }
 }
+
+CHILD_ONLY static int run_child(void *argument) {
+  struct start *start = argument;
+  const struct swsys_spawn *request = start->request;
+  if (start->pidfd < 0) give_up(start, SWSYS_STEP_CLONE, 0, ENOSYS);
+  reset_signals(request->keeps_ignored_signals);
+  if (request->group == SWSYS_GROUP_SESSION) {
+    if (syscall(SYS_setsid) < 0) give_up(start, SWSYS_STEP_GROUP, 0, errno);
+  } else if (request->group >= 0) {
+    if (syscall(SYS_setpgid, 0, request->group) < 0) give_up(start, SWSYS_STEP_GROUP, 0, errno);
+  }
+  arrange_descriptors(start);
+  if (request->working_directory && syscall(SYS_chdir, request->working_directory) < 0)
+    give_up(start, SWSYS_STEP_DIRECTORY, 0, errno);
+  kernel_signals none = {{0}};
+  syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof none);
+  /* As execvp: the first that can be executed. What may not be is the answer only if none is found. */
+  int error = ENOENT;
+  for (const char *const *candidate = request->candidates; *candidate; candidate++) {
+    int found = execute(*candidate, request->arguments, request->environment);
+    if (found == EACCES) { error = EACCES; continue; }
+    bool is_absent = found == ENOENT || found == ENOTDIR || found == ESTALE || found == ENODEV || found == ETIMEDOUT;
+    bool is_only = candidate == request->candidates && !candidate[1];
+    if (!is_absent || is_only) error = found;
+    if (!is_absent) break;
+  }
+  give_up(start, SWSYS_STEP_PROGRAM, 0, error);
+}
+
+/* The thread sanitizer's clone would take the child for a fork, and change its books. */
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+extern int __clone(int (*)(void *), void *, int, void *, ...);
+#define SPAWN_CLONE __clone
+#endif
+#endif
+#ifndef SPAWN_CLONE
+#define SPAWN_CLONE clone
+#endif
+
+int swsys_spawn(const struct swsys_spawn *request, struct swsys_spawned *spawned) {
+  *spawned = (struct swsys_spawned){.pidfd = -1, .step = SWSYS_STEP_CLONE};
+  if (request->count > SWSYS_MOST_DESCRIPTORS) {
+    spawned->step = SWSYS_STEP_DESCRIPTOR;
+    return -E2BIG;
+  }
+  size_t page = (size_t)sysconf(_SC_PAGESIZE), size = 64 << 10;
+  if (size < 4 * page) size = 4 * page;
+  char *stack = mmap(NULL, size + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+  if (stack == MAP_FAILED) return -errno;
+  mprotect(stack, page, PROT_NONE);
+  struct start start = {.request = request, .pidfd = -1};
+  kernel_signals all, before;
+  for (size_t i = 0; i < sizeof all.bits / sizeof all.bits[0]; i++) all.bits[i] = ~0ul;
+  syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof all);
+  int pid = RESULT(SPAWN_CLONE(
+      run_child, stack + page + size, CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &start, &start.pidfd, NULL,
+      NULL));
+  syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof before);
+  munmap(stack, size + page);
+  if (pid < 0) return pid;
+  if (start.error) {
+    /* It has ended without having run anything; nobody else has heard of it. */
+    siginfo_t info = {0};
+    if (start.pidfd >= 0) {
+      (void)RETRIED(waitid((idtype_t)P_PIDFD, (id_t)start.pidfd, &info, WEXITED));
+      close(start.pidfd);
+    } else {
+      (void)RETRIED(waitpid(pid, NULL, 0));
+    }
+    spawned->step = start.step;
+    spawned->index = start.index;
+    return -start.error;
+  }
+  if (start.pidfd <= 2) {
+    /* A standard stream was closed, and its number is not ours to take. */
+    int moved = fcntl(start.pidfd, F_DUPFD_CLOEXEC, 3);
+    if (moved >= 0) {
+      close(start.pidfd);
+      start.pidfd = moved;
+    }
+  }
+  spawned->pid = pid;
+  spawned->pidfd = start.pidfd;
+  return 0;
+}
+
+int swsys_open_for_child(const char *path, int options) {
+  /* A named pipe would wait for its other end, and hold up the thread that spawns. */
+  int fd = RETRIED(open(path, options | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0666));
+  if (fd < 0) return fd;
+  int flags = fcntl(fd, F_GETFL);
+  int result = flags < 0 ? -errno : RESULT(fcntl(fd, F_SETFL, flags & ~O_NONBLOCK));
+  if (result < 0) {
+    close(fd);
+    return result;
+  }
+  if (fd > 2) return fd;
+  int moved = swsys_duplicate(fd, 3);
+  close(fd);
+  return moved;
+}
+
 char *const *swsys_environment(void) {
   extern char **environ;
   return environ;
 }
 
-int swsys_pidfd_open(pid_t pid) {
-#ifndef SYS_pidfd_open
-#define SYS_pidfd_open 434
-#endif
-  return RESULT((int)syscall(SYS_pidfd_open, pid, 0));
-}
-int swsys_pidfd_reap(int pidfd, int *code) {
+int swsys_pidfd_missing(void) {
+  /* No descriptor has this number, and EBADF is what a kernel says that knows the call. */
   siginfo_t info = {0};
-  int result = RETRIED(waitid((idtype_t)P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG));
+  int result = RETRIED(waitid((idtype_t)P_PIDFD, (id_t)INT_MAX, &info, WEXITED | WNOHANG));
+  /* Before Linux 5.4 the kind itself is invalid. */
+  if (result != -EBADF) return result == -EINVAL ? -ENOSYS : result < 0 ? result : -ENOSYS;
+  result = swsys_pidfd_signal(INT_MAX, 0, false);
+  return result == -EBADF ? 0 : result < 0 ? result : -ENOSYS;
+}
+int swsys_pidfd_reap(int pidfd, bool keeps, int *code) {
+  siginfo_t info = {0};
+  int result = RETRIED(
+      waitid((idtype_t)P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG | (keeps ? WNOWAIT : 0)));
   if (result < 0) return result;
   if (info.si_pid == 0) return 0;
   *code = info.si_status;
   return info.si_code == CLD_EXITED ? 1 : 2;
 }
-int swsys_pidfd_signal(int pidfd, int signal) {
-#ifndef SYS_pidfd_send_signal
-#define SYS_pidfd_send_signal 424
-#endif
-  return RESULT((int)syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0));
+int swsys_pidfd_signal(int pidfd, int signal, bool group) {
+  unsigned flags = group ? SWSYS_PIDFD_SIGNAL_PROCESS_GROUP : 0;
+  return RESULT((int)syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, flags));
 }
+bool swsys_pidfd_signals_groups(void) {
+  /* A kernel that does not know the flag looks no further than at that. */
+  return swsys_pidfd_signal(INT_MAX, 0, true) == -EBADF;
+}
+int swsys_kill_group(pid_t group, int signal) { return RESULT(kill(-group, signal)); }

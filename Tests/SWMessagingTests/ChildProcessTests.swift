@@ -39,7 +39,7 @@ import Testing
 
   @Test func `blocking code spawns, talks and waits without a task`() async throws {
     try await TestThread {
-      let child = try ChildProcess.blocking.spawn("cat", channel: .standardStreams, framing: .varInt)
+      let child = try Command("cat").blocking.spawn(channel: .standardStreams, framing: .varInt)
       try child.channel.blocking.send("hello")
       #expect(try child.channel.blocking.receive() == Array("hello".utf8))
       #expect(throws: EndpointError.self) { try child.blocking.waitForExit(timeout: .zero) }
@@ -123,7 +123,7 @@ import Testing
       // Masks are a thread's own, and here nobody else changes this one's.
       let (before, after) = try await TestThread {
         let before = try signalState("/proc/thread-self/status")
-        let child = try ChildProcess.blocking.spawn("true", framing: .varInt)
+        let child = try Command("true").blocking.spawn(framing: .varInt)
         _ = try child.blocking.waitForExit()
         return (before, try signalState("/proc/thread-self/status"))
       }.value
@@ -169,7 +169,7 @@ import Testing
     #expect(try await child.exitStatus == .exited(code))
     #expect(try await child.waitForExit(timeout: .zero) == .exited(code))
     #expect(try await TestThread { try child.blocking.waitForExit(timeout: .zero) }.value == .exited(code))
-    #expect(SWMessaging.ExitStatus.exited(code).isSuccess == (code == 0))
+    #expect(TerminationStatus.exited(code).isSuccess == (code == 0))
   }
 
   @Test(arguments: [ProcessSignal.terminate, .kill, .hangUp, .abort, 10])
@@ -196,7 +196,7 @@ import Testing
   @Test func `threads and tasks wait for one exit at once`() async throws {
     let child = try await ChildProcess.spawn("cat", channel: .standardStreams, framing: .varInt)
     let threads = (0..<20).map { _ in TestThread { try child.blocking.waitForExit() } }
-    try await withThrowingTaskGroup(of: SWMessaging.ExitStatus.self) { group in
+    try await withThrowingTaskGroup(of: TerminationStatus.self) { group in
       for _ in 0..<50 { group.addTask { try await child.exitStatus } }
       #expect(await timesOut { try await child.waitForExit(timeout: .milliseconds(1)) })
       child.channel.finishSending()
@@ -298,7 +298,7 @@ import Testing
 
   @Test func `200 children at once, from tasks and threads`() async {
     await #expect(processExitsWith: .success) {
-      try await withThrowingTaskGroup(of: SWMessaging.ExitStatus.self) { group in
+      try await withThrowingTaskGroup(of: TerminationStatus.self) { group in
         for index in 0..<100 {
           group.addTask {
             let child = try await ChildProcess.spawn("cat", channel: .standardStreams, framing: .varInt)
@@ -311,7 +311,7 @@ import Testing
         let threads = (0..<4).map { _ in
           TestThread {
             for _ in 0..<25 {
-              let child = try ChildProcess.blocking.spawn("true", framing: .varInt)
+              let child = try Command("true").blocking.spawn(framing: .varInt)
               #expect(try child.channel.blocking.next() == nil)
               #expect(try child.blocking.waitForExit().isSuccess)
             }
@@ -383,7 +383,7 @@ import Testing
 // MARK: - Helpers
 
 private func shell(
-  _ script: String, environment: ChildEnvironment = .inherited, workingDirectory: String? = nil,
+  _ script: String, environment: ChildEnvironment = .inherited, workingDirectory: FilePath? = nil,
   channel: ChildChannel = .descriptor(3)
 ) async throws -> ChildProcess<VarIntFraming> {
   limitLife(
@@ -407,7 +407,7 @@ private func output(of child: ChildProcess<VarIntFraming>) async throws -> Strin
   }
 }
 
-private func timesOut(_ body: () async throws -> SWMessaging.ExitStatus) async -> Bool {
+private func timesOut(_ body: () async throws -> TerminationStatus) async -> Bool {
   do {
     _ = try await body()
     return false
@@ -426,7 +426,7 @@ private func numbersInUse() -> [Int32] {
   (0..<1024).filter { swsys_get_close_on_exec($0) >= 0 }
 }
 
-private func pidfds() -> [Int32] {
+func pidfds() -> [Int32] {
   numbersInUse().filter { number in
     var name = [CChar](repeating: 0, count: 64)
     let count = unsafe readlink("/proc/self/fd/\(number)", &name, name.count)
@@ -436,7 +436,7 @@ private func pidfds() -> [Int32] {
 }
 
 /// Whether this process has neither a running child nor a zombie.
-private func hasNoChildren() -> Bool {
+func hasNoChildren() -> Bool {
   var info = unsafe siginfo_t()
   return unsafe waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 && errno == ECHILD
 }

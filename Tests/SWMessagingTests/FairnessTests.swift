@@ -221,6 +221,8 @@ import Testing
     #expect(left.queued == 0)
     try await right.send(pattern(50_000))
     _ = try await left.receive()
+    // The caller may be resumed before the reactor has given the turn back.
+    await eventually { left.core.receiving?.inspect { !$0.turn } ?? false }
     // No read-ahead memory while nothing is unread.
     #expect(unsafe left.core.receiving?.turn.capacity == 0)
   }

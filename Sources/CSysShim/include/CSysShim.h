@@ -153,22 +153,43 @@ int swsys_start_thread(void (*run)(void *), void *context, const char *name);
 void swsys_mark_reactor_thread(void);             /* the calling thread is the reactor's */
 bool swsys_is_reactor_thread(void);
 
+/* What stands in for a source. */
+enum { SWSYS_NULL = -1, SWSYS_INHERIT = -2 };
+/* Beside a group's number; 0: a group of the child's own. */
+enum { SWSYS_GROUP_INHERITED = -1, SWSYS_GROUP_SESSION = -2 };
+enum { SWSYS_MOST_DESCRIPTORS = 256 };
 struct swsys_spawn {
-  const char *path;
+  const char *const *candidates; /* paths, of which the first that can be executed is; NULL-terminated */
   char *const *arguments;
-  char *const *environment;      /* NULL: this process's */
+  char *const *environment;
   const char *working_directory; /* NULL: this process's */
-  int search_path;               /* look `path` up in PATH */
+  int group;                     /* SWSYS_GROUP_INHERITED, … */
+  bool keeps_ignored_signals;    /* all others get their default */
   int count;                     /* of the pairs below */
-  const int *sources;            /* descriptors of this process … */
-  const int *targets;            /* … and their numbers in the child; all others are closed, but 0 to 2 */
+  const int *sources;            /* descriptors of this process, or SWSYS_NULL, SWSYS_INHERIT … */
+  const int *targets;            /* … and their numbers in the child, each once; all others but 0 to 2 are closed */
 };
-int swsys_spawn(const struct swsys_spawn *request, pid_t *pid) SWSYS_NONNULL;
-void swsys_abandon(pid_t pid);                   /* kills and reaps a child that nobody has seen yet */
+/* The step of a spawn that failed. */
+enum swsys_spawn_step {
+  SWSYS_STEP_CLONE, SWSYS_STEP_GROUP, SWSYS_STEP_DESCRIPTOR, SWSYS_STEP_DIRECTORY, SWSYS_STEP_PROGRAM
+};
+struct swsys_spawned {
+  pid_t pid;
+  int pidfd;                     /* close-on-exec */
+  int step;                      /* enum swsys_spawn_step, when it failed */
+  int index;                     /* of the descriptor, when that was it */
+};
+/* Blocks until the child has executed its program. Where it fails nothing has run, and no child is left. */
+int swsys_spawn(const struct swsys_spawn *request, struct swsys_spawned *spawned) SWSYS_NONNULL;
+/* Close-on-exec, blocking, above 2; without waiting for a named pipe's other end. */
+int swsys_open_for_child(const char *path, int options) SWSYS_NONNULL;
 char *const *swsys_environment(void);            /* this process's; NULL-terminated, may be NULL */
-int swsys_pidfd_open(pid_t pid);
-/* 0: still running; 1: exited (code); 2: killed by a signal (code). */
-int swsys_pidfd_reap(int pidfd, int *code) SWSYS_NONNULL;
-int swsys_pidfd_signal(int pidfd, int signal);
+/* 0 where the kernel has what children need, and lets us; else a negative errno. */
+int swsys_pidfd_missing(void);
+/* 0: still running; 1: exited (code); 2: killed by a signal (code). keeps: it can be asked again. */
+int swsys_pidfd_reap(int pidfd, bool keeps, int *code) SWSYS_NONNULL;
+int swsys_pidfd_signal(int pidfd, int signal, bool group); /* group: see swsys_pidfd_signals_groups */
+bool swsys_pidfd_signals_groups(void);           /* since Linux 6.9 */
+int swsys_kill_group(pid_t group, int signal);   /* only while a member of the group is known to be there */
 
 #endif

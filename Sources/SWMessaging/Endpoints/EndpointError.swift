@@ -84,14 +84,22 @@ public struct EndpointError: Error, Sendable {
     set { change { $0.subject = newValue } }
   }
 
+  /// For people: the program, variable, file or descriptor that the operation was about, where that is known. Empty
+  /// otherwise.
+  public var explanation: String {
+    get { content.fields.explanation }
+    set { change { $0.explanation = newValue } }
+  }
+
   public init(
     _ reason: Reason, byteCount: Int = 0, partialBytes: [UInt8] = [], isCommitted: Bool = false,
-    messageCount: Int = 0, subject: Subject? = nil
+    messageCount: Int = 0, subject: Subject? = nil, explanation: String = ""
   ) {
     content = Content(
       Fields(
         reason: reason, byteCount: byteCount, partialBytes: partialBytes, isCommitted: isCommitted,
-        messageCount: messageCount, subject: subject))
+        messageCount: messageCount, subject: subject,
+          explanation: explanation))
   }
 
   /// The message cannot be sent in its framing.
@@ -122,6 +130,7 @@ public struct EndpointError: Error, Sendable {
     var isCommitted: Bool
     var messageCount: Int
     var subject: Subject?
+    var explanation: String
     /// A message was to be sent, and not to be received: told apart in the text alone.
     var isAboutSending = false
   }
@@ -159,6 +168,7 @@ extension EndpointError.Reason: Equatable {
 extension EndpointError: CustomStringConvertible {
   public var description: String {
     var text = what
+    if !explanation.isEmpty { text += ": \(explanation)" }
     switch reason {
     case .timedOut, .cancelled, .closed, .transport:
       if byteCount > 0 { text += " after \(Self.count(byteCount, "byte")) of a message" }

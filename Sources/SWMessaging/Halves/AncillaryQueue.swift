@@ -19,11 +19,12 @@ struct AncillaryQueue: Sendable {
   private var arrivals: [Arrival] = []
   private var writers: [Writer] = []
 
-  /// Whether there is nothing.
-  var isEmpty: Bool { arrivals.isEmpty && writers.isEmpty }
+  /// Whether there is nothing; looked at for each message.
+  private(set) var isEmpty = true
 
   /// Takes in what came with a read, which brought the bytes at these positions of the stream.
   mutating func add(_ found: Ancillary, beside bytes: ClosedRange<UInt64>) {
+    isEmpty = false
     if found.descriptors != nil || found.lostDescriptors {
       arrivals.append(
         Arrival(
@@ -48,6 +49,7 @@ struct AncillaryQueue: Sendable {
       passed.count <= 1 ? passed.first : ReceivedDescriptors(passed.flatMap { $0.takeAll() })
     while writers.count > 1, writers[1].start < end { writers.removeFirst() }
     if let writer = writers.first, writer.start < end { found.credentials = writer.credentials }
+    isEmpty = arrivals.isEmpty && writers.isEmpty
     return found.isEmpty ? nil : found
   }
 }

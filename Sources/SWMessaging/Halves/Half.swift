@@ -19,6 +19,7 @@ package class Half: ReactorWork, @unchecked Sendable {
   /// Changes in the turn alone.
   private(set) final var interest: Readiness
   /// The last attempt is to be repeated after a pause. Belongs to the turn.
+  @exclusivity(unchecked)
   private(set) final var isPausing = false
   private final let lock: Guarded<HalfState>
   final let turnstile = Turnstile()
@@ -118,7 +119,7 @@ package class Half: ReactorWork, @unchecked Sendable {
 
   /// In the turn: what an attempt that would block asks to wait for.
   final func note(_ attempt: Attempt) {
-    isPausing = attempt == .retryLater
+    unsafe isPausing = attempt == .retryLater
     switch attempt {
     case .wouldBlock: note(blockedOn: direction)
     case .waitsFor(let readiness): note(blockedOn: readiness)

@@ -48,6 +48,8 @@ package final class Port: ReadinessReceiver {
   // Invariant: written while the port is made, before anybody else knows it.
   private nonisolated(unsafe) var signal: ReadinessSignal?
   private let state: Guarded<State>
+  /// The process at the other end is gone, though others may hold its end.
+  private let isForsaken = Atomic(false)
   /// An attempt has waited for the other direction's readiness: from then on both halves hear of everything.
   private let crosses = Atomic(false)
   /// How many descriptors a message may bring.
@@ -130,11 +132,17 @@ package final class Port: ReadinessReceiver {
   /// told, and the first error stands for the whole connection.
   @inline(__always)
   private func perform(_ direction: Readiness, mayTakeLong: Bool, _ body: () -> Attempt) -> Attempt {
+    if direction == .writable, isForsaken.load(ordering: .acquiring) {
+      return .failed(first(TransportError(.send, .brokenPipe, scope: .direction)))
+    }
     while true {
       let attempt = body()
       if crosses.load(ordering: .relaxed) { tellOther(than: direction, of: attempt) }
       switch attempt {
-      case .transferred, .wouldBlock, .waitsFor, .retryLater: return attempt
+      case .wouldBlock, .waitsFor:
+        guard direction == .readable, isForsaken.load(ordering: .acquiring) else { return attempt }
+        return state.withLock { $0.firstError }.map { .failed($0) } ?? .endOfStream
+      case .transferred, .retryLater: return attempt
       case .failed(let error) where error.errno == .interrupted: continue
       case .failed(let error): return .failed(first(error))
       case .endOfStream where direction == .writable:
@@ -212,6 +220,19 @@ package final class Port: ReadinessReceiver {
     perform(.writable, mayTakeLong: false) {
       unsafe transport.send(gathering: parts, with: ancillary)
     }
+  }
+
+  // MARK: A peer that is gone
+
+  /// The process at the other end has ended: what is there is received, and then the end; sending fails, although
+  /// another process may hold the other end. For streams.
+  func forsake() {
+    isForsaken.store(true, ordering: .releasing)
+    let (receiving, sending) = state.withLock { state in
+      unsafe (state.receiving?.takeUnretainedValue(), state.sending?.takeUnretainedValue())
+    }
+    receiving?.stir(wakesPoller: true)
+    sending?.stir(wakesPoller: true)
   }
 
   // MARK: Directions that cross

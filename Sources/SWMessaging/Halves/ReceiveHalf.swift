@@ -489,8 +489,10 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
       guard state.queue.first === head else { return false }
       state.queue.remove(head)
       var delivery = unsafe copied ?? Delivery(payload: turn.takePayload(of: demand))
-      if carriesDatagrams { delivery.value = unsafe turn.value }
-      if head.request.isAccompanied { delivery.ancillary = unsafe turn.takeAncillary(of: demand) }
+      if carriesDatagrams || head.request.isAccompanied {
+        let ancillary = unsafe head.request.isAccompanied ? turn.takeAncillary(of: demand) : nil
+        delivery.add(ancillary, unsafe turn.value)
+      }
       head.outcome = .delivered(delivery)
       unsafe turn.consume(demand)
       head.decide(&actions, by: me)
@@ -608,7 +610,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
         }
         if state.stirred || first !== place ?? head { return .again }
         if first.kind != .thread, !state.isRegistered { return .register }
-        if isPausing { state.pauseHead(&actions) } else { state.pauseLength = 0 }
+        if unsafe isPausing { state.pauseHead(&actions) } else { state.pauseLength = 0 }
         releaseTurn(&state, &actions, by: place ?? me)
         return .released
       }

@@ -175,10 +175,27 @@ package struct Delivery: Sendable {
   /// The scanner of a message that the framing decodes.
   // Invariant: made for one receiver, and never changed.
   nonisolated(unsafe) var scanned: AnyObject?
+  /// What few receivers ask for; of its own, so that a delivery without it stays small.
+  private var extras: Extras?
+
+  private final class Extras: Sendable {
+    let ancillary: Ancillary?
+    let value: (any Sendable)?
+
+    init(_ ancillary: Ancillary?, _ value: (any Sendable)?) {
+      self.ancillary = ancillary
+      self.value = value
+    }
+  }
+
   /// What came beside the bytes, if the receiver asked for it.
-  package var ancillary: Ancillary?
+  package var ancillary: Ancillary? { extras?.ancillary }
   /// The item, if it is no datagram.
-  package var value: (any Sendable)?
+  package var value: (any Sendable)? { extras?.value }
+
+  mutating func add(_ ancillary: Ancillary?, _ value: (any Sendable)?) {
+    if ancillary != nil || value != nil { extras = Extras(ancillary, value) }
+  }
 
   init(payload bytes: [UInt8]) {
     self.bytes = bytes

@@ -813,7 +813,7 @@ package final class SendHalf: Half, @unchecked Sendable {
         }
         if state.stirred || first.gaveUp != nil || !first.needsReadiness { return .again }
         if first.kind != .thread, !state.isRegistered { return .register }
-        if isPausing { state.pauseHead(&actions) } else { state.pauseLength = 0 }
+        if unsafe isPausing { state.pauseHead(&actions) } else { state.pauseLength = 0 }
         settleLate(by: me, &state, &actions)
         state.releaseTurn(by: me, &actions)
         return .released

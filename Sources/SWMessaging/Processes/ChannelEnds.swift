@@ -2,37 +2,82 @@ internal import CSysShim
 internal import SWIO
 internal import SystemPackage
 
-/// A new channel to a child: this process's end as the core of an endpoint, and the child's: a socket, or
-/// what will be its standard input and output.
-struct ChannelEnds: ~Copyable {
-  let core: EndpointCore
-  private let first: OwnedDescriptor
-  private var second: OwnedDescriptor?
+/// The ends of what connects this process with a child: this process's, as cores of endpoints, and the child's, by
+/// their numbers there.
+final class ChannelEnds {
+  private(set) var channel: EndpointCore?
+  private(set) var standardInput: EndpointCore?
+  private(set) var standardOutput: EndpointCore?
+  private(set) var standardError: EndpointCore?
 
-  init(_ channel: ChildChannel) throws(EndpointError) {
-    switch channel {
-    case .descriptor:
-      let pair = try Self.make { () throws(TransportError) in try DescriptorPair.sockets() }
-      core = try EndpointCore.adopting(pair.first, unread: [], for: [.readable, .writable])
-      first = pair.second
-      second = nil
-    case .standardStreams:
-      let input = try Self.make { () throws(TransportError) in try DescriptorPair.pipe() }
-      let output = try Self.make { () throws(TransportError) in try DescriptorPair.pipe() }
-      core = try EndpointCore.adopting(
-        reading: output.first.withDescriptor { $0 }, writing: input.second.withDescriptor { $0 }, unread: [])
-      _ = output.first.release()
-      _ = input.second.release()
-      first = input.first
-      second = consume output.second
+  /// The child's ends, and the numbers that they will have. They are closed with the last reference at the latest.
+  private var children: [ChildEnd] = []
+
+  /// A descriptor that the child gets and this process closes.
+  private final class ChildEnd {
+    let descriptor: OwnedDescriptor
+    let number: Int32
+
+    init(_ descriptor: consuming OwnedDescriptor, _ number: Int32) {
+      self.descriptor = descriptor
+      self.number = number
     }
   }
 
-  /// Gives the child's ends away, in order.
-  consuming func releaseChildEnds() -> [Int32] {
-    var numbers = [first.release().rawValue]
-    if let second = second.take() { numbers.append(second.release().rawValue) }
-    return numbers
+  /// Makes the channel, if there is to be one.
+  init(_ channel: ChildChannel?) throws(EndpointError) {
+    switch channel {
+    case .descriptor(let number):
+      let pair = try Self.make { () throws(TransportError) in try DescriptorPair.sockets() }
+      self.channel = try EndpointCore.adopting(pair.first, unread: [], for: [.readable, .writable])
+      children.append(ChildEnd(pair.second, number))
+    case .standardStreams:
+      let input = try Self.make { () throws(TransportError) in try DescriptorPair.pipe() }
+      let output = try Self.make { () throws(TransportError) in try DescriptorPair.pipe() }
+      self.channel = try EndpointCore.adopting(
+        reading: output.first.withDescriptor { $0 }, writing: input.second.withDescriptor { $0 }, unread: [])
+      _ = output.first.release()
+      _ = input.second.release()
+      children.append(ChildEnd(input.first, 0))
+      children.append(ChildEnd(output.second, 1))
+    case nil: break
+    }
+  }
+
+  /// Makes a pipe to or from a standard stream of the child.
+  func addPipe(_ number: Int32) throws(EndpointError) {
+    let pipe = try Self.make { () throws(TransportError) in try DescriptorPair.pipe() }
+    if number == 0 {
+      standardInput = try EndpointCore.adopting(pipe.second, unread: [], for: .writable)
+      children.append(ChildEnd(pipe.first, 0))
+      return
+    }
+    let core = try EndpointCore.adopting(pipe.first, unread: [], for: .readable)
+    if number == 1 { standardOutput = core } else { standardError = core }
+    children.append(ChildEnd(pipe.second, number))
+  }
+
+  /// Takes over a descriptor of this process that the child is to have under this number.
+  func add(_ descriptor: consuming OwnedDescriptor, as number: Int32) {
+    children.append(ChildEnd(descriptor, number))
+  }
+
+  /// Closes the child's ends in this process.
+  func closeChildEnds() { children = [] }
+
+  /// Each number in the child that has a descriptor of its own, with the descriptor here.
+  var targets: [Int32: Int32] {
+    var targets: [Int32: Int32] = [:]
+    for child in children { targets[child.number] = child.descriptor.withDescriptor { $0.rawValue } }
+    return targets
+  }
+
+  /// This process's ends: where the child's end is seen.
+  var ports: [Port] {
+    let cores = [channel, standardInput, standardOutput, standardError]
+    return cores.flatMap { core in
+      [core?.receiving as Half?, core?.sending].compactMap { $0?.port }
+    }
   }
 
   private static func make(
@@ -49,12 +94,12 @@ struct ChannelEnds: ~Copyable {
 
 extension OwnedDescriptor {
   /// The same, under a number above 2. In a process whose standard streams are closed a new descriptor
-  /// gets one of their numbers, and whoever prints then prints into the channel.
+  /// gets one of their numbers, and output that is meant for the stream would go into the channel.
   fileprivate consuming func aboveStandard() throws(TransportError) -> OwnedDescriptor {
     let number = withDescriptor { $0.rawValue }
     guard number <= 2 else { return self }
     let moved = swsys_duplicate(number, 3)
-    // Closed as it came to be, and not pointed at /dev/null: that the number was free is not our affair.
+    // Closed, and not pointed at /dev/null: the number was free before.
     _ = swsys_close(release().rawValue)
     return OwnedDescriptor(adopting: FileDescriptor(rawValue: try checked(.duplicate, moved)))
   }

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/syscall.h>
 #include <sys/types.h>
 
 #define SWSYS_NONNULL __attribute__((nonnull))
@@ -17,5 +18,14 @@ int swsys_set_buffer_sizes(int fd, int send, int receive);
 int swsys_set_linger_reset(int fd);              /* close sends a reset */
 uint64_t swsys_thread_cpu(void);                 /* CLOCK_THREAD_CPUTIME_ID in nanoseconds */
 int swsys_thread_count(void);                    /* of this process */
+int swsys_pidfd_open(pid_t pid);
+/* Numbers of system calls, some of which are newer than some headers. */
+enum {
+  SWSYS_CALL_CLONE = SYS_clone, SWSYS_CALL_WAITID = SYS_waitid, SWSYS_CALL_PIDFD_SEND_SIGNAL = 424,
+  SWSYS_CALL_PIDFD_OPEN = 434, SWSYS_CALL_CLONE3 = 435, SWSYS_CALL_CLOSE_RANGE = 436,
+};
+/* From now on a system call fails with EPERM in all threads of this process (seccomp): always, or (bits not 0) where
+ * its first argument has one of these bits. */
+int swsys_forbid(int call, unsigned bits);
 
 #endif

@@ -1,0 +1,154 @@
+internal import SWIO
+internal import Synchronization
+internal import SystemPackage
+
+/// The threads on which children are spawned while tasks wait: the system call blocks until the program has been
+/// loaded, which a slow file system can draw out. A few threads, however many tasks spawn at once, and none while
+/// nobody does.
+enum SpawnThreads {
+  /// How many there are at most.
+  static var limit: Int { 4 }
+
+  /// A test's choice: no thread can be made in its scope.
+  @TaskLocal static var refusal: Errno?
+
+  /// Starts a thread.
+  ///
+  /// - Returns: why none can be made.
+  static func start(_ body: @escaping @Sendable () -> Void) -> Errno? { refusal ?? HelperThread.start(body) }
+
+  private struct State: Sendable {
+    var threads = 0
+    /// First in, first out; the first `taken` are gone.
+    var queue: [any Job] = []
+    var taken = 0
+
+    mutating func next() -> (any Job)? {
+      guard taken < queue.count else { return nil }
+      let job = queue[taken]
+      taken += 1
+      if taken == queue.count || taken >= 1024 {
+        queue.removeFirst(taken)
+        taken = 0
+      }
+      return job
+    }
+  }
+
+  private static let state = Guarded(State())
+
+  fileprivate protocol Job: AnyObject, Sendable {
+    func run()
+    /// No thread can be had.
+    func fail(_ errno: Errno)
+    func cancel()
+  }
+
+  /// Runs `body` on one of the threads, and suspends until it has returned.
+  ///
+  /// - Throws: `EndpointError` as `body`; `cancelled` if the task is cancelled before `body` has begun; `spawn` when
+  ///   there is no thread and none can be made. `body` has not run then, and will not.
+  static func run<Value: Sendable>(
+    _ body: @escaping @Sendable () throws(EndpointError) -> Value
+  ) async throws(EndpointError) -> Value {
+    let call = Call(body)
+    let result: Result<Value, EndpointError> = await withTaskCancellationHandler {
+      await withCheckedContinuation { continuation in
+        call.begin(continuation)
+        enqueue(call)
+      }
+    } onCancel: {
+      call.cancel()
+    }
+    return try result.get()
+  }
+
+  private static func enqueue(_ job: any Job) {
+    let needsThread = state.withLock { state in
+      state.queue.append(job)
+      if state.threads == limit { return false }
+      state.threads += 1
+      return true
+    }
+    guard needsThread, let errno = start(work) else { return }
+    // With another thread at work the job is only late; without, nobody will come.
+    let stranded = state.withLock { state in
+      state.threads -= 1
+      guard state.threads == 0 else { return [any Job]() }
+      var jobs: [any Job] = []
+      while let job = state.next() { jobs.append(job) }
+      return jobs
+    }
+    for job in stranded { job.fail(errno) }
+  }
+
+  @Sendable private static func work() {
+    while true {
+      let job = state.withLock { state in
+        let job = state.next()
+        if job == nil { state.threads -= 1 }
+        return job
+      }
+      guard let job else { return }
+      job.run()
+    }
+  }
+
+  private final class Call<Value: Sendable>: Job {
+    typealias Continuation = CheckedContinuation<Result<Value, EndpointError>, Never>
+
+    private enum Phase: Sendable {
+      case new
+      case waiting(Continuation)
+      case cancelled
+      case over
+    }
+
+    private let body: @Sendable () throws(EndpointError) -> Value
+    private let phase = Guarded(Phase.new)
+
+    init(_ body: @escaping @Sendable () throws(EndpointError) -> Value) { self.body = body }
+
+    func begin(_ continuation: Continuation) {
+      let isCancelled = phase.withLock { phase in
+        if case .cancelled = phase { return true }
+        phase = .waiting(continuation)
+        return false
+      }
+      if isCancelled { continuation.resume(returning: .failure(EndpointError(.cancelled))) }
+    }
+
+    /// Whoever takes the continuation resumes it.
+    private func take() -> Continuation? {
+      phase.withLock { phase in
+        guard case .waiting(let continuation) = phase else { return nil }
+        phase = .over
+        return continuation
+      }
+    }
+
+    func run() {
+      guard let continuation = take() else { return }
+      continuation.resume(returning: Result { () throws(EndpointError) in try body() })
+    }
+
+    func fail(_ errno: Errno) {
+      take()?.resume(
+        returning: .failure(EndpointError(spawning: errno, "no thread can be made that would spawn it")))
+    }
+
+    func cancel() {
+      let continuation: Continuation? = phase.withLock { phase in
+        switch phase {
+        case .new: phase = .cancelled
+        case .waiting(let continuation):
+          phase = .over
+          return continuation
+        case .cancelled, .over: break
+        }
+        return nil
+      }
+      continuation?.resume(returning: .failure(EndpointError(.cancelled)))
+    }
+  }
+}
