@@ -39,6 +39,7 @@ final class ManualReactor: Reacting {
 
   // MARK: Reacting
 
+  func start() -> Errno? { nil }
   func register(
     _ descriptor: Int32, for receiver: any ReadinessReceiver, watching interest: Readiness
   ) -> RegistrationOutcome {

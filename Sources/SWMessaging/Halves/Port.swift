@@ -68,7 +68,7 @@ package final class Port: ReadinessReceiver {
     var number: Int32?
     if case .descriptor(let descriptor) = custom.readinessSource { number = descriptor.rawValue }
     unsafe transport = .custom(custom, descriptor: number, nil)
-    let signal = ReadinessSignal(self)
+    let signal = ReadinessSignal(self, reactor: reactor)
     unsafe transport = .custom(custom, descriptor: number, signal)
     custom.attach(signal)
   }

@@ -258,7 +258,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     if isTaken { _ = run(Driver(budget: 64)) }
   }
 
-  override func driveOn(as me: Place) {
+  package override func driveOn(as me: Place) {
     _ = run(Driver(me: unsafe unsafeDowncast(me, to: ReceivePlace.self), deadline: me.deadline))
   }
 

@@ -179,7 +179,7 @@ package final class SendHalf: Half, @unchecked Sendable {
     if isTaken { run(Driver(budget: 64)) }
   }
 
-  override func driveOn(as me: Place) {
+  package override func driveOn(as me: Place) {
     run(Driver(me: unsafe unsafeDowncast(me, to: SendPlace.self)))
   }
 

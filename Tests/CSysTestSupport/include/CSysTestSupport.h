@@ -18,4 +18,7 @@ int swsys_set_linger_reset(int fd);              /* close sends a reset */
 uint64_t swsys_thread_cpu(void);                 /* CLOCK_THREAD_CPUTIME_ID in nanoseconds */
 int swsys_thread_count(void);                    /* of this process */
 
+/* From now on the kernel refuses epoll_pwait2 to this process, with EPERM. */
+int swsys_refuse_timed_epoll(void);
+
 #endif
