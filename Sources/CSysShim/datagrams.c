@@ -32,45 +32,58 @@ ssize_t swsys_next_datagram_size(int fd, bool is_packet) {
   return size == 0 && is_packet ? empty_or_ended(fd) : size;
 }
 
-ssize_t swsys_receive_accompanied(int fd, void *bytes, size_t count, struct swsys_companions *companions,
-                                  size_t *received) {
+#ifndef SCM_PIDFD
+#define SCM_PIDFD 0x04
+#endif
+
+ssize_t swsys_receive_message(int fd, void *bytes, size_t count, struct swsys_ancillary *found) {
   union {
-    char bytes[CMSG_SPACE(sizeof companions->descriptors) + CMSG_SPACE(sizeof(struct ucred)) + 256];
+    char bytes[CMSG_SPACE(sizeof found->descriptors) + CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(sizeof(int))
+               + CMSG_SPACE(1024)];  /* a security label */
     struct cmsghdr header;
   } control;
   struct iovec part = {.iov_base = bytes, .iov_len = count};
   struct msghdr message = {
       .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control,
-      .msg_name = companions->address, .msg_namelen = sizeof companions->address};
+      .msg_name = found->address, .msg_namelen = sizeof found->address};
+  found->descriptor_count = 0;
+  found->pidfd = -1;
+  found->has_credentials = false;
+  found->address_length = 0;
+  found->is_cut = false;
+  found->is_control_cut = false;
   ssize_t result = RETRIED(recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC));
-  *received = result > 0 ? (size_t)result : 0;
-  companions->descriptor_count = 0;
-  companions->address_length = 0;
-  companions->is_cut = false;
   if (result < 0) return result;
-  companions->is_cut = (message.msg_flags & MSG_TRUNC) != 0;
-  if (message.msg_namelen <= sizeof companions->address) companions->address_length = message.msg_namelen;
-  int total = 0;
+  found->is_cut = (message.msg_flags & MSG_TRUNC) != 0;
+  found->is_control_cut = (message.msg_flags & MSG_CTRUNC) != 0;
+  if (message.msg_namelen <= sizeof found->address) found->address_length = message.msg_namelen;
   for (struct cmsghdr *item = CMSG_FIRSTHDR(&message); item; item = CMSG_NXTHDR(&message, item)) {
-    if (item->cmsg_level != SOL_SOCKET || item->cmsg_type != SCM_RIGHTS) continue;
-    int number = (int)((item->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-    for (int i = 0; i < number; i++) {
-      int descriptor;
-      memcpy(&descriptor, CMSG_DATA(item) + (size_t)i * sizeof descriptor, sizeof descriptor);
-      if (total < (int)(sizeof companions->descriptors / sizeof(int))) {
-        companions->descriptors[total++] = descriptor;
-      } else {
-        close(descriptor);
-        message.msg_flags |= MSG_CTRUNC;
-      }
+    if (item->cmsg_level != SOL_SOCKET) continue;
+    size_t length = item->cmsg_len - CMSG_LEN(0);
+    if (item->cmsg_type == SCM_RIGHTS) {
+      size_t number = length / sizeof(int);
+      size_t room = sizeof found->descriptors / sizeof(int) - (size_t)found->descriptor_count;
+      /* The kernel brings one such item, of at most as many as there is room for. */
+      if (number > room) number = room;
+      memcpy(found->descriptors + found->descriptor_count, CMSG_DATA(item), number * sizeof(int));
+      found->descriptor_count += (int)number;
+    } else if (item->cmsg_type == SCM_CREDENTIALS && length >= sizeof(struct ucred)) {
+      struct ucred sender;
+      memcpy(&sender, CMSG_DATA(item), sizeof sender);
+      found->has_credentials = true;
+      found->pid = sender.pid;
+      found->uid = sender.uid;
+      found->gid = sender.gid;
+    } else if (item->cmsg_type == SCM_PIDFD && length >= sizeof(int)) {
+      memcpy(&found->pidfd, CMSG_DATA(item), sizeof(int));
     }
   }
-  if (message.msg_flags & MSG_CTRUNC) {
-    for (int i = 0; i < total; i++) close(companions->descriptors[i]);
-    return -EMFILE;
-  }
-  companions->descriptor_count = total;
   return result;
+}
+
+int swsys_set_receives_credentials(int fd, bool on) {
+  int value = on;
+  return RESULT(setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &value, sizeof value));
 }
 
 ssize_t swsys_send_accompanied(int fd, const struct iovec *parts, int count, const int *descriptors,
@@ -105,14 +118,21 @@ int swsys_send_datagrams(int fd, const struct iovec *parts, int count) {
   return RETRIED(sendmmsg(fd, messages, (unsigned)count, MSG_DONTWAIT | MSG_NOSIGNAL));
 }
 
-bool swsys_is_udp(int fd) {
-  int family = 0, protocol = 0;
-  socklen_t length = sizeof family;
-  if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &length) < 0) return false;
-  if (family != AF_INET && family != AF_INET6) return false;
-  length = sizeof protocol;
-  return getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &length) == 0 && protocol == IPPROTO_UDP;
+static int option(int fd, int level, int name) {
+  int value = 0;
+  socklen_t length = sizeof value;
+  return getsockopt(fd, level, name, &value, &length) < 0 ? -1 : value;
 }
+bool swsys_is_unix(int fd) { return option(fd, SOL_SOCKET, SO_DOMAIN) == AF_UNIX; }
+bool swsys_is_tcp(int fd) {
+  int family = option(fd, SOL_SOCKET, SO_DOMAIN);
+  return (family == AF_INET || family == AF_INET6) && option(fd, SOL_SOCKET, SO_PROTOCOL) == IPPROTO_TCP;
+}
+bool swsys_is_udp(int fd) {
+  int family = option(fd, SOL_SOCKET, SO_DOMAIN);
+  return (family == AF_INET || family == AF_INET6) && option(fd, SOL_SOCKET, SO_PROTOCOL) == IPPROTO_UDP;
+}
+bool swsys_glues_datagrams(int fd) { return option(fd, IPPROTO_UDP, 104 /* UDP_GRO */) > 0; }
 
 int swsys_receive_datagrams(int fd, void *slots, size_t slot_size, int count, struct swsys_datagram *found) {
   struct mmsghdr messages[MOST_AT_ONCE];

@@ -126,11 +126,11 @@ extension SocketAddress {
     }
     for round in 0..<4 as Range<UInt8> {
       for index in 0..<2 {
-        let (bytes, companions) = try await listening.receiveAccompanied(timeout: .patience)
+        let (bytes, ancillary) = try await listening.receiveAccompanied(timeout: .patience)
         #expect(bytes == [round, UInt8(index)])
-        let sender = try #require(companions?.sender)
+        let sender = try #require(ancillary?.sender)
         #expect(sender == addresses[index])
-        #expect(companions?.descriptorCount == 0)
+        #expect(ancillary?.descriptors == nil)
         try await listening.send([round], to: sender)
         #expect(try await clients[index].receive(timeout: .patience) == [round])
       }
@@ -293,19 +293,19 @@ extension SocketAddress {
       return try await messages.receive()
     }
     #expect(await endpointError { try await cancelled.value }?.reason == .cancelled)
-    let (bytes, companions) = try await raw.receiveAccompanied(timeout: .zero)
+    let (bytes, ancillary) = try await raw.receiveAccompanied(timeout: .zero)
     #expect(bytes == [1])
-    #expect(companions?.sender == addresses[1])
+    #expect(ancillary?.sender == addresses[1])
     #expect(try await messages.receive(timeout: .zero) == [2])
     let thread = TestThread { try raw.blocking.receiveAccompanied(timeout: .zero) }
     let next = try await thread.value
     #expect(next.bytes == [3])
-    #expect(next.companions?.sender == addresses[1])
+    #expect(next.ancillary?.sender == addresses[1])
     #expect(try await raw.receive(timeout: .zero) == [4])
     #expect(try await messages.receive(timeout: .zero) == [5])
     for number in 6..<8 as Range<UInt8> {
       #expect(
-        try await raw.receiveAccompanied(timeout: .zero).companions?.sender == addresses[Int(number % 2)])
+        try await raw.receiveAccompanied(timeout: .zero).ancillary?.sender == addresses[Int(number % 2)])
     }
     #expect(await endpointError { try await messages.receive(timeout: .zero) }?.reason == .timedOut)
   }

@@ -137,6 +137,31 @@ extension Endpoint {
     }
   }
 
+  /// How many descriptors a message may bring: 0 unless it is set. Descriptors beyond that are closed, on a thread
+  /// of the library's own, and the message is received without them. Set it before the first message comes: what has
+  /// been received ahead came without.
+  public var maximumDescriptors: Int {
+    get { core.receiving?.port.maximumDescriptors ?? 0 }
+    set {
+      precondition(newValue >= 0, "a number of descriptors is not negative")
+      core.receiving?.port.maximumDescriptors = newValue
+    }
+  }
+
+  /// Has received messages bring the credentials of their senders, over a Unix socket (SO_PASSCRED).
+  ///
+  /// - Throws: ``EndpointError`` `transport` with `Errno.notSupported` over anything else; `closed`.
+  public func setReceivesCredentials(_ receives: Bool) throws(EndpointError) {
+    guard let half = core.receiving else { throw EndpointError(.transport(TransportError(.receive, .notSupported))) }
+    do {
+      try half.withTransport { try half.port.setReceivesCredentials(receives) }
+    } catch let error as TransportError {
+      throw EndpointError(.transport(error))
+    } catch {
+      throw EndpointError(.closed)
+    }
+  }
+
   /// Takes the endpoint apart: descriptor and unread bytes go back to the caller, the endpoint is closed
   /// and the descriptor is not.
   ///

@@ -140,15 +140,13 @@ extension ByteReceiving {
   /// On a stream the descriptors came with the last of the bytes; the kernel may have put bytes in front that
   /// were sent before. Other calls of this endpoint drop descriptors that come with the bytes that they take.
   ///
-  /// - Throws: ``EndpointError`` as ``receive(exactly:timeout:)``; `transport` with `Errno.tooManyOpenFiles` when
-  ///   descriptors were cut off, of which none is left open then, and with `Errno.notSupported` where the
-  ///   transport passes none.
+  /// - Throws: ``EndpointError`` as ``receive(exactly:timeout:)``.
   public func receiveAccompanied(
     timeout: Duration? = nil
-  ) async throws(EndpointError) -> (bytes: [UInt8], companions: Companions?) {
+  ) async throws(EndpointError) -> (bytes: [UInt8], ancillary: Ancillary?) {
     let half = receiveHalf
     return try half.accompanied(
-      await half.receive(.accompanied(upTo: Self.largestChunk), timeout: timeout))
+      await half.receive(.upTo(half.largestChunk, accompanied: true), timeout: timeout))
   }
 }
 
@@ -177,10 +175,10 @@ extension Blocking where E: ByteReceiving {
   /// Blocking form of ``ByteReceiving/receiveAccompanied(timeout:)``.
   public func receiveAccompanied(
     timeout: Duration? = nil
-  ) throws(EndpointError) -> (bytes: [UInt8], companions: Companions?) {
+  ) throws(EndpointError) -> (bytes: [UInt8], ancillary: Ancillary?) {
     let half = endpoint.receiveHalf
     return try half.accompanied(
-      half.receiveBlocking(.accompanied(upTo: E.largestChunk), timeout: timeout))
+      half.receiveBlocking(.upTo(half.largestChunk, accompanied: true), timeout: timeout))
   }
 }
 
@@ -201,14 +199,14 @@ extension ReceiveHalf {
   }
 
   /// The bytes, and what came beside them.
-  func accompanied(_ outcome: Outcome) throws(EndpointError) -> (bytes: [UInt8], companions: Companions?) {
+  func accompanied(_ outcome: Outcome) throws(EndpointError) -> (bytes: [UInt8], ancillary: Ancillary?) {
     switch outcome {
     case .lent(let demand):
-      let companions = unsafe turn.takeCompanions(of: demand)
+      let ancillary = unsafe turn.takeAncillary(of: demand)
       let bytes = unsafe turn.takePayload(of: demand)
       finishLoan(demand)
-      return (bytes, companions)
-    case .delivered(let delivery): return (delivery.bytes, delivery.companions)
+      return (bytes, ancillary)
+    case .delivered(let delivery): return (delivery.bytes, delivery.ancillary)
     case .failed(let error): throw error
     }
   }
@@ -285,7 +283,7 @@ extension ByteSending {
   public func send(
     _ bytes: [UInt8], passing descriptors: [FileDescriptor], timeout: Duration? = nil
   ) async throws(EndpointError) {
-    try await sendHalf.send(sendHalf.call(bytes, OutgoingCompanions(descriptors, to: nil), .task, timeout))
+    try await sendHalf.send(sendHalf.call(bytes, OutgoingAncillary(descriptors: descriptors), .task, timeout))
   }
 
   /// Sends one datagram to an address, over a datagram socket that is not connected.
@@ -294,7 +292,7 @@ extension ByteSending {
   public func send(
     _ datagram: [UInt8], to address: SocketAddress, timeout: Duration? = nil
   ) async throws(EndpointError) {
-    try await sendHalf.send(sendHalf.call(datagram, OutgoingCompanions([], to: address), .task, timeout))
+    try await sendHalf.send(sendHalf.call(datagram, OutgoingAncillary(address: address), .task, timeout))
   }
 }
 
@@ -304,7 +302,7 @@ extension Blocking where E: ByteSending {
     _ bytes: [UInt8], passing descriptors: [FileDescriptor], timeout: Duration? = nil
   ) throws(EndpointError) {
     let half = endpoint.sendHalf
-    let call = half.call(bytes, OutgoingCompanions(descriptors, to: nil), .thread, timeout)
+    let call = half.call(bytes, OutgoingAncillary(descriptors: descriptors), .thread, timeout)
     if let error = half.finishBlocking(half.start(call)) { throw error }
   }
 
@@ -313,7 +311,7 @@ extension Blocking where E: ByteSending {
     _ datagram: [UInt8], to address: SocketAddress, timeout: Duration? = nil
   ) throws(EndpointError) {
     let half = endpoint.sendHalf
-    let call = half.call(datagram, OutgoingCompanions([], to: address), .thread, timeout)
+    let call = half.call(datagram, OutgoingAncillary(address: address), .thread, timeout)
     if let error = half.finishBlocking(half.start(call)) { throw error }
   }
 
@@ -355,12 +353,12 @@ extension Blocking where E: ByteSending {
 extension SendHalf {
   /// A call that sends more than bytes.
   func call(
-    _ bytes: [UInt8], _ companions: OutgoingCompanions, _ kind: Place.Kind, _ timeout: Duration?
+    _ bytes: [UInt8], _ ancillary: OutgoingAncillary, _ kind: Place.Kind, _ timeout: Duration?
   ) -> Call {
     precondition(!bytes.isEmpty || carriesDatagrams, "on a stream descriptors travel with a byte")
-    precondition(companions.descriptors.count <= 253, "the kernel passes 253 descriptors at once")
+    precondition(ancillary.descriptors.count <= 253, "the kernel passes 253 descriptors at once")
     var call = Call(Outgoing(bytes), as: kind, until: .after(timeout))
-    call.companions = companions
+    call.ancillary = ancillary
     return call
   }
 

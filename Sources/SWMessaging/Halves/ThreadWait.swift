@@ -67,7 +67,7 @@ package struct ThreadWait: Sendable {
     case .drive: return .drive
     case .wait(let polling):
       state = .waiting(polling: polling)
-      return .wait(polling: polling ? place.polledInterest : [], until: isLate ? .never : deadline)
+      return .wait(polling: polling ? place.polledInterest : [], until: min(isLate ? .never : deadline, place.waitLimit))
     }
   }
 }
