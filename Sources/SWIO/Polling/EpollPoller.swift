@@ -3,7 +3,7 @@ internal import Synchronization
 package import SystemPackage
 
 /// Waits with epoll(7), edge-triggered.
-package final class EpollPoller: Poller {
+@safe package final class EpollPoller: Poller {
   private let epoll: Int32
   private let notifier: Int32
   // Invariant: touched by the waiting thread alone.
@@ -65,7 +65,8 @@ package final class EpollPoller: Poller {
         _ = swsys_eventfd_drain(notifier)
       } else {
         events.append(
-          PollerEvent(key: event.key, readiness: Readiness(rawValue: UInt8(truncatingIfNeeded: event.readiness))))
+          PollerEvent(
+            key: event.key, readiness: Readiness(rawValue: UInt8(truncatingIfNeeded: event.readiness))))
       }
     }
   }

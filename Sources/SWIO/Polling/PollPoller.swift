@@ -30,8 +30,26 @@ package final class PollPoller: Poller {
     var toldHangUps: Readiness = []
 
     /// What there is to wait for.
-    var isOfInterest: Bool { !interest.isEmpty || !toldHangUps.isSuperset(of: .hangUps) && !hasHungUp }
+    var isOfInterest: Bool { !interest.isEmpty || !hasHungUp }
     private var hasHungUp: Bool { !toldHangUps.isDisjoint(with: [.writeClosed, .failed]) }
+
+    /// What is to be told of what `poll` has shown; nil: nothing.
+    mutating func look(at readiness: Readiness, _ now: UInt64) -> Readiness? {
+      let hangUps = readiness.intersection(.hangUps)
+      let told = readiness.intersection(interest.union(.urgent)).union(hangUps.subtracting(toldHangUps))
+      toldHangUps.formUnion(hangUps)
+      if readiness.isEmpty {
+        (streak, restsUntil) = (0, 0)
+        return nil
+      }
+      if told.isEmpty {
+        restsUntil = now + 1_000_000_000
+        return nil
+      }
+      streak += 1
+      restsUntil = streak < 2 ? 0 : now + min(1_000_000 << UInt64(min(streak - 2, 4)), 10_000_000)
+      return told.union(hangUps)
+    }
   }
 
   private struct State: Sendable {
@@ -113,7 +131,9 @@ package final class PollPoller: Poller {
     unsafe polled.removeAll(keepingCapacity: true)
     unsafe polledKeys.removeAll(keepingCapacity: true)
     let (until, notifier) = state.withLock { state in prepare(&state, until: deadline, now) }
-    if notifier >= 0 { unsafe polled.append(swsys_polled(fd: notifier, events: swsys_poll_mask(1), revents: 0)) }
+    if notifier >= 0 {
+      unsafe polled.append(swsys_polled(fd: notifier, events: swsys_poll_mask(1), revents: 0))
+    }
     let remaining =
       until == .max ? -1 : until <= now ? 0 : Int64(clamping: until - now)
     let found = unsafe polled.withUnsafeMutableBufferPointer { polled in
@@ -135,7 +155,7 @@ package final class PollPoller: Poller {
       for index in unsafe polledKeys.indices {
         let key = unsafe polledKeys[index]
         guard let position = state.positions[key] else { continue }
-        let bits = swsys_poll_readiness(unsafe polled[index].revents)
+        let bits = swsys_poll_readiness(Int32(unsafe polled[index].revents))
         let readiness = Readiness(rawValue: UInt8(truncatingIfNeeded: bits))
         if let told = state.entries[position].look(at: readiness, now) {
           events.append(PollerEvent(key: key, readiness: told))
@@ -164,25 +184,5 @@ package final class PollPoller: Poller {
     if state.isWoken { until = 0 }
     state.isWaiting = true
     return (until, state.notifier)
-  }
-}
-
-extension PollPoller.Entry {
-  /// What is to be told of what `poll` has shown; nil: nothing.
-  fileprivate mutating func look(at readiness: Readiness, _ now: UInt64) -> Readiness? {
-    let hangUps = readiness.intersection(.hangUps)
-    let told = readiness.intersection(interest.union(.urgent)).union(hangUps.subtracting(toldHangUps))
-    toldHangUps.formUnion(hangUps)
-    if readiness.isEmpty {
-      (streak, restsUntil) = (0, 0)
-      return nil
-    }
-    if told.isEmpty {
-      restsUntil = now + 1_000_000_000
-      return nil
-    }
-    streak += 1
-    restsUntil = streak < 2 ? 0 : now + min(1_000_000 << UInt64(min(streak - 2, 4)), 10_000_000)
-    return told.union(hangUps)
   }
 }

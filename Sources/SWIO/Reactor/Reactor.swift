@@ -49,7 +49,7 @@ package enum RegistrationOutcome: Sendable {
 /// out by their callers, one at a time; and the next operation tries again to start the thread.
 package final class Reactor: Reacting {
   /// A job of a task that prefers the reactor's executor.
-  fileprivate struct Job: Sendable {
+  @safe fileprivate struct Job: Sendable {
     var run: UnownedJob
     var executor: UnownedTaskExecutor
   }
@@ -158,8 +158,8 @@ package final class Reactor: Reacting {
     state.withLock { state in state.machine.takeBack(timer) }
   }
 
-  fileprivate func enqueue(_ job: UnownedJob, for executor: UnownedTaskExecutor) {
-    ask { state in state.machine.enqueue(Job(run: job, executor: executor)) }
+  func enqueue(_ job: UnownedJob, for executor: UnownedTaskExecutor) {
+    ask { state in state.machine.enqueue(unsafe Job(run: job, executor: executor)) }
   }
 
   /// Asks something of the machine, and has it done.

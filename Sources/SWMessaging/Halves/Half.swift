@@ -1,6 +1,6 @@
 package import SWIO
 internal import Synchronization
-package import SystemPackage
+internal import SystemPackage
 
 /// One direction of an endpoint, for threads and tasks at once. What is common to receiving and sending:
 /// the lock, the two ways to wait, giving up, closing. docs/half.md is the long story.
@@ -272,7 +272,10 @@ package class Half: ReactorWork, @unchecked Sendable {
       // What would have signalled it before the wake-up was there has to be seen now; polling shows neither
       // what is in the buffer nor that a flush is due.
       if place.gaveUp != nil || state.stirred || !place.needsReadiness {
-        if takesTurn { _ = state.takeTurn(first: false, by: place) }
+        if takesTurn {
+          let isTaken = state.takeTurn(first: false, by: place)
+          precondition(isTaken, "the head of an open half finds the turn free, and has it")
+        }
         return .drive
       }
       if state.isHeadPaused { place.waitLimit = state.retryAt ?? .never }

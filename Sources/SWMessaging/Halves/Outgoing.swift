@@ -96,7 +96,9 @@ package struct Outgoing: Sendable {
   }
 
   /// One attempt on the bytes from `sent` to `end`.
-  func attempt(from sent: Int, to end: Int, by send: (UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt) -> Attempt {
+  func attempt(from sent: Int, to end: Int, by send: (UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt)
+    -> Attempt
+  {
     let remaining = end - sent
     // Few bytes are gathered on the stack: one copy is cheaper than telling the kernel of three places.
     if remaining <= Self.mostCopied {
@@ -107,7 +109,8 @@ package struct Outgoing: Sendable {
     }
     return unsafe withUnsafeTemporaryAllocation(of: UInt8.self, capacity: header.count + 1) {
       scratch in
-      unsafe withUnsafeTemporaryAllocation(of: UnsafeRawBufferPointer.self, capacity: Self.mostParts) { parts in
+      unsafe withUnsafeTemporaryAllocation(of: UnsafeRawBufferPointer.self, capacity: Self.mostParts) {
+        parts in
         var count = 0
         var offset = 0
         func add(_ bytes: UnsafeRawBufferPointer) {
@@ -133,7 +136,9 @@ package struct Outgoing: Sendable {
   }
 
   /// One attempt on whole frames of a batch from `sent` on, each a part of its own: for datagrams.
-  func attemptFrames(from sent: Int, by send: (UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt) -> Attempt {
+  func attemptFrames(from sent: Int, by send: (UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt)
+    -> Attempt
+  {
     let first = index(after: sent)
     var last = first + 1
     while last < borders.count, last - first < Self.mostParts, borders[last] - sent <= Self.mostGathered {
@@ -142,7 +147,8 @@ package struct Outgoing: Sendable {
     let byteCount = borders[last - 1] - sent
     return unsafe withUnsafeTemporaryAllocation(of: UInt8.self, capacity: byteCount) { block in
       unsafe copy(from: sent, into: UnsafeMutableBufferPointer(rebasing: block[..<byteCount]))
-      return unsafe withUnsafeTemporaryAllocation(of: UnsafeRawBufferPointer.self, capacity: last - first) { parts in
+      return unsafe withUnsafeTemporaryAllocation(of: UnsafeRawBufferPointer.self, capacity: last - first) {
+        parts in
         var start = sent
         for index in first..<last {
           let address = unsafe block.baseAddress?.advanced(by: start - sent)

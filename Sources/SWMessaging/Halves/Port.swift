@@ -98,7 +98,9 @@ package final class Port: ReadinessReceiver {
 
   func isInheritable() throws(TransportError) -> Bool { try transport.isInheritable() }
 
-  func setInheritable(_ inheritable: Bool) throws(TransportError) { try transport.setInheritable(inheritable) }
+  func setInheritable(_ inheritable: Bool) throws(TransportError) {
+    try transport.setInheritable(inheritable)
+  }
 
   /// Whether a short read says that nothing is left. Not so on a pipe: others may write to it in packets.
   var drainsInOneReceive: Bool { transport.drainsInOneReceive }

@@ -29,7 +29,8 @@ package struct ThreadWait: Sendable {
 
   /// - Parameter wakeUp: what wakes the thread from now on.
   package init(
-    _ place: Place, in half: Half, until deadline: Deadline, _ wakeUp: WakeUp, now: @autoclosure () -> Deadline
+    _ place: Place, in half: Half, until deadline: Deadline, _ wakeUp: WakeUp,
+    now: @autoclosure () -> Deadline
   ) {
     self.place = place
     self.half = half
@@ -67,7 +68,8 @@ package struct ThreadWait: Sendable {
     case .drive: return .drive
     case .wait(let polling):
       state = .waiting(polling: polling)
-      return .wait(polling: polling ? place.polledInterest : [], until: min(isLate ? .never : deadline, place.waitLimit))
+      return .wait(
+        polling: polling ? place.polledInterest : [], until: min(isLate ? .never : deadline, place.waitLimit))
     }
   }
 }
