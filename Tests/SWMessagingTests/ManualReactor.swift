@@ -41,8 +41,6 @@ final class ManualReactor: Reacting {
 
   // MARK: Reacting
 
-  func start() -> Errno? { nil }
-  func register(
     _ descriptor: Int32, for receiver: any ReadinessReceiver, watching interest: Readiness
   ) -> RegistrationOutcome {
     .alwaysReady

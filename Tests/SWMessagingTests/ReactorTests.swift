@@ -118,26 +118,27 @@ import Testing
     func wake() { poller.wake() }
   }
 
-  private struct Watched: ~Copyable {
+  private final class Watched {
     let pair: DescriptorPair
     let log = Log()
     let id: RegistrationID
     let reactor: Reactor
 
-    init?(_ reactor: Reactor) throws {
+    init(_ reactor: Reactor) throws {
       pair = try DescriptorPair.sockets()
       self.reactor = reactor
       let number = pair.first.withDescriptor { $0.rawValue }
-      guard case .registered(let id) = reactor.register(number, for: log, watching: .readable) else {
-        return nil
+      switch reactor.register(number, for: log, watching: .readable) {
+      case .registered(let id): self.id = id
+      case .alwaysReady: throw Errno.notPermitted
+      case .failed(let errno): throw errno
       }
-      self.id = id
     }
 
-    borrowing func write() throws { _ = try pair.second.withDescriptor { try $0.writeAll([1]) } }
-    borrowing func read() throws {
+    func write() throws { _ = try pair.second.withDescriptor { try $0.writeAll([1]) } }
+    func read() throws {
       _ = try pair.first.withDescriptor { descriptor in
-        try withUnsafeTemporaryAllocation(byteCount: 8, alignment: 1) { try unsafe descriptor.read(into: $0) }
+        try unsafe withUnsafeTemporaryAllocation(byteCount: 8, alignment: 1) { try unsafe descriptor.read(into: $0) }
       }
     }
     deinit {
@@ -147,8 +148,8 @@ import Testing
   }
 
   @Test func `with poll it tells what comes, each time`() async throws {
-    let reactor = Reactor { () throws(Errno) in PollPoller() }
-    let watched = try #require(try Watched(reactor))
+    let reactor = Reactor(makePoller: { () throws(Errno) -> any Poller in PollPoller() })
+    let watched = try Watched(reactor)
     let log = watched.log
     for count in 1...3 {
       try watched.write()
@@ -160,11 +161,11 @@ import Testing
 
   @Test func `it goes over to the system's poller when that can be had`() async throws {
     let shortage = Shortage(.tooManyOpenFiles)
-    let reactor = Reactor { () throws(Errno) in
+    let reactor = Reactor(makePoller: { () throws(Errno) -> any Poller in
       try shortage.check()
       return try EpollPoller()
-    }
-    let watched = try #require(try Watched(reactor))
+    })
+    let watched = try Watched(reactor)
     let log = watched.log
     #expect(reactor.isMakeshift)
     try watched.write()
@@ -183,12 +184,12 @@ import Testing
   ) async throws {
     let (none, full) = (Shortage(.tooManyOpenFiles), Shortage(errno))
     let tries = Guarded(0)
-    let reactor = Reactor { () throws(Errno) in
+    let reactor = Reactor(makePoller: { () throws(Errno) -> any Poller in
       try none.check()
       tries.withLock { $0 += 1 }
       return try FullPoller(full)
-    }
-    let watched = try #require(try Watched(reactor))
+    })
+    let watched = try Watched(reactor)
     let log = watched.log
     none.end()
     await eventually { tries.withLock { $0 > 1 } }
@@ -211,7 +212,7 @@ import Testing
       }
       return HelperThread.start(body)
     })
-    #expect(try Watched(reactor) == nil)
+    #expect(throws: Errno.resourceTemporarilyUnavailable) { _ = try Watched(reactor) }
     let log = Log()
     // Each asks for the next: one after the other, and not one inside the other.
     reactor.call(
@@ -222,7 +223,7 @@ import Testing
     #expect(log.all == ["outer", "inner"])
     reactor.set(Timer(log), at: .immediately)
     shortage.end()
-    let watched = try #require(try Watched(reactor))
+    let watched = try Watched(reactor)
     try watched.write()
     let told = watched.log
     await eventually { !told.all.isEmpty }
@@ -233,7 +234,8 @@ import Testing
 
   @Test func `however much is offloaded, threads are few, and all of it is done`() async {
     let threads = HelperThreads(name: "sw-test", usual: 3, most: 3)
-    let (done, most) = (Guarded(0), Guarded(0))
+    let done = Guarded(0)
+    let most = Guarded(0)
     for _ in 0..<2_000 {
       let errno = threads.submit {
         let count = threads.threadCount

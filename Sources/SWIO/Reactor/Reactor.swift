@@ -6,6 +6,8 @@ package import SystemPackage
 package protocol Reacting: AnyObject, Sendable {
   /// Sees to it that there is a thread to do what is asked for below.
   ///
+  /// The default has one already.
+  ///
   /// - Returns: why not. It can be tried again at any time.
   func start() -> Errno?
   /// Watches a descriptor, edge-triggered; it tells at once if it is ready.
@@ -29,6 +31,10 @@ package protocol Reacting: AnyObject, Sendable {
   func set(_ timer: Timer, at deadline: Deadline)
   /// Takes a timer back. It may be firing right now.
   func takeBack(_ timer: Timer)
+}
+
+extension Reacting {
+  package func start() -> Errno? { nil }
 }
 
 package enum RegistrationOutcome: Sendable {
