@@ -3,12 +3,15 @@
 # How many seeds `make simulate` tries, and what is handed on to `swift test`.
 SEEDS ?= 200
 TEST ?=
+# What is handed on to the mutation tool.
+MUTATE ?=
 
-.PHONY: help demo test bench fuzz simulate sanitize packaging model model-full bench-counts docs format lint clean swcat
+.PHONY: help demo test mutate bench fuzz simulate sanitize packaging model model-full bench-counts api docs format lint clean swcat
 
 help:
 	@echo 'make demo        run every example'
 	@echo 'make test        run every test (TEST="--filter Name": some of them)'
+	@echo 'make mutate      change the core one line at a time, and list what no test notices: hours (MUTATE="--minutes 30")'
 	@echo 'make sanitize    run them under the thread sanitizer, then under the address sanitizer'
 	@echo 'make simulate    run simulated endpoints through SEEDS=$(SEEDS) random schedules'
 	@echo 'make packaging   build where msgpack-c is missing, and where it has other names: a minute'
@@ -17,6 +20,7 @@ help:
 	@echo 'make model-full  check it in large worlds: half an hour'
 	@echo 'make bench       run the benchmarks, five minutes (BENCH="run --quick round-trip": some of them)'
 	@echo 'make bench-counts  hold instructions, allocations and system calls against the baseline (UPDATE=1: write it)'
+	@echo 'make api         hold the public interface against docs/api (UPDATE=1: write it), and what it must refuse'
 	@echo 'make docs        build the documentation; a warning is an error'
 	@echo 'make format      give the code its form'
 	@echo 'make lint        complain where it has another, or breaks a house rule'
@@ -29,9 +33,12 @@ demo:
 
 test:
 	@scripts/setup-swift
-	@scripts/with-python swift test $(TEST)
-	@swift test -c release --disable-testable-imports --package-path Tools $(TEST)
-	@scripts/with-python scripts/test-tls $(TEST)
+	@scripts/with-python scripts/test $(TEST)
+
+# Some of it: MUTATE="--files '*Turnstile*,*Port*' --jobs 2 --minutes 30 --sample 100". More: Tests/Mutate/mutate.py --help.
+mutate:
+	@scripts/setup-swift
+	@scripts/with-python Tests/Mutate/mutate.py $(MUTATE)
 
 # Nothing but the path on standard output: for scripts.
 swcat:
@@ -46,7 +53,7 @@ sanitize:
 		scripts/with-python swift test --no-parallel --sanitize=thread -Xswiftc -DSW_TSAN --scratch-path .build-tsan $(TEST)
 	@SWTEST_SANITIZED=1 SWTEST_ROUNDS=10 LSAN_OPTIONS=suppressions=$(CURDIR)/scripts/lsan.supp:print_suppressions=0 \
 		ASAN_OPTIONS=suppressions=$(CURDIR)/scripts/asan.supp \
-		scripts/with-python swift test --sanitize=address --scratch-path .build-asan $(TEST)
+		scripts/with-python swift test --no-parallel --sanitize=address --scratch-path .build-asan $(TEST)
 
 packaging:
 	@scripts/setup-swift
@@ -78,6 +85,11 @@ bench-counts:
 	@scripts/setup-swift
 	@scripts/bench-counts $(if $(UPDATE),--update) $(if $(PROFILE),--profile $(PROFILE))
 
+# Builds nothing that is built already.
+api:
+	@scripts/setup-swift
+	@scripts/api $(if $(UPDATE),--update)
+
 docs:
 	@scripts/setup-swift
 	@scripts/docs
@@ -91,4 +103,4 @@ lint:
 	@scripts/lint
 
 clean:
-	rm -rf .build .build-* Benchmarks/.build Benchmarks/Counts/.build Tools/.build Examples/*/.build
+	rm -rf .build .build-* Benchmarks/.build Benchmarks/Counts/.build Tools/.build Tests/Mutate/.build Examples/*/.build

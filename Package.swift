@@ -1,4 +1,4 @@
-// swift-tools-version: 6.2
+// swift-tools-version: 6.3
 
 import Foundation
 import PackageDescription
@@ -46,6 +46,10 @@ let package = Package(
     .target(name: "CSysShim"),
     // What only tests do with descriptors.
     .target(name: "CSysTestSupport", path: "Tests/CSysTestSupport"),
+    // What every test target needs: deadlines of foreign programs, and the account of what a suite leaves behind.
+    .target(
+      name: "TestSupport", dependencies: ["SWIO", "SWMessaging", "SWTesting"], path: "Tests/TestSupport",
+      swiftSettings: settings),
     .target(name: "SWIO", dependencies: ["CSysShim", system], swiftSettings: settings),
     .target(name: "SWFraming", swiftSettings: settings),
     .target(
@@ -64,10 +68,10 @@ let package = Package(
       swiftSettings: settings),
     .executableTarget(name: "simulate", dependencies: ["SWSimulation"], swiftSettings: settings),
     .testTarget(
-      name: "SimulationTests", dependencies: ["SWSimulation", "SWMessaging", "SWTesting"],
+      name: "SimulationTests", dependencies: ["SWSimulation", "SWMessaging", "SWTesting", "TestSupport"],
       swiftSettings: settings),
     .testTarget(
-      name: "SWFramingTests", dependencies: ["SWFraming", "SWMessaging", "SWTesting"],
+      name: "SWFramingTests", dependencies: ["SWFraming", "SWMessaging", "SWTesting", "TestSupport"],
       resources: [.copy("Vectors")], swiftSettings: settings),
     // msgpack-c's own unpacker and packers, to compare with.
     .target(
@@ -75,7 +79,9 @@ let package = Package(
       path: "Tests/MsgPackOracle"),
     .testTarget(
       name: "SWMsgPackTests",
-      dependencies: ["SWMsgPack", "SWFraming", "SWMessaging", "SWTesting", "MsgPackOracle", "probe"],
+      dependencies: [
+        "SWMsgPack", "SWFraming", "SWMessaging", "SWTesting", "TestSupport", "MsgPackOracle", "probe",
+      ],
       resources: [.copy("Vectors")], swiftSettings: settings),
     // What can only be seen from outside: one process for each question.
     .executableTarget(
@@ -88,10 +94,12 @@ let package = Package(
       swiftSettings: settings),
     .testTarget(
       name: "SWMessagingTests",
-      dependencies: ["CSysShim", "CSysTestSupport", "SWMessaging", "SWTesting", "probe", "metered", system],
+      dependencies: [
+        "CSysShim", "CSysTestSupport", "SWMessaging", "SWTesting", "TestSupport", "probe", "metered", system,
+      ],
       swiftSettings: settings),
     .testTarget(
-      name: "InteropTests", dependencies: ["SWMessaging", "SWMsgPack", "SWTesting", "probe"],
+      name: "InteropTests", dependencies: ["SWMessaging", "SWMsgPack", "SWTesting", "TestSupport", "probe"],
       resources: [.copy("Peers")], swiftSettings: settings),
   ]
 )

@@ -7,9 +7,9 @@ import SWMessaging
 func worker(_ number: Int32) throws {
   let channel = try MessageDuplex(duplicating: .init(rawValue: number), framing: .varInt)
   // From here on the number is its owner's alone again, who waits for this.
-  try channel.blocking.send("duplicated", timeout: .seconds(10))
-  while let message = try channel.blocking.next(timeout: .seconds(10)) {
-    try channel.blocking.send(message.reversed(), timeout: .seconds(10))
+  try channel.blocking.send("duplicated", timeout: .seconds(60))
+  while let message = try channel.blocking.next(timeout: .seconds(60)) {
+    try channel.blocking.send(message.reversed(), timeout: .seconds(60))
   }
 }
 
@@ -21,19 +21,19 @@ let working = Task {
   }
 }
 
-let greeting = String(decoding: try await near.receive(timeout: .seconds(10)), as: UTF8.self)
+let greeting = String(decoding: try await near.receive(timeout: .seconds(60)), as: UTF8.self)
 precondition(greeting == "duplicated")
 // The worker's duplicate keeps the connection open, whatever becomes of this one, and of the number.
 far.close()
 for word in ["stressed", "drawer"] {
   try await near.send(word)
-  let answer = String(decoding: try await near.receive(timeout: .seconds(10)), as: UTF8.self)
+  let answer = String(decoding: try await near.receive(timeout: .seconds(60)), as: UTF8.self)
   print("\(word) -> \(answer)")
   precondition(answer == String(word.reversed()))
 }
 near.finishSending()
 try await working.value
 // The last duplicate has gone.
-let end = try await near.next(timeout: .seconds(10))
+let end = try await near.next(timeout: .seconds(60))
 precondition(end == nil)
 print("descriptor \(number) went to another thread and back")

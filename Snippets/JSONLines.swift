@@ -27,8 +27,8 @@ let server = Task {
 
 try await left.send(Request(id: 1, numbers: [1, 2.5]))
 try await left.send(Request(id: 2, numbers: []))
-guard case .sum(id: 1, let sum) = try await left.receive(timeout: .seconds(5)),
-  case .refused(id: 2, let why) = try await left.receive(timeout: .seconds(5))
+guard case .sum(id: 1, let sum) = try await left.receive(timeout: .seconds(60)),
+  case .refused(id: 2, let why) = try await left.receive(timeout: .seconds(60))
 else { preconditionFailure("another reply was expected") }
 print("1 + 2.5 = \(sum)")
 print("refused: \(why)")

@@ -13,7 +13,7 @@ if CommandLine.arguments.dropFirst().first == "child" {
     "/proc/self/exe", arguments: ["child"], channel: .standardStreams, framing: .varInt)
   for word in ["stressed", "drawer", ""] {
     try await child.channel.send(word)
-    let answer = String(decoding: try await child.channel.receive(timeout: .seconds(10)), as: UTF8.self)
+    let answer = String(decoding: try await child.channel.receive(timeout: .seconds(60)), as: UTF8.self)
     print("\(word) -> \(answer)")
     precondition(answer == String(word.reversed()))
   }

@@ -33,7 +33,7 @@ let (left, right) = try makeSocketPair(
 let message = (0..<1 << 20).map { UInt8(truncatingIfNeeded: $0 &* 31) }
 let echo = Task { try await right.send(try await right.receive()) }
 try await left.send(message)
-let reply = try await left.receive(timeout: .seconds(10))
+let reply = try await left.receive(timeout: .seconds(60))
 try await echo.value
 
 precondition(reply == message)

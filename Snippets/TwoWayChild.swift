@@ -17,7 +17,7 @@ if CommandLine.arguments.dropFirst().first == "child" {
   func say(_ text: String) async throws -> String {
     print("parent: \(text)")
     try await child.channel.send(text)
-    let answer = String(decoding: try await child.channel.receive(timeout: .seconds(10)), as: UTF8.self)
+    let answer = String(decoding: try await child.channel.receive(timeout: .seconds(60)), as: UTF8.self)
     print("child:  \(answer)")
     return answer
   }
@@ -26,7 +26,7 @@ if CommandLine.arguments.dropFirst().first == "child" {
   let answer = try await say("a spade")
   precondition(answer == "done, with a spade")
 
-  let end = try await child.channel.next(timeout: .seconds(10))
+  let end = try await child.channel.next(timeout: .seconds(60))
   precondition(end == nil)
   let status = try await child.exitStatus
   print("the child \(status)")

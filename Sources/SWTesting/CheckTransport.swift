@@ -22,7 +22,7 @@ public import SWIO
 ///   - makePair: makes connected ends that nobody else uses; both are closed by the check.
 /// - Throws: ``TransportViolation``, the first one found; what `makePair` throws.
 public func checkTransport(
-  seed: UInt64 = 1, patience: Duration = .seconds(60),
+  seed: UInt64 = 1, patience: Duration = .seconds(600),
   makePair: @escaping () throws -> (sender: any SocketLike, receiver: any SocketLike)
 ) throws {
   let check = TransportCheck(seed: seed, patience: patience, makePair: makePair)

@@ -56,8 +56,8 @@ private final class ThreadBody: Sendable {
   init(_ run: @escaping @Sendable () -> Void) { self.run = run }
 }
 
-/// Yields until a condition holds: for what other threads and tasks will bring about on their own. One
-/// that does not hold after two minutes never will: it traps, so that a test hangs nobody.
+/// Yields until a condition holds: for what other threads and tasks will bring about on their own. A
+/// condition that does not hold after ten minutes never will: the call traps, so that no test hangs.
 public func eventually(
   _ condition: () -> Bool, file: StaticString = #file, line: UInt = #line
 ) async {

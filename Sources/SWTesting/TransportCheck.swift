@@ -242,11 +242,9 @@ struct TransportCheck {
   func checkMessages() throws {
     let (sender, receiver) = try makePair()
     let isDatagram = sender.content == .datagrams
-    let writer = MessageWriter(
-      core: EndpointCore(sender, for: .writable), framing: .varInt, mode: .exact, maximumFrameSize: 1 << 20)
+    let writer = MessageWriter(core: EndpointCore(sender, for: .writable), framing: .varInt)
     let reader = MessageReader(
-      core: EndpointCore(receiver, for: .readable), framing: .varInt, mode: .readAhead,
-      maximumFrameSize: 1 << 20)
+      core: EndpointCore(receiver, for: .readable), framing: .varInt, maximumFrameSize: 1 << 20)
     defer {
       writer.close()
       reader.close()

@@ -1,12 +1,13 @@
 import Foundation
 import SWMessaging
 import SWTesting
+import TestSupport
 import Testing
 
 /// The beginning and the end of a conversation with a language server, in Python.
 @Suite(
   .enabled(if: !StandardPython.all.isEmpty, Comment(rawValue: StandardPython.missing)),
-  .timeLimit(.minutes(10)))
+  .lastResort, .leavesNothing)
 struct LanguageServerTests {
   struct Outgoing: Codable, Sendable {
     var jsonrpc = "2.0"

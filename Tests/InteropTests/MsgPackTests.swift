@@ -2,10 +2,12 @@ import Foundation
 import SWMessaging
 import SWMsgPack
 import SWTesting
+import TestSupport
 import Testing
 
 /// Python's socketwrapper 0.2.0 and msgpack 1.2.4 at the other end.
-@Suite(.enabled(if: PythonPeer.isAvailable, Comment(rawValue: PythonPeer.missing)), .timeLimit(.minutes(10)))
+@Suite(
+  .enabled(if: PythonPeer.isAvailable, Comment(rawValue: PythonPeer.missing)), .lastResort, .leavesNothing)
 struct MsgPackTests {
   static let values: [MsgPackValue] =
     [
@@ -51,7 +53,7 @@ struct MsgPackTests {
     guard let interpreter = PythonPeer.interpreter else { return }
     let peer = try await PythonPeer.spawn(
       interpreter, "peer.py",
-      ["echo", "--framing", "msgpack", "--impl", "msgpack", "--fd", "3", "--timeout", "240"],
+      ["echo", "--framing", "msgpack", "--impl", "msgpack", "--fd", "3"],
       at: .descriptor(3), framing: .msgPackValues)
     let exact = try peer.channel.withDescriptor { number throws(EndpointError) in
       try MessageReader(duplicating: number, framing: .msgPackValues, mode: .exact)

@@ -1,12 +1,13 @@
 import Foundation
 import SWMessaging
 import SWTesting
+import TestSupport
 import Testing
 
 /// `multiprocessing.Pipe()` and `Connection` of CPython's standard library, `send_bytes` and `recv_bytes`.
 @Suite(
   .enabled(if: !StandardPython.all.isEmpty, Comment(rawValue: StandardPython.missing)),
-  .timeLimit(.minutes(10)))
+  .lastResort, .leavesNothing)
 struct MultiprocessingPipeTests {
   /// Where Python joins header and payload and where it does not, and sizes around.
   static let sizes = [0, 1, 4, 16_383, 16_384, 16_385, 65_536, 1 << 20]

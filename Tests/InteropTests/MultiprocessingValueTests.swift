@@ -1,9 +1,11 @@
 import Foundation
 import SWMessaging
+import TestSupport
 import Testing
 
 /// Python's `multiprocessing.connection` at the other end, with values in pickles.
-@Suite(.enabled(if: PythonPeer.isAvailable, Comment(rawValue: PythonPeer.missing)), .timeLimit(.minutes(10)))
+@Suite(
+  .enabled(if: PythonPeer.isAvailable, Comment(rawValue: PythonPeer.missing)), .lastResort, .leavesNothing)
 struct MultiprocessingValueTests {
   /// The interpreters there are: the one of the other tests, and what a developer's pyenv has beside it.
   static let interpreters: [String] = {
@@ -24,10 +26,12 @@ struct MultiprocessingValueTests {
     guard let scripts = Bundle.module.resourceURL?.appending(path: "Peers") else {
       throw PythonPeer.NotAvailable()
     }
-    return try await ChildProcess.spawn(
-      interpreter, arguments: [scripts.appending(path: "values.py").path, role],
-      environment: .inheriting(adding: ["PYTHONDONTWRITEBYTECODE": "1"]), channel: .descriptor(3),
-      framing: framing)
+    return limitLife(
+      of: try await ChildProcess.spawn(
+        interpreter, arguments: [scripts.appending(path: "values.py").path, role],
+        environment: .inheriting(adding: ["PYTHONDONTWRITEBYTECODE": "1"]), channel: .descriptor(3),
+        framing: framing),
+      named: "values.py \(role)")
   }
 
   static let values: [PickleValue] = [
@@ -107,6 +111,7 @@ struct MultiprocessingValueTests {
     process.executableURL = URL(filePath: python)
     process.arguments = ["-c", "import numpy"]
     process.standardError = FileHandle.nullDevice
+    limitLife(of: process)
     guard (try? process.run()) != nil else { return false }
     process.waitUntilExit()
     return process.terminationStatus == 0

@@ -1,6 +1,7 @@
 import Foundation
 import SWMessaging
 import SWTesting
+import TestSupport
 import Testing
 
 enum Node {
@@ -10,7 +11,7 @@ enum Node {
 
 /// A Node child over the channel that `child_process.fork` would give it: lines of JSON on the descriptor
 /// that NODE_CHANNEL_FD names.
-@Suite(.enabled(if: Node.path != nil, "no node in PATH"), .timeLimit(.minutes(10)))
+@Suite(.enabled(if: Node.path != nil, "no node in PATH"), .lastResort, .leavesNothing)
 struct NodeTests {
   struct Question: Codable, Sendable {
     var id: Int
@@ -30,9 +31,11 @@ struct NodeTests {
 
   @Test func `a Node child answers what its parent sends, and is told of the end`() async throws {
     let node = try #require(Node.path)
-    let child = try await ChildProcess.spawn(
-      node, arguments: ["-e", Self.script], environment: .inheriting(adding: ["NODE_CHANNEL_FD": "3"]),
-      framing: .lines.json(receiving: Answer.self, sending: Question.self))
+    let child = limitLife(
+      of: try await ChildProcess.spawn(
+        node, arguments: ["-e", Self.script], environment: .inheriting(adding: ["NODE_CHANNEL_FD": "3"]),
+        framing: .lines.json(receiving: Answer.self, sending: Question.self)),
+      named: "node")
     let texts = ["hello", "", "two\nlines", "\u{2028}", String(repeating: "x", count: 200_000)]
     for (id, text) in texts.enumerated() {
       try await child.channel.send(Question(id: id, text: text))

@@ -1,5 +1,7 @@
 import Foundation
 import SWMessaging
+import TestSupport
+import Testing
 
 /// A Python process that runs one of the scripts in `Peers`.
 enum PythonPeer {
@@ -37,19 +39,22 @@ enum PythonPeer {
     guard let interpreter else { throw NotAvailable() }
     return try await spawn(
       interpreter, "peer.py",
-      [role, "--framing", name, "--mode", mode.rawValue, "--timeout", "240"] + place.arguments + options,
+      [role, "--framing", name, "--mode", mode.rawValue] + place.arguments + options,
       at: place.channel, framing: framing)
   }
 
-  /// Starts one of the scripts.
+  /// Starts one of the scripts. The scripts have no deadline of their own: `limitLife` gives them one, and its expiry
+  /// says what was waited for.
   static func spawn<F: Framing>(
     _ interpreter: String, _ script: String, _ arguments: [String], at channel: ChildChannel, framing: F,
     maximumFrameSize: Int = defaultMaximumFrameSize
   ) async throws -> ChildProcess<F> {
     guard let scripts = Bundle.module.resourceURL?.appending(path: "Peers") else { throw NotAvailable() }
-    return try await ChildProcess.spawn(
-      interpreter, arguments: [scripts.appending(path: script).path] + arguments,
-      environment: .inheriting(adding: ["PYTHONDONTWRITEBYTECODE": "1"]), channel: channel,
-      framing: framing, maximumFrameSize: maximumFrameSize)
+    return limitLife(
+      of: try await ChildProcess.spawn(
+        interpreter, arguments: [scripts.appending(path: script).path] + arguments,
+        environment: .inheriting(adding: ["PYTHONDONTWRITEBYTECODE": "1"]), channel: channel,
+        framing: framing, maximumFrameSize: maximumFrameSize),
+      named: ([script] + arguments).joined(separator: " "))
   }
 }

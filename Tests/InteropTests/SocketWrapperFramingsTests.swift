@@ -1,10 +1,12 @@
 import Foundation
 import SWMessaging
 import SWTesting
+import TestSupport
 import Testing
 
 /// Python's socketwrapper 0.2.0 at the other end, with its other framings of bytes.
-@Suite(.enabled(if: PythonPeer.isAvailable, Comment(rawValue: PythonPeer.missing)), .timeLimit(.minutes(10)))
+@Suite(
+  .enabled(if: PythonPeer.isAvailable, Comment(rawValue: PythonPeer.missing)), .lastResort, .leavesNothing)
 struct SocketWrapperFramingsTests {
   /// A framing and how `peer.py` is told of it.
   struct Case: Sendable, CustomTestStringConvertible {

@@ -1,10 +1,12 @@
 import Foundation
 import SWMessaging
 import SWTesting
+import TestSupport
 import Testing
 
 /// Python's socketwrapper 0.2.0 at the other end, in a real Python process.
-@Suite(.enabled(if: PythonPeer.isAvailable, Comment(rawValue: PythonPeer.missing)), .timeLimit(.minutes(10)))
+@Suite(
+  .enabled(if: PythonPeer.isAvailable, Comment(rawValue: PythonPeer.missing)), .lastResort, .leavesNothing)
 struct SocketWrapperTests {
   @Test(arguments: PythonPeer.Place.allCases, PythonPeer.Mode.allCases)
   func `messages of every size come back from an echo`(

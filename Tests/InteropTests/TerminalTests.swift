@@ -1,11 +1,12 @@
 import Foundation
 import SWMessaging
+import TestSupport
 import Testing
 
 /// A terminal that Python's `pty` module drives, as `expect`, editors and job runners do.
 @Suite(
   .enabled(if: !StandardPython.all.isEmpty, Comment(rawValue: StandardPython.missing)),
-  .timeLimit(.minutes(10)))
+  .lastResort, .leavesNothing)
 struct TerminalTests {
   @Test(arguments: StandardPython.all, ["async", "blocking"])
   func `line 12: a program on a terminal of Python's answers line by line, and leaves it as it was`(

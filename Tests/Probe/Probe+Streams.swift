@@ -7,7 +7,7 @@ extension Probe {
   /// A filter: each line of the standard input comes out in capitals, until the end, or the line "quit".
   ///
   /// - Parameter isStaged: says "born" on the standard error first, and reads one byte to begin.
-  static func capitals(_ colour: String, isStaged: Bool) async throws {
+  static func capitals(_ colour: String, isStaged: Bool) throws {
     if isStaged {
       try FileDescriptor.standardError.writeAll("born\n".utf8)
       var byte: UInt8 = 0
@@ -15,24 +15,35 @@ extension Probe {
         unsafe try FileDescriptor.standardInput.read(into: $0)
       }
     }
+    let lines: MessageDuplex<LineFraming>
     do {
-      let lines = try MessageDuplex(
-        reading: .standardInput, writing: .standardOutput, framing: .lines)
-      if colour == "async" {
+      lines = try MessageDuplex(reading: .standardInput, writing: .standardOutput, framing: .lines)
+    } catch {
+      exitAfter(error)
+    }
+    guard colour == "async" else { return capitalsBlocking(lines) }
+    inTask {
+      do {
         while let line = try await lines.next(), line != quit { try await lines.send(capitals(line)) }
-      } else {
-        try capitalsBlocking(lines)
+      } catch {
+        exitAfter(error)
       }
-    } catch let error as EndpointError {
-      // What came of it is the exit status: 3 for a broken pipe, 4 for the rest.
-      if case .transport(let error) = error.reason, error.errno == .brokenPipe { exit(3) }
-      FileHandle.standardError.write(Data("\(error)\n".utf8))
-      exit(4)
     }
   }
 
-  private static func capitalsBlocking(_ lines: MessageDuplex<LineFraming>) throws {
-    while let line = try lines.blocking.next(), line != quit { try lines.blocking.send(capitals(line)) }
+  private static func capitalsBlocking(_ lines: MessageDuplex<LineFraming>) {
+    do {
+      while let line = try lines.blocking.next(), line != quit { try lines.blocking.send(capitals(line)) }
+    } catch {
+      exitAfter(error)
+    }
+  }
+
+  /// The error is told by the exit status: 3 for a broken pipe, 4 for the rest.
+  private static func exitAfter(_ error: any Error) -> Never {
+    if case .transport(let error) = (error as? EndpointError)?.reason, error.errno == .brokenPipe { exit(3) }
+    FileHandle.standardError.write(Data("\(error)\n".utf8))
+    exit(4)
   }
 
   private static let quit = Array("quit".utf8)
@@ -43,7 +54,7 @@ extension Probe {
 
   /// One of several that write to one pipe: frames of up to PIPE_BUF bytes, header included, each with
   /// the sender's name, its number, and bytes that follow from both.
-  static func frames(_ sender: UInt8, _ count: Int, _ colour: String) async throws {
+  static func frames(_ sender: UInt8, _ count: Int, _ colour: String) throws {
     let features: KernelFeatures? =
       switch sender % 3 {
       case 0: nil
@@ -53,23 +64,20 @@ extension Probe {
     let writer = try KernelFeatures.$override.withValue(features) {
       try MessageWriter(adopting: .standardOutput, framing: .varInt)
     }
-    var batch: [[UInt8]] = []
+    // One by one, and several at once.
+    var batches: [[[UInt8]]] = [[]]
     for number in 0..<count {
-      batch.append(frame(sender, number))
-      // One by one, and several at once.
-      guard batch.count > number % 5 else { continue }
-      if colour == "async" {
-        try await writer.send(contentsOf: batch)
-      } else {
-        try sendBlocking(batch, writer)
-      }
-      batch.removeAll()
+      batches[batches.count - 1].append(frame(sender, number))
+      if let last = batches.last, last.count > number % 5 { batches.append([]) }
     }
-    try await writer.send(contentsOf: batch)
+    guard colour == "async" else { return try sendBlocking(batches, writer) }
+    inTask { [batches] in
+      for batch in batches { try await writer.send(contentsOf: batch) }
+    }
   }
 
-  private static func sendBlocking(_ batch: [[UInt8]], _ writer: MessageWriter<VarIntFraming>) throws {
-    for frame in batch { try writer.blocking.send(frame) }
+  private static func sendBlocking(_ batches: [[[UInt8]]], _ writer: MessageWriter<VarIntFraming>) throws {
+    for frame in batches.joined() { try writer.blocking.send(frame) }
   }
 
   /// With its header of three bytes at most 4096, and every seventh just that.

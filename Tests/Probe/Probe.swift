@@ -15,11 +15,27 @@ struct Probe {
     switch CommandLine.arguments.dropFirst().first {
     case "emfile": return emfile()
     case "threads": return try threads()
-    default: break
+    // A program adopts its standard streams before anything else runs. Dispatch opens files of its own: if a stream
+    // is closed, one of them could have its number.
+    case "capitals":
+      return try capitals(CommandLine.arguments[2], isStaged: CommandLine.arguments.last == "staged")
+    case "frames":
+      guard CommandLine.arguments.count == 5, let sender = UInt8(CommandLine.arguments[2]),
+        let count = Int(CommandLine.arguments[3])
+      else { exit(2) }
+      return try frames(sender, count, CommandLine.arguments[4])
+    case "read-on":
+      guard CommandLine.arguments.count == 5, let count = Int(CommandLine.arguments[3]) else { exit(2) }
+      return try readOn(mode: CommandLine.arguments[2], count, unread: CommandLine.arguments[4])
+    default: inTask(answer)
     }
+  }
+
+  /// Runs the body in a task, and ends the process with it.
+  static func inTask(_ body: @escaping @Sendable () async throws -> Void) -> Never {
     Task {
       do {
-        try await answer()
+        try await body()
         exit(0)
       } catch {
         fatalError("\(error)")
@@ -30,12 +46,6 @@ struct Probe {
 
   private static func answer() async throws {
     switch CommandLine.arguments.dropFirst().first {
-    case "fairness":
-      if CommandLine.arguments.last == "senders" {
-        try await fairSenders()
-      } else {
-        try await fairReceivers()
-      }
     case "idle": try await idle()
     case "sigpipe": try sigpipe()
     case "memory": try memory(CommandLine.arguments.dropFirst(2).first.flatMap { Int($0) } ?? 1)
@@ -46,9 +56,6 @@ struct Probe {
     case "timed": try await timed()
     case "descriptors-cut": try descriptorsCut()
     case "churn": try await churn()
-    case "read-on":
-      guard CommandLine.arguments.count == 5, let count = Int(CommandLine.arguments[3]) else { exit(2) }
-      try readOn(mode: CommandLine.arguments[2], count, unread: CommandLine.arguments[4])
     case "echo-multiprocessing":
       guard CommandLine.arguments.count == 4, let number = Int32(CommandLine.arguments[3]) else { exit(2) }
       if CommandLine.arguments[2] == "async" {
@@ -56,17 +63,10 @@ struct Probe {
       } else {
         try echoMultiprocessingBlocking(number)
       }
-    case "capitals":
-      try await capitals(CommandLine.arguments[2], isStaged: CommandLine.arguments.last == "staged")
-    case "frames":
-      guard CommandLine.arguments.count == 5, let sender = UInt8(CommandLine.arguments[2]),
-        let count = Int(CommandLine.arguments[3])
-      else { exit(2) }
-      try await frames(sender, count, CommandLine.arguments[4])
     default:
       print(
         """
-        usage: probe threads | fairness receivers|senders | idle | sigpipe | memory BYTES | emfile
+        usage: probe threads | idle | sigpipe | memory BYTES | emfile
                      | msgpack-memory STREAM READER BYTES
                      | park-on-reactor | timed | descriptors-cut | churn | read-on exact|ahead COUNT UNREAD | echo-multiprocessing async|blocking DESCRIPTOR
                      | capitals async|blocking [staged] | frames SENDER COUNT async|blocking
@@ -76,15 +76,17 @@ struct Probe {
     }
   }
 
-  /// Two descriptors come where the table has room for one: an error, and neither is left open.
+  /// Three descriptors come where the table has room for two: the message says that they are lost, and none is left
+  /// open. The thread that closes them may need one of the two for itself.
   private static func descriptorsCut() throws {
     let (left, right) = try makeSocketPair(.unixDatagrams)
+    right.maximumDescriptors = 3
     let (reader, writer) = try makePipe()
     // What a call may need for the first time, before there is no room for it.
     try left.blocking.send([1])
-    _ = try right.blocking.receiveAccompanied()
+    _ = try right.blocking.receiveBytes()
     let number = try reader.withDescriptor { $0 }
-    try left.blocking.send([2], passing: [number, number])
+    try left.blocking.send([2], passing: [number, number, number])
     try left.blocking.send([3])
     var limit = rlimit(rlim_cur: 64, rlim_max: 64)
     _ = unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
@@ -94,13 +96,14 @@ struct Probe {
       if copy < 0 { break }
       taken.append(copy)
     }
-    if let last = taken.popLast() { _ = swsys_close(last) }
-    do throws(EndpointError) {
-      _ = try right.blocking.receiveAccompanied()
-    } catch {
-      print("cut=\(error.reason == .transport(TransportError(.receive, .tooManyOpenFiles)))")
-    }
-    print("free=\(swsys_duplicate(0, 3) >= 0)")
+    for last in taken.suffix(2) { _ = swsys_close(last) }
+    let received = try right.blocking.receiveBytes()
+    print("bytes=\(received.bytes)")
+    print("lost=\(received.lostDescriptors) came=\(received.descriptors?.count ?? 0)")
+    // Another thread closes it.
+    let deadline = Deadline.after(.patience)
+    while swsys_duplicate(0, 3) < 0, !deadline.hasPassed { sched_yield() }
+    print("free=\(!deadline.hasPassed)")
     print("next=\(try right.blocking.receive())")
     withExtendedLifetime(writer) {}
   }
@@ -127,61 +130,6 @@ struct Probe {
     try writer.blocking.close(drainingFor: .seconds(1))
     left.close()
     print("threads=\(swsys_thread_count())")
-  }
-
-  /// Two threads and two tasks receive from one endpoint: how many messages each colour got.
-  private static func fairReceivers() async throws {
-    let (left, right) = try makeSocketPair(framing: .varInt)
-    let sending = Task {
-      for index in 0..<20_000 { try await right.send([UInt8(truncatingIfNeeded: index)]) }
-      right.finishSending()
-    }
-    let threads = (0..<2).map { _ in
-      TestThread {
-        var count = 0
-        while try left.blocking.next() != nil { count += 1 }
-        return count
-      }
-    }
-    let tasks = (0..<2).map { _ in
-      Task {
-        var count = 0
-        for try await _ in left.messages { count += 1 }
-        return count
-      }
-    }
-    try await sending.value
-    var counts = [0, 0]
-    for thread in threads { counts[0] += try await thread.value }
-    for task in tasks { counts[1] += try await task.value }
-    print("threads=\(counts[0])")
-    print("tasks=\(counts[1])")
-  }
-
-  /// Eight threads and eight tasks send through one endpoint: how far each colour was half way through.
-  private static func fairSenders() async throws {
-    let (reader, writer) = try makePipe(framing: .varInt)
-    let each = 2_000
-    let threads = (0..<8).map { _ in
-      TestThread { for _ in 0..<each { try writer.blocking.send([0] + [UInt8](repeating: 1, count: 200)) } }
-    }
-    let tasks = (0..<8).map { _ in
-      Task { for _ in 0..<each { try await writer.send([1] + [UInt8](repeating: 1, count: 200)) } }
-    }
-    // A thread receives: a task would take the pool from those that send.
-    let receiving = TestThread {
-      var counts = [0, 0]
-      for received in 0..<16 * each {
-        let colour = Int(try reader.blocking.receive()[0])
-        if received < 8 * each { counts[colour] += 1 }
-      }
-      return counts
-    }
-    let counts = try await receiving.value
-    for thread in threads { try await thread.value }
-    for task in tasks { try await task.value }
-    print("threads=\(counts[0])")
-    print("tasks=\(counts[1])")
   }
 
   /// Endpoints with parked tasks and a parked thread take no processor time.

@@ -1,9 +1,10 @@
 import SWFraming
 import SWTesting
 import Synchronization
+import TestSupport
 import Testing
 
-@Suite struct AnyFramingTests {
+@Suite(.lastResort, .leavesNothing) struct AnyFramingTests {
   @Test func `an erased byte framing keeps the laws`() throws {
     try checkFraming(
       AnyByteFraming(.varInt), messages: [0, 1, 240, 241, 3000].map(payload(byteCount:)),

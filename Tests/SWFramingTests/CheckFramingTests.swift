@@ -1,8 +1,9 @@
 import SWFraming
 import SWTesting
+import TestSupport
 import Testing
 
-@Suite struct CheckFramingTests {
+@Suite(.lastResort, .leavesNothing) struct CheckFramingTests {
   let messages = [0, 1, 2, 40, 300, 1000].map(payload(byteCount:))
 
   @Test func `a framing without fault passes`() throws {
@@ -75,7 +76,7 @@ import Testing
     #expect(
       violation?.description == """
         the framing breaks the law 'roundTrips' (message 1, offset 1): the scanner refused what was encoded, \
-        000100: malformed header, at offset 1
+        000100: malformed header at byte 1
         """)
   }
 

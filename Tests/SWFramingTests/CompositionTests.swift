@@ -1,6 +1,7 @@
 import Foundation
 import SWFraming
 import SWTesting
+import TestSupport
 import Testing
 
 struct Request: Codable, Equatable, Sendable {
@@ -13,7 +14,7 @@ enum Reply: Codable, Equatable, Sendable {
   case failed(String)
 }
 
-@Suite struct CompositionTests {
+@Suite(.lastResort, .leavesNothing) struct CompositionTests {
   static let texts = [
     "", "hello", "two\nlines", "\r\n", "\u{2028}\u{0}\u{7f}", "é中😀", String(repeating: "x", count: 5000),
   ]

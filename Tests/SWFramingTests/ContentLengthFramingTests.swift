@@ -1,8 +1,9 @@
 import SWFraming
 import SWTesting
+import TestSupport
 import Testing
 
-@Suite struct ContentLengthFramingTests {
+@Suite(.lastResort, .leavesNothing) struct ContentLengthFramingTests {
   let framing: ContentLengthFraming = .contentLength
 
   @Test func `a message stands behind its length, as the protocol has it`() throws {

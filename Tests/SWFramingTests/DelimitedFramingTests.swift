@@ -1,8 +1,9 @@
 import SWFraming
 import SWTesting
+import TestSupport
 import Testing
 
-@Suite struct DelimitedFramingTests {
+@Suite(.lastResort, .leavesNothing) struct DelimitedFramingTests {
   @Test(arguments: DelimiterVectors.golden.frames)
   func `a message becomes the frame that Python writes, and back`(_ golden: DelimiterVectors.Frame) throws {
     let framing = DelimitedFraming(by: golden.delimiter.bytes)

@@ -1,8 +1,9 @@
 import SWFraming
+import TestSupport
 import Testing
 
 /// What a datagram must be: one frame, whose length counts.
-@Suite struct FillingTests {
+@Suite(.lastResort, .leavesNothing) struct FillingTests {
   private func decode(_ framing: some ByteFraming, _ bytes: [UInt8]) throws -> [UInt8] {
     try framing.decode(filling: bytes.span)
   }

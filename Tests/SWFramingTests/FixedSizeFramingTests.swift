@@ -1,8 +1,9 @@
 import SWFraming
 import SWTesting
+import TestSupport
 import Testing
 
-@Suite struct FixedSizeFramingTests {
+@Suite(.lastResort, .leavesNothing) struct FixedSizeFramingTests {
   @Test func `records lie back to back`() throws {
     let (messages, end) = try readByHand(
       FixedSizeFraming.fixedSize(3), chunks: Array("onetwosi".utf8).cut(into: [1, 4]))

@@ -1,8 +1,9 @@
 import SWFraming
 import SWTesting
+import TestSupport
 import Testing
 
-@Suite struct LengthPrefixedFramingTests {
+@Suite(.lastResort, .leavesNothing) struct LengthPrefixedFramingTests {
   typealias Width = LengthPrefixedFraming.Width
   typealias ByteOrder = LengthPrefixedFraming.ByteOrder
 

@@ -1,8 +1,9 @@
 import SWFraming
 import SWTesting
+import TestSupport
 import Testing
 
-@Suite struct LineFramingTests {
+@Suite(.lastResort, .leavesNothing) struct LineFramingTests {
   private func lines(_ framing: LineFraming, _ text: String) throws -> (lines: [String], end: StreamEnd) {
     let (messages, end) = try readByHand(framing, chunks: Array(text.utf8).map { [$0] })
     return (messages.map { String(decoding: $0, as: UTF8.self) }, end)

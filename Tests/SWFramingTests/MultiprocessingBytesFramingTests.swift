@@ -1,9 +1,10 @@
 import SWTesting
+import TestSupport
 import Testing
 
 @testable import SWFraming
 
-@Suite struct MultiprocessingBytesFramingTests {
+@Suite(.lastResort, .leavesNothing) struct MultiprocessingBytesFramingTests {
   let framing: MultiprocessingBytesFraming = .multiprocessingBytes
 
   @Test(arguments: MultiprocessingVectors.golden.sendBytes)

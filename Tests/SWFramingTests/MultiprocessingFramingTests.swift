@@ -1,5 +1,6 @@
 import SWFraming
 import SWTesting
+import TestSupport
 import Testing
 
 /// What of `Vectors/multiprocessing.json` is about values.
@@ -29,7 +30,7 @@ struct MultiprocessingValueVectors: Decodable, Sendable {
   var hostile: [Hostile]
 }
 
-@Suite struct MultiprocessingFramingTests {
+@Suite(.lastResort, .leavesNothing) struct MultiprocessingFramingTests {
   @Test func `a value becomes the frame that Python sends, and back`() throws {
     for golden in MultiprocessingValueVectors.golden.four {
       let value = golden.value.value

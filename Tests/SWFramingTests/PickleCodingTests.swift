@@ -1,8 +1,9 @@
 import Foundation
 import SWFraming
+import TestSupport
 import Testing
 
-@Suite struct PickleCodingTests {
+@Suite(.lastResort, .leavesNothing) struct PickleCodingTests {
   struct Everything: Codable, Equatable {
     struct Part: Codable, Equatable { var x: Int8 }
     enum Color: String, Codable { case red }

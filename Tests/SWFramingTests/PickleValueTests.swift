@@ -1,7 +1,8 @@
 import SWFraming
+import TestSupport
 import Testing
 
-@Suite struct PickleValueTests {
+@Suite(.lastResort, .leavesNothing) struct PickleValueTests {
   @Test func `literals make the values that they look like`() throws {
     let value: PickleValue = ["id": 7, "tags": ["a", "b"], "score": 0.5, "ok": true, "none": nil]
     #expect(value["id"]?.int == 7)

@@ -1,7 +1,8 @@
 import SWFraming
+import TestSupport
 import Testing
 
-@Suite struct PickleVectorTests {
+@Suite(.lastResort, .leavesNothing) struct PickleVectorTests {
   @Test(arguments: PickleVectors.golden.values)
   func `every protocol is read as Python reads it`(_ golden: PickleVectors.Value) throws {
     let expected = golden.value.value

@@ -1,8 +1,9 @@
 import SWFraming
 import SWTesting
+import TestSupport
 import Testing
 
-@Suite struct ProgressFramingTests {
+@Suite(.lastResort, .leavesNothing) struct ProgressFramingTests {
   let log = ProgressLog()
 
   @Test func `a long frame is asked for in pieces until the last`() throws {

@@ -1,8 +1,9 @@
 import SWFraming
 import SWTesting
+import TestSupport
 import Testing
 
-@Suite struct ProtobufDelimitedFramingTests {
+@Suite(.lastResort, .leavesNothing) struct ProtobufDelimitedFramingTests {
   let framing: ProtobufDelimitedFraming = .protobufDelimited
 
   /// From protobuf's encoding document: a byte and its rest, the low bits first.

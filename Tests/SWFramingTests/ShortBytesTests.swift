@@ -1,7 +1,8 @@
 import SWFraming
+import TestSupport
 import Testing
 
-@Suite struct ShortBytesTests {
+@Suite(.lastResort, .leavesNothing) struct ShortBytesTests {
   @Test(arguments: [0, 1, 2, 62, 63])
   func `bytes come back in order`(_ count: Int) {
     let bytes = (0..<count).map { index in UInt8(index) }

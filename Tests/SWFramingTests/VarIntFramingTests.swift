@@ -1,8 +1,9 @@
 import SWFraming
 import SWTesting
+import TestSupport
 import Testing
 
-@Suite struct VarIntFramingTests {
+@Suite(.lastResort, .leavesNothing) struct VarIntFramingTests {
   let framing: VarIntFraming = .varInt
 
   @Test(arguments: VarIntVectors.golden.frames)

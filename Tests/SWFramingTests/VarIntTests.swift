@@ -1,7 +1,8 @@
 import SWFraming
+import TestSupport
 import Testing
 
-@Suite struct VarIntTests {
+@Suite(.lastResort, .leavesNothing) struct VarIntTests {
   @Test(arguments: VarIntVectors.golden.encode)
   func `a value is encoded as Python encodes it, and decoded again`(
     _ golden: VarIntVectors.Encoding

@@ -2,6 +2,7 @@ import CSysShim
 import SWMessaging
 import SWTesting
 import SystemPackage
+import TestSupport
 import Testing
 
 #if canImport(Glibc)
@@ -10,7 +11,7 @@ import Testing
 
 /// Children here are `bash`, `cat` and `ls`. What concerns the whole process (its descriptors, dispositions,
 /// standard streams) is looked at in a process of its own: an exit test.
-@Suite(.timeLimit(.minutes(10))) struct ChildProcessTests {
+@Suite(.lastResort, .leavesNothing) struct ChildProcessTests {
   // MARK: Channels
 
   @Test(arguments: [3, 4, 5, 10, 200])
@@ -385,9 +386,11 @@ private func shell(
   _ script: String, environment: ChildEnvironment = .inherited, workingDirectory: String? = nil,
   channel: ChildChannel = .descriptor(3)
 ) async throws -> ChildProcess<VarIntFraming> {
-  try await ChildProcess.spawn(
-    "bash", arguments: ["-c", script], environment: environment, workingDirectory: workingDirectory,
-    channel: channel, framing: .varInt)
+  limitLife(
+    of: try await ChildProcess.spawn(
+      "bash", arguments: ["-c", script], environment: environment, workingDirectory: workingDirectory,
+      channel: channel, framing: .varInt),
+    named: script)
 }
 
 /// All that the child writes, without framing.

@@ -4,10 +4,11 @@ import SWMessaging
 import SWTesting
 import Synchronization
 import SystemPackage
+import TestSupport
 import Testing
 
 /// Lines 5 and 6 of the contract.
-@Suite struct ClosingTests {
+@Suite(.lastResort, .leavesNothing) struct ClosingTests {
   private static var rounds: Int { stressed(10_000) }
 
   /// Faults 5, 6 and 19 of the original: closing left receivers blocked, and a reused number gave them a

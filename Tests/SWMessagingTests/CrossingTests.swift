@@ -4,10 +4,11 @@ import SWIO
 import SWMessaging
 import SWTesting
 import SystemPackage
+import TestSupport
 import Testing
 
 /// Attempts that wait for the other direction, for a signal alone, or for a disk.
-@Suite struct CrossingTests {
+@Suite(.lastResort, .leavesNothing) struct CrossingTests {
   static let frame: [UInt8] = [2, 20, 21]
 
   @Test(arguments: [Place.Kind.task, .thread])

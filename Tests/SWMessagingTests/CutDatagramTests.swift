@@ -16,7 +16,9 @@ import Testing
     writer.close()
     var ancillary: Ancillary?
     var memory = [UInt8](repeating: 0, count: 10)
-    let attempt = unsafe memory.withUnsafeMutableBytes { unsafe right.receive(into: $0, maximumDescriptors: 1, ancillary: &ancillary) }
+    let attempt = unsafe memory.withUnsafeMutableBytes {
+      unsafe right.receive(into: $0, maximumDescriptors: 1, ancillary: &ancillary)
+    }
     #expect(attempt == .failed(TransportError(.receive, .messageTooLong)))
     #expect(ancillary == nil)
     // With the last of the write ends the pipe has ended.
@@ -44,7 +46,9 @@ import Testing
     writer.close()
     var ancillary: Ancillary?
     var memory = [UInt8](repeating: 0, count: 10)
-    let attempt = unsafe memory.withUnsafeMutableBytes { unsafe this.receive(into: $0, maximumDescriptors: 1, ancillary: &ancillary) }
+    let attempt = unsafe memory.withUnsafeMutableBytes {
+      unsafe this.receive(into: $0, maximumDescriptors: 1, ancillary: &ancillary)
+    }
     #expect(attempt == .failed(TransportError(.receive, .messageTooLong)))
     #expect(
       await endpointError { try await reader.receive(timeout: .milliseconds(500)) }?.reason == .endOfStream)

@@ -6,10 +6,11 @@ import SWMessaging
 import SWTesting
 import Synchronization
 import SystemPackage
+import TestSupport
 import Testing
 
 /// Sockets that carry datagrams: raw endpoints, and message endpoints whose frames fill them.
-@Suite struct DatagramTests {
+@Suite(.lastResort, .leavesNothing) struct DatagramTests {
   static let kinds = [SocketPairKind.unixDatagrams, .unixPackets]
 
   @Test(arguments: kinds)

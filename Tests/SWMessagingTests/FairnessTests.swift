@@ -1,9 +1,11 @@
 import SWMessaging
 import SWTesting
+import Synchronization
+import TestSupport
 import Testing
 
 /// Lines 6, 11 and 14 of the contract, with real threads and tasks.
-@Suite struct FairnessTests {
+@Suite(.lastResort, .leavesNothing) struct FairnessTests {
   @Test(arguments: [Wire.pipe, .unix, .tcp])
   func `line 6: eight threads and eight tasks send 100,000 numbered messages through one endpoint`(
     _ wire: Wire
@@ -50,6 +52,94 @@ import Testing
     let number = message[1...4].reduce(0) { $0 << 8 | Int($1) }
     #expect(message.count == 5 + number % 300 && message[5...].allSatisfy { $0 == message[0] })
     return (Int(message[0]), number)
+  }
+
+  /// Who was served, in order.
+  private final class Log: Sendable {
+    private let receivers = Guarded<[Int]>([])
+    var order: [Int] { receivers.withLock { $0 } }
+    func append(_ receiver: Int) { receivers.withLock { $0.append(receiver) } }
+  }
+
+  /// Fault 20 of the original: on one endpoint a thread got 14,538 messages and a task 1,003.
+  ///
+  /// Each message is sent when every receiver waits again, so the shares follow from the order of the queue alone.
+  @Test func `line 6: fault 20: receivers that wait are served in turn, threads and tasks alike`()
+    async throws
+  {
+    let (left, right) = try makeSocketPair(framing: .varInt)
+    let log = Log()
+    let threads = (0..<2).map { receiver in
+      TestThread {
+        while try left.blocking.next() != nil { log.append(receiver) }
+      }
+    }
+    let tasks = (2..<4).map { receiver in
+      Task {
+        while try await left.next() != nil { log.append(receiver) }
+      }
+    }
+    for round in 0..<200 {
+      await eventually { left.queued == 4 && log.order.count == round }
+      try await right.send([UInt8(round)])
+    }
+    await eventually { left.queued == 4 && log.order.count == 200 }
+    right.finishSending()
+    for thread in threads { try await thread.value }
+    for task in tasks { try await task.value }
+    let served = log.order
+    #expect(Set(served[..<4]) == [0, 1, 2, 3])
+    #expect((4..<200).allSatisfy { served[$0] == served[$0 - 4] })
+  }
+
+  /// Senders of either kind wait for room in a full pipe: of those that wait, nobody is served twice before another.
+  @Test func `line 6: fault 20: senders that wait are served in turn, threads and tasks alike`() async throws
+  {
+    let (raw, rawWriter) = try makePipe()
+    let writer = MessageWriter(over: rawWriter)
+    // With its header a message has the size of a page: each page that is read makes room for one.
+    let byteCount = 4_093
+    // The pipe is full, so that every sender has to wait from the beginning.
+    var filled = 0
+    while true {
+      do throws(EndpointError) {
+        filled += try await rawWriter.send([UInt8](repeating: 9, count: 4_096), timeout: .zero)
+      } catch {
+        try #require(error.reason == .timedOut)
+        break
+      }
+    }
+    let rounds = 20
+    let log = Log()
+    let threads = (0..<8).map { sender in
+      TestThread {
+        for _ in 0..<rounds {
+          try writer.blocking.send([UInt8](repeating: UInt8(sender), count: byteCount))
+          log.append(sender)
+        }
+      }
+    }
+    let tasks = (8..<16).map { sender in
+      Task {
+        for _ in 0..<rounds {
+          try await writer.send([UInt8](repeating: UInt8(sender), count: byteCount))
+          log.append(sender)
+        }
+      }
+    }
+    // One page at a time, and the next when the sender whose message took its place waits again. Before the last
+    // round each of the sixteen has something to send.
+    for page in 0..<16 * (rounds - 1) {
+      await eventually { log.order.count == page && writer.queued == 16 }
+      _ = try await raw.receive(exactly: 4_096)
+    }
+    await eventually { log.order.count == 16 * (rounds - 1) && writer.queued == 16 }
+    let served = log.order
+    #expect(Set(served[..<16]) == Set(0..<16))
+    #expect((16..<served.count).allSatisfy { served[$0] == served[$0 - 16] })
+    for _ in 0..<16 + filled / 4_096 { _ = try await raw.receive(exactly: 4_096) }
+    for thread in threads { try await thread.value }
+    for task in tasks { try await task.value }
   }
 
   @Test func `line 14: cancellation, deadline, close and readiness race in any order`() async throws {

@@ -4,11 +4,12 @@ import SWMessaging
 import SWTesting
 import Synchronization
 import SystemPackage
+import TestSupport
 import Testing
 
 /// Line 12 of the contract, of what is always ready or has but one end: files, devices, and what is
 /// peculiar to pipes and terminals.
-@Suite struct FileKindTests {
+@Suite(.lastResort, .leavesNothing) struct FileKindTests {
   private func withFile<Result>(
     _ contents: [UInt8] = [], _ body: (FilePath) async throws -> Result
   ) async throws -> Result {

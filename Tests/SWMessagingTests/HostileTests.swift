@@ -4,10 +4,11 @@ import Foundation
 import SWMessaging
 import SWTesting
 import SystemPackage
+import TestSupport
 import Testing
 
 /// Lines 8, 9 and 13 of the contract, and what bad arguments do.
-@Suite struct HostileTests {
+@Suite(.lastResort, .leavesNothing) struct HostileTests {
   /// Fault 12 of the original: no size limit.
   @Test func `line 9: fault 12: a header that declares 2^63 bytes is an error, and it stays one`()
     async throws

@@ -1,6 +1,7 @@
 import Foundation
 import SWMessaging
 import SystemPackage
+import TestSupport
 import Testing
 
 /// What a process left behind.
@@ -24,13 +25,14 @@ func binary(_ name: String) throws -> String {
 
 func probePath() throws -> String { try binary("probe") }
 
-/// A process that is ready to run. Foundation's own spawning: ours is not to be trusted with its own tests.
+/// A process that is ready to run, and ends at its deadline. Foundation's own spawning: ours is not to be trusted with its own tests.
 func process(_ path: String, _ arguments: [String], environment: [String: String] = [:]) -> Process {
   let process = Process()
   process.executableURL = URL(filePath: path)
   process.arguments = arguments
   process.environment = ProcessInfo.processInfo.environment
     .merging(["SWIFT_BACKTRACE": "enable=no"]) { $1 }.merging(environment) { $1 }
+  limitLife(of: process)
   return process
 }
 

@@ -3,6 +3,7 @@ import CSysTestSupport
 import SWMessaging
 import SWTesting
 import SystemPackage
+import TestSupport
 import Testing
 
 #if canImport(FoundationEssentials)
@@ -10,7 +11,7 @@ import Testing
 #endif
 
 /// Lines 3 and 4 of the contract.
-@Suite struct SendingTests {
+@Suite(.lastResort, .leavesNothing) struct SendingTests {
   /// Fills a wire until not one byte more is accepted; returns how many were.
   private func fill(_ writer: SocketWriter, _ reader: SocketReader) async throws -> Int {
     // Fixed sizes: TCP would go on making room by itself.

@@ -2,10 +2,11 @@ import Foundation
 import SWMessaging
 import SWTesting
 import SystemPackage
+import TestSupport
 import Testing
 
 /// Standard streams in all their forms: line 12 of the contract, and line 8 as the parent sees it.
-@Suite(.timeLimit(.minutes(10))) struct StandardStreamTests {
+@Suite(.lastResort, .leavesNothing) struct StandardStreamTests {
   enum Colour: String, CaseIterable, Sendable { case blocking, async }
 
   // MARK: Line 12: what a shell makes of them

@@ -4,11 +4,12 @@ import SWMessaging
 import SWTesting
 import Synchronization
 import SystemPackage
+import TestSupport
 import Testing
 
 /// The step of either half, driven by hand over a scripted transport: every outcome of an attempt, at every
 /// byte of a frame.
-@Suite struct StepTests {
+@Suite(.lastResort, .leavesNothing) struct StepTests {
   /// A header of one byte and a payload of five, twice.
   static let payload: [UInt8] = [10, 11, 12, 13, 14]
   static let frame: [UInt8] = [5, 10, 11, 12, 13, 14]

@@ -6,11 +6,12 @@ import SWMessaging
 import SWTesting
 import Synchronization
 import SystemPackage
+import TestSupport
 import Testing
 
 /// A task that would attempt in vain goes to wait at once: nothing was left, and nothing has stirred since. Who is
 /// wrong about that waits for ever.
-@Suite struct VainAttemptTests {
+@Suite(.lastResort, .leavesNothing) struct VainAttemptTests {
   // MARK: By hand
 
   /// A half whose last attempt, for somebody who has given up, found nothing.
@@ -28,7 +29,7 @@ import Testing
   ) throws -> (count: Int, message: [UInt8]?, front: ReceiveHalf.Front) {
     let before = hand.transport.receiveCount
     var front = ReceiveHalf.Front.unseen
-    let message = try hand.side(.varInt).messageAtOnce(&front, as: kind, timeout)
+    let message = try hand.side(.varInt).messageAtOnce(&front, as: kind, CallLimit(timeout, .never))
     if message == nil {
       // The long way gives the turn back.
       _ = hand.receiveHalf.start(
@@ -94,6 +95,9 @@ import Testing
     // Two at once: the second waits in the buffer, and no edge comes while nobody is there.
     _ = try writer.withDescriptor { try $0.writeAll([1, 0, 1, 1]) }
     #expect(try await first.value == [0])
+    // The first receiver is resumed while the reactor has the turn. With the turn still there, the next caller would
+    // queue, and the reactor would bring the messages instead of the caller's own attempt.
+    await eventually { reader.core.receiving?.inspect { !$0.turn } ?? false }
     try await reader.withMessage { message in
       #expect(message[0] == 1)
       try writer.withDescriptor { write($0.rawValue) }

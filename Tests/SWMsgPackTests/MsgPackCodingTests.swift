@@ -2,9 +2,10 @@ import Foundation
 import SWMessaging
 import SWMsgPack
 import SWTesting
+import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(10))) struct MsgPackCodingTests {
+@Suite(.lastResort, .leavesNothing) struct MsgPackCodingTests {
   struct Plain: Codable, Equatable {
     var flag: Bool
     var small: Int8

@@ -3,12 +3,13 @@ import SWFraming
 import SWMessaging
 import SWMsgPack
 import SWTesting
+import TestSupport
 import Testing
 
 /// Under a sanitizer time says little: its own work is not linear.
 let isSanitized = ProcessInfo.processInfo.environment["SWTEST_SANITIZED"] != nil
 
-@Suite(.timeLimit(.minutes(10))) struct MsgPackFramingTests {
+@Suite(.lastResort, .leavesNothing) struct MsgPackFramingTests {
   let framing: MsgPackValueFraming = .msgPackValues
 
   @Test(arguments: MsgPackVectors.golden.pack)

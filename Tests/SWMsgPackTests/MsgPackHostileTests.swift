@@ -3,10 +3,11 @@ import SWFraming
 import SWMessaging
 import SWMsgPack
 import SWTesting
+import TestSupport
 import Testing
 
 /// Bytes that nobody means well with: typed errors with their place, whoever reads.
-@Suite(.timeLimit(.minutes(10))) struct MsgPackHostileTests {
+@Suite(.lastResort, .leavesNothing) struct MsgPackHostileTests {
   /// What `MsgPackValue` says of bytes, and the decoder alike.
   private func error(_ bytes: [UInt8]) -> MsgPackError? {
     let error = #expect(throws: MsgPackError.self) { try MsgPackValue(bytes) }
@@ -425,9 +426,11 @@ import Testing
     let tests = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
     let path = URL(filePath: tests).deletingLastPathComponent().appending(path: "probe").path
     for byteCount in [64 << 10, 1 << 20] {
-      let probe = try await ChildProcess.spawn(
-        path, arguments: ["msgpack-memory", bomb.stream, bomb.reader, "\(byteCount)"],
-        channel: .standardStreams, framing: .lines)
+      let probe = limitLife(
+        of: try await ChildProcess.spawn(
+          path, arguments: ["msgpack-memory", bomb.stream, bomb.reader, "\(byteCount)"],
+          channel: .standardStreams, framing: .lines),
+        named: "probe msgpack-memory")
       var answers: [String: String] = [:]
       for try await line in probe.channel.messages {
         let parts = String(decoding: line, as: UTF8.self).split(separator: "=", maxSplits: 1)

@@ -1,9 +1,10 @@
 import SWFraming
 import SWMsgPack
+import TestSupport
 import Testing
 
 /// The ways that were taken because they are fast: each has borders of its own.
-@Suite(.timeLimit(.minutes(10))) struct MsgPackShortcutTests {
+@Suite(.lastResort, .leavesNothing) struct MsgPackShortcutTests {
   struct Name: CodingKey {
     var stringValue: String
     var intValue: Int? { nil }

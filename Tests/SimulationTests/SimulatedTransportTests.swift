@@ -1,9 +1,10 @@
 import SWMessaging
 import SWTesting
+import TestSupport
 import Testing
 
 /// The simulated transport as its users have it: with tasks and threads of their own.
-@Suite struct SimulatedTransportTests {
+@Suite(.lastResort, .leavesNothing) struct SimulatedTransportTests {
   private static func message(_ index: Int) -> [UInt8] {
     (0..<(index * 7 % 90)).map { UInt8(truncatingIfNeeded: $0 &+ index) }
   }

@@ -1,7 +1,8 @@
 import SWSimulation
+import TestSupport
 import Testing
 
-@Suite struct SimulationTests {
+@Suite(.lastResort, .leavesNothing) struct SimulationTests {
   @Test func `schedules of any kind keep every promise`() {
     var coverage = Coverage()
     for seed: UInt64 in 1...3_000 {

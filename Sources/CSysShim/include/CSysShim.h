@@ -52,7 +52,18 @@ ssize_t swsys_sendv(int fd, const struct iovec *parts, int count);        /* nev
 /* How many bytes the next datagram has, which stays. SWSYS_ENDED: there will be none. */
 enum { SWSYS_ENDED = -1000000 };
 ssize_t swsys_next_datagram_size(int fd, bool is_packet);
-enum { SWSYS_UNIX_FAMILY = 1 };  /* AF_UNIX on Linux */
+/* AF_UNIX, AF_INET and AF_INET6 on Linux. */
+enum { SWSYS_UNIX_FAMILY = 1, SWSYS_INET_FAMILY = 2, SWSYS_INET6_FAMILY = 10 };
+
+/* Reads an IP address: how many bytes it has, 4 or 16; 0 if the text is none. */
+int swsys_parse_ip(const char *text, uint8_t address[16]) SWSYS_NONNULL;
+/* Writes one of 4 or 16 bytes. */
+bool swsys_format_ip(const uint8_t *address, int byte_count, char text[64]) SWSYS_NONNULL;
+/* 0 if there is no such network interface. */
+uint32_t swsys_interface_index(const char *name) SWSYS_NONNULL;
+
+/* The name of an error number, such as "EPIPE"; NULL if it has none. */
+const char *swsys_error_name(int error);
 /* What a receive brings beside bytes. */
 struct swsys_ancillary {
   int descriptors[253];        /* SCM_MAX_FD; close-on-exec, the caller's to close */

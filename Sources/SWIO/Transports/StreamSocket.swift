@@ -136,7 +136,8 @@ extension swsys_ancillary {
 }
 
 extension Ancillary {
-  /// What a receive found. Surplus descriptors are closed on a thread of their own. Nil if nothing is left.
+  /// What a receive found. Surplus descriptors are closed on a thread of their own, and so are all of a message that
+  /// the kernel has cut some off from. Nil if nothing is left.
   init?(_ found: UnsafePointer<swsys_ancillary>, maximumDescriptors: Int) {
     self.init()
     // To close a pidfd never takes long.
@@ -144,8 +145,8 @@ extension Ancillary {
     let numbers = unsafe withUnsafeBytes(of: found.pointee.descriptors) { bytes in
       unsafe Array(bytes.bindMemory(to: Int32.self).prefix(Int(found.pointee.descriptor_count)))
     }
-    for number in numbers.dropFirst(maximumDescriptors) { CloserThread.close(number) }
-    let kept = numbers.prefix(maximumDescriptors)
+    let kept = unsafe numbers.prefix(found.pointee.is_control_cut ? 0 : maximumDescriptors)
+    for number in numbers.dropFirst(kept.count) { CloserThread.close(number) }
     if !kept.isEmpty { descriptors = ReceivedDescriptors(kept.map { FileDescriptor(rawValue: $0) }) }
     lostDescriptors =
       unsafe maximumDescriptors > 0 && (kept.count < numbers.count || found.pointee.is_control_cut)

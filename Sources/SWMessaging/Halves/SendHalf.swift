@@ -206,7 +206,7 @@ package final class SendHalf: Half, @unchecked Sendable {
   @usableFromInline
   final func start(
     _ envelope: FrameEnvelope, _ payload: UnsafeRawBufferPointer, _ array: [UInt8]?, as kind: Place.Kind,
-    timeout: Duration?, progress: (@Sendable (Int, Int) -> Void)?
+    _ limit: CallLimit, progress: (@Sendable (Int, Int) -> Void)?
   ) -> Started {
     var first: Attempt?
     let holdsTurn = turnstile.take()
@@ -221,7 +221,7 @@ package final class SendHalf: Half, @unchecked Sendable {
     }
     let call = Call(
       Outgoing(envelope, unsafe .borrowed(Outgoing.BorrowedBytes(payload))), array: array, as: kind,
-      until: .after(timeout), progress: progress)
+      until: limit.deadline, progress: progress)
     return holdsTurn ? attemptAlone(call, first: first) : start(call)
   }
 

@@ -19,11 +19,11 @@ final class ExitWatch: Sendable {
   private static var request: ReceiveRequest { .upTo(1) }
 
   func wait(timeout: Duration?) async throws(EndpointError) -> ExitStatus {
-    try status(after: await half.receive(Self.request, timeout: timeout))
+    try status(after: await half.receive(Self.request, CallLimit(timeout, .never)))
   }
 
   func waitBlocking(timeout: Duration?) throws(EndpointError) -> ExitStatus {
-    try status(after: half.receiveBlocking(Self.request, timeout: timeout))
+    try status(after: half.receiveBlocking(Self.request, CallLimit(timeout, .never)))
   }
 
   private func status(after outcome: ReceiveHalf.Outcome) throws(EndpointError) -> ExitStatus {
@@ -51,7 +51,9 @@ final class ExitWatch: Sendable {
   func abandon() {
     let half = half
     switch half.start(Self.request, as: .task, until: .never) {
-    case .ended: half.close()
+    case .ended(let outcome):
+      if case .lent(let demand) = outcome { half.finishLoan(demand) }
+      half.close()
     case .queued(let place):
       // The place keeps the half alive until it is decided.
       if !half.park(place, .callback { half.close() }) { half.close() }

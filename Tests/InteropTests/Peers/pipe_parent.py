@@ -29,7 +29,7 @@ def main():
             sys.exit(1)
         del message, answer
     ours.close()
-    if child.wait(60) != 0:
+    if child.wait() != 0:
         sys.exit(2)
 
 

@@ -38,7 +38,7 @@ let messages = MessageDuplex(over: peer, framing: framing)
 let stream = try delimited(values)
 _ = try await raw.send(stream)
 for value in values {
-  let received = try await messages.receive(timeout: .seconds(5))
+  let received = try await messages.receive(timeout: .seconds(60))
   precondition(received == value, "\(received)")
 }
 print("swift-protobuf's stream: \(stream.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined())")
@@ -46,7 +46,7 @@ print("swift-protobuf's stream: \(stream.map { ($0 < 16 ? "0" : "") + String($0,
 // We send, swift-protobuf reads.
 for value in values { try await messages.send(value) }
 messages.finishSending()
-let sent = try await raw.receive(exactly: stream.count, timeout: .seconds(5))
+let sent = try await raw.receive(exactly: stream.count, timeout: .seconds(60))
 let input = InputStream(data: Data(sent))
 input.open()
 for value in values {
