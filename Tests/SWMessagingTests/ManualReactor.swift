@@ -41,6 +41,7 @@ final class ManualReactor: Reacting {
 
   // MARK: Reacting
 
+  func register(
     _ descriptor: Int32, for receiver: any ReadinessReceiver, watching interest: Readiness
   ) -> RegistrationOutcome {
     .alwaysReady
