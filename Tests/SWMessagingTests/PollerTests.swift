@@ -106,7 +106,7 @@ import Testing
     _ form: Form
   ) throws {
     let poller = try form.make()
-    let file = try FileDescriptor.open("/proc/self/exe", .readOnly)
+    let file = try FileDescriptor.open(FilePath("/proc/self/exe"), .readOnly)
     #expect(poller.add(file.rawValue, key: 1, watching: .readable) == .alwaysReady)
     try file.close()
     guard case .failed = poller.add(1_000_000, key: 2, watching: .readable) else {
