@@ -41,7 +41,9 @@ import Testing
       _ = try pair.second.withDescriptor { try $0.writeAll([byte]) }
       #expect(told(poller, 7) == .readable)
       try pair.first.withDescriptor { descriptor in
-        _ = try unsafe withUnsafeTemporaryAllocation(byteCount: 1, alignment: 1) { try unsafe descriptor.read(into: $0) }
+        _ = try unsafe withUnsafeTemporaryAllocation(byteCount: 1, alignment: 1) { memory in
+          try unsafe descriptor.read(into: memory)
+        }
       }
       #expect(told(poller, 7) == [])
     }

@@ -139,7 +139,9 @@ import Testing
     func write() throws { _ = try pair.second.withDescriptor { try $0.writeAll([1]) } }
     func read() throws {
       _ = try pair.first.withDescriptor { descriptor in
-        try unsafe withUnsafeTemporaryAllocation(byteCount: 8, alignment: 1) { try unsafe descriptor.read(into: $0) }
+        try unsafe withUnsafeTemporaryAllocation(byteCount: 8, alignment: 1) {
+          try unsafe descriptor.read(into: $0)
+        }
       }
     }
     deinit {
