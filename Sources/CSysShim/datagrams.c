@@ -3,6 +3,7 @@
 
 #include <netinet/in.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -36,50 +37,71 @@ ssize_t swsys_next_datagram_size(int fd, bool is_packet) {
 #define SCM_PIDFD 0x04
 #endif
 
-ssize_t swsys_receive_message(int fd, void *bytes, size_t count, struct swsys_ancillary *found) {
-  union {
-    char bytes[CMSG_SPACE(sizeof found->descriptors) + CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(sizeof(int))
-               + CMSG_SPACE(1024)];  /* a security label */
-    struct cmsghdr header;
-  } control;
-  struct iovec part = {.iov_base = bytes, .iov_len = count};
-  struct msghdr message = {
-      .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control,
-      .msg_name = found->address, .msg_namelen = sizeof found->address};
-  found->descriptor_count = 0;
-  found->pidfd = -1;
-  found->has_credentials = false;
-  found->address_length = 0;
-  found->is_cut = false;
-  found->is_control_cut = false;
-  ssize_t result = RETRIED(recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC));
-  if (result < 0) return result;
-  found->is_cut = (message.msg_flags & MSG_TRUNC) != 0;
-  found->is_control_cut = (message.msg_flags & MSG_CTRUNC) != 0;
-  if (message.msg_namelen <= sizeof found->address) found->address_length = message.msg_namelen;
-  for (struct cmsghdr *item = CMSG_FIRSTHDR(&message); item; item = CMSG_NXTHDR(&message, item)) {
+static struct swsys_ancillary *parse(struct msghdr *message, const void *address) {
+  struct swsys_ancillary *found = malloc(sizeof *found);
+  /* Without memory nobody can be told: the descriptors at least are not left open. */
+  struct swsys_ancillary lost;
+  struct swsys_ancillary *target = found ? found : &lost;
+  target->descriptor_count = 0;
+  target->pidfd = -1;
+  target->has_credentials = false;
+  target->is_cut = (message->msg_flags & MSG_TRUNC) != 0;
+  target->is_control_cut = (message->msg_flags & MSG_CTRUNC) != 0;
+  target->address_length = address && message->msg_namelen <= sizeof target->address ? message->msg_namelen : 0;
+  if (target->address_length) memcpy(target->address, address, target->address_length);
+  for (struct cmsghdr *item = CMSG_FIRSTHDR(message); item; item = CMSG_NXTHDR(message, item)) {
     if (item->cmsg_level != SOL_SOCKET) continue;
     size_t length = item->cmsg_len - CMSG_LEN(0);
     if (item->cmsg_type == SCM_RIGHTS) {
       size_t number = length / sizeof(int);
-      size_t room = sizeof found->descriptors / sizeof(int) - (size_t)found->descriptor_count;
+      size_t room = sizeof target->descriptors / sizeof(int) - (size_t)target->descriptor_count;
       /* The kernel brings one such item, of at most as many as there is room for. */
       if (number > room) number = room;
-      memcpy(found->descriptors + found->descriptor_count, CMSG_DATA(item), number * sizeof(int));
-      found->descriptor_count += (int)number;
+      memcpy(target->descriptors + target->descriptor_count, CMSG_DATA(item), number * sizeof(int));
+      target->descriptor_count += (int)number;
     } else if (item->cmsg_type == SCM_CREDENTIALS && length >= sizeof(struct ucred)) {
       struct ucred sender;
       memcpy(&sender, CMSG_DATA(item), sizeof sender);
-      found->has_credentials = true;
-      found->pid = sender.pid;
-      found->uid = sender.uid;
-      found->gid = sender.gid;
+      target->has_credentials = true;
+      target->pid = sender.pid;
+      target->uid = sender.uid;
+      target->gid = sender.gid;
     } else if (item->cmsg_type == SCM_PIDFD && length >= sizeof(int)) {
-      memcpy(&found->pidfd, CMSG_DATA(item), sizeof(int));
+      memcpy(&target->pidfd, CMSG_DATA(item), sizeof(int));
     }
   }
+  if (!found) {
+    for (int i = 0; i < lost.descriptor_count; i++) close(lost.descriptors[i]);
+    if (lost.pidfd >= 0) close(lost.pidfd);
+  }
+  return found;
+}
+
+ssize_t swsys_receive_message(int fd, void *bytes, size_t count, bool with_control, bool with_address,
+                              struct swsys_ancillary **found) {
+  union {
+    char bytes[CMSG_SPACE(sizeof (*found)->descriptors) + CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(sizeof(int))
+               + CMSG_SPACE(1024)];  /* a security label */
+    struct cmsghdr header;
+  } control;
+  unsigned char address[sizeof (*found)->address];
+  struct iovec part = {.iov_base = bytes, .iov_len = count};
+  struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+  if (with_control) {
+    message.msg_control = &control;
+    message.msg_controllen = sizeof control;
+  }
+  if (with_address) {
+    message.msg_name = address;
+    message.msg_namelen = sizeof address;
+  }
+  ssize_t result = RETRIED(recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC));
+  bool has_more = result >= 0
+      && (message.msg_controllen > 0 || message.msg_namelen > 0 || (message.msg_flags & (MSG_CTRUNC | MSG_TRUNC)));
+  *found = has_more ? parse(&message, with_address ? address : NULL) : NULL;
   return result;
 }
+void swsys_free_ancillary(struct swsys_ancillary *found) { free(found); }
 
 int swsys_set_receives_credentials(int fd, bool on) {
   int value = on;

@@ -88,13 +88,6 @@ int swsys_set_no_delay(int fd, bool on) {
 }
 int swsys_shutdown_send(int fd) { return RESULT(shutdown(fd, SHUT_WR)); }
 
-ssize_t swsys_recv(int fd, void *bytes, size_t count, bool *is_barrier) {
-  struct iovec part = {.iov_base = bytes, .iov_len = count};
-  struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-  ssize_t result = RETRIED(recvmsg(fd, &message, MSG_DONTWAIT));
-  *is_barrier = (message.msg_flags & MSG_CTRUNC) != 0;
-  return result;
-}
 ssize_t swsys_sendv(int fd, const struct iovec *parts, int count) {
   if (count == 1)
     return RETRIED(send(fd, parts[0].iov_base, parts[0].iov_len, MSG_DONTWAIT | MSG_NOSIGNAL));

@@ -10,7 +10,7 @@ import Testing
     try run(probePath(), arguments, input: input)
   }
 
-  @Test func `line 21: descriptors that the kernel cut off cost their message's descriptors, and nothing else`()
+  @Test func `line 21: descriptors that the kernel cut off cost their message's descriptors alone`()
     throws
   {
     let answer = try probe("descriptors-cut")

@@ -44,9 +44,6 @@ int swsys_set_no_delay(int fd, bool on);
 int swsys_shutdown_send(int fd);
 extern const int swsys_sock_stream, swsys_sock_seqpacket, swsys_sock_dgram;
 
-/* Never waits. A barrier: control data came beside the bytes, for which there is no room, so the read stopped
- * where that stands in the stream, and says nothing of what is behind it. */
-ssize_t swsys_recv(int fd, void *bytes, size_t count, bool *is_barrier);
 ssize_t swsys_sendv(int fd, const struct iovec *parts, int count);        /* never waits, no SIGPIPE */
 
 /* How many bytes the next datagram has, which stays. SWSYS_ENDED: there will be none. */
@@ -78,8 +75,11 @@ struct swsys_ancillary {
   bool is_cut;                 /* the datagram was longer: the rest is lost */
   bool is_control_cut;         /* control data was cut off: descriptors may be lost */
 };
-/* recvmsg; never waits. */
-ssize_t swsys_receive_message(int fd, void *bytes, size_t count, struct swsys_ancillary *found);
+/* recvmsg; never waits. `found` is NULL if nothing came beside the bytes and nothing was cut off; else it is the
+ * caller's, to be freed. Without room for control data (`with_control`) only MSG_CTRUNC tells that there was some. */
+ssize_t swsys_receive_message(int fd, void *bytes, size_t count, bool with_control, bool with_address,
+                              struct swsys_ancillary **found);
+void swsys_free_ancillary(struct swsys_ancillary *found);
 int swsys_set_receives_credentials(int fd, bool on);  /* SO_PASSCRED */
 /* sendmsg; never waits, no SIGPIPE. */
 ssize_t swsys_send_accompanied(int fd, const struct iovec *parts, int count, const int *descriptors,

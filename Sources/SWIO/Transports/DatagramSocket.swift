@@ -31,19 +31,17 @@ package final class DatagramSocket: DescriptorTransport {
   package func receive(
     into memory: UnsafeMutableRawBufferPointer, maximumDescriptors: Int, ancillary: inout Ancillary?
   ) -> Attempt {
-    unsafe withUnsafeTemporaryAllocation(of: swsys_ancillary.self, capacity: 1) { room in
-      guard let found = room.baseAddress else { return .wouldBlock }
-      // As of a stream socket: there is room for descriptors even if nobody has asked for any.
-      let result = unsafe swsys_receive_message(number, memory.baseAddress, memory.count, found)
-      guard result >= 0 else { return received(result) }
-      let whole = unsafe Ancillary(found, maximumDescriptors: maximumDescriptors)
-      // What came is owned by now: it is closed with `whole`.
-      if unsafe found.pointee.is_cut {
-        return .failed(TransportError(.receive, .messageTooLong, scope: .item))
-      }
-      ancillary = whole
-      return .transferred(result)
-    }
+    // As of a stream socket: there is room for descriptors even if nobody has asked for any.
+    var found: UnsafeMutablePointer<swsys_ancillary>?
+    let result = unsafe swsys_receive_message(
+      number, memory.baseAddress, memory.count, !isUDP, true, &found)
+    guard let found = unsafe found else { return received(result) }
+    let isCut = unsafe found.pointee.is_cut
+    // What came is owned by now: if the datagram was cut, it is closed with `whole`.
+    let whole = unsafe Ancillary(taking: found, maximumDescriptors: maximumDescriptors)
+    if isCut { return .failed(TransportError(.receive, .messageTooLong, scope: .item)) }
+    ancillary = whole
+    return .transferred(result)
   }
 
   package func nextDatagramSize() -> Attempt {

@@ -26,32 +26,29 @@ package final class StreamSocket: DescriptorTransport {
 
   package func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
     // The kernel closes descriptors for which there is no room on the thread that receives, before that has the
-    // bytes, and it can take as long as the peer likes. So there is room for them even if nobody has asked for
-    // any, and the closing is left to another thread.
-    if isUnix {
-      var ancillary: Ancillary?
-      return unsafe receive(into: memory, maximumDescriptors: 0, ancillary: &ancillary)
+    // bytes, and it can take as long as the peer likes. So a Unix socket has room for them even if nobody has
+    // asked for any, and the closing is left to another thread.
+    var found: UnsafeMutablePointer<swsys_ancillary>?
+    let result = unsafe swsys_receive_message(
+      number, memory.baseAddress, memory.count, isUnix, false, &found)
+    if let found = unsafe found {
+      hasBarriers.store(true, ordering: .relaxed)
+      _ = unsafe Ancillary(taking: found, maximumDescriptors: 0)
     }
-    var isBarrier = false
-    let result = unsafe swsys_recv(number, memory.baseAddress, memory.count, &isBarrier)
-    if isBarrier { hasBarriers.store(true, ordering: .relaxed) }
     return Self.received(result)
   }
 
   package func receive(
     into memory: UnsafeMutableRawBufferPointer, maximumDescriptors: Int, ancillary: inout Ancillary?
   ) -> Attempt {
-    unsafe withUnsafeTemporaryAllocation(of: swsys_ancillary.self, capacity: 1) { room in
-      guard let found = room.baseAddress else { return .wouldBlock }
-      let result = unsafe swsys_receive_message(number, memory.baseAddress, memory.count, found)
-      if result >= 0, unsafe found.pointee.bringsControl {
-        hasBarriers.store(true, ordering: .relaxed)
-        ancillary = unsafe Ancillary(found, maximumDescriptors: maximumDescriptors)
-        // A stream has no senders with addresses.
-        ancillary?.sender = nil
-      }
-      return Self.received(result)
+    var found: UnsafeMutablePointer<swsys_ancillary>?
+    let result = unsafe swsys_receive_message(
+      number, memory.baseAddress, memory.count, isUnix, false, &found)
+    if let found = unsafe found {
+      hasBarriers.store(true, ordering: .relaxed)
+      ancillary = unsafe Ancillary(taking: found, maximumDescriptors: maximumDescriptors)
     }
+    return Self.received(result)
   }
 
   private static func received(_ result: Int) -> Attempt {
@@ -130,16 +127,12 @@ func sendMessage(
   }
 }
 
-extension swsys_ancillary {
-  /// Control data came, or was cut off.
-  var bringsControl: Bool { descriptor_count > 0 || pidfd >= 0 || has_credentials || is_control_cut }
-}
-
 extension Ancillary {
   /// What a receive found. Surplus descriptors are closed on a thread of their own, and so are all of a message that
   /// the kernel has cut some off from. Nil if nothing is left.
-  init?(_ found: UnsafePointer<swsys_ancillary>, maximumDescriptors: Int) {
+  init?(taking found: UnsafeMutablePointer<swsys_ancillary>, maximumDescriptors: Int) {
     self.init()
+    defer { unsafe swsys_free_ancillary(found) }
     // To close a pidfd never takes long.
     if unsafe found.pointee.pidfd >= 0 { _ = unsafe swsys_close(found.pointee.pidfd) }
     let numbers = unsafe withUnsafeBytes(of: found.pointee.descriptors) { bytes in
