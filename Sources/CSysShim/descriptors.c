@@ -12,6 +12,21 @@ int swsys_close(int fd) {
   /* EINTR from close is no reason to try again: on Linux the number is free by then. */
   return RESULT(close(fd));
 }
+int swsys_above_standard(int fd) {
+  if (fd < 0 || fd > 2) return fd;
+  int copy = RESULT(fcntl(fd, F_DUPFD_CLOEXEC, 3));
+  close(fd);
+  return copy;
+}
+int swsys_above_standard_pair(int ends[2]) {
+  for (int i = 0; i < 2; i++) {
+    ends[i] = swsys_above_standard(ends[i]);
+    if (ends[i] >= 0) continue;
+    close(ends[1 - i]);
+    return ends[i];
+  }
+  return 0;
+}
 int swsys_duplicate(int fd, int lowest) { return RESULT(fcntl(fd, F_DUPFD_CLOEXEC, lowest)); }
 int swsys_get_close_on_exec(int fd) {
   int flags = RESULT(fcntl(fd, F_GETFD));
@@ -41,7 +56,7 @@ int swsys_reopen_nonblocking(int fd, int mode) {
   if (!is_known) return -ENXIO;
   char path[40];
   snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-  int own = RETRIED(open(path, mode | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+  int own = swsys_above_standard(RETRIED(open(path, mode | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)));
   /* Pipes refuse O_DIRECT in open, and take it from fcntl. */
   if (own >= 0 && swsys_keeps_packets(fd)) {
     int error = RETRIED(fcntl(own, F_SETFL, O_NONBLOCK | O_DIRECT));
@@ -60,12 +75,22 @@ bool swsys_keeps_packets(int fd) {
 }
 int swsys_replace_with_null(int fd) {
   int null = RETRIED(open("/dev/null", O_RDWR | O_CLOEXEC));
+  if (null == -EMFILE || null == -ENFILE) {
+    /* Only the number itself can make room. Another thread may take it in between; then it is that thread's. */
+    close(fd);
+    null = RETRIED(open("/dev/null", O_RDWR | O_CLOEXEC));
+    if (null > 2) close(null);
+    return 0;
+  }
   if (null < 0) return null;
   int result = RETRIED(dup2(null, fd));
   if (null != fd) close(null);
   return result < 0 ? result : 0;
 }
-int swsys_pipe(int ends[2]) { return RESULT(pipe2(ends, O_CLOEXEC)); }
+int swsys_pipe(int ends[2]) {
+  int result = RESULT(pipe2(ends, O_CLOEXEC));
+  return result < 0 ? result : swsys_above_standard_pair(ends);
+}
 int swsys_kind(int fd) {
   struct stat status;
   if (fstat(fd, &status) < 0) return -errno;

@@ -82,7 +82,7 @@ int swsys_poll_now(int fd, int interest) {
 
 bool swsys_probe_nowait(void) {
   int ends[2];
-  if (pipe2(ends, O_CLOEXEC) < 0) return false;
+  if (swsys_pipe(ends) < 0) return false;
   char byte = 0;
   struct iovec part = {.iov_base = &byte, .iov_len = 1};
   bool works = swsys_read_nowait(ends[0], &byte, 1) == -EAGAIN
@@ -94,7 +94,7 @@ bool swsys_probe_nowait(void) {
 }
 bool swsys_probe_nosignal(void) {
   int ends[2];
-  if (pipe2(ends, O_CLOEXEC) < 0) return false;
+  if (swsys_pipe(ends) < 0) return false;
   char byte = 0;
   struct iovec part = {.iov_base = &byte, .iov_len = 1};
   /* With a reader there: a kernel that does not know the flag says EOPNOTSUPP, and nobody is signalled. */

@@ -3,13 +3,14 @@
 
 #include <limits.h>
 #include <poll.h>
+#include <stddef.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
-int swsys_eventfd(void) { return RESULT(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)); }
+int swsys_eventfd(void) { return swsys_above_standard(RESULT(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK))); }
 int swsys_eventfd_signal(int fd) {
   uint64_t one = 1;
   return (int)RETRIED(write(fd, &one, sizeof one));
@@ -17,6 +18,14 @@ int swsys_eventfd_signal(int fd) {
 int swsys_eventfd_drain(int fd) {
   uint64_t value;
   return (int)RETRIED(read(fd, &value, sizeof value));
+}
+
+/* Where the kernel refuses to wait for descriptors (ENOMEM; EINVAL if RLIMIT_NOFILE is below their count), time is all
+ * that is left to wait for: 10 ms at most, and then everything may be ready. */
+static void wait_slice(int64_t nanoseconds) {
+  int64_t slice = nanoseconds < 0 || nanoseconds > 10000000 ? 10000000 : nanoseconds;
+  struct timespec limit = {.tv_nsec = slice};
+  nanosleep(&limit, NULL);
 }
 
 int swsys_wait(int fd, int interest, int wake, int64_t nanoseconds) {
@@ -27,8 +36,42 @@ int swsys_wait(int fd, int interest, int wake, int64_t nanoseconds) {
   if (fd >= 0) { at_fd = (int)count; polled[count++] = (struct pollfd){.fd = fd, .events = events}; }
   if (wake >= 0) { at_wake = (int)count; polled[count++] = (struct pollfd){.fd = wake, .events = POLLIN}; }
   struct timespec limit = {.tv_sec = nanoseconds / 1000000000, .tv_nsec = nanoseconds % 1000000000};
-  if (ppoll(polled, count, nanoseconds < 0 ? NULL : &limit, NULL) <= 0) return 0;
+  int ready = RESULT(ppoll(polled, count, nanoseconds < 0 ? NULL : &limit, NULL));
+  if (ready < 0 && ready != -EINTR) {
+    wait_slice(nanoseconds);
+    return 3;
+  }
+  if (ready <= 0) return 0;
   return (at_fd >= 0 && polled[at_fd].revents ? 1 : 0) | (at_wake >= 0 && polled[at_wake].revents ? 2 : 0);
+}
+
+_Static_assert(
+    sizeof(struct swsys_polled) == sizeof(struct pollfd)
+        && offsetof(struct swsys_polled, events) == offsetof(struct pollfd, events)
+        && offsetof(struct swsys_polled, revents) == offsetof(struct pollfd, revents),
+    "swsys_polled is a struct pollfd");
+
+short swsys_poll_mask(int interest) {
+  return (interest & SWSYS_READABLE ? POLLIN | POLLRDHUP | POLLPRI : 0)
+      | (interest & SWSYS_WRITABLE ? POLLOUT : 0);
+}
+/* The bits of epoll_wait are those of poll. POLLNVAL: there is no such descriptor. */
+int swsys_poll_readiness(int events) {
+  uint32_t e = (uint32_t)events;
+  if (e & POLLNVAL) return SWSYS_FAILED;
+  return (e & (EPOLLIN | EPOLLRDHUP | EPOLLPRI) ? SWSYS_READABLE : 0)
+      | (e & EPOLLOUT ? SWSYS_WRITABLE : 0) | (e & (EPOLLHUP | EPOLLRDHUP) ? SWSYS_READ_CLOSED : 0)
+      | (e & EPOLLHUP ? SWSYS_WRITE_CLOSED : 0) | (e & EPOLLERR ? SWSYS_FAILED : 0)
+      | (e & EPOLLPRI ? SWSYS_URGENT : 0);
+}
+int swsys_poll(struct swsys_polled *polled, unsigned count, int64_t nanoseconds) {
+  struct timespec limit = {.tv_sec = nanoseconds / 1000000000, .tv_nsec = nanoseconds % 1000000000};
+  int ready = RESULT(ppoll((struct pollfd *)polled, count, nanoseconds < 0 ? NULL : &limit, NULL));
+  if (ready >= 0) return ready;
+  for (unsigned i = 0; i < count; i++) polled[i].revents = 0;
+  if (ready == -EINTR) return 0;
+  wait_slice(nanoseconds);
+  return ready;
 }
 
 uint64_t swsys_now(void) {
@@ -37,7 +80,7 @@ uint64_t swsys_now(void) {
   return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-int swsys_epoll_create(void) { return RESULT(epoll_create1(EPOLL_CLOEXEC)); }
+int swsys_epoll_create(void) { return swsys_above_standard(RESULT(epoll_create1(EPOLL_CLOEXEC))); }
 static int epoll_change(int epoll, int operation, int fd, uint64_t key, int interest) {
   struct epoll_event event = {
       .events = (interest & SWSYS_READABLE ? EPOLLIN | EPOLLRDHUP | EPOLLPRI : 0)
@@ -61,27 +104,23 @@ int swsys_epoll_wait(int epoll, struct swsys_event *events, int count, int64_t n
   struct epoll_event found[128];
   if (count > 128) count = 128;
   static _Atomic bool lacks_pwait2;
-  int n = -1;
-  if (nanoseconds > 0 && !lacks_pwait2) {
+  bool lacks = lacks_pwait2;
+  int n = 0;
+  if (nanoseconds > 0 && !lacks) {
     struct timespec limit = {.tv_sec = nanoseconds / 1000000000, .tv_nsec = nanoseconds % 1000000000};
     n = RESULT((int)syscall(SYS_epoll_pwait2, epoll, found, count, &limit, NULL, 0));
-    if (n == -ENOSYS) lacks_pwait2 = true;
-  } else {
-    n = -ENOSYS;
+    /* An older kernel says ENOSYS, a sandbox that does not know the call EPERM or whatever it likes. */
+    if (n < 0 && n != -EINTR) lacks_pwait2 = lacks = true;
   }
-  if (n == -ENOSYS) {
+  if (nanoseconds <= 0 || lacks) {
     int64_t milliseconds = nanoseconds <= 0 ? nanoseconds : (nanoseconds - 1) / 1000000 + 1;
     int limit = nanoseconds < 0 ? -1 : milliseconds > INT_MAX ? INT_MAX : (int)milliseconds;
     n = RESULT(epoll_wait(epoll, found, count, limit));
   }
   if (n == -EINTR) return 0;
   for (int i = 0; i < n; i++) {
-    uint32_t e = found[i].events;
     events[i].key = found[i].data.u64;
-    events[i].readiness = (e & (EPOLLIN | EPOLLRDHUP | EPOLLPRI) ? SWSYS_READABLE : 0)
-        | (e & EPOLLOUT ? SWSYS_WRITABLE : 0) | (e & (EPOLLHUP | EPOLLRDHUP) ? SWSYS_READ_CLOSED : 0)
-        | (e & EPOLLHUP ? SWSYS_WRITE_CLOSED : 0) | (e & EPOLLERR ? SWSYS_FAILED : 0)
-        | (e & EPOLLPRI ? SWSYS_URGENT : 0);
+    events[i].readiness = (uint32_t)swsys_poll_readiness((int)found[i].events);
   }
   return n;
 }

@@ -13,7 +13,8 @@ const int swsys_sock_seqpacket = SOCK_SEQPACKET;
 const int swsys_sock_dgram = SOCK_DGRAM;
 
 int swsys_unix_pair(int ends[2], int type) {
-  return RESULT(socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, ends));
+  int result = RESULT(socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, ends));
+  return result < 0 ? result : swsys_above_standard_pair(ends);
 }
 
 static bool same_address(const struct sockaddr_storage *a, const struct sockaddr_storage *b) {
@@ -73,7 +74,7 @@ int swsys_tcp_pair(int ends[2], bool v6) {
   close(listener);
   ends[0] = client;
   ends[1] = server;
-  return 0;
+  return swsys_above_standard_pair(ends);
 failed:
   error = errno;
   if (listener >= 0) close(listener);

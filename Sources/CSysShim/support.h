@@ -14,4 +14,11 @@
   ({ __typeof__(call) result_; do result_ = (call); while (result_ < 0 && errno == EINTR); \
      result_ < 0 ? -errno : result_; })
 
+/* Moves a descriptor that was just made away from the numbers 0 to 2: in a program that was started with a standard
+ * stream closed, whoever prints would print into it. A negative errno passes through; one more descriptor is needed for
+ * a moment. */
+int swsys_above_standard(int fd);
+/* The same for both; if it fails, both are closed. */
+int swsys_above_standard_pair(int ends[2]);
+
 #endif

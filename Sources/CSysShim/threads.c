@@ -26,6 +26,10 @@ int swsys_start_thread(void (*run)(void *), void *context, const char *name) {
   pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
   sigset_t all, before;
   sigfillset(&all);
+  /* What a thread does itself cannot wait: blocked, these signals take their default, and no handler of a crash
+   * reporter, a sanitizer or Swift's backtrace is called. */
+  const int synchronous[] = {SIGSEGV, SIGBUS, SIGILL, SIGTRAP, SIGFPE, SIGABRT, SIGSYS};
+  for (size_t i = 0; i < sizeof synchronous / sizeof *synchronous; i++) sigdelset(&all, synchronous[i]);
   pthread_sigmask(SIG_SETMASK, &all, &before);
   pthread_t thread;
   int error = pthread_create(&thread, &attributes, thread_main, start);

@@ -4,7 +4,7 @@ import SWMessaging
 import SWTesting
 
 /// Somebody who calls an endpoint: a thread or a task, reduced to what it does between two moments at which
-/// others could run. A thread goes through the loop of `Half.runThread`, a task through `Half.runTask`.
+/// others could run. What a thread and a task do is decided by `ThreadWait` and `TaskWait`, as it is for real ones.
 @safe
 // Invariant: everything happens on the one thread of the simulation.
 final class Caller: @unchecked Sendable {
@@ -12,16 +12,15 @@ final class Caller: @unchecked Sendable {
     /// Between two calls.
     case between
     case done
-    // A thread.
-    case looking(Place)
-    case waiting(Place, polling: Bool)
-    case woken(Place, polling: Bool)
-    case driving(Place)
+    // A thread: about to take its next step, waiting, or about to drive.
+    case stepping(ThreadWait)
+    case waiting(ThreadWait, polling: Readiness, until: Deadline)
+    case driving(ThreadWait)
     // A task.
-    case arming(Place)
-    case parking(Place)
-    case parked(Place)
-    case resumed(Place)
+    case arming(TaskWait)
+    case parking(TaskWait)
+    case parked(TaskWait)
+    case resumed(TaskWait)
     /// It has a frame on loan, or another result, and has not looked at it.
     case holding(ReceiveHalf.Outcome)
   }
@@ -49,12 +48,10 @@ final class Caller: @unchecked Sendable {
   // The call under way.
   var ticket = 0
   var deadline = Deadline.never
-  var isLate = false
   var isCancelled = false
   var isSignalled = false
   /// How many attempts there had been when it came.
   private var attemptsBefore = 0
-  var timer: Timer?
   private(set) var way = Way.raw
   private(set) var request = ReceiveRequest.upTo(1)
   private var frames: [[UInt8]] = []
@@ -88,9 +85,16 @@ final class Caller: @unchecked Sendable {
   var place: Place? {
     switch state {
     case .between, .done, .holding: nil
-    case .looking(let place), .waiting(let place, _), .woken(let place, _), .driving(let place),
-      .arming(let place), .parking(let place), .parked(let place), .resumed(let place):
-      place
+    case .stepping(let wait), .waiting(let wait, _, _), .driving(let wait): wait.place
+    case .arming(let wait), .parking(let wait), .parked(let wait), .resumed(let wait): wait.place
+    }
+  }
+
+  /// Of its deadline.
+  var timer: Timer? {
+    switch state {
+    case .parking(let wait), .parked(let wait), .resumed(let wait): wait.timer
+    default: nil
     }
   }
 
@@ -98,7 +102,7 @@ final class Caller: @unchecked Sendable {
 
   var isPolling: Bool {
     switch state {
-    case .waiting(_, let polling), .woken(_, let polling): polling
+    case .stepping(let wait), .waiting(let wait, _, _): wait.isPolling
     default: false
     }
   }
@@ -108,15 +112,15 @@ final class Caller: @unchecked Sendable {
     if isRunning || (isOnMain && world.mainHolder.map { $0 !== self } ?? false) { return false }
     switch state {
     case .done, .parked: return false
-    case .between, .looking, .woken, .driving, .arming, .parking, .resumed, .holding: return true
-    case .waiting(_, let polling):
-      return isSignalled || (polling && isReady) || (!isLate && deadline <= world.clock)
+    case .between, .stepping, .driving, .arming, .parking, .resumed, .holding: return true
+    case .waiting(_, let polling, let until):
+      return isSignalled || isReady(for: polling) || until <= world.clock
     }
   }
 
   /// What `ppoll` would say.
-  private var isReady: Bool {
-    guard let polled = place?.polledInterest, !polled.isEmpty else { return false }
+  private func isReady(for polled: Readiness) -> Bool {
+    if polled.isEmpty { return false }
     let interest = polled.union(.hangUps)
     // Of what is offered across, only its own: the other direction's would have it spin.
     let isCrossed = interest.contains(isSender ? .readable : .writable)
@@ -131,39 +135,26 @@ final class Caller: @unchecked Sendable {
     switch state {
     case .between: begin()
     case .done, .parked: world.fail("a caller runs that cannot")
-    case .looking(let place): look(place)
-    case .waiting(let place, let polling):
+    case .stepping(let wait): step(wait)
+    case .waiting(let wait, _, _):
       isSignalled = false
-      state = .woken(place, polling: polling)
-    case .woken(let place, let polling):
-      state = .driving(place)  // the last one out closes the descriptor in `endWait`
-      half.endWait(place, polling: polling)
-    case .driving(let place):
-      half.drive(as: place, first: false)
-      isLate = isLate || deadline <= world.clock
-      state = .looking(place)
-    case .arming(let place):
-      if deadline <= world.clock {
-        world.noteGiveUp(self)
-        half.giveUp(place, .timedOut)
-      } else if deadline != .never {
-        let timer = Timer(place)
-        self.timer = timer
-        world.reactor.set(timer, at: deadline)
-      }
-      state = .parking(place)
-    case .parking(let place):
+      state = .stepping(wait)
+    case .driving(let wait):
+      half.driveOn(as: wait.place)
+      state = .stepping(wait)
+    case .arming(var wait):
+      if wait.isLate(now: world.clock) { world.noteGiveUp(self) }
+      wait.arm(now: world.clock)
+      state = .parking(wait)
+    case .parking(let wait):
       // Parked before it is known: the resumption may come at once.
-      state = .parked(place)
-      let isParked = half.park(place, .callback { [unowned self] in resume(place) })
-      if !isParked { state = .resumed(place) }
+      state = .parked(wait)
+      let isParked = wait.park(.callback { [unowned self] in resume(wait.place) })
+      if !isParked { state = .resumed(wait) }
       if isOnMain, isParked { world.release(main: self) }
-    case .resumed(let place):
-      if let timer {
-        world.reactor.takeBack(timer)
-        self.timer = nil
-      }
-      end(place)
+    case .resumed(var wait):
+      wait.finish()
+      end(wait.place)
     case .holding(let outcome): look(at: outcome)
     }
   }
@@ -171,12 +162,12 @@ final class Caller: @unchecked Sendable {
   private func resume(_ place: Place) {
     world.interlude(.runInsideWakeUp)
     if world.makes(.dropsResumption) { return }
-    guard case .parked(let parked) = state, parked === place else {
+    guard case .parked(let wait) = state, wait.place === place else {
       world.fail("caller \(index) is resumed twice")
       return
     }
     world.trace("resumed", index)
-    state = .resumed(place)
+    state = .resumed(wait)
   }
 
   private func signal() {
@@ -186,17 +177,19 @@ final class Caller: @unchecked Sendable {
     isSignalled = true
   }
 
-  private func look(_ place: Place) {
-    let wakeUp = wakeUp ?? WakeUp { [unowned self] in signal() }
-    self.wakeUp = wakeUp
-    if isLate { world.noteGiveUp(self) }
-    switch half.look(place, wakeUp, isLate: isLate) {
-    case .decided: end(place)
-    case .drive: state = .driving(place)
-    case .wait(let polling):
-      world.coverage.note(polling ? .threadPolls : .threadWaits)
-      world.trace(polling ? "polls" : "waits", index)
-      state = .waiting(place, polling: polling)
+  /// A thread's next step.
+  private func step(_ wait: ThreadWait) {
+    var wait = wait
+    if wait.isLate(now: world.clock) { world.noteGiveUp(self) }
+    // It polls no more: if it is the last one out, the descriptor is closed in here.
+    state = .driving(wait)
+    switch wait.next(now: world.clock) {
+    case .done: end(wait.place)
+    case .drive: state = .driving(wait)
+    case .wait(let polling, let until):
+      world.coverage.note(wait.isPolling ? .threadPolls : .threadWaits)
+      world.trace(wait.isPolling ? "polls" : "waits", index)
+      state = .waiting(wait, polling: polling, until: until)
     }
   }
 
@@ -210,7 +203,6 @@ final class Caller: @unchecked Sendable {
     callsLeft -= 1
     if isOnMain { world.mainHolder = self }
     ticket = world.nextTicket()
-    isLate = false
     isCancelled = false
     isSignalled = false
     attemptsBefore = attemptCount
@@ -230,8 +222,13 @@ final class Caller: @unchecked Sendable {
   }
 
   private func queued(_ place: Place) {
-    isLate = deadline <= world.clock
-    state = kind == .thread ? .looking(place) : .arming(place)
+    if kind == .task {
+      state = .arming(TaskWait(place, in: half, until: deadline))
+      return
+    }
+    let wakeUp = wakeUp ?? WakeUp { [unowned self] in signal() }
+    self.wakeUp = wakeUp
+    state = .stepping(ThreadWait(place, in: half, until: deadline, wakeUp, now: world.clock))
   }
 
   private func end(_ place: Place) {

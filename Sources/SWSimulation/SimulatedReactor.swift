@@ -6,20 +6,15 @@ import SystemPackage
 /// one call or one timer at a time.
 // Invariant: everything happens on the one thread of the simulation.
 final class SimulatedReactor: Reacting, @unchecked Sendable {
-  private enum Phase {
-    case asleep(until: Deadline)
-    case events, calls, timers
-  }
-
   unowned let world: World
   private var machine = ReactorState<Int>()
-  /// About to look whether there is anything to do, as the machine is when it is made.
-  private var phase = Phase.timers
+  /// Until when the thread waits; nil: it works.
+  private var waitsUntil: Deadline?
   private var isNotified = false
-  /// Edges that the kernel has, and those that were fetched for this round.
+  /// Edges that the kernel has.
   private var edges: [(key: UInt64, end: Int, readiness: Readiness)] = []
-  private var fetched: [(key: UInt64, end: Int, readiness: Readiness)] = []
-  private var works: [any ReactorWork] = []
+  /// What the last wait has found.
+  private var fetched: Set<UInt64> = []
 
   init(_ world: World) { self.world = world }
 
@@ -27,6 +22,8 @@ final class SimulatedReactor: Reacting, @unchecked Sendable {
   var timerCount: Int { machine.timerCount }
 
   // MARK: Reacting
+
+  func start() -> Errno? { nil }
 
   func register(
     _ descriptor: Int32, for receiver: any ReadinessReceiver, watching interest: Readiness
@@ -69,6 +66,7 @@ final class SimulatedReactor: Reacting, @unchecked Sendable {
     world.trace("deregister", Int(descriptor))
     end.registration = nil
     edges.removeAll { $0.key == id.key }  // those fetched already may still come
+    if fetched.contains(id.key) { world.coverage.note(.staleEvent) }
     world.check(machine.deregister(id) != nil, "the registration was not there")
   }
 
@@ -123,69 +121,50 @@ final class SimulatedReactor: Reacting, @unchecked Sendable {
   // MARK: The thread
 
   var isEnabled: Bool {
-    switch phase {
-    case .asleep(let until): isNotified || !edges.isEmpty || until <= world.clock
-    case .events, .calls, .timers: true
-    }
+    guard let until = waitsUntil else { return true }
+    return isNotified || !edges.isEmpty || until <= world.clock
   }
 
-  /// What the reactor's thread does until others may come between.
+  /// What the reactor's thread does until others may come between: what the machine says.
   func step() {
-    switch phase {
-    case .asleep:
+    if waitsUntil != nil {
+      waitsUntil = nil
       isNotified = false
-      machine.wake()
-      fetch()
-      phase = .events
-    case .events:
-      if fetched.isEmpty {
-        machine.takeCalls(&works)
-        phase = .calls
-        return
-      }
-      let event = fetched.removeFirst()
-      guard let receiver = machine.receiver(of: event.key) else {
-        world.coverage.note(.staleEvent)
-        return
-      }
-      world.trace("event", event.end, Int(event.readiness.rawValue))
-      world.noteReadiness(world.ends[event.end], event.readiness)
+      var found = fetch()
+      machine.woke(&found)
+      return
+    }
+    switch machine.next(world.clock) {
+    case .tell(let receiver, let event):
+      let index = world.ends.firstIndex { $0.registration?.key == event.key }
+      world.trace("event", index ?? -1, Int(event.readiness.rawValue))
+      if let index { world.noteReadiness(world.ends[index], event.readiness) }
       receiver.readinessChanged(event.readiness)
-    case .calls:
-      if works.isEmpty {
-        phase = .timers
-        return
-      }
+    case .drive(let work):
       world.coverage.note(.reactorDrives)
       world.trace("reactor drives")
-      works.removeFirst().drive()
-    case .timers:
-      if let timer = machine.takeDue(by: world.clock) {
-        world.trace("deadline passes")
-        if let caller = world.caller(of: timer) { world.noteGiveUp(caller) }
-        timer.receiver.deadlinePassed()
-        return
-      }
-      let until = machine.sleep()
-      if until == .immediately {
-        fetch()
-        phase = .events
-      } else {
-        phase = .asleep(until: until)
-      }
+      work.drive()
+    case .fire(let timer):
+      world.trace("deadline passes")
+      if let caller = world.caller(of: timer) { world.noteGiveUp(caller) }
+      timer.receiver.deadlinePassed()
+    case .run: world.fail("the reactor has a job that nobody gave it")
+    case .wait(let until): waitsUntil = until
     }
   }
 
   /// `epoll_wait`: looks again at what is ready, and forgets what is not any more. Half the time the old
   /// news comes all the same, as a hint is allowed to be wrong.
-  private func fetch() {
-    fetched = []
+  private func fetch() -> [PollerEvent] {
+    var found: [PollerEvent] = []
     for edge in edges {
       let end = world.ends[edge.end]
       var readiness = end.transport.offeredReadiness.intersection(end.watched.union(.hangUps))
       if world.chance(0.5) { readiness.formUnion(edge.readiness) }
-      if !readiness.isEmpty { fetched.append((edge.key, edge.end, readiness)) }
+      if !readiness.isEmpty { found.append(PollerEvent(key: edge.key, readiness: readiness)) }
     }
     edges.removeAll(keepingCapacity: true)
+    fetched = Set(found.map(\.key))
+    return found
   }
 }

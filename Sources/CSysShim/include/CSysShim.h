@@ -133,8 +133,16 @@ enum {
 
 /* Waits for `fd` (when not negative) to get ready for `interest`, or for the wake-up `wake` (likewise),
  * or for `nanoseconds` to pass (negative: without limit). Bit 0 of the answer: fd is ready; bit 1: wake
- * is. 0: the time is up or a signal came. */
+ * is. 0: the time is up or a signal came. Both bits, after 10 ms at most: the kernel cannot tell. */
 int swsys_wait(int fd, int interest, int wake, int64_t nanoseconds);
+
+/* poll(2): a struct pollfd. */
+struct swsys_polled { int fd; short events; short revents; };
+short swsys_poll_mask(int interest);             /* the `events` of an interest */
+int swsys_poll_readiness(int events);            /* the readiness of `revents` */
+/* How many are ready. nanoseconds < 0: without limit. 0: the time is up or a signal came. A negative errno, after 10 ms
+ * at most: the kernel cannot tell. */
+int swsys_poll(struct swsys_polled *polled, unsigned count, int64_t nanoseconds);
 
 uint64_t swsys_now(void);                        /* CLOCK_MONOTONIC in nanoseconds */
 

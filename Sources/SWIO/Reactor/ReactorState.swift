@@ -1,6 +1,6 @@
-// The reactor as a pure machine: what is registered, who asked to be driven, which deadlines are set,
-// and whether the thread sleeps. Each verb answers what its shell has to do; nothing here waits or
-// makes a system call.
+// The reactor as a pure machine: what is registered, who asked to be driven, which deadlines are set, and what the
+// thread does next. Each verb answers what its shell has to do; nothing here waits or makes a system call. The thread
+// of the real reactor and the simulated one both do what `next` says, and nothing else.
 //
 //             call, job, earlier deadline: notify
 //   asleep ---------------------------------------> notified
@@ -10,6 +10,16 @@
 //
 // A thread that sleeps is notified once; what arrives while it works, or was notified, is seen before it
 // sleeps again.
+//
+// One round of the thread:
+//
+//   events ----> works ----> timers ----> jobs ----> wait
+//                  ^  |        ^  |
+//                  +--+        +--+   also between two works and between two jobs
+//
+// What has arrived in time is delivered before the deadline: events come first, and a place whose deadline passes has
+// its half driven before, if that half was called (`DeadlineReceiver`). Timers are looked at after each work and each
+// job, so that many works do not delay a deadline.
 
 /// Work that the reactor carries out in turn, a budget at a time.
 package protocol ReactorWork: AnyObject, Sendable {
@@ -36,6 +46,16 @@ package struct RegistrationID: Hashable, Sendable {
   }
 }
 
+/// What a reactor's thread does next.
+package enum ReactorStep<Job: Sendable>: Sendable {
+  case tell(any ReadinessReceiver, PollerEvent)
+  case drive(any ReactorWork)
+  case fire(Timer)
+  case run(Job)
+  /// Waits for events until then, or looks for them, if that has passed; then `woke`.
+  case wait(until: Deadline)
+}
+
 package struct ReactorState<Job: Sendable>: Sendable {
   private struct Slot: Sendable {
     var generation: UInt32 = 0
@@ -50,12 +70,27 @@ package struct ReactorState<Job: Sendable>: Sendable {
     case notified
   }
 
+  /// How far the thread is in its round.
+  private enum Stage: Sendable { case events, works, timers, jobs }
+
   private var slots: [Slot] = []
   private var freeSlots: [UInt32] = []
   private var timers = DeadlineHeap()
   private var calls: [any ReactorWork] = []
   private var jobs: [Job] = []
   private var phase = Phase.working
+
+  // The round under way: what was there when each stage began, and how much of it is done.
+  private var stage = Stage.jobs
+  private var events: [PollerEvent] = []
+  private var works: [any ReactorWork] = []
+  private var roundJobs: [Job] = []
+  private var position = 0
+  /// Set after each work and each job, and before the jobs begin.
+  private var looksAtTimers = false
+  /// The timers that may still fire before the next work, and until when they were due: those that are set meanwhile
+  /// come after that.
+  private var firing: (count: Int, by: Deadline) = (0, .immediately)
 
   package init() {}
 
@@ -98,13 +133,11 @@ package struct ReactorState<Job: Sendable>: Sendable {
     return slots[Int(id.slot)].receiver
   }
 
-  /// Everything registered; for a reactor that has no epoll yet.
-  package var registrations:
-    [(id: RegistrationID, descriptor: Int32, interest: Readiness, receiver: any ReadinessReceiver)]
-  {
+  /// Everything registered; for a reactor that gets another poller.
+  package var registrations: [(id: RegistrationID, descriptor: Int32, interest: Readiness)] {
     slots.enumerated().compactMap { index, slot in
-      slot.receiver.map {
-        (RegistrationID(slot: UInt32(index), generation: slot.generation), slot.descriptor, slot.interest, $0)
+      slot.receiver.map { _ in
+        (RegistrationID(slot: UInt32(index), generation: slot.generation), slot.descriptor, slot.interest)
       }
     }
   }
@@ -140,21 +173,85 @@ package struct ReactorState<Job: Sendable>: Sendable {
 
   // MARK: The thread's round
 
+  /// The wait that `next` asked for has ended, and has found these. `found` is emptied.
+  package mutating func woke(_ found: inout [PollerEvent]) {
+    phase = .working
+    stage = .events
+    position = 0
+    swap(&events, &found)
+  }
+
+  /// What the thread does next.
+  ///
+  /// - Parameter now: asked only if a timer is set.
+  package mutating func next(_ now: @autoclosure () -> Deadline) -> ReactorStep<Job> {
+    if stage == .events {
+      while position < events.count {
+        let event = events[position]
+        position += 1
+        if let receiver = receiver(of: event.key) { return .tell(receiver, event) }
+      }
+      events.removeAll(keepingCapacity: true)
+      begin(.works)
+      swap(&works, &calls)
+    }
+    if let timer = due(now()) { return .fire(timer) }
+    if stage == .works {
+      if position < works.count {
+        let work = works[position]
+        position += 1
+        looksAtTimers = true
+        return .drive(work)
+      }
+      works.removeAll(keepingCapacity: works.capacity <= Self.mostKept)
+      begin(.timers)
+      looksAtTimers = true
+      if let timer = due(now()) { return .fire(timer) }
+    }
+    if stage == .timers {
+      begin(.jobs)
+      swap(&roundJobs, &jobs)
+    }
+    if position < roundJobs.count {
+      let job = roundJobs[position]
+      position += 1
+      looksAtTimers = true
+      return .run(job)
+    }
+    roundJobs.removeAll(keepingCapacity: roundJobs.capacity <= Self.mostKept)
+    position = 0
+    return .wait(until: sleep())
+  }
+
+  /// How many works and jobs keep their memory for the next round.
+  private static var mostKept: Int { 1024 }
+
+  private mutating func begin(_ next: Stage) {
+    stage = next
+    position = 0
+    looksAtTimers = false
+    firing.count = 0
+  }
+
+  /// Takes a timer that is due, if it is time to look.
+  private mutating func due(_ now: @autoclosure () -> Deadline) -> Timer? {
+    if looksAtTimers {
+      looksAtTimers = false
+      if timers.isEmpty { return nil }
+      firing = (timers.count, now())
+    }
+    guard firing.count > 0 else { return nil }
+    firing.count -= 1
+    let timer = timers.popDue(by: firing.by)
+    if timer == nil { firing.count = 0 }
+    return timer
+  }
+
   /// Until when the thread may wait for events: not at all while there is work.
-  package mutating func sleep() -> Deadline {
+  private mutating func sleep() -> Deadline {
     if !calls.isEmpty || !jobs.isEmpty { return .immediately }
     let until = timers.earliest
     phase = .asleep(until: until)
     return until
   }
-
-  package mutating func wake() { phase = .working }
-
-  /// Who asked to be driven so far; who asks again from now on comes behind. `taken` is empty, and its memory
-  /// serves for those.
-  package mutating func takeCalls(_ taken: inout [any ReactorWork]) { swap(&calls, &taken) }
-
-  package mutating func takeJobs(_ taken: inout [Job]) { swap(&jobs, &taken) }
-
-  package mutating func takeDue(by now: Deadline) -> Timer? { timers.popDue(by: now) }
 }

@@ -3,21 +3,73 @@ internal import Synchronization
 /// What an in-process transport calls when an attempt may get on. From any thread, at any time, but
 /// not while holding a lock that its own `receive` or `send` takes.
 public final class ReadinessSignal: Sendable {
-  private let receiver: Guarded<(any ReadinessReceiver)?>
+  private struct State: Sendable {
+    var receiver: (any ReadinessReceiver)?
+    /// What is to be raised later, in either direction.
+    var toReceive: Timer?
+    var toSend: Timer?
+  }
 
-  package init(_ receiver: any ReadinessReceiver) { self.receiver = Guarded(receiver) }
+  private let state: Guarded<State>
+  private let reactor: any Reacting
+
+  package init(_ receiver: any ReadinessReceiver, reactor: any Reacting = Reactor.shared) {
+    state = Guarded(State(receiver: receiver))
+    self.reactor = reactor
+  }
 
   /// An attempt in one of these directions may get on now. Calling it without need does no harm.
   public func raise(_ readiness: Readiness) {
-    let receiver = receiver.withLock { $0 }
+    let receiver = state.withLock { $0.receiver }
     receiver?.readinessChanged(readiness)
   }
 
   /// Raises it when a time has passed: for a transport that waits for a clock.
   ///
+  /// One raise waits in each direction. A later call for the same direction replaces it, and
+  /// ``cancelRaise(_:)`` takes it back. When the endpoint is closed, none is left.
+  ///
   /// - Parameter delay: zero and less raises it on the reactor's thread at once.
   public func raise(_ readiness: Readiness, after delay: Duration) {
-    Reactor.shared.set(Timer(DelayedRaise(self, readiness)), at: .after(delay))
+    let deadline = Deadline.after(delay)
+    state.withLock { state in
+      guard state.receiver != nil else { return }
+      set(&state.toReceive, readiness.intersection(.concernsReceiving), deadline)
+      set(&state.toSend, readiness.intersection(.concernsSending), deadline)
+    }
+  }
+
+  /// Takes back what ``raise(_:after:)`` has set for these directions. It may be raised right now.
+  public func cancelRaise(_ readiness: Readiness) {
+    state.withLock { state in
+      if !readiness.isDisjoint(with: .concernsReceiving) { takeBack(&state.toReceive) }
+      if !readiness.isDisjoint(with: .concernsSending) { takeBack(&state.toSend) }
+    }
+  }
+
+  /// After this the signal is dead, and holds nothing.
+  package func detach() {
+    let last = state.withLock { state in
+      takeBack(&state.toReceive)
+      takeBack(&state.toSend)
+      let last = state.receiver
+      state.receiver = nil
+      return last
+    }
+    _ = last
+  }
+
+  private func set(_ pending: inout Timer?, _ readiness: Readiness, _ deadline: Deadline) {
+    if readiness.isEmpty { return }
+    takeBack(&pending)
+    let timer = Timer(DelayedRaise(self, readiness))
+    pending = timer
+    reactor.set(timer, at: deadline)
+  }
+
+  private func takeBack(_ pending: inout Timer?) {
+    if let timer = pending { reactor.takeBack(timer) }
+    pending = nil
   }
 
   private final class DelayedRaise: DeadlineReceiver {
@@ -29,17 +81,13 @@ public final class ReadinessSignal: Sendable {
       self.readiness = readiness
     }
 
-    func deadlinePassed() { signal.raise(readiness) }
-  }
-
-  /// After this the signal is dead, and holds nothing.
-  package func detach() {
-    let last = receiver.withLock { receiver in
-      let last = receiver
-      receiver = nil
-      return last
+    func deadlinePassed() {
+      signal.state.withLock { state in
+        if state.toReceive?.receiver === self { state.toReceive = nil }
+        if state.toSend?.receiver === self { state.toSend = nil }
+      }
+      signal.raise(readiness)
     }
-    _ = last
   }
 }
 

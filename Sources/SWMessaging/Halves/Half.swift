@@ -1,5 +1,6 @@
 package import SWIO
 internal import Synchronization
+internal import SystemPackage
 
 /// One direction of an endpoint, for threads and tasks at once. What is common to receiving and sending:
 /// the lock, the two ways to wait, giving up, closing. docs/half.md is the long story.
@@ -80,7 +81,7 @@ package class Half: ReactorWork, @unchecked Sendable {
   }
 
   /// The same, holding the turn; the caller is the head unless it has just entered.
-  func driveOn(as me: Place) { preconditionFailure("a half drives") }
+  package func driveOn(as me: Place) { preconditionFailure("a half drives") }
 
   /// Goes on with a turn that was handed over: on a thread that may wait for a disk.
   package func driveOffloaded() { preconditionFailure("a half drives") }
@@ -254,7 +255,11 @@ package class Half: ReactorWork, @unchecked Sendable {
   }
 
   /// What the thread of a place has to do next; `wakeUp` is what will wake it.
-  package final func look(_ place: Place, _ wakeUp: WakeUp, isLate: Bool) -> Look {
+  ///
+  /// - Parameter takesTurn: with `drive` it has the turn.
+  package final func look(
+    _ place: Place, _ wakeUp: WakeUp, isLate: Bool, takesTurn: Bool = false
+  ) -> Look {
     locked { state, actions in
       if isLate { giveUp(place, .timedOut, by: place, &state, &actions) }
       if place.isDecided { return .decided }
@@ -267,7 +272,13 @@ package class Half: ReactorWork, @unchecked Sendable {
       guard state.queue.first === place, !state.turn else { return .wait(polling: false) }
       // What would have signalled it before the wake-up was there has to be seen now; polling shows neither
       // what is in the buffer nor that a flush is due.
-      if place.gaveUp != nil || state.stirred || !place.needsReadiness { return .drive }
+      if place.gaveUp != nil || state.stirred || !place.needsReadiness {
+        if takesTurn {
+          let isTaken = state.takeTurn(first: false, by: place)
+          precondition(isTaken, "the head of an open half finds the turn free, and has it")
+        }
+        return .drive
+      }
       if state.isHeadPaused { place.waitLimit = state.retryAt ?? .never }
       if port.isSignalled { return .wait(polling: false) }
       place.isPolling = true
@@ -277,43 +288,32 @@ package class Half: ReactorWork, @unchecked Sendable {
     }
   }
 
-  /// After the wait that `look` asked for.
-  package final func endWait(_ place: Place, polling: Bool) {
-    guard polling else { return }
-    locked { state, actions in endPolling(place, &state, &actions) }
-  }
-
-  private func endPolling(_ place: Place, _ state: inout HalfState, _ actions: inout Actions) {
-    place.isPolling = false
-    state.pollers -= 1
-    state.leaveDescriptor(&actions)
+  /// After the wait that `look` asked for. True: the thread has the turn.
+  package final func endWait(_ place: Place, polling: Bool) -> Bool {
+    locked { state, actions in
+      if polling {
+        place.isPolling = false
+        state.pollers -= 1
+        state.leaveDescriptor(&actions)
+      }
+      return state.takeTurn(first: false, by: place)
+    }
   }
 
   /// Blocks until the place is decided.
   final func runThread(_ place: Place) {
-    let deadline = place.deadline
     if locked({ _, _ in place.isDecided }) { return }
     let wakeUp = WakeUp.take()
     defer { WakeUp.giveBack(wakeUp) }
-    // Late before it ever waits: one pass was all that it was promised.
-    var isLate = deadline.hasPassed
+    var waiting = ThreadWait(place, in: self, until: place.deadline, wakeUp, now: .now)
     while true {
-      switch look(place, wakeUp, isLate: isLate) {
-      case .decided: return
-      case .drive: drive(as: place, first: false)
-      case .wait(let polling):
-        wakeUp.wait(
-          // For the transport's signal alone: a descriptor that has hung up would end the wait at once.
-          watching: polling && !place.polledInterest.isEmpty ? port.polledDescriptor : nil,
-          for: place.polledInterest,
-          until: min(isLate ? .never : deadline, place.waitLimit))
-        // As `endWait` and `drive`, in one critical section.
-        let hasTurn = locked { state, actions in
-          if polling { endPolling(place, &state, &actions) }
-          return state.takeTurn(first: false, by: place)
-        }
-        if hasTurn { driveOn(as: place) }
-        isLate = isLate || deadline.hasPassed
+      switch waiting.next(now: .now) {
+      case .done: return
+      case .drive: driveOn(as: place)
+      case .wait(let interest, let deadline):
+        // For the transport's signal alone: a descriptor that has hung up would end the wait at once.
+        let descriptor = interest.isEmpty ? nil : port.polledDescriptor
+        wakeUp.wait(watching: descriptor, for: interest, until: deadline)
       }
     }
   }
@@ -321,26 +321,51 @@ package class Half: ReactorWork, @unchecked Sendable {
   /// Suspends until the place is decided. There is no `await` between entering and parking.
   @usableFromInline
   final func runTask(_ place: Place) async {
-    let deadline = place.deadline
     streak.store(0, ordering: .relaxed)
     if locked({ _, _ in place.isDecided }) { return }
-    let timer = deadline == .never ? nil : Timer(place)
-    if let timer {
-      if deadline.hasPassed { giveUp(place, .timedOut) } else { port.reactor.set(timer, at: deadline) }
-    }
-    await withTaskCancellationHandler {
-      unsafe await withUnsafeContinuation { continuation in
-        if !park(place, unsafe .continuation(continuation)) { unsafe continuation.resume() }
-      }
-    } onCancel: {
-      giveUp(place, .cancelled)
-    }
-    if let timer { port.reactor.takeBack(timer) }
+    var waiting = TaskWait(place, in: self, until: place.deadline)
+    waiting.arm(now: .now)
+    await suspend(waiting)
+    waiting.finish()
     #if SW_TSAN
       // A continuation that is resumed before it is awaited passes on what was written before by an atomic of the
       // runtime's, which the sanitizer does not see.
       locked { _, _ in }
     #endif
+  }
+
+  private final func suspend(_ waiting: TaskWait) async {
+    await withTaskCancellationHandler {
+      unsafe await withUnsafeContinuation { continuation in
+        if !waiting.park(unsafe .continuation(continuation)) { unsafe continuation.resume() }
+      }
+    } onCancel: {
+      giveUp(waiting.place, .cancelled)
+    }
+  }
+
+  /// A deadline of a place has passed; on the reactor's thread. If the reactor was called for this half and has not come
+  /// to it, it does so now: what has arrived in time is delivered.
+  final func deadlinePassed(of place: Place) {
+    let isOwedDrive = locked { state, actions in
+      if state.called, place.isQueued { return true }
+      giveUp(place, .timedOut, by: nil, &state, &actions)
+      return false
+    }
+    guard isOwedDrive else { return }
+    drive()
+    giveUp(place, .timedOut)
+  }
+
+  /// There is no reactor to look after the place of a task. What has begun to be sent stays, for a reactor to come.
+  final func fail(_ place: Place, unattended errno: Errno) {
+    locked { state, actions in
+      guard place.isQueued, place.gaveUp == nil, leavesAtOnce(place) else { return }
+      state.queue.remove(place)
+      fail(place, EndpointError(.transport(TransportError(.wait, errno))))
+      place.decide(&actions, by: nil)
+      state.pass(by: nil, &actions)
+    }
   }
 
   /// Leaves what is to be resumed; false when the place is decided already.

@@ -80,7 +80,7 @@ package class Place: DeadlineReceiver, @unchecked Sendable {
     self.half = half
   }
 
-  package final func deadlinePassed() { half.giveUp(self, .timedOut) }
+  package final func deadlinePassed() { half.deadlinePassed(of: self) }
 
   /// Under the lock: marks it decided and tells its caller, after unlocking.
   final func decide(_ actions: inout Actions, by me: Place?) {

@@ -69,7 +69,7 @@ package final class Port: ReadinessReceiver {
 
   package convenience init(_ custom: any SocketLike, for directions: Readiness, reactor: any Reacting) {
     self.init(custom, ours: nil, for: directions, reactor: reactor)
-    let signal = ReadinessSignal(self)
+    let signal = ReadinessSignal(self, reactor: reactor)
     unsafe self.signal = signal
     custom.attach(signal)
   }

@@ -265,7 +265,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     if isTaken { _ = run(Driver(budget: 64)) }
   }
 
-  override func driveOn(as me: Place) {
+  package override func driveOn(as me: Place) {
     var driver = Driver(me: unsafe unsafeDowncast(me, to: ReceivePlace.self), deadline: me.deadline)
     if Reactor.isCurrentThread { driver.budget = 64 }
     _ = run(driver)

@@ -187,7 +187,7 @@ package final class SendHalf: Half, @unchecked Sendable {
     if isTaken { run(Driver(budget: 64)) }
   }
 
-  override func driveOn(as me: Place) {
+  package override func driveOn(as me: Place) {
     var driver = Driver(me: unsafe unsafeDowncast(me, to: SendPlace.self))
     if Reactor.isCurrentThread { driver.budget = 64 }
     run(driver)

@@ -28,4 +28,7 @@ enum {
  * its first argument has one of these bits. */
 int swsys_forbid(int call, unsigned bits);
 
+/* From now on the kernel refuses epoll_pwait2 to this process, with EPERM. */
+int swsys_refuse_timed_epoll(void);
+
 #endif

@@ -1,0 +1,43 @@
+package import SystemPackage
+
+/// What waits for descriptors on behalf of a reactor, in the manner of one system.
+///
+/// Descriptors may be added, changed and removed from any thread, and `wake` may be called from any; one thread at a
+/// time waits. What is told is a hint. Each readiness is told once when it comes, also if it was there when it began to
+/// be watched; it is told anew when more has come, or earlier. Hang-ups are told whether or not they are watched for.
+package protocol Poller: AnyObject, Sendable {
+  /// Begins to watch a descriptor. It stays the caller's, who removes it before it is closed.
+  func add(_ descriptor: Int32, key: UInt64, watching interest: Readiness) -> WatchOutcome
+  /// Changes what is watched; nothing at all (`[]`) leaves hang-ups.
+  ///
+  /// - Returns: why it could not; then nothing has changed.
+  func modify(_ descriptor: Int32, key: UInt64, watching interest: Readiness) -> Errno?
+  /// Ends it. Events that were fetched before may still name the key.
+  func remove(_ descriptor: Int32, key: UInt64)
+  /// Waits until a descriptor is ready, `wake` was called, or the deadline has passed; or for less than that.
+  ///
+  /// - Parameter events: what was found is appended.
+  func wait(until deadline: Deadline, into events: inout [PollerEvent])
+  /// Ends the wait that is under way, or else the next one.
+  func wake()
+}
+
+/// What a poller has found out about a descriptor.
+package struct PollerEvent: Sendable {
+  /// What the descriptor was added with.
+  package var key: UInt64
+  package var readiness: Readiness
+
+  package init(key: UInt64, readiness: Readiness) {
+    self.key = key
+    self.readiness = readiness
+  }
+}
+
+/// What came of beginning to watch a descriptor.
+package enum WatchOutcome: Hashable, Sendable {
+  case watched
+  /// It cannot be watched, because it never blocks: a regular file, `/dev/null`.
+  case alwaysReady
+  case failed(Errno)
+}

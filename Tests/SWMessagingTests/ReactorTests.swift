@@ -1,0 +1,287 @@
+import Glibc
+import SWIO
+import SWMessaging
+import SWTesting
+import Synchronization
+import SystemPackage
+import Testing
+
+/// The reactor: its round, its threads, and what becomes of shortages.
+@Suite struct ReactorTests {
+  private final class Work: ReactorWork {
+    private let body: @Sendable () -> Void
+    init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+    func drive() { body() }
+    func driveOffloaded() { body() }
+  }
+
+  private final class Log: DeadlineReceiver, ReadinessReceiver {
+    private let entries = Guarded<[String]>([])
+    var all: [String] { entries.withLock { $0 } }
+    func add(_ entry: String) { entries.withLock { $0.append(entry) } }
+    func deadlinePassed() { add("timer") }
+    func readinessChanged(_ readiness: Readiness) {
+      add(readiness.contains(.readable) ? "readable" : "other")
+    }
+  }
+
+  // MARK: The round
+
+  private func play(_ machine: inout ReactorState<Int>, _ log: Log, at times: [UInt64]) {
+    for time in times {
+      switch machine.next(Deadline(nanoseconds: time)) {
+      case .tell(let receiver, let event): receiver.readinessChanged(event.readiness)
+      case .drive(let work): work.drive()
+      case .fire(let timer): timer.receiver.deadlinePassed()
+      case .run(let job): log.add("job \(job)")
+      case .wait(let until): log.add("wait \(until.nanoseconds)")
+      }
+    }
+  }
+
+  @Test func `events come first, then works, then timers, then jobs`() {
+    let log = Log()
+    var machine = ReactorState<Int>()
+    play(&machine, log, at: [1])
+    let id = machine.register(log, descriptor: 3, watching: .readable)
+    var found = [PollerEvent(key: id.key, readiness: .readable)]
+    let mustNotify = machine.call(Work { log.add("work") })
+    #expect(mustNotify)
+    _ = machine.enqueue(8)
+    _ = machine.set(Timer(log), at: Deadline(nanoseconds: 2))
+    machine.woke(&found)
+    play(&machine, log, at: [9, 9, 9, 9, 9])
+    #expect(log.all == ["wait \(UInt64.max)", "readable", "work", "timer", "job 8", "wait \(UInt64.max)"])
+  }
+
+  @Test func `a timer that falls due between two works fires between them`() {
+    let log = Log()
+    var machine = ReactorState<Int>()
+    play(&machine, log, at: [1])
+    for number in 1...3 { _ = machine.call(Work { log.add("work \(number)") }) }
+    _ = machine.set(Timer(log), at: Deadline(nanoseconds: 20))
+    var found: [PollerEvent] = []
+    machine.woke(&found)
+    play(&machine, log, at: [10, 15, 25, 26, 27])
+    #expect(log.all.dropFirst() == ["work 1", "work 2", "timer", "work 3", "wait \(UInt64.max)"])
+  }
+
+  /// One that sets itself again for now must not keep works from their turn.
+  @Test func `a timer that is set while timers fire comes after the next work`() {
+    let log = Log()
+    var machine = ReactorState<Int>()
+    play(&machine, log, at: [1])
+    for number in 1...2 { _ = machine.call(Work { log.add("work \(number)") }) }
+    _ = machine.set(Timer(log), at: .immediately)
+    var found: [PollerEvent] = []
+    machine.woke(&found)
+    play(&machine, log, at: [10, 11])
+    _ = machine.set(Timer(log), at: .immediately)
+    play(&machine, log, at: [12, 13])
+    #expect(log.all.dropFirst() == ["work 1", "timer", "work 2", "timer"])
+  }
+
+  // MARK: Descriptors and threads that are not to be had
+
+  /// Refuses for as long as it is told to.
+  private final class Shortage: Sendable {
+    private let errno: Guarded<Errno?>
+    init(_ errno: Errno) { self.errno = Guarded(errno) }
+    func end() { errno.withLock { $0 = nil } }
+    func check() throws(Errno) {
+      if let errno = errno.withLock({ $0 }) { throw errno }
+    }
+  }
+
+  /// An epoll in which there is no room for anything.
+  private final class FullPoller: Poller {
+    private let poller: EpollPoller
+    private let shortage: Shortage
+    init(_ shortage: Shortage) throws(Errno) {
+      poller = try EpollPoller()
+      self.shortage = shortage
+    }
+    func add(_ descriptor: Int32, key: UInt64, watching interest: Readiness) -> WatchOutcome {
+      do throws(Errno) {
+        try shortage.check()
+      } catch {
+        return .failed(error)
+      }
+      return poller.add(descriptor, key: key, watching: interest)
+    }
+    func modify(_ descriptor: Int32, key: UInt64, watching interest: Readiness) -> Errno? {
+      poller.modify(descriptor, key: key, watching: interest)
+    }
+    func remove(_ descriptor: Int32, key: UInt64) { poller.remove(descriptor, key: key) }
+    func wait(until deadline: Deadline, into events: inout [PollerEvent]) {
+      poller.wait(until: deadline, into: &events)
+    }
+    func wake() { poller.wake() }
+  }
+
+  private final class Watched {
+    let pair: DescriptorPair
+    let log = Log()
+    let id: RegistrationID
+    let reactor: Reactor
+
+    init(_ reactor: Reactor) throws {
+      pair = try DescriptorPair.sockets()
+      self.reactor = reactor
+      let number = pair.first.withDescriptor { $0.rawValue }
+      switch reactor.register(number, for: log, watching: .readable) {
+      case .registered(let id): self.id = id
+      case .alwaysReady: throw Errno.notPermitted
+      case .failed(let errno): throw errno
+      }
+    }
+
+    func write() throws { _ = try pair.second.withDescriptor { try $0.writeAll([1]) } }
+    func read() throws {
+      _ = try pair.first.withDescriptor { descriptor in
+        try unsafe withUnsafeTemporaryAllocation(byteCount: 8, alignment: 1) {
+          try unsafe descriptor.read(into: $0)
+        }
+      }
+    }
+    deinit {
+      reactor.deregister(id, descriptor: pair.first.withDescriptor { $0.rawValue })
+      reactor.stop()
+    }
+  }
+
+  @Test func `with poll it tells what comes, each time`() async throws {
+    let reactor = Reactor(makePoller: { () throws(Errno) -> any Poller in PollPoller() })
+    let watched = try Watched(reactor)
+    let log = watched.log
+    for count in 1...3 {
+      try watched.write()
+      await eventually { log.all.count >= count }
+      try watched.read()
+    }
+    #expect(log.all.allSatisfy { $0 == "readable" })
+  }
+
+  @Test func `it goes over to the system's poller when that can be had`() async throws {
+    let shortage = Shortage(.tooManyOpenFiles)
+    let reactor = Reactor(makePoller: { () throws(Errno) -> any Poller in
+      try shortage.check()
+      return try EpollPoller()
+    })
+    let watched = try Watched(reactor)
+    let log = watched.log
+    #expect(reactor.isMakeshift)
+    try watched.write()
+    await eventually { !log.all.isEmpty }
+    try watched.read()
+    shortage.end()
+    await eventually { !reactor.isMakeshift }
+    let count = log.all.count
+    try watched.write()
+    await eventually { log.all.count > count }
+  }
+
+  /// If it went over, that half would believe that it is watched, and sleep for ever.
+  @Test(arguments: [Errno.noSpace, .noMemory]) func `it does not go over while a descriptor is refused there`(
+    _ errno: Errno
+  ) async throws {
+    let (none, full) = (Shortage(.tooManyOpenFiles), Shortage(errno))
+    let tries = Guarded(0)
+    let reactor = Reactor(makePoller: { () throws(Errno) -> any Poller in
+      try none.check()
+      tries.withLock { $0 += 1 }
+      return try FullPoller(full)
+    })
+    let watched = try Watched(reactor)
+    let log = watched.log
+    none.end()
+    await eventually { tries.withLock { $0 > 1 } }
+    #expect(reactor.isMakeshift)
+    try watched.write()
+    await eventually { !log.all.isEmpty }
+    full.end()
+    await eventually { !reactor.isMakeshift }
+  }
+
+  @Test func `without a thread registering fails, calls are carried out by who calls, and later it works`()
+    async throws
+  {
+    let shortage = Shortage(.resourceTemporarilyUnavailable)
+    let reactor = Reactor(startThread: { body in
+      do throws(Errno) {
+        try shortage.check()
+      } catch {
+        return error
+      }
+      return HelperThread.start(body)
+    })
+    #expect(throws: Errno.resourceTemporarilyUnavailable) { _ = try Watched(reactor) }
+    let log = Log()
+    // Each asks for the next: one after the other, and not one inside the other.
+    reactor.call(
+      Work {
+        reactor.call(Work { log.add("inner") })
+        log.add("outer")
+      })
+    #expect(log.all == ["outer", "inner"])
+    reactor.set(Timer(log), at: .immediately)
+    shortage.end()
+    let watched = try Watched(reactor)
+    try watched.write()
+    let told = watched.log
+    await eventually { !told.all.isEmpty }
+    await eventually { log.all.contains("timer") }
+  }
+
+  // MARK: Helper threads
+
+  @Test func `however much is offloaded, threads are few, and all of it is done`() async {
+    let threads = HelperThreads(name: "sw-test", usual: 3, most: 3)
+    let done = Guarded(0)
+    let most = Guarded(0)
+    for _ in 0..<2_000 {
+      let errno = threads.submit {
+        let count = threads.threadCount
+        most.withLock { $0 = max($0, count) }
+        done.withLock { $0 += 1 }
+      }
+      #expect(errno == nil)
+    }
+    await eventually { done.withLock { $0 } == 2_000 }
+    #expect(most.withLock { $0 } <= 3)
+  }
+
+  @Test func `work that is stuck does not hold up all other work`() async {
+    let threads = HelperThreads(name: "sw-test", usual: 1, most: 2)
+    let gate = Gate()
+    let done = Guarded(0)
+    #expect(threads.submit { gate.waitBlocking() } == nil)
+    // The one thread counts as stuck after a while, and then the next call starts another.
+    await eventually {
+      _ = threads.submit { done.withLock { $0 += 1 } }
+      return done.withLock { $0 } > 0
+    }
+    gate.open()
+  }
+
+  // MARK: Signals that are raised later
+
+  @Test func `a delayed raise is replaced by the next, can be taken back, and ends with the signal`() {
+    let reactor = ManualReactor()
+    let log = Log()
+    let signal = ReadinessSignal(log, reactor: reactor)
+    for _ in 0..<100 { signal.raise(.readable, after: .seconds(5)) }
+    #expect(reactor.timerCount == 1)
+    signal.raise([.readable, .writable], after: .seconds(7))
+    #expect(reactor.timerCount == 2)
+    reactor.pass(.after(.seconds(6)))
+    #expect(log.all.isEmpty)
+    signal.cancelRaise(.writable)
+    reactor.pass(.after(.seconds(8)))
+    #expect(log.all == ["readable"] && reactor.timerCount == 0)
+    signal.raise([.readable, .writable], after: .seconds(7))
+    signal.detach()
+    signal.raise(.readable, after: .seconds(7))
+    #expect(reactor.timerCount == 0)
+  }
+}
