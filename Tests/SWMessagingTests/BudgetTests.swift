@@ -65,10 +65,11 @@ import Testing
     let hand = HandDriven(sending: [])
     let payload = pattern(40)
     let calls = (0..<300).map { _ in hand.send(payload) }
+    let before = hand.transport.sendCount
     hand.transport.append(sending: Array(repeating: .accept(.max), count: 10))
     #expect(hand.reactor.driveOnce())
     // One attempt takes 4096 bytes, and with it more than a turn may serve.
-    #expect(hand.transport.sendCount == 1)
+    #expect(hand.transport.sendCount == before + 1)
     #expect(hand.transport.sent.count == 4096 / payload.count * payload.count)
     #expect(hand.reactor.isCalled)
     hand.reactor.drive()
