@@ -3,6 +3,7 @@
 
 #include <netinet/in.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -32,45 +33,79 @@ ssize_t swsys_next_datagram_size(int fd, bool is_packet) {
   return size == 0 && is_packet ? empty_or_ended(fd) : size;
 }
 
-ssize_t swsys_receive_accompanied(int fd, void *bytes, size_t count, struct swsys_companions *companions,
-                                  size_t *received) {
-  union {
-    char bytes[CMSG_SPACE(sizeof companions->descriptors) + CMSG_SPACE(sizeof(struct ucred)) + 256];
-    struct cmsghdr header;
-  } control;
-  struct iovec part = {.iov_base = bytes, .iov_len = count};
-  struct msghdr message = {
-      .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control,
-      .msg_name = companions->address, .msg_namelen = sizeof companions->address};
-  ssize_t result = RETRIED(recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC));
-  *received = result > 0 ? (size_t)result : 0;
-  companions->descriptor_count = 0;
-  companions->address_length = 0;
-  companions->is_cut = false;
-  if (result < 0) return result;
-  companions->is_cut = (message.msg_flags & MSG_TRUNC) != 0;
-  if (message.msg_namelen <= sizeof companions->address) companions->address_length = message.msg_namelen;
-  int total = 0;
-  for (struct cmsghdr *item = CMSG_FIRSTHDR(&message); item; item = CMSG_NXTHDR(&message, item)) {
-    if (item->cmsg_level != SOL_SOCKET || item->cmsg_type != SCM_RIGHTS) continue;
-    int number = (int)((item->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-    for (int i = 0; i < number; i++) {
-      int descriptor;
-      memcpy(&descriptor, CMSG_DATA(item) + (size_t)i * sizeof descriptor, sizeof descriptor);
-      if (total < (int)(sizeof companions->descriptors / sizeof(int))) {
-        companions->descriptors[total++] = descriptor;
-      } else {
-        close(descriptor);
-        message.msg_flags |= MSG_CTRUNC;
-      }
+#ifndef SCM_PIDFD
+#define SCM_PIDFD 0x04
+#endif
+
+static struct swsys_ancillary *parse(struct msghdr *message, const void *address) {
+  struct swsys_ancillary *found = malloc(sizeof *found);
+  /* Without memory nobody can be told: the descriptors at least are not left open. */
+  struct swsys_ancillary lost;
+  struct swsys_ancillary *target = found ? found : &lost;
+  target->descriptor_count = 0;
+  target->pidfd = -1;
+  target->has_credentials = false;
+  target->is_cut = (message->msg_flags & MSG_TRUNC) != 0;
+  target->is_control_cut = (message->msg_flags & MSG_CTRUNC) != 0;
+  target->address_length = address && message->msg_namelen <= sizeof target->address ? message->msg_namelen : 0;
+  if (target->address_length) memcpy(target->address, address, target->address_length);
+  for (struct cmsghdr *item = CMSG_FIRSTHDR(message); item; item = CMSG_NXTHDR(message, item)) {
+    if (item->cmsg_level != SOL_SOCKET) continue;
+    size_t length = item->cmsg_len - CMSG_LEN(0);
+    if (item->cmsg_type == SCM_RIGHTS) {
+      size_t number = length / sizeof(int);
+      size_t room = sizeof target->descriptors / sizeof(int) - (size_t)target->descriptor_count;
+      /* The kernel brings one such item, of at most as many as there is room for. */
+      if (number > room) number = room;
+      memcpy(target->descriptors + target->descriptor_count, CMSG_DATA(item), number * sizeof(int));
+      target->descriptor_count += (int)number;
+    } else if (item->cmsg_type == SCM_CREDENTIALS && length >= sizeof(struct ucred)) {
+      struct ucred sender;
+      memcpy(&sender, CMSG_DATA(item), sizeof sender);
+      target->has_credentials = true;
+      target->pid = sender.pid;
+      target->uid = sender.uid;
+      target->gid = sender.gid;
+    } else if (item->cmsg_type == SCM_PIDFD && length >= sizeof(int)) {
+      memcpy(&target->pidfd, CMSG_DATA(item), sizeof(int));
     }
   }
-  if (message.msg_flags & MSG_CTRUNC) {
-    for (int i = 0; i < total; i++) close(companions->descriptors[i]);
-    return -EMFILE;
+  if (!found) {
+    for (int i = 0; i < lost.descriptor_count; i++) close(lost.descriptors[i]);
+    if (lost.pidfd >= 0) close(lost.pidfd);
   }
-  companions->descriptor_count = total;
+  return found;
+}
+
+ssize_t swsys_receive_message(int fd, void *bytes, size_t count, bool with_control, bool with_address,
+                              struct swsys_ancillary **found) {
+  union {
+    char bytes[CMSG_SPACE(sizeof (*found)->descriptors) + CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(sizeof(int))
+               + CMSG_SPACE(1024)];  /* a security label */
+    struct cmsghdr header;
+  } control;
+  unsigned char address[sizeof (*found)->address];
+  struct iovec part = {.iov_base = bytes, .iov_len = count};
+  struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+  if (with_control) {
+    message.msg_control = &control;
+    message.msg_controllen = sizeof control;
+  }
+  if (with_address) {
+    message.msg_name = address;
+    message.msg_namelen = sizeof address;
+  }
+  ssize_t result = RETRIED(recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC));
+  bool has_more = result >= 0
+      && (message.msg_controllen > 0 || message.msg_namelen > 0 || (message.msg_flags & (MSG_CTRUNC | MSG_TRUNC)));
+  *found = has_more ? parse(&message, with_address ? address : NULL) : NULL;
   return result;
+}
+void swsys_free_ancillary(struct swsys_ancillary *found) { free(found); }
+
+int swsys_set_receives_credentials(int fd, bool on) {
+  int value = on;
+  return RESULT(setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &value, sizeof value));
 }
 
 ssize_t swsys_send_accompanied(int fd, const struct iovec *parts, int count, const int *descriptors,
@@ -105,14 +140,21 @@ int swsys_send_datagrams(int fd, const struct iovec *parts, int count) {
   return RETRIED(sendmmsg(fd, messages, (unsigned)count, MSG_DONTWAIT | MSG_NOSIGNAL));
 }
 
-bool swsys_is_udp(int fd) {
-  int family = 0, protocol = 0;
-  socklen_t length = sizeof family;
-  if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &length) < 0) return false;
-  if (family != AF_INET && family != AF_INET6) return false;
-  length = sizeof protocol;
-  return getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &length) == 0 && protocol == IPPROTO_UDP;
+static int option(int fd, int level, int name) {
+  int value = 0;
+  socklen_t length = sizeof value;
+  return getsockopt(fd, level, name, &value, &length) < 0 ? -1 : value;
 }
+bool swsys_is_unix(int fd) { return option(fd, SOL_SOCKET, SO_DOMAIN) == AF_UNIX; }
+bool swsys_is_tcp(int fd) {
+  int family = option(fd, SOL_SOCKET, SO_DOMAIN);
+  return (family == AF_INET || family == AF_INET6) && option(fd, SOL_SOCKET, SO_PROTOCOL) == IPPROTO_TCP;
+}
+bool swsys_is_udp(int fd) {
+  int family = option(fd, SOL_SOCKET, SO_DOMAIN);
+  return (family == AF_INET || family == AF_INET6) && option(fd, SOL_SOCKET, SO_PROTOCOL) == IPPROTO_UDP;
+}
+bool swsys_glues_datagrams(int fd) { return option(fd, IPPROTO_UDP, 104 /* UDP_GRO */) > 0; }
 
 int swsys_receive_datagrams(int fd, void *slots, size_t slot_size, int count, struct swsys_datagram *found) {
   struct mmsghdr messages[MOST_AT_ONCE];

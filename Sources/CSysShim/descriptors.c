@@ -31,10 +31,14 @@ int swsys_is_nonblocking(int fd) {
   return flags < 0 ? flags : (flags & O_NONBLOCK) != 0;
 }
 int swsys_reopen_nonblocking(int fd, int mode) {
-  /* To open the master of pseudo-terminals (device 5, 2) makes another terminal. */
+  /* To open a device may do something: the master of pseudo-terminals makes another terminal, a watchdog starts,
+   * a tape rewinds. Terminals and the memory devices (null, zero and the like) are known to do nothing. */
   struct stat status;
   if (fstat(fd, &status) < 0) return -errno;
-  if (S_ISCHR(status.st_mode) && status.st_rdev == makedev(5, 2)) return -ENXIO;
+  bool is_known = S_ISFIFO(status.st_mode)
+      || (S_ISCHR(status.st_mode) && status.st_rdev != makedev(5, 2)
+          && (major(status.st_rdev) == 1 || isatty(fd)));
+  if (!is_known) return -ENXIO;
   char path[40];
   snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
   int own = RETRIED(open(path, mode | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
@@ -66,9 +70,11 @@ int swsys_kind(int fd) {
   struct stat status;
   if (fstat(fd, &status) < 0) return -errno;
   if (S_ISFIFO(status.st_mode)) return SWSYS_PIPE;
-  if (S_ISREG(status.st_mode) || S_ISBLK(status.st_mode) || S_ISDIR(status.st_mode))
-    return SWSYS_ALWAYS_READY;
-  if (!S_ISSOCK(status.st_mode)) return SWSYS_OTHER;
+  if (S_ISREG(status.st_mode) || S_ISBLK(status.st_mode)) return SWSYS_ALWAYS_READY;
+  if (S_ISCHR(status.st_mode)) return SWSYS_OTHER;
+  if (S_ISDIR(status.st_mode)) return -EISDIR;
+  /* An anonymous inode is no stream of bytes: an eventfd, an epoll, a timer. */
+  if (!S_ISSOCK(status.st_mode)) return -EINVAL;
   int type;
   socklen_t length = sizeof type;
   if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) < 0) return -errno;

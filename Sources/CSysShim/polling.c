@@ -79,7 +79,8 @@ int swsys_epoll_wait(int epoll, struct swsys_event *events, int count, int64_t n
     uint32_t e = found[i].events;
     events[i].key = found[i].data.u64;
     events[i].readiness = (e & (EPOLLIN | EPOLLRDHUP | EPOLLPRI) ? SWSYS_READABLE : 0)
-        | (e & EPOLLOUT ? SWSYS_WRITABLE : 0) | (e & (EPOLLHUP | EPOLLERR) ? SWSYS_HUNG_UP : 0)
+        | (e & EPOLLOUT ? SWSYS_WRITABLE : 0) | (e & (EPOLLHUP | EPOLLRDHUP) ? SWSYS_READ_CLOSED : 0)
+        | (e & EPOLLHUP ? SWSYS_WRITE_CLOSED : 0) | (e & EPOLLERR ? SWSYS_FAILED : 0)
         | (e & EPOLLPRI ? SWSYS_URGENT : 0);
   }
   return n;

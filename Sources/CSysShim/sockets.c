@@ -87,9 +87,6 @@ int swsys_set_no_delay(int fd, bool on) {
 }
 int swsys_shutdown_send(int fd) { return RESULT(shutdown(fd, SHUT_WR)); }
 
-ssize_t swsys_recv(int fd, void *bytes, size_t count) {
-  return RETRIED(recv(fd, bytes, count, MSG_DONTWAIT));
-}
 ssize_t swsys_sendv(int fd, const struct iovec *parts, int count) {
   if (count == 1)
     return RETRIED(send(fd, parts[0].iov_base, parts[0].iov_len, MSG_DONTWAIT | MSG_NOSIGNAL));

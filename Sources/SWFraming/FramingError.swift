@@ -1,6 +1,7 @@
 /// The bytes of a stream, or a message to be sent, broke the rules of a framing.
 public struct FramingError: Error, Hashable, Sendable {
   /// What is wrong.
+  @nonexhaustive
   public enum Kind: Hashable, Sendable {
     /// A frame is, or says it is, longer than the endpoint's `maximumFrameSize`, or than any machine
     /// could hold. Nothing was reserved for it.
@@ -37,13 +38,13 @@ extension FramingError: CustomStringConvertible {
     let what =
       switch kind {
       case .tooLarge(let declared, let limit):
-        "frame too large: \(declared) bytes declared, the limit is \(limit)"
-      case .malformedHeader: "malformed header"
-      case .unrepresentable: "payload cannot be sent in this framing"
-      case .misfit: "frame does not fit its bytes"
-      case .needsDatagrams: "the framing needs datagrams"
-      case .brokenScanner: "the framing's scanner broke its laws"
+        "a frame of \(declared) bytes, and the limit is \(limit)"
+      case .malformedHeader: "malformed header at byte \(offset)"
+      case .unrepresentable: "the payload would read back differently from byte \(offset) on"
+      case .misfit: "the frame and its datagram differ in size from byte \(offset) on"
+      case .needsDatagrams: "the framing needs datagrams, and the transport carries a stream"
+      case .brokenScanner: "the scanner of the framing broke its laws at byte \(offset)"
       }
-    return "\(what), at offset \(offset)" + (explanation.isEmpty ? "" : ": \(explanation)")
+    return what + (explanation.isEmpty ? "" : ": \(explanation)")
   }
 }

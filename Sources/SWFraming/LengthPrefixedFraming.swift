@@ -16,6 +16,7 @@
 /// bytes, big-endian) and Chrome's native messaging (four bytes in the machine's order).
 public struct LengthPrefixedFraming: ByteFraming {
   /// How many bytes the length takes.
+  @nonexhaustive
   public enum Width: Int, Hashable, Sendable, CaseIterable {
     case uint8 = 1
     case uint16 = 2

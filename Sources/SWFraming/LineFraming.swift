@@ -19,6 +19,7 @@
 /// Context Protocol's stdio transport, <https://modelcontextprotocol.io/specification>.
 public struct LineFraming: ByteFraming {
   /// What ends a line.
+  @nonexhaustive
   public enum Ending: Hashable, Sendable, CaseIterable {
     /// LF and nothing else: a CR before it belongs to the line.
     case lineFeed

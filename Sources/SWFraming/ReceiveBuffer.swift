@@ -95,6 +95,17 @@ package struct ReceiveBuffer: ~Copyable {
     unsafe block = .init(start: nil, count: 0)
   }
 
+  /// Moves a short rest to memory of its own size. Most of a block holds nothing then, and a peer that sends a part
+  /// of a frame and stops must not keep it.
+  package mutating func shrink() {
+    guard count > 0, unsafe count <= block.count / 4 else { return }
+    let smaller = UnsafeMutableRawBufferPointer.allocate(byteCount: count, alignment: 16)
+    unsafe smaller.copyMemory(from: unread)
+    unsafe BlockPool.giveBack(block)
+    unsafe block = smaller
+    (start, end) = (0, smaller.count)
+  }
+
   private mutating func reserve(_ room: Int, declared: Int) {
     if unsafe block.count - end >= room { return }
     if unsafe block.count - count >= room, unsafe count <= block.count / 2 {

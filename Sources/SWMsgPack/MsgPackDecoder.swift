@@ -17,6 +17,7 @@ internal import CMsgPack
 /// Safe to share between threads and tasks as long as nobody changes its options.
 public struct MsgPackDecoder: Sendable {
   /// How dates are read.
+  @nonexhaustive
   public enum DateDecodingStrategy: Sendable {
     /// From the timestamp extension.
     case timestamp
@@ -30,6 +31,7 @@ public struct MsgPackDecoder: Sendable {
   }
 
   /// How the keys in the bytes become those of the types.
+  @nonexhaustive
   public enum KeyDecodingStrategy: Sendable {
     case useDefaultKeys
     /// `one_two` becomes `oneTwo`.

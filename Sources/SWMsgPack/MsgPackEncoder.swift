@@ -16,6 +16,7 @@ internal import CMsgPack
 /// Safe to share between threads and tasks as long as nobody changes its options.
 public struct MsgPackEncoder: Sendable {
   /// How dates are written.
+  @nonexhaustive
   public enum DateEncodingStrategy: Sendable {
     /// As the timestamp extension, in nanoseconds as far as a `Date` can tell them.
     case timestamp
@@ -29,6 +30,7 @@ public struct MsgPackEncoder: Sendable {
   }
 
   /// What becomes of keys.
+  @nonexhaustive
   public enum KeyEncodingStrategy: Sendable {
     case useDefaultKeys
     /// `oneTwo` becomes `one_two`.
@@ -39,6 +41,7 @@ public struct MsgPackEncoder: Sendable {
   }
 
   /// What `[UInt8]` becomes.
+  @nonexhaustive
   public enum ByteArrayEncodingStrategy: Sendable {
     /// An array of integers, as any other array.
     case array

@@ -3,6 +3,7 @@ internal import CMsgPack
 /// Bytes that are not MessagePack, or not such as can be taken.
 public struct MsgPackError: Error, Hashable, Sendable {
   /// What is wrong.
+  @nonexhaustive
   public enum Kind: Hashable, Sendable {
     /// No value begins with this byte (0xc1).
     case noValue

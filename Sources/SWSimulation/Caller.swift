@@ -117,7 +117,7 @@ final class Caller: @unchecked Sendable {
   /// What `ppoll` would say.
   private var isReady: Bool {
     guard let polled = place?.polledInterest, !polled.isEmpty else { return false }
-    let interest = polled.union(.hungUp)
+    let interest = polled.union(.hangUps)
     // Of what is offered across, only its own: the other direction's would have it spin.
     let isCrossed = interest.contains(isSender ? .readable : .writable)
     return !end.transport.readiness.isDisjoint(with: interest)
@@ -261,17 +261,17 @@ final class Caller: @unchecked Sendable {
 
   /// What an endpoint tries first. True: that was all.
   private func goesShort(_ mayWait: Bool, _ front: inout ReceiveHalf.Front) -> Bool {
-    let timeout: Duration? = mayWait ? nil : .zero
+    let limit = CallLimit(mayWait ? nil : .zero, .never)
     do throws(EndpointError) {
       let message: [UInt8]?
       switch way {
       case .raw: return false
-      case .typed(let side): message = try side.messageAtOnce(&front, as: kind, timeout)
+      case .typed(let side): message = try side.messageAtOnce(&front, as: kind, limit)
       case .bytes(let side):
         if world.chance(0.5) {
-          message = try side.messageAtOnce(&front, as: kind, timeout)
+          message = try side.messageAtOnce(&front, as: kind, limit)
         } else {
-          let payload = try? side.withPayloadAtOnce(&front, as: kind, timeout) { span in
+          let payload = try? side.withPayloadAtOnce(&front, as: kind, limit) { span in
             world.interlude(.runInsideScanner)
             return span.indices.map { span[$0] }
           }

@@ -103,7 +103,7 @@ final class SimulatedEnd: SocketLike, ReadinessReceiver, @unchecked Sendable {
     case .waitsFor(let readiness):
       world.coverage.note(readiness.isEmpty ? .signalAwaited : .crossed)
       world.noteAttempt(.blocked, self, isSending: false)
-    case .wouldBlock, .offload: world.noteAttempt(.blocked, self, isSending: false)
+    case .wouldBlock, .offload, .retryLater: world.noteAttempt(.blocked, self, isSending: false)
     case .endOfStream: world.noteAttempt(.endedOrFailed, self, isSending: false)
     case .failed(let error): noteFailure(error, isSending: false)
     }
@@ -142,7 +142,7 @@ final class SimulatedEnd: SocketLike, ReadinessReceiver, @unchecked Sendable {
     case .waitsFor(let readiness):
       world.coverage.note(readiness.isEmpty ? .signalAwaited : .crossed)
       world.noteAttempt(.blocked, self, isSending: true)
-    case .wouldBlock, .offload: world.noteAttempt(.blocked, self, isSending: true)
+    case .wouldBlock, .offload, .retryLater: world.noteAttempt(.blocked, self, isSending: true)
     case .failed(let error): noteFailure(error, isSending: true)
     case .endOfStream: world.fail("a send that ends the stream")
     }

@@ -111,7 +111,7 @@ final class SimulatedReactor: Reacting, @unchecked Sendable {
   // MARK: The kernel
 
   func edge(_ end: SimulatedEnd, _ readiness: Readiness) {
-    let readiness = readiness.intersection(end.watched.union(.hungUp))
+    let readiness = readiness.intersection(end.watched.union(.hangUps))
     guard let key = end.registration?.key, !readiness.isEmpty else { return }
     if let index = edges.firstIndex(where: { $0.key == key }) {
       edges[index].readiness.formUnion(readiness)
@@ -182,7 +182,7 @@ final class SimulatedReactor: Reacting, @unchecked Sendable {
     fetched = []
     for edge in edges {
       let end = world.ends[edge.end]
-      var readiness = end.transport.offeredReadiness.intersection(end.watched.union(.hungUp))
+      var readiness = end.transport.offeredReadiness.intersection(end.watched.union(.hangUps))
       if world.chance(0.5) { readiness.formUnion(edge.readiness) }
       if !readiness.isEmpty { fetched.append((edge.key, edge.end, readiness)) }
     }

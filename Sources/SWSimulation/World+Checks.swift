@@ -43,7 +43,7 @@ extension World {
     if isRaw {
       switch caller.request {
       case .exactly(let count): check(bytes.count == count, "\(bytes.count) bytes instead of \(count)")
-      case .upTo(let count), .accompanied(let count):
+      case .upTo(let count, _):
         check(1...count ~= bytes.count, "\(bytes.count) bytes, \(count) at most")
       case .message: break
       }
@@ -162,7 +162,7 @@ extension World {
     let buffered = Array(end.peer.sent[start..<end.receivedCount])
     switch request {
     case .exactly(let count): return buffered.count >= count
-    case .upTo, .accompanied: return !buffered.isEmpty
+    case .upTo: return !buffered.isEmpty
     case .message: return frameCount(buffered, at: 0).map { $0 <= buffered.count } ?? false
     }
   }

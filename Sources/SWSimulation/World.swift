@@ -436,10 +436,10 @@ final class World: @unchecked Sendable {
 
   func noteReadiness(_ end: SimulatedEnd, _ readiness: Readiness) {
     let core = cores[end.index]
-    if !readiness.isDisjoint(with: [.readable, .hungUp]), let half = core.receiving {
+    if !readiness.isDisjoint(with: .concernsReceiving), let half = core.receiving {
       note(.readiness, half)
     }
-    if !readiness.isDisjoint(with: [.writable, .hungUp]), let half = core.sending { note(.readiness, half) }
+    if !readiness.isDisjoint(with: .concernsSending), let half = core.sending { note(.readiness, half) }
   }
 
   func noteGiveUp(_ caller: Caller) {

@@ -1,6 +1,7 @@
 /// A law of `Framing` or `FrameScanner` that a framing broke, as `checkFraming` found it.
 public struct FramingViolation: Error, Hashable, Sendable {
   /// What every framing must keep to.
+  @nonexhaustive
   public enum Law: String, Hashable, Sendable, CaseIterable {
     /// Every message given to the check encodes, to at least one byte.
     case encodes

@@ -16,6 +16,7 @@ public import SystemPackage
 /// Safe to use from any thread; readiness is signalled without a lock held.
 public final class ScriptedTransport: SocketLike {
   /// What a receive finds.
+  @nonexhaustive
   public enum ReceiveStep: Hashable, Sendable {
     /// So much is there. What does not fit is left for the next attempt.
     case bytes([UInt8])
@@ -29,6 +30,7 @@ public final class ScriptedTransport: SocketLike {
   }
 
   /// What becomes of a send.
+  @nonexhaustive
   public enum SendStep: Hashable, Sendable {
     /// So many bytes are accepted, or all if there are fewer.
     case accept(Int)

@@ -91,7 +91,7 @@ public final class SimulatedTransport: SocketLike {
       state.sides[side].isClosed = true
       state.streams[side].isFinished = true
       state.streams[1 - side].drop()
-      news.tell(1 - side, [.readable, .writable, .hungUp])
+      news.tell(1 - side, [.readable, .writable, .readClosed, .writeClosed, .failed])
     }
     // The signal leads back to the endpoint, and the peer may keep this link for long.
     _ = link.changed { state, _ in state.sides[side].signal.take() }
@@ -268,7 +268,7 @@ private struct LinkState: Sendable {
     var readiness: Readiness = []
     if canReceive(side), !sides[side].receiving.isStalled { readiness.insert(.readable) }
     if canSend(side), !sides[side].sending.isStalled { readiness.insert(.writable) }
-    if isBroken(side), !readiness.isEmpty { readiness.insert(.hungUp) }
+    if isBroken(side), !readiness.isEmpty { readiness.formUnion([.readClosed, .writeClosed, .failed]) }
     return readiness
   }
 
@@ -283,7 +283,7 @@ private struct LinkState: Sendable {
     isHungUp = true
     for side in 0...1 {
       streams[side].isFinished = true
-      news.tell(side, [.readable, .writable, .hungUp])
+      news.tell(side, [.readable, .writable, .readClosed, .writeClosed, .failed])
     }
   }
 
@@ -291,7 +291,7 @@ private struct LinkState: Sendable {
     isReset = true
     for side in 0...1 {
       streams[side].drop()
-      news.tell(side, [.readable, .writable, .hungUp])
+      news.tell(side, [.readable, .writable, .readClosed, .writeClosed, .failed])
     }
   }
 

@@ -242,11 +242,9 @@ struct TransportCheck {
   func checkMessages() throws {
     let (sender, receiver) = try makePair()
     let isDatagram = sender.content == .datagrams
-    let writer = MessageWriter(
-      core: EndpointCore(sender, for: .writable), framing: .varInt, mode: .exact, maximumFrameSize: 1 << 20)
+    let writer = MessageWriter(core: EndpointCore(sender, for: .writable), framing: .varInt)
     let reader = MessageReader(
-      core: EndpointCore(receiver, for: .readable), framing: .varInt, mode: .readAhead,
-      maximumFrameSize: 1 << 20)
+      core: EndpointCore(receiver, for: .readable), framing: .varInt, maximumFrameSize: 1 << 20)
     defer {
       writer.close()
       reader.close()
@@ -303,6 +301,8 @@ private final class End: ReadinessReceiver {
     var awaited: Readiness = []
     /// What has been signalled since the last attempt.
     var signalled: Readiness = []
+    /// When the last attempt is to be repeated, if no readiness will tell.
+    var retryAt: Deadline?
   }
 
   init(_ transport: any SocketLike, _ patience: Duration) {
@@ -437,7 +437,7 @@ private final class End: ReadinessReceiver {
   ) throws -> Int? {
     var mayTakeLong = false
     while true {
-      state.withLock { $0.signalled = [] }
+      state.withLock { ($0.signalled, $0.retryAt) = ([], nil) }
       switch make(mayTakeLong) {
       case .transferred(let count):
         try expect(.countsRightly, (least...max(limit, least)).contains(count)) {
@@ -449,6 +449,9 @@ private final class End: ReadinessReceiver {
         return 0
       case .waitsFor(let readiness):
         state.withLock { $0.awaited = readiness }
+        return 0
+      case .retryLater:
+        state.withLock { ($0.awaited, $0.retryAt) = ([], .after(.milliseconds(1))) }
         return 0
       case .endOfStream:
         try expect(.countsRightly, direction == .readable) { "a send says that the stream has ended" }
@@ -470,7 +473,8 @@ private final class End: ReadinessReceiver {
     while !isTold, !(other?.isTold ?? false) {
       try expect(.tellsReadiness, !deadline.hasPassed) { "\(why), and readiness does not come" }
       // Two ends are looked at in turn; one alone is slept on.
-      let limit = other == nil ? deadline : .after(.milliseconds(1))
+      let retryAt = state.withLock { $0.retryAt }
+      let limit = other == nil ? min(deadline, retryAt ?? .never) : .after(.milliseconds(1))
       var descriptor: Int32?
       if case .descriptor(let source) = transport.readinessSource { descriptor = source.rawValue }
       wakeUp.wait(watching: descriptor, for: state.withLock { $0.awaited }, until: limit)
@@ -483,8 +487,9 @@ private final class End: ReadinessReceiver {
   }
 
   private var isTold: Bool {
-    let (signalled, awaited) = state.withLock { ($0.signalled, $0.awaited) }
-    if !signalled.isDisjoint(with: awaited.union(.hungUp)) { return true }
+    let (signalled, awaited, retryAt) = state.withLock { ($0.signalled, $0.awaited, $0.retryAt) }
+    if let retryAt { return retryAt.hasPassed }
+    if !signalled.isDisjoint(with: awaited.union([.readClosed, .writeClosed, .failed])) { return true }
     guard case .descriptor(let descriptor) = transport.readinessSource else { return false }
     return descriptor.isReady(for: awaited)
   }

@@ -1,6 +1,7 @@
 /// A law of `SocketLike` that a transport broke, as `checkTransport` found it.
 public struct TransportViolation: Error, Hashable, Sendable {
   /// What every transport must keep to.
+  @nonexhaustive
   public enum Law: String, Hashable, Sendable, CaseIterable {
     /// What was accepted arrives once, in order, and nothing else does.
     case deliversInOrder

@@ -16,7 +16,7 @@ extension Probe {
     }
     try await grow("datagrams, accompanied, by a task") {
       try await left.send(bytes)
-      _ = try await right.receiveAccompanied()
+      _ = try await right.receiveBytes()
     }
     let (writer, reader) = (MessageDuplex(over: left), MessageDuplex(over: right))
     try await grow("datagrams, framed") {
@@ -49,7 +49,7 @@ extension Probe {
     let large = bytes + bytes + bytes + bytes + bytes
     let (leftStream, rightStream) = try makeSocketPair(.unix)
     let (start, end) = (
-      MessageDuplex(over: leftStream), MessageDuplex(over: rightStream, framing: .varInt, mode: .exact)
+      MessageDuplex(over: leftStream), MessageDuplex(core: rightStream.core, framing: .varInt, mode: .exact)
     )
     try await grow("frames, straight into their array") {
       try await start.send(large)

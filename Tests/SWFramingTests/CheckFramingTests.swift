@@ -76,7 +76,7 @@ import Testing
     #expect(
       violation?.description == """
         the framing breaks the law 'roundTrips' (message 1, offset 1): the scanner refused what was encoded, \
-        000100: malformed header, at offset 1
+        000100: malformed header at byte 1
         """)
   }
 

@@ -42,8 +42,9 @@ import Testing
   {
     for mode in [ReceiveMode.readAhead, .exact]
     where mode == .readAhead || name != "delimited" && name != "lines" {
-      let (raw, writer) = try makePipe()
-      let reader = MessageReader(over: raw, framing: framing, mode: mode)
+      let ends = try DescriptorPair.pipe()
+      let reader = try MessageReader(adopting: ends.first, framing: framing, mode: mode)
+      let writer = try SocketWriter(adopting: ends.second)
       let messages = [100_000, 3, 70_000, 0].map { byteCount in
         payload(byteCount: byteCount).map { byte in byte == 0x0a || byte == 0x0d ? 0x7e : byte }
       }

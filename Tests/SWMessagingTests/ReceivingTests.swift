@@ -280,8 +280,10 @@ import Testing
   }
 
   @Test func `exact mode never reads past the frame`() async throws {
-    let (left, right) = try makeSocketPair()
-    let exact = MessageDuplex(over: left, framing: .varInt, mode: .exact)
+    let ends = try DescriptorPair.sockets()
+    let left = try SocketDuplex(adopting: ends.first, mode: .exact)
+    let right = try SocketDuplex(adopting: ends.second)
+    let exact = MessageDuplex(over: left, framing: .varInt)
     let payloads = [[], [1], pattern(240), pattern(241), pattern(2288), pattern(100_000)]
     let sending = Task {
       for payload in payloads { try await right.send(try varIntFrame(payload) + [0xEE]) }
@@ -310,7 +312,7 @@ import Testing
   @Test func `two framings may stand over one raw endpoint`() async throws {
     let (left, right) = try makeSocketPair()
     let first = MessageDuplex(over: left)
-    let second = MessageDuplex(over: left, framing: .varInt, mode: .exact, maximumFrameSize: 10)
+    let second = MessageDuplex(over: left, framing: .varInt, maximumFrameSize: 10)
     try await right.send(try varIntFrame([1]) + varIntFrame([2]) + varIntFrame(pattern(20)))
     #expect(try await first.receive() == [1])
     #expect(try await second.receive() == [2])

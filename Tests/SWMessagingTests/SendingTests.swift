@@ -31,18 +31,12 @@ import Testing
 
   private func fillOnce(_ writer: SocketWriter) throws -> Int {
     try writer.withDescriptor { descriptor in
-      let transport = try DescriptorTransport(descriptor.rawValue, for: .writable)
+      let transport = try makeTransport(over: descriptor.rawValue, for: .writable)
       defer { transport.closeWorking() }
       var count = 0
       for size in [65_536, 512, 1] {
         let bytes = [UInt8](repeating: 0xAA, count: size)
-        while case .transferred(let written) = unsafe bytes.withUnsafeBytes({ memory in
-          let part = unsafe iovec(
-            iov_base: UnsafeMutableRawPointer(mutating: memory.baseAddress), iov_len: memory.count)
-          return unsafe withUnsafePointer(to: part) { part in
-            unsafe transport.send(UnsafeBufferPointer(start: part, count: 1))
-          }
-        }) {
+        while case .transferred(let written) = unsafe bytes.withUnsafeBytes({ unsafe transport.send($0) }) {
           count += written
         }
       }

@@ -70,9 +70,6 @@ struct UDPSocket: ~Copyable {
 }
 
 extension SocketAddress {
-  /// Of IP.
-  fileprivate var port: UInt16 { UInt16(bytes[2]) << 8 | UInt16(bytes[3]) }
-
   fileprivate func withSockaddr<Result>(_ body: (UnsafePointer<sockaddr>?, UInt32) -> Result) -> Result {
     unsafe bytes.withUnsafeBytes { bytes in
       unsafe bytes.withMemoryRebound(to: sockaddr.self) { unsafe body($0.baseAddress, UInt32(bytes.count)) }
@@ -127,11 +124,11 @@ extension SocketAddress {
     }
     for round in 0..<4 as Range<UInt8> {
       for index in 0..<2 {
-        let (bytes, companions) = try await listening.receiveAccompanied(timeout: .patience)
-        #expect(bytes == [round, UInt8(index)])
-        let sender = try #require(companions?.sender)
+        let received = try await listening.receiveBytes(timeout: .patience)
+        #expect(received.bytes == [round, UInt8(index)])
+        let sender = try #require(received.sender)
         #expect(sender == addresses[index])
-        #expect(companions?.descriptorCount == 0)
+        #expect(received.descriptors == nil)
         try await listening.send([round], to: sender)
         #expect(try await clients[index].receive(timeout: .patience) == [round])
       }
@@ -182,7 +179,7 @@ extension SocketAddress {
     let error = await endpointError { try await left.send("anybody?") }
     #expect(error?.reason == .transport(TransportError(.send, .connectionRefused)))
 
-    let back = try UDPSocket(version, port: target.port)
+    let back = try UDPSocket(version, port: try #require(target.port))
     try back.connect(to: own)
     let right = try back.endpoint()
     try await left.send("and now?")
@@ -258,13 +255,13 @@ extension SocketAddress {
   {
     let (left, raw) = try UDPSocket.pair(.v4)
     let ahead = MessageDuplex(over: raw, framing: .datagram)
-    let exact = MessageDuplex(over: raw, framing: .datagram, mode: .exact)
+    let exact = MessageDuplex(core: raw.core, framing: .datagram, mode: .exact)
     for number in 0..<3 as Range<UInt8> { try await left.send([number]) }
     #expect(try await exact.receive(timeout: .patience) == [0])
     #expect(try isWaiting(raw))
     #expect(try await raw.receive(timeout: .patience) == [1])
     #expect(try isWaiting(raw))
-    #expect(try await raw.receiveAccompanied(timeout: .patience).bytes == [2])
+    #expect(try await raw.receiveBytes(timeout: .patience).bytes == [2])
     #expect(try !isWaiting(raw))
 
     for number in 0..<17 as Range<UInt8> { try await left.send([number]) }
@@ -294,19 +291,19 @@ extension SocketAddress {
       return try await messages.receive()
     }
     #expect(await endpointError { try await cancelled.value }?.reason == .cancelled)
-    let (bytes, companions) = try await raw.receiveAccompanied(timeout: .zero)
-    #expect(bytes == [1])
-    #expect(companions?.sender == addresses[1])
+    let received = try await raw.receiveBytes(timeout: .zero)
+    #expect(received.bytes == [1])
+    #expect(received.sender == addresses[1])
     #expect(try await messages.receive(timeout: .zero) == [2])
-    let thread = TestThread { try raw.blocking.receiveAccompanied(timeout: .zero) }
+    let thread = TestThread { try raw.blocking.receiveBytes(timeout: .zero) }
     let next = try await thread.value
     #expect(next.bytes == [3])
-    #expect(next.companions?.sender == addresses[1])
+    #expect(next.sender == addresses[1])
     #expect(try await raw.receive(timeout: .zero) == [4])
     #expect(try await messages.receive(timeout: .zero) == [5])
     for number in 6..<8 as Range<UInt8> {
       #expect(
-        try await raw.receiveAccompanied(timeout: .zero).companions?.sender == addresses[Int(number % 2)])
+        try await raw.receiveBytes(timeout: .zero).sender == addresses[Int(number % 2)])
     }
     #expect(await endpointError { try await messages.receive(timeout: .zero) }?.reason == .timedOut)
   }

@@ -29,7 +29,7 @@ import Testing
   ) throws -> (count: Int, message: [UInt8]?, front: ReceiveHalf.Front) {
     let before = hand.transport.receiveCount
     var front = ReceiveHalf.Front.unseen
-    let message = try hand.side(.varInt).messageAtOnce(&front, as: kind, timeout)
+    let message = try hand.side(.varInt).messageAtOnce(&front, as: kind, CallLimit(timeout, .never))
     if message == nil {
       // The long way gives the turn back.
       _ = hand.receiveHalf.start(

@@ -32,10 +32,10 @@ enum swsys_kind {
   SWSYS_STREAM_SOCKET,
   SWSYS_DATAGRAM_SOCKET, /* a read takes a whole one; there is no end */
   SWSYS_PACKET_SOCKET,   /* seqpacket: likewise, and it ends */
-  SWSYS_ALWAYS_READY,    /* regular file, block device, directory */
-  SWSYS_OTHER,           /* tty, /dev/null, eventfd and the rest */
+  SWSYS_ALWAYS_READY,    /* regular file, block device */
+  SWSYS_OTHER,           /* character devices: tty, /dev/null and the rest */
 };
-int swsys_kind(int fd);                          /* enum swsys_kind or a negative errno */
+int swsys_kind(int fd);                          /* enum swsys_kind, or a negative errno: -EINVAL for what is no stream */
 
 /* ---- sockets ---- */
 int swsys_unix_pair(int ends[2], int type) SWSYS_NONNULL;
@@ -44,31 +44,52 @@ int swsys_set_no_delay(int fd, bool on);
 int swsys_shutdown_send(int fd);
 extern const int swsys_sock_stream, swsys_sock_seqpacket, swsys_sock_dgram;
 
-ssize_t swsys_recv(int fd, void *bytes, size_t count);                    /* never waits */
 ssize_t swsys_sendv(int fd, const struct iovec *parts, int count);        /* never waits, no SIGPIPE */
 
 /* How many bytes the next datagram has, which stays. SWSYS_ENDED: there will be none. */
 enum { SWSYS_ENDED = -1000000 };
 ssize_t swsys_next_datagram_size(int fd, bool is_packet);
-enum { SWSYS_UNIX_FAMILY = 1 };  /* AF_UNIX on Linux */
+/* AF_UNIX, AF_INET and AF_INET6 on Linux. */
+enum { SWSYS_UNIX_FAMILY = 1, SWSYS_INET_FAMILY = 2, SWSYS_INET6_FAMILY = 10 };
+
+/* Reads an IP address: how many bytes it has, 4 or 16; 0 if the text is none. */
+int swsys_parse_ip(const char *text, uint8_t address[16]) SWSYS_NONNULL;
+/* Writes one of 4 or 16 bytes. */
+bool swsys_format_ip(const uint8_t *address, int byte_count, char text[64]) SWSYS_NONNULL;
+/* 0 if there is no such network interface. */
+uint32_t swsys_interface_index(const char *name) SWSYS_NONNULL;
+
+/* The name of an error number, such as "EPIPE"; NULL if it has none. */
+const char *swsys_error_name(int error);
 /* What a receive brings beside bytes. */
-struct swsys_companions {
-  int descriptors[253];   /* SCM_MAX_FD; close-on-exec */
+struct swsys_ancillary {
+  int descriptors[253];        /* SCM_MAX_FD; close-on-exec, the caller's to close */
   int descriptor_count;
+  int pidfd;                   /* of the sender (SO_PASSPIDFD), the caller's to close; negative: none */
+  bool has_credentials;        /* SO_PASSCRED */
+  pid_t pid;
+  uid_t uid;
+  gid_t gid;
   unsigned char address[128];  /* the sender's, of a datagram */
   unsigned address_length;
-  bool is_cut;            /* the datagram was longer: the rest is lost */
+  bool is_cut;                 /* the datagram was longer: the rest is lost */
+  bool is_control_cut;         /* control data was cut off: descriptors may be lost */
 };
-/* recvmsg; never waits. Where the kernel cut the descriptors off (no room in the table), those that came are
- * closed and the answer is -EMFILE; the bytes have been received all the same, so many as `received` says. */
-ssize_t swsys_receive_accompanied(int fd, void *bytes, size_t count, struct swsys_companions *companions,
-                                  size_t *received);
+/* recvmsg; never waits. `found` is NULL if nothing came beside the bytes and nothing was cut off; else it is the
+ * caller's, to be freed. Without room for control data (`with_control`) only MSG_CTRUNC tells that there was some. */
+ssize_t swsys_receive_message(int fd, void *bytes, size_t count, bool with_control, bool with_address,
+                              struct swsys_ancillary **found);
+void swsys_free_ancillary(struct swsys_ancillary *found);
+int swsys_set_receives_credentials(int fd, bool on);  /* SO_PASSCRED */
 /* sendmsg; never waits, no SIGPIPE. */
 ssize_t swsys_send_accompanied(int fd, const struct iovec *parts, int count, const int *descriptors,
                                int descriptor_count, const void *address, unsigned address_length);
 /* sendmmsg: one datagram for each part. Answers how many went out, if it is at least one. */
 int swsys_send_datagrams(int fd, const struct iovec *parts, int count);
+bool swsys_is_unix(int fd);
+bool swsys_is_tcp(int fd);                       /* plain TCP, over IPv4 or IPv6 */
 bool swsys_is_udp(int fd);                       /* over IPv4 or IPv6 */
+bool swsys_glues_datagrams(int fd);              /* UDP_GRO: a receive brings several in one piece */
 /* Of UDP, which brings nothing beside bytes and an address. */
 struct swsys_datagram {
   size_t byte_count;
@@ -102,7 +123,13 @@ int swsys_eventfd(void);
 int swsys_eventfd_signal(int fd);
 int swsys_eventfd_drain(int fd);
 
-enum { SWSYS_READABLE = 1, SWSYS_WRITABLE = 2, SWSYS_HUNG_UP = 4, SWSYS_URGENT = 8 };
+enum {
+  SWSYS_READABLE = 1, SWSYS_WRITABLE = 2,
+  SWSYS_READ_CLOSED = 4,   /* the peer has shut down, or is gone: RDHUP, HUP */
+  SWSYS_WRITE_CLOSED = 8,  /* nothing can be sent any more: HUP */
+  SWSYS_FAILED = 16,       /* ERR: of a socket an error waits; of a pipe the reader is gone */
+  SWSYS_URGENT = 32,       /* PRI */
+};
 
 /* Waits for `fd` (when not negative) to get ready for `interest`, or for the wake-up `wake` (likewise),
  * or for `nanoseconds` to pass (negative: without limit). Bit 0 of the answer: fd is ready; bit 1: wake

@@ -52,7 +52,13 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
     _ = try checked(.inheritance, swsys_set_close_on_exec(number, !inheritable))
   }
 
+  /// Closes a descriptor; on the reactor's thread it only has it closed, as `close(2)` can block.
   package static func close(_ number: Int32) {
+    if Reactor.isCurrentThread { CloserThread.close(number) } else { closeHere(number) }
+  }
+
+  /// Closes a descriptor on the calling thread, which may have to wait.
+  static func closeHere(_ number: Int32) {
     if (0...2).contains(number), swsys_replace_with_null(number) == 0 { return }
     _ = swsys_close(number)
   }

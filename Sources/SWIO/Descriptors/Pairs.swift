@@ -2,6 +2,7 @@ internal import CSysShim
 internal import SystemPackage
 
 /// Which kind of connected sockets to make.
+@nonexhaustive
 public enum SocketPairKind: Hashable, Sendable {
   /// `socketpair(2)` of the Unix domain.
   case unix

@@ -2,25 +2,36 @@ internal import CSysShim
 
 /// An instant of the monotonic clock (`CLOCK_MONOTONIC`) by which something must have happened.
 ///
-/// Time-outs given as a `Duration` become deadlines once, when a call starts, so that a call that waits
+/// Calls that share a deadline end together, however many they are:
+///
+/// ```swift
+/// let deadline = Deadline.after(.seconds(5))
+/// while let line = try await reader.next(until: deadline) { … }
+/// ```
+///
+/// A timeout given as a `Duration` becomes a deadline once, when a call starts, so that a call that waits
 /// several times does not wait longer than it was told.
+@frozen
 public struct Deadline: Comparable, Hashable, Sendable {
   /// Nanoseconds of the monotonic clock; `UInt64.max` means never.
   public let nanoseconds: UInt64
 
+  @inlinable
   public init(nanoseconds: UInt64) { self.nanoseconds = nanoseconds }
 
-  /// It never comes.
+  /// The deadline that never comes.
+  @inlinable
   public static var never: Deadline { Deadline(nanoseconds: .max) }
 
-  /// It has always passed: one attempt, no waiting.
+  /// The deadline that has always passed: one attempt, no waiting.
+  @inlinable
   public static var immediately: Deadline { Deadline(nanoseconds: 0) }
 
   /// This instant.
   public static var now: Deadline { Deadline(nanoseconds: swsys_now()) }
 
-  /// The instant a time-out from now: rounded up to whole nanoseconds and saturating, so that no
-  /// duration is too long. `nil` never comes; zero and negative ones have passed.
+  /// The instant a timeout from now: rounded up to whole nanoseconds and saturating, so that no
+  /// duration is too long. For nil it never comes; for zero and negative ones it has passed.
   public static func after(_ timeout: Duration?) -> Deadline {
     guard let timeout else { return .never }
     guard timeout > .zero else { return .immediately }

@@ -10,10 +10,22 @@ public struct Readiness: OptionSet, Hashable, Sendable {
   public static var readable: Readiness { Readiness(rawValue: UInt8(SWSYS_READABLE)) }
   /// A send may get on.
   public static var writable: Readiness { Readiness(rawValue: UInt8(SWSYS_WRITABLE)) }
-  /// The peer is gone or the transport is broken: both directions should look.
-  public static var hungUp: Readiness { Readiness(rawValue: UInt8(SWSYS_HUNG_UP)) }
+  /// The peer has ended its direction, or is gone. This never goes back, whatever is still to be received before
+  /// the end.
+  public static var readClosed: Readiness { Readiness(rawValue: UInt8(SWSYS_READ_CLOSED)) }
+  /// Nothing can be sent any more. This never goes back.
+  public static var writeClosed: Readiness { Readiness(rawValue: UInt8(SWSYS_WRITE_CLOSED)) }
+  /// The transport has failed, and an attempt in either direction will tell how.
+  public static var failed: Readiness { Readiness(rawValue: UInt8(SWSYS_FAILED)) }
   /// TCP's urgent data has come.
   package static var urgent: Readiness { Readiness(rawValue: UInt8(SWSYS_URGENT)) }
+
+  /// What is told whether or not it is watched for.
+  package static var hangUps: Readiness { [.readClosed, .writeClosed, .failed] }
+  /// After any of these an attempt to receive may get on.
+  package static var concernsReceiving: Readiness { [.readable, .readClosed, .failed] }
+  /// After any of these an attempt to send may get on.
+  package static var concernsSending: Readiness { [.writable, .writeClosed, .failed] }
 }
 
 extension FileDescriptor {

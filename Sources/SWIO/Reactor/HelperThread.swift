@@ -7,14 +7,17 @@ package import SystemPackage
 package enum HelperThread {
   /// Runs `body` on a thread of its own.
   ///
+  /// - Parameter name: the thread's, at most 15 bytes.
   /// - Returns: why no thread can be had; `body` does not run then.
-  package static func start(_ body: @escaping @Sendable () -> Void) -> Errno? {
+  package static func start(
+    named name: String = "sw-helper", _ body: @escaping @Sendable () -> Void
+  ) -> Errno? {
     let context = unsafe Unmanaged.passRetained(Job(body))
     let result = unsafe swsys_start_thread(
       { context in
         guard let context = unsafe context else { return }
         unsafe Unmanaged<Job>.fromOpaque(context).takeRetainedValue().body()
-      }, unsafe context.toOpaque(), "sw-helper")
+      }, unsafe context.toOpaque(), name)
     if result == 0 { return nil }
     unsafe context.release()
     return Errno(rawValue: -result)

@@ -1,39 +1,34 @@
 internal import Synchronization
 
 /// A datagram that has been received, and what came beside it.
-package struct Datagram: Sendable {
-  package var bytes: [UInt8]
-  private var others: Companions?
-  /// Where nothing but a sender may come. Few ask for it.
-  private let sender: SocketAddress?
+public struct Datagram: Sendable {
+  public var bytes: [UInt8]
+  /// Nil if nothing came beside the bytes.
+  public var ancillary: Ancillary?
 
-  init(bytes: [UInt8], companions: Companions?, sender: SocketAddress?) {
+  public init(_ bytes: [UInt8], ancillary: Ancillary? = nil) {
     self.bytes = bytes
-    others = companions
-    self.sender = sender
-  }
-
-  /// One that somebody has received before.
-  package init(_ bytes: [UInt8]) { self.init(bytes: bytes, companions: nil, sender: nil) }
-
-  /// What came beside it; of descriptors the only reference.
-  package mutating func takeCompanions() -> Companions? {
-    others.take() ?? sender.map { Companions(descriptors: [], sender: $0) }
+    self.ancillary = ancillary
   }
 
   /// Receives one that has so many bytes, with one attempt.
   package static func receive(
     _ byteCount: Int, _ take: (Datagram) -> Void,
-    by receive: (UnsafeMutableRawBufferPointer, inout Companions?) -> Attempt
+    by receive: (UnsafeMutableRawBufferPointer, inout Ancillary?) -> Attempt
   ) -> Attempt {
     var attempt = Attempt.wouldBlock
-    var found: Companions?
-    // Where nothing is known of it, room for the largest usual one is reserved, and given back.
-    let bytes = unsafe [UInt8](unsafeUninitializedCapacity: max(byteCount, 1)) { memory, count in
+    var found: Ancillary?
+    // A transport that does not know the size has room for the largest usual one reserved.
+    var bytes = unsafe [UInt8](unsafeUninitializedCapacity: max(byteCount, 1)) { memory, count in
       attempt = unsafe receive(UnsafeMutableRawBufferPointer(memory), &found)
       if case .transferred(let received) = attempt { count = received }
     }
-    if case .transferred = attempt { take(Datagram(bytes: bytes, companions: found, sender: nil)) }
+    guard case .transferred = attempt else { return attempt }
+    // An array keeps its capacity: a datagram that is much smaller than its room is copied to one of its own size.
+    if byteCount - bytes.count > 1_024, bytes.count < byteCount / 2 {
+      bytes = unsafe bytes.withUnsafeBufferPointer { unsafe Array($0) }
+    }
+    take(Datagram(bytes, ancillary: found))
     return attempt
   }
 }

@@ -1,46 +1,11 @@
-public import SystemPackage
-
-/// How one attempt to move bytes ended. An attempt never waits.
-public enum Attempt: Hashable, Sendable {
-  /// So many bytes moved: at least one on a stream. On datagrams one moved whole, and it may be empty.
-  case transferred(Int)
-  /// Nothing can move now, and nothing was taken. Readiness for the attempt's own direction will tell when
-  /// another is worth it.
-  case wouldBlock
-  /// Nothing can move before the transport is ready for this, which need not be the attempt's own
-  /// direction: TLS may have to write before it can read. Nothing at all (`[]`): before its
-  /// ``ReadinessSignal`` is raised, whatever the descriptor shows. Nothing was taken.
-  case waitsFor(Readiness)
-  /// The peer will send nothing more. Receiving only.
-  case endOfStream
-  /// The attempt may take long, such as a large read from a disk, and has not been made: it is repeated with
-  /// ``SocketLike/receiveTakingLong(into:)`` or ``SocketLike/sendTakingLong(gathering:)`` on a thread that may wait.
-  case offload
-  /// It failed. `Errno.interrupted` means: try again at once.
-  case failed(TransportError)
-}
-
-/// Where a transport's readiness comes from.
-public enum ReadinessSource: Sendable {
-  /// A descriptor that `poll(2)` and `epoll(7)` can watch, for both directions.
-  case descriptor(FileDescriptor)
-  /// The transport itself: it calls the ``ReadinessSignal`` it was given.
-  case signal
-}
-
-/// What a transport carries.
-public enum TransportContent: Hashable, Sendable {
-  /// Bytes in order, cut anywhere.
-  case stream
-  /// Datagrams: an attempt moves one, whole. A receive that is given less room than it takes cuts it.
-  case datagrams
-}
+internal import SystemPackage
 
 /// A transport: moves bytes, never waits, knows nothing of messages. Endpoints call `receive` from one
 /// thread at a time and `send` from one thread at a time; both may run at once, on different threads.
 ///
 /// Five members are all that must be written. The others have defaults: a stream, whose parts are sent one
-/// block at a time, that can neither peek nor pass descriptors.
+/// block at a time, that can neither peek nor pass descriptors. A transport around another one hands on what it does
+/// not change, and loses nothing by it: batches, packets and the scope of errors are members, too.
 ///
 /// ```swift
 /// final class Loud: SocketLike {
@@ -59,6 +24,10 @@ public enum TransportContent: Hashable, Sendable {
 ///   the attempt is the truth.
 /// - Data before an end is received before it, and the end stays.
 /// - Room for one byte is enough to receive from a stream.
+///
+/// An error says in ``TransportError/scope`` what it ends. If it does not, an error about datagrams ends that
+/// datagram alone, unless it says that the socket is unusable; over a stream a broken pipe ends sending, and any other
+/// error ends both directions.
 public protocol SocketLike: AnyObject, Sendable {
   /// Where readiness comes from. Asked once, before anything else.
   var readinessSource: ReadinessSource { get }
@@ -107,15 +76,24 @@ public protocol SocketLike: AnyObject, Sendable {
   /// `Errno.notSupported`.
   func peek(into memory: UnsafeMutableRawBufferPointer) -> Attempt
 
-  /// Receives, and takes what came with the bytes: descriptors, the sender's address. `companions` is nil before,
-  /// and stays so where nothing came. The default cannot: `Errno.notSupported`.
-  func receive(into memory: UnsafeMutableRawBufferPointer, with companions: inout Companions?) -> Attempt
+  /// How the transport wants to be used. Asked once.
+  var capabilities: TransportCapabilities { get }
 
-  /// Sends with descriptors, which go with the first byte or with the datagram, or to an address. They are the
-  /// caller's, and stay open until the attempt has ended. The default cannot: `Errno.notSupported`.
+  /// Whether a receive that does not fill its room has taken all that was there, so that another one is in vain
+  /// until readiness is signalled again. Asked after such a receive. The default says no.
+  var drainsInOneReceive: Bool { get }
+
+  /// Receives, and takes what came beside the bytes: descriptors, at most so many, the sender's address and
+  /// credentials. Surplus descriptors are closed. `ancillary` is nil before, and stays so if nothing came. By default
+  /// nothing comes beside the bytes.
+  func receive(
+    into memory: UnsafeMutableRawBufferPointer, maximumDescriptors: Int, ancillary: inout Ancillary?
+  ) -> Attempt
+
+  /// Sends with descriptors, which go with the first byte or with the datagram, or to an address. The default
+  /// cannot: `Errno.notSupported`.
   func send(
-    gathering parts: UnsafeBufferPointer<UnsafeRawBufferPointer>, passing descriptors: [FileDescriptor],
-    to address: SocketAddress?
+    gathering parts: UnsafeBufferPointer<UnsafeRawBufferPointer>, with ancillary: OutgoingAncillary
   ) -> Attempt
 
   /// How many bytes the next datagram has: `transferred` with that size, which may be 0; `wouldBlock`,
@@ -123,6 +101,27 @@ public protocol SocketLike: AnyObject, Sendable {
   ///
   /// The default says 65,536: what is larger would be cut.
   func nextDatagramSize() -> Attempt
+
+  /// Receives whole datagrams, at most so many, and hands each to `take`. `transferred` with any count if there
+  /// was one at least. Datagram transports only.
+  ///
+  /// The default receives one, into as much room as ``nextDatagramSize()`` says.
+  ///
+  /// - Parameters:
+  ///   - maximumDescriptors: how many descriptors each may bring; surplus ones are closed.
+  ///   - mayTakeLong: the attempt is made on a thread that may wait; it must not say ``Attempt/offload``.
+  func receiveDatagrams(
+    atMost limit: Int, maximumDescriptors: Int, mayTakeLong: Bool, _ take: (Datagram) -> Void
+  ) -> Attempt
+
+  /// Sends each part as a datagram, as many as are accepted at once: `transferred` with the bytes of those, all of
+  /// them whole. There is at least one part. Datagram transports only.
+  ///
+  /// The default sends the first.
+  func sendDatagrams(_ parts: UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt
+
+  /// Has receives bring the sender's credentials, or no more. The default cannot: `Errno.notSupported`.
+  func setReceivesCredentials(_ receives: Bool) throws(TransportError)
 
   /// Whether child processes inherit its descriptor, if it has one, at exec. The default looks at the
   /// descriptor of ``readinessSource``, and is false without.
@@ -173,20 +172,43 @@ extension SocketLike {
     .failed(TransportError(.receive, .notSupported))
   }
 
+  public var capabilities: TransportCapabilities { TransportCapabilities() }
+
+  public var drainsInOneReceive: Bool { false }
+
   public func receive(
-    into memory: UnsafeMutableRawBufferPointer, with companions: inout Companions?
+    into memory: UnsafeMutableRawBufferPointer, maximumDescriptors: Int, ancillary: inout Ancillary?
   ) -> Attempt {
-    .failed(TransportError(.receive, .notSupported))
+    unsafe receive(into: memory)
   }
 
   public func send(
-    gathering parts: UnsafeBufferPointer<UnsafeRawBufferPointer>, passing descriptors: [FileDescriptor],
-    to address: SocketAddress?
+    gathering parts: UnsafeBufferPointer<UnsafeRawBufferPointer>, with ancillary: OutgoingAncillary
   ) -> Attempt {
-    .failed(TransportError(.send, .notSupported))
+    .failed(TransportError(.send, .notSupported, scope: .item))
   }
 
   public func nextDatagramSize() -> Attempt { .transferred(65_536) }
+
+  public func receiveDatagrams(
+    atMost limit: Int, maximumDescriptors: Int, mayTakeLong: Bool, _ take: (Datagram) -> Void
+  ) -> Attempt {
+    let size = nextDatagramSize()
+    guard case .transferred(let byteCount) = size else { return size }
+    return unsafe Datagram.receive(byteCount, take) { room, ancillary in
+      unsafe mayTakeLong
+        ? receiveTakingLong(into: room)
+        : receive(into: room, maximumDescriptors: maximumDescriptors, ancillary: &ancillary)
+    }
+  }
+
+  public func sendDatagrams(_ parts: UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt {
+    unsafe send(parts.first ?? UnsafeRawBufferPointer(start: nil, count: 0))
+  }
+
+  public func setReceivesCredentials(_ receives: Bool) throws(TransportError) {
+    throw TransportError(.receive, .notSupported)
+  }
 
   public func isInheritable() throws(TransportError) -> Bool {
     guard case .descriptor(let descriptor) = readinessSource else { return false }

@@ -1,5 +1,4 @@
-internal import CSysShim
-public import SystemPackage
+internal import SystemPackage
 
 /// A descriptor as a transport: what endpoints do by themselves with the descriptors that they adopt, for
 /// transports of your own that stand on one.
@@ -7,99 +6,83 @@ public import SystemPackage
 /// Attempts never wait, leave no flag behind on a description that others share, and raise no SIGPIPE. Sockets
 /// pass descriptors and peek; datagram and seqpacket sockets carry datagrams.
 public final class SystemTransport: SocketLike {
-  private let transport: DescriptorTransport
+  private let transport: any DescriptorTransport
 
   /// Takes over a descriptor, which is closed even when this throws.
   ///
   /// - Parameter directions: what it must be open for.
-  /// - Throws: ``TransportError`` when it is not open, or not for these directions.
+  /// - Throws: ``TransportError`` when it is not open, not for these directions, or no stream.
   public init(
     adopting descriptor: consuming OwnedDescriptor, for directions: Readiness = [.readable, .writable]
   ) throws(TransportError) {
-    let number = descriptor.withDescriptor { $0.rawValue }
-    transport = try DescriptorTransport(number, for: directions)
+    transport = try makeTransport(over: descriptor.withDescriptor { $0.rawValue }, for: directions)
     _ = descriptor.release()
   }
 
-  public var readinessSource: ReadinessSource {
-    .descriptor(FileDescriptor(rawValue: transport.working))
-  }
-
-  public var content: TransportContent { transport.carriesDatagrams ? .datagrams : .stream }
+  public var readinessSource: ReadinessSource { transport.readinessSource }
+  public var content: TransportContent { transport.content }
+  public var capabilities: TransportCapabilities { transport.capabilities }
+  public var drainsInOneReceive: Bool { transport.drainsInOneReceive }
 
   public func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
-    unsafe transport.receive(into: memory, mayTakeLong: false)
+    unsafe transport.receive(into: memory)
   }
 
   public func receiveTakingLong(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
-    unsafe transport.receive(into: memory, mayTakeLong: true)
+    unsafe transport.receiveTakingLong(into: memory)
   }
 
   public func receive(
-    into memory: UnsafeMutableRawBufferPointer, with companions: inout Companions?
+    into memory: UnsafeMutableRawBufferPointer, maximumDescriptors: Int, ancillary: inout Ancillary?
   ) -> Attempt {
-    unsafe transport.receive(into: memory, with: &companions)
+    unsafe transport.receive(into: memory, maximumDescriptors: maximumDescriptors, ancillary: &ancillary)
   }
 
   public func nextDatagramSize() -> Attempt { transport.nextDatagramSize() }
+
+  public func receiveDatagrams(
+    atMost limit: Int, maximumDescriptors: Int, mayTakeLong: Bool, _ take: (Datagram) -> Void
+  ) -> Attempt {
+    transport.receiveDatagrams(
+      atMost: limit, maximumDescriptors: maximumDescriptors, mayTakeLong: mayTakeLong, take)
+  }
 
   public func peek(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
     unsafe transport.peek(into: memory)
   }
 
-  public func send(_ bytes: UnsafeRawBufferPointer) -> Attempt {
-    let part = unsafe iovec(
-      iov_base: UnsafeMutableRawPointer(mutating: bytes.baseAddress), iov_len: bytes.count)
-    return unsafe withUnsafePointer(to: part) { part in
-      unsafe transport.send(UnsafeBufferPointer(start: part, count: 1))
-    }
+  public func setReceivesCredentials(_ receives: Bool) throws(TransportError) {
+    try transport.setReceivesCredentials(receives)
   }
 
+  public func send(_ bytes: UnsafeRawBufferPointer) -> Attempt { unsafe transport.send(bytes) }
+
   public func send(gathering parts: UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt {
-    unsafe withParts(parts) { parts in unsafe transport.send(parts, mayTakeLong: false) }
+    unsafe transport.send(gathering: parts)
   }
 
   public func sendTakingLong(gathering parts: UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt {
-    unsafe withParts(parts) { parts in unsafe transport.send(parts, mayTakeLong: true) }
+    unsafe transport.sendTakingLong(gathering: parts)
   }
 
   public func send(
-    gathering parts: UnsafeBufferPointer<UnsafeRawBufferPointer>, passing descriptors: [FileDescriptor],
-    to address: SocketAddress?
+    gathering parts: UnsafeBufferPointer<UnsafeRawBufferPointer>, with ancillary: OutgoingAncillary
   ) -> Attempt {
-    unsafe withParts(parts) { parts in unsafe transport.send(parts, passing: descriptors, to: address) }
+    unsafe transport.send(gathering: parts, with: ancillary)
   }
 
-  /// The kernel takes so many at once (UIO_MAXIOV).
-  private static var mostParts: Int { 1024 }
-
-  private func withParts(
-    _ parts: UnsafeBufferPointer<UnsafeRawBufferPointer>, _ send: (UnsafeBufferPointer<iovec>) -> Attempt
-  ) -> Attempt {
-    let count = content == .datagrams ? parts.count : min(parts.count, Self.mostParts)
-    return unsafe withUnsafeTemporaryAllocation(of: iovec.self, capacity: max(count, 1)) { blocks in
-      for index in 0..<count {
-        let part = unsafe parts[index]
-        unsafe blocks.initializeElement(
-          at: index,
-          to: iovec(iov_base: UnsafeMutableRawPointer(mutating: part.baseAddress), iov_len: part.count))
-      }
-      return unsafe send(UnsafeBufferPointer(rebasing: blocks[..<count]))
-    }
+  public func sendDatagrams(_ parts: UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt {
+    unsafe transport.sendDatagrams(parts)
   }
 
   /// - Throws: ``TransportError`` `Errno.notSupported` where only closing tells the peer: on anything but a
   ///   stream or seqpacket socket.
-  public func finishSending() throws(TransportError) {
-    guard try transport.finishSending() else { throw TransportError(.finishSending, .notSupported) }
-  }
+  public func finishSending() throws(TransportError) { try transport.finishSending() }
 
-  public func isInheritable() throws(TransportError) -> Bool {
-    try OwnedDescriptor.isInheritable(transport.number)
-  }
+  public func isInheritable() throws(TransportError) -> Bool { try transport.isInheritable() }
 
   public func setInheritable(_ inheritable: Bool) throws(TransportError) {
-    try OwnedDescriptor.setInheritable(transport.number, inheritable)
+    try transport.setInheritable(inheritable)
   }
 
   public func close() { transport.close() }

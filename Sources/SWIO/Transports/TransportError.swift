@@ -1,11 +1,26 @@
+internal import CSysShim
 public import SystemPackage
 
 /// An operation on a transport failed.
-public struct TransportError: Error, Hashable, Sendable {
+///
+/// Two errors are equal if their operation and their `Errno` are.
+public struct TransportError: Error, Sendable {
   /// What was tried.
-  public enum Operation: String, Hashable, Sendable {
+  @nonexhaustive
+  public enum Operation: Hashable, Sendable {
     case adopt, duplicate, makePipe, makeSocketPair, receive, send, finishSending, wait, inheritance
     case spawn, exitStatus, signal, detach, offload
+  }
+
+  /// What an error ends.
+  @nonexhaustive
+  public enum Scope: Hashable, Sendable {
+    /// One message, one datagram, one call. The next may fare better.
+    case item
+    /// Receiving, or sending, whichever the operation was.
+    case direction
+    /// Both directions.
+    case connection
   }
 
   public var operation: Operation
@@ -13,14 +28,68 @@ public struct TransportError: Error, Hashable, Sendable {
   /// Why it failed.
   public var errno: Errno
 
-  public init(_ operation: Operation, _ errno: Errno) {
+  /// What the error ends. Nil in an error that a transport returns: the endpoint decides. An error that an
+  /// endpoint throws always says it.
+  public var scope: Scope?
+
+  public init(_ operation: Operation, _ errno: Errno, scope: Scope? = nil) {
     self.operation = operation
     self.errno = errno
+    self.scope = scope
+  }
+}
+
+extension TransportError: Hashable {
+  public static func == (a: TransportError, b: TransportError) -> Bool {
+    a.operation == b.operation && a.errno == b.errno
+  }
+
+  public func hash(into hasher: inout Hasher) {
+    hasher.combine(operation)
+    hasher.combine(errno)
   }
 }
 
 extension TransportError: CustomStringConvertible {
-  public var description: String { "\(operation.rawValue): \(errno)" }
+  /// What could not be done, and why: the system's text for the error number, and its name.
+  public var description: String { description(object: nil) }
+
+  /// - Parameter object: what the operation was applied to; nil: as the operation says.
+  package func description(object: String?) -> String {
+    let (verb, usual) = operation.words
+    let whole = (object ?? usual).map { "\(verb) \($0)" } ?? verb
+    return "cannot \(whole): \(errno)" + (errno.name.map { " (\($0))" } ?? "")
+  }
+}
+
+extension TransportError.Operation {
+  /// What it does, and to what.
+  fileprivate var words: (verb: String, object: String?) {
+    switch self {
+    case .adopt: ("take over", "the descriptor")
+    case .duplicate: ("duplicate", "the descriptor")
+    case .makePipe: ("make", "a pipe")
+    case .makeSocketPair: ("make", "a socket pair")
+    case .receive: ("receive", nil)
+    case .send: ("send", nil)
+    case .finishSending: ("finish sending", nil)
+    case .wait: ("wait for the transport", nil)
+    case .inheritance: ("change inheritance of", "the descriptor")
+    case .spawn: ("start", "the program")
+    case .exitStatus: ("get the exit status of", "the process")
+    case .signal: ("signal", "the process")
+    case .detach: ("detach", "the transport")
+    case .offload: ("start", "a helper thread")
+    }
+  }
+}
+
+extension Errno {
+  /// Its name in errno.h.
+  fileprivate var name: String? {
+    let name: UnsafePointer<CChar>? = unsafe swsys_error_name(rawValue)
+    return unsafe name.map { unsafe String(cString: $0) }
+  }
 }
 
 /// The seam to the C shim: a negative result is an errno.

@@ -47,7 +47,7 @@ struct Batches<Messages: IteratorProtocol, F: Framing> where Messages.Element ==
   @inlinable
   mutating func next() throws(EndpointError) -> FrameBatch? {
     if let failure { throw failure }
-    if framing.needsDatagrams, !areDatagrams { throw EndpointError(.framing(.needsDatagrams)) }
+    if framing.needsDatagrams, !areDatagrams { throw EndpointError(sending: .needsDatagrams) }
     var batch = FrameBatch()
     if owesEmpty {
       owesEmpty = false

@@ -1,8 +1,10 @@
 public import SWFraming
 public import SWIO
+internal import SystemPackage
 
 /// Why a call on an endpoint ended without its result, and how much had arrived or gone.
 public struct EndpointError: Error, Sendable {
+  @nonexhaustive
   public enum Reason: Sendable {
     /// The peer ended the stream between two messages: nothing is missing.
     case endOfStream
@@ -17,8 +19,8 @@ public struct EndpointError: Error, Sendable {
     case closed
     /// The endpoint is in use, so it cannot be detached.
     case busy
-    /// The endpoint has received datagrams that nobody has taken, and unread bytes cannot say where one ends, nor who
-    /// sent it: they are to be received before it can be detached.
+    /// The endpoint has received datagrams that no receive has returned, and unread bytes cannot say where one ends,
+    /// nor who sent it: they are to be received before it can be detached.
     case unreadDatagrams
     /// The transport failed. Every later call in that direction throws the same.
     case transport(TransportError)
@@ -29,6 +31,20 @@ public struct EndpointError: Error, Sendable {
     case codec(any Error)
   }
 
+  /// What a failed operation was about, for people.
+  @nonexhaustive
+  public enum Subject: Hashable, Sendable {
+    /// The program that was to be started, as it was given.
+    case program(String)
+    /// The environment variable that was to name a descriptor.
+    case environmentVariable(String)
+    /// The address that was to be reached or used.
+    case address(SocketAddress)
+    /// The descriptor that was to be taken over.
+    case descriptor(Int32)
+  }
+
+  /// Why the call ended.
   public var reason: Reason {
     get { content.fields.reason }
     set { change { $0.reason = newValue } }
@@ -61,14 +77,42 @@ public struct EndpointError: Error, Sendable {
     set { change { $0.messageCount = newValue } }
   }
 
+  /// What the operation was about: a program, an environment variable, an address, a descriptor; nil where the call
+  /// says it.
+  public var subject: Subject? {
+    get { content.fields.subject }
+    set { change { $0.subject = newValue } }
+  }
+
   public init(
     _ reason: Reason, byteCount: Int = 0, partialBytes: [UInt8] = [], isCommitted: Bool = false,
-    messageCount: Int = 0
+    messageCount: Int = 0, subject: Subject? = nil
   ) {
     content = Content(
       Fields(
         reason: reason, byteCount: byteCount, partialBytes: partialBytes, isCommitted: isCommitted,
-        messageCount: messageCount))
+        messageCount: messageCount, subject: subject))
+  }
+
+  /// The message cannot be sent in its framing.
+  @usableFromInline
+  init(sending error: FramingError) {
+    self.init(.framing(error))
+    change { $0.isAboutSending = true }
+  }
+
+  /// The message cannot be encoded.
+  @usableFromInline
+  init(encoding error: any Error) {
+    self.init((error as? FramingError).map { .framing($0) } ?? .codec(error))
+    change { $0.isAboutSending = true }
+  }
+
+  /// The same error, which says what it is about.
+  func about(_ subject: Subject) -> EndpointError {
+    var error = self
+    error.subject = subject
+    return error
   }
 
   private struct Fields: Sendable {
@@ -77,6 +121,9 @@ public struct EndpointError: Error, Sendable {
     var partialBytes: [UInt8]
     var isCommitted: Bool
     var messageCount: Int
+    var subject: Subject?
+    /// A message was to be sent, and not to be received: told apart in the text alone.
+    var isAboutSending = false
   }
 
   /// One pointer, so that results which may be an error stay small where there is none.
@@ -111,21 +158,58 @@ extension EndpointError.Reason: Equatable {
 
 extension EndpointError: CustomStringConvertible {
   public var description: String {
-    var text =
-      switch reason {
-      case .endOfStream: "end of stream"
-      case .truncated: "the stream ended inside a message, \(partialBytes.count) bytes into it"
-      case .timedOut: "timed out"
-      case .cancelled: "cancelled"
-      case .closed: "endpoint closed"
-      case .busy: "endpoint in use"
-      case .unreadDatagrams: "datagrams have been received that nobody has taken"
-      case .transport(let error): "transport failed: \(error)"
-      case .framing(let error): "framing broken: \(error)"
-      case .codec(let error): "message not understood: \(error)"
-      }
-    if byteCount > 0 { text += " (\(byteCount) bytes of the message so far)" }
-    if isCommitted { text += "; committed: the rest is sent in the background" }
+    var text = what
+    switch reason {
+    case .timedOut, .cancelled, .closed, .transport:
+      if byteCount > 0 { text += " after \(Self.count(byteCount, "byte")) of a message" }
+    case .endOfStream, .truncated, .busy, .unreadDatagrams, .framing, .codec: break
+    }
+    if isCommitted { text += "; the rest of it will be sent" }
+    if messageCount > 0 { text += "; \(Self.count(messageCount, "message")) before" }
     return text
+  }
+
+  private var what: String {
+    switch reason {
+    case .endOfStream: "end of stream"
+    case .truncated: "the stream ended after \(Self.count(partialBytes.count, "byte")) of a message"
+    case .timedOut: "timed out"
+    case .cancelled: "cancelled"
+    case .closed: "the endpoint is closed"
+    case .busy: busy
+    case .unreadDatagrams: "cannot detach: datagrams have been received that no receive has returned"
+    case .transport(let error): text(of: error)
+    case .framing(let error):
+      content.fields.isAboutSending
+        ? "cannot send the message: \(error)" : "the peer broke the framing: \(error)"
+    case .codec(let error):
+      "cannot \(content.fields.isAboutSending ? "encode" : "decode") the message: \(error)"
+    }
+  }
+
+  private var busy: String {
+    guard case .environmentVariable(let name)? = subject else {
+      return "cannot detach: the endpoint is in use"
+    }
+    return "the descriptor that the environment variable \(name) names has been taken over already"
+  }
+
+  private func text(of error: TransportError) -> String {
+    switch subject {
+    case nil: error.description
+    case .program(let name): error.description(object: "the program '\(name)'")
+    case .address(let address): error.description(object: "to \(address)")
+    case .descriptor(let number): error.description(object: "descriptor \(number)")
+    case .environmentVariable(let name) where error.errno == .noSuchFileOrDirectory:
+      "the environment variable \(name) is not set"
+    case .environmentVariable(let name) where error.errno == .invalidArgument:
+      "the environment variable \(name) does not hold the number of a descriptor"
+    case .environmentVariable(let name):
+      error.description(object: "the descriptor that the environment variable \(name) names")
+    }
+  }
+
+  private static func count(_ number: Int, _ noun: String) -> String {
+    number == 1 ? "1 \(noun)" : "\(number) \(noun)s"
   }
 }

@@ -21,19 +21,23 @@ extension MessageDuplex {
     maximumFrameSize: Int = defaultMaximumFrameSize
   ) throws(EndpointError) {
     guard let value = ChildEnvironment.value(of: variable) else {
-      throw EndpointError(.transport(TransportError(.adopt, .noSuchFileOrDirectory)))
+      throw EndpointError(
+        .transport(TransportError(.adopt, .noSuchFileOrDirectory)), subject: .environmentVariable(variable))
     }
     guard let number = Int32(value), number >= 0 else {
-      throw EndpointError(.transport(TransportError(.adopt, .invalidArgument)))
+      throw EndpointError(
+        .transport(TransportError(.adopt, .invalidArgument)), subject: .environmentVariable(variable))
     }
-    guard InheritedDescriptors.take(number) else { throw EndpointError(.busy) }
+    guard InheritedDescriptors.take(number) else {
+      throw EndpointError(.busy, subject: .environmentVariable(variable))
+    }
     do throws(EndpointError) {
       try self.init(adopting: number, framing: framing, mode: mode, maximumFrameSize: maximumFrameSize)
     } catch {
       InheritedDescriptors.putBack(number)
-      throw error
+      throw error.about(.environmentVariable(variable))
     }
-    isInheritable = false
+    try setInheritable(false)
   }
 }
 

@@ -18,6 +18,8 @@ package class Half: ReactorWork, @unchecked Sendable {
   /// What the last attempt that would block asked to wait for: its own direction, unless the transport's cross.
   /// Changes in the turn alone.
   private(set) final var interest: Readiness
+  /// The last attempt is to be repeated after a pause. Belongs to the turn.
+  private(set) final var isPausing = false
   private final let lock: Guarded<HalfState>
   final let turnstile = Turnstile()
   /// Bytes that no receive has returned, as of the last release of the turn; for errors.
@@ -116,10 +118,36 @@ package class Half: ReactorWork, @unchecked Sendable {
 
   /// In the turn: what an attempt that would block asks to wait for.
   final func note(_ attempt: Attempt) {
+    isPausing = attempt == .retryLater
     switch attempt {
     case .wouldBlock: note(blockedOn: direction)
     case .waitsFor(let readiness): note(blockedOn: readiness)
-    case .transferred, .endOfStream, .offload, .failed: break
+    case .transferred, .endOfStream, .offload, .retryLater, .failed: break
+    }
+  }
+
+  /// Has the reactor end the pause at that time.
+  final func setRetryTimer(at deadline: Deadline) {
+    port.reactor.set(Timer(RetryTimer(self)), at: deadline)
+  }
+
+  private final class RetryTimer: DeadlineReceiver {
+    private let half: Half
+    init(_ half: Half) { self.half = half }
+    func deadlinePassed() { half.retryTimerFired() }
+  }
+
+  private func retryTimerFired() {
+    locked { state, actions in
+      state.hasRetryTimer = false
+      guard !state.isClosed, let retryAt = state.retryAt else { return }
+      if retryAt.hasPassed {
+        state.endPause()
+      } else {
+        // A thread has ended the pause before this could, and another one has begun.
+        state.needsRetryTimer(&actions)
+      }
+      state.pass(by: nil, &actions)
     }
   }
 
@@ -230,13 +258,19 @@ package class Half: ReactorWork, @unchecked Sendable {
       if isLate { giveUp(place, .timedOut, by: place, &state, &actions) }
       if place.isDecided { return .decided }
       place.wakeUp = wakeUp
+      if let retryAt = state.retryAt, retryAt.hasPassed {
+        state.endPause()
+        state.pass(by: place, &actions)
+      }
+      place.waitLimit = place.isAside ? state.retryAt ?? .never : .never
       guard state.queue.first === place, !state.turn else { return .wait(polling: false) }
       // What would have signalled it before the wake-up was there has to be seen now; polling shows neither
       // what is in the buffer nor that a flush is due.
       if place.gaveUp != nil || state.stirred || !place.needsReadiness { return .drive }
+      if state.isHeadPaused { place.waitLimit = state.retryAt ?? .never }
       if port.isSignalled { return .wait(polling: false) }
       place.isPolling = true
-      place.polledInterest = interest
+      place.polledInterest = state.isHeadPaused ? [] : interest
       state.pollers += 1
       return .wait(polling: true)
     }
@@ -271,7 +305,7 @@ package class Half: ReactorWork, @unchecked Sendable {
           // For the transport's signal alone: a descriptor that has hung up would end the wait at once.
           watching: polling && !place.polledInterest.isEmpty ? port.polledDescriptor : nil,
           for: place.polledInterest,
-          until: isLate ? .never : deadline)
+          until: min(isLate ? .never : deadline, place.waitLimit))
         // As `endWait` and `drive`, in one critical section.
         let hasTurn = locked { state, actions in
           if polling { endPolling(place, &state, &actions) }

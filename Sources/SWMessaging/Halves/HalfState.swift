@@ -29,12 +29,21 @@ package struct HalfState: Sendable {
   package internal(set) var isFinished = false
   /// A late caller may be waiting for a pass of somebody else's.
   package internal(set) var hasLate = false
+  /// When the attempts are repeated that no readiness tells about: those of places that stand aside, and the head's
+  /// if its last attempt asked for it.
+  package internal(set) var retryAt: Deadline?
+  /// The head waits for that time, and for nothing else.
+  package internal(set) var isHeadPaused = false
+  /// How long the last pause was, in nanoseconds; 0 once an attempt has moved something.
+  var pauseLength: UInt64 = 0
+  /// The reactor has a timer for that.
+  package internal(set) var hasRetryTimer = false
 
   /// Whether a caller that just entered is served without a place of its own being made.
   var isIdle: Bool { !turn && queue.isEmpty }
 
   /// Whether all that a newcomer has to know of this is who has the turn.
-  var hasOnlyTurn: Bool { queue.isEmpty && !isClosed && over == nil }
+  var hasOnlyTurn: Bool { queue.isEmpty && !isClosed && over == nil && retryAt == nil }
 
   /// What a call finds that cannot even begin.
   var refusal: EndpointError? { isClosed ? EndpointError(.closed) : over }
@@ -42,7 +51,7 @@ package struct HalfState: Sendable {
   /// Why its endpoint cannot be detached now.
   var detachRefusal: EndpointError.Reason? {
     if isClosed { return .closed }
-    return turn || pollers > 0 || !queue.isEmpty ? .busy : nil
+    return turn || pollers > 0 || queue.count > 0 ? .busy : nil
   }
 
   /// Closed, and out of the descriptor without giving it up.
@@ -60,13 +69,17 @@ package struct HalfState: Sendable {
   }
 
   /// After every change of head and every release of the turn: sees to it that the head is looked after.
-  func pass(by me: Place?, isCalled called: inout Bool, _ actions: inout Actions) {
+  mutating func pass(by me: Place?, _ actions: inout Actions) {
     guard !turn, let head = queue.first else { return }
     switch head.kind {
     case .thread:
       if !head.isPolling, head !== me { actions.signal(head) }
     case .task, .orphan:
-      if isRegistered, !stirred, head.gaveUp == nil, head.needsReadiness { return }
+      if isRegistered, !stirred, head.gaveUp == nil, head.needsReadiness {
+        // The head before it may have been a thread, which had no need of one.
+        if isHeadPaused { needsRetryTimer(&actions) }
+        return
+      }
       if !called {
         called = true
         actions.callsReactor = true
@@ -74,10 +87,43 @@ package struct HalfState: Sendable {
     }
   }
 
-  mutating func pass(by me: Place?, _ actions: inout Actions) {
-    var called = called
-    pass(by: me, isCalled: &called, &actions)
-    self.called = called
+  // MARK: Attempts that are repeated after a pause
+
+  /// An attempt is to be repeated after a pause: from 1 ms, twice as long each time, to 100 ms. A blocked thread
+  /// sees to that itself; for anybody else the reactor sets a timer.
+  mutating func pause(for kind: Place.Kind, _ actions: inout Actions) {
+    if retryAt == nil {
+      pauseLength = min(max(2 * pauseLength, 1_000_000), 100_000_000)
+      retryAt = Deadline(nanoseconds: Deadline.now.nanoseconds + pauseLength)
+    }
+    if kind != .thread { needsRetryTimer(&actions) }
+  }
+
+  /// The head's attempt is to be repeated after a pause, whatever the descriptor shows.
+  mutating func pauseHead(_ actions: inout Actions) {
+    guard let head = queue.first else { return }
+    isHeadPaused = true
+    pause(for: head.kind, &actions)
+  }
+
+  /// A place's attempt is to be repeated after a pause, and nobody has to wait for that.
+  mutating func putAside(_ place: Place, _ actions: inout Actions) {
+    queue.putAside(place)
+    pause(for: place.kind, &actions)
+  }
+
+  mutating func needsRetryTimer(_ actions: inout Actions) {
+    guard let retryAt, !hasRetryTimer else { return }
+    hasRetryTimer = true
+    actions.retryAt = retryAt
+  }
+
+  /// The pause is over: places that stood aside are in front again, and the next attempt may get on.
+  mutating func endPause() {
+    retryAt = nil
+    isHeadPaused = false
+    queue.returnAside()
+    stirred = true
   }
 
   mutating func releaseTurn(by me: Place?, _ actions: inout Actions) {
@@ -103,10 +149,12 @@ package struct HalfState: Sendable {
     var isFirst = true
     // Not all of them: in a debug build this runs in every critical section.
     queue.visit(first: 32) { place in
-      precondition(place.isQueued && !place.isDecided, "2: a queued place is undecided")
+      precondition(
+        place.isQueued && !place.isDecided && !place.isAside, "2: a queued place is undecided")
       place.checkInvariants(isFirst: isFirst, turn: turn)
       isFirst = false
     }
+    precondition(!queue.hasAside || retryAt != nil, "4: nobody looks after the places that stand aside")
     precondition(!isOut || (isClosed && !turn && pollers == 0), "5: out, and yet in use")
     precondition(!isClosed || turn || pollers > 0 || isOut, "5: closed, unused, and not out")
     if !turn, !isClosed, let head = queue.first {

@@ -1,4 +1,3 @@
-internal import CSysShim
 internal import SWFraming
 internal import SWIO
 
@@ -62,14 +61,14 @@ package struct Outgoing: Sendable {
     self.borders = borders
   }
 
-  /// Which frame ends an attempt that starts at `sent` may reach on a pipe that several processes write
-  /// to: whole frames up to PIPE_BUF, or one frame that is larger.
-  func atomicEnd(from sent: Int) -> Int {
+  /// Where an attempt ends that starts at `sent`, if larger ones may be mixed with those of other writers: whole
+  /// frames up to that limit, or one frame that is larger.
+  func atomicEnd(from sent: Int, limit: Int) -> Int {
     guard !borders.isEmpty else { return byteCount }
     var end = nextBorder(after: sent)
     guard borders.first.map({ sent == 0 || $0 <= sent }) ?? false else { return end }
     for border in borders[index(after: sent)...] {
-      guard border - sent <= DescriptorTransport.atomicPipeWrite else { break }
+      guard border - sent <= limit else { break }
       end = border
     }
     return end
@@ -97,29 +96,28 @@ package struct Outgoing: Sendable {
   }
 
   /// One attempt on the bytes from `sent` to `end`.
-  func attempt(from sent: Int, to end: Int, by send: (UnsafeBufferPointer<iovec>) -> Attempt) -> Attempt {
+  func attempt(from sent: Int, to end: Int, by send: (UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt)
+    -> Attempt
+  {
     let remaining = end - sent
     // Few bytes are gathered on the stack: one copy is cheaper than telling the kernel of three places.
     if remaining <= Self.mostCopied {
       return unsafe withUnsafeTemporaryAllocation(of: UInt8.self, capacity: max(remaining, 1)) { scratch in
         unsafe copy(from: sent, into: UnsafeMutableBufferPointer(rebasing: scratch[..<remaining]))
-        var part = unsafe iovec(iov_base: scratch.baseAddress, iov_len: remaining)
-        return unsafe withUnsafePointer(to: &part) { part in
-          unsafe send(UnsafeBufferPointer(start: part, count: 1))
-        }
+        return unsafe UnsafeRawBufferPointer(start: scratch.baseAddress, count: remaining).asOnlyPart(send)
       }
     }
     return unsafe withUnsafeTemporaryAllocation(of: UInt8.self, capacity: header.count + 1) {
       scratch in
-      unsafe withUnsafeTemporaryAllocation(of: iovec.self, capacity: Self.mostParts) { parts in
+      unsafe withUnsafeTemporaryAllocation(of: UnsafeRawBufferPointer.self, capacity: Self.mostParts) {
+        parts in
         var count = 0
         var offset = 0
         func add(_ bytes: UnsafeRawBufferPointer) {
           let from = max(sent - offset, 0)
           let to = min(end - offset, bytes.count)
           if from < to, count < Self.mostParts {
-            let start = unsafe UnsafeMutableRawPointer(mutating: bytes.baseAddress?.advanced(by: from))
-            unsafe parts.initializeElement(at: count, to: iovec(iov_base: start, iov_len: to - from))
+            unsafe parts.initializeElement(at: count, to: UnsafeRawBufferPointer(rebasing: bytes[from..<to]))
             count += 1
           }
           offset += bytes.count
@@ -138,7 +136,9 @@ package struct Outgoing: Sendable {
   }
 
   /// One attempt on whole frames of a batch from `sent` on, each a part of its own: for datagrams.
-  func attemptFrames(from sent: Int, by send: (UnsafeBufferPointer<iovec>) -> Attempt) -> Attempt {
+  func attemptFrames(from sent: Int, by send: (UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt)
+    -> Attempt
+  {
     let first = index(after: sent)
     var last = first + 1
     while last < borders.count, last - first < Self.mostParts, borders[last] - sent <= Self.mostGathered {
@@ -147,12 +147,13 @@ package struct Outgoing: Sendable {
     let byteCount = borders[last - 1] - sent
     return unsafe withUnsafeTemporaryAllocation(of: UInt8.self, capacity: byteCount) { block in
       unsafe copy(from: sent, into: UnsafeMutableBufferPointer(rebasing: block[..<byteCount]))
-      return unsafe withUnsafeTemporaryAllocation(of: iovec.self, capacity: last - first) { parts in
+      return unsafe withUnsafeTemporaryAllocation(of: UnsafeRawBufferPointer.self, capacity: last - first) {
+        parts in
         var start = sent
         for index in first..<last {
           let address = unsafe block.baseAddress?.advanced(by: start - sent)
           unsafe parts.initializeElement(
-            at: index - first, to: iovec(iov_base: address, iov_len: borders[index] - start))
+            at: index - first, to: UnsafeRawBufferPointer(start: address, count: borders[index] - start))
           start = borders[index]
         }
         return unsafe send(UnsafeBufferPointer(rebasing: parts[..<(last - first)]))
@@ -203,18 +204,39 @@ package struct Outgoing: Sendable {
     }
     return owned
   }
+
+  /// Only the bytes from `sent` to `end`, in memory of their own. An array is retained if that takes no more than
+  /// twice the memory of a copy.
+  func rest(from sent: Int, to end: Int, retaining array: [UInt8]?) -> (outgoing: Outgoing, skipped: Int) {
+    if end == byteCount, sent <= byteCount / 2, !isBorrowed || array != nil {
+      return (owned(retaining: array), 0)
+    }
+    let bytes = unsafe [UInt8](unsafeUninitializedCapacity: end - sent) { memory, count in
+      unsafe copy(from: sent, into: UnsafeMutableBufferPointer(rebasing: memory[..<(end - sent)]))
+      count = end - sent
+    }
+    return (Outgoing(bytes), sent)
+  }
+}
+
+extension UnsafeRawBufferPointer {
+  /// Hands the bytes on as the only part of a send.
+  @inline(__always)
+  func asOnlyPart<Result>(_ send: (UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Result) -> Result {
+    unsafe withUnsafePointer(to: self) { unsafe send(UnsafeBufferPointer(start: $0, count: 1)) }
+  }
 }
 
 extension FrameEnvelope {
   /// Hands the whole frame around a payload to `send`.
   func gather(
-    around payload: UnsafeRawBufferPointer, by send: (UnsafeBufferPointer<iovec>) -> Attempt
+    around payload: UnsafeRawBufferPointer, by send: (UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt
   ) -> Attempt {
     let short = header.count + trailer.count
     // As in `Outgoing.attempt`: few bytes are copied.
     let copied = short + payload.count <= Outgoing.mostCopied ? payload.count : 0
     return unsafe withUnsafeTemporaryAllocation(byteCount: short + copied + 1, alignment: 1) { scratch in
-      unsafe withUnsafeTemporaryAllocation(of: iovec.self, capacity: 3) { parts in
+      unsafe withUnsafeTemporaryAllocation(of: UnsafeRawBufferPointer.self, capacity: 3) { parts in
         if let start = scratch.baseAddress { unsafe header.copy(to: start) }
         unsafe trailer.withUnsafeBytes { bytes in
           unsafe UnsafeMutableRawBufferPointer(rebasing: scratch[(header.count + copied)...])
@@ -223,15 +245,16 @@ extension FrameEnvelope {
         let start = scratch.baseAddress
         if copied == payload.count {
           unsafe UnsafeMutableRawBufferPointer(rebasing: scratch[header.count...]).copyMemory(from: payload)
-          unsafe parts.initializeElement(at: 0, to: iovec(iov_base: start, iov_len: short + copied))
+          unsafe parts.initializeElement(
+            at: 0, to: UnsafeRawBufferPointer(start: start, count: short + copied))
           return unsafe send(UnsafeBufferPointer(rebasing: parts[..<1]))
         }
-        let body = unsafe UnsafeMutableRawPointer(mutating: payload.baseAddress)
-        unsafe parts.initializeElement(at: 0, to: iovec(iov_base: start, iov_len: header.count))
-        unsafe parts.initializeElement(at: 1, to: iovec(iov_base: body, iov_len: payload.count))
+        unsafe parts.initializeElement(at: 0, to: UnsafeRawBufferPointer(start: start, count: header.count))
+        unsafe parts.initializeElement(at: 1, to: payload)
         if trailer.isEmpty { return unsafe send(UnsafeBufferPointer(rebasing: parts[..<2])) }
         unsafe parts.initializeElement(
-          at: 2, to: iovec(iov_base: start?.advanced(by: header.count), iov_len: trailer.count))
+          at: 2,
+          to: UnsafeRawBufferPointer(start: start?.advanced(by: header.count), count: trailer.count))
         return unsafe send(UnsafeBufferPointer(rebasing: parts[...]))
       }
     }

@@ -58,8 +58,12 @@ package class Place: DeadlineReceiver, @unchecked Sendable {
   package internal(set) final var polledInterest: Readiness = []
   /// Its step waits for the transport. A flush or a half-close does not: once it is the head, it is due.
   var needsReadiness: Bool { true }
+  /// Until when its thread may wait at most before it looks again. Set under the lock, read by the thread.
+  package internal(set) final var waitLimit = Deadline.never
   /// Set when a caller gave up that only the turn can settle.
   final var gaveUp: GiveUp?
+  /// It stands aside: its attempt is repeated after a pause, and those behind it do not wait for that.
+  package fileprivate(set) final var isAside = false
   /// Its deadline had passed before it came: it leaves no sooner than one pass has come to it.
   final let isLate: Bool
   /// Until when its caller wants to wait: looked at while bytes move. Set before it is queued.
@@ -108,6 +112,8 @@ package struct Actions {
   private var wakeUp: WakeUp?
   /// Ask the reactor to drive.
   var callsReactor = false
+  /// Have the reactor repeat attempts at this time.
+  var retryAt: Deadline?
   /// This half has no more use for the descriptor.
   var leavesPort = false
 
@@ -126,7 +132,7 @@ package struct Actions {
 
   @inline(__always)
   consuming func perform(for half: Half) {
-    if told == nil, wakeUp == nil, !callsReactor, !leavesPort { return }
+    if told == nil, wakeUp == nil, !callsReactor, !leavesPort, retryAt == nil { return }
     performAll(for: half)
   }
 
@@ -145,36 +151,87 @@ package struct Actions {
       current.next = nil
       current.tell()
     }
+    if let retryAt { half.setRetryTimer(at: retryAt) }
     if callsReactor { half.port.reactor.call(half) }
     if leavesPort { half.port.leave(half.direction) }
   }
 }
 
 /// Places, first in first out, each removable from the middle in constant time: a list that runs through
-/// the places themselves.
+/// the places themselves. Places that stand aside are in a second list.
 package struct PlaceQueue: Sendable {
-  package private(set) var first: Place?
-  // Invariant: alive as long as it is in the list, which `first` and the `next` links own.
-  private nonisolated(unsafe) unowned(unsafe) var last: Place?
-  package private(set) var count = 0
+  private var waiting = PlaceList()
+  private var aside = PlaceList()
 
-  package var isEmpty: Bool { first == nil }
+  package var first: Place? { waiting.first }
+  /// Nobody waits in line; places may stand aside.
+  package var isEmpty: Bool { waiting.first == nil }
+  package var hasAside: Bool { aside.first != nil }
+  /// How many there are, those that stand aside included.
+  package var count: Int { waiting.count + aside.count }
+
+  mutating func append(_ place: Place) { waiting.append(place) }
+
+  /// Puts a place in front: the one that the fast path had implied there, or a tail in its message's place.
+  mutating func prepend(_ place: Place) { waiting.prepend(place) }
+
+  mutating func remove(_ place: Place) {
+    if place.isAside { aside.remove(place) } else { waiting.remove(place) }
+    place.isAside = false
+  }
+
+  /// Puts a place behind those that stand aside.
+  mutating func putAside(_ place: Place) {
+    if place.isQueued { remove(place) }
+    aside.append(place)
+    place.isAside = true
+  }
+
+  /// Puts those that stand aside back in front, in their order.
+  mutating func returnAside() {
+    while let place = aside.last {
+      aside.remove(place)
+      place.isAside = false
+      waiting.prepend(place)
+    }
+  }
+
+  /// Takes out one after the other, those that stand aside first.
+  mutating func removeFirst() -> Place? {
+    guard let place = aside.first ?? waiting.first else { return nil }
+    remove(place)
+    return place
+  }
+
+  /// Visits the places that wait in line, in order, so many at most.
+  func visit(first count: Int = .max, _ body: (Place) -> Void) { waiting.visit(first: count, body) }
+
+  /// Visits the places that stand aside, in order.
+  func visitAside(_ body: (Place) -> Void) { aside.visit(body) }
+}
+
+private struct PlaceList: Sendable {
+  private(set) var first: Place?
+  // Invariant: alive as long as it is in the list, which `first` and the `next` links own.
+  private nonisolated(unsafe) unowned(unsafe) var end: Place?
+  private(set) var count = 0
+
+  var last: Place? { unsafe end }
 
   mutating func append(_ place: Place) {
     precondition(!place.isQueued && !place.isDecided, "a place is queued once")
     place.isQueued = true
-    unsafe place.previous = last
-    if let last = unsafe last { last.next = place } else { first = place }
-    unsafe last = place
+    unsafe place.previous = end
+    if let end = unsafe end { end.next = place } else { first = place }
+    unsafe end = place
     count += 1
   }
 
-  /// Puts a place in front: the one that the fast path had implied there, or a tail in its message's place.
   mutating func prepend(_ place: Place) {
     precondition(!place.isQueued && !place.isDecided, "a place is queued once")
     place.isQueued = true
     place.next = first
-    if let first { unsafe first.previous = place } else { unsafe last = place }
+    if let first { unsafe first.previous = place } else { unsafe end = place }
     first = place
     count += 1
   }
@@ -184,19 +241,12 @@ package struct PlaceQueue: Sendable {
     place.isQueued = false
     let (previous, next) = unsafe (place.previous, place.next)
     if let previous { previous.next = next } else { first = next }
-    if let next { unsafe next.previous = previous } else { unsafe last = previous }
+    if let next { unsafe next.previous = previous } else { unsafe end = previous }
     place.next = nil
     unsafe place.previous = nil
     count -= 1
   }
 
-  mutating func removeFirst() -> Place? {
-    guard let place = first else { return nil }
-    remove(place)
-    return place
-  }
-
-  /// Visits the places in order, so many at most.
   func visit(first count: Int = .max, _ body: (Place) -> Void) {
     var place = first
     var rest = count

@@ -1,19 +1,13 @@
-internal import CSysShim
 package import SWIO
 internal import Synchronization
 internal import SystemPackage
 
 /// What the one or two halves of an endpoint share: the transport, its registration with the reactor,
-/// the first error of a socket. The last half to leave closes it, once.
+/// the first error of a connection. The last half to leave closes it, once.
 package final class Port: ReadinessReceiver {
-  enum Transport: Sendable {
-    case descriptor(DescriptorTransport)
-    case custom(any SocketLike, descriptor: Int32?, ReadinessSignal?)
-  }
-
   @safe
-  // So who finds a half here, under the lock, finds it alive. Weak references would say the same, and take
-  // another fifty bytes each.
+  // Unowned pointers, valid while the lock is held: each half removes its pointer before it is deallocated. (Weak
+  // references would also work, but cost fifty bytes for each idle connection.)
   // Invariant: a half leaves before it goes, and is forgotten with that.
   private struct State: @unchecked Sendable {
     var halvesInside: Int
@@ -38,39 +32,60 @@ package final class Port: ReadinessReceiver {
   }
 
   package let reactor: any Reacting
-  // Invariant: written while the port is made, before anybody else knows it.
-  private nonisolated(unsafe) var transport: Transport
-  /// Of a pipe that is received from.
+  private let transport: any SocketLike
+  /// The same transport, if the library made it: its descriptor can be lent, and given back.
+  private let ours: (any DescriptorTransport)?
+  /// The same transport, if it yields other items than datagrams.
+  private let items: (any ItemSource)?
+  /// What a blocked thread polls; nil if readiness is signalled in process.
+  let polledDescriptor: Int32?
+  /// An attempt moves a whole datagram, which may be empty.
+  let carriesDatagrams: Bool
+  let capabilities: TransportCapabilities
+  /// Of a transport that may hand out packets, and that is received from.
   private let packets: PacketRest?
+  /// Of a transport of the user's own.
+  // Invariant: written while the port is made, before anybody else knows it.
+  private nonisolated(unsafe) var signal: ReadinessSignal?
   private let state: Guarded<State>
   /// An attempt has waited for the other direction's readiness: from then on both halves hear of everything.
   private let crosses = Atomic(false)
+  /// How many descriptors a message may bring.
+  private let descriptorLimit = Atomic(0)
+  private let receivesCredentials = Atomic(false)
 
   /// Takes over a descriptor for so many halves.
   ///
-  /// - Throws: `TransportError` when the descriptor is not open or not for that; it is still the caller's.
-  package init(
+  /// - Throws: `TransportError` when the descriptor is not open, not for that, or no stream; it is still the
+  ///   caller's.
+  package convenience init(
     _ descriptor: Int32, for directions: Readiness, reactor: any Reacting
   ) throws(TransportError) {
-    let transport = try DescriptorTransport(descriptor, for: directions)
-    unsafe self.transport = .descriptor(transport)
-    packets =
-      transport.isPipe && directions.contains(.readable)
-      ? PacketRest(always: transport.declaresPackets) : nil
-    self.reactor = reactor
-    state = Guarded(unsafe State(halvesInside: directions == [.readable, .writable] ? 2 : 1))
+    let transport = try makeTransport(over: descriptor, for: directions)
+    self.init(transport, ours: transport, for: directions, reactor: reactor)
   }
 
-  package init(_ custom: any SocketLike, for directions: Readiness, reactor: any Reacting) {
-    self.reactor = reactor
-    packets = nil
-    state = Guarded(unsafe State(halvesInside: directions == [.readable, .writable] ? 2 : 1))
-    var number: Int32?
-    if case .descriptor(let descriptor) = custom.readinessSource { number = descriptor.rawValue }
-    unsafe transport = .custom(custom, descriptor: number, nil)
+  package convenience init(_ custom: any SocketLike, for directions: Readiness, reactor: any Reacting) {
+    self.init(custom, ours: nil, for: directions, reactor: reactor)
     let signal = ReadinessSignal(self)
-    unsafe transport = .custom(custom, descriptor: number, signal)
+    unsafe self.signal = signal
     custom.attach(signal)
+  }
+
+  private init(
+    _ transport: any SocketLike, ours: (any DescriptorTransport)?, for directions: Readiness,
+    reactor: any Reacting
+  ) {
+    self.transport = transport
+    self.ours = ours
+    self.reactor = reactor
+    capabilities = transport.capabilities
+    carriesDatagrams = transport.content == .datagrams
+    items = carriesDatagrams ? transport as? any ItemSource : nil
+    packets = directions.contains(.readable) ? PacketRest(capabilities) : nil
+    polledDescriptor =
+      if case .descriptor(let descriptor) = transport.readinessSource { descriptor.rawValue } else { nil }
+    state = Guarded(unsafe State(halvesInside: directions == [.readable, .writable] ? 2 : 1))
   }
 
   func connect(receiving half: ReceiveHalf) {
@@ -78,74 +93,76 @@ package final class Port: ReadinessReceiver {
   }
   func connect(sending half: SendHalf) { state.withLock { unsafe $0.sending = .passUnretained(half) } }
 
-  /// What a blocked thread polls; nil where readiness is signalled in process.
-  var polledDescriptor: Int32? {
-    switch unsafe transport {
-    case .descriptor(let transport): transport.working
-    case .custom(_, let descriptor, _): descriptor
-    }
-  }
-
   /// The owner's number, to be lent.
-  var number: Int32? {
-    switch unsafe transport {
-    case .descriptor(let transport): transport.number
-    case .custom(_, let descriptor, _): descriptor
-    }
-  }
+  var number: Int32? { ours?.number ?? polledDescriptor }
 
-  func isInheritable() throws(TransportError) -> Bool {
-    switch unsafe transport {
-    case .descriptor(let transport): try OwnedDescriptor.isInheritable(transport.number)
-    case .custom(let transport, _, _): try transport.isInheritable()
-    }
-  }
+  func isInheritable() throws(TransportError) -> Bool { try transport.isInheritable() }
 
   func setInheritable(_ inheritable: Bool) throws(TransportError) {
-    switch unsafe transport {
-    case .descriptor(let transport): try OwnedDescriptor.setInheritable(transport.number, inheritable)
-    case .custom(let transport, _, _): try transport.setInheritable(inheritable)
-    }
+    try transport.setInheritable(inheritable)
   }
 
-  /// Whether a short read says that nothing is left. Not so on a pipe: others may write to it in packets. Nor on
-  /// a transport of the user's own.
-  var drainsInOneRead: Bool {
-    if case .descriptor(let transport) = unsafe transport { return transport.isStreamSocket }
-    return false
+  /// Whether a short read says that nothing is left. Not so on a pipe: others may write to it in packets.
+  var drainsInOneReceive: Bool { transport.drainsInOneReceive }
+
+  // MARK: What comes beside bytes
+
+  /// How many descriptors a message may bring: 0 unless somebody asks for more.
+  var maximumDescriptors: Int {
+    get { descriptorLimit.load(ordering: .relaxed) }
+    set { descriptorLimit.store(newValue, ordering: .relaxed) }
   }
 
-  /// An attempt moves a whole datagram, which may be empty.
-  var carriesDatagrams: Bool {
-    switch unsafe transport {
-    case .descriptor(let transport): transport.carriesDatagrams
-    case .custom(let transport, _, _): transport.content == .datagrams
-    }
+  /// Has messages bring their senders' credentials.
+  func setReceivesCredentials(_ receives: Bool) throws(TransportError) {
+    try transport.setReceivesCredentials(receives)
+    receivesCredentials.store(receives, ordering: .relaxed)
   }
 
-  /// The error is about the one datagram that was to be sent, or that came: others may fare better.
-  static func isAboutOneDatagram(_ error: TransportError) -> Bool {
-    let errors: [Errno] = [
-      .messageTooLong, .noBufferSpace, .noMemory, .connectionRefused, .noRouteToHost, .networkUnreachable,
-      .networkDown, .hostIsDown, .permissionDenied, .notPermitted, .tooManyReferences, .tooManyOpenFiles,
-      .noSuchFileOrDirectory, .socketNotConnected, .addressRequired,
-    ]
-    return errors.contains(error.errno)
-  }
-
-  var writesAtomically: Bool {
-    if case .descriptor(let transport) = unsafe transport { return transport.writesAtomically }
-    return false
+  /// Whether receives of a stream have to look at what comes beside the bytes.
+  private var wantsAncillary: Bool {
+    maximumDescriptors > 0 || receivesCredentials.load(ordering: .relaxed)
   }
 
   // MARK: Attempts, in a half's turn
 
-  /// - Parameter readsAhead: bytes behind those that fit may be taken, too.
-  /// - Parameter mayTakeLong: on a thread that may wait for a disk; without, such an attempt is not made but
-  ///   answered with `offload`.
+  /// One attempt, with what every attempt has in common: an interrupted one is repeated, directions that cross are
+  /// told, and the first error stands for the whole connection.
+  @inline(__always)
+  private func perform(_ direction: Readiness, mayTakeLong: Bool, _ body: () -> Attempt) -> Attempt {
+    while true {
+      let attempt = body()
+      if crosses.load(ordering: .relaxed) { tellOther(than: direction, of: attempt) }
+      switch attempt {
+      case .transferred, .wouldBlock, .waitsFor, .retryLater: return attempt
+      case .failed(let error) where error.errno == .interrupted: continue
+      case .failed(let error): return .failed(first(error))
+      case .endOfStream where direction == .writable:
+        return .failed(first(TransportError(.send, .brokenPipe, scope: .direction)))
+      case .endOfStream:
+        // A reset that the other half saw first must not look like a clean end here.
+        return state.withLock { $0.firstError }.map { .failed($0) } ?? .endOfStream
+      case .offload:
+        precondition(!mayTakeLong, "an attempt that may take long is offloaded once")
+        return attempt
+      }
+    }
+  }
+
+  /// - Parameters:
+  ///   - readsAhead: bytes behind those that fit may be taken, too.
+  ///   - mayTakeLong: on a thread that may wait; without, such an attempt is not made but answered with `offload`.
+  ///   - ancillary: takes what came beside the bytes, where that is wanted.
   func receive(
-    into memory: UnsafeMutableRawBufferPointer, readsAhead: Bool, mayTakeLong: Bool = false
+    into memory: UnsafeMutableRawBufferPointer, readsAhead: Bool, mayTakeLong: Bool = false,
+    ancillary: inout Ancillary?
   ) -> Attempt {
+    if wantsAncillary {
+      return perform(.readable, mayTakeLong: mayTakeLong) {
+        unsafe transport.receive(
+          into: memory, maximumDescriptors: maximumDescriptors, ancillary: &ancillary)
+      }
+    }
     if let packets, packets.serves(memory.count, readsAhead: readsAhead) {
       return unsafe packets.receive(into: memory) { room in
         unsafe receive(into: room, mayTakeLong: mayTakeLong)
@@ -155,160 +172,45 @@ package final class Port: ReadinessReceiver {
   }
 
   private func receive(into memory: UnsafeMutableRawBufferPointer, mayTakeLong: Bool) -> Attempt {
-    while true {
-      let attempt: Attempt
-      switch unsafe transport {
-      case .descriptor(let transport):
-        attempt = unsafe transport.receive(into: memory, mayTakeLong: mayTakeLong)
-      case .custom(let transport, _, _):
-        attempt =
-          unsafe mayTakeLong ? transport.receiveTakingLong(into: memory) : transport.receive(into: memory)
-        if crosses.load(ordering: .relaxed) { tellSending(of: attempt) }
-      }
-      switch attempt {
-      case .failed(let error) where error.errno == .interrupted: continue
-      case .failed(let error): return .failed(first(error))
-      case .endOfStream:
-        // A reset that the other half saw first must not look like a clean end here.
-        if let error = state.withLock({ $0.firstError }) { return .failed(error) }
-        return attempt
-      case .offload:
-        precondition(!mayTakeLong, "an attempt that may take long is offloaded once")
-        return attempt
-      case .transferred, .wouldBlock, .waitsFor: return attempt
-      }
+    perform(.readable, mayTakeLong: mayTakeLong) {
+      unsafe mayTakeLong ? transport.receiveTakingLong(into: memory) : transport.receive(into: memory)
     }
   }
 
-  func send(_ parts: UnsafeBufferPointer<iovec>, mayTakeLong: Bool = false) -> Attempt {
-    while true {
-      let attempt: Attempt
-      switch unsafe transport {
-      case .descriptor(let transport): attempt = unsafe transport.send(parts, mayTakeLong: mayTakeLong)
-      case .custom(let transport, _, _):
-        attempt = unsafe Self.send(parts, by: transport, mayTakeLong)
-        if crosses.load(ordering: .relaxed) { tellReceiving(of: attempt) }
-      }
-      switch attempt {
-      case .failed(let error) where error.errno == .interrupted: continue
-      case .failed(let error): return .failed(first(error))
-      case .endOfStream: return .failed(first(TransportError(.send, .brokenPipe)))
-      case .offload:
-        precondition(!mayTakeLong, "an attempt that may take long is offloaded once")
-        return attempt
-      case .transferred, .wouldBlock, .waitsFor: return attempt
-      }
+  /// Whole items, at most so many: datagrams with what came beside them, or what an `ItemSource` yields. What is
+  /// transferred counts for nothing.
+  func receiveItems(atMost limit: Int, mayTakeLong: Bool, _ take: (ReceivedItem) -> Void) -> Attempt {
+    perform(.readable, mayTakeLong: mayTakeLong) {
+      if let items { return items.receiveItems(atMost: limit, take) }
+      return transport.receiveDatagrams(
+        atMost: limit, maximumDescriptors: maximumDescriptors, mayTakeLong: mayTakeLong
+      ) { take(.datagram($0)) }
     }
   }
 
-  /// Whole datagrams, at most so many, with what came beside them. What is transferred counts for nothing.
-  func receiveDatagrams(atMost limit: Int, _ take: (Datagram) -> Void) -> Attempt {
-    while true {
-      let attempt =
-        switch unsafe transport {
-        case .descriptor(let transport): transport.receiveDatagrams(atMost: limit, take)
-        case .custom(let transport, _, _): Self.receiveDatagram(by: transport, take)
-        }
-      switch attempt {
-      case .failed(let error) where error.errno == .interrupted: continue
-      case .failed(let error): return .failed(first(error))
-      case .endOfStream:
-        if let error = state.withLock({ $0.firstError }) { return .failed(error) }
-        return attempt
-      default: return attempt
-      }
-    }
-  }
-
-  private static func receiveDatagram(by transport: any SocketLike, _ take: (Datagram) -> Void) -> Attempt {
-    let size = transport.nextDatagramSize()
-    guard case .transferred(let byteCount) = size else { return size }
-    return unsafe Datagram.receive(byteCount, take) { room, companions in
-      let attempt = unsafe transport.receive(into: room, with: &companions)
-      guard case .failed(let error) = attempt, error.errno == .notSupported else { return attempt }
-      return unsafe transport.receive(into: room)
-    }
-  }
-
-  /// Of a stream, with the descriptors that came beside the bytes.
-  func receive(into memory: UnsafeMutableRawBufferPointer, with companions: inout Companions?) -> Attempt {
-    while true {
-      let attempt =
-        switch unsafe transport {
-        case .descriptor(let transport): unsafe transport.receive(into: memory, with: &companions)
-        case .custom(let transport, _, _): unsafe transport.receive(into: memory, with: &companions)
-        }
-      switch attempt {
-      case .failed(let error) where error.errno == .interrupted: continue
-      case .failed(let error): return .failed(first(error))
-      case .endOfStream:
-        if let error = state.withLock({ $0.firstError }) { return .failed(error) }
-        return attempt
-      default: return attempt
-      }
+  func send(_ parts: UnsafeBufferPointer<UnsafeRawBufferPointer>, mayTakeLong: Bool = false) -> Attempt {
+    perform(.writable, mayTakeLong: mayTakeLong) {
+      if mayTakeLong { return unsafe transport.sendTakingLong(gathering: parts) }
+      if parts.count == 1 { return unsafe transport.send(parts[0]) }
+      // An empty datagram is one empty part.
+      if parts.isEmpty { return unsafe transport.send(UnsafeRawBufferPointer(start: nil, count: 0)) }
+      return unsafe transport.send(gathering: parts)
     }
   }
 
   /// Each part as a datagram, as many as are accepted at once.
-  func sendDatagrams(_ parts: UnsafeBufferPointer<iovec>) -> Attempt {
-    guard case .descriptor(let transport) = unsafe transport, parts.count > 1 else {
-      return unsafe send(UnsafeBufferPointer(rebasing: parts.prefix(1)))
-    }
-    while true {
-      let attempt = unsafe transport.sendDatagrams(parts)
-      guard case .failed(let error) = attempt else { return attempt }
-      if error.errno != .interrupted { return .failed(first(error)) }
+  func sendDatagrams(_ parts: UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt {
+    perform(.writable, mayTakeLong: false) {
+      unsafe parts.count == 1 ? transport.send(parts[0]) : transport.sendDatagrams(parts)
     }
   }
 
   /// With descriptors, or to an address.
-  func send(_ parts: UnsafeBufferPointer<iovec>, with companions: OutgoingCompanions) -> Attempt {
-    while true {
-      let attempt: Attempt
-      switch unsafe transport {
-      case .descriptor(let transport):
-        attempt = unsafe transport.send(parts, passing: companions.descriptors, to: companions.address)
-      case .custom(let transport, _, _):
-        attempt = unsafe Self.gathering(parts) { gathered in
-          unsafe transport.send(gathering: gathered, passing: companions.descriptors, to: companions.address)
-        }
-      }
-      switch attempt {
-      case .failed(let error) where error.errno == .interrupted: continue
-      case .failed(let error): return .failed(first(error))
-      default: return attempt
-      }
-    }
-  }
-
-  private static func send(
-    _ parts: UnsafeBufferPointer<iovec>, by transport: any SocketLike, _ mayTakeLong: Bool
+  func send(
+    _ parts: UnsafeBufferPointer<UnsafeRawBufferPointer>, with ancillary: OutgoingAncillary
   ) -> Attempt {
-    if parts.count == 1, !mayTakeLong, let part = unsafe parts.first {
-      return unsafe transport.send(UnsafeRawBufferPointer(start: part.iov_base, count: part.iov_len))
-    }
-    return unsafe gathering(parts) { gathered in
-      unsafe mayTakeLong
-        ? transport.sendTakingLong(gathering: gathered) : transport.send(gathering: gathered)
-    }
-  }
-
-  private static func gathering(
-    _ parts: UnsafeBufferPointer<iovec>,
-    by send: (UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt
-  ) -> Attempt {
-    unsafe withUnsafeTemporaryAllocation(of: UnsafeRawBufferPointer.self, capacity: max(parts.count, 1)) {
-      blocks in
-      for index in parts.indices {
-        let part = unsafe parts[index]
-        unsafe blocks.initializeElement(
-          at: index, to: UnsafeRawBufferPointer(start: part.iov_base, count: part.iov_len))
-      }
-      // An empty datagram is one empty part.
-      if parts.isEmpty {
-        unsafe blocks.initializeElement(at: 0, to: UnsafeRawBufferPointer(start: nil, count: 0))
-      }
-      return unsafe send(UnsafeBufferPointer(rebasing: blocks[..<max(parts.count, 1)]))
+    perform(.writable, mayTakeLong: false) {
+      unsafe transport.send(gathering: parts, with: ancillary)
     }
   }
 
@@ -327,52 +229,52 @@ package final class Port: ReadinessReceiver {
     return readiness != direction && !crosses.exchange(true, ordering: .acquiringAndReleasing)
   }
 
-  /// One session stands behind both directions: what this attempt did may be what the other half waits for, and
-  /// nothing else would tell it. Two halves that wait crosswise do not go on telling each other.
-  private func tellSending(of attempt: Attempt) {
-    let mayTell = attempt.moved || !attempt.crosses(.readable)
-    let half = state.withLock { state in
-      unsafe mayTell && state.awaitedToSend == .readable ? state.sending?.takeUnretainedValue() : nil
+  /// For transports such as TLS an attempt in one direction can unblock the other. The other half is told, but only
+  /// if bytes moved, or if this attempt did not itself wait for the opposite direction. Otherwise two blocked halves
+  /// would wake each other for ever.
+  private func tellOther(than direction: Readiness, of attempt: Attempt) {
+    guard attempt.moved || !attempt.crosses(direction) else { return }
+    let half: Half? = state.withLock { state in
+      if direction == .readable {
+        return unsafe state.awaitedToSend == .readable ? state.sending?.takeUnretainedValue() : nil
+      }
+      return unsafe state.awaitedToReceive == .writable ? state.receiving?.takeUnretainedValue() : nil
     }
     half?.stir(wakesPoller: true)
   }
 
-  private func tellReceiving(of attempt: Attempt) {
-    let mayTell = attempt.moved || !attempt.crosses(.writable)
-    let half = state.withLock { state in
-      unsafe mayTell && state.awaitedToReceive == .writable ? state.receiving?.takeUnretainedValue() : nil
-    }
-    half?.stir(wakesPoller: true)
-  }
+  // MARK: Errors
 
-  /// The first error of a socket stands for both directions; a broken pipe ends sending only.
+  /// The first error of a connection stands for both directions. An error that ends less stands for itself.
   private func first(_ error: TransportError) -> TransportError {
-    state.withLock { state in
+    var error = error
+    let scope = error.scope ?? scope(of: error.errno)
+    error.scope = scope
+    if scope == .item { return error }
+    let told = error
+    return state.withLock { state in
       if let first = state.firstError { return first }
-      if carriesDatagrams, Self.isAboutOneDatagram(error) { return error }
-      if isConnection, error.errno != .brokenPipe { state.firstError = error }
-      return error
+      if scope == .connection { state.firstError = told }
+      return told
     }
   }
 
-  /// What goes wrong one way goes wrong both ways; not so with a file or a terminal.
-  private var isConnection: Bool {
-    if case .descriptor(let transport) = unsafe transport { return transport.mode == .socket }
-    return true
+  /// What an error ends of which the transport says nothing.
+  private func scope(of errno: Errno) -> TransportError.Scope {
+    if carriesDatagrams {
+      return [.badFileDescriptor, .notSocket, .badAddress].contains(errno) ? .connection : .item
+    }
+    return errno == .brokenPipe ? .direction : .connection
   }
 
   /// Half-close, in the sending half's turn. `false`: only giving the descriptor up tells the peer.
   func finishSending() throws(TransportError) -> Bool {
-    switch unsafe transport {
-    case .descriptor(let transport): return try transport.finishSending()
-    case .custom(let transport, _, _):
-      do throws(TransportError) {
-        try transport.finishSending()
-        return true
-      } catch {
-        if error.errno == .notSupported { return false }
-        throw error
-      }
+    do throws(TransportError) {
+      try transport.finishSending()
+      return true
+    } catch {
+      if error.errno == .notSupported { return false }
+      throw error
     }
   }
 
@@ -380,21 +282,15 @@ package final class Port: ReadinessReceiver {
 
   package func readinessChanged(_ readiness: Readiness) {
     let isForBoth = crosses.load(ordering: .acquiring)
-    if isForBoth || !readiness.isDisjoint(with: [.readable, .hungUp]) {
+    if isForBoth || !readiness.isDisjoint(with: .concernsReceiving) {
       let receiving = state.withLock { unsafe $0.receiving?.takeUnretainedValue() }
-      if readiness.contains(.urgent) { receiving?.noteUrgentData() }
-      receiving?.stir(wakesPoller: isCustom)
+      if !readiness.isDisjoint(with: [.urgent, .readClosed, .failed]) { receiving?.noteMoreThanData() }
+      receiving?.stir(wakesPoller: ours == nil)
     }
-    if isForBoth || !readiness.isDisjoint(with: [.writable, .hungUp]) {
+    if isForBoth || !readiness.isDisjoint(with: .concernsSending) {
       let sending = state.withLock { unsafe $0.sending?.takeUnretainedValue() }
-      sending?.stir(wakesPoller: isCustom)
+      sending?.stir(wakesPoller: ours == nil)
     }
-  }
-
-  /// It may know more than its descriptor shows to who polls that.
-  private var isCustom: Bool {
-    if case .custom = unsafe transport { return true }
-    return false
   }
 
   /// Has the reactor watch for one half, in its turn: close cannot give the number up meanwhile.
@@ -423,10 +319,7 @@ package final class Port: ReadinessReceiver {
   var isSignalled: Bool { polledDescriptor == nil }
 
   /// Whether there is a descriptor to give back, and nothing but it.
-  var isDetachable: Bool {
-    if case .descriptor = unsafe transport { return true }
-    return false
-  }
+  var isDetachable: Bool { ours != nil }
 
   // MARK: The end
 
@@ -440,10 +333,13 @@ package final class Port: ReadinessReceiver {
       state.halvesInside -= 1
       return state.halvesInside == 0 && !state.isDetached
     }
-    if isLast { deregister(closing: true) }
+    if isLast {
+      deregister()
+      transport.close()
+    }
   }
 
-  private func deregister(closing: Bool) {
+  private func deregister() {
     let registration = state.withLock { state in
       defer { state.registration = nil }
       return state.registration
@@ -452,12 +348,7 @@ package final class Port: ReadinessReceiver {
     if let registration, let descriptor = polledDescriptor {
       reactor.deregister(registration, descriptor: descriptor)
     }
-    switch unsafe transport {
-    case .descriptor(let transport): if closing { transport.close() } else { transport.closeWorking() }
-    case .custom(let transport, _, let signal):
-      signal?.detach()
-      if closing { transport.close() }
-    }
+    unsafe signal?.detach()
   }
 
   /// Bytes that the transport had to take ahead of anybody's wish; once both halves are out.
@@ -465,13 +356,14 @@ package final class Port: ReadinessReceiver {
 
   /// Gives the number away without closing it; both halves are out already.
   func detach() -> Int32? {
-    guard case .descriptor(let transport) = unsafe transport else { return nil }
+    guard let ours else { return nil }
     state.withLock { state in
       state.isDetached = true
       state.forget([.readable, .writable])
     }
-    deregister(closing: false)
-    return transport.number
+    deregister()
+    ours.closeWorking()
+    return ours.number
   }
 }
 

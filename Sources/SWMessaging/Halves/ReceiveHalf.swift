@@ -44,14 +44,14 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
   // Invariant: touched only by who holds the turn.
   package nonisolated(unsafe) var turn: ReceiveTurn
 
-  /// A read that brings less than there is room for has brought all: a new edge will tell of more.
-  private let drainsInOneRead: Atomic<Bool>
+  /// More than data has been signalled: the end of the stream, an error, urgent data. This never goes back.
+  private let hasMoreThanData = Atomic(false)
 
-  /// Urgent data: reads stop where it stands in the stream, and what is behind it makes no edge.
-  func noteUrgentData() { drainsInOneRead.store(false, ordering: .relaxed) }
+  /// More has been signalled than data, and a short read does not say that it has been seen: the end of the
+  /// stream, an error, or urgent data, where reads stop and what is behind it makes no edge.
+  func noteMoreThanData() { hasMoreThanData.store(true, ordering: .relaxed) }
 
   package init(_ port: Port, unread: [UInt8] = []) {
-    drainsInOneRead = Atomic(port.drainsInOneRead)
     unsafe turn = ReceiveTurn(unread: unread, carriesDatagrams: port.carriesDatagrams)
     super.init(port, .readable)
     port.connect(receiving: self)
@@ -60,7 +60,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
   override func detachRefusal(_ state: HalfState) -> EndpointError.Reason? {
     if let refusal = state.detachRefusal { return refusal }
     // Nobody has the turn.
-    return unsafe turn.holdsDatagram ? .unreadDatagrams : nil
+    return unsafe turn.holdsItem ? .unreadDatagrams : nil
   }
 
   override func fail(_ place: Place, _ error: EndpointError) {
@@ -189,7 +189,9 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     case .again: return unsafe (.blocked, Self.none)
     case .stop: return unsafe (.held, Self.none)
     }
-    let outcome = unsafe turn.readAhead { memory in unsafe attempt(into: memory, readsAhead: true) }
+    let outcome = withAncillary { found in
+      unsafe turn.readAhead { memory in unsafe attempt(into: memory, readsAhead: true, &found) }
+    }
     return unsafe outcome == .blocked ? (.blocked, Self.none) : (.held, turn.front)
   }
 
@@ -200,44 +202,50 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     if carriesDatagrams {
       // What nobody has asked for stays in the kernel, unless reading ahead is allowed.
       let limit = request.source?.readsAhead ?? false ? Int.max : 1
-      return unsafe turn.attemptDatagrams { take in
-        let attempt = port.receiveDatagrams(atMost: limit, take)
+      return unsafe turn.attemptItems { take in
+        let attempt = port.receiveItems(atMost: limit, mayTakeLong: mayTakeLong, take)
         note(attempt)
         return attempt
       }
     }
-    guard case .accompanied = request else {
-      return unsafe turn.attempt(demand, for: request) { memory in
-        unsafe attempt(
-          into: memory, readsAhead: request.source?.readsAhead ?? false, mayTakeLong: mayTakeLong)
+    let readsAhead = request.source?.readsAhead ?? false
+    return withAncillary { found in
+      unsafe turn.attempt(demand, for: request) { memory in
+        unsafe attempt(into: memory, readsAhead: readsAhead, mayTakeLong: mayTakeLong, &found)
       }
     }
-    var companions: Companions?
-    let outcome = unsafe turn.attempt(demand, for: request) { memory in
-      let attempt = unsafe port.receive(into: memory, with: &companions)
-      note(attempt)
-      return attempt
-    }
-    if let companions { unsafe turn.add(companions) }
+  }
+
+  /// An attempt on a stream; what comes beside the bytes is kept by where they stand in the stream.
+  @inline(__always)
+  private func withAncillary(_ body: (inout Ancillary?) -> ReceiveTurn.Outcome) -> ReceiveTurn.Outcome {
+    var found: Ancillary?
+    let before = unsafe turn.count
+    let outcome = body(&found)
+    if let found { unsafe turn.add(found, besideLast: turn.count - before) }
     return outcome
   }
 
   private func attempt(
-    into memory: UnsafeMutableRawBufferPointer, readsAhead: Bool, mayTakeLong: Bool = false
+    into memory: UnsafeMutableRawBufferPointer, readsAhead: Bool, mayTakeLong: Bool = false,
+    _ found: inout Ancillary?
   ) -> Attempt {
-    let attempt = unsafe port.receive(into: memory, readsAhead: readsAhead, mayTakeLong: mayTakeLong)
+    let attempt = unsafe port.receive(
+      into: memory, readsAhead: readsAhead, mayTakeLong: mayTakeLong, ancillary: &found)
     note(attempt)
     return attempt
   }
 
-  /// Under the lock and in the turn: the last attempt took all that was there, and nothing has stirred since.
-  /// A thread may be wrong about it, for it is going to poll, and that shows what is there now. A task waits for
-  /// an edge: one that was watched for since before that attempt.
+  /// Under the lock and in the turn: whether another attempt cannot succeed before a new readiness event arrives.
+  ///
+  /// Only valid for tasks, and only if the descriptor was registered before the last attempt. A blocked thread polls,
+  /// which is level-triggered, and needs no such guarantee. A short read says that no data is left, unless it met a
+  /// barrier. It does not say that the end, or an error, has not been signalled before it: a new edge comes for
+  /// neither.
   private func isDrained(_ state: HalfState, for kind: Place.Kind) -> Bool {
     let rest = unsafe turn.rest
-    if state.stirred || rest == .unknown { return false }
-    return kind == .task && state.isRegistered
-      && (rest == .none || drainsInOneRead.load(ordering: .relaxed))
+    if state.stirred || rest == .unknown || kind != .task || !state.isRegistered { return false }
+    return rest == .none || (!hasMoreThanData.load(ordering: .relaxed) && port.drainsInOneReceive)
   }
 
   private static var none: UnsafeRawBufferPointer { unsafe UnsafeRawBufferPointer(start: nil, count: 0) }
@@ -258,7 +266,9 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
   }
 
   override func driveOn(as me: Place) {
-    _ = run(Driver(me: unsafe unsafeDowncast(me, to: ReceivePlace.self), deadline: me.deadline))
+    var driver = Driver(me: unsafe unsafeDowncast(me, to: ReceivePlace.self), deadline: me.deadline)
+    if Reactor.isCurrentThread { driver.budget = 64 }
+    _ = run(driver)
   }
 
   package override func driveOffloaded() {
@@ -310,7 +320,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
 
   /// Before the turn goes: what errors will report, and memory that holds nothing.
   private func note(_ state: inout HalfState) {
-    unsafe turn.releaseMemory()
+    unsafe turn.waitForMore()
     unsafe heldBytes.store(turn.count, ordering: .relaxed)
   }
 
@@ -364,7 +374,9 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
           return driver.implied != nil ? .ended(.failed(EndpointError(.closed))) : released(driver)
         case .attempt: break
         }
+        let before = unsafe turn.count
         let outcome = attempt(demand, for: request, mayTakeLong: driver.mayTakeLong)
+        unsafe driver.byteBudget -= turn.count - before
         if outcome == .failedOnce, let failure = unsafe turn.failure {
           let error = EndpointError(.transport(failure))
           if let ended = serveFailure(error, head, driver) { return ended }
@@ -377,30 +389,48 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
           continue
         }
         if outcome == .blocked, let ended = blocked(head, &driver) { return ended }
-        if outcome == .moved { known = head }
+        // A budget that is spent is looked at in the next critical section.
+        if outcome == .moved { known = driver.isSpent ? nil : head }
         if driver.mayWait, driver.deadline.hasPassed, let ended = stopLate(driver) { return ended }
+        if driver.byteBudget <= 0, driver.implied != nil, Reactor.isCurrentThread {
+          return stopForOthers(&driver)
+        }
       }
     }
+  }
+
+  /// Puts the implied caller's place in front, while the turn is kept. False: it is closed, and the turn has gone.
+  private func placeImplied(_ driver: inout Driver) -> Bool {
+    guard let implied = driver.implied else { return true }
+    let place = ReceivePlace(driver.kind, implied, isLate: !driver.mayWait, in: self)
+    place.deadline = driver.deadline
+    let isQueued: Bool = locked { state, actions in
+      if state.isClosed {
+        releaseTurn(&state, &actions, by: nil)
+        return false
+      }
+      state.queue.prepend(place)
+      return true
+    }
+    guard isQueued else { return false }
+    driver.me = place
+    driver.implied = nil
+    return true
+  }
+
+  /// A task on the reactor's thread has received for long enough: the reactor goes on for it when others have had
+  /// their turn.
+  private func stopForOthers(_ driver: inout Driver) -> Started {
+    guard placeImplied(&driver) else { return .ended(.failed(EndpointError(.closed))) }
+    let me = driver.me
+    locked { state, actions in stop(&state, &actions, by: me) }
+    return released(driver)
   }
 
   /// The attempt may take long, and this thread is not to wait: a helper goes on with the turn. Nil when there is
   /// none to be had; the head has failed then, and the turn is still here.
   private func handOver(_ driver: inout Driver) -> Started? {
-    if let implied = driver.implied {
-      let place = ReceivePlace(driver.kind, implied, isLate: !driver.mayWait, in: self)
-      place.deadline = driver.deadline
-      let isQueued: Bool = locked { state, actions in
-        if state.isClosed {
-          releaseTurn(&state, &actions, by: nil)
-          return false
-        }
-        state.queue.prepend(place)
-        return true
-      }
-      guard isQueued else { return .ended(.failed(EndpointError(.closed))) }
-      driver.me = place
-      driver.implied = nil
-    }
+    guard placeImplied(&driver) else { return .ended(.failed(EndpointError(.closed))) }
     guard let errno = port.reactor.offload(self) else { return released(driver) }
     failHead(TransportError(.offload, errno), by: driver.me)
     driver.noteFailure(of: driver.me)
@@ -452,24 +482,21 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     // For somebody else: a small frame is copied before the lock is taken, a large payload is moved under it.
     // One that was assembled for another endpoint over the same bytes may be no payload to this one.
     let isMoved =
-      unsafe carriesDatagrams || head.request.isAccompanied
-      || (turn.isAssembled && head.request.source?.deliversPayload ?? true)
+      unsafe carriesDatagrams || (turn.isAssembled && head.request.source?.deliversPayload ?? true)
     let copied = isMoved ? nil : copy(demand, for: head.request)
     let served = locked { state, actions -> Bool in
       guard !state.isClosed, !state.queue.isEmpty else { return false }
       guard state.queue.first === head else { return false }
       state.queue.remove(head)
-      let companions = head.request.isAccompanied ? unsafe turn.takeCompanions(of: demand) : nil
-      head.outcome = unsafe .delivered(
-        copied ?? Delivery(payload: turn.takePayload(of: demand), companions))
+      var delivery = unsafe copied ?? Delivery(payload: turn.takePayload(of: demand))
+      if carriesDatagrams { delivery.value = unsafe turn.value }
+      if head.request.isAccompanied { delivery.ancillary = unsafe turn.takeAncillary(of: demand) }
+      head.outcome = .delivered(delivery)
       unsafe turn.consume(demand)
       head.decide(&actions, by: me)
       return true
     }
-    if served {
-      driver.budget -= driver.budget == .max ? 0 : 1
-      driver.byteBudget -= demand.byteCount
-    }
+    if served, driver.budget != .max { driver.budget -= 1 }
     return nil
   }
 
@@ -581,6 +608,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
         }
         if state.stirred || first !== place ?? head { return .again }
         if first.kind != .thread, !state.isRegistered { return .register }
+        if isPausing { state.pauseHead(&actions) } else { state.pauseLength = 0 }
         releaseTurn(&state, &actions, by: place ?? me)
         return .released
       }

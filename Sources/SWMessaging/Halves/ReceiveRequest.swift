@@ -5,21 +5,22 @@ internal import SWIO
 @usableFromInline
 package enum ReceiveRequest: Sendable {
   /// The next message of an endpoint.
-  case message(MessageSource)
+  case message(MessageSource, accompanied: Bool = false)
   /// Just so many bytes.
   case exactly(Int)
-  /// What there is, at least one byte and at most so many.
-  case upTo(Int)
-  /// Likewise, with the descriptors that came beside it, and the sender's address.
-  case accompanied(upTo: Int)
+  /// What there is, at least one byte and at most so many; or the next item.
+  case upTo(Int, accompanied: Bool = false)
 
+  /// Whether what came beside the bytes is wanted, too: descriptors, the sender.
   var isAccompanied: Bool {
-    if case .accompanied = self { return true }
-    return false
+    switch self {
+    case .message(_, let isAccompanied), .upTo(_, let isAccompanied): isAccompanied
+    case .exactly: false
+    }
   }
 
   var source: MessageSource? {
-    if case .message(let source) = self { return source }
+    if case .message(let source, _) = self { return source }
     return nil
   }
 }
@@ -62,8 +63,8 @@ package class MessageSource: @unchecked Sendable {
   /// Whether the length of the frame at `position` is known.
   final func knowsFrame(at position: UInt64) -> Bool { self.position == position && demand.isFinal }
 
-  /// Whether the scanner has seen bytes of the frame at `position`.
-  final func hasBegunFrame(at position: UInt64) -> Bool { self.position == position }
+  /// Whether the scanner has seen bytes of the frame at `position`, or has failed for good.
+  final func hasBegunFrame(at position: UInt64) -> Bool { self.position == position || failure != nil }
 
   /// What the frame at `position` needs, given what of it has been received.
   final func demand(in received: Span<UInt8>, at position: UInt64) throws(FramingError) -> FrameDemand {
@@ -171,17 +172,19 @@ package struct Delivery: Sendable {
   /// The frame, or, with no scanner, the payload alone.
   package var bytes: [UInt8]
   var payload: Range<Int>
-  /// Of a message of a stream the scanner, of anything else what came beside the bytes.
+  /// The scanner of a message that the framing decodes.
   // Invariant: made for one receiver, and never changed.
   nonisolated(unsafe) var scanned: AnyObject?
+  /// What came beside the bytes, if the receiver asked for it.
+  package var ancillary: Ancillary?
+  /// The item, if it is no datagram.
+  package var value: (any Sendable)?
 
-  init(payload bytes: [UInt8], _ companions: Companions? = nil) {
+  init(payload bytes: [UInt8]) {
     self.bytes = bytes
     payload = 0..<bytes.count
-    unsafe scanned = companions
+    unsafe scanned = nil
   }
-
-  var companions: Companions? { unsafe scanned as? Companions }
 
   init(frame bytes: [UInt8], payload: Range<Int>, scanned: AnyObject?) {
     self.bytes = bytes

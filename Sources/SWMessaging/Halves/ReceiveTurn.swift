@@ -48,29 +48,30 @@ package struct ReceiveTurn: ~Copyable {
   }
   private(set) var rest = Rest.unknown
 
-  /// Of datagrams the buffer holds none: the next one that has been received lies here.
-  private let carriesDatagrams: Bool
-  private var datagram: Datagram?
+  /// What comes is items, such as datagrams. The buffer is not used then: the next item lies here.
+  private let carriesItems: Bool
+  private var item: ReceivedItem?
   /// Those behind it, the last one first.
-  private var datagramsBehind: [Datagram] = []
-  /// What came beside the bytes of a stream that are there: it goes with the last of them.
-  private var companions: Companions?
-  /// Why the last attempt brought no datagram; the next may.
+  private var itemsBehind: [ReceivedItem] = []
+  /// What came beside the bytes of a stream that are there.
+  private var ancillary = AncillaryQueue()
+  /// Why the last attempt brought nothing; the next may.
   package private(set) var failure: TransportError?
 
+  /// - Parameter carriesDatagrams: datagrams, or other items.
   package init(unread: [UInt8] = [], carriesDatagrams: Bool = false) {
     buffer = ReceiveBuffer(carriesDatagrams ? [] : unread)
-    self.carriesDatagrams = carriesDatagrams
-    if carriesDatagrams, !unread.isEmpty { datagram = Datagram(unread) }
+    carriesItems = carriesDatagrams
+    if carriesDatagrams, !unread.isEmpty { item = .datagram(Datagram(unread)) }
   }
 
   /// How many bytes are there.
   package var count: Int {
-    if carriesDatagrams { return datagram?.bytes.count ?? 0 }
+    if carriesItems { return item?.bytes.count ?? 0 }
     return buffer.count + (assembly.map { $0.header.count + $0.filled } ?? 0)
   }
-  /// A datagram is there; it may be empty.
-  var holdsDatagram: Bool { datagram != nil }
+  /// An item is there; it may be an empty datagram.
+  var holdsItem: Bool { item != nil }
   /// A large payload is being, or has been, received into its array.
   package var isAssembled: Bool { assembly != nil }
   /// How much memory is held; for tests.
@@ -86,10 +87,10 @@ package struct ReceiveTurn: ~Copyable {
 
   /// Whether what is there satisfies a request.
   package mutating func scan(_ request: ReceiveRequest) -> Scan {
-    if carriesDatagrams { return scanDatagram(request) }
+    if carriesItems { return scanItem(request) }
     switch request {
-    case .message(let source):
-      // With nothing there any answer of the scanner's would lead to the same read.
+    case .message(let source, _):
+      // If the buffer is empty, the next step is a read in any case.
       if source.readsAhead, count == 0 { return .needs(.atLeast(1)) }
       do {
         let position = position
@@ -105,19 +106,20 @@ package struct ReceiveTurn: ~Copyable {
     case .exactly(let byteCount):
       let demand = FrameDemand.frame(byteCount: byteCount, payload: 0..<byteCount)
       return count >= byteCount ? .complete(demand) : .needs(demand)
-    case .upTo(let byteCount), .accompanied(let byteCount):
+    case .upTo(let byteCount, _):
       if count == 0 { return .needs(.atLeast(1)) }
       let taken = min(count, byteCount)
       return .complete(.frame(byteCount: taken, payload: 0..<taken))
     }
   }
 
-  /// A datagram is complete as it comes. A demand is never empty, a datagram may be: only the payload counts.
-  private func scanDatagram(_ request: ReceiveRequest) -> Scan {
-    guard let datagram else { return .needs(.atLeast(1)) }
-    var taken = datagram.bytes.count
-    if case .upTo(let byteCount) = request { taken = min(taken, byteCount) }
-    return .complete(.frame(byteCount: max(datagram.bytes.count, 1), payload: 0..<taken))
+  /// An item is complete as it comes. A demand is never empty, a datagram may be: only the payload counts.
+  private func scanItem(_ request: ReceiveRequest) -> Scan {
+    guard let item else { return .needs(.atLeast(1)) }
+    let byteCount = item.bytes.count
+    var taken = byteCount
+    if case .upTo(let limit, _) = request { taken = min(taken, limit) }
+    return .complete(.frame(byteCount: max(byteCount, 1), payload: 0..<taken))
   }
 
   /// Lends a complete frame that lies in the buffer, or the assembled payload alone.
@@ -125,7 +127,10 @@ package struct ReceiveTurn: ~Copyable {
     of demand: FrameDemand, _ body: (Span<UInt8>) throws(Failure) -> Result
   ) throws(Failure) -> Result {
     let payload = demand.payload ?? 0..<0
-    if carriesDatagrams, let datagram { return try body(datagram.bytes.span.extracting(payload)) }
+    if carriesItems, let item {
+      let bytes = item.bytes
+      return try body(bytes.span.extracting(payload))
+    }
     if let assembly {
       if assembly.serves(demand) { return try body(assembly.payload.span) }
       flatten()
@@ -146,11 +151,15 @@ package struct ReceiveTurn: ~Copyable {
   /// The payload as an array: the assembled one as it is, which then is gone, or a copy. The frame is
   /// still to be consumed.
   package mutating func takePayload(of demand: FrameDemand) -> [UInt8] {
-    if carriesDatagrams, demand.payload?.count == count, var taken = datagram.take() {
-      // Not `let whole = datagram?.bytes`: of a noncopyable `self`, Swift 6.3 never releases that copy.
-      let whole = taken.bytes
-      taken.bytes = []
-      datagram = taken
+    if carriesItems, demand.payload?.count == count, let taken = item.take() {
+      // Not `let whole = item?.bytes`: of a noncopyable `self`, Swift 6.3 never releases that copy.
+      guard case .datagram(var datagram) = taken else {
+        item = taken
+        return []
+      }
+      let whole = datagram.bytes
+      datagram.bytes = []
+      item = .datagram(datagram)
       return whole
     }
     if var taken = assembly, taken.isFull, taken.serves(demand) {
@@ -168,9 +177,10 @@ package struct ReceiveTurn: ~Copyable {
 
   /// Takes a frame off the front.
   package mutating func consume(_ demand: FrameDemand) {
-    if carriesDatagrams {
-      datagram = datagramsBehind.popLast()
-      if datagramsBehind.isEmpty { datagramsBehind = [] }
+    if carriesItems {
+      if item?.stays ?? false { return }
+      item = itemsBehind.popLast()
+      if itemsBehind.isEmpty { itemsBehind = [] }
       position += 1
       return
     }
@@ -187,14 +197,29 @@ package struct ReceiveTurn: ~Copyable {
     }
     buffer.consume(rest)
     position += UInt64(demand.byteCount)
-    if companions != nil, count == 0 { companions = nil }
+    if !ancillary.isEmpty { _ = ancillary.take(before: position) }
   }
 
-  /// What came beside the frame that is about to be consumed, if that takes the last of its bytes.
-  package mutating func takeCompanions(of demand: FrameDemand) -> Companions? {
-    if carriesDatagrams { return datagram?.takeCompanions() }
-    guard companions != nil, demand.byteCount == count else { return nil }
-    return companions.take()
+  /// What came beside the frame that is about to be consumed. Taken once.
+  package mutating func takeAncillary(of demand: FrameDemand) -> Ancillary? {
+    if carriesItems {
+      guard let taken = item.take() else { return nil }
+      guard case .datagram(var datagram) = taken else {
+        item = taken
+        return nil
+      }
+      let found = datagram.ancillary
+      datagram.ancillary = nil
+      item = .datagram(datagram)
+      return found
+    }
+    return ancillary.isEmpty ? nil : ancillary.take(before: position + UInt64(demand.byteCount))
+  }
+
+  /// The item that is about to be consumed, if it is no datagram.
+  package var value: (any Sendable)? {
+    if case .value(let value, _) = item { return value }
+    return nil
   }
 
   /// The unread bytes that lie in the buffer. Valid until the turn is used or given back.
@@ -204,22 +229,19 @@ package struct ReceiveTurn: ~Copyable {
   mutating func consume(buffered byteCount: Int) {
     buffer.consume(byteCount)
     position += UInt64(byteCount)
-    if companions != nil, buffer.isEmpty { companions = nil }
+    if !ancillary.isEmpty { _ = ancillary.take(before: position) }
   }
 
   /// Everything unread; what is cut off when the stream ends, and what `detach` hands back.
   package mutating func unread() -> [UInt8] {
-    if carriesDatagrams {
-      guard let datagram else { return [] }
-      return datagram.bytes
-    }
+    if carriesItems { return item?.bytes ?? [] }
     if assembly != nil { flatten() }
     return buffer.withUnread { unread in unsafe unread.withUnsafeBufferPointer { unsafe Array($0) } }
   }
 
   package mutating func takeUnread() -> [UInt8] {
     let bytes = unread()
-    if carriesDatagrams { return bytes }
+    if carriesItems { return bytes }
     buffer.consume(bytes.count)
     buffer.releaseIfEmpty()
     return bytes
@@ -228,6 +250,13 @@ package struct ReceiveTurn: ~Copyable {
   /// Gives memory back that holds nothing.
   package mutating func releaseMemory() { buffer.releaseIfEmpty() }
 
+  /// Nothing has come, and nobody knows when more will: gives memory back that holds nothing, and holds part of a
+  /// short frame in no more memory than it takes.
+  mutating func waitForMore() {
+    buffer.releaseIfEmpty()
+    buffer.shrink()
+  }
+
   // MARK: Attempting
 
   package enum Outcome: Sendable {
@@ -235,7 +264,7 @@ package struct ReceiveTurn: ~Copyable {
     case blocked
     /// It may take long, and has not been made.
     case offload
-    /// `failure` says why; another attempt may fare better.
+    /// `failure` says why; another attempt may fare better. Nothing was taken.
     case failedOnce
     /// `end` says how.
     case ended
@@ -261,7 +290,7 @@ package struct ReceiveTurn: ~Copyable {
     let wanted =
       switch request {
       case .message, .exactly: missing
-      case .upTo(let byteCount), .accompanied(let byteCount): min(byteCount, ReceiveBuffer.blockSize)
+      case .upTo(let byteCount, _): min(byteCount, ReceiveBuffer.blockSize)
       }
     return unsafe fillBuffer(
       minimum: min(wanted, ReceiveBuffer.blockSize), maximum: readsAhead ? .max : wanted,
@@ -273,26 +302,24 @@ package struct ReceiveTurn: ~Copyable {
     unsafe fillBuffer(minimum: 1, maximum: .max, declared: 1, by: receive)
   }
 
-  /// One attempt to receive datagrams, of which none is there.
-  package mutating func attemptDatagrams(by receive: ((Datagram) -> Void) -> Attempt) -> Outcome {
-    var first: Datagram?
-    var behind: [Datagram] = []
-    let attempt = receive { datagram in
-      if first == nil { first = datagram } else { behind.append(datagram) }
+  /// One attempt to receive items, of which none is there.
+  package mutating func attemptItems(by receive: ((ReceivedItem) -> Void) -> Attempt) -> Outcome {
+    var first: ReceivedItem?
+    var behind: [ReceivedItem] = []
+    let attempt = receive { item in
+      if first == nil { first = item } else { behind.append(item) }
     }
     behind.reverse()
-    (datagram, datagramsBehind) = (first, behind)
-    switch attempt {
-    case .transferred: return .moved
-    case .failed(let error) where Port.isAboutOneDatagram(error):
-      failure = error
-      return .failedOnce
-    default: return note(attempt, isShort: false)
-    }
+    (item, itemsBehind) = (first, behind)
+    return note(attempt, isShort: false)
   }
 
-  /// Descriptors came beside the bytes that were just received.
-  package mutating func add(_ found: Companions) { companions = found }
+  /// This came beside the last bytes that were received, so many of them.
+  package mutating func add(_ found: Ancillary, besideLast byteCount: Int) {
+    guard byteCount > 0 else { return }
+    let end = position + UInt64(count)
+    ancillary.add(found, beside: end - UInt64(byteCount)...end - 1)
+  }
 
   private mutating func fillBuffer(
     minimum: Int, maximum: Int, declared: Int, by receive: (UnsafeMutableRawBufferPointer) -> Attempt
@@ -313,10 +340,14 @@ package struct ReceiveTurn: ~Copyable {
     case .wouldBlock, .waitsFor:
       rest = .none
       return .blocked
+    case .retryLater: return .blocked
     case .offload: return .offload
     case .endOfStream:
       end = .endOfStream
       return .ended
+    case .failed(let error) where error.scope == .item:
+      failure = error
+      return .failedOnce
     case .failed(let error):
       end = .failed(error)
       return .ended

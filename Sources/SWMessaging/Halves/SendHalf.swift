@@ -1,4 +1,3 @@
-internal import CSysShim
 internal import SWFraming
 internal import SWIO
 internal import SystemPackage
@@ -51,7 +50,10 @@ package final class SendPlace: Place, @unchecked Sendable {
   }
 
   /// What goes with the first byte, or with the datagram.
-  fileprivate var companions: OutgoingCompanions?
+  fileprivate var ancillary: OutgoingAncillary?
+
+  /// Its bytes follow a begun frame: nothing but them may follow.
+  fileprivate var hasBegun: Bool { step == .bytes && (sent > 0 || kind == .orphan) }
 
   fileprivate func error(_ reason: EndpointError.Reason, isCommitted: Bool = false) -> EndpointError {
     EndpointError(
@@ -74,7 +76,11 @@ package final class SendHalf: Half, @unchecked Sendable {
     case queued(SendPlace)
   }
 
+  /// Writes of other processes may come between larger ones; 0: nothing does.
+  private let atomicSendSize: Int
+
   package init(_ port: Port) {
+    atomicSendSize = port.capabilities.atomicSendSize
     super.init(port, .writable)
     port.connect(sending: self)
   }
@@ -102,7 +108,7 @@ package final class SendHalf: Half, @unchecked Sendable {
     var deadline: Deadline
     var mayWait: Bool { deadline != .immediately }
     var progress: (@Sendable (Int, Int) -> Void)?
-    var companions: OutgoingCompanions?
+    var ancillary: OutgoingAncillary?
 
     package init(
       _ outgoing: Outgoing, array: [UInt8]? = nil, as kind: Place.Kind, step: SendPlace.Step = .bytes,
@@ -129,6 +135,8 @@ package final class SendHalf: Half, @unchecked Sendable {
   package func start(_ call: Call) -> Started {
     if turnstile.take() { return attemptAlone(call) }
     let entry: Entry = locked { state, _ in
+      // A caller that does not wait is promised one pass, and so are those ahead of it.
+      if !call.mayWait, state.queue.hasAside { state.endPause() }
       if call.step == .flush, state.isFinished { return .flushed }
       if let refusal = state.refusal { return .refused(refusal) }
       guard state.isIdle else { return .behind }
@@ -166,7 +174,7 @@ package final class SendHalf: Half, @unchecked Sendable {
     let place = SendPlace(
       call.kind, call.step, outgoing, sent: sent, isLate: !call.mayWait, progress: call.progress, in: self)
     place.array = call.array
-    place.companions = call.companions
+    place.ancillary = call.ancillary
     place.deadline = call.deadline
     return place
   }
@@ -180,7 +188,9 @@ package final class SendHalf: Half, @unchecked Sendable {
   }
 
   override func driveOn(as me: Place) {
-    run(Driver(me: unsafe unsafeDowncast(me, to: SendPlace.self)))
+    var driver = Driver(me: unsafe unsafeDowncast(me, to: SendPlace.self))
+    if Reactor.isCurrentThread { driver.budget = 64 }
+    run(driver)
   }
 
   package override func driveOffloaded() {
@@ -196,7 +206,7 @@ package final class SendHalf: Half, @unchecked Sendable {
   @usableFromInline
   final func start(
     _ envelope: FrameEnvelope, _ payload: UnsafeRawBufferPointer, _ array: [UInt8]?, as kind: Place.Kind,
-    timeout: Duration?, progress: (@Sendable (Int, Int) -> Void)?
+    _ limit: CallLimit, progress: (@Sendable (Int, Int) -> Void)?
   ) -> Started {
     var first: Attempt?
     let holdsTurn = turnstile.take()
@@ -211,7 +221,7 @@ package final class SendHalf: Half, @unchecked Sendable {
     }
     let call = Call(
       Outgoing(envelope, unsafe .borrowed(Outgoing.BorrowedBytes(payload))), array: array, as: kind,
-      until: .after(timeout), progress: progress)
+      until: limit.deadline, progress: progress)
     return holdsTurn ? attemptAlone(call, first: first) : start(call)
   }
 
@@ -262,6 +272,7 @@ package final class SendHalf: Half, @unchecked Sendable {
     }
     let total = call.outgoing.byteCount
     var sent = 0
+    var byteBudget = Driver.mostBytes
     while true {
       let attempt: Attempt
       if let made = first.take() {
@@ -271,7 +282,7 @@ package final class SendHalf: Half, @unchecked Sendable {
           locked { state, actions in state.stop(by: nil, &actions) }
           return .ended(error(.closed, call, sent: sent))
         }
-        attempt = self.attempt(call.outgoing, from: sent, call.companions, mayTakeLong: mayTakeLong)
+        attempt = self.attempt(call.outgoing, from: sent, call.ancillary, mayTakeLong: mayTakeLong)
       }
       note(attempt)
       switch attempt {
@@ -279,14 +290,18 @@ package final class SendHalf: Half, @unchecked Sendable {
         sent += count
         call.progress?(sent, total)
         if sent < total {
-          guard call.mayWait, call.deadline.hasPassed else { continue }
-          return stopLate(call, sent: sent)
+          byteBudget -= count
+          if call.mayWait, call.deadline.hasPassed || (byteBudget <= 0 && Reactor.isCurrentThread) {
+            return stopEarly(call, sent: sent)
+          }
+          continue
         }
         endAlone()
         return .ended(nil)
       case .offload where call.kind == .thread: mayTakeLong = true
       case .offload: return handOver(call, sent: sent)
-      case .wouldBlock, .waitsFor:
+      case .retryLater where carriesDatagrams: return putAside(call)
+      case .wouldBlock, .waitsFor, .retryLater:
         if !call.mayWait, sent == 0 {
           let isStirred: Bool = locked { state, actions in
             if state.stirred, !state.isClosed { return true }
@@ -311,7 +326,7 @@ package final class SendHalf: Half, @unchecked Sendable {
         var driver = Driver(me: place)
         if blocked(&driver) { run(driver) }
         return locked { _, _ in place.isDecided ? .ended(place.error) : .queued(place) }
-      case .failed(let failure) where carriesDatagrams && Port.isAboutOneDatagram(failure):
+      case .failed(let failure) where failure.scope == .item && sent == 0:
         endAlone()
         return .ended(error(.transport(failure), call, sent: sent))
       case .failed(let failure):
@@ -345,8 +360,30 @@ package final class SendHalf: Half, @unchecked Sendable {
     return locked { _, _ in place.isDecided ? .ended(place.error) : .queued(place) }
   }
 
-  /// The deadline has passed while bytes were moving: the caller gives up as one who had to wait.
-  private func stopLate(_ call: Call, sent: Int) -> Started {
+  /// Nothing tells when this datagram can be sent: it stands aside, and those behind it do not wait for that.
+  private func putAside(_ call: Call) -> Started {
+    if !call.mayWait {
+      endAlone()
+      return .ended(error(.timedOut, call, sent: 0))
+    }
+    let place = makePlace(call, sent: 0)
+    place.wasTried = true
+    let isQueued: Bool = locked { state, actions in
+      if state.isClosed {
+        state.releaseTurn(by: nil, &actions)
+        return false
+      }
+      state.putAside(place, &actions)
+      return true
+    }
+    guard isQueued else { return .ended(error(.closed, call, sent: 0)) }
+    endAlone()
+    return locked { _, _ in place.isDecided ? .ended(place.error) : .queued(place) }
+  }
+
+  /// The deadline has passed while bytes were moving, and the caller gives up as one who had to wait. Or the reactor's
+  /// thread has sent for long enough, and goes on when others have had their turn.
+  private func stopEarly(_ call: Call, sent: Int) -> Started {
     let place = makePlace(call, sent: sent)
     place.wasTried = true
     let isQueued: Bool = locked { state, actions in
@@ -365,7 +402,7 @@ package final class SendHalf: Half, @unchecked Sendable {
   }
 
   private func attempt(
-    _ outgoing: Outgoing, from sent: Int, _ companions: OutgoingCompanions?, mayTakeLong: Bool
+    _ outgoing: Outgoing, from sent: Int, _ ancillary: OutgoingAncillary?, mayTakeLong: Bool
   ) -> Attempt {
     if carriesDatagrams, outgoing.borders.count > 1 {
       return unsafe outgoing.attemptFrames(from: sent) { parts in unsafe port.sendDatagrams(parts) }
@@ -373,9 +410,10 @@ package final class SendHalf: Half, @unchecked Sendable {
     let end =
       carriesDatagrams
       ? outgoing.nextBorder(after: sent)
-      : port.writesAtomically ? outgoing.atomicEnd(from: sent) : outgoing.byteCount
-    if let companions, sent == 0 {
-      return unsafe outgoing.attempt(from: sent, to: end) { parts in unsafe port.send(parts, with: companions)
+      : atomicSendSize > 0 ? outgoing.atomicEnd(from: sent, limit: atomicSendSize) : outgoing.byteCount
+    if let ancillary, sent == 0 {
+      return unsafe outgoing.attempt(from: sent, to: end) { parts in
+        unsafe port.send(parts, with: ancillary)
       }
     }
     return unsafe outgoing.attempt(from: sent, to: end) { parts in
@@ -391,7 +429,9 @@ package final class SendHalf: Half, @unchecked Sendable {
     var mine = false
     /// How many places it may still serve after its own, or as the reactor.
     var budget = Int.max
-    var byteBudget = 256 << 10
+    var byteBudget = mostBytes
+    /// How many bytes the reactor moves for one half before others have their turn.
+    static var mostBytes: Int { 256 << 10 }
     /// On this thread an attempt may wait for a disk.
     var mayTakeLong = false
     /// The transport wants to take long for what goes together.
@@ -418,6 +458,8 @@ package final class SendHalf: Half, @unchecked Sendable {
     case halfClose(SendPlace)
     /// It was due, and is decided.
     case served(SendPlace)
+    /// It waits for places that stand aside, and stands aside itself.
+    case aside
     case released
   }
 
@@ -428,6 +470,7 @@ package final class SendHalf: Half, @unchecked Sendable {
       switch next(driver) {
       case .released: return
       case .served(let head): driver.noteService(of: head)
+      case .aside: break
       case .settle(let head):
         settle(head, by: driver.me)
         driver.noteService(of: head)
@@ -444,7 +487,7 @@ package final class SendHalf: Half, @unchecked Sendable {
         }
       case .attempt(let head):
         let attempt = attempt(
-          head.outgoing, from: head.sent, head.companions, mayTakeLong: driver.mayTakeLong)
+          head.outgoing, from: head.sent, head.ancillary, mayTakeLong: driver.mayTakeLong)
         note(attempt)
         if case .transferred(let count) = attempt {
           head.progress?(head.sent + count, head.outgoing.byteCount)
@@ -486,6 +529,10 @@ package final class SendHalf: Half, @unchecked Sendable {
         head.inUse = true  // its memory is copied outside the lock
         return .settle(head)
       }
+      if state.queue.hasAside, waitsForAside(head, state.queue) {
+        state.putAside(head, &actions)
+        return .aside
+      }
       switch head.step {
       case .halfClose:
         head.inUse = true
@@ -506,19 +553,33 @@ package final class SendHalf: Half, @unchecked Sendable {
     }
   }
 
+  /// Under the lock: whether a place comes behind one that stands aside. A datagram to the same address does. So do
+  /// a flush and a half-close, which come behind everything. A caller that does not wait has its attempt.
+  private func waitsForAside(_ place: SendPlace, _ queue: PlaceQueue) -> Bool {
+    if place.isLate { return false }
+    guard place.step == .bytes else { return true }
+    guard let address = place.ancillary?.address else { return false }
+    var isBehind = false
+    queue.visitAside { other in
+      let other = unsafe unsafeDowncast(other, to: SendPlace.self)
+      if other.ancillary?.address == address { isBehind = true }
+    }
+    return isBehind
+  }
+
   // MARK: Together
 
   /// How many bytes of several places one attempt takes: copied to one piece, and on a pipe whole.
-  private static var mostTogether: Int { DescriptorTransport.atomicPipeWrite }
+  private static var mostTogether: Int { atomicPipeWrite }
 
   /// Under the lock: the head and those behind it whose bytes go out in one attempt, in use from now on. Empty
   /// when the head goes alone.
   private func gather(from head: SendPlace) -> [SendPlace] {
     var rest = Self.mostTogether - (head.outgoing.byteCount - head.sent)
-    guard rest > 0, head.progress == nil, head.companions == nil, var next = head.following as? SendPlace
+    guard rest > 0, head.progress == nil, head.ancillary == nil, var next = head.following as? SendPlace
     else { return [] }
     var places: [SendPlace] = []
-    while next.step == .bytes, next.gaveUp == nil, next.progress == nil, next.companions == nil,
+    while next.step == .bytes, next.gaveUp == nil, next.progress == nil, next.ancillary == nil,
       next.outgoing.byteCount > 0
     {
       rest -= next.outgoing.byteCount
@@ -544,10 +605,8 @@ package final class SendHalf: Half, @unchecked Sendable {
           from: place.sent, into: UnsafeMutableBufferPointer(rebasing: memory[count..<count + taken]))
         count += taken
       }
-      let whole = unsafe iovec(iov_base: memory.baseAddress, iov_len: count)
-      return unsafe withUnsafePointer(to: whole) { whole in
-        unsafe port.send(UnsafeBufferPointer(start: whole, count: 1))
-      }
+      let whole = unsafe UnsafeRawBufferPointer(start: memory.baseAddress, count: count)
+      return unsafe whole.asOnlyPart { parts in unsafe port.send(parts) }
     }
   }
 
@@ -558,8 +617,10 @@ package final class SendHalf: Half, @unchecked Sendable {
       var after = After.goOn
       switch attempt {
       case .transferred(let accepted): count = accepted
-      case .wouldBlock, .waitsFor: after = .blocked
+      case .wouldBlock, .waitsFor, .retryLater: after = .blocked
+      // Each for itself, then: the transport may mean one of them.
       case .offload: after = .offload
+      case .failed(let error) where error.scope == .item: after = .offload
       case .failed(let error):
         for place in places { place.inUse = false }
         sendingFailed(error, by: me, &state, &actions)
@@ -575,7 +636,8 @@ package final class SendHalf: Half, @unchecked Sendable {
           state.queue.remove(place)
           place.decide(&actions, by: me)
         } else if let reason = place.gaveUp, place.sent == 0, !state.isClosed {
-          // It could not leave while its memory was read. Were it to wait for its turn, it would leave late.
+          // The sender gave up while its buffer was in use. Nothing of it was sent, so fail it now instead of when it
+          // reaches the head of the queue.
           state.queue.remove(place)
           fail(place, EndpointError(reason.reason))
           place.decide(&actions, by: me)
@@ -607,9 +669,15 @@ package final class SendHalf: Half, @unchecked Sendable {
           state.queue.remove(head)
           head.decide(&actions, by: me)
         }
-      case .wouldBlock, .waitsFor: after = .blocked
+      case .retryLater where carriesDatagrams && head.isLate:
+        state.queue.remove(head)
+        fail(head, EndpointError(.timedOut))
+        head.decide(&actions, by: me)
+      case .retryLater where carriesDatagrams && head.gaveUp == nil && !state.isClosed:
+        state.putAside(head, &actions)
+      case .wouldBlock, .waitsFor, .retryLater: after = .blocked
       case .offload: after = .offload
-      case .failed(let error) where carriesDatagrams && Port.isAboutOneDatagram(error):
+      case .failed(let error) where error.scope == .item && !head.hasBegun:
         state.queue.remove(head)
         fail(head, EndpointError(.transport(error)))
         head.decide(&actions, by: me)
@@ -625,7 +693,12 @@ package final class SendHalf: Half, @unchecked Sendable {
       }
       return after
     }
-    if case .failed = attempt, after == .goOn { driver.noteService(of: head) }
+    if after == .goOn {
+      switch attempt {
+      case .failed, .retryLater: driver.noteService(of: head)
+      default: break
+      }
+    }
     if case .transferred(let count) = attempt {
       driver.byteBudget -= count
       if head.sent == head.outgoing.byteCount {
@@ -654,9 +727,11 @@ package final class SendHalf: Half, @unchecked Sendable {
     // A batch that stands between two frames owes nothing.
     let owes = head.sent > 0 && !(head.outgoing.borders.contains { $0 == head.sent })
     if owes {
+      let (outgoing, skipped) = head.outgoing.rest(from: head.sent, to: end, retaining: head.array)
+      var progress: (@Sendable (Int, Int) -> Void)?
+      if let told = head.progress { progress = { sent, total in told(skipped + sent, skipped + total) } }
       rest = SendPlace(
-        .orphan, .bytes, head.outgoing.owned(retaining: head.array).cut(at: end), sent: head.sent,
-        progress: head.progress, in: self)
+        .orphan, .bytes, outgoing, sent: head.sent - skipped, progress: progress, in: self)
     }
     let orphan = rest
     locked { state, actions in
@@ -738,6 +813,7 @@ package final class SendHalf: Half, @unchecked Sendable {
         }
         if state.stirred || first.gaveUp != nil || !first.needsReadiness { return .again }
         if first.kind != .thread, !state.isRegistered { return .register }
+        if isPausing { state.pauseHead(&actions) } else { state.pauseLength = 0 }
         settleLate(by: me, &state, &actions)
         state.releaseTurn(by: me, &actions)
         return .released
@@ -764,7 +840,7 @@ package final class SendHalf: Half, @unchecked Sendable {
     locked { state, actions in
       guard let head = state.queue.first, head.kind != .thread else { return }
       let error = EndpointError(.transport(error))
-      let isBegun = (unsafe unsafeDowncast(head, to: SendPlace.self)).sent > 0
+      let isBegun = (unsafe unsafeDowncast(head, to: SendPlace.self)).hasBegun
       state.queue.remove(head)
       fail(head, error)
       head.decide(&actions, by: me)
@@ -773,23 +849,5 @@ package final class SendHalf: Half, @unchecked Sendable {
         decideEverybody(error, by: me, &state, &actions)
       }
     }
-  }
-}
-
-extension Outgoing {
-  /// Only the frames up to `end`.
-  fileprivate func cut(at end: Int) -> Outgoing {
-    guard end < byteCount, case .array(let bytes) = body else { return self }
-    // Only a batch has borders, and it has neither header nor trailer.
-    var chunks = [bytes] + more
-    var surplus = byteCount - end
-    while let last = chunks.popLast() {
-      if last.count > surplus {
-        chunks.append(Array(last.dropLast(surplus)))
-        break
-      }
-      surplus -= last.count
-    }
-    return Outgoing(chunks, borders: borders.filter { $0 <= end })
   }
 }

@@ -1,4 +1,5 @@
 /// Where in a child process its end of the channel lies.
+@nonexhaustive
 public enum ChildChannel: Hashable, Sendable {
   /// One end of a Unix stream socket pair, under this number. The child is told the number by the
   /// environment variable `SOCKETWRAPPER_FD`.

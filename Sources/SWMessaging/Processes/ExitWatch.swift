@@ -4,7 +4,7 @@ internal import Synchronization
 internal import SystemPackage
 
 /// Waits for the end of a child, with what endpoints wait with: the child's pidfd becomes readable when
-/// the child ends, an attempt to receive reaps it, and what was reaped is the end of the stream. So
+/// the child ends, and an attempt to receive reaps it and yields the status, which stays. So
 /// deadlines, cancellation, threads and tasks at once are the receiving half's affair, nothing polls, and
 /// SIGCHLD plays no part.
 final class ExitWatch: Sendable {
@@ -16,21 +16,24 @@ final class ExitWatch: Sendable {
     half = ReceiveHalf(Port(child, for: .readable, reactor: Reactor.shared))
   }
 
-  // One byte that never comes: all waiters have the same request, and its end serves them all.
   private static var request: ReceiveRequest { .upTo(1) }
 
   func wait(timeout: Duration?) async throws(EndpointError) -> ExitStatus {
-    try status(after: await half.receive(Self.request, timeout: timeout))
+    try status(after: await half.receive(Self.request, CallLimit(timeout, .never)))
   }
 
   func waitBlocking(timeout: Duration?) throws(EndpointError) -> ExitStatus {
-    try status(after: half.receiveBlocking(Self.request, timeout: timeout))
+    try status(after: half.receiveBlocking(Self.request, CallLimit(timeout, .never)))
   }
 
   private func status(after outcome: ReceiveHalf.Outcome) throws(EndpointError) -> ExitStatus {
-    guard case .failed(let error) = outcome else { preconditionFailure("a pidfd has no bytes") }
-    if case .endOfStream = error.reason, let status = child.status { return status }
-    throw error
+    switch outcome {
+    case .failed(let error): throw error
+    case .delivered: break
+    case .lent(let demand): half.finishLoan(demand)
+    }
+    guard let status = child.status else { preconditionFailure("the status came with the end") }
+    return status
   }
 
   /// Signals the child. Through the pidfd, so it cannot hit a stranger that got the number of a child
@@ -48,7 +51,9 @@ final class ExitWatch: Sendable {
   func abandon() {
     let half = half
     switch half.start(Self.request, as: .task, until: .never) {
-    case .ended: half.close()
+    case .ended(let outcome):
+      if case .lent(let demand) = outcome { half.finishLoan(demand) }
+      half.close()
     case .queued(let place):
       // The place keeps the half alive until it is decided.
       if !half.park(place, .callback { half.close() }) { half.close() }
@@ -56,8 +61,8 @@ final class ExitWatch: Sendable {
   }
 }
 
-/// A child as a transport that moves nothing: it ends when the child does.
-final class ReapedChild: SocketLike {
+/// A child as a source of one item that stays: its exit status.
+final class ReapedChild: ItemSource {
   /// Negative when the child was gone before it could be looked at: see `init`.
   private let pidfd: Int32
   private let end = Guarded<ExitStatus?>(nil)
@@ -106,21 +111,20 @@ final class ReapedChild: SocketLike {
     pidfd < 0 ? .signal : .descriptor(FileDescriptor(rawValue: pidfd))
   }
 
-  func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
-    if status != nil { return .endOfStream }
-    guard pidfd >= 0 else { return .failed(TransportError(.exitStatus, .noChildProcess)) }
+  func receiveItems(atMost limit: Int, _ take: (ReceivedItem) -> Void) -> Attempt {
+    if let status {
+      take(.value(status, stays: true))
+      return .transferred(1)
+    }
+    guard pidfd >= 0 else { return .failed(TransportError(.exitStatus, .noChildProcess, scope: .connection)) }
     var code: Int32 = 0
     let found = unsafe swsys_pidfd_reap(pidfd, &code)
-    if found < 0 { return .failed(TransportError(.exitStatus, Errno(rawValue: -found))) }
+    if found < 0 { return .failed(TransportError(.exitStatus, Errno(rawValue: -found), scope: .connection)) }
     note(found, code)
-    return found == 0 ? .wouldBlock : .endOfStream
+    guard let status else { return .wouldBlock }
+    take(.value(status, stays: true))
+    return .transferred(1)
   }
-
-  func send(_ bytes: UnsafeRawBufferPointer) -> Attempt {
-    .failed(TransportError(.send, .badFileDescriptor))
-  }
-
-  func finishSending() throws(TransportError) {}
 
   func close() { if pidfd >= 0 { _ = swsys_close(pidfd) } }
 }

@@ -1,4 +1,3 @@
-internal import SWIO
 internal import Synchronization
 
 /// What is left of a packet that a pipe handed out.
@@ -8,27 +7,33 @@ internal import Synchronization
 /// alone. So who may read ahead never asks a pipe for less than a packet, and what was not wanted waits
 /// here. Who may not (`.exact`, and raw receives) loses the rest of a packet, as with `read(2)`, unless the
 /// flag is on the reading end, too: that is how whoever knows can say so.
-final class PacketRest: Sendable {
+package final class PacketRest: Sendable {
   private let always: Bool
+  /// The size of the largest packet.
+  private let size: Int
   private let bytes = Guarded<ArraySlice<UInt8>>([])
   private let isEmpty = Atomic(true)
 
-  /// - Parameter always: packets are what comes, for sure.
-  init(always: Bool) { self.always = always }
+  /// Nil for a transport that drops nothing.
+  package init?(_ capabilities: TransportCapabilities) {
+    guard capabilities.packetSize > 0 else { return nil }
+    size = capabilities.packetSize
+    always = capabilities.keepsPackets
+  }
 
   /// Whether an attempt to receive so much has to come here.
-  func serves(_ byteCount: Int, readsAhead: Bool) -> Bool {
-    (readsAhead || always) && byteCount < DescriptorTransport.atomicPipeWrite
+  package func serves(_ byteCount: Int, readsAhead: Bool) -> Bool {
+    (readsAhead || always) && byteCount < size
       || !isEmpty.load(ordering: .relaxed)
   }
 
   /// Hands out what is left of the last packet, or receives one and hands out its front. In the receiving
   /// half's turn.
-  func receive(
+  package func receive(
     into memory: UnsafeMutableRawBufferPointer, by attempt: (UnsafeMutableRawBufferPointer) -> Attempt
   ) -> Attempt {
     if isEmpty.load(ordering: .relaxed) {
-      var packet = [UInt8](repeating: 0, count: DescriptorTransport.atomicPipeWrite)
+      var packet = [UInt8](repeating: 0, count: size)
       let result = unsafe packet.withUnsafeMutableBytes { room in unsafe attempt(room) }
       guard case .transferred(let count) = result else { return result }
       let whole = packet.prefix(count)
@@ -45,7 +50,7 @@ final class PacketRest: Sendable {
   }
 
   /// Everything that is left, for who takes the descriptor up again.
-  func take() -> [UInt8] {
+  package func take() -> [UInt8] {
     isEmpty.store(true, ordering: .relaxed)
     return bytes.withLock { bytes in
       defer { bytes = [] }

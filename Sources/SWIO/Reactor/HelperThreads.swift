@@ -1,0 +1,124 @@
+internal import Synchronization
+package import SystemPackage
+
+/// A bounded set of threads for calls of the kernel that may block and cannot be waited for otherwise.
+///
+/// Threads are started when work comes, wait a second for more, and end. When as many run as are allowed, work
+/// waits in a queue, first in first out.
+package final class HelperThreads: Sendable {
+  package typealias Work = @Sendable () -> Void
+
+  private struct State: Sendable {
+    /// Work that no thread has taken yet. The first comes last in `front`; then follows `back`.
+    var front: [Work] = []
+    var back: [Work] = []
+    /// Threads that run, the idle ones included.
+    var threadCount = 0
+    /// Threads that wait for work, the last one to come first.
+    var idle: [WakeUp] = []
+    /// When a thread last took work or came back from it.
+    var lastProgress = Deadline.never
+
+    mutating func takeAll() -> [Work] {
+      defer { (front, back) = ([], []) }
+      return front.reversed() + back
+    }
+
+    mutating func next() -> Work? {
+      if front.isEmpty {
+        front = back.reversed()
+        back = []
+      }
+      return front.popLast()
+    }
+  }
+
+  private let state = Guarded(State())
+  private let name: String
+  private let usual: Int
+  private let most: Int
+
+  /// - Parameters:
+  ///   - name: of each thread; at most 15 bytes.
+  ///   - usual: how many threads run before work has to wait.
+  ///   - most: how many threads run when those have been stuck for 50 ms.
+  package init(name: String, usual: Int, most: Int) {
+    self.name = name
+    self.usual = usual
+    self.most = most
+  }
+
+  /// How many threads there are; for tests.
+  package var threadCount: Int { state.withLock { $0.threadCount } }
+
+  /// How long a thread waits for more work.
+  private static var patience: Duration { .seconds(1) }
+  /// How long threads that make no progress count as busy and not as stuck, in nanoseconds.
+  private static var stuckAfter: UInt64 { 50_000_000 }
+
+  /// Runs `work` on one of the threads, as soon as one is free.
+  ///
+  /// - Returns: why not: no thread runs and none can be had. `work` does not run then.
+  package func submit(_ work: @escaping Work) -> Errno? {
+    let (idle, starts) = state.withLock { state -> (WakeUp?, Bool) in
+      if state.idle.isEmpty, state.threadCount < (isStuck(state) ? most : usual) {
+        state.threadCount += 1
+        return (nil, true)
+      }
+      state.back.append(work)
+      return (state.idle.popLast(), false)
+    }
+    idle?.signal()
+    guard starts, let errno = HelperThread.start(named: name, { [self] in run(first: work) }) else {
+      return nil
+    }
+    let orphans = state.withLock { state -> [Work]? in
+      state.threadCount -= 1
+      if state.threadCount > 0 {
+        state.back.append(work)
+        return nil
+      }
+      return state.takeAll()
+    }
+    guard let orphans else { return nil }
+    // Others relied on the thread that could not be started: this one does their work.
+    for work in orphans { work() }
+    return errno
+  }
+
+  private func isStuck(_ state: State) -> Bool {
+    guard state.lastProgress != .never else { return false }
+    let (limit, overflow) = state.lastProgress.nanoseconds.addingReportingOverflow(Self.stuckAfter)
+    return !overflow && Deadline.now.nanoseconds > limit
+  }
+
+  private func run(first work: Work) {
+    state.withLock { $0.lastProgress = .now }
+    work()
+    let wakeUp = WakeUp.take()
+    defer { WakeUp.giveBack(wakeUp) }
+    while let work = awaitWork(wakeUp) { work() }
+  }
+
+  /// Waits for work. Returns nil when none has come for a while: the thread has been counted out then.
+  private func awaitWork(_ wakeUp: WakeUp) -> Work? {
+    let deadline = Deadline.after(Self.patience)
+    while true {
+      let isLate = deadline.hasPassed
+      let (work, isOver) = state.withLock { state -> (Work?, Bool) in
+        state.lastProgress = .now
+        state.idle.removeAll { $0 === wakeUp }
+        if let work = state.next() { return (work, false) }
+        if isLate {
+          state.threadCount -= 1
+          return (nil, true)
+        }
+        state.idle.append(wakeUp)
+        return (nil, false)
+      }
+      if isOver { return nil }
+      if let work { return work }
+      wakeUp.wait(watching: nil, for: [], until: deadline)
+    }
+  }
+}

@@ -1,0 +1,99 @@
+internal import Synchronization
+public import SystemPackage
+
+/// What came beside the bytes of a message: descriptors, the sender's address, the sender's credentials.
+///
+/// Descriptors arrive only at an endpoint that asks for them, with their own message and once. Credentials arrive
+/// only where the endpoint asks for those.
+public struct Ancillary: Sendable {
+  /// The descriptors that the sender passed; nil if none came.
+  public var descriptors: ReceivedDescriptors?
+
+  /// Whether the kernel, or the endpoint's limit, has cut descriptors off. Those are closed. The bytes are whole.
+  public var lostDescriptors: Bool
+
+  /// The address of the sender of a datagram; nil if the sender has no address, and on a stream.
+  public var sender: SocketAddress?
+
+  /// The process that sent the bytes, as the kernel knows it; nil if the endpoint has not asked for it.
+  public var credentials: SenderCredentials?
+
+  public init(
+    descriptors: ReceivedDescriptors? = nil, lostDescriptors: Bool = false, sender: SocketAddress? = nil,
+    credentials: SenderCredentials? = nil
+  ) {
+    self.descriptors = descriptors
+    self.lostDescriptors = lostDescriptors
+    self.sender = sender
+    self.credentials = credentials
+  }
+
+  /// Whether it has no descriptors, no address and no credentials.
+  public var isEmpty: Bool {
+    descriptors == nil && !lostDescriptors && sender == nil && credentials == nil
+  }
+}
+
+/// The process that sent a message over a Unix socket, as the kernel knows it (`SCM_CREDENTIALS`, unix(7)).
+///
+/// The process may have ended since, and its number may have been given to another process.
+public struct SenderCredentials: Hashable, Sendable {
+  public var processID: Int32
+  public var userID: UInt32
+  public var groupID: UInt32
+
+  public init(processID: Int32, userID: UInt32, groupID: UInt32) {
+    self.processID = processID
+    self.userID = userID
+    self.groupID = groupID
+  }
+}
+
+/// Descriptors that came with a message. They are close-on-exec.
+///
+/// Each is taken once. Those that nobody has taken are closed with the last reference, on a thread of the library's
+/// own: closing a descriptor that a peer has chosen can take as long as the peer likes. Safe to use from any
+/// thread and task.
+public final class ReceivedDescriptors: Sendable {
+  /// How many descriptors came.
+  public let count: Int
+  /// The first one last.
+  private let rest: Guarded<[FileDescriptor]>
+
+  /// Takes the descriptors over.
+  public init(_ descriptors: [FileDescriptor]) {
+    count = descriptors.count
+    rest = Guarded(descriptors.reversed())
+  }
+
+  /// Takes the first descriptor that has not been taken; nil if there is none.
+  public func take() -> OwnedDescriptor? {
+    guard let descriptor = rest.withLock({ $0.popLast() }) else { return nil }
+    return OwnedDescriptor(adopting: descriptor)
+  }
+
+  /// Takes all that have not been taken, in order.
+  package func takeAll() -> [FileDescriptor] {
+    rest.withLock { rest in
+      defer { rest = [] }
+      return rest.reversed()
+    }
+  }
+
+  deinit {
+    for descriptor in takeAll() { CloserThread.close(descriptor.rawValue) }
+  }
+}
+
+/// What goes beside the bytes of a send. The descriptors are the sender's, and stay open until its call has ended.
+public struct OutgoingAncillary: Sendable {
+  /// The descriptors to pass: at most 253.
+  public var descriptors: [FileDescriptor]
+  /// Where a datagram goes; nil: to the peer.
+  public var address: SocketAddress?
+
+  public init(descriptors: [FileDescriptor] = [], address: SocketAddress? = nil) {
+    self.descriptors = descriptors
+    self.address = address
+  }
+}

@@ -1,0 +1,167 @@
+internal import CSysShim
+internal import SystemPackage
+
+/// A socket that carries datagrams, or packets in order that end as a stream does (SOCK_SEQPACKET).
+package final class DatagramSocket: DescriptorTransport {
+  package let number: Int32
+  package var working: Int32 { number }
+  package var content: TransportContent { .datagrams }
+  /// Packets in order, until they end.
+  private let isPacket: Bool
+  /// Datagrams over IP: each fits a slot of `DatagramRoom`, and no descriptors come with it.
+  private let isUDP: Bool
+
+  /// - Throws: `TransportError` `adopt` with `Errno.invalidArgument` for a socket with UDP_GRO, which glues
+  ///   datagrams together.
+  init(_ number: Int32, isPacket: Bool) throws(TransportError) {
+    self.number = number
+    self.isPacket = isPacket
+    isUDP = !isPacket && swsys_is_udp(number)
+    if isUDP, swsys_glues_datagrams(number) { throw TransportError(.adopt, .invalidArgument) }
+  }
+
+  // MARK: Receiving
+
+  package func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
+    var ancillary: Ancillary?
+    return unsafe receive(into: memory, maximumDescriptors: 0, ancillary: &ancillary)
+  }
+
+  /// A datagram that is longer than its room is an error, and lost; so are the descriptors that came with it.
+  package func receive(
+    into memory: UnsafeMutableRawBufferPointer, maximumDescriptors: Int, ancillary: inout Ancillary?
+  ) -> Attempt {
+    // As of a stream socket: there is room for descriptors even if nobody has asked for any.
+    var found: UnsafeMutablePointer<swsys_ancillary>?
+    let result = unsafe swsys_receive_message(
+      number, memory.baseAddress, memory.count, !isUDP, true, &found)
+    guard let found = unsafe found else { return received(result) }
+    let isCut = unsafe found.pointee.is_cut
+    // What came is owned by now: if the datagram was cut, it is closed with `whole`.
+    let whole = unsafe Ancillary(taking: found, maximumDescriptors: maximumDescriptors)
+    if isCut { return .failed(TransportError(.receive, .messageTooLong, scope: .item)) }
+    ancillary = whole
+    return .transferred(result)
+  }
+
+  package func nextDatagramSize() -> Attempt {
+    let size = swsys_next_datagram_size(number, isPacket)
+    return size == Int(SWSYS_ENDED) ? .endOfStream : received(size)
+  }
+
+  package func peek(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
+    let result = unsafe swsys_peek(number, memory.baseAddress, memory.count)
+    return result == 0 && isPacket ? .endOfStream : received(result)
+  }
+
+  package func receiveDatagrams(
+    atMost limit: Int, maximumDescriptors: Int, mayTakeLong: Bool, _ take: (Datagram) -> Void
+  ) -> Attempt {
+    if isUDP { return receiveDatagramsOverIP(atMost: limit, take) }
+    // Over a Unix socket only its sender's memory bounds a datagram, and a look alone tells an empty packet from
+    // the end.
+    let size = nextDatagramSize()
+    guard case .transferred(let byteCount) = size else { return size }
+    return unsafe Datagram.receive(byteCount, take) { room, ancillary in
+      unsafe receive(into: room, maximumDescriptors: maximumDescriptors, ancillary: &ancillary)
+    }
+  }
+
+  /// As many as wait, sixteen at most. One that does not fit is an error, and lost; those that came with it are not.
+  private func receiveDatagramsOverIP(atMost limit: Int, _ take: (Datagram) -> Void) -> Attempt {
+    let room = DatagramRoom.take()
+    defer { DatagramRoom.giveBack(room) }
+    let count = min(limit, DatagramRoom.slotCount)
+    return unsafe withUnsafeTemporaryAllocation(of: swsys_datagram.self, capacity: count) { found in
+      let count = unsafe swsys_receive_datagrams(
+        number, room.memory, DatagramRoom.slotSize, Int32(count), found.baseAddress)
+      guard count >= 0 else { return received(Int(count)) }
+      var isCut = false
+      var last: SocketAddress?
+      for index in 0..<Int(count) {
+        let slot = unsafe room.memory + index * DatagramRoom.slotSize
+        if unsafe found[index].is_cut {
+          isCut = true
+          continue
+        }
+        last = unsafe Self.address(found[index], after: last)
+        let bytes = unsafe UnsafeRawBufferPointer(start: slot, count: found[index].byte_count)
+        take(Datagram(unsafe Array(bytes), ancillary: last.map { Ancillary(sender: $0) }))
+      }
+      return isCut
+        ? .failed(TransportError(.receive, .messageTooLong, scope: .item)) : .transferred(Int(count))
+    }
+  }
+
+  /// Datagrams that come together mostly have one sender: then no other address is made.
+  private static func address(_ datagram: swsys_datagram, after last: SocketAddress?) -> SocketAddress? {
+    unsafe withUnsafeBytes(of: datagram.address) { bytes in
+      let bytes = unsafe bytes.prefix(Int(datagram.address_length))
+      if let last, unsafe last.bytes.elementsEqual(bytes) { return last }
+      return unsafe bytes.count > 2 ? SocketAddress(bytes: Array(bytes)) : nil
+    }
+  }
+
+  package func setReceivesCredentials(_ receives: Bool) throws(TransportError) {
+    guard !isUDP else { throw TransportError(.receive, .notSupported) }
+    _ = try checked(.receive, swsys_set_receives_credentials(number, receives))
+  }
+
+  // MARK: Sending
+
+  package func send(_ bytes: UnsafeRawBufferPointer) -> Attempt {
+    sent(unsafe withVector(bytes) { unsafe swsys_sendv(number, $0, $1) })
+  }
+
+  package func send(gathering parts: UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt {
+    sent(unsafe withVectors(parts) { unsafe swsys_sendv(number, $0, $1) })
+  }
+
+  package func send(
+    gathering parts: UnsafeBufferPointer<UnsafeRawBufferPointer>, with ancillary: OutgoingAncillary
+  ) -> Attempt {
+    let result = unsafe sendMessage(number, parts, ancillary)
+    // Over a Unix socket that is not connected, readiness says nothing of a receiver whose queue is full.
+    if result == -Int(Errno.wouldBlock.rawValue), ancillary.address != nil, !isUDP { return .retryLater }
+    // The fault may lie with a descriptor, or with the receiver.
+    return result < 0 && !isTransient(result) && result != -Int(Errno.wouldBlock.rawValue)
+      && (ancillary.address != nil || !isBroken(result))
+      ? Attempt(.send, result: result, scope: .item) : sent(result)
+  }
+
+  package func sendDatagrams(_ parts: UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt {
+    let count = unsafe withVectors(parts) { vectors, count in
+      Int(unsafe swsys_send_datagrams(number, vectors, count))
+    }
+    guard count >= 0 else { return sent(count) }
+    var byteCount = 0
+    for index in 0..<count { byteCount += unsafe parts[index].count }
+    return .transferred(byteCount)
+  }
+
+  package func finishSending() throws(TransportError) {
+    guard isPacket else { throw TransportError(.finishSending, .notSupported) }
+    try finishSendingOfSocket(number)
+  }
+
+  // MARK: Errors
+
+  private func received(_ result: Int) -> Attempt {
+    if isTransient(result) { return .retryLater }
+    return Attempt(.receive, result: result, scope: isBroken(result) ? .connection : .item)
+  }
+
+  private func sent(_ result: Int) -> Attempt {
+    if isTransient(result) { return .retryLater }
+    let isEnded = isPacket && result == -Int(Errno.brokenPipe.rawValue)
+    return Attempt(.send, result: result, scope: isEnded ? .direction : isBroken(result) ? .connection : .item)
+  }
+
+  /// The socket itself is of no use any more. Any other error concerns one datagram: new ones come with every kernel
+  /// and every protocol.
+  private func isBroken(_ result: Int) -> Bool {
+    var errors: [Errno] = [.badFileDescriptor, .notSocket, .badAddress]
+    if isPacket { errors += [.connectionReset, .socketNotConnected, .brokenPipe] }
+    return errors.contains { result == -Int($0.rawValue) }
+  }
+}

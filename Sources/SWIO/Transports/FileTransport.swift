@@ -1,0 +1,49 @@
+internal import CSysShim
+internal import SystemPackage
+
+/// A regular file or a block device: always ready, and yet slow.
+package final class FileTransport: DescriptorTransport {
+  package let number: Int32
+  package var working: Int32 { number }
+
+  init(_ number: Int32) { self.number = number }
+
+  /// A transfer of this size is large: it is left to a thread that may wait without an attempt before.
+  package static var longTransfer: Int { 65_536 }
+
+  package func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
+    if memory.count >= Self.longTransfer { return .offload }
+    // What the page cache has is there at once. The kernel says EAGAIN for the rest, and EOPNOTSUPP on file systems
+    // that cannot tell.
+    let result = unsafe swsys_read_nowait(number, memory.baseAddress, memory.count)
+    if result == -Int(Errno.wouldBlock.rawValue) || result == -Int(Errno.notSupported.rawValue)
+      || result == -Int(Errno.invalidArgument.rawValue)
+    {
+      return .offload
+    }
+    return Self.received(result)
+  }
+
+  package func receiveTakingLong(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
+    Self.received(unsafe swsys_read(number, memory.baseAddress, memory.count))
+  }
+
+  private static func received(_ result: Int) -> Attempt {
+    result == 0 ? .endOfStream : .file(.receive, result)
+  }
+
+  package func send(_ bytes: UnsafeRawBufferPointer) -> Attempt {
+    if bytes.count >= Self.longTransfer { return .offload }
+    return .file(.send, unsafe withVector(bytes) { unsafe swsys_write_guarded(number, $0, $1, false) })
+  }
+
+  package func send(gathering parts: UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt {
+    var count = 0
+    for index in parts.indices { count += unsafe parts[index].count }
+    return unsafe count >= Self.longTransfer ? .offload : sendTakingLong(gathering: parts)
+  }
+
+  package func sendTakingLong(gathering parts: UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt {
+    .file(.send, unsafe withVectors(parts) { unsafe swsys_write_guarded(number, $0, $1, false) })
+  }
+}

@@ -1,0 +1,39 @@
+internal import CSysShim
+internal import SystemPackage
+
+/// A descriptor whose description has O_NONBLOCK: one of our own, opened through `/proc`, or one that was found so.
+package final class NonblockingTransport: DescriptorTransport {
+  package let number: Int32
+  package let working: Int32
+  package let capabilities: TransportCapabilities
+  private let empty: EmptyRead
+
+  init(_ number: Int32, working: Int32, isPipe: Bool, _ empty: EmptyRead) {
+    self.number = number
+    self.working = working
+    self.empty = empty
+    capabilities = isPipe ? .pipe(number) : TransportCapabilities()
+  }
+
+  package func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
+    let result = unsafe swsys_read(working, memory.baseAddress, memory.count)
+    if result > 0 { return .transferred(result) }
+    return empty.attempt(result, working: working) ?? .file(.receive, result)
+  }
+
+  package func send(_ bytes: UnsafeRawBufferPointer) -> Attempt {
+    sent(unsafe withVector(bytes) { unsafe swsys_write_guarded(working, $0, $1, false) })
+  }
+
+  package func send(gathering parts: UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt {
+    sent(unsafe withVectors(parts) { unsafe swsys_write_guarded(working, $0, $1, false) })
+  }
+
+  private func sent(_ result: Int) -> Attempt {
+    let attempt = Attempt.file(.send, result)
+    if attempt == .wouldBlock, empty.isStuck(working) {
+      return .failed(TransportError(.send, .ioError, scope: .direction))
+    }
+    return attempt
+  }
+}

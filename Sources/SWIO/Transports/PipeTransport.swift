@@ -1,0 +1,53 @@
+internal import CSysShim
+internal import SystemPackage
+
+/// An anonymous pipe, where the kernel takes RWF_NOWAIT for it (about Linux 6.4).
+///
+/// The kernel takes RWF_NOWAIT away from a pipe's description once it has been spliced. From then on attempts
+/// are made as `PolledTransport` makes them.
+package final class PipeTransport: DescriptorTransport {
+  package let number: Int32
+  package var working: Int32 { number }
+  package let capabilities: TransportCapabilities
+  private let noSignal: Bool
+
+  init(_ number: Int32, noSignal: Bool) {
+    self.number = number
+    self.noSignal = noSignal
+    capabilities = .pipe(number)
+  }
+
+  package func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
+    let result = unsafe swsys_read_nowait(number, memory.baseAddress, memory.count)
+    if Self.isRefused(result) { return PolledTransport.mayReceive(number) }
+    return result == 0 ? .endOfStream : .file(.receive, result)
+  }
+
+  package func receiveTakingLong(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
+    unsafe PolledTransport.receive(number, into: memory, .end)
+  }
+
+  package func send(_ bytes: UnsafeRawBufferPointer) -> Attempt {
+    sent(unsafe withVector(bytes) { unsafe write($0, $1) })
+  }
+
+  package func send(gathering parts: UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt {
+    sent(unsafe withVectors(parts) { unsafe write($0, $1) })
+  }
+
+  package func sendTakingLong(gathering parts: UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt {
+    unsafe PolledTransport.send(number, parts, .end)
+  }
+
+  private func write(_ vectors: UnsafePointer<iovec>?, _ count: Int32) -> Int {
+    unsafe noSignal
+      ? swsys_write_nowait(number, vectors, count, true, true)
+      : swsys_write_guarded(number, vectors, count, true)
+  }
+
+  private func sent(_ result: Int) -> Attempt {
+    Self.isRefused(result) ? PolledTransport.maySend(number) : .file(.send, result)
+  }
+
+  private static func isRefused(_ result: Int) -> Bool { result == -Int(Errno.notSupported.rawValue) }
+}

@@ -1,0 +1,76 @@
+internal import CSysShim
+internal import SystemPackage
+
+/// A description that others share and that cannot be reopened. Nothing is tried before `poll` finds it ready. Even
+/// then the attempt may block, because another process may take the bytes, or the room, in between: it is made
+/// on a thread that may wait.
+package final class PolledTransport: DescriptorTransport {
+  package let number: Int32
+  package var working: Int32 { number }
+  package let capabilities: TransportCapabilities
+  private let empty: EmptyRead
+
+  init(_ number: Int32, isPipe: Bool, _ empty: EmptyRead) {
+    self.number = number
+    self.empty = empty
+    capabilities = isPipe ? .pipe(number) : TransportCapabilities()
+  }
+
+  package func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt { Self.mayReceive(number) }
+
+  package func receiveTakingLong(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
+    unsafe Self.receive(number, into: memory, empty)
+  }
+
+  package func send(_ bytes: UnsafeRawBufferPointer) -> Attempt { Self.maySend(number) }
+
+  package func send(gathering parts: UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt {
+    Self.maySend(number)
+  }
+
+  package func sendTakingLong(gathering parts: UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt {
+    unsafe Self.send(number, parts, empty)
+  }
+
+  // MARK: Also of a pipe that has been spliced
+
+  static func mayReceive(_ number: Int32) -> Attempt {
+    swsys_poll_now(number, Int32(SWSYS_READABLE)) > 0 ? .offload : .wouldBlock
+  }
+
+  static func maySend(_ number: Int32) -> Attempt {
+    swsys_poll_now(number, Int32(SWSYS_WRITABLE)) > 0 ? .offload : .wouldBlock
+  }
+
+  static func receive(_ number: Int32, into memory: UnsafeMutableRawBufferPointer, _ empty: EmptyRead) -> Attempt {
+    guard swsys_poll_now(number, Int32(SWSYS_READABLE)) > 0 else { return .wouldBlock }
+    let result = unsafe swsys_read(number, memory.baseAddress, memory.count)
+    if result > 0 { return .transferred(result) }
+    return empty.attempt(result, working: number) ?? .file(.receive, result)
+  }
+
+  /// A pipe that is writable has room for PIPE_BUF bytes: a write of that size does not block, unless
+  /// somebody else fills it in between. A terminal promises less: of 4096 bytes that one took a part and
+  /// blocked, of 256 none did. Gathered, so that a frame that fits is one write.
+  static func send(
+    _ number: Int32, _ parts: UnsafeBufferPointer<UnsafeRawBufferPointer>, _ empty: EmptyRead
+  ) -> Attempt {
+    guard swsys_poll_now(number, Int32(SWSYS_WRITABLE)) > 0 else { return .wouldBlock }
+    if empty.isStuck(number) { return .failed(TransportError(.send, .ioError, scope: .direction)) }
+    let limit = empty == .endOfTerminal ? 256 : atomicPipeWrite
+    return unsafe withUnsafeTemporaryAllocation(byteCount: limit, alignment: 1) { bytes in
+      var count = 0
+      for index in parts.indices {
+        let part = unsafe parts[index]
+        let taken = min(part.count, bytes.count - count)
+        guard taken > 0 else { continue }
+        unsafe UnsafeMutableRawBufferPointer(rebasing: bytes[count...]).copyMemory(
+          from: UnsafeRawBufferPointer(rebasing: part[..<taken]))
+        count += taken
+      }
+      let whole = unsafe UnsafeRawBufferPointer(start: bytes.baseAddress, count: count)
+      return .file(
+        .send, unsafe withVector(whole) { unsafe swsys_write_guarded(number, $0, $1, false) })
+    }
+  }
+}

@@ -1,0 +1,157 @@
+internal import CSysShim
+internal import Synchronization
+internal import SystemPackage
+
+/// A stream socket: of the Unix domain, TCP, or another protocol.
+package final class StreamSocket: DescriptorTransport {
+  package let number: Int32
+  package var working: Int32 { number }
+  private let isUnix: Bool
+  /// A short read of plain TCP or of a Unix socket has taken all that was there, unless it met a barrier. SCTP, for
+  /// example, ends a read with every message.
+  private let drains: Bool
+  /// A read has stopped at control data: descriptors, another writer's credentials, a record of the kernel's TLS.
+  /// More may lie behind such a barrier, and more barriers are likely.
+  private let hasBarriers = Atomic(false)
+
+  init(_ number: Int32) {
+    self.number = number
+    isUnix = swsys_is_unix(number)
+    drains = isUnix || swsys_is_tcp(number)
+  }
+
+  package var drainsInOneReceive: Bool { drains && !hasBarriers.load(ordering: .relaxed) }
+
+  // MARK: Receiving
+
+  package func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
+    // The kernel closes descriptors for which there is no room on the thread that receives, before that has the
+    // bytes, and it can take as long as the peer likes. So a Unix socket has room for them even if nobody has
+    // asked for any, and the closing is left to another thread.
+    var found: UnsafeMutablePointer<swsys_ancillary>?
+    let result = unsafe swsys_receive_message(
+      number, memory.baseAddress, memory.count, isUnix, false, &found)
+    if let found = unsafe found {
+      hasBarriers.store(true, ordering: .relaxed)
+      _ = unsafe Ancillary(taking: found, maximumDescriptors: 0)
+    }
+    return Self.received(result)
+  }
+
+  package func receive(
+    into memory: UnsafeMutableRawBufferPointer, maximumDescriptors: Int, ancillary: inout Ancillary?
+  ) -> Attempt {
+    var found: UnsafeMutablePointer<swsys_ancillary>?
+    let result = unsafe swsys_receive_message(
+      number, memory.baseAddress, memory.count, isUnix, false, &found)
+    if let found = unsafe found {
+      hasBarriers.store(true, ordering: .relaxed)
+      ancillary = unsafe Ancillary(taking: found, maximumDescriptors: maximumDescriptors)
+    }
+    return Self.received(result)
+  }
+
+  private static func received(_ result: Int) -> Attempt {
+    if result == 0 { return .endOfStream }
+    if isTransient(result) { return .retryLater }
+    return Attempt(.receive, result: result)
+  }
+
+  package func peek(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
+    let result = unsafe swsys_peek(number, memory.baseAddress, memory.count)
+    return result == 0 ? .endOfStream : Attempt(.receive, result: result)
+  }
+
+  package func setReceivesCredentials(_ receives: Bool) throws(TransportError) {
+    guard isUnix else { throw TransportError(.receive, .notSupported) }
+    _ = try checked(.receive, swsys_set_receives_credentials(number, receives))
+  }
+
+  // MARK: Sending
+
+  package func send(_ bytes: UnsafeRawBufferPointer) -> Attempt {
+    Self.sent(unsafe withVector(bytes) { unsafe swsys_sendv(number, $0, $1) })
+  }
+
+  package func send(gathering parts: UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt {
+    Self.sent(unsafe withVectors(parts) { unsafe swsys_sendv(number, $0, $1) })
+  }
+
+  package func send(
+    gathering parts: UnsafeBufferPointer<UnsafeRawBufferPointer>, with ancillary: OutgoingAncillary
+  ) -> Attempt {
+    let result = unsafe sendMessage(number, parts, ancillary)
+    // Nothing has gone out. Unless the connection itself is at fault, the reason is what was to go along.
+    let isConnections = [Errno.brokenPipe, .connectionReset, .socketNotConnected].contains {
+      result == -Int($0.rawValue)
+    }
+    return result < 0 && !isConnections && !isTransient(result)
+      ? Attempt(.send, result: result, scope: .item) : Self.sent(result)
+  }
+
+  private static func sent(_ result: Int) -> Attempt {
+    if isTransient(result) { return .retryLater }
+    return Attempt(.send, result: result)
+  }
+
+  package func finishSending() throws(TransportError) { try finishSendingOfSocket(number) }
+}
+
+/// Half-closes a connected socket.
+func finishSendingOfSocket(_ number: Int32) throws(TransportError) {
+  let result = swsys_shutdown_send(number)
+  // A peer that is gone already needs no telling.
+  if result == -Errno.socketNotConnected.rawValue { return }
+  _ = try checked(.finishSending, result)
+}
+
+/// The kernel lacks memory, or room for descriptors on their way, for now. Nothing tells when it has some.
+func isTransient(_ result: Int) -> Bool {
+  result < 0
+    && [Errno.noBufferSpace, .noMemory, .tooManyReferences].contains { result == -Int($0.rawValue) }
+}
+
+/// `sendmsg` with descriptors, or to an address.
+func sendMessage(
+  _ number: Int32, _ parts: UnsafeBufferPointer<UnsafeRawBufferPointer>, _ ancillary: OutgoingAncillary
+) -> Int {
+  let numbers = ancillary.descriptors.map(\.rawValue)
+  return unsafe numbers.withUnsafeBufferPointer { numbers in
+    unsafe (ancillary.address?.bytes ?? []).withUnsafeBytes { address in
+      unsafe withVectors(parts) { vectors, count in
+        unsafe swsys_send_accompanied(
+          number, vectors, count, numbers.baseAddress, Int32(numbers.count), address.baseAddress,
+          UInt32(address.count))
+      }
+    }
+  }
+}
+
+extension Ancillary {
+  /// What a receive found. Surplus descriptors are closed on a thread of their own, and so are all of a message that
+  /// the kernel has cut some off from. Nil if nothing is left.
+  init?(taking found: UnsafeMutablePointer<swsys_ancillary>, maximumDescriptors: Int) {
+    self.init()
+    defer { unsafe swsys_free_ancillary(found) }
+    // To close a pidfd never takes long.
+    if unsafe found.pointee.pidfd >= 0 { _ = unsafe swsys_close(found.pointee.pidfd) }
+    let numbers = unsafe withUnsafeBytes(of: found.pointee.descriptors) { bytes in
+      unsafe Array(bytes.bindMemory(to: Int32.self).prefix(Int(found.pointee.descriptor_count)))
+    }
+    let kept = unsafe numbers.prefix(found.pointee.is_control_cut ? 0 : maximumDescriptors)
+    for number in numbers.dropFirst(kept.count) { CloserThread.close(number) }
+    if !kept.isEmpty { descriptors = ReceivedDescriptors(kept.map { FileDescriptor(rawValue: $0) }) }
+    lostDescriptors =
+      unsafe maximumDescriptors > 0 && (kept.count < numbers.count || found.pointee.is_control_cut)
+    if unsafe found.pointee.has_credentials {
+      credentials = unsafe SenderCredentials(
+        processID: found.pointee.pid, userID: found.pointee.uid, groupID: found.pointee.gid)
+    }
+    let address = unsafe withUnsafeBytes(of: found.pointee.address) {
+      unsafe Array($0.prefix(Int(found.pointee.address_length)))
+    }
+    // A sender without a name has nothing but its family.
+    if address.count > 2 { sender = SocketAddress(bytes: address) }
+    if isEmpty { return nil }
+  }
+}

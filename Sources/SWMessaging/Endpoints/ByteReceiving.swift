@@ -1,0 +1,177 @@
+internal import SWFraming
+public import SWIO
+
+/// A raw endpoint that receives. All calls are safe from any thread and task at once; one that times
+/// out or is cancelled takes nothing: its bytes stay for the next.
+///
+/// Every call takes a timeout, a deadline, or both; the earlier one counts. Calls that share a deadline end together.
+public protocol ByteReceiving: ReceivingEndpoint {
+  /// The direction that receives. Opaque.
+  var receivingSide: ByteReceivingSide { get }
+}
+
+/// The receiving direction of a raw endpoint. Opaque: only endpoints that receive have one.
+public struct ByteReceivingSide: Sendable {
+  let half: ReceiveHalf
+
+  init(_ core: EndpointCore) {
+    guard let half = core.receiving else { preconditionFailure("a receiving endpoint has a receiving half") }
+    self.half = half
+  }
+}
+
+extension ByteReceiving {
+  var receiveHalf: ReceiveHalf { receivingSide.half }
+
+  /// How much `receive()` returns at most.
+  public static var largestChunk: Int { 65_536 }
+
+  /// Receives just so many bytes; zero are there at once.
+  ///
+  /// A datagram must have just so many; the error `codec` has the bytes of one that has not.
+  ///
+  /// - Parameters:
+  ///   - byteCount: how many bytes; not negative.
+  ///   - timeout: how long to wait; zero takes what is there, after those who came before; nil
+  ///     waits without limit.
+  ///   - deadline: until when to wait. With a timeout, the earlier one counts.
+  /// - Throws: ``EndpointError`` `endOfStream` when the stream ended before the first of them,
+  ///   `truncated` when it ended before the last (they stay, for `receive(upTo:)`), `timedOut`,
+  ///   `cancelled`, `closed`, `transport`.
+  public func receive(
+    exactly byteCount: Int, timeout: Duration? = nil, until deadline: Deadline = .never
+  ) async throws(EndpointError) -> [UInt8] {
+    if isNothing(byteCount) { return [] }
+    let outcome = await receiveHalf.receive(.exactly(byteCount), CallLimit(timeout, deadline))
+    return try receiveHalf.bytes(of: outcome, exactly: byteCount)
+  }
+
+  /// Receives what is there: at least one byte, at most so many. Of a datagram this takes so many bytes, and
+  /// drops the rest.
+  ///
+  /// - Throws: as ``receive(exactly:timeout:until:)``; `endOfStream` at the end.
+  public func receive(
+    upTo byteCount: Int, timeout: Duration? = nil, until deadline: Deadline = .never
+  ) async throws(EndpointError) -> [UInt8] {
+    if isNothing(byteCount) { return [] }
+    return try receiveHalf.bytes(
+      of: await receiveHalf.receive(.upTo(byteCount), CallLimit(timeout, deadline)))
+  }
+
+  /// Receives the first available chunk, ``largestChunk`` bytes at most; over a datagram or a seqpacket socket one
+  /// whole datagram, whatever its size, which may be empty.
+  ///
+  /// - Throws: as ``receive(exactly:timeout:until:)``; `endOfStream` at the end.
+  public func receive(
+    timeout: Duration? = nil, until deadline: Deadline = .never
+  ) async throws(EndpointError) -> [UInt8] {
+    try await receive(upTo: receiveHalf.largestChunk, timeout: timeout, until: deadline)
+  }
+
+  /// Receives the first available chunk or one whole datagram, as ``receive(timeout:until:)`` does, with what its
+  /// sender sent beside it: descriptors (see ``ReceivingEndpoint/maximumDescriptors``), its address, its credentials.
+  ///
+  /// On a stream the descriptors came with the last of the bytes; the kernel may have put bytes in front that
+  /// were sent before. Other calls of this endpoint close descriptors that come with the bytes that they take.
+  ///
+  /// - Throws: ``EndpointError`` as ``receive(timeout:until:)``.
+  public func receiveBytes(
+    timeout: Duration? = nil, until deadline: Deadline = .never
+  ) async throws(EndpointError) -> ReceivedBytes {
+    let half = receiveHalf
+    let request = ReceiveRequest.upTo(half.largestChunk, accompanied: true)
+    return try half.accompanied(await half.receive(request, CallLimit(timeout, deadline)))
+  }
+}
+
+extension Blocking where E: ByteReceiving {
+  /// Blocking form of ``ByteReceiving/receive(exactly:timeout:until:)``.
+  @available(*, noasync, message: "blocking calls would block the pool: use the async call of the same name")
+  public func receive(
+    exactly byteCount: Int, timeout: Duration? = nil, until deadline: Deadline = .never
+  ) throws(EndpointError) -> [UInt8] {
+    if isNothing(byteCount) { return [] }
+    let half = endpoint.receiveHalf
+    return try half.bytes(
+      of: half.receiveBlocking(.exactly(byteCount), CallLimit(timeout, deadline)), exactly: byteCount)
+  }
+
+  /// Blocking form of ``ByteReceiving/receive(upTo:timeout:until:)``.
+  @available(*, noasync, message: "blocking calls would block the pool: use the async call of the same name")
+  public func receive(
+    upTo byteCount: Int, timeout: Duration? = nil, until deadline: Deadline = .never
+  ) throws(EndpointError) -> [UInt8] {
+    if isNothing(byteCount) { return [] }
+    let half = endpoint.receiveHalf
+    return try half.bytes(of: half.receiveBlocking(.upTo(byteCount), CallLimit(timeout, deadline)))
+  }
+
+  /// Blocking form of ``ByteReceiving/receive(timeout:until:)``.
+  @available(*, noasync, message: "blocking calls would block the pool: use the async call of the same name")
+  public func receive(
+    timeout: Duration? = nil, until deadline: Deadline = .never
+  ) throws(EndpointError) -> [UInt8] {
+    try receive(upTo: endpoint.receiveHalf.largestChunk, timeout: timeout, until: deadline)
+  }
+
+  /// Blocking form of ``ByteReceiving/receiveBytes(timeout:until:)``.
+  @available(*, noasync, message: "blocking calls would block the pool: use the async call of the same name")
+  public func receiveBytes(
+    timeout: Duration? = nil, until deadline: Deadline = .never
+  ) throws(EndpointError) -> ReceivedBytes {
+    let half = endpoint.receiveHalf
+    let request = ReceiveRequest.upTo(half.largestChunk, accompanied: true)
+    return try half.accompanied(half.receiveBlocking(request, CallLimit(timeout, deadline)))
+  }
+}
+
+/// Whether a receive has nothing to wait for.
+private func isNothing(_ byteCount: Int) -> Bool {
+  precondition(byteCount >= 0, "a byte count is not negative")
+  return byteCount == 0
+}
+
+extension ReceiveHalf {
+  /// How much an unsized receive asks for: of a datagram, all.
+  var largestChunk: Int { carriesDatagrams ? .max : SocketReader.largestChunk }
+
+  /// The bytes, if they are so many: a datagram may be of another size.
+  func bytes(of outcome: Outcome, exactly byteCount: Int) throws(EndpointError) -> [UInt8] {
+    let bytes = try bytes(of: outcome)
+    if bytes.count != byteCount {
+      let misfit = FramingError(
+        .misfit, offset: min(bytes.count, byteCount),
+        explanation: "expected a datagram of \(byteCount) bytes; found \(bytes.count)")
+      throw EndpointError(.codec(misfit), partialBytes: bytes)
+    }
+    return bytes
+  }
+
+  /// The bytes, and what came beside them.
+  func accompanied(_ outcome: Outcome) throws(EndpointError) -> ReceivedBytes {
+    // First: the bytes end the loan.
+    let ancillary = ancillary(of: outcome)
+    return ReceivedBytes(try bytes(of: outcome), ancillary)
+  }
+
+  /// What came beside the bytes of a request that asked for it.
+  func ancillary(of outcome: Outcome) -> Ancillary? {
+    switch outcome {
+    case .lent(let demand): unsafe turn.takeAncillary(of: demand)
+    case .delivered(let delivery): delivery.ancillary
+    case .failed: nil
+    }
+  }
+
+  /// The bytes that a raw request was for.
+  func bytes(of outcome: Outcome) throws(EndpointError) -> [UInt8] {
+    switch outcome {
+    case .lent(let demand):
+      let bytes = unsafe turn.takePayload(of: demand)
+      finishLoan(demand)
+      return bytes
+    case .delivered(let delivery): return delivery.bytes
+    case .failed(let error): throw error
+    }
+  }
+}

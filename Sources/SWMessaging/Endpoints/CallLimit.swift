@@ -1,0 +1,25 @@
+public import SWIO
+
+/// How long a call may wait: until a timeout or a deadline, whichever comes first.
+@frozen
+@usableFromInline
+package struct CallLimit: Sendable {
+  @usableFromInline let timeout: Duration?
+  @usableFromInline let instant: Deadline
+
+  @inlinable
+  package init(_ timeout: Duration?, _ deadline: Deadline) {
+    self.timeout = timeout
+    instant = deadline
+  }
+
+  /// The call waits without limit.
+  @inlinable package var isNone: Bool { timeout == nil && instant.nanoseconds == .max }
+
+  /// The instant. Reads the clock if there is a timeout, which begins now.
+  @usableFromInline
+  package var deadline: Deadline {
+    guard let timeout else { return instant }
+    return min(.after(timeout), instant)
+  }
+}

@@ -1,0 +1,207 @@
+public import SWIO
+internal import Synchronization
+public import SystemPackage
+
+/// The connection behind one or several endpoints. Opaque: it has no members, and no initialiser takes one.
+public final class EndpointCore: Sendable {
+  package let receiving: ReceiveHalf?
+  @usableFromInline package let sending: SendHalf?
+  private let origin: Origin
+
+  /// One word, like the two references above.
+  private enum Origin: Sendable {
+    case readsAhead, readsExactly
+    /// One direction of another core, which owns the descriptor.
+    case part(of: EndpointCore)
+  }
+
+  package init(receiving: ReceiveHalf?, sending: SendHalf?, mode: ReceiveMode = .readAhead) {
+    self.receiving = receiving
+    self.sending = sending
+    origin = mode == .exact ? .readsExactly : .readsAhead
+  }
+
+  private init(receiving: ReceiveHalf?, sending: SendHalf?, of whole: EndpointCore) {
+    self.receiving = receiving
+    self.sending = sending
+    origin = .part(of: whole)
+  }
+
+  deinit {
+    // A part retains the whole, which closes both directions when the last endpoint over either has gone.
+    if case .part = origin { return }
+    close()
+  }
+
+  /// Takes over a descriptor for these directions. When it throws, the descriptor is still the caller's.
+  package convenience init(
+    adopting number: Int32, unread: [UInt8] = [], for directions: Readiness, mode: ReceiveMode = .readAhead,
+    reactor: any Reacting = Reactor.shared
+  ) throws(EndpointError) {
+    do throws(TransportError) {
+      self.init(
+        try Port(number, for: directions, reactor: reactor), unread: unread, for: directions, mode: mode)
+    } catch {
+      throw EndpointError(.transport(error), subject: .descriptor(number))
+    }
+  }
+
+  /// Takes over a transport.
+  package convenience init(
+    _ transport: some SocketLike, for directions: Readiness, mode: ReceiveMode = .readAhead,
+    reactor: any Reacting = Reactor.shared
+  ) {
+    self.init(
+      Port(transport, for: directions, reactor: reactor), unread: [], for: directions, mode: mode)
+  }
+
+  private convenience init(_ port: Port, unread: [UInt8], for directions: Readiness, mode: ReceiveMode) {
+    self.init(
+      receiving: directions.contains(.readable) ? ReceiveHalf(port, unread: unread) : nil,
+      sending: directions.contains(.writable) ? SendHalf(port) : nil, mode: mode)
+  }
+
+  /// How the descriptor is read, by all endpoints over this core.
+  package var mode: ReceiveMode {
+    switch origin {
+    case .readsAhead: .readAhead
+    case .readsExactly: .exact
+    case .part(let whole): whole.mode
+    }
+  }
+
+  // MARK: The directions by themselves
+
+  private var whole: EndpointCore {
+    if case .part(let whole) = origin { return whole }
+    return self
+  }
+
+  /// The receiving direction alone.
+  var receivingPart: EndpointCore { EndpointCore(receiving: receiving, sending: nil, of: whole) }
+
+  /// The sending direction alone.
+  var sendingPart: EndpointCore { EndpointCore(receiving: nil, sending: sending, of: whole) }
+
+  // MARK: The end
+
+  func close() {
+    receiving?.close()
+    sending?.close()
+  }
+
+  /// Gives the descriptors up unclosed, if nobody uses them.
+  func detach() throws(EndpointError) -> DetachedEndpoint {
+    let halves = [receiving, sending].compactMap { $0 as Half? }
+    // A transport of the user's own is the user's to take apart.
+    if halves.contains(where: { !$0.port.isDetachable }) {
+      throw EndpointError(.transport(TransportError(.detach, .notSupported)))
+    }
+    // The other direction of the same descriptor has users of its own, until it is closed and they have left.
+    if case .part(let whole) = origin, let half = halves.first,
+      let other = half is ReceiveHalf ? whole.sending : whole.receiving as Half?,
+      other.port === half.port, !other.inspect({ $0.isOut })
+    {
+      throw EndpointError(isClosed ? .closed : .busy)
+    }
+    if let refusal = Half.retire(halves[0], halves.count > 1 ? halves[1] : nil) {
+      throw EndpointError(refusal)
+    }
+    let unread = unsafe (receiving?.turn.takeUnread() ?? []) + (receiving?.port.takeUnread() ?? [])
+    var numbers: [Int32] = []
+    var seen: Port?
+    for half in halves where half.port !== seen {
+      seen = half.port
+      guard let number = half.port.detach() else {
+        preconditionFailure("a transport without a descriptor cannot be detached")
+      }
+      numbers.append(number)
+    }
+    return DetachedEndpoint(
+      descriptor: OwnedDescriptor(adopting: FileDescriptor(rawValue: numbers[0])),
+      sendingDescriptor: numbers.count > 1
+        ? OwnedDescriptor(adopting: FileDescriptor(rawValue: numbers[1])) : nil,
+      unread: unread)
+  }
+
+  var isClosed: Bool {
+    (receiving?.inspect { $0.isClosed } ?? true) && (sending?.inspect { $0.isClosed } ?? true)
+  }
+}
+
+extension EndpointCore {
+  static func adopting(
+    _ descriptor: consuming OwnedDescriptor, unread: [UInt8], for directions: Readiness,
+    mode: ReceiveMode = .readAhead
+  ) throws(EndpointError) -> EndpointCore {
+    let number = descriptor.withDescriptor { $0.rawValue }
+    let core = try EndpointCore(adopting: number, unread: unread, for: directions, mode: mode)
+    _ = descriptor.release()
+    return core
+  }
+
+  static func duplicating(
+    _ descriptor: FileDescriptor, for directions: Readiness, mode: ReceiveMode
+  ) throws(EndpointError) -> EndpointCore {
+    let copy: OwnedDescriptor
+    do throws(TransportError) {
+      copy = try OwnedDescriptor(duplicating: descriptor)
+    } catch {
+      throw EndpointError(.transport(error), subject: .descriptor(descriptor.rawValue))
+    }
+    return try adopting(copy, unread: [], for: directions, mode: mode)
+  }
+
+  /// A duplex over two descriptors.
+  static func adopting(
+    reading: FileDescriptor, writing: FileDescriptor, unread: [UInt8], mode: ReceiveMode = .readAhead
+  ) throws(EndpointError) -> EndpointCore {
+    // One number is one descriptor: two ports would close it twice, the second time under a stranger.
+    if reading == writing {
+      return try EndpointCore(
+        adopting: reading.rawValue, unread: unread, for: [.readable, .writable], mode: mode)
+    }
+    let receiving = ReceiveHalf(try port(reading, for: .readable), unread: unread)
+    do throws(EndpointError) {
+      let sending = SendHalf(try port(writing, for: .writable))
+      return EndpointCore(receiving: receiving, sending: sending, mode: mode)
+    } catch {
+      // Both stay the caller's.
+      if Half.retire(receiving, nil) == nil { _ = receiving.port.detach() }
+      throw error
+    }
+  }
+
+  private static func port(
+    _ descriptor: FileDescriptor, for direction: Readiness
+  ) throws(EndpointError) -> Port {
+    do throws(TransportError) {
+      return try Port(descriptor.rawValue, for: direction, reactor: Reactor.shared)
+    } catch {
+      throw EndpointError(.transport(error), subject: .descriptor(descriptor.rawValue))
+    }
+  }
+}
+
+/// A descriptor or transport that has been taken over and has no endpoint yet. Opaque: only the documented
+/// initialisers of endpoints make one, so that each stands over a connection of its own.
+public struct AdoptedTransport: Sendable {
+  let core: EndpointCore
+  init(_ core: EndpointCore) { self.core = core }
+}
+
+/// The result of `detach`: enough for another endpoint, here or in another process, to go on where
+/// this one stopped.
+public struct DetachedEndpoint: ~Copyable, Sendable {
+  /// The descriptor; of a duplex over two descriptors, the one it received from.
+  public var descriptor: OwnedDescriptor
+  /// Of a duplex over two descriptors, the one it sent to.
+  public var sendingDescriptor: OwnedDescriptor?
+  /// Bytes that have been received and not been returned, an unfinished message included.
+  public var unread: [UInt8]
+
+  /// Gives away the descriptor that was received from, and closes the other one, if there is one.
+  public consuming func release() -> (descriptor: FileDescriptor, unread: [UInt8]) {
+    (descriptor.release(), unread)
+  }
+}

@@ -1,0 +1,105 @@
+internal import SWIO
+internal import Synchronization
+
+// How the calls of endpoints begin and end at the halves.
+
+extension Half {
+  /// Before an asynchronous call enters: whether the caller's task is cancelled, and so takes nothing.
+  /// Busy callers let others run.
+  @inlinable @inline(__always)
+  func isCancelledAtBegin() async -> Bool {
+    if shouldYield() { await Task.yield() }
+    return Task.isCancelled
+  }
+}
+
+extension Half {
+  /// The transport is not closed while `body` runs.
+  func withOwnTransport(_ body: () throws(TransportError) -> Void) throws(EndpointError) {
+    do {
+      try withTransport { try body() }
+    } catch let error as TransportError {
+      throw EndpointError(.transport(error))
+    } catch {
+      throw EndpointError(.closed)
+    }
+  }
+}
+
+extension SendHalf {
+  /// An asynchronous call: every async send comes through here.
+  ///
+  /// - Parameter start: begins it, with bytes that are lent until it returns.
+  @inlinable @inline(__always)
+  func run(_ start: (SendHalf) throws(EndpointError) -> Started) async throws(EndpointError) {
+    if await isCancelledAtBegin() { throw EndpointError(.cancelled) }
+    if let error = await finish(try start(self)) { throw error }
+  }
+
+  /// The end of an asynchronous call.
+  @inlinable
+  func finish(_ started: Started) async -> EndpointError? {
+    switch started {
+    case .ended(let error): return error
+    case .queued(let place):
+      await runTask(place)
+      return place.error
+    }
+  }
+
+  /// The end of a blocking call, before the caller's bytes are released. Every blocking send comes through here.
+  @inlinable @inline(__always)
+  func finishBlocking(_ started: Started) -> EndpointError? {
+    switch started {
+    case .ended(let error): return error
+    case .queued(let place): return wait(place)
+    }
+  }
+
+  @usableFromInline
+  func wait(_ place: SendPlace) -> EndpointError? {
+    runThread(place)
+    return place.error
+  }
+}
+
+extension ReceiveHalf {
+  /// Begins a call the long way.
+  ///
+  /// - Parameter front: how far the short way has come.
+  @usableFromInline
+  func start(_ request: ReceiveRequest, as kind: Place.Kind, _ limit: CallLimit, after front: Front)
+    -> Started
+  {
+    start(request, as: kind, until: limit.deadline, after: front)
+  }
+
+  /// The error of a call whose task was cancelled before it began.
+  @usableFromInline
+  var cancelled: EndpointError {
+    EndpointError(.cancelled, byteCount: heldBytes.load(ordering: .relaxed))
+  }
+
+  /// An asynchronous call, the long way alone.
+  func receive(_ request: ReceiveRequest, _ limit: CallLimit) async -> Outcome {
+    if await isCancelledAtBegin() { return .failed(cancelled) }
+    switch start(request, as: .task, limit, after: .unseen) {
+    case .ended(let outcome): return outcome
+    case .queued(let place):
+      await runTask(place)
+      return outcome(of: place)
+    }
+  }
+
+  /// A blocking call, the long way from where the short way has come.
+  @usableFromInline
+  func receiveBlocking(_ request: ReceiveRequest, _ limit: CallLimit, after front: Front = .unseen) -> Outcome
+  {
+    switch start(request, as: .thread, limit, after: front) {
+    case .ended(let outcome): return outcome
+    case .queued(let place):
+      runThread(place)
+      return outcome(of: place)
+    }
+  }
+}

@@ -1,0 +1,166 @@
+public import SWFraming
+internal import SWIO
+
+/// The receiving direction of a message endpoint. Opaque: only endpoints that receive have one.
+public struct ReceivingSide<F: Framing>: Sendable {
+  @usableFromInline let half: ReceiveHalf
+  @usableFromInline let source: TypedSource<F>
+
+  init(_ core: EndpointCore, _ framing: F, _ mode: ReceiveMode, _ maximumFrameSize: Int) {
+    half = ByteReceivingSide(core).half
+    source = TypedSource(framing, readsAhead: mode == .readAhead, maximumFrameSize: maximumFrameSize)
+  }
+
+  @usableFromInline
+  package var request: ReceiveRequest { .message(source) }
+
+  /// Likewise, with what came beside the message.
+  var accompaniedRequest: ReceiveRequest { .message(source, accompanied: true) }
+
+  /// The message of a frame that was lent or handed over, and what came beside it.
+  func accompanied(_ outcome: ReceiveHalf.Outcome) throws(EndpointError) -> ReceivedMessage<F.Incoming> {
+    // First: the message ends the loan.
+    let ancillary = half.ancillary(of: outcome)
+    return ReceivedMessage(try message(outcome), ancillary)
+  }
+
+  /// The message of a frame that was lent or handed over.
+  @usableFromInline
+  package func message(_ outcome: ReceiveHalf.Outcome) throws(EndpointError) -> F.Incoming {
+    if half.carriesDatagrams { return try message(datagram: half.bytes(of: outcome)) }
+    if case .failed(let error) = outcome { throw error }
+    do {
+      switch outcome {
+      case .lent(let demand):
+        if source.deliversPayload {
+          let payload = unsafe half.turn.takePayload(of: demand)
+          half.finishLoan(demand)
+          return TypedSource<F>.message(payload: payload)
+        }
+        defer { half.finishLoan(demand) }
+        return unsafe try half.turn.withFrame(demand) { frame in
+          try source.decode(frame, payload: demand.payload ?? 0..<0)
+        }
+      case .delivered(let delivery): return try source.decode(delivery)
+      case .failed(let error): throw error
+      }
+    } catch {
+      // Whatever type it has: an end of stream that a framing throws is not one of this stream.
+      throw EndpointError(.codec(error))
+    }
+  }
+
+  /// The message of a datagram, which its frame fills exactly. One that does not is consumed, and the next is as
+  /// good as any.
+  private func message(datagram: [UInt8]) throws(EndpointError) -> F.Incoming {
+    do {
+      if datagram.count > source.maximumFrameSize {
+        throw FramingError(
+          .tooLarge(declared: UInt64(datagram.count), limit: UInt64(source.maximumFrameSize)), offset: 0)
+      }
+      return try source.framing.decode(filling: datagram.span)
+    } catch {
+      throw EndpointError(.codec(error), partialBytes: datagram)
+    }
+  }
+
+  /// Lends the payload of a frame.
+  @usableFromInline
+  package func withPayload<Result>(
+    _ outcome: ReceiveHalf.Outcome, _ body: (Span<UInt8>) throws -> Result
+  ) throws -> Result where F: ByteFraming {
+    if half.carriesDatagrams {
+      let payload = try message(outcome)
+      return try body(payload.span)
+    }
+    switch outcome {
+    case .lent(let demand):
+      defer { half.finishLoan(demand) }
+      return unsafe try half.turn.withPayload(of: demand, body)
+    case .delivered(let delivery): return try body(delivery.bytes.span)
+    case .failed(let error): throw error
+    }
+  }
+}
+
+// MARK: The short way
+
+// If no other caller is there and the buffer holds the message, the caller is served right here, in code that is
+// compiled for its framing. Every other call goes the long way through `ReceiveHalf.start`.
+
+extension ReceivingSide {
+  /// The frame at the front, if it is complete. Returns nil if only the long way can tell more.
+  @inlinable @inline(__always)
+  func frame(in unread: UnsafeRawBufferPointer, _ scanner: inout F.Scanner) -> FrameDemand? {
+    if unsafe unread.isEmpty { return nil }
+    guard let demand = try? scanner.demand(in: unsafe Span(_unsafeBytes: unread)), demand.isFinal,
+      demand.byteCount <= unread.count, demand.byteCount <= source.maximumFrameSize
+    else { return nil }
+    return demand
+  }
+
+  /// Lends the next frame to `body`, if the buffer holds it. If not, returns nil, and `front` says how far the short
+  /// way has come.
+  @inlinable @inline(__always)
+  func atOnce<Result, Failure: Error>(
+    _ front: inout ReceiveHalf.Front, as kind: Place.Kind, _ limit: CallLimit,
+    _ body: (Span<UInt8>, _ byteCount: Int, _ payload: Range<Int>, F.Scanner) throws(Failure) -> Result
+  ) throws(Failure) -> Result? {
+    let found = unsafe half.takeFront(for: source, as: kind, waitsForever: limit.isNone)
+    front = unsafe found.front
+    let bytes = unsafe found.unread
+    var scanner = source.framing.makeScanner()
+    guard let demand = unsafe frame(in: bytes, &scanner), let payload = demand.payload else { return nil }
+    defer { half.leave(consuming: demand.byteCount) }
+    return try body(unsafe Span(_unsafeBytes: bytes), demand.byteCount, payload, scanner)
+  }
+
+  /// The next message, if the buffer holds it.
+  @inlinable
+  package func messageAtOnce(
+    _ front: inout ReceiveHalf.Front, as kind: Place.Kind, _ limit: CallLimit
+  ) throws(EndpointError) -> F.Incoming? {
+    try atOnce(&front, as: kind, limit) { unread, byteCount, payload, scanner throws(EndpointError) in
+      if source.deliversPayload {
+        return TypedSource<F>.message(
+          payload: unsafe unread.extracting(payload).withUnsafeBufferPointer { unsafe Array($0) })
+      }
+      do {
+        return try source.framing.decode(
+          unread.extracting(first: byteCount), payload: payload, scanned: scanner)
+      } catch {
+        throw EndpointError(.codec(error))
+      }
+    }
+  }
+
+  /// Lends the next payload, if the buffer holds it.
+  @inlinable
+  package func withPayloadAtOnce<Result>(
+    _ front: inout ReceiveHalf.Front, as kind: Place.Kind, _ limit: CallLimit,
+    _ body: (Span<UInt8>) throws -> Result
+  ) throws -> Result? {
+    try atOnce(&front, as: kind, limit) { unread, _, payload, _ in try body(unread.extracting(payload)) }
+  }
+
+  /// An asynchronous call, which waits if it has to.
+  @inlinable @inline(__always)
+  func outcome(after front: ReceiveHalf.Front, _ limit: CallLimit) async -> ReceiveHalf.Outcome {
+    switch half.start(request, as: .task, limit, after: front) {
+    case .ended(let outcome): return outcome
+    case .queued(let place):
+      // The only wait, so that what a waiting task holds is small.
+      await half.runTask(place)
+      return half.outcome(of: place)
+    }
+  }
+
+  /// The next message, for a task.
+  @inlinable @inline(__always)
+  func receive(_ limit: CallLimit) async throws(EndpointError) -> F.Incoming {
+    if await half.isCancelledAtBegin() { throw half.cancelled }
+    var front = ReceiveHalf.Front.unseen
+    if let message = try messageAtOnce(&front, as: .task, limit) { return message }
+    return try message(await outcome(after: front, limit))
+  }
+}

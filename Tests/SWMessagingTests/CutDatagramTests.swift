@@ -1,0 +1,57 @@
+import SWIO
+import SWMessaging
+import SWTesting
+import SystemPackage
+import Testing
+
+/// Descriptors that came with a datagram which is cut belong to nobody, and stay open.
+@Suite struct CutDatagramTests {
+  @Test(arguments: [SocketPairKind.unixDatagrams, .unixPackets])
+  func `descriptors of a datagram that is cut are closed`(_ kind: SocketPairKind) async throws {
+    let pair = try DescriptorPair.sockets(kind)
+    let left = try SocketDuplex(adopting: pair.first)
+    let right = try SystemTransport(adopting: pair.second)
+    let (reader, writer) = try makePipe()
+    try await left.send([UInt8](repeating: 1, count: 100), passing: [try writer.withDescriptor { $0 }])
+    writer.close()
+    var ancillary: Ancillary?
+    var memory = [UInt8](repeating: 0, count: 10)
+    let attempt = unsafe memory.withUnsafeMutableBytes {
+      unsafe right.receive(into: $0, maximumDescriptors: 1, ancillary: &ancillary)
+    }
+    #expect(attempt == .failed(TransportError(.receive, .messageTooLong)))
+    #expect(ancillary == nil)
+    // With the last of the write ends the pipe has ended.
+    #expect(
+      await endpointError { try await reader.receive(timeout: .milliseconds(500)) }?.reason == .endOfStream)
+    right.close()
+  }
+
+  /// Workers that share one socket: another one takes the datagram that this one has looked at. The next is longer
+  /// than there is room for, and its descriptors are leaked, each time.
+  @Test func `descriptors of a datagram that is cut since somebody else took the one before are closed`()
+    async throws
+  {
+    let pair = try DescriptorPair.sockets(.unixDatagrams)
+    let left = try SocketDuplex(adopting: pair.first)
+    let one = try OwnedDescriptor(duplicating: pair.second.withDescriptor { $0 })
+    let another = try SocketDuplex(adopting: pair.second)
+    let this = try makeTransport(over: one.withDescriptor { $0.rawValue }, for: [.readable, .writable])
+    let (reader, writer) = try makePipe()
+    try await left.send([UInt8](repeating: 1, count: 10))
+    // What `receiveDatagrams` does: a look, then a receive into room for that.
+    #expect(this.nextDatagramSize() == .transferred(10))
+    #expect(try await another.receive().count == 10)
+    try await left.send([UInt8](repeating: 2, count: 100), passing: [try writer.withDescriptor { $0 }])
+    writer.close()
+    var ancillary: Ancillary?
+    var memory = [UInt8](repeating: 0, count: 10)
+    let attempt = unsafe memory.withUnsafeMutableBytes {
+      unsafe this.receive(into: $0, maximumDescriptors: 1, ancillary: &ancillary)
+    }
+    #expect(attempt == .failed(TransportError(.receive, .messageTooLong)))
+    #expect(
+      await endpointError { try await reader.receive(timeout: .milliseconds(500)) }?.reason == .endOfStream)
+    withExtendedLifetime(one) {}
+  }
+}

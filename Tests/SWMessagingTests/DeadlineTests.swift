@@ -1,0 +1,141 @@
+import SWMessaging
+import SWTesting
+import SystemPackage
+import Testing
+
+/// A deadline wherever a timeout can be given.
+@Suite struct DeadlineTests {
+  /// One that passed a moment ago, as an instant of the clock and not as `immediately`.
+  private func past() -> Deadline { Deadline(nanoseconds: Deadline.now.nanoseconds - 1) }
+
+  @Test func `a call takes a timeout, a deadline, or both, and the earlier one counts`() {
+    let now = Deadline.now
+    let soon = Deadline(nanoseconds: now.nanoseconds + 1_000_000_000_000)
+    let never = CallLimit(nil, .never)
+    #expect(never.isNone && never.deadline == .never)
+    let byDeadline = CallLimit(nil, soon)
+    #expect(!byDeadline.isNone && byDeadline.deadline == soon)
+    #expect(CallLimit(.seconds(100_000), soon).deadline == soon)
+    #expect(CallLimit(.seconds(1), soon).deadline < soon)
+    #expect(CallLimit(.seconds(1), .never).deadline > now)
+    #expect(CallLimit(.zero, soon).deadline == .immediately)
+    #expect(CallLimit(.seconds(1), .immediately).deadline == .immediately)
+    #expect(!CallLimit(.seconds(1), .never).isNone && !CallLimit(nil, .immediately).isNone)
+  }
+
+  @Test func `every asynchronous receive ends by its deadline`() async throws {
+    let (raw, peer) = try makeSocketPair()
+    let messages = MessageDuplex(over: raw)
+    let (longAgo, hour) = (past(), Duration.seconds(3600))
+    let reasons: [EndpointError.Reason?] = [
+      await endpointError { try await raw.receive(exactly: 1, until: longAgo) }?.reason,
+      await endpointError { try await raw.receive(upTo: 1, timeout: hour, until: longAgo) }?.reason,
+      await endpointError { try await raw.receive(until: .immediately) }?.reason,
+      await endpointError { try await raw.receiveBytes(until: longAgo) }?.reason,
+      await endpointError { try await messages.receive(timeout: hour, until: longAgo) }?.reason,
+      await endpointError { try await messages.next(until: longAgo) }?.reason,
+      await endpointError { try await messages.withMessage(until: longAgo) { $0.count } }?.reason,
+    ]
+    #expect(reasons == Array(repeating: .timedOut, count: 7))
+    // One that has passed still takes what is there.
+    try await peer.send(try varIntFrame([7]) + [8])
+    #expect(try await messages.receive(until: longAgo) == [7])
+    #expect(try await raw.receive(exactly: 1, until: longAgo) == [8])
+  }
+
+  @Test func `every blocking receive ends by its deadline`() async throws {
+    let (raw, peer) = try makeSocketPair()
+    let messages = MessageDuplex(over: raw)
+    let longAgo = past()
+    let reasons = try await TestThread { () -> [EndpointError.Reason?] in
+      [
+        blockingError { try raw.blocking.receive(exactly: 1, until: longAgo) }?.reason,
+        blockingError { try raw.blocking.receive(upTo: 1, timeout: .seconds(3600), until: longAgo) }?.reason,
+        blockingError { try raw.blocking.receive(until: .immediately) }?.reason,
+        blockingError { try raw.blocking.receiveBytes(until: longAgo) }?.reason,
+        blockingError { try messages.blocking.receive(until: longAgo) }?.reason,
+        blockingError { try messages.blocking.next(until: longAgo) }?.reason,
+        blockingError { try messages.blocking.withMessage(until: longAgo) { $0.count } }?.reason,
+      ]
+    }.value
+    #expect(reasons == Array(repeating: .timedOut, count: 7))
+    try await peer.send([8])
+    #expect(try await TestThread { try raw.blocking.receive(exactly: 1, until: longAgo) }.value == [8])
+  }
+
+  @Test func `every send ends by its deadline`() async throws {
+    let (raw, peer) = try makeSocketPair()
+    let messages = MessageDuplex(over: raw)
+    // Another's message fills the socket, and nobody reads.
+    let first = Task { try await raw.send(pattern(4_000_000)) }
+    await eventually { raw.queued == 1 }
+    let longAgo = past()
+    let bytes: [UInt8] = [1, 2]
+    let reasons: [EndpointError.Reason?] = [
+      await endpointError { try await raw.send(bytes, until: longAgo) }?.reason,
+      await endpointError { try await raw.send("x", until: longAgo) }?.reason,
+      await endpointError { try await raw.send(bytes.span, until: longAgo) }?.reason,
+      await endpointError { try await raw.send(unsafe bytes.span.bytes, until: longAgo) }?.reason,
+      await endpointError { try await raw.send(bytes, passing: [], until: longAgo) }?.reason,
+      await endpointError { try await raw.flush(until: longAgo) }?.reason,
+      await endpointError { try await messages.send(bytes, until: longAgo) }?.reason,
+      await endpointError { try await messages.send(bytes[...], until: longAgo) }?.reason,
+      await endpointError { try await messages.send("x", until: longAgo) }?.reason,
+      await endpointError { try await messages.send(bytes.span, until: longAgo) }?.reason,
+      await endpointError { try await messages.send(unsafe bytes.span.bytes, until: longAgo) }?.reason,
+      await endpointError { try await messages.send(contentsOf: [bytes], until: longAgo) }?.reason,
+    ]
+    #expect(reasons == Array(repeating: .timedOut, count: 12))
+    let blocking = try await TestThread { () -> [EndpointError.Reason?] in
+      let bytes: [UInt8] = [1, 2]
+      return [
+        blockingError { try raw.blocking.send(bytes, until: longAgo) }?.reason,
+        blockingError { try raw.blocking.send("x", until: longAgo) }?.reason,
+        blockingError { try raw.blocking.send(bytes.span, until: longAgo) }?.reason,
+        blockingError { try raw.blocking.send(unsafe bytes.span.bytes, until: longAgo) }?.reason,
+        blockingError { try raw.blocking.send(bytes, passing: [], until: longAgo) }?.reason,
+        blockingError { try raw.blocking.flush(until: longAgo) }?.reason,
+        blockingError { try messages.blocking.send(bytes, until: longAgo) }?.reason,
+        blockingError { try messages.blocking.send(bytes[...], until: longAgo) }?.reason,
+        blockingError { try messages.blocking.send("x", until: longAgo) }?.reason,
+        blockingError { try messages.blocking.send(bytes.span, until: longAgo) }?.reason,
+        blockingError { try messages.blocking.send(unsafe bytes.span.bytes, until: longAgo) }?.reason,
+        blockingError { try messages.blocking.send(contentsOf: [bytes], until: longAgo) }?.reason,
+      ]
+    }.value
+    #expect(blocking == Array(repeating: .timedOut, count: 12))
+    #expect(await endpointError { try await raw.close(drainingUntil: longAgo) }?.reason == .timedOut)
+    #expect(raw.isClosed)
+    #expect(await endpointError { try await first.value }?.reason == .closed)
+    withExtendedLifetime(peer) {}
+  }
+
+  @Test func `calls that share a deadline end together`() async throws {
+    let (reader, writer) = try makePipe(framing: .varInt)
+    try await writer.send(contentsOf: [[1], [2]])
+    let deadline = Deadline.after(.milliseconds(50))
+    var received: [[UInt8]] = []
+    let error = await endpointError {
+      while let message = try await reader.next(timeout: .seconds(3600), until: deadline) {
+        received.append(message)
+      }
+    }
+    #expect(received == [[1], [2]])
+    #expect(error?.reason == .timedOut)
+    #expect(deadline.hasPassed)
+  }
+
+  @Test func `a raw span is sent as it is`() async throws {
+    let (left, right) = try makeSocketPair()
+    let bytes: [UInt8] = [1, 2, 3]
+    let count = try await left.send(unsafe bytes.span.bytes)
+    #expect(count == 3)
+    #expect(try await right.receive(exactly: 3) == bytes)
+    let thread = TestThread { () -> Int in
+      let bytes: [UInt8] = [4, 5]
+      return try left.blocking.send(unsafe bytes.span.bytes)
+    }
+    #expect(try await thread.value == 2)
+    #expect(try await right.receive(exactly: 2) == [4, 5])
+  }
+}

@@ -1,0 +1,77 @@
+import Foundation
+import SWFraming
+import SWIO
+import SWMessaging
+import SWTesting
+import Synchronization
+import SystemPackage
+import Testing
+
+/// What a peer makes this process hold with a byte.
+@Suite(.serialized) struct HeldMemoryTests {
+  @Test func `one byte of a frame does not hold a block of 64 KiB`() async throws {
+    let (left, right) = try makeSocketPair()
+    let reader = MessageDuplex(over: right, framing: .varInt)
+    let receiving = Task { try await reader.receive() }
+    await eventually { reader.queued == 1 }
+    try await left.send([5])
+    await eventually { reader.held == 1 }
+    let half = try #require(right.core.receiving)
+    let capacity = half.inspect { _ in unsafe half.turn.capacity }
+    #expect(capacity <= 4_096, "one byte is held in \(capacity)")
+    receiving.cancel()
+    _ = await receiving.result
+  }
+
+  /// As an attacker would do it: a block full of frames, and one byte of the next.
+  @Test func `a thousand connections with one byte each cost little memory`() async {
+    await #expect(processExitsWith: .success) {
+      var limit = rlimit(rlim_cur: 4_096, rlim_max: 4_096)
+      _ = unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+      let count = 1_000
+      var pairs: [(SocketDuplex, MessageDuplex<VarIntFraming>)] = []
+      for _ in 0..<count {
+        let (left, right) = try makeSocketPair()
+        pairs.append((left, MessageDuplex(over: right, framing: .varInt)))
+      }
+      func resident() throws -> Int {
+        let text = try String(contentsOfFile: "/proc/self/statm", encoding: .utf8)
+        return (Int(text.split(separator: " ")[1]) ?? 0) * 4_096
+      }
+      // 65,535 bytes of a frame, header included, and one of the next.
+      let frame = try varIntFrame([UInt8](repeating: 1, count: 21_842))
+      let burst = frame + frame + frame + [5]
+      let before = try resident()
+      for (left, reader) in pairs {
+        try await left.send(burst)
+        for _ in 0..<3 { _ = try await reader.receive() }
+        _ = try? await reader.receive(timeout: .zero)
+        #expect(reader.held == 1)
+      }
+      let each = (try resident() - before) / count
+      print("A13: \(each) bytes for each connection that holds one byte")
+      #expect(each < 16_384, "\(each) bytes for each connection that holds one byte")
+    }
+  }
+
+  /// A datagram transport that does not say how large the next one is.
+  private final class Small: SocketLike {
+    let readinessSource = ReadinessSource.signal
+    let content = TransportContent.datagrams
+    func attach(_ signal: ReadinessSignal) {}
+    func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
+      unsafe memory.copyBytes(from: [UInt8](repeating: 7, count: 16))
+      return .transferred(16)
+    }
+    func send(_ bytes: UnsafeRawBufferPointer) -> Attempt { .failed(TransportError(.send, .notSupported)) }
+    func finishSending() {}
+    func close() {}
+  }
+
+  @Test func `a small datagram of a transport of one's own does not hold 64 KiB`() async throws {
+    let reader = SocketReader(transport: Small())
+    let bytes = try await reader.receive()
+    #expect(bytes.count == 16)
+    #expect(bytes.capacity < 1_024, "room that was reserved is \"given back\"")
+  }
+}
