@@ -147,11 +147,10 @@ import Testing
     let hand = HandDriven(receiving: [], sending: [])
     let reader = MessageReader(
       core: hand.core, framing: .varInt, mode: .readAhead, maximumFrameSize: defaultMaximumFrameSize)
-    let writer = MessageWriter(
-      core: hand.core, framing: .varInt, mode: .exact, maximumFrameSize: defaultMaximumFrameSize)
+    let writer = MessageWriter(core: hand.core, framing: .varInt)
     let receiving = Task { try await reader.receive(timeout: .seconds(1_000_000)) }
     let sending = Task { try await writer.send([1], timeout: .seconds(1_000_000)) }
-    await eventually { hand.reactor.timerCount == 2 && reader.queued == 2 }
+    await eventually { hand.reactor.timerCount == 2 && writer.queued == 2 }
     switch end {
     case "message":
       hand.bring(.bytes([1, 7]))

@@ -1,10 +1,11 @@
 import SWMessaging
 import SWTesting
 import SystemPackage
+import TestSupport
 import Testing
 
 /// A reader and a writer of their own over the two directions of a duplex.
-@Suite struct SplittingTests {
+@Suite(.lastResort, .leavesNothing) struct SplittingTests {
   @Test func `a reader and a writer work beside each other and beside the duplex`() async throws {
     let (left, right) = try makeSocketPair(framing: .varInt)
     let (reader, writer) = (MessageReader(over: left), MessageWriter(over: left))
