@@ -18,7 +18,8 @@ public import SWIO
 ///
 /// - Parameters:
 ///   - seed: of what is chosen at random. The same seed makes the same choices.
-///   - patience: how long to wait for readiness that should come.
+///   - patience: how long to wait for readiness that should come. The default of ten minutes is far beyond
+///     what any machine needs.
 ///   - makePair: makes connected ends that nobody else uses; both are closed by the check.
 /// - Throws: ``TransportViolation``, the first one found; what `makePair` throws.
 public func checkTransport(

@@ -50,7 +50,7 @@ struct MsgPackTests {
   }
 
   @Test func `an exact endpoint reads what Python's own stream of values writes`() async throws {
-    guard let interpreter = PythonPeer.interpreter else { return }
+    let interpreter = try #require(PythonPeer.interpreter)
     let peer = try await PythonPeer.spawn(
       interpreter, "peer.py",
       ["echo", "--framing", "msgpack", "--impl", "msgpack", "--fd", "3"],

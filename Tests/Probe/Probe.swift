@@ -314,6 +314,8 @@ struct Probe {
   /// Has to trap.
   private static func parkOnReactor() async throws {
     let (reader, writer) = try makePipe(framing: .varInt)
+    // At once: a buffer would be lost.
+    try FileDescriptor.standardOutput.writeAll("parking=true\n".utf8)
     func park() throws { _ = try reader.blocking.receive(timeout: .seconds(5)) }
     try await withTaskExecutorPreference(.reactor) { try park() }
     withExtendedLifetime(writer) {}

@@ -4,11 +4,12 @@ import SWIO
 import SWMessaging
 import SWTesting
 import SystemPackage
+import TestSupport
 import Testing
 
 /// A read of a Unix stream stops behind bytes that came with a descriptor, however much is behind them
 /// and however much room there was: a short read says nothing there. The same as urgent data, which is known.
-@Suite struct BarrierTests {
+@Suite(.lastResort, .leavesNothing) struct BarrierTests {
   @Test func `what is behind bytes with a descriptor is found by a task`() async throws {
     let pair = try DescriptorPair.sockets(.unix)
     let receiving = pair.first

@@ -262,7 +262,10 @@ import Testing
       let error = await #expect(throws: EndpointError.self) {
         try await ChildProcess.spawn("cat", channel: .descriptor(number), framing: .varInt)
       }
-      guard case .transport(let failure) = error?.reason else { continue }
+      guard case .transport(let failure) = error?.reason else {
+        Issue.record("\(String(describing: error))")
+        continue
+      }
       #expect(failure.operation == .spawn)
     }
   }

@@ -2,10 +2,11 @@ import SWIO
 import SWMessaging
 import SWTesting
 import SystemPackage
+import TestSupport
 import Testing
 
 /// Descriptors that came with a datagram which is cut belong to nobody, and stay open.
-@Suite struct CutDatagramTests {
+@Suite(.lastResort, .leavesNothing) struct CutDatagramTests {
   @Test(arguments: [SocketPairKind.unixDatagrams, .unixPackets])
   func `descriptors of a datagram that is cut are closed`(_ kind: SocketPairKind) async throws {
     let pair = try DescriptorPair.sockets(kind)

@@ -1,10 +1,11 @@
 import SWMessaging
 import SWTesting
 import SystemPackage
+import TestSupport
 import Testing
 
 /// A deadline wherever a timeout can be given.
-@Suite struct DeadlineTests {
+@Suite(.lastResort, .leavesNothing) struct DeadlineTests {
   /// One that passed a moment ago, as an instant of the clock and not as `immediately`.
   private func past() -> Deadline { Deadline(nanoseconds: Deadline.now.nanoseconds - 1) }
 

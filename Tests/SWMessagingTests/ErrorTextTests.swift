@@ -2,10 +2,11 @@ import Foundation
 import SWMessaging
 import SWTesting
 import SystemPackage
+import TestSupport
 import Testing
 
 /// What errors say to people: what was done to what, and why it failed.
-@Suite struct ErrorTextTests {
+@Suite(.lastResort, .leavesNothing) struct ErrorTextTests {
   private func text<T>(of call: () async throws -> T) async -> String? {
     await endpointError { try await call() }?.description
   }

@@ -107,6 +107,8 @@ import Testing
       let second = try MessageReader(
         adopting: try OwnedDescriptor(duplicating: file.withDescriptor { $0 }), framing: .lines)
       #expect(try await second.receive() == Array("two".utf8))
+      // A helper thread resumes the receiver before it gives the turn back.
+      await eventually { second.core.receiving?.inspect { !$0.turn } ?? false }
       let detached = try second.detach().release()
       #expect(detached.unread == Array("three\n".utf8))
       let third = try MessageReader(
@@ -120,11 +122,13 @@ import Testing
   @Test func `line 12: closing and cancelling mean the same on a file`() async throws {
     try await withFile(Array("one\ntwo\n".utf8)) { path in
       let reader = try MessageReader(adopting: try open(path, .readOnly), framing: .lines)
+      let isCancelled = Gate()
       let cancelled = Task {
-        await Task.yield()
+        await isCancelled.wait()
         return await endpointError { try await reader.receive() }
       }
       cancelled.cancel()
+      isCancelled.open()
       #expect(await cancelled.value?.reason == .cancelled)
       #expect(try await reader.receive() == Array("one".utf8))
       reader.close()

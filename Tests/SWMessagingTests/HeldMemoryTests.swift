@@ -5,10 +5,11 @@ import SWMessaging
 import SWTesting
 import Synchronization
 import SystemPackage
+import TestSupport
 import Testing
 
 /// What a peer makes this process hold with a byte.
-@Suite(.serialized) struct HeldMemoryTests {
+@Suite(.serialized, .lastResort, .leavesNothing) struct HeldMemoryTests {
   @Test func `one byte of a frame does not hold a block of 64 KiB`() async throws {
     let (left, right) = try makeSocketPair()
     let reader = MessageDuplex(over: right, framing: .varInt)

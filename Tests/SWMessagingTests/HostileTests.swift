@@ -44,7 +44,7 @@ import Testing
 
   @Test func `line 9: a large declared length with nothing behind it costs no memory`() async throws {
     var ends: [(MessageReader<VarIntFraming>, SocketWriter)] = []
-    let before = residentBytes()
+    let before = try residentBytes()
     for _ in 0..<100 {
       let (raw, writer) = try makePipe()
       let reader = MessageReader(over: raw)
@@ -54,17 +54,18 @@ import Testing
       ends.append((reader, writer))
     }
     // A hundred of them: a gigabyte each was promised.
-    #expect(residentBytes() - before < 100 << 20)
+    #expect(try residentBytes() - before < 100 << 20)
   }
 
   /// Fault 21 of the original: peak memory 2.1 times the message. Ours is checked in a process of its own.
-  private func residentBytes() -> Int {
-    guard let text = try? String(contentsOfFile: "/proc/self/statm", encoding: .utf8) else { return 0 }
-    return (text.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0) * 4096
+  private func residentBytes() throws -> Int {
+    let text = try String(contentsOfFile: "/proc/self/statm", encoding: .utf8)
+    return try #require(text.split(separator: " ").dropFirst().first.flatMap { Int($0) }) * 4096
   }
 
   @Test func `line 13: arbitrary bytes give messages, waiting or a typed error`() async throws {
     var generator = SplitMix(seed: 11)
+    var (rounds, messages, refused, truncated) = (0, 0, 0, 0)
     for _ in 0..<stressed(5_000) {
       let (raw, writer) = try makeSocketPair()
       let reader = MessageDuplex(over: raw, framing: .varInt, maximumFrameSize: 100_000)
@@ -72,14 +73,19 @@ import Testing
       try await writer.send(bytes)
       writer.close()
       var consumed = 0
+      rounds += 1
       loop: while true {
         do throws(EndpointError) {
           guard let message = try await reader.next() else { break }
           consumed += message.count
         } catch {
           switch error.reason {
-          case .framing: break loop
+          case .framing:
+            refused += 1
+            break loop
           case .truncated:
+            truncated += 1
+            #expect(!error.partialBytes.isEmpty)
             #expect(bytes.suffix(error.partialBytes.count) == error.partialBytes[...])
             break loop
           default:
@@ -88,8 +94,11 @@ import Testing
           }
         }
       }
+      messages += consumed > 0 ? 1 : 0
       #expect(consumed <= bytes.count)
     }
+    // Each outcome that there is has been seen.
+    #expect(messages > 0 && refused > 0 && truncated > 0 && refused + truncated <= rounds)
   }
 
   private struct SplitMix {

@@ -1,6 +1,7 @@
 import CSysShim
 import SWMessaging
 import SWTesting
+import Synchronization
 import SystemPackage
 import TestSupport
 import Testing
@@ -109,15 +110,14 @@ import Testing
           } catch let error as EndpointError { return error }
         }.value
       case .cancellation:
-        let task = Task { await error { try await writer.send(next) } }
-        let isDone = Task {
-          _ = await task.value
-          return true
+        let isDone = Guarded(false)
+        let task = Task {
+          defer { isDone.withLock { $0 = true } }
+          return await error { try await writer.send(next) }
         }
         // It goes out, or waits: then it is cancelled.
-        for _ in 0..<200 where writer.queued == 0 { await Task.yield() }
+        await eventually { isDone.withLock { $0 } || writer.queued > 0 }
         if writer.queued > 0 { task.cancel() }
-        _ = await isDone.value
         left = await task.value
       }
     }

@@ -4,12 +4,13 @@ import SWIO
 import SWMessaging
 import SWTesting
 import SystemPackage
+import TestSupport
 import Testing
 
 /// "A short read on a stream socket, nothing stirred since" says that no more data is there. It does not
 /// say that the end is not: that may have been signalled before the read that came back short, and makes no other
 /// edge. Contract lines 7 and 14.
-@Suite struct LostEndTests {
+@Suite(.lastResort, .leavesNothing) struct LostEndTests {
   enum Ending: String, CaseIterable, Sendable { case halfClose, close }
 
   @Test(arguments: [SocketPairKind.unix, .tcp], Ending.allCases)

@@ -20,6 +20,17 @@ final class ManualReactor: Reacting {
     }
   }
 
+  /// Drives the first of those who have called, once. False: nobody has.
+  func driveOnce() -> Bool {
+    guard let work = state.withLock({ state in state.works.isEmpty ? nil : state.works.removeFirst() })
+    else { return false }
+    work.drive()
+    return true
+  }
+
+  /// How many timers are set.
+  var timerCount: Int { state.withLock { $0.timers.count } }
+
   /// Lets one helper thread run. False: there is none.
   func help() -> Bool {
     guard let work = state.withLock({ $0.offloaded.popLast() }) else { return false }

@@ -9,7 +9,7 @@ import Testing
 
 /// Whether a condition comes to hold. Unlike `eventually` it gives up, and after a time that is meant: for what a
 /// fault would keep from coming at all, so that the test of a fault fails instead of hanging.
-func holds(within limit: Duration = .seconds(10), _ condition: () -> Bool) async -> Bool {
+func holds(within limit: Duration = .patience, _ condition: () -> Bool) async -> Bool {
   let end = ContinuousClock.now + limit
   while !condition() {
     if ContinuousClock.now > end { return false }

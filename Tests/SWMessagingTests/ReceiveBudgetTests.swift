@@ -3,11 +3,12 @@ import SWMessaging
 import SWTesting
 import Synchronization
 import SystemPackage
+import TestSupport
 import Testing
 
 /// docs/half.md: the reactor drives a half for "one budget each (64 entries or 256 KiB)". What is received
 /// counts only when its frame is complete.
-@Suite struct ReceiveBudgetTests {
+@Suite(.lastResort, .leavesNothing) struct ReceiveBudgetTests {
   /// A reactor that lets one drive happen at a time.
   private final class Stepping: Reacting {
     private let works = Guarded<[any ReactorWork]>([])

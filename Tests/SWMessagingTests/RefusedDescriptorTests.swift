@@ -2,11 +2,12 @@ import SWIO
 import SWMessaging
 import SWTesting
 import SystemPackage
+import TestSupport
 import Testing
 
 /// A descriptor that the kernel refuses to pass is the caller's mistake: nothing was sent, and the
 /// connection is as good as before.
-@Suite struct RefusedDescriptorTests {
+@Suite(.lastResort, .leavesNothing) struct RefusedDescriptorTests {
   @Test func `a wrong descriptor fails its own send alone, and the end stays an end`() async throws {
     let (left, right) = try makeSocketPair(.unix)
     let wrong = FileDescriptor(rawValue: 900_000)

@@ -459,7 +459,9 @@ import Testing
     try await right.send(contentsOf: [[1], [2]] as [[UInt8]])
     right.close()
     // EPIPE ends sending only.
-    guard case .transport = await endpointError(of: { try await left.send([9]) })?.reason else { return }
+    #expect(
+      await endpointError { try await left.send([9]) }?.reason
+        == .transport(TransportError(.send, .brokenPipe)))
     #expect(try await left.receive() == [1])
     #expect(try await left.receive() == [2])
     #expect(try await left.next() == nil)

@@ -4,11 +4,12 @@ import SWIO
 import SWMessaging
 import SWTesting
 import SystemPackage
+import TestSupport
 import Testing
 
 /// Whether a datagram socket that is not connected is writable says nothing of a receiver whose queue is
 /// full: `poll` says yes at once, and each attempt in vain makes another edge.
-@Suite(.serialized) struct SlowDatagramPeerTests {
+@Suite(.serialized, .lastResort, .leavesNothing) struct SlowDatagramPeerTests {
   /// Unix datagram sockets with names, in a directory of their own.
   private final class Names: Sendable {
     private let directory: URL

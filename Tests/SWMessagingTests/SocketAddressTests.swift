@@ -3,9 +3,10 @@ import Glibc
 import SWMessaging
 import SWTesting
 import SystemPackage
+import TestSupport
 import Testing
 
-@Suite struct SocketAddressTests {
+@Suite(.lastResort, .leavesNothing) struct SocketAddressTests {
   // MARK: With real sockets
 
   /// A socket of datagrams that is bound to an address, and the address that the system then says it has.

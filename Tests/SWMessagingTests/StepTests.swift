@@ -530,13 +530,12 @@ import Testing
     for half in [hand.receiveHalf, hand.sendHalf] as [Half] { half.port.leave(half.direction) }
   }
 
-  @Test func `the reactor's timers end what waits`() {
+  @Test func `the reactor's timers end what waits`() throws {
     let hand = HandDriven(sending: [.accept(2)])
     let side = hand.side(.varInt)
     let receive = hand.receive(side.request)
     let send = hand.send(Self.frame)
-    for call in [receive.caller, send.caller] {
-      guard let call else { continue }
+    for call in [try #require(receive.caller), try #require(send.caller)] {
       hand.reactor.set(Timer(call.place), at: Deadline(nanoseconds: 10))
     }
     hand.reactor.pass(Deadline(nanoseconds: 9))

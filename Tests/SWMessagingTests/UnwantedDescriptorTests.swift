@@ -5,12 +5,13 @@ import SWIO
 import SWMessaging
 import SWTesting
 import SystemPackage
+import TestSupport
 import Testing
 
 /// Over Unix datagrams and packets every receive takes descriptors in, also for callers that never asked
 /// for any: a hostile peer fills the table with them, and has `close` called on what it likes, on the reactor and
 /// under the half's lock.
-@Suite(.serialized, .timeLimit(.minutes(2))) struct UnwantedDescriptorTests {
+@Suite(.serialized, .lastResort, .leavesNothing) struct UnwantedDescriptorTests {
   /// A TCP connection of which the first end's last `close` waits so long for the second, which does not read.
   private func lingering(seconds: Int32) throws -> DescriptorPair {
     let pair = try DescriptorPair.sockets(.tcp)

@@ -1,3 +1,4 @@
+import Foundation
 import SWMessaging
 import SWTesting
 import Synchronization
@@ -96,7 +97,19 @@ private final class Account: Sendable {
 
   private let state = Guarded(State())
 
+  /// Foundation opens files of its own with the first process, and keeps them.
+  private static let isWarm: Bool = {
+    let process = Process()
+    process.executableURL = URL(filePath: "/bin/true")
+    process.standardInput = FileHandle.nullDevice
+    process.standardError = FileHandle.nullDevice
+    guard (try? process.run()) != nil else { return false }
+    process.waitUntilExit()
+    return true
+  }()
+
   func open() {
+    _ = Self.isWarm
     state.withLock { state in
       state.suites += 1
       if state.before == nil { state.before = .now() }
