@@ -35,6 +35,7 @@ let package = Package(
   products: [
     .library(name: "SWIO", targets: ["SWIO"]),
     .library(name: "SWFraming", targets: ["SWFraming"]),
+    .library(name: "SWPickle", targets: ["SWPickle"]),
     .library(name: "SWMessaging", targets: ["SWMessaging"]),
     .library(name: "SWMsgPack", targets: ["SWMsgPack"]),
     .library(name: "SWTesting", targets: ["SWTesting"]),
@@ -48,6 +49,7 @@ let package = Package(
     .target(name: "CSysTestSupport", path: "Tests/CSysTestSupport"),
     .target(name: "SWIO", dependencies: ["CSysShim", system], swiftSettings: settings),
     .target(name: "SWFraming", swiftSettings: settings),
+    .target(name: "SWPickle", dependencies: ["SWFraming"], swiftSettings: settings),
     .target(
       name: "SWMessaging", dependencies: ["CSysShim", "SWIO", "SWFraming", system],
       swiftSettings: settings),
@@ -69,6 +71,10 @@ let package = Package(
     .testTarget(
       name: "SWFramingTests", dependencies: ["SWFraming", "SWMessaging", "SWTesting"],
       resources: [.copy("Vectors")], swiftSettings: settings),
+    .testTarget(
+      name: "SWPickleTests",
+      dependencies: ["SWPickle", "SWFraming", "SWMessaging", "SWTesting", "probe"],
+      resources: [.copy("Vectors")], swiftSettings: settings),
     // msgpack-c's own unpacker and packers, to compare with.
     .target(
       name: "MsgPackOracle", dependencies: ["CMsgPackLibrary", "CMsgPackLibrary6"],
@@ -80,7 +86,7 @@ let package = Package(
     // What can only be seen from outside: one process for each question.
     .executableTarget(
       name: "probe",
-      dependencies: ["CSysShim", "CSysTestSupport", "SWMessaging", "SWMsgPack", "SWTesting", system],
+      dependencies: ["CSysShim", "CSysTestSupport", "SWMessaging", "SWMsgPack", "SWPickle", "SWTesting", system],
       path: "Tests/Probe", swiftSettings: settings),
     // The snippet of that name, by a link, for a test to run: a transport around another, which checks itself.
     .executableTarget(
@@ -91,7 +97,7 @@ let package = Package(
       dependencies: ["CSysShim", "CSysTestSupport", "SWMessaging", "SWTesting", "probe", "metered", system],
       swiftSettings: settings),
     .testTarget(
-      name: "InteropTests", dependencies: ["SWMessaging", "SWMsgPack", "SWTesting", "probe"],
+      name: "InteropTests", dependencies: ["SWMessaging", "SWMsgPack", "SWPickle", "SWTesting", "probe"],
       resources: [.copy("Peers")], swiftSettings: settings),
   ]
 )

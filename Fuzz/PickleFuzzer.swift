@@ -1,7 +1,7 @@
 /// The invariant: whatever bytes come, the reader refuses them with a typed error inside them, or gives a value that is
 /// written, read again and written again to the same bytes, within the limits and without a second look.
 ///
-/// Built together with the sources of SWFraming into one module (`Fuzz/run`). A broken invariant traps,
+/// Built together with the sources of SWFraming and SWPickle into one module (`Fuzz/run`). A broken invariant traps,
 /// and libFuzzer writes down the input.
 @_cdecl("LLVMFuzzerTestOneInput")
 public func fuzzPickle(_ data: UnsafePointer<UInt8>?, _ count: Int) -> CInt {

@@ -1,5 +1,6 @@
 import Foundation
 import SWMessaging
+import SWPickle
 import Testing
 
 /// Python's `multiprocessing.connection` at the other end, with values in pickles.

@@ -1,4 +1,5 @@
 internal import SWMessaging
+internal import SWPickle
 
 /// Reads Python's values from the lossless form, that of ``PickleTaggedWriter`` and the short spellings of long
 /// values: `{"t":"list","fill":VALUE,"n":N}`, `{"t":"set","range":N}`, `{"t":"dict","range_keys":N,"fill":VALUE}`.

@@ -1,4 +1,5 @@
 internal import SWMessaging
+internal import SWPickle
 
 extension TaggedFields {
   /// Python's dates and times, as ``PickleTaggedWriter`` writes them.

@@ -1,4 +1,5 @@
 internal import SWMessaging
+internal import SWPickle
 
 /// Writes Python's values in the lossless form: each says its type, and an object that is met twice, or that
 /// contains itself, has a number.

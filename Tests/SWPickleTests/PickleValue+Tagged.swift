@@ -1,5 +1,5 @@
 import Foundation
-import SWFraming
+import SWPickle
 
 // The lossless form of Python's values in JSON: every value says its type, and objects that are shared or that contain
 // themselves carry a number.

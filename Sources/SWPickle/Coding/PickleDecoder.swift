@@ -15,9 +15,9 @@
 ///
 /// Errors are `DecodingError` with the coding path, as those of Foundation's coders.
 public struct PickleDecoder: Sendable {
-  /// Which names a pickle may use; for `decode(_:fromPickle:)` and framings.
+  /// Which names a pickle may use; for `decode(_:from:)` and framings.
   public var registry = PickleRegistry.standard
-  /// How much a pickle may ask for; for `decode(_:fromPickle:)` and framings.
+  /// How much a pickle may ask for; for `decode(_:from:)` and framings.
   public var limits = PickleLimits()
   /// How deep containers may be nested: a type that contains itself decodes by recursion.
   public var maximumDepth = 512
@@ -34,15 +34,15 @@ public struct PickleDecoder: Sendable {
   /// Decodes a pickle.
   ///
   /// - Throws: ``PickleError`` too.
-  public func decode<T: Decodable>(_ type: T.Type, fromPickle pickle: Span<UInt8>) throws -> T {
+  public func decode<T: Decodable>(_ type: T.Type, from pickle: Span<UInt8>) throws -> T {
     try decode(type, from: PickleValue(pickle: pickle, registry: registry, limits: limits))
   }
 
   /// Decodes a pickle.
   ///
   /// - Throws: ``PickleError`` too.
-  public func decode<T: Decodable>(_ type: T.Type, fromPickle pickle: [UInt8]) throws -> T {
-    try decode(type, fromPickle: pickle.span)
+  public func decode<T: Decodable>(_ type: T.Type, from pickle: [UInt8]) throws -> T {
+    try decode(type, from: pickle.span)
   }
 
   /// What one decoding may still do.

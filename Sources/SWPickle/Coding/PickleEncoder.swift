@@ -14,7 +14,8 @@
 /// | ``PickleValue`` and its parts, ``NumPyArray`` | themselves |
 ///
 /// ```swift
-/// let value = try PickleEncoder().encode(Request(id: 7, text: "…"))  // {"id": 7, "text": "…"}
+/// let pickle = try PickleEncoder().encode(Request(id: 7, text: "…"))       // {"id": 7, "text": "…"}
+/// let value = try PickleEncoder().encodeValue(Request(id: 7, text: "…"))   // the same, as a PickleValue
 /// ```
 public struct PickleEncoder: Sendable {
   /// What `[UInt8]` becomes.
@@ -24,13 +25,24 @@ public struct PickleEncoder: Sendable {
   }
 
   public var byteArrays = ByteArrays.bytes
+  /// The protocol of the pickles that are written.
+  public var version = PickleProtocol.four
   /// What types see of their surroundings.
   public var userInfo: [CodingUserInfoKey: any Sendable] = [:]
 
   public init() {}
 
-  /// - Throws: `EncodingError` where Python has no such value, and what the value's own `encode(to:)` throws.
-  public func encode(_ value: some Encodable) throws -> PickleValue {
+  /// Encodes a value as a pickle.
+  ///
+  /// - Throws: `EncodingError` if Python has no such value, and what the value's own `encode(to:)` throws.
+  public func encode(_ value: some Encodable) throws -> [UInt8] {
+    try encodeValue(value).pickled(version)
+  }
+
+  /// Encodes a value as a value of Python's.
+  ///
+  /// - Throws: `EncodingError` if Python has no such value, and what the value's own `encode(to:)` throws.
+  public func encodeValue(_ value: some Encodable) throws -> PickleValue {
     let encoding = PickleEncoding(storage: PickleEncoding.Storage(options: self), codingPath: [])
     let slot = try encoding.box(value, at: nil)
     let arena = encoding.storage.arena

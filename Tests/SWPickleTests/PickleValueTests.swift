@@ -1,4 +1,4 @@
-import SWFraming
+import SWPickle
 import Testing
 
 @Suite struct PickleValueTests {

@@ -1,4 +1,5 @@
 import SWFraming
+import SWPickle
 import SWTesting
 import Testing
 
@@ -90,7 +91,7 @@ struct MultiprocessingValueVectors: Decodable, Sendable {
   }
 
   @Test func `the laws are kept with types of Swift's`() throws {
-    typealias Typed = TypedMultiprocessingFraming<Request, Request>
+    typealias Typed = TypedPickleFraming<MultiprocessingBytesFraming, Request, Request>
     let framing: Typed = .multiprocessing(receiving: Request.self, sending: Request.self)
     try checkFraming(
       framing, messages: [Request(id: 7, text: "…"), Request(id: -1, text: "")], measuresTime: false)
