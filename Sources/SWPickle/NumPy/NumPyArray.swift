@@ -1,4 +1,5 @@
-/// A NumPy array of plain numbers: shape, element type, order, and the bytes as NumPy has them.
+/// A NumPy array: shape, element type, order, and the bytes as NumPy has them. An array of objects is a
+/// ``PickleObject``, see ``PickleObject/objectArray``.
 ///
 /// ```swift
 /// if let array = value.array, array.shape == [480, 640] {
@@ -25,12 +26,14 @@ public struct NumPyArray: Hashable, Sendable {
   public let bytes: [UInt8]
 
   /// How many elements there are.
-  public var count: Int { bytes.count / type.byteCount }
+  public var count: Int { type.byteCount == 0 ? shape.reduce(1, *) : bytes.count / type.byteCount }
 
   /// - Returns: nil when the bytes are not as many as shape and type say, or the shape has more than NumPy's 64
   ///   dimensions.
   public init?(shape: [Int], type: NumPyType, order: Order = .rowMajor, bytes: [UInt8]) {
     guard shape.count <= 64, Self.byteCount(shape: shape, type: type) == bytes.count else { return nil }
+    // Elements of no bytes would be as many as a few bytes of a pickle say.
+    if type.byteCount == 0, Self.elementCount(shape).map({ $0 > 1 << 16 }) ?? true { return nil }
     self.shape = shape
     self.type = type
     self.order = order
@@ -47,15 +50,33 @@ public struct NumPyArray: Hashable, Sendable {
 
   /// nil: negative, or more than an `Int` counts.
   static func byteCount(shape: [Int], type: NumPyType) -> Int? {
+    guard let count = elementCount(shape) else { return nil }
+    let (product, isTooLarge) = count.multipliedReportingOverflow(by: type.byteCount)
+    return isTooLarge ? nil : product
+  }
+
+  /// nil: negative, or more than an `Int` counts.
+  static func elementCount(_ shape: [Int]) -> Int? {
     if shape.contains(where: { $0 < 0 }) { return nil }
     if shape.contains(0) { return 0 }
-    var count = type.byteCount
+    var count = 1
     for extent in shape {
       let (product, isTooLarge) = count.multipliedReportingOverflow(by: extent)
       if isTooLarge { return nil }
       count = product
     }
     return count
+  }
+
+  /// How far apart in the order of the elements two are that follow each other along each dimension.
+  var strides: [Int] {
+    var strides = [Int](repeating: 1, count: shape.count)
+    var stride = 1
+    for dimension in order == .rowMajor ? Array(shape.indices.reversed()) : Array(shape.indices) {
+      strides[dimension] = stride
+      stride = stride.multipliedReportingOverflow(by: shape[dimension]).partialValue
+    }
+    return strides
   }
 
   /// The array's type is not the one that was asked for.
@@ -100,7 +121,7 @@ public struct NumPyArray: Hashable, Sendable {
         switch number(at: index) {
         case .integer(let value): Element(integer: value)
         case .float(let value): Element(float: value)
-        case .complex: nil
+        default: nil
         }
       guard let element else { throw Mismatch(expected: Element.numPyType, found: self.type) }
       return element
@@ -111,11 +132,15 @@ public struct NumPyArray: Hashable, Sendable {
     case integer(Int128)
     case float(Double)
     case complex(PickleComplex)
+    /// Not a number that Swift has.
+    case other
   }
 
   /// The element that stands at a place in the order.
-  func number(at index: Int) -> Number {
-    let start = index * type.byteCount
+  func number(at index: Int) -> Number { number(type, at: index * type.byteCount) }
+
+  /// The number of some type that begins at some byte.
+  func number(_ type: NumPyType, at start: Int) -> Number {
     func bits(_ offset: Int, _ byteCount: Int) -> UInt64 {
       var bits: UInt64 = 0
       for position in 0..<byteCount {
@@ -137,10 +162,15 @@ public struct NumPyArray: Hashable, Sendable {
     case .signed:
       let shift = 64 - 8 * type.byteCount
       return .integer(Int128(Int64(bitPattern: bits(0, type.byteCount) << UInt64(shift)) >> Int64(shift)))
-    case .float: return .float(float(0, type.byteCount))
+    case .date, .timeDelta: return .integer(Int128(Int64(bitPattern: bits(0, 8))))
+    case .float:
+      if type.byteCount > 8 { return .other }
+      return .float(float(0, type.byteCount))
     case .complex:
+      if type.byteCount > 16 { return .other }
       let half = type.byteCount / 2
       return .complex(PickleComplex(real: float(0, half), imaginary: float(half, half)))
+    case .text, .bytes, .raw, .record, .subarray, .object: return .other
     }
   }
 
@@ -163,146 +193,3 @@ extension NumPyArray: CustomStringConvertible {
     "array(\(type), shape: \(shape.prefix(64))\(order == .columnMajor ? ", column-major" : ""))"
   }
 }
-
-/// The type of a NumPy array's elements: `bool`, or a plain number.
-public struct NumPyType: Hashable, Sendable {
-  public enum Kind: Hashable, Sendable {
-    case bool
-    case signed
-    case unsigned
-    case float
-    case complex
-  }
-
-  public let kind: Kind
-  /// The size of one element: 1 for a bool, 1 to 8 for an integer, 2 to 8 for a float, 8 or 16 for a complex.
-  public let byteCount: Int
-  /// False where there is only one byte.
-  public let isBigEndian: Bool
-
-  /// - Returns: nil for a size that NumPy does not have, or that not every machine has (`longdouble`).
-  public init?(_ kind: Kind, byteCount: Int, isBigEndian: Bool = false) {
-    let sizes =
-      switch kind {
-      case .bool: [1]
-      case .signed, .unsigned: [1, 2, 4, 8]
-      case .float: [2, 4, 8]
-      case .complex: [8, 16]
-      }
-    guard sizes.contains(byteCount) else { return nil }
-    self.kind = kind
-    self.byteCount = byteCount
-    self.isBigEndian = isBigEndian && byteCount > 1
-  }
-
-  fileprivate init(native kind: Kind, byteCount: Int) {
-    self.kind = kind
-    self.byteCount = byteCount
-    isBigEndian = byteCount > 1 && 1.bigEndian == 1
-  }
-
-  /// NumPy's code without the byte order, such as `f8`.
-  var code: String {
-    let letter =
-      switch kind {
-      case .bool: "b"
-      case .signed: "i"
-      case .unsigned: "u"
-      case .float: "f"
-      case .complex: "c"
-      }
-    return letter + String(byteCount)
-  }
-
-  /// Reads a code such as `f8` or `<f8`, or one of NumPy's letters that stand for the same type everywhere.
-  init?(code: String) {
-    var bytes = Array(code.utf8)[...]
-    var isBigEndian = 1.bigEndian == 1
-    if let mark = bytes.first,
-      [UInt8(ascii: "<"), UInt8(ascii: ">"), UInt8(ascii: "="), UInt8(ascii: "|")].contains(mark)
-    {
-      if mark == UInt8(ascii: "<") { isBigEndian = false }
-      if mark == UInt8(ascii: ">") { isBigEndian = true }
-      bytes.removeFirst()
-    }
-    guard let letter = bytes.popFirst() else { return nil }
-    let kind: Kind
-    switch letter {
-    case UInt8(ascii: "b"): kind = .bool
-    case UInt8(ascii: "i"): kind = .signed
-    case UInt8(ascii: "u"): kind = .unsigned
-    case UInt8(ascii: "f"): kind = .float
-    case UInt8(ascii: "c"): kind = .complex
-    case UInt8(ascii: "?") where bytes.isEmpty:
-      self.init(.bool, byteCount: 1)
-      return
-    default: return nil
-    }
-    guard 1...2 ~= bytes.count, let byteCount = Int(String(decoding: bytes, as: UTF8.self)) else {
-      return nil
-    }
-    self.init(kind, byteCount: byteCount, isBigEndian: isBigEndian)
-  }
-
-  /// The mark of its byte order in a pickle.
-  var orderMark: String { byteCount == 1 ? "|" : isBigEndian ? ">" : "<" }
-
-  func with(orderMark: String) -> NumPyType? {
-    switch orderMark {
-    case "<": NumPyType(kind, byteCount: byteCount)
-    case ">": NumPyType(kind, byteCount: byteCount, isBigEndian: true)
-    case "=": NumPyType(native: kind, byteCount: byteCount)
-    case "|": byteCount == 1 ? self : nil
-    default: nil
-    }
-  }
-}
-
-extension NumPyType: CustomStringConvertible {
-  public var description: String { orderMark + code }
-}
-
-/// A type of Swift's that NumPy has too. Do not conform others to it.
-public protocol NumPyElement: BitwiseCopyable, Sendable {
-  /// In the byte order of this machine.
-  static var numPyType: NumPyType { get }
-  /// nil: not that number.
-  init?(integer: Int128)
-  /// nil: not that number.
-  init?(float: Double)
-}
-
-extension NumPyElement where Self: FixedWidthInteger {
-  public static var numPyType: NumPyType {
-    NumPyType(native: isSigned ? .signed : .unsigned, byteCount: bitWidth / 8)
-  }
-  public init?(integer: Int128) { self.init(exactly: integer) }
-  public init?(float: Double) { nil }
-}
-
-extension NumPyElement where Self: BinaryFloatingPoint {
-  public static var numPyType: NumPyType {
-    NumPyType(native: .float, byteCount: MemoryLayout<Self>.size)
-  }
-  public init?(integer: Int128) { self.init(exactly: integer) }
-  public init?(float: Double) {
-    if float.isNaN {
-      self = .nan
-    } else {
-      self.init(exactly: float)
-    }
-  }
-}
-
-extension Int8: NumPyElement {}
-extension Int16: NumPyElement {}
-extension Int32: NumPyElement {}
-extension Int64: NumPyElement {}
-extension Int: NumPyElement {}
-extension UInt8: NumPyElement {}
-extension UInt16: NumPyElement {}
-extension UInt32: NumPyElement {}
-extension UInt64: NumPyElement {}
-extension UInt: NumPyElement {}
-extension Float: NumPyElement {}
-extension Double: NumPyElement {}

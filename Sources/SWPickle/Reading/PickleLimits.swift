@@ -1,8 +1,8 @@
 /// How much a peer's pickle may ask for. A pickle that asks for more is refused with a ``PickleError``, before
 /// the memory is taken.
 ///
-/// A pickle of n bytes is read in time and memory proportional to n whatever the limits are; but a byte can be
-/// worth a hundred: an empty list takes one.
+/// Whatever the limits are, a pickle of n bytes is read in time and memory proportional to n: at most 256 bytes of
+/// memory for each byte, and 64 KiB. (An empty list is one byte of a pickle and about 100 of memory.)
 public struct PickleLimits: Hashable, Sendable {
   /// How deep containers may be nested, counted when one is put into another. What is nested deeper than
   /// Python's own recursion limit (1,000) no Python has written.
@@ -13,13 +13,18 @@ public struct PickleLimits: Hashable, Sendable {
   public var elements: Int
   /// How many bytes the value may take in memory, roughly.
   public var memory: Int
+  /// How many parts ``PickleDecoder`` may visit again because the value shares them, beside a fixed multiple of the
+  /// parts that the value has. The decoded values are as large as if nothing had been shared.
+  public var repeatedParts: Int
 
   public init(
-    depth: Int = 10_000, memoEntries: Int = 1 << 26, elements: Int = 1 << 27, memory: Int = 2 << 30
+    depth: Int = 10_000, memoEntries: Int = 1 << 26, elements: Int = 1 << 27, memory: Int = 2 << 30,
+    repeatedParts: Int = 1 << 20
   ) {
     self.depth = depth
     self.memoEntries = memoEntries
     self.elements = elements
     self.memory = memory
+    self.repeatedParts = repeatedParts
   }
 }

@@ -66,7 +66,7 @@ extension PickleReader {
   }
 
   /// A STRING: quoted and escaped as in Python 2's source.
-  func stringLine(_ line: [UInt8]) throws(PickleError) -> String {
+  func stringLine(_ line: [UInt8]) throws(PickleError) -> [UInt8] {
     guard line.count >= 2, let quote = line.first, quote == line.last,
       quote == UInt8(ascii: "'") || quote == UInt8(ascii: "\"")
     else { throw error(.malformed, "a str in quotes", quoted(line)) }
@@ -107,21 +107,36 @@ extension PickleReader {
       default: bytes += [byte, escape]
       }
     }
-    return try ascii(bytes)
+    return bytes
   }
 
   /// A UNICODE: Latin-1, and `\u` and `\U` for the rest.
-  func unicodeLine(_ line: [UInt8]) throws(PickleError) -> String {
-    var scalars = String.UnicodeScalarView()
+  mutating func unicodeLine(_ line: [UInt8]) throws(PickleError) -> PickleSlot {
+    // UTF-8 that may hold surrogates.
+    var bytes: [UInt8] = []
+    var isText = true
+    func append(_ value: UInt32) {
+      switch value {
+      case ..<0x80: bytes.append(UInt8(value))
+      case ..<0x800: bytes += [UInt8(0xc0 | value >> 6), UInt8(0x80 | value & 0x3f)]
+      case ..<0x10000:
+        bytes += [UInt8(0xe0 | value >> 12), UInt8(0x80 | value >> 6 & 0x3f), UInt8(0x80 | value & 0x3f)]
+      default:
+        bytes += [
+          UInt8(0xf0 | value >> 18), UInt8(0x80 | value >> 12 & 0x3f), UInt8(0x80 | value >> 6 & 0x3f),
+          UInt8(0x80 | value & 0x3f),
+        ]
+      }
+    }
     var rest = line[...]
     while let byte = rest.popFirst() {
       guard byte == UInt8(ascii: "\\"), let escape = rest.popFirst() else {
-        scalars.append(Unicode.Scalar(byte))
+        append(UInt32(byte))
         continue
       }
       guard escape == UInt8(ascii: "u") || escape == UInt8(ascii: "U") else {
-        scalars.append(Unicode.Scalar(byte))
-        scalars.append(Unicode.Scalar(escape))
+        append(UInt32(byte))
+        append(UInt32(escape))
         continue
       }
       let digitCount = escape == UInt8(ascii: "u") ? 4 : 8
@@ -129,14 +144,15 @@ extension PickleReader {
         throw error(
           .malformed, "\(digitCount) digits behind \\\(Character(Unicode.Scalar(escape)))", quoted(line))
       }
-      guard let scalar = Unicode.Scalar(value) else {
-        throw error(
-          .malformed, "a Unicode scalar, and no surrogate", "U+\(String(value, radix: 16, uppercase: true))")
+      guard value <= 0x10ffff else {
+        throw error(.malformed, "a character of Unicode", "U+\(String(value, radix: 16, uppercase: true))")
       }
-      scalars.append(scalar)
+      if Unicode.Scalar(value) == nil { isText = false }
+      append(value)
       rest.removeFirst(digitCount)
     }
-    return String(scalars)
+    try charge(bytes.count + 64)
+    return isText ? try new(.string(String(decoding: bytes, as: UTF8.self))) : try surrogates(bytes)
   }
 
   private static func hexadecimal(_ digits: ArraySlice<UInt8>) -> UInt32? {

@@ -8,7 +8,7 @@
 /// - No opcode recurses, and none takes longer than in proportion to what it reads or takes off the stack.
 /// - A length is believed once that many bytes are there.
 /// - The memo is an array as long as it is filled in order, and beyond that sparse: an index reserves nothing.
-/// - `memory` counts what is taken, before it is.
+/// - `meter` counts what is taken, before it is.
 struct PickleReader {
   let registry: PickleRegistry
   let limits: PickleLimits
@@ -33,25 +33,35 @@ struct PickleReader {
   /// Objects of registered classes, and when each was last touched.
   private var objects: [Int: Int] = [:]
   private var objectTime = 0
-  /// Objects that still wait for their state.
-  var unfinishedCount = 0
+  /// Objects of standard classes that still wait for their state.
+  var awaitingCount = 0
+  /// The calls that made dtypes, which a state that is not understood turns into objects again.
+  var origins: [Int: PickleObjectNode] = [:]
+  /// What the registry says of names and of objects that stand for names, by index.
+  private var entries: [Int: Callee] = [:]
+  struct Callee {
+    var name: PickleName?
+    var entry: PickleRegistry.Entry?
+  }
 
   private var position = 0
   private var opcodeOffset = 0
   private var stackRoom = 0
   private var markRoom = 0
-  private var memory = 0
+  private var meter: PickleMeter
   private var elementCount = 0
 
   init(registry: PickleRegistry, limits: PickleLimits) {
     self.registry = registry
     self.limits = limits
+    meter = PickleMeter(byteCount: 0, limits: limits)
   }
 
   /// Reads one pickle.
   ///
   /// - Returns: the value, and how many bytes it took up to STOP.
   mutating func read(_ input: Span<UInt8>) throws -> (value: PickleValue, byteCount: Int) {
+    meter = PickleMeter(byteCount: input.count, limits: limits)
     let root = try run(input)
     return (try finish(root), position)
   }
@@ -97,10 +107,10 @@ struct PickleReader {
       for index in range { bits = bits << 8 | UInt64(input[index]) }
       try push(.float(Double(bitPattern: bits)))
 
-    case .string: try pushString(stringLine(line(input)))
-    case .unicode: try pushString(unicodeLine(line(input)))
-    case .binaryString: try pushASCII(input, length(input, byteCount: 4, isSigned: true))
-    case .shortBinaryString: try pushASCII(input, length(input, byteCount: 1))
+    case .string: try pushPython2(stringLine(line(input)))
+    case .unicode: try push(unicodeLine(line(input)))
+    case .binaryString: try pushPython2(bytes(input, length(input, byteCount: 4, isSigned: true)))
+    case .shortBinaryString: try pushPython2(bytes(input, length(input, byteCount: 1)))
     case .shortBinaryUnicode: try pushUTF8(input, length(input, byteCount: 1))
     case .binaryUnicode: try pushUTF8(input, length(input, byteCount: 4))
     case .binaryUnicode8: try pushUTF8(input, length(input, byteCount: 8))
@@ -176,13 +186,12 @@ struct PickleReader {
       try push(call(parts[0], with: parts[1], keywords: parts[2], isNew: true))
     case .instance:
       let module = try nameLine(line(input))
-      let name = try allowed(PickleName(module, nameLine(line(input))))
+      let name = try newName(module, nameLine(line(input)))
       try push(call(name, popToMark(), keywords: nil, isNew: false))
     case .object:
       let parts = try popToMark()
       guard let first = parts.first else { throw underflow() }
-      guard let name = name(first) else { throw error(.malformed, "a class for OBJ", kind(first)) }
-      try push(call(name, Array(parts.dropFirst()), keywords: nil, isNew: false))
+      try push(call(first, Array(parts.dropFirst()), keywords: nil, isNew: false))
     case .build:
       let state = try pop()
       try build(top(), state)
@@ -276,25 +285,44 @@ extension PickleReader {
     do throws(UTF8.ValidationError) {
       text = try String(copying: UTF8Span(validating: input.extracting(range)))
     } catch {
-      let place = error.byteOffsets.lowerBound
-      throw self.error(
-        .malformed, "a str in UTF-8 without surrogates", "\(error.kind) at byte \(place) of it")
+      return try push(surrogates(input.extracting(range)))
     }
     try pushString(text)
   }
 
-  private mutating func pushASCII(_ input: Span<UInt8>, _ byteCount: Int) throws(PickleError) {
-    try pushString(ascii(bytes(input, byteCount)))
+  /// A str that no `String` holds: what Python would call to make it of its bytes.
+  private mutating func surrogates(_ span: Span<UInt8>) throws(PickleError) -> PickleSlot {
+    let bytes = unsafe span.withUnsafeBufferPointer { bytes in unsafe Array(bytes) }
+    try charge(bytes.count + 1024)
+    return try surrogates(bytes)
   }
 
-  /// A string of Python 2, whose encoding nobody knows: ASCII, as Python 3 takes it.
-  func ascii(_ bytes: [UInt8]) throws(PickleError) -> String {
-    if let index = bytes.firstIndex(where: { $0 >= 0x80 }) {
-      throw error(
-        .malformed, "a str of Python 2 in ASCII",
-        "byte 0x\(String(bytes[index], radix: 16)) at byte \(index) of it")
+  /// A str that holds a lone surrogate, of its UTF-8 with surrogates: `str(bytes, "utf-8", "surrogatepass")`.
+  mutating func surrogates(_ bytes: [UInt8]) throws(PickleError) -> PickleSlot {
+    if let place = PickleText.malformedByte(of: bytes) {
+      throw error(.malformed, "a str in UTF-8", "byte 0x\(String(bytes[place], radix: 16)) at byte \(place) of it")
     }
-    return String(decoding: bytes, as: UTF8.self)
+    if registry.isStrict {
+      throw error(.malformed, "a str without surrogates, which a String can hold", "a lone surrogate")
+    }
+    let callee = try newName("builtins", "str")
+    return try newObject(
+      callee, [new(.bytes(bytes)), new(.string("utf-8")), new(.string("surrogatepass"))], isNew: false)
+  }
+
+  /// A string of Python 2, whose encoding the pickle does not say.
+  private mutating func pushPython2(_ bytes: [UInt8]) throws(PickleError) {
+    switch registry.python2Strings {
+    case .bytes: try push(new(.bytes(bytes)))
+    case .latin1: try pushString(String(String.UnicodeScalarView(bytes.map { Unicode.Scalar($0) })))
+    default:
+      if let index = bytes.firstIndex(where: { $0 >= 0x80 }) {
+        throw error(
+          .malformed, "a str of Python 2 in ASCII",
+          "byte 0x\(String(bytes[index], radix: 16)) at byte \(index) of it")
+      }
+      try pushString(String(decoding: bytes, as: UTF8.self))
+    }
   }
 
   private mutating func pushString(_ string: String) throws(PickleError) {
@@ -314,11 +342,19 @@ extension PickleReader {
     error(.malformed, "an item on the stack", marks.isEmpty ? "none" : "a mark")
   }
 
-  private mutating func charge(_ byteCount: Int) throws(PickleError) {
-    memory += byteCount
-    if memory > limits.memory {
-      throw error(.limit, "at most \(limits.memory) bytes of memory", "more")
-    }
+  /// Charges memory, before it is taken.
+  mutating func charge(_ byteCount: Int) throws(PickleError) {
+    do throws(PickleMeter.Exceeded) { try meter.charge(memory: byteCount) } catch { throw refusal(error) }
+  }
+
+  /// Charges work that is more than an opcode's own, before it is done.
+  mutating func charge(work steps: Int) throws(PickleError) {
+    do throws(PickleMeter.Exceeded) { try meter.charge(work: steps) } catch { throw refusal(error) }
+  }
+
+  private func refusal(_ exceeded: PickleMeter.Exceeded) -> PickleError {
+    error(
+      .limit, "at most \(exceeded.limit) \(exceeded.isMemory ? "bytes of memory" : "steps of work")", "more")
   }
 
   mutating func new(_ node: PickleNode, depth: Int32 = 0) throws(PickleError) -> PickleSlot {
@@ -332,7 +368,7 @@ extension PickleReader {
     return try new(.integer(value))
   }
 
-  private mutating func push(_ slot: PickleSlot) throws(PickleError) {
+  mutating func push(_ slot: PickleSlot) throws(PickleError) {
     if stack.count == stackRoom {
       stackRoom += 1024
       try charge(1024 * PickleSlot.byteCount)
@@ -340,7 +376,7 @@ extension PickleReader {
     stack.append(slot)
   }
 
-  /// Items below belong to whoever set the mark.
+  /// Items below the topmost mark are out of reach.
   private var fence: Int { marks.last ?? 0 }
 
   private func top() throws(PickleError) -> PickleSlot {
@@ -403,13 +439,20 @@ extension PickleReader {
     if elementCount > limits.elements {
       throw error(.limit, "at most \(limits.elements) elements", "more")
     }
-    try charge(slots.count * PickleSlot.byteCount)
+    // Arrays grow by doubling.
+    try charge(2 * slots.count * PickleSlot.byteCount)
     var depth = depths[parent]
     for case .node(let child) in slots where child != parent { depth = max(depth, depths[child] + 1) }
     if Int(depth) > limits.depth {
       throw error(.limit, "containers nested at most \(limits.depth) deep", "deeper")
     }
     depths[parent] = depth
+  }
+
+  /// How deep an object is nested that holds this slot alone.
+  func depth(_ slot: PickleSlot) -> Int32 {
+    if case .node(let index) = slot { return depths[index] + 1 }
+    return 0
   }
 
   mutating func pushTuple(_ elements: [PickleSlot]) throws(PickleError) { try push(newTuple(elements)) }
@@ -437,8 +480,8 @@ extension PickleReader {
     return set
   }
 
-  private mutating func append(_ elements: [PickleSlot], to target: PickleSlot) throws(PickleError) {
-    // As Python: nothing to append, so nobody asks to what.
+  mutating func append(_ elements: [PickleSlot], to target: PickleSlot) throws(PickleError) {
+    // Like CPython: appending nothing succeeds whatever the target is.
     if elements.isEmpty { return }
     guard case .node(let index) = target else {
       throw error(.malformed, "a list to append to", kind(target))
@@ -482,10 +525,12 @@ extension PickleReader {
       try account(pairs, in: index)
       try insert(pairs, every: 2, into: &slots, of: index)
       arena.nodes[index] = .dict(slots)
-    } else if case .orderedDict = arena.nodes[index], case .orderedDict(var slots) = arena.take(index) {
+    } else if case .orderedDict = arena.nodes[index],
+      case .orderedDict(var slots, let attributes) = arena.take(index)
+    {
       try account(pairs, in: index)
       try insert(pairs, every: 2, into: &slots, of: index)
-      arena.nodes[index] = .orderedDict(slots)
+      arena.nodes[index] = .orderedDict(slots, attributes: attributes)
     } else if case .object = arena.nodes[index], case .object(var object) = arena.take(index) {
       try account(pairs, in: index)
       object.items += pairs
@@ -567,11 +612,21 @@ extension PickleReader {
     _ key: PickleSlot, in slots: [PickleSlot], every step: Int
   ) throws(PickleError) -> Int? {
     var number: Int?
-    let string = string(key)
-    if string == nil { number = try keyNumber(key) }
+    var string: String?
+    var identity: Int?
+    if case .node(let index) = key, case .string(let text) = arena.nodes[index] {
+      (string, identity) = (text, index)
+    } else {
+      number = try keyNumber(key)
+    }
     for place in stride(from: 0, to: slots.count, by: step) {
-      if let other = self.string(slots[place]) {
-        if let string, string.hasSameBytes(as: other) { return place }
+      if case .node(let index) = slots[place], case .string(let other) = arena.nodes[index] {
+        guard let string else { continue }
+        // As CPython: an object is compared with itself by identity.
+        if index == identity { return place }
+        if string.utf8.count != other.utf8.count { continue }
+        if string.utf8.count > 64 { try charge(work: string.utf8.count / 16) }
+        if string.hasSameBytes(as: other) { return place }
       } else if let number, try keyNumber(slots[place]) == number {
         return place
       }
@@ -580,6 +635,21 @@ extension PickleReader {
   }
 
   private mutating func keyNumber(_ slot: PickleSlot) throws(PickleError) -> Int {
+    if case .node(let index) = slot {
+      // Hashing reads the bytes.
+      let byteCount =
+        switch arena.nodes[index] {
+        case .string(let text): text.utf8.count
+        case .bytes(let bytes): bytes.count
+        case .decimal(let value): value.text.utf8.count
+        case .array(let array): array.bytes.count
+        case .timeZone(let zone): zone.name?.utf8.count ?? 0
+        case .time(let time, _): time.timeZone?.name?.utf8.count ?? 0
+        case .dateTime(let value, _): value.time.timeZone?.name?.utf8.count ?? 0
+        default: 0
+        }
+      if byteCount > 64 { try charge(work: byteCount / 8) }
+    }
     do throws(PickleKeys.NotHashable) {
       return try keys.number(slot, in: arena)
     } catch {
@@ -601,62 +671,85 @@ extension PickleReader {
     return nil
   }
 
-  private func allowed(_ name: PickleName) throws(PickleError) -> PickleName {
-    if registry[name] == nil {
+  /// A name, which the registry must have if it is strict.
+  mutating func newName(_ module: String, _ name: String) throws(PickleError) -> PickleSlot {
+    let name = PickleName(module, name)
+    let entry = registry[name]
+    if registry.isStrict, entry == nil {
       throw error(.notAllowed(name), "a registered class or function", "\(name)")
     }
-    return name
+    try charge(module.utf8.count + name.name.utf8.count + 64)
+    let slot = try new(.name(name))
+    if case .node(let index) = slot { entries[index] = Callee(name: name, entry: entry) }
+    return slot
   }
 
   private mutating func pushName(_ module: String, _ name: String) throws(PickleError) {
-    let name = try allowed(PickleName(module, name))
-    try charge(module.utf8.count + name.name.utf8.count)
-    try push(new(.name(name)))
+    try push(newName(module, name))
+  }
+
+  /// What is known of a class or function, or of an object that stands for one.
+  mutating func callee(_ slot: PickleSlot) throws(PickleError) -> Callee {
+    guard case .node(let index) = slot else {
+      throw error(.malformed, "a class or function to call", kind(slot))
+    }
+    if let known = entries[index] { return known }
+    guard case .object = arena.nodes[index] else {
+      throw error(.malformed, "a class or function to call", kind(slot))
+    }
+    try charge(work: 64)
+    try charge(256)
+    let name = PickleGraph.qualifiedName(of: slot, in: arena.nodes)
+    let found = Callee(name: name, entry: name.flatMap { registry[$0] })
+    entries[index] = found
+    return found
   }
 
   private mutating func call(
     _ callee: PickleSlot, with arguments: PickleSlot, keywords: PickleSlot?, isNew: Bool
   ) throws(PickleError) -> PickleSlot {
-    guard let name = name(callee) else {
-      throw error(.malformed, "a class or function to call", kind(callee))
-    }
     guard case .node(let index) = arguments, case .tuple(let slots) = arena.nodes[index] else {
-      throw error(.malformed, "a tuple of arguments for \(name)", kind(arguments))
+      throw error(.malformed, "a tuple of arguments for \(calleeKind(callee))", kind(arguments))
     }
-    return try call(name, slots, keywords: keywords, isNew: isNew)
+    return try call(callee, slots, keywords: keywords, isNew: isNew)
   }
 
-  private mutating func call(
-    _ name: PickleName, _ arguments: [PickleSlot], keywords: PickleSlot?, isNew: Bool
+  func calleeKind(_ callee: PickleSlot) -> String { name(callee).map { "\($0)" } ?? kind(callee) }
+
+  mutating func call(
+    _ slot: PickleSlot, _ arguments: [PickleSlot], keywords: PickleSlot?, isNew: Bool
   ) throws(PickleError) -> PickleSlot {
-    switch registry[name] {
-    case nil: throw error(.notAllowed(name), "a registered class or function", "\(name)")
-    case .builtIn(let builtIn):
-      if let keywords, case .node(let index) = keywords, case .dict(let slots) = arena.nodes[index],
-        slots.isEmpty
-      {
-        return try call(builtIn, name, arguments, isNew: isNew)
+    let callee = try callee(slot)
+    if case .builtIn(let builtIn) = callee.entry, let name = callee.name {
+      var isWithoutKeywords = keywords == nil
+      if case .node(let index) = keywords, case .dict(let slots) = arena.nodes[index] {
+        isWithoutKeywords = slots.isEmpty
       }
-      guard keywords == nil else {
-        throw error(.malformed, "no keyword arguments for \(name)", "some")
+      if isWithoutKeywords, let made = try make(builtIn, name, slot, arguments, isNew: isNew) { return made }
+      if registry.isStrict {
+        throw isWithoutKeywords
+          ? mismatch(name, arguments) : error(.malformed, "no keyword arguments for \(name)", "some")
       }
-      return try call(builtIn, name, arguments, isNew: isNew)
-    case .object:
-      return try newObject(
-        PickleObjectNode(name: name, arguments: [], keywordArguments: keywords, isNew: isNew), arguments)
+    } else if registry.isStrict, callee.entry == nil {
+      throw callee.name.map { error(.notAllowed($0), "a registered class or function", "\($0)") }
+        ?? error(.malformed, "a class or function to call", kind(slot))
     }
+    return try newObject(slot, arguments, keywords: keywords, isNew: isNew)
   }
 
   mutating func newObject(
-    _ object: PickleObjectNode, _ arguments: [PickleSlot]
+    _ callee: PickleSlot, _ arguments: [PickleSlot], keywords: PickleSlot? = nil, isNew: Bool,
+    awaited: PickleBuiltIn? = nil
   ) throws(PickleError) -> PickleSlot {
-    let slot = try new(.object(object), depth: 1)
+    try charge(160)
+    let node = PickleObjectNode(
+      callee: callee, arguments: arguments, keywordArguments: keywords, isNew: isNew, awaited: awaited)
+    let slot = try new(.object(node), depth: 1)
     guard case .node(let index) = slot else { return slot }
-    try charge(160 + object.name.name.utf8.count + object.name.module.utf8.count)
-    try account(arguments + (object.keywordArguments.map { [$0] } ?? []), in: index)
-    var object = object
-    object.arguments = arguments
-    arena.nodes[index] = .object(object)
+    try account([callee], in: index)
+    try account(arguments, in: index)
+    if let keywords { try account([keywords], in: index) }
+    if awaited != nil { awaitingCount += 1 }
     touch(index)
     return slot
   }
@@ -665,14 +758,46 @@ extension PickleReader {
     guard case .node(let index) = target else {
       throw error(.malformed, "an object to give a state to", kind(target))
     }
-    if case .object(var object) = arena.nodes[index] {
+    switch arena.nodes[index] {
+    case .object(var object):
+      if let awaited = object.awaited, case .builtIn = entries(of: object.callee)?.entry {
+        if let made = try finish(awaited, object, state) {
+          awaitingCount -= 1
+          objects[index] = nil
+          arena.nodes[index] = made
+          return
+        }
+        if registry.isStrict {
+          throw error(.malformed, "a state that \(calleeKind(object.callee)) takes here", kind(state))
+        }
+        awaitingCount -= 1
+        object.awaited = nil
+      }
       try account([state], in: index)
       object.state = state
       arena.nodes[index] = .object(object)
       touch(index)
-      return
+    case .orderedDict(let slots, _):
+      try account([state], in: index)
+      arena.nodes[index] = .orderedDict(slots, attributes: state)
+    case .arrayType(let type):
+      if let type = try finish(type, state) {
+        arena.nodes[index] = .arrayType(type)
+        return
+      }
+      guard !registry.isStrict, var object = origins[index] else { fallthrough }
+      try account([state], in: index)
+      object.state = state
+      arena.nodes[index] = .object(object)
+      touch(index)
+    default:
+      throw error(.malformed, "an object that takes such a state", kind(target))
     }
-    arena.nodes[index] = try finished(arena.nodes[index], target, state)
+  }
+
+  private func entries(of slot: PickleSlot) -> Callee? {
+    if case .node(let index) = slot { return entries[index] }
+    return nil
   }
 
   private mutating func touch(_ object: Int) {
@@ -711,8 +836,8 @@ extension PickleReader {
       case .array: return "an array"
       case .arrayType: return "a dtype"
       case .name(let name): return "\(name) itself"
-      case .object(let object): return "a \(object.name)"
-      case .unfinished(let name): return "an unfinished \(name)"
+      case .object(let object):
+        return "a \(PickleGraph.qualifiedName(of: object.callee, in: arena.nodes).map { "\($0)" } ?? "called object")"
       case .alias: return "a value"
       }
     }
@@ -722,17 +847,25 @@ extension PickleReader {
 
   /// Makes the value, once the readers of registered classes have been asked.
   private mutating func finish(_ root: PickleSlot) throws -> PickleValue {
-    if unfinishedCount > 0 {
-      for node in arena.nodes {
-        if case .unfinished(let name) = node { throw error(.malformed, "the state of a \(name)", "none") }
+    if registry.isStrict {
+      if awaitingCount > 0 {
+        for case .object(let object) in arena.nodes where object.awaited != nil {
+          throw error(.malformed, "the state of a \(calleeKind(object.callee))", "none")
+        }
+      }
+      if let name = name(root), case .builtIn = registry[name] {
+        throw error(.notAllowed(name), "a value", "\(name) itself")
       }
     }
-    if let name = name(root), case .builtIn = registry[name] {
-      throw error(.notAllowed(name), "a value", "\(name) itself")
-    }
     (stack, memo, sparseMemo, places, keys) = ([], [], [:], [:], PickleKeys())
-    for (object, _) in objects.sorted(by: { $0.value < $1.value }) {
-      guard case .object(let node) = arena.nodes[object], case .object(let reader?) = registry[node.name]
+    let readers = objects.filter { object, _ in
+      guard case .object(let node) = arena.nodes[object], case .object(_?) = entries(of: node.callee)?.entry
+      else { return false }
+      return true
+    }
+    for (object, _) in readers.sorted(by: { $0.value < $1.value }) {
+      guard case .object(let node) = arena.nodes[object],
+        case .object(let reader?) = entries(of: node.callee)?.entry
       else { continue }
       // A snapshot shares the memory, and is gone before the next change; so a reader may keep what it is shown.
       let result: PickleSlot

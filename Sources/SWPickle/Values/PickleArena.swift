@@ -100,11 +100,13 @@ extension PickleNode {
     case .set(let slots): return .set(slots.map(transform))
     case .frozenSet(let slots): return .frozenSet(slots.map(transform))
     case .dict(let slots): return .dict(slots.map(transform))
-    case .orderedDict(let slots): return .orderedDict(slots.map(transform))
+    case .orderedDict(let slots, let attributes):
+      return .orderedDict(slots.map(transform), attributes: attributes.map(transform))
     case .alias(let slot): return .alias(transform(slot))
     case .time(let value, let zone): return .time(value, zone: zone.map(transform))
     case .dateTime(let value, let zone): return .dateTime(value, zone: zone.map(transform))
     case .object(var object):
+      object.callee = transform(object.callee)
       object.arguments = object.arguments.map(transform)
       object.keywordArguments = object.keywordArguments.map(transform)
       object.state = object.state.map(transform)

@@ -16,6 +16,8 @@ public struct PickleBuilder {
   }
 
   private var arena = PickleArena()
+  /// What Python could not hash.
+  private var defect: String?
 
   public init() {}
 
@@ -30,17 +32,21 @@ public struct PickleBuilder {
 
   /// A set of elements; of those that are equal in Python, the first is kept.
   ///
-  /// An element that Python cannot hash, such as a list, is a mistake of the program.
-  public mutating func set(_ elements: [Reference] = []) -> Reference { make(.set(distinct(elements))) }
+  /// An element that Python cannot hash, such as a list, is kept: writing the value is an error then.
+  public mutating func set(_ elements: [Reference] = []) -> Reference {
+    let slots = distinct(elements, "a set")
+    return make(.set(slots))
+  }
 
   /// A frozenset, like ``set(_:)``.
   public mutating func frozenSet(_ elements: [Reference]) -> Reference {
-    make(.frozenSet(distinct(elements)))
+    let slots = distinct(elements, "a frozenset")
+    return make(.frozenSet(slots))
   }
 
   /// A dict. Of keys that are equal in Python the first is kept, with the last value.
   ///
-  /// A key that Python cannot hash, such as a list, is a mistake of the program.
+  /// A key that Python cannot hash, such as a list, is kept: writing the value is an error then.
   public mutating func dict(_ pairs: [(Reference, Reference)] = []) -> Reference {
     let dict = make(.dict([]))
     set(pairs, in: dict)
@@ -83,10 +89,13 @@ public struct PickleBuilder {
     var keys = PickleKeys()
     var places: [Int: Int] = [:]
     for position in stride(from: 0, to: slots.count, by: 2) {
-      places[number(slots[position], &keys)] = position
+      if let number = number(slots[position], &keys, "a dict") { places[number] = position }
     }
     for (key, value) in pairs {
-      let number = number(key.slot, &keys)
+      guard let number = number(key.slot, &keys, "a dict") else {
+        slots += [key.slot, value.slot]
+        continue
+      }
       if let place = places[number] {
         slots[place + 1] = value.slot
       } else {
@@ -108,24 +117,26 @@ public struct PickleBuilder {
       }
     default: break
     }
-    return PickleValue(root.slot, in: PickleGraph(nodes: arena.nodes, links: arena.links))
+    return PickleValue(root.slot, in: PickleGraph(nodes: arena.nodes, links: arena.links, defect: defect))
   }
 
   private mutating func make(_ node: PickleNode) -> Reference { Reference(slot: arena.add(node)) }
 
-  private func distinct(_ elements: [Reference]) -> [PickleSlot] {
+  private mutating func distinct(_ elements: [Reference], _ container: String) -> [PickleSlot] {
     var keys = PickleKeys()
     var seen: Set<Int> = []
     return elements.compactMap { element in
-      seen.insert(number(element.slot, &keys)).inserted ? element.slot : nil
+      guard let number = number(element.slot, &keys, container) else { return element.slot }
+      return seen.insert(number).inserted ? element.slot : nil
     }
   }
 
-  private func number(_ slot: PickleSlot, _ keys: inout PickleKeys) -> Int {
+  private mutating func number(_ slot: PickleSlot, _ keys: inout PickleKeys, _ container: String) -> Int? {
     do throws(PickleKeys.NotHashable) {
       return try keys.number(slot, in: arena)
     } catch {
-      preconditionFailure("Python cannot hash \(error.kind)")
+      defect = "\(error.kind) in \(container), which Python cannot hash"
+      return nil
     }
   }
 }

@@ -11,8 +11,11 @@ final class PickleGraph: @unchecked Sendable {
   private(set) var links: [PickleLink]
   /// How many objects and elements there are, those of the graphs behind links included.
   let weight: Int
+  /// Why Python cannot read it: a key or an element of a set that it cannot hash.
+  let defect: String?
 
-  init(nodes: [PickleNode], links: [PickleLink] = []) {
+  init(nodes: [PickleNode], links: [PickleLink] = [], defect: String? = nil) {
+    self.defect = defect
     self.nodes = nodes
     self.links = links
     var weight = nodes.count
@@ -26,6 +29,7 @@ final class PickleGraph: @unchecked Sendable {
     self.nodes = nodes
     links = []
     weight = nodes.count
+    defect = nil
   }
 
   // Graph by graph, and not each by the end of the one that owns it: a chain of them may be long.
@@ -76,7 +80,8 @@ enum PickleNode: Sendable {
   case frozenSet([PickleSlot])
   /// Keys and values alternate.
   case dict([PickleSlot])
-  case orderedDict([PickleSlot])
+  /// With the attributes that it may have as an object.
+  case orderedDict([PickleSlot], attributes: PickleSlot?)
   indirect case date(PickleDate)
   /// With the object that is its time zone, where there is one: Python shares those.
   indirect case time(PickleTime, zone: PickleSlot?)
@@ -89,8 +94,6 @@ enum PickleNode: Sendable {
   indirect case arrayType(NumPyType)
   indirect case name(PickleName)
   indirect case object(PickleObjectNode)
-  /// While reading: an object whose state is still to come.
-  indirect case unfinished(PickleName)
   /// What a reader made of an object stands elsewhere.
   case alias(PickleSlot)
 
@@ -100,18 +103,19 @@ enum PickleNode: Sendable {
   var elementCount: Int {
     switch self {
     case .list(let slots), .tuple(let slots), .set(let slots), .frozenSet(let slots), .dict(let slots),
-      .orderedDict(let slots):
+      .orderedDict(let slots, _):
       slots.count
-    case .object(let object): object.arguments.count + object.appended.count + object.items.count + 2
+    case .object(let object): object.arguments.count + object.appended.count + object.items.count + 3
     case .array(let array): array.count
     default: 0
     }
   }
 }
 
-/// An object of a class that somebody has registered: what its pickle says of it, and nothing made of that.
+/// What a pickle says of an object of which nothing else has been made.
 struct PickleObjectNode: Sendable {
-  var name: PickleName
+  /// What is called: a name, or an object.
+  var callee: PickleSlot
   var arguments: [PickleSlot]
   var keywordArguments: PickleSlot?
   var state: PickleSlot?
@@ -120,4 +124,39 @@ struct PickleObjectNode: Sendable {
   var items: [PickleSlot] = []
   /// Whether it was made without its initialiser being called (`__new__` alone), which the writer repeats.
   var isNew: Bool
+  /// While reading: what it becomes once a fitting state has come.
+  var awaited: PickleBuiltIn?
+
+  /// Every slot of the object.
+  var slots: [PickleSlot] {
+    [callee] + arguments + [keywordArguments, state].compactMap { $0 } + appended + items
+  }
+}
+
+extension PickleGraph {
+  /// The name of a class or function: the one that a slot refers to, or `Outer.inner` for what pickles spell as
+  /// `getattr(Outer, "inner")`, such as the class method that makes a `ZoneInfo`.
+  static func qualifiedName(of slot: PickleSlot, in nodes: [PickleNode]) -> PickleName? {
+    var attributes: [String] = []
+    var slot = slot
+    // Longer chains are not followed, so that the work does not depend on the pickle.
+    while attributes.count < 8, case .node(let index) = slot {
+      switch nodes[index] {
+      case .name(let name):
+        if attributes.isEmpty { return name }
+        return PickleName(name.module, ([name.name] + attributes.reversed()).joined(separator: "."))
+      case .alias(let other): slot = other
+      case .object(let object):
+        guard object.arguments.count == 2, case .node(let callee) = object.callee,
+          case .name(let name) = nodes[callee], name.name == "getattr", name.isBuiltIn,
+          case .node(let attribute) = object.arguments[1], case .string(let text) = nodes[attribute],
+          text.utf8.count <= 200
+        else { return nil }
+        attributes.append(text)
+        slot = object.arguments[0]
+      default: return nil
+      }
+    }
+    return nil
+  }
 }

@@ -31,6 +31,8 @@ struct PickleKeys {
     case dateTime(PickleDateTime)
     case timeDelta(PickleTimeDelta)
     case timeZone(Int)
+    case strictTimeZone(PickleTimeZone)
+    case array(NumPyArray)
     case decimal(String)
     case uuid(PickleUUID)
     case arrayType(NumPyType)
@@ -157,10 +159,14 @@ struct PickleKeys {
     case .tuple: return number(.tuple(children))
     case .frozenSet: return number(.frozenSet(Set(children)))
     case .date(let value): return number(.date(value))
-    case .time(let value, _): return number(.time(value))
-    case .dateTime(let value, _): return number(.dateTime(value))
+    // Times in a zone of which nothing is known equal themselves alone.
+    case .time(let value, _):
+      return number(value.timeZone?.isUnknown == true ? .object(identity) : .time(value))
+    case .dateTime(let value, _):
+      return number(value.time.timeZone?.isUnknown == true ? .object(identity) : .dateTime(value))
     case .timeDelta(let value): return number(.timeDelta(value))
-    case .timeZone(let value): return number(.timeZone(value.offset.microseconds))
+    case .timeZone(let value):
+      return number(isStrict ? .strictTimeZone(value) : .timeZone(value.offset?.microseconds ?? 0))
     case .decimal(let value): return number(.decimal(value.text))
     case .uuid(let value): return number(.uuid(value))
     case .arrayType(let value): return number(.arrayType(value))
@@ -171,8 +177,9 @@ struct PickleKeys {
     case .dict, .orderedDict: throw NotHashable(kind: "a dict")
     case .set: throw NotHashable(kind: "a set")
     case .byteArray: throw NotHashable(kind: "a bytearray")
+    // A scalar that Python's own types do not hold.
+    case .array(let value) where value.shape.isEmpty: return number(.array(value))
     case .array: throw NotHashable(kind: "an array")
-    case .unfinished(let name): throw NotHashable(kind: "an unfinished \(name)")
     }
   }
 }

@@ -8,6 +8,28 @@ public struct PickleName: Sendable {
     self.module = module
     self.name = name
   }
+
+  /// Whether the module is that of Python's built-in names, also as Python 2 calls it.
+  var isBuiltIn: Bool { module == "builtins" || module == "__builtin__" }
+
+  /// The name under which an entry of a registry is kept: modules that are called otherwise in other releases have
+  /// one name there.
+  var canonical: PickleName {
+    switch module {
+    case "__builtin__", "exceptions": PickleName("builtins", name)
+    case "copy_reg": PickleName("copyreg", name)
+    // Python 3.13 alone.
+    case "pathlib._local": PickleName("pathlib", name)
+    case "UserDict", "UserList", "UserString": PickleName("collections", name)
+    case "decimal", "datetime", "collections": self
+    case "_pydecimal": PickleName("decimal", name)
+    case "_pydatetime": PickleName("datetime", name)
+    case "backports.zoneinfo": PickleName("zoneinfo", name)
+    case let module where module.hasPrefix("numpy.core."):
+      PickleName("numpy._core." + module.dropFirst("numpy.core.".count), name)
+    default: self
+    }
+  }
 }
 
 extension PickleName: Hashable, CustomStringConvertible {

@@ -1,13 +1,15 @@
 /// Python's `datetime.date`.
 public struct PickleDate: Hashable, Sendable {
   /// 1 to 9999, in the Gregorian calendar, extended to all times.
-  public var year: Int
-  public var month: Int
-  public var day: Int
+  public let year: Int
+  /// 1 to 12.
+  public let month: Int
+  /// From 1 on.
+  public let day: Int
 
-  /// A date that is not in the calendar is a mistake of the program.
-  public init(year: Int, month: Int, day: Int) {
-    precondition(Self.isValid(year: year, month: month, day: day), "no date: \(year)-\(month)-\(day)")
+  /// - Returns: nil for a date that is not in the calendar.
+  public init?(year: Int, month: Int, day: Int) {
+    guard Self.isValid(year: year, month: month, day: day) else { return nil }
     self.year = year
     self.month = month
     self.day = day
@@ -38,28 +40,46 @@ public struct PickleDate: Hashable, Sendable {
     let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
     let shiftedMonth = (5 * dayOfYear + 2) / 153
     day = dayOfYear - (153 * shiftedMonth + 2) / 5 + 1
-    month = shiftedMonth < 10 ? shiftedMonth + 3 : shiftedMonth - 9
+    let month = shiftedMonth < 10 ? shiftedMonth + 3 : shiftedMonth - 9
+    self.month = month
     year = 400 * era + yearOfEra + (month <= 2 ? 1 : 0)
   }
 }
 
 /// Python's `datetime.time`.
 public struct PickleTime: Hashable, Sendable {
-  public var hour: Int
-  public var minute: Int
-  public var second: Int
-  public var microsecond: Int
+  /// 0 to 23.
+  public let hour: Int
+  /// 0 to 59.
+  public let minute: Int
+  /// 0 to 59.
+  public let second: Int
+  /// 0 to 999,999.
+  public let microsecond: Int
   /// The second of two times of the same name, when clocks are put back.
   public var isFold: Bool
   /// Nil: the time of some place that is not said, which Python calls naive.
   public var timeZone: PickleTimeZone?
 
-  public init(
+  /// - Returns: nil for a time that no day has.
+  public init?(
     hour: Int, minute: Int, second: Int = 0, microsecond: Int = 0, isFold: Bool = false,
     timeZone: PickleTimeZone? = nil
   ) {
-    precondition(
-      Self.isValid(hour: hour, minute: minute, second: second, microsecond: microsecond), "no time of a day")
+    guard Self.isValid(hour: hour, minute: minute, second: second, microsecond: microsecond) else { return nil }
+    self.init(validHour: hour, minute, second, microsecond, isFold: isFold, timeZone)
+  }
+
+  /// The time so many microseconds after midnight, which are fewer than a day's.
+  init(microsecondsSinceMidnight microseconds: Int, timeZone: PickleTimeZone?) {
+    let seconds = microseconds / 1_000_000
+    self.init(
+      validHour: seconds / 3600, seconds / 60 % 60, seconds % 60, microseconds % 1_000_000, isFold: false, timeZone)
+  }
+
+  private init(
+    validHour hour: Int, _ minute: Int, _ second: Int, _ microsecond: Int, isFold: Bool, _ timeZone: PickleTimeZone?
+  ) {
     self.hour = hour
     self.minute = minute
     self.second = second
@@ -83,32 +103,44 @@ public struct PickleDateTime: Hashable, Sendable {
     self.time = time
   }
 
-  /// Microseconds since 1970 began in UTC; a naive one is taken for UTC.
-  public var microsecondsSince1970: Int {
-    let seconds =
-      date.daysSince1970 * 86_400 + time.hour * 3600 + time.minute * 60 + time.second
-    return seconds * 1_000_000 + time.microsecond - (time.timeZone?.offset.microseconds ?? 0)
+  /// Microseconds since 1970 began in UTC; a naive one is taken for UTC. Nil if it is in a time zone of which the
+  /// offset is not known.
+  public var microsecondsSince1970: Int? {
+    var offset = 0
+    if let zone = time.timeZone {
+      guard let known = zone.offset else { return nil }
+      offset = known.microseconds
+    }
+    return localMicroseconds - offset
+  }
+
+  /// Microseconds since 1970 began in its own time zone.
+  var localMicroseconds: Int {
+    let seconds = date.daysSince1970 * 86_400 + time.hour * 3600 + time.minute * 60 + time.second
+    return seconds * 1_000_000 + time.microsecond
   }
 
   /// That moment, in UTC; nil outside the years 1 to 9999.
   public init?(microsecondsSince1970 microseconds: Int) {
+    self.init(microseconds: microseconds, in: .utc)
+  }
+
+  init?(microseconds: Int, in timeZone: PickleTimeZone?) {
     let (days, rest) = microseconds.flooredDivision(by: 86_400_000_000)
     guard let date = PickleDate(daysSince1970: days) else { return nil }
     self.date = date
-    let seconds = rest / 1_000_000
-    time = PickleTime(
-      hour: seconds / 3600, minute: seconds / 60 % 60, second: seconds % 60, microsecond: rest % 1_000_000,
-      timeZone: .utc)
+    time = PickleTime(microsecondsSinceMidnight: rest, timeZone: timeZone)
   }
 }
 
 /// Python's `datetime.timedelta`.
 public struct PickleTimeDelta: Hashable, Sendable {
-  public var days: Int
+  /// -999,999,999 to 999,999,999.
+  public let days: Int
   /// 0 to 86,399.
-  public var seconds: Int
+  public let seconds: Int
   /// 0 to 999,999.
-  public var microseconds: Int
+  public let microseconds: Int
 
   /// Carries over, so that each part is in its range; nil where Python overflows, at 999,999,999 days.
   public init?(days: Int, seconds: Int = 0, microseconds: Int = 0) {
@@ -131,34 +163,59 @@ public struct PickleTimeDelta: Hashable, Sendable {
   }
 }
 
-/// Python's `datetime.timezone`: an offset from UTC, and perhaps a name.
+/// The time zone of a datetime or a time: Python's `datetime.timezone`, which is an offset from UTC and perhaps a name;
+/// or one of another class, such as `zoneinfo.ZoneInfo`, of which the name is known and most often not the offset.
 public struct PickleTimeZone: Hashable, Sendable {
-  /// Less than a day, either way.
-  public let offset: Offset
+  /// Less than a day, either way; nil if the pickle does not say it, because it depends on the date.
+  public let offset: Offset?
+  /// The name of a `datetime.timezone` that has one; of others the identifier, such as `Europe/Berlin`, as far as the
+  /// pickle says it.
   public let name: String?
 
   public struct Offset: Hashable, Sendable {
     public let microseconds: Int
   }
 
-  /// nil when the offset is a day or more.
+  /// A `datetime.timezone`.
+  ///
+  /// - Returns: nil when the offset is a day or more.
   public init?(offset: PickleTimeDelta, name: String? = nil) {
-    guard -1...0 ~= offset.days else { return nil }
-    let microseconds = (offset.days * 86_400 + offset.seconds) * 1_000_000 + offset.microseconds
-    guard microseconds > -86_400_000_000 else { return nil }
-    self.offset = Offset(microseconds: microseconds)
+    guard let offset = Offset(offset) else { return nil }
+    self.init(offset: offset, name: name)
+  }
+
+  /// A `zoneinfo.ZoneInfo`, such as `Europe/Berlin`.
+  public init(identifier: String) { self.init(offset: nil, name: identifier) }
+
+  init(offset: Offset?, name: String?) {
+    self.offset = offset
     self.name = name
   }
 
-  private init() {
-    offset = Offset(microseconds: 0)
-    name = nil
-  }
+  /// Whether neither offset nor name is known.
+  var isUnknown: Bool { offset == nil && name == nil }
 
-  public static let utc = PickleTimeZone()
+  /// UTC, `datetime.timezone.utc`.
+  public static let utc = PickleTimeZone(offset: Offset(microseconds: 0), name: nil)
 
   var delta: PickleTimeDelta {
-    PickleTimeDelta(days: 0, microseconds: offset.microseconds) ?? .zero
+    PickleTimeDelta(days: 0, microseconds: offset?.microseconds ?? 0) ?? .zero
+  }
+}
+
+extension PickleTimeZone.Offset {
+  /// - Returns: nil for a day or more.
+  init?(_ delta: PickleTimeDelta) {
+    guard -1...0 ~= delta.days else { return nil }
+    let microseconds = (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+    guard microseconds > -86_400_000_000 else { return nil }
+    self.microseconds = microseconds
+  }
+
+  /// - Returns: nil for a day or more.
+  init?(seconds: Int) {
+    guard -86_399...86_399 ~= seconds else { return nil }
+    microseconds = seconds * 1_000_000
   }
 }
 
@@ -193,9 +250,11 @@ extension PickleTimeDelta: CustomStringConvertible {
 }
 
 extension PickleTimeZone: CustomStringConvertible {
-  public var description: String { name ?? "UTC" + (offset.microseconds == 0 ? "" : suffix) }
+  public var description: String { name ?? offset.map { "UTC" + ($0.microseconds == 0 ? "" : suffix) } ?? "unknown" }
 
+  /// As `isoformat()` shows it; of a zone whose offset is not known, the name in brackets, as in RFC 9557.
   fileprivate var suffix: String {
+    guard let offset else { return "[\(name ?? "unknown")]" }
     let seconds = offset.microseconds.magnitude / 1_000_000
     let sign = offset.microseconds < 0 ? "-" : "+"
     let rest = seconds % 60 == 0 ? "" : ":\(padded(Int(seconds % 60), 2))"

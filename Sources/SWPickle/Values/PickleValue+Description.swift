@@ -67,11 +67,13 @@ private struct PickleDescription {
     case .arrayType(let value): result += "dtype(\(value))"
     case .name(let value): result += "<\(value)>"
     case .object(let value):
-      result += "<\(value.name)"
+      result += "<"
+      if let name = value.name { result += "\(name)" }
       steps.append(.text(">"))
       if let state = value.state { steps += [.value(state), .text(" ")] }
       if !value.items.isEmpty { steps += [.text("…")] }
       if !value.appended.isEmpty { steps += [.text("…")] }
+      if value.name == nil { steps += [.value(value.callee), .text(" called on ")] }
       list("(", value.arguments, ")", &steps)
     }
   }

@@ -54,7 +54,7 @@ extension PickleValue: Hashable {
     case .array(let value): hasher.combine(value.shape)
     case .arrayType(let value): hasher.combine(value)
     case .name(let value): hasher.combine(value)
-    case .object(let value): hasher.combine(value.name)
+    case .object(let value): hasher.combine(value.arguments.count)
     }
   }
 }
@@ -111,10 +111,12 @@ private struct PickleComparison {
     case (.set(let a), .set(let b)), (.frozenSet(let a), .frozenSet(let b)):
       guard a.count == b.count, let a = numbers(a), let b = numbers(b) else { return false }
       return Set(a) == Set(b)
-    case (.dict(let a), .dict(let b)), (.orderedDict(let a), .orderedDict(let b)): return waitForPairs(a, b)
+    case (.dict(let a), .dict(let b)): return waitForPairs(a, b)
+    case (.orderedDict(let a, let left), .orderedDict(let b, let right)):
+      return waitForPairs(a, b) && wait(left, right)
     case (.date(let a), .date(let b)): return a == b
-    case (.time(let a, _), .time(let b, _)): return a == b
-    case (.dateTime(let a, _), .dateTime(let b, _)): return a == b
+    case (.time(let a, let left), .time(let b, let right)): return a == b && waitForZone(left, right)
+    case (.dateTime(let a, let left), .dateTime(let b, let right)): return a == b && waitForZone(left, right)
     case (.timeDelta(let a), .timeDelta(let b)): return a == b
     case (.timeZone(let a), .timeZone(let b)): return a == b
     case (.decimal(let a), .decimal(let b)): return a == b
@@ -123,7 +125,7 @@ private struct PickleComparison {
     case (.arrayType(let a), .arrayType(let b)): return a == b
     case (.name(let a), .name(let b)): return a == b
     case (.object(let a), .object(let b)):
-      return a.name == b.name && wait(a.arguments, b.arguments) && wait(a.appended, b.appended)
+      return wait(a.callee, b.callee) && wait(a.arguments, b.arguments) && wait(a.appended, b.appended)
         && wait(a.items, b.items) && wait(a.state, b.state) && wait(a.keywordArguments, b.keywordArguments)
     default: return false
     }
@@ -138,6 +140,12 @@ private struct PickleComparison {
   private mutating func wait(_ a: PickleSlot?, _ b: PickleSlot?) -> Bool {
     if let a, let b { waiting.append((a, b)) }
     return (a == nil) == (b == nil)
+  }
+
+  /// A zone that only the values themselves describe, or one of which both have all there is to know.
+  private mutating func waitForZone(_ a: PickleSlot?, _ b: PickleSlot?) -> Bool {
+    guard let a, let b else { return true }
+    return wait(a, b)
   }
 
   private mutating func waitForPairs(_ a: [PickleSlot], _ b: [PickleSlot]) -> Bool {

@@ -47,7 +47,7 @@ extension PickleValue {
   }
   /// A set. Of elements that are equal in Python the first is kept.
   ///
-  /// An element that Python cannot hash, such as a list, is a mistake of the program.
+  /// An element that Python cannot hash (``isHashable``), such as a list, is kept: writing the value is an error then.
   public static func set(_ elements: some Sequence<PickleValue>) -> PickleValue {
     build { builder in builder.set(elements.map { builder.add($0) }) }
   }
@@ -57,7 +57,7 @@ extension PickleValue {
   }
   /// A dict. Of keys that are equal in Python the first is kept, with the last value.
   ///
-  /// A key that Python cannot hash, such as a list, is a mistake of the program.
+  /// A key that Python cannot hash (``isHashable``), such as a list, is kept: writing the value is an error then.
   public static func dict(_ pairs: some Sequence<(PickleValue, PickleValue)>) -> PickleValue {
     build { builder in builder.dict(pairs.map { (builder.add($0), builder.add($1)) }) }
   }

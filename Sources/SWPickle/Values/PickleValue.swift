@@ -77,7 +77,7 @@ public struct PickleValue: Sendable {
     case array(NumPyArray)
     /// The element type of arrays, alone.
     case arrayType(NumPyType)
-    /// An object of a class that was registered without a reader of its own (``PickleRegistry``).
+    /// An object of any other class, or what any other function returns: what the pickle says of it.
     case object(PickleObject)
     /// A class or function itself.
     case name(PickleName)
@@ -104,11 +104,11 @@ public struct PickleValue: Sendable {
     case .int(let value): return .int(PickleInt(value))
     case .float(let value): return .float(value)
     case .string(let value): return .string(value)
-    case .node(let graph, let index): return Self.content(of: graph.nodes[index], in: graph)
+    case .node(let graph, let index): return Self.content(of: graph.nodes[index], in: graph, index)
     }
   }
 
-  private static func content(of node: PickleNode, in graph: PickleGraph) -> Content {
+  private static func content(of node: PickleNode, in graph: PickleGraph, _ index: Int) -> Content {
     switch node {
     case .string(let value): .string(value)
     case .bytes(let value): .bytes(value)
@@ -119,8 +119,8 @@ public struct PickleValue: Sendable {
     case .tuple(let slots): .tuple(PickleElements(slots, in: graph))
     case .set(let slots): .set(PickleElements(slots, in: graph))
     case .frozenSet(let slots): .frozenSet(PickleElements(slots, in: graph))
-    case .dict(let slots): .dict(PicklePairs(slots, in: graph))
-    case .orderedDict(let slots): .orderedDict(PicklePairs(slots, in: graph))
+    case .dict(let slots): .dict(PicklePairs(slots, in: graph, of: index))
+    case .orderedDict(let slots, _): .orderedDict(PicklePairs(slots, in: graph, of: index))
     case .date(let value): .date(value)
     case .time(let value, _): .time(value)
     case .dateTime(let value, _): .dateTime(value)
@@ -130,7 +130,7 @@ public struct PickleValue: Sendable {
     case .uuid(let value): .uuid(value)
     case .array(let value): .array(value)
     case .arrayType(let value): .arrayType(value)
-    case .name(let value), .unfinished(let value): .name(value)
+    case .name(let value): .name(value)
     case .object(let object): .object(PickleObject(object, in: graph))
     case .alias: .none
     }

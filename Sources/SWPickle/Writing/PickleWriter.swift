@@ -27,7 +27,8 @@ struct PickleWriter {
   private var frame: Int?
   private var isFraming = false
 
-  private var memo: [PickleIdentity: Int] = [:]
+  /// The numbers of objects. Only of those of one graph at a time, as most values have one.
+  private var memo = PickleNumbers()
   private var memoOfNames: [PickleName: Int] = [:]
   private var memoOfModules: [PickleText: Int] = [:]
   /// Python has one `timezone.utc`; other zones are written once too.
@@ -35,8 +36,6 @@ struct PickleWriter {
   /// The one key of a UUID's state, which is one object in Python.
   private var memoOfKey: Int?
   private var memoCount = 0
-  /// The graphs met, which must live as long as their identities are in use.
-  private var graphs: [ObjectIdentifier: PickleGraph] = [:]
   private var waiting: [Step] = []
   /// For objects that are numbered only after what they contain: how many were numbered when they were last met.
   private var entered: [PickleIdentity: Int] = [:]
@@ -46,10 +45,15 @@ struct PickleWriter {
     case opcode(PickleOpcode)
     case boundary
     case memoize(PickleIdentity?)
+    /// The rest of a batch.
+    case run(PickleSlots, Range<Int>)
     /// The elements of a list, from one on.
-    case elements(PickleElements, Int)
-    case members(PickleElements, Int)
-    case pairs(PicklePairs, Int)
+    case elements(PickleSlots, Int)
+    case members(PickleSlots, Int)
+    case pairs(PickleSlots, Int)
+    /// The same for objects that are no list or dict of Python's own.
+    case appended(PickleSlots, Int)
+    case items(PickleSlots, Int)
     /// The elements of a tuple or frozenset have been written.
     case finishTuple(PickleIdentity?, count: Int)
     case finishFrozenSet(PickleIdentity?)
@@ -89,9 +93,12 @@ struct PickleWriter {
     case .opcode(let opcode): self.opcode(opcode)
     case .boundary: boundary()
     case .memoize(let identity): memoize(identity)
-    case .elements(let elements, let start): writeElements(elements, from: start)
-    case .members(let elements, let start): writeMembers(elements, from: start)
-    case .pairs(let pairs, let start): writePairs(pairs, from: start)
+    case .run(let slots, let range): try writeRun(slots, range)
+    case .elements(let slots, let start): writeElements(slots, from: start)
+    case .members(let slots, let start): writeMembers(slots, from: start)
+    case .pairs(let slots, let start): writePairs(slots, from: start)
+    case .appended(let slots, let start): writeAppended(slots, from: start)
+    case .items(let slots, let start): writeItems(slots, from: start)
     case .finishTuple(let identity, let count): finishTuple(identity, count)
     case .finishFrozenSet(let identity):
       if let identity, let index = memo[identity] {
@@ -218,18 +225,50 @@ struct PickleWriter {
       }
       return
     }
+    try save(graph, index)
+  }
+
+  private mutating func save(_ graph: PickleGraph, _ index: Int) throws(PickleError) {
     boundary()
     let identity = PickleIdentity(graph: ObjectIdentifier(graph), index: index)
     if let known = memo[identity] {
       get(known)
       return
     }
-    if graphs[ObjectIdentifier(graph)] == nil { graphs[ObjectIdentifier(graph)] = graph }
-    if graph.nodes[index].isNumberedLate, entered.updateValue(memo.count, forKey: identity) == memo.count {
+    try memo.keep(graph)
+    if graph.nodes[index].isNumberedLate, entered.updateValue(memoCount, forKey: identity) == memoCount {
       // Met again although nothing has been numbered since: this would have no end.
-      throw Self.unrepresentable("\(value.kind) that contains itself, and no list or dict between")
+      throw Self.unrepresentable(
+        "\(PickleValue(.node(index), in: graph).kind) that contains itself, and no list or dict between")
     }
     try save(graph.nodes[index], identity, graph)
+  }
+
+  /// Writes slots one after another, up to one that consists of others: what comes behind that waits.
+  private mutating func writeRun(_ slots: PickleSlots, _ range: Range<Int>) throws(PickleError) {
+    for index in range {
+      switch slots.slots[index] {
+      case .node(let node):
+        if case .string(let text) = slots.graph.nodes[node] {
+          boundary()
+          let identity = PickleIdentity(graph: ObjectIdentifier(slots.graph), index: node)
+          if let known = memo[identity] {
+            get(known)
+          } else {
+            try memo.keep(slots.graph)
+            write(text)
+            memoize(identity)
+          }
+          continue
+        }
+        if index + 1 < range.upperBound { waiting.append(.run(slots, (index + 1)..<range.upperBound)) }
+        return try save(PickleValue(slots.slots[index], in: slots.graph))
+      case .link:
+        if index + 1 < range.upperBound { waiting.append(.run(slots, (index + 1)..<range.upperBound)) }
+        return try save(PickleValue(slots.slots[index], in: slots.graph))
+      case let small: saveSmall(small)
+      }
+    }
   }
 
   private mutating func saveSmall(_ slot: PickleSlot) {
@@ -265,29 +304,28 @@ struct PickleWriter {
     case .list(let slots):
       opcode(.emptyList)
       memoize(identity)
-      if !slots.isEmpty { waiting.append(.elements(PickleElements(slots, in: graph), 0)) }
-    case .tuple(let slots): saveTuple(PickleElements(slots, in: graph), identity)
+      if !slots.isEmpty { waiting.append(.elements(PickleSlots(slots, graph), 0)) }
+    case .tuple(let slots): saveTuple(PickleSlots(slots, graph), identity)
     case .set(let slots):
       opcode(.emptySet)
       memoize(identity)
-      if !slots.isEmpty { waiting.append(.members(PickleElements(slots, in: graph), 0)) }
+      if !slots.isEmpty { waiting.append(.members(PickleSlots(slots, graph), 0)) }
     case .frozenSet(let slots):
       opcode(.mark)
       waiting.append(.finishFrozenSet(identity))
-      for slot in slots.reversed() { waiting.append(.value(PickleValue(slot, in: graph))) }
+      waiting.append(.run(PickleSlots(slots, graph), slots.indices))
     case .dict(let slots):
       opcode(.emptyDict)
       memoize(identity)
-      if !slots.isEmpty { waiting.append(.pairs(PicklePairs(slots, in: graph), 0)) }
-    case .orderedDict(let slots):
-      waiting.append(.pairs(PicklePairs(slots, in: graph), 0))
-      if slots.isEmpty { waiting.removeLast() }
+      if !slots.isEmpty { waiting.append(.pairs(PickleSlots(slots, graph), 0)) }
+    case .orderedDict(let slots, let attributes):
+      if let attributes { waiting += [.opcode(.build), .value(PickleValue(attributes, in: graph))] }
+      if !slots.isEmpty { waiting.append(.items(PickleSlots(slots, graph), 0)) }
       reduce("collections", "OrderedDict", [], identity)
-    case .object(let object): try save(PickleObject(object, in: graph), identity)
+    case .object(let object): try save(object, identity, graph)
     case .name(let name): save(name)
     case .array(let array): save(array, identity)
     case .arrayType(let type): saveArrayType(type, identity)
-    case .unfinished(let name): throw Self.unrepresentable("an unfinished \(name)")
     case .alias: throw Self.unrepresentable("an object that refers to itself alone")
     case .date, .time, .dateTime, .timeDelta, .timeZone, .decimal, .uuid: saveStandard(node, identity, graph)
     }
@@ -340,14 +378,14 @@ struct PickleWriter {
     }
   }
 
-  private mutating func saveTuple(_ elements: PickleElements, _ identity: PickleIdentity?) {
-    if elements.isEmpty {
+  private mutating func saveTuple(_ elements: PickleSlots, _ identity: PickleIdentity?) {
+    if elements.slots.isEmpty {
       opcode(.emptyTuple)
       return
     }
-    if elements.count > 3 { opcode(.mark) }
-    waiting.append(.finishTuple(identity, count: elements.count))
-    for element in elements.reversed() { waiting.append(.value(element)) }
+    if elements.slots.count > 3 { opcode(.mark) }
+    waiting.append(.finishTuple(identity, count: elements.slots.count))
+    waiting.append(.run(elements, elements.slots.indices))
   }
 
   private mutating func finishTuple(_ identity: PickleIdentity?, _ count: Int) {
@@ -365,41 +403,54 @@ struct PickleWriter {
     memoize(identity)
   }
 
-  private mutating func writeElements(_ elements: PickleElements, from start: Int) {
-    if elements.count == 1 {
-      waiting += [.opcode(.append), .value(elements[0])]
+  // Lists, dicts and sets are written in batches: of a dict or set, a full batch is followed by another, which may be
+  // empty. What other objects append and set comes from an iterator: there a last batch of one has no mark.
+
+  private mutating func writeElements(_ elements: PickleSlots, from start: Int) {
+    let count = elements.slots.count
+    if count == 1 {
+      waiting += [.opcode(.append), .run(elements, 0..<1)]
       return
     }
-    let end = min(elements.count, start + Self.batch)
+    let end = min(count, start + Self.batch)
     opcode(.mark)
-    if end < elements.count { waiting.append(.elements(elements, end)) }
-    waiting.append(.opcode(.appends))
-    for index in (start..<end).reversed() { waiting.append(.value(elements[index])) }
+    if end < count { waiting.append(.elements(elements, end)) }
+    waiting += [.opcode(.appends), .run(elements, start..<end)]
   }
 
-  // Here and for a set a batch that is full is followed by another, though it be empty.
-
-  private mutating func writePairs(_ pairs: PicklePairs, from start: Int) {
-    if pairs.count == 1 {
-      waiting += [.opcode(.setItem), .value(pairs[0].value), .value(pairs[0].key)]
+  private mutating func writePairs(_ pairs: PickleSlots, from start: Int) {
+    let count = pairs.slots.count / 2
+    if count == 1 {
+      waiting += [.opcode(.setItem), .run(pairs, 0..<2)]
       return
     }
-    let end = min(pairs.count, start + Self.batch)
+    let end = min(count, start + Self.batch)
     opcode(.mark)
     if end - start == Self.batch { waiting.append(.pairs(pairs, end)) }
     waiting.append(.opcode(.setItems))
-    for index in (start..<end).reversed() {
-      let (key, value) = pairs[index]
-      waiting += [.value(value), .value(key)]
-    }
+    if start < end { waiting.append(.run(pairs, (2 * start)..<(2 * end))) }
   }
 
-  private mutating func writeMembers(_ elements: PickleElements, from start: Int) {
-    let end = min(elements.count, start + Self.batch)
+  private mutating func writeMembers(_ elements: PickleSlots, from start: Int) {
+    let end = min(elements.slots.count, start + Self.batch)
     opcode(.mark)
     if end - start == Self.batch { waiting.append(.members(elements, end)) }
     waiting.append(.opcode(.addItems))
-    for index in (start..<end).reversed() { waiting.append(.value(elements[index])) }
+    if start < end { waiting.append(.run(elements, start..<end)) }
+  }
+
+  private mutating func writeAppended(_ elements: PickleSlots, from start: Int) {
+    let end = min(elements.slots.count, start + Self.batch)
+    if end < elements.slots.count { waiting.append(.appended(elements, end)) }
+    if end - start > 1 { opcode(.mark) }
+    waiting += [.opcode(end - start > 1 ? .appends : .append), .run(elements, start..<end)]
+  }
+
+  private mutating func writeItems(_ pairs: PickleSlots, from start: Int) {
+    let end = min(pairs.slots.count, start + 2 * Self.batch)
+    if end < pairs.slots.count { waiting.append(.items(pairs, end)) }
+    if end - start > 2 { opcode(.mark) }
+    waiting += [.opcode(end - start > 2 ? .setItems : .setItem), .run(pairs, start..<end)]
   }
 
   // MARK: Objects
@@ -449,18 +500,27 @@ struct PickleWriter {
     waiting.append(.boundary)
   }
 
-  private mutating func save(_ object: PickleObject, _ identity: PickleIdentity) throws(PickleError) {
-    if let state = object.state { waiting += [.opcode(.build), .value(state)] }
-    if !object.items.isEmpty { waiting.append(.pairs(object.items, 0)) }
-    if !object.appended.isEmpty { waiting.append(.elements(object.appended, 0)) }
+  private mutating func save(
+    _ object: PickleObjectNode, _ identity: PickleIdentity, _ graph: PickleGraph
+  ) throws(PickleError) {
+    if let state = object.state { waiting += [.opcode(.build), .value(PickleValue(state, in: graph))] }
+    if !object.items.isEmpty { waiting.append(.items(PickleSlots(object.items, graph), 0)) }
+    if !object.appended.isEmpty { waiting.append(.appended(PickleSlots(object.appended, graph), 0)) }
     waiting.append(.memoize(identity))
     if let keywords = object.keywordArguments {
-      waiting += [.opcode(.newObjectWithKeywords), .value(keywords)]
+      waiting += [.opcode(.newObjectWithKeywords), .value(PickleValue(keywords, in: graph))]
     } else {
-      waiting.append(.opcode(object.node.isNew ? .newObject : .reduce))
+      waiting.append(.opcode(object.isNew ? .newObject : .reduce))
     }
-    waitForTuple(object.arguments.map { .value($0) })
-    save(object.name)
+    let arguments = object.arguments
+    if arguments.isEmpty {
+      waiting += [.opcode(.emptyTuple), .boundary]
+    } else {
+      waiting += [.finishTuple(nil, count: arguments.count), .run(PickleSlots(arguments, graph), arguments.indices)]
+      if arguments.count > 3 { waiting.append(.opcode(.mark)) }
+      waiting.append(.boundary)
+    }
+    try save(PickleValue(object.callee, in: graph))
   }
 
   private mutating func saveStandard(_ node: PickleNode, _ identity: PickleIdentity, _ graph: PickleGraph) {
@@ -511,6 +571,14 @@ struct PickleWriter {
       return
     }
     waiting += [identity == nil ? .memoizeZone(zone) : .memoize(identity), .opcode(.reduce)]
+    if zone.offset == nil {
+      // getattr(ZoneInfo, "_unpickle")(key, from_cache)
+      waitForTuple([.text(zone.name ?? "UTC"), .small(.bool(true))])
+      waiting += [.memoize(nil), .opcode(.reduce)]
+      waitForTuple([.name(PickleName("zoneinfo", "ZoneInfo")), .text("_unpickle")])
+      save(PickleName("builtins", "getattr"))
+      return
+    }
     waitForTuple([.value(PickleValue(zone.delta))] + (zone.name.map { [Step.text($0)] } ?? []))
     save(PickleName("datetime", "timezone"))
   }
@@ -532,8 +600,14 @@ struct PickleWriter {
 
   // MARK: NumPy
 
-  /// As NumPy 1 writes it for every protocol; NumPy 2 reads that too.
+  /// As NumPy 1 writes it for every protocol; NumPy 2 reads that too. A scalar that Python's own types do not hold is
+  /// written as one.
   private mutating func save(_ array: NumPyArray, _ identity: PickleIdentity) {
+    if array.shape.isEmpty, array.isReadAsScalar {
+      reduce(
+        "numpy.core.multiarray", "scalar", [.value(PickleValue(.arrayType(array.type))), .data(array.bytes)], identity)
+      return
+    }
     let shape = PickleValue.tuple(array.shape.map { PickleValue($0) })
     waiting += [.opcode(.build), .finishTuple(nil, count: 5), .data(array.bytes)]
     waiting += [
@@ -546,14 +620,104 @@ struct PickleWriter {
   }
 
   private mutating func saveArrayType(_ type: NumPyType, _ identity: PickleIdentity) {
-    let state: [Step] = [
-      .small(.int(3)), .text(type.orderMark), .small(.none), .small(.none), .small(.none), .small(.int(-1)),
-      .small(.int(-1)), .small(.int(0)),
-    ]
+    func number(_ value: Int) -> Step { .small(.int(value)) }
+    let size =
+      switch type.kind {
+      case .text, .bytes, .raw, .record, .subarray: type.byteCount
+      default: -1
+      }
+    let alignment =
+      switch type.kind {
+      case .text: 4
+      case .bytes, .raw, .record, .subarray: 1
+      default: -1
+      }
+    var flags = 0
+    var version = 3
+    var (subarray, names, fields) = (Step.small(.none), Step.small(.none), Step.small(.none))
+    var unit: [Step] = []
+    switch type.kind {
+    case .text: flags = 8
+    case .record:
+      flags = 16 | (type.isAligned ? 0x80 : 0)
+      names = .value(.tuple(type.fields.map { PickleValue($0.name) }))
+      fields = .value(
+        .dict(
+          type.fields.map {
+            (PickleValue($0.name), .tuple([PickleValue($0.type), PickleValue($0.offset)]))
+          }))
+    case .subarray:
+      if let field = type.fields.first {
+        subarray = .value(.tuple([PickleValue(field.type), .tuple(field.shape.map { PickleValue($0) })]))
+      }
+    case .object: flags = 63
+    case .date, .timeDelta:
+      version = 4
+      if let found = type.unit {
+        let code = PickleValue.bytes(Array(found.code.utf8))
+        unit = [.value(.tuple([[:], .tuple([code, PickleValue(found.count), 1, 1])]))]
+      }
+    default: break
+    }
     waiting.append(.opcode(.build))
-    waitForTuple(state)
+    waitForTuple(
+      [number(version), .text(type.orderMark), subarray, names, fields, number(size), number(alignment), number(flags)]
+        + unit)
     reduce(
       "numpy", "dtype", [.text(type.code), .small(.bool(false)), .small(.bool(true))], identity)
+  }
+}
+
+/// The slots of a container, and the graph that they belong to.
+struct PickleSlots {
+  let slots: [PickleSlot]
+  let graph: PickleGraph
+
+  init(_ slots: [PickleSlot], _ graph: PickleGraph) {
+    self.slots = slots
+    self.graph = graph
+  }
+}
+
+/// Which number each object has that has been written.
+private struct PickleNumbers {
+  private var numbers: [PickleIdentity: Int] = [:]
+  /// The graphs met, which must live as long as their identities are in use.
+  private var graphs: [ObjectIdentifier: PickleGraph] = [:]
+  private var last: PickleGraph?
+
+  subscript(identity: PickleIdentity) -> Int? {
+    get { numbers[identity] }
+    set { numbers[identity] = newValue }
+  }
+
+  mutating func keep(_ graph: PickleGraph) throws(PickleError) {
+    if last === graph { return }
+    if let defect = graph.defect {
+      throw PickleError(.unrepresentable, offset: 0, expected: "keys and elements that Python can hash", found: defect)
+    }
+    last = graph
+    graphs[ObjectIdentifier(graph)] = graph
+  }
+}
+
+extension NumPyArray {
+  /// Whether NumPy's function for scalars is what gives such a value when it is read.
+  var isReadAsScalar: Bool {
+    switch type.kind {
+    case .bool, .signed, .unsigned, .bytes: false
+    case .float: type.byteCount > 8
+    case .complex: type.byteCount > 16
+    case .text:
+      if case .string = value(at: 0).content { false } else { true }
+    case .date, .timeDelta:
+      switch value(at: 0).content {
+      case .date, .dateTime, .timeDelta: false
+      default: true
+      }
+    case .raw, .record: true
+    case .subarray, .object: false
+    }
   }
 }
 
