@@ -49,7 +49,9 @@ let package = Package(
     .target(name: "CSysTestSupport", path: "Tests/CSysTestSupport"),
     .target(name: "SWIO", dependencies: ["CSysShim", system], swiftSettings: settings),
     .target(name: "SWFraming", swiftSettings: settings),
-    .target(name: "SWPickle", dependencies: ["SWFraming"], swiftSettings: settings),
+    .target(name: "SWPickle", dependencies: ["SWCoding", "SWFraming"], swiftSettings: settings),
+    // What the coders share: rules and options, re-exported by their products.
+    .target(name: "SWCoding", exclude: ["README.md"], swiftSettings: settings),
     .target(
       name: "SWMessaging", dependencies: ["CSysShim", "SWIO", "SWFraming", system],
       swiftSettings: settings),
@@ -57,7 +59,8 @@ let package = Package(
     .systemLibrary(name: "CMsgPackLibrary", pkgConfig: pkgConfig(ifThere: "msgpack")),
     .systemLibrary(name: "CMsgPackLibrary6", pkgConfig: pkgConfig(ifThere: "msgpack-c")),
     .target(name: "CMsgPack", dependencies: ["CMsgPackLibrary", "CMsgPackLibrary6"]),
-    .target(name: "SWMsgPack", dependencies: ["CMsgPack", "SWFraming"], swiftSettings: settings),
+    .target(
+      name: "SWMsgPack", dependencies: ["CMsgPack", "SWCoding", "SWFraming"], swiftSettings: settings),
     .target(
       name: "SWTesting", dependencies: ["CSysShim", "SWIO", "SWFraming", "SWMessaging", system],
       swiftSettings: settings),
@@ -65,6 +68,7 @@ let package = Package(
       name: "SWSimulation", dependencies: ["SWIO", "SWFraming", "SWMessaging", "SWTesting", system],
       swiftSettings: settings),
     .executableTarget(name: "simulate", dependencies: ["SWSimulation"], swiftSettings: settings),
+    .testTarget(name: "SWCodingTests", dependencies: ["SWCoding"], swiftSettings: settings),
     .testTarget(
       name: "SimulationTests", dependencies: ["SWSimulation", "SWMessaging", "SWTesting"],
       swiftSettings: settings),
