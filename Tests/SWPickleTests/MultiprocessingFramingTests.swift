@@ -105,7 +105,7 @@ struct MultiprocessingValueVectors: Decodable, Sendable {
     throws
   {
     let attack = Array("cos\nsystem\n(S'echo pwned > /dev/tty'\ntR.".utf8)
-    let framing = MultiprocessingFraming.multiprocessing
+    let framing: MultiprocessingFraming = .multiprocessing(registry: .strict)
     let frames = [0, 0, 0, UInt8(attack.count)] + attack
     var scanner = framing.makeScanner()
     let demand = try scanner.demand(in: frames)
@@ -115,6 +115,10 @@ struct MultiprocessingValueVectors: Decodable, Sendable {
     }
     #expect(error.kind == .notAllowed(PickleName("os", "system")) && error.offset == 0)
     #expect("\(error)".contains("os.system"))
+    // Where it is not refused, it is a value that says what Python would have done.
+    let value = try PickleValue(pickle: attack)
+    #expect(value.object?.name == PickleName("os", "system"))
+    #expect(value.object?.arguments.first == "echo pwned > /dev/tty")
     // The frame's border is known, so the next message arrives.
     #expect(demand.byteCount == frames.count)
     let (values, _) = try readByHand(framing, chunks: [framing.frame(of: "next")])

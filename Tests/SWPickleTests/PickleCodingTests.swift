@@ -56,7 +56,7 @@ import Testing
 
   @Test func `bytes are a list when asked for`() throws {
     var encoder = PickleEncoder()
-    encoder.byteArrays = .list
+    encoder.bytesStrategy = .array
     #expect(try encoder.encodeValue([UInt8]([1, 2])) == [1, 2])
     #expect(try PickleDecoder().decode([UInt8].self, from: [1, 2] as PickleValue) == [1, 2])
     #expect(try PickleDecoder().decode([UInt8].self, from: .byteArray([1, 2])) == [1, 2])
@@ -71,7 +71,7 @@ import Testing
 
   @Test(
     arguments: [
-      (["list": [["x": 1], ["x": "a"]]], "list.1.x"), (["list": [["x": 1.0]]], "list.0.x"),
+      (["list": [["x": 1], ["x": "a"]]], "list.1.x"), (["list": [["x": 1.5]]], "list.0.x"),
       (["list": [["y": 1]]], "list.0"), (["list": 5], "list"), ([], ""), (["list": [["x": nil]]], "list.0.x"),
       (["list": [["x": .init("0x10000000000000000" as PickleInt)]]], "list.0.x"),
     ] as [(PickleValue, String)])
@@ -116,7 +116,6 @@ import Testing
       var list = container.nestedUnkeyedContainer(forKey: .list)
       try list.encodeNil()
       var nested = list.nestedContainer(keyedBy: Key.self)
-      try nested.encode(9, forKey: .b)
       try nested.encode(3, forKey: .b)
     }
   }
@@ -154,13 +153,14 @@ import Testing
   }
 
   @Test func `a datetime without a time zone is taken for UTC`() throws {
-    let date = PickleDate(year: 2024, month: 2, day: 29)
+    let date = try #require(PickleDate(year: 2024, month: 2, day: 29))
     let hour = try #require(PickleTimeDelta(days: 0, seconds: 3600))
     let offset = try #require(PickleTimeZone(offset: hour))
     for (zone, expected) in [(nil, 1_709_208_000), (.utc, 1_709_208_000), (offset, 1_709_204_400)]
       as [(PickleTimeZone?, Double)]
     {
-      let time = PickleDateTime(date: date, time: PickleTime(hour: 12, minute: 0, timeZone: zone))
+      let noon = try #require(PickleTime(hour: 12, minute: 0, timeZone: zone))
+      let time = PickleDateTime(date: date, time: noon)
       #expect(
         try PickleDecoder().decode(Date.self, from: PickleValue(time))
           == Date(timeIntervalSince1970: expected))
@@ -195,6 +195,7 @@ import Testing
     #expect(throws: DecodingError.self) { try PickleDecoder().decode([Int].self, from: array) }
     let square = try #require(
       NumPyArray(shape: [1, 2], type: Double.numPyType, bytes: [UInt8](repeating: 0, count: 16)))
+    #expect(try PickleDecoder().decode([[Double]].self, from: PickleValue(square)) == [[0, 0]])
     #expect(throws: DecodingError.self) {
       try PickleDecoder().decode([Double].self, from: PickleValue(square))
     }

@@ -112,7 +112,7 @@ private struct TaggedWriter {
       text += open("timedelta")
       text += #","days":\#(value.days),"seconds":\#(value.seconds),"microseconds":\#(value.microseconds)}"#
     case .timeZone(let value):
-      text += open("timezone") + #","microseconds":\#(value.offset.microseconds)"#
+      text += open("timezone") + #","microseconds":\#(value.offset?.microseconds ?? 0)"#
       text += value.name.map { #","name":\#(Self.quoted($0))}"# } ?? "}"
     case .decimal(let value): text += open("decimal") + #","v":"\#(value.text)"}"#
     case .uuid(let value):
@@ -126,8 +126,8 @@ private struct TaggedWriter {
     case .name(let value):
       text += open("global") + #","name":\#(Self.quoted("\(value.module).\(value.name)"))}"#
     case .object(let object):
-      text +=
-        open("object") + #","class":\#(Self.quoted("\(object.name.module).\(object.name.name)")),"args":["#
+      let name = object.name.map { "\($0.module).\($0.name)" } ?? "\(object.callee)"
+      text += open("object") + #","class":\#(Self.quoted(name)),"args":["#
       steps.append(.text("}"))
       if !object.items.isEmpty {
         steps.append(.text("]"))

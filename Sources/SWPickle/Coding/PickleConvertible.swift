@@ -2,7 +2,7 @@
 /// wherever it appears in a `Codable` type; other coders cannot code it.
 ///
 /// A type of your own may conform, such as one that a Python class is to become.
-public protocol PickleConvertible: Codable {
+public protocol PickleConvertible: Codable, SendableMetatype {
   /// - Returns: nil for a value of another kind.
   init?(pickleValue: PickleValue)
   /// Python's value.
@@ -107,6 +107,14 @@ extension PickleUUID: PickleConvertible {
 extension NumPyArray: PickleConvertible {
   public init?(pickleValue: PickleValue) {
     guard let value = pickleValue.array else { return nil }
+    self = value
+  }
+  public var pickleValue: PickleValue { PickleValue(self) }
+}
+
+extension NumPyType: PickleConvertible {
+  public init?(pickleValue: PickleValue) {
+    guard case .arrayType(let value) = pickleValue.content else { return nil }
     self = value
   }
   public var pickleValue: PickleValue { PickleValue(self) }

@@ -1,7 +1,7 @@
 internal import SWCoding
 
 /// A type of Swift's that is decoded without a container: text, a number, a bool.
-protocol PickleSimple: Decodable {
+protocol PickleSimple: Decodable, SendableMetatype {
   /// The value of a slot, if no conversion is needed; nil also where there is an error.
   init?(_ slot: PickleSlot, in graph: PickleGraph)
   /// The same of a value.

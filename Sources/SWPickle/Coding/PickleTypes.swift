@@ -9,7 +9,7 @@ internal import SWCoding
 /// Which types the coders know. The answer is kept for each type: a dynamic cast to a protocol takes a microsecond
 /// when the answer is no, a lookup here some 30 ns.
 enum PickleTypes {
-  enum Kind {
+  enum Kind: Sendable {
     /// Coded by its own methods.
     case ordinary
     case simple(any PickleSimple.Type)
@@ -45,7 +45,7 @@ enum PickleTypes {
 }
 
 /// An array of simple elements.
-protocol PickleArray {
+protocol PickleArray: SendableMetatype {
   /// nil: it has to be decoded element by element.
   static func decode(_ decoding: PickleDecoding) throws -> Self?
 }
@@ -55,7 +55,7 @@ extension Array: PickleArray where Element: PickleSimple {
 }
 
 /// A dictionary, which is a dict of Python's whatever its keys are.
-protocol PickleDictionary {
+protocol PickleDictionary: SendableMetatype {
   /// nil: it has to be decoded by its own initialiser.
   static func decode(_ decoding: PickleDecoding) throws -> Self?
 }
