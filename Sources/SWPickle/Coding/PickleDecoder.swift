@@ -96,7 +96,7 @@ final class PickleDecodingSession {
   /// Charges parts of the value that are visited.
   func charge(_ parts: Int, at decoding: PickleDecoding) throws {
     do throws(PickleMeter.Exceeded) {
-      try meter.charge(work: parts * PickleMeter.workPerPart)
+      try meter.charge(work: parts)
     } catch {
       throw decoding.corrupted("the value's parts are shared so often that it is too large")
     }

@@ -183,6 +183,7 @@ extension PickleObject {
     }
     if let (array, mask) = maskedArray, !array.shape.isEmpty { return .view(PickleArrayView(array, mask: mask)) }
     if !appended.isEmpty { return .elements(appended) }
+    if node.base != nil, let elements = arguments.first?.elements { return .elements(elements) }
     if arguments.isEmpty, let values = stateValues { return .elements(values) }
     if attributes != nil { return arguments.isEmpty ? nil : .elements(arguments) }
     // A subclass of set, which is called with the list of its elements.

@@ -4,7 +4,8 @@
 /// Opcodes can refer to one part again and again, and so ask for far more than the pickle has bytes. Each such request
 /// is charged before it is carried out, and the sums may reach a fixed multiple of the pickle's length: 256 bytes of
 /// memory and 64 steps for each byte, and a constant beside it. What no opcode multiplies stays below that: the
-/// costliest byte is an empty container, of about 150 bytes.
+/// costliest byte is an empty container, of about 150 bytes. A decoder may visit sixteen times the value's parts, and
+/// ``PickleLimits/repeatedParts`` beside them.
 struct PickleMeter {
   private(set) var memory = 0
   private(set) var work = 0
@@ -15,8 +16,8 @@ struct PickleMeter {
   static let memoryPerByte = 256
   static let workPerByte = 64
   private static let constant = 1 << 16
-  /// What a part costs that the decoder visits, in steps: far more than a step of the reader.
-  static let workPerPart = 4
+  /// How many times as many parts as there are a decoder may visit.
+  static let visitsPerPart = 16
 
   /// For the reading of so many bytes.
   init(byteCount: Int, limits: PickleLimits) {
@@ -27,7 +28,7 @@ struct PickleMeter {
   /// For the decoding of a value of so many parts, which may visit shared ones more than once.
   init(weight: Int, limits: PickleLimits) {
     memoryLimit = limits.memory
-    workLimit = Self.product(min(weight, Int.max / 8) + min(limits.repeatedParts, Int.max / 64), Self.workPerByte / 4)
+    workLimit = Self.product(weight, Self.visitsPerPart) + max(0, min(limits.repeatedParts, Int.max / 4))
   }
 
   private static func product(_ a: Int, _ b: Int) -> Int {

@@ -191,7 +191,7 @@ extension PickleReader {
       default: return nil
       }
       return object
-    default: return try newObject(arguments[0], [arguments[2]], isNew: true)
+    default: return try newObject(arguments[0], [arguments[2]], isNew: true, base: arguments[1])
     }
   }
 

@@ -44,6 +44,8 @@ struct PickleReader {
     var entry: PickleRegistry.Entry?
   }
 
+  /// The protocol that the pickle names; 0 if it names none.
+  private var version: UInt8 = 0
   private var position = 0
   private var opcodeOffset = 0
   private var stackRoom = 0
@@ -88,6 +90,7 @@ struct PickleReader {
     case .protocol:
       let version = try byte(input)
       if version > 5 { throw error(.malformed, "protocol 0 to 5", "protocol \(version)") }
+      self.version = version
     case .frame: _ = try length(input, byteCount: 8)
 
     case .none: try push(.none)
@@ -673,7 +676,11 @@ extension PickleReader {
 
   /// A name, which the registry must have if it is strict.
   mutating func newName(_ module: String, _ name: String) throws(PickleError) -> PickleSlot {
-    let name = PickleName(module, name)
+    var name = PickleName(module, name)
+    if version < 3 {
+      try charge(work: module.utf8.count + name.name.utf8.count)
+      name = name.inPython3
+    }
     let entry = registry[name]
     if registry.isStrict, entry == nil {
       throw error(.notAllowed(name), "a registered class or function", "\(name)")
@@ -739,11 +746,11 @@ extension PickleReader {
 
   mutating func newObject(
     _ callee: PickleSlot, _ arguments: [PickleSlot], keywords: PickleSlot? = nil, isNew: Bool,
-    awaited: PickleBuiltIn? = nil
+    awaited: PickleBuiltIn? = nil, base: PickleSlot? = nil
   ) throws(PickleError) -> PickleSlot {
     try charge(160)
     let node = PickleObjectNode(
-      callee: callee, arguments: arguments, keywordArguments: keywords, isNew: isNew, awaited: awaited)
+      callee: callee, base: base, arguments: arguments, keywordArguments: keywords, isNew: isNew, awaited: awaited)
     let slot = try new(.object(node), depth: 1)
     guard case .node(let index) = slot else { return slot }
     try account([callee], in: index)

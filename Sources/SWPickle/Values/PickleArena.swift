@@ -107,6 +107,7 @@ extension PickleNode {
     case .dateTime(let value, let zone): return .dateTime(value, zone: zone.map(transform))
     case .object(var object):
       object.callee = transform(object.callee)
+      object.base = object.base.map(transform)
       object.arguments = object.arguments.map(transform)
       object.keywordArguments = object.keywordArguments.map(transform)
       object.state = object.state.map(transform)

@@ -116,6 +116,8 @@ enum PickleNode: Sendable {
 struct PickleObjectNode: Sendable {
   /// What is called: a name, or an object.
   var callee: PickleSlot
+  /// In protocols 0 and 1: the class that the callee extends, whose `__new__` is called, and not its own.
+  var base: PickleSlot?
   var arguments: [PickleSlot]
   var keywordArguments: PickleSlot?
   var state: PickleSlot?
@@ -129,7 +131,7 @@ struct PickleObjectNode: Sendable {
 
   /// Every slot of the object.
   var slots: [PickleSlot] {
-    [callee] + arguments + [keywordArguments, state].compactMap { $0 } + appended + items
+    [callee] + arguments + [base, keywordArguments, state].compactMap { $0 } + appended + items
   }
 }
 

@@ -33,6 +33,9 @@ public struct PickleObject: Sendable {
   public var arguments: PickleElements { PickleElements(node.arguments, in: graph) }
   /// The keyword arguments of the call: a dict.
   public var keywordArguments: PickleValue? { node.keywordArguments.map { PickleValue($0, in: graph) } }
+  /// In protocols 0 and 1: the class of Python's own that the object's class extends, such as `tuple`. It is given the
+  /// one argument, and the class itself is not called.
+  public var base: PickleValue? { node.base.map { PickleValue($0, in: graph) } }
   /// Whether the class's `__new__` alone is called, and no initialiser.
   public var isNew: Bool { node.isNew }
   /// What its `__setstate__` is given, most often the dict of its attributes.

@@ -507,6 +507,13 @@ struct PickleWriter {
     if !object.items.isEmpty { waiting.append(.items(PickleSlots(object.items, graph), 0)) }
     if !object.appended.isEmpty { waiting.append(.appended(PickleSlots(object.appended, graph), 0)) }
     waiting.append(.memoize(identity))
+    if let base = object.base, let argument = object.arguments.first {
+      waiting += [
+        .opcode(.reduce), .finishTuple(nil, count: 3), .value(PickleValue(argument, in: graph)),
+        .value(PickleValue(base, in: graph)), .value(PickleValue(object.callee, in: graph)), .boundary,
+      ]
+      return save(PickleName("copyreg", "_reconstructor"))
+    }
     if let keywords = object.keywordArguments {
       waiting += [.opcode(.newObjectWithKeywords), .value(PickleValue(keywords, in: graph))]
     } else {
