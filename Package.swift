@@ -78,7 +78,7 @@ let package = Package(
     .testTarget(
       name: "SWPickleTests",
       dependencies: ["SWPickle", "SWFraming", "SWMessaging", "SWTesting", "probe"],
-      resources: [.copy("Vectors")], swiftSettings: settings),
+      resources: [.copy("Vectors"), .copy("Peers")], swiftSettings: settings),
     // msgpack-c's own unpacker and packers, to compare with.
     .target(
       name: "MsgPackOracle", dependencies: ["CMsgPackLibrary", "CMsgPackLibrary6"],

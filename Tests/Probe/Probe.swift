@@ -42,6 +42,9 @@ struct Probe {
     case "msgpack-memory":
       guard CommandLine.arguments.count == 5, let count = Int(CommandLine.arguments[4]) else { exit(2) }
       try msgPackMemory(CommandLine.arguments[2], reader: CommandLine.arguments[3], count)
+    case "pickle-cost":
+      guard CommandLine.arguments.count == 4, let count = Int(CommandLine.arguments[3]) else { exit(2) }
+      try pickleCost(CommandLine.arguments[2], count)
     case "echo-pickles":
       guard let number = CommandLine.arguments.last.flatMap({ Int32($0) }) else { exit(2) }
       try echoPickles(number)
@@ -69,7 +72,7 @@ struct Probe {
       print(
         """
         usage: probe threads | fairness receivers|senders | idle | sigpipe | memory BYTES | emfile
-                     | msgpack-memory STREAM READER BYTES | echo-pickles DESCRIPTOR
+                     | msgpack-memory STREAM READER BYTES | pickle-cost PICKLE BYTES | echo-pickles DESCRIPTOR
                      | park-on-reactor | descriptors-cut | churn | read-on exact|ahead COUNT UNREAD | echo-multiprocessing async|blocking DESCRIPTOR
                      | capitals async|blocking [staged] | frames SENDER COUNT async|blocking
         """

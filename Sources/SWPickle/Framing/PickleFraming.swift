@@ -152,7 +152,7 @@ extension ByteFraming {
     if pickle.count == 1 { return try encode(pickle[0], into: &parts) }
     let byteCount = pickle.reduce(0) { $0 + $1.count }
     guard let envelope = try envelope(forByteCount: byteCount) else {
-      return try encode(Array(pickle.joined()), into: &parts)
+      return try encode(pickle.inOne, into: &parts)
     }
     parts.append(envelope.header)
     for part in pickle { parts.append(part) }

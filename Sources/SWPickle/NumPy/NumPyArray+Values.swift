@@ -96,7 +96,7 @@ extension PickleObject {
   public var objectArray: (shape: [Int], order: NumPyArray.Order, elements: PickleElements)? {
     guard let name = name?.canonical, name.module == "numpy._core.multiarray", name.name == "_reconstruct",
       case .tuple(let parts) = state?.content, parts.count == 5, case .tuple(let extents) = parts[1].content,
-      case .arrayType(let type) = parts[2].content, type.kind == .object, let isColumnMajor = parts[3].bool,
+      case .arrayType(let type) = parts[2].content, type.kind == .object, let isColumnMajor = Self.truth(parts[3]),
       let elements = parts[4].elements, extents.count <= 64
     else { return nil }
     let shape = extents.compactMap(\.int)
@@ -104,12 +104,18 @@ extension PickleObject {
     return (shape, isColumnMajor ? .columnMajor : .rowMajor, elements)
   }
 
+  private static func truth(_ value: PickleValue) -> Bool? {
+    if let bool = value.bool { return bool }
+    if let int = value.int { return int != 0 }
+    return nil
+  }
+
   /// A masked array: its data, and for each element in the same order whether it is masked.
   public var maskedArray: (array: NumPyArray, mask: [Bool])? {
     guard let name = name?.canonical, name.module == "numpy.ma.core" || name.module == "numpy.ma",
       name.name == "_mareconstruct", case .tuple(let parts) = state?.content, parts.count == 7,
       case .tuple(let extents) = parts[1].content, case .arrayType(let type) = parts[2].content,
-      let isColumnMajor = parts[3].bool ?? parts[3].int.map({ $0 != 0 }), let bytes = parts[4].bytes,
+      let isColumnMajor = Self.truth(parts[3]), let bytes = parts[4].bytes,
       let mask = parts[5].bytes, extents.count <= 64
     else { return nil }
     let shape = extents.compactMap(\.int)

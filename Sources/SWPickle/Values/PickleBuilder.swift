@@ -53,6 +53,21 @@ public struct PickleBuilder {
     return dict
   }
 
+  /// An object that Python makes by calling `callee`, as ``PickleValue/object(calling:_:keywordArguments:isNew:state:appended:items:)``
+  /// does.
+  public mutating func object(
+    calling callee: Reference, _ arguments: [Reference] = [], base: Reference? = nil,
+    keywordArguments: Reference? = nil, isNew: Bool = false, state: Reference? = nil,
+    appended: [Reference] = [], items: [(Reference, Reference)] = []
+  ) -> Reference {
+    make(
+      .object(
+        PickleObjectNode(
+          callee: callee.slot, base: base?.slot, arguments: arguments.map(\.slot), keywordArguments: keywordArguments?.slot,
+          state: state?.slot, appended: appended.map(\.slot), items: items.flatMap { [$0.slot, $1.slot] },
+          isNew: isNew || keywordArguments != nil)))
+  }
+
   /// Something that is used before it is there: ``define(_:as:)`` says what it is. Until then it is None.
   public mutating func placeholder() -> Reference { make(.alias(.none)) }
 

@@ -39,6 +39,17 @@ extension PickleValue {
   /// - Throws: ``PickleError`` where Python has no such value.
   public func pickled(_ version: PickleProtocol = .four) throws(PickleError) -> [UInt8] {
     let parts = try PickleWriter.write(self, version)
-    return parts.count == 1 ? parts[0] : Array(parts.joined())
+    return parts.inOne
+  }
+}
+
+extension [[UInt8]] {
+  /// The parts in one array.
+  var inOne: [UInt8] {
+    if count == 1 { return self[0] }
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(reduce(0) { $0 + $1.count })
+    for part in self { bytes.append(contentsOf: part) }
+    return bytes
   }
 }
