@@ -2,23 +2,25 @@ import Foundation
 import SWMessaging
 import Testing
 
-/// Real Pythons, which pickle values in every protocol and read what comes back.
-@Suite(.enabled(if: !PicklePythonTests.interpreters.isEmpty, "no Python: run scripts/setup-python"), .serialized, .timeLimit(.minutes(10)))
-struct PicklePythonTests {
-  /// The interpreter of the other tests, which has NumPy, and those that a developer's pyenv has beside it.
-  static let interpreters: [String] = {
-    var found = [ProcessInfo.processInfo.environment["SWTEST_PYTHON"]].compactMap { $0 }
-    let versions = URL(filePath: NSHomeDirectory()).appending(path: ".pyenv/versions")
-    let names = (try? FileManager.default.contentsOfDirectory(atPath: versions.path)) ?? []
-    for minor in 8...14 {
-      if let name = names.filter({ $0.hasPrefix("3.\(minor).") }).sorted().last {
-        found.append(versions.appending(path: "\(name)/bin/python3").path)
-      }
+/// The interpreter of the other tests, which has NumPy, and those that a developer's pyenv has beside it.
+let pickleInterpreters: [String] = {
+  var found = [ProcessInfo.processInfo.environment["SWTEST_PYTHON"]].compactMap { $0 }
+  let versions = URL(filePath: NSHomeDirectory()).appending(path: ".pyenv/versions")
+  let names = (try? FileManager.default.contentsOfDirectory(atPath: versions.path)) ?? []
+  for minor in 8...14 {
+    if let name = names.filter({ $0.hasPrefix("3.\(minor).") }).sorted().last {
+      found.append(versions.appending(path: "\(name)/bin/python3").path)
     }
-    return found.filter { FileManager.default.isExecutableFile(atPath: $0) }
-  }()
+  }
+  return found.filter { FileManager.default.isExecutableFile(atPath: $0) }
+}()
 
-  @Test(arguments: interpreters)
+/// Real Pythons, which pickle values in every protocol and read what comes back.
+@Suite(
+  .enabled(if: !pickleInterpreters.isEmpty, "no Python: run scripts/setup-python"), .serialized,
+  .timeLimit(.minutes(10)))
+struct PicklePythonTests {
+  @Test(arguments: pickleInterpreters)
   func `every value comes back as it was, from every protocol`(_ python: String) async throws {
     let script = try #require(Bundle.module.resourceURL?.appending(path: "Peers/compare.py")).path
     let tests = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
