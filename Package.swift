@@ -90,7 +90,9 @@ let package = Package(
     // What can only be seen from outside: one process for each question.
     .executableTarget(
       name: "probe",
-      dependencies: ["CSysShim", "CSysTestSupport", "SWMessaging", "SWMsgPack", "SWPickle", "SWTesting", system],
+      dependencies: [
+        "CSysShim", "CSysTestSupport", "SWMessaging", "SWMsgPack", "SWPickle", "SWTesting", system,
+      ],
       path: "Tests/Probe", swiftSettings: settings),
     // The snippet of that name, by a link, for a test to run: a transport around another, which checks itself.
     .executableTarget(

@@ -14,7 +14,9 @@ public func fuzzPickleDecoding(_ data: UnsafePointer<UInt8>?, _ count: Int) -> C
   let bytes = unsafe Array(UnsafeBufferPointer(start: data, count: count))
   let limits = PickleLimits(depth: 40, memoEntries: 600, elements: 1500, memory: 1 << 20, repeatedParts: 2000)
   guard let value = try? PickleValue(pickle: bytes, limits: limits) else { return 0 }
-  for strategy: CodingDateStrategy in [.native, .secondsSince1970, .millisecondsSince1970, .iso8601, .deferredToDate] {
+  for strategy: CodingDateStrategy in [
+    .native, .secondsSince1970, .millisecondsSince1970, .iso8601, .deferredToDate,
+  ] {
     var (encoder, decoder) = (PickleEncoder(), PickleDecoder())
     (encoder.dateStrategy, decoder.dateStrategy) = (strategy, strategy)
     decoder.limits = limits
@@ -72,7 +74,8 @@ private func decode<T: Codable & Equatable>(
   do {
     let again = try decoder.decode(type, from: encoder.encodeBytes(decoded))
     // A nan equals nothing, and a date may be finer than a microsecond.
-    precondition(again == decoded || again != again || decoded != decoded || T.self != Data.self, "another value")
+    precondition(
+      again == decoded || again != again || decoded != decoded || T.self != Data.self, "another value")
   } catch {
     precondition(error is EncodingError || error is DecodingError, "\(error)")
   }

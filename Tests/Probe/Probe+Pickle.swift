@@ -9,7 +9,8 @@ extension Probe {
   ///
   /// Flags: 1, written in protocol 5; 2, read by a strict registry; 4, strs of Python 2 as Latin-1; 8, as bytes.
   static func echoPickles(_ number: Int32) throws {
-    let channel = try MessageDuplex(adopting: number, framing: .multiprocessingBytes, maximumFrameSize: 1 << 30)
+    let channel = try MessageDuplex(
+      adopting: number, framing: .multiprocessingBytes, maximumFrameSize: 1 << 30)
     while let message = try channel.blocking.next() {
       guard let flags = message.first else { continue }
       var registry: PickleRegistry = flags & 2 == 0 ? .standard : .strict

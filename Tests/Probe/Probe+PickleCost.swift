@@ -26,9 +26,12 @@ extension Probe {
   }
 
   static let pickleBombs = [
-    "bytes-of-list", "bytes-of-bytes", "bytearray-append", "bytearray-setitem", "encode", "set-of-list", "dict-of-pairs",
-    "uuid-state", "long-keys", "decimal", "bytes-as-keys", "shared-arguments", "shared-dict", "shared-lists", "ranges",
-    "array-scalars", "transposed", "dtype-fields", "empty-lists", "marks", "tuples-twice", "surrogates", "names",
+    "bytes-of-list", "bytes-of-bytes", "bytearray-append", "bytearray-setitem", "encode", "set-of-list",
+    "dict-of-pairs",
+    "uuid-state", "long-keys", "decimal", "bytes-as-keys", "shared-arguments", "shared-dict", "shared-lists",
+    "ranges",
+    "array-scalars", "transposed", "dtype-fields", "empty-lists", "marks", "tuples-twice", "surrogates",
+    "names",
   ]
 
   /// Each shape asks for more with each of its bytes than the one before it: the whole would be quadratic, or worse.
@@ -42,7 +45,8 @@ extension Probe {
     }
     func global(_ module: String, _ name: String) -> [UInt8] { Array("c\(module)\n\(name)\n".utf8) + [0x94] }
     /// Memo 0 is the function, memo 1 its tuple of arguments.
-    func called(_ module: String, _ name: String, with argument: [UInt8], _ rest: [UInt8] = [0x30]) -> [UInt8] {
+    func called(_ module: String, _ name: String, with argument: [UInt8], _ rest: [UInt8] = [0x30]) -> [UInt8]
+    {
       filled(
         [0x80, 4] + global(module, name) + argument + [0x85, 0x94, 0x30], [0x68, 0, 0x68, 1, 0x52] + rest)
     }
@@ -52,19 +56,24 @@ extension Probe {
     case "bytes-of-list": return called("builtins", "bytes", with: list)
     case "bytes-of-bytes": return called("builtins", "bytes", with: bytes)
     case "bytearray-append": return called("builtins", "bytearray", with: bytes, [0x4b, 1, 0x61, 0x30])
-    case "bytearray-setitem": return called("builtins", "bytearray", with: bytes, [0x4b, 0, 0x4b, 1, 0x73, 0x30])
+    case "bytearray-setitem":
+      return called("builtins", "bytearray", with: bytes, [0x4b, 0, 0x4b, 1, 0x73, 0x30])
     case "encode": return called("_codecs", "encode", with: text(String(repeating: "a", count: half)))
     case "set-of-list": return called("builtins", "set", with: list)
     case "dict-of-pairs":
-      let pairs: [UInt8] = [0x28] + Array(repeatElement([0x4b, 1, 0x4b, 2, 0x86] as [UInt8], count: half / 5).joined()) + [0x6c]
+      let pairs: [UInt8] =
+        [0x28] + Array(repeatElement([0x4b, 1, 0x4b, 2, 0x86] as [UInt8], count: half / 5).joined()) + [0x6c]
       return called("collections", "OrderedDict", with: pairs)
     case "uuid-state":
       let keys = Array((0..<(half / 6)).map(dictItem).joined())
       let state: [UInt8] = [0x28] + keys + text("int") + [0x4b, 1, 0x64, 0x94, 0x30]
-      return filled([0x80, 4] + global("uuid", "UUID") + [0x30] + state, [0x68, 0, 0x29, 0x81, 0x68, 1, 0x62, 0x30])
+      return filled(
+        [0x80, 4] + global("uuid", "UUID") + [0x30] + state, [0x68, 0, 0x29, 0x81, 0x68, 1, 0x62, 0x30])
     case "long-keys":
       let key = text(String(repeating: "k", count: half / 2))
-      return filled([0x80, 4] + key + [0x94] + key + [0x94, 0x30, 0x30], [0x7d, 0x68, 0, 0x4e, 0x73, 0x68, 1, 0x4e, 0x73, 0x30])
+      return filled(
+        [0x80, 4] + key + [0x94] + key + [0x94, 0x30, 0x30],
+        [0x7d, 0x68, 0, 0x4e, 0x73, 0x68, 1, 0x4e, 0x73, 0x30])
     case "decimal": return called("decimal", "Decimal", with: text(String(repeating: "1", count: half)))
     case "bytes-as-keys": return called("builtins", "bytes", with: bytes, [0x7d, 0x32, 0x30, 0x30])
     case "shared-arguments":
@@ -82,7 +91,8 @@ extension Probe {
         + [0x4b, 1, 0x87, 0x52, 0x2e]
     case "array-scalars":
       let code = "V" + String(repeating: "0", count: 7 - "\(half)".count) + "\(half)"
-      let type: [UInt8] = global("numpy", "dtype") + [0x8c, 8] + Array(code.utf8) + [0x89, 0x88, 0x87, 0x52, 0x94, 0x30]
+      let type: [UInt8] =
+        global("numpy", "dtype") + [0x8c, 8] + Array(code.utf8) + [0x89, 0x88, 0x87, 0x52, 0x94, 0x30]
       let scalar: [UInt8] = global("numpy._core.multiarray", "scalar") + [0x30]
       return filled(
         [0x80, 4] + type + scalar + bytes + [0x94, 0x30],
@@ -92,13 +102,16 @@ extension Probe {
       let shape: [UInt8] = [0x28, 0x4b, 1, 0x4a] + little(half) + [0x74]
       let arguments: [UInt8] =
         [0x28] + bytes + type + shape + [0x8c, 1, 0x4b, 0x4b, 1, 0x4b, 0, 0x86, 0x74, 0x94, 0x30]
-      return filled([0x80, 4] + arguments + global("numpy._core.numeric", "_frombuffer"), [0x68, 3, 0x68, 2, 0x52, 0x30])
+      return filled(
+        [0x80, 4] + arguments + global("numpy._core.numeric", "_frombuffer"), [0x68, 3, 0x68, 2, 0x52, 0x30])
     case "dtype-fields":
       let type = [0x8c, 2] + Array("V0".utf8) + [0x89, 0x88, 0x87, 0x52]
       let texts = Array((0..<min(1000, half / 8)).map { text("\($0)") }.joined())
       let names: [UInt8] = [0x28] + texts + [0x74, 0x94]
-      let state: [UInt8] = [0x28, 0x4b, 3, 0x8c, 1, 0x7c, 0x4e] + names + [0x7d, 0x4b, 0, 0x4b, 1, 0x4b, 16, 0x74, 0x94, 0x30]
-      return filled([0x80, 4] + global("numpy", "dtype") + [0x30] + state, [0x68, 0] + type + [0x68, 2, 0x62, 0x30])
+      let state: [UInt8] =
+        [0x28, 0x4b, 3, 0x8c, 1, 0x7c, 0x4e] + names + [0x7d, 0x4b, 0, 0x4b, 1, 0x4b, 16, 0x74, 0x94, 0x30]
+      return filled(
+        [0x80, 4] + global("numpy", "dtype") + [0x30] + state, [0x68, 0] + type + [0x68, 2, 0x62, 0x30])
     case "empty-lists": return filled([0x80, 4], [0x5d], [0x2e])
     case "marks": return filled([0x80, 4], [0x28])
     case "tuples-twice": return filled([0x80, 4, 0x8f, 0x94, 0x28, 0x29], [0x32, 0x86], [0x90, 0x2e])

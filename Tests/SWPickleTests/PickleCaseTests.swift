@@ -30,7 +30,8 @@ import Testing
   private func transposed(axes: String) -> String {
     "80059598000000000000008c136e756d70792e5f636f72652e6e756d65726963948c0b5f66726f6d6275666665729493942896180000"
       + "0000000000000102030405060708090a0b0c0d0e0f1011121314151617948c056e756d7079948c0564747970659493948c02753194"
-      + "898887945294284b038c017c944e4e4e4affffffff4affffffff4b007494624b024b034b0487948c014b94" + axes + "749452942e"
+      + "898887945294284b038c017c944e4e4e4affffffff4affffffff4b007494624b024b034b0487948c014b94" + axes
+      + "749452942e"
   }
 
   @Test func `an array of transposed memory has its shape and elements`() throws {
@@ -45,7 +46,8 @@ import Testing
   }
 
   @Test(arguments: [
-    "4b024b024b018794", "4b034b004b018794", "4b004b018694", "4b0085944e3094", "4e", "29", "8a08000000000000008085",
+    "4b024b024b018794", "4b034b004b018794", "4b004b018694", "4b0085944e3094", "4e", "29",
+    "8a08000000000000008085",
   ]) func `axes that are no order of the array's are an error`(_ axes: String) throws {
     let error = #expect(throws: PickleError.self) { try value(transposed(axes: axes)) }
     #expect(error?.kind == .malformed || error?.kind == .truncated)
@@ -74,7 +76,8 @@ import Testing
       .replacingOccurrences(of: "0b4d000000000000", with: "002f685900000000")
       .replacingOccurrences(of: "7a00000000000000", with: "7b00000000000000")
     let array = try #require(try value(fine).array)
-    #expect(array.shape == [] && array.type.unit == NumPyType.Unit("ns") && array.value(at: 0) == 1_500_000_000)
+    #expect(
+      array.shape == [] && array.type.unit == NumPyType.Unit("ns") && array.value(at: 0) == 1_500_000_000)
     #expect(try decode(Date.self, fine) == Date(timeIntervalSince1970: 1.5))
     #expect(try value(fine) == PickleValue(pickle: value(fine).pickled()))
   }
@@ -94,7 +97,8 @@ import Testing
 
   @Test func `arrays decode as what they hold`() throws {
     let decoder = PickleDecoder()
-    func array(_ shape: [Int], _ type: NumPyType, _ bytes: [UInt8], _ order: NumPyArray.Order = .rowMajor) throws
+    func array(_ shape: [Int], _ type: NumPyType, _ bytes: [UInt8], _ order: NumPyArray.Order = .rowMajor)
+      throws
       -> PickleValue
     {
       PickleValue(try #require(NumPyArray(shape: shape, type: type, order: order, bytes: bytes)))
@@ -102,13 +106,23 @@ import Testing
     let byte = UInt8.numPyType
     #expect(try decoder.decode(Int.self, from: array([], byte, [7])) == 7)
     #expect(try decoder.decode(Double.self, from: array([], byte, [7])) == 7)
-    #expect(try decoder.decode([[Int]].self, from: array([2, 2], byte, [1, 2, 3, 4])) == [[1, 2], [3, 4]])
-    #expect(try decoder.decode([[Int]].self, from: array([2, 2], byte, [1, 2, 3, 4], .columnMajor)) == [[1, 3], [2, 4]])
-    #expect(try decoder.decode([[UInt8]].self, from: array([2, 2], byte, [1, 2, 3, 4])) == [[1, 2], [3, 4]])
+    #expect(
+      try decoder.decode([[Int]].self, from: array([2, 2], byte, [1, 2, 3, 4])) == [[1, 2], [3, 4]])
+    #expect(
+      try decoder.decode([[Int]].self, from: array([2, 2], byte, [1, 2, 3, 4], .columnMajor)) == [
+        [1, 3], [2, 4],
+      ])
+    #expect(
+      try decoder.decode([[UInt8]].self, from: array([2, 2], byte, [1, 2, 3, 4])) == [[1, 2], [3, 4]])
     #expect(try decoder.decode([[Int]].self, from: array([0, 3], byte, [])) == [])
-    #expect(try decoder.decode(Data.self, from: array([2, 2], byte, [1, 2, 3, 4], .columnMajor)) == Data([1, 3, 2, 4]))
+    #expect(
+      try decoder.decode(Data.self, from: array([2, 2], byte, [1, 2, 3, 4], .columnMajor))
+        == Data([1, 3, 2, 4]))
     let text = try #require(NumPyType(.text, byteCount: 8))
-    #expect(try decoder.decode([String].self, from: array([2], text, [97, 0, 0, 0, 98, 0, 0, 0, 99] + .init(repeating: 0, count: 7))) == ["ab", "c"])
+    #expect(
+      try decoder.decode(
+        [String].self, from: array([2], text, [97, 0, 0, 0, 98, 0, 0, 0, 99] + .init(repeating: 0, count: 7)))
+        == ["ab", "c"])
     let point = try #require(
       NumPyType(
         fields: [.init("x", byte, offset: 0), .init("y", Int16.numPyType, offset: 1)], byteCount: 3))
@@ -133,7 +147,8 @@ import Testing
       Issue.record("no datetime: \(value)")
       return
     }
-    #expect(time.date == PickleDate(year: 2024, month: 3, day: 10) && time.time.hour == 1 && time.time.minute == 30)
+    #expect(
+      time.date == PickleDate(year: 2024, month: 3, day: 10) && time.time.hour == 1 && time.time.minute == 30)
     #expect(time.time.timeZone?.name == "Europe/Berlin" && time.time.timeZone?.offset == nil)
     #expect(time.microsecondsSince1970 == nil)
     #expect(try value.pickled() == bytes(Self.berlin))
@@ -144,7 +159,8 @@ import Testing
 
   @Test func `pytz's UTC is UTC`() throws {
     let hex =
-      "800463" + hex("datetime\ndatetime\n") + "430a07e80101000000000000" + "63" + hex("pytz\n_UTC\n") + "295286522e"
+      "800463" + hex("datetime\ndatetime\n") + "430a07e80101000000000000" + "63" + hex("pytz\n_UTC\n")
+      + "295286522e"
     guard case .dateTime(let time) = try value(hex).content else {
       Issue.record("no datetime")
       return
@@ -169,7 +185,8 @@ import Testing
     // Ints beyond Int are keys like others.
     let pairs: [(PickleValue, PickleValue)] = [(PickleValue(UInt64.max), 1), ("a", 2)]
     let huge = PickleValue.dict(pairs)
-    #expect(try PickleDecoder().decode([String: Int].self, from: huge) == ["18446744073709551615": 1, "a": 2])
+    #expect(
+      try PickleDecoder().decode([String: Int].self, from: huge) == ["18446744073709551615": 1, "a": 2])
     #expect(throws: DecodingError.self) { try PickleDecoder().decode([Int: Int].self, from: huge) }
     // 7 and "7" would become one.
     let twins = PickleValue.dict([(7, 1), ("7", 2)])
@@ -244,7 +261,9 @@ import Testing
       "8004952f000000000000008c0e706174686c69622e5f6c6f63616c948c0d50757265506f736978506174689493948c042f612f6294859452942e"
     #expect(try decode(String.self, hex) == "/a/b")
     #expect(try decode(URL.self, hex).path() == "/a/b")
-    let registry = PickleRegistry.strict.registering("pathlib", "PurePosixPath") { path in .list(path.arguments) }
+    let registry = PickleRegistry.strict.registering("pathlib", "PurePosixPath") { path in
+      .list(path.arguments)
+    }
     #expect(try value(hex, registry) == ["/a/b"])
     let parts = PickleValue.object(PickleName("pathlib", "PosixPath"), ["/", "a", "b"])
     #expect(try PickleDecoder().decode(String.self, from: parts) == "/a/b")
@@ -261,17 +280,21 @@ import Testing
       try decoder.decode([Int].self, from: object("builtins", "range", 0, 1_000_000_000_000, 1))
     }
     #expect(
-      try decoder.decode([Int].self, from: .object(PickleName("collections", "deque"), [[], 5], appended: [1, 2]))
+      try decoder.decode(
+        [Int].self, from: .object(PickleName("collections", "deque"), [[], 5], appended: [1, 2]))
         == [1, 2])
     #expect(try decoder.decode([Int].self, from: .object(PickleName("collections", "deque"), [[], 5])) == [])
-    #expect(try decoder.decode([String: Int].self, from: object("collections", "Counter", ["a": 2])) == ["a": 2])
+    #expect(
+      try decoder.decode([String: Int].self, from: object("collections", "Counter", ["a": 2])) == ["a": 2])
     let list = PickleValue.name(PickleName("builtins", "list"))
     #expect(
       try decoder.decode(
-        [String: [Int]].self, from: .object(PickleName("collections", "defaultdict"), [list], items: [("a", [1])]))
+        [String: [Int]].self,
+        from: .object(PickleName("collections", "defaultdict"), [list], items: [("a", [1])]))
         == ["a": [1]])
     #expect(
-      try decoder.decode([String: Int].self, from: .object(PickleName("collections", "defaultdict"), [list])) == [:])
+      try decoder.decode([String: Int].self, from: .object(PickleName("collections", "defaultdict"), [list]))
+        == [:])
     #expect(try decoder.decode(Double.self, from: object("fractions", "Fraction", "1/4")) == 0.25)
     #expect(try decoder.decode(Double.self, from: object("fractions", "Fraction", 1, 4)) == 0.25)
     enum Color: String, Decodable { case red }
@@ -281,12 +304,14 @@ import Testing
     #expect(try decoder.decode(String.self, from: .exception("ValueError", "no such id")) == "no such id")
     let state: PickleValue = .tuple([nil, ["x": 1, "y": 2]])
     #expect(
-      try decoder.decode(Point.self, from: .object(PickleName("m", "P"), isNew: true, state: state)) == Point(x: 1, y: 2))
+      try decoder.decode(Point.self, from: .object(PickleName("m", "P"), isNew: true, state: state))
+        == Point(x: 1, y: 2))
     let doubles = PickleValue.bytes([0, 0, 0, 0, 0, 0, 0xf8, 0x3f])
     #expect(
       try decoder.decode(
         [Double].self,
-        from: object("array", "_array_reconstructor", .name(PickleName("array", "array")), "d", 16, doubles)) == [1.5])
+        from: object("array", "_array_reconstructor", .name(PickleName("array", "array")), "d", 16, doubles))
+        == [1.5])
   }
 
   @Test func `objects are made, and never another object's fields are read`() throws {
@@ -299,10 +324,13 @@ import Testing
     let partial = PickleValue.object(calling: user, [1], state: [2], appended: [3], items: [("k", 4)])
     let again = try #require(try PickleValue(pickle: partial.pickled()).object)
     #expect(again.name == nil && again.callee.object?.name == PickleName("app", "User"))
-    #expect(again.arguments.first == 1 && again.state == [2] && again.appended.first == 3 && again.items["k"] == 4)
+    #expect(
+      again.arguments.first == 1 && again.state == [2] && again.appended.first == 3 && again.items["k"] == 4)
     let keywords = PickleValue.object(PickleName("m", "C"), [1], keywordArguments: ["k": 2])
     #expect(try PickleValue(pickle: keywords.pickled()) == keywords)
-    let types = PickleValue.list([PickleValue(Double.numPyType), .name(PickleName("m", "f")), .orderedDict([("a", 1)])])
+    let types = PickleValue.list([
+      PickleValue(Double.numPyType), .name(PickleName("m", "f")), .orderedDict([("a", 1)]),
+    ])
     #expect(try PickleValue(pickle: types.pickled()) == types)
   }
 
@@ -313,7 +341,9 @@ import Testing
     let value = try value(hex)
     #expect(value.pairs?.count == 1 && value.pairs?[0].value == 1)
     let key = try #require(value.pairs?[0].key.object)
-    #expect(key.name == PickleName("builtins", "str") && key.arguments[0] == .bytes([0x63, 0x61, 0x66, 0xed, 0xb3, 0xa9] + Array(".txt".utf8)))
+    #expect(
+      key.name == PickleName("builtins", "str")
+        && key.arguments[0] == .bytes([0x63, 0x61, 0x66, 0xed, 0xb3, 0xa9] + Array(".txt".utf8)))
     let error = #expect(throws: PickleError.self) { try self.value(hex, .strict) }
     #expect(error?.found == "a lone surrogate")
     let broken = #expect(throws: PickleError.self) { try self.value("8c02fffe2e") }
@@ -334,8 +364,12 @@ import Testing
   struct Order: Decodable { var price: Decimal }
 
   @Test func `an infinity is no Decimal, and an error`() throws {
-    #expect(throws: DecodingError.self) { try decode(Order.self, "80047d8c057072696365477ff0000000000000732e") }
-    #expect(throws: DecodingError.self) { try decode(Order.self, "80047d8c05707269636547fff0000000000000732e") }
+    #expect(throws: DecodingError.self) {
+      try decode(Order.self, "80047d8c057072696365477ff0000000000000732e")
+    }
+    #expect(throws: DecodingError.self) {
+      try decode(Order.self, "80047d8c05707269636547fff0000000000000732e")
+    }
   }
 
   static func decimal(_ text: String) throws -> PickleValue { PickleValue(try #require(PickleDecimal(text))) }
@@ -367,7 +401,9 @@ import Testing
     let value = try PickleEncoder().encodeValue(wide)
     #expect(try PickleDecoder().decode(Wide.self, from: PickleValue(pickle: value.pickled())) == wide)
     #expect(try PickleDecoder().decode(Int128.self, from: PickleEncoder().encode(Int128.max)) == .max)
-    #expect(throws: DecodingError.self) { try PickleDecoder().decode(Int128.self, from: PickleValue(UInt128.max)) }
+    #expect(throws: DecodingError.self) {
+      try PickleDecoder().decode(Int128.self, from: PickleValue(UInt128.max))
+    }
   }
 
   // MARK: Dates and identifiers
@@ -378,12 +414,15 @@ import Testing
     #expect(try explanation(At.self, floats).contains("datetime"))
     var decoder = PickleDecoder()
     decoder.dateStrategy = .secondsSince1970
-    #expect(try decoder.decode(At.self, from: bytes(floats)).t == Date(timeIntervalSince1970: 1_732_579_200.25))
+    #expect(
+      try decoder.decode(At.self, from: bytes(floats)).t == Date(timeIntervalSince1970: 1_732_579_200.25))
     decoder.dateStrategy = .iso8601
     #expect(
       try decoder.decode(At.self, from: ["t": "2024-11-26T00:00:00.250000+00:00"] as PickleValue).t
         == Date(timeIntervalSince1970: 1_732_579_200.25))
-    #expect(throws: DecodingError.self) { try decoder.decode(At.self, from: ["t": "yesterday"] as PickleValue) }
+    #expect(throws: DecodingError.self) {
+      try decoder.decode(At.self, from: ["t": "yesterday"] as PickleValue)
+    }
     var encoder = PickleEncoder()
     let error = try #require(throws: EncodingError.self) { try encoder.encode(Date.distantPast) }
     guard case .invalidValue(_, let context) = error else { throw error }
@@ -392,7 +431,8 @@ import Testing
     #expect(try encoder.encodeValue(Date(timeIntervalSince1970: 0.5)) == "1970-01-01T00:00:00.500Z")
     // A date that a datetime of Python's became comes back equal, and as the same datetime.
     for index in 0..<10_000 {
-      let time = try #require(PickleDateTime(microsecondsSince1970: 800_000_000_000_000 + index * 123_456_789_123))
+      let time = try #require(
+        PickleDateTime(microsecondsSince1970: 800_000_000_000_000 + index * 123_456_789_123))
       let date = try PickleDecoder().decode(Date.self, from: PickleValue(time))
       #expect(try PickleEncoder().encodeValue(date) == PickleValue(time))
       #expect(try PickleDecoder().decode(Date.self, from: PickleEncoder().encodeValue(date)) == date)
@@ -474,7 +514,8 @@ import Testing
     encoder.sortsKeys = true
     decoder.keyStrategy = .snakeCase
     let value = try encoder.encodeValue(Request())
-    #expect(value.description == #"{"by_name": {"HelloWorld": 1}, "inner_part": {"deep_value": 2}, "user_id": 7}"#)
+    #expect(
+      value.description == #"{"by_name": {"HelloWorld": 1}, "inner_part": {"deep_value": 2}, "user_id": 7}"#)
     #expect(try decoder.decode(Request.self, from: value) == Request())
     let dictionary = Dictionary(uniqueKeysWithValues: (0..<100).map { ("key\($0)", $0) })
     #expect(try encoder.encode(dictionary) == encoder.encode(dictionary))
@@ -494,7 +535,8 @@ import Testing
       }
     }
     #expect(PickleValue.tuple([1, "a", .frozenSet([2])]).isHashable)
-    #expect(PickleDate(year: 70_000, month: 1, day: 1) == nil && PickleDate(year: 2023, month: 2, day: 29) == nil)
+    #expect(
+      PickleDate(year: 70_000, month: 1, day: 1) == nil && PickleDate(year: 2023, month: 2, day: 29) == nil)
     #expect(PickleTime(hour: 300, minute: 0) == nil)
   }
 }

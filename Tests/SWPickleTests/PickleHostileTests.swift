@@ -21,9 +21,11 @@ import Testing
   }
 
   static let shapes = [
-    "bytes-of-list", "bytes-of-bytes", "bytearray-append", "bytearray-setitem", "encode", "set-of-list", "dict-of-pairs",
+    "bytes-of-list", "bytes-of-bytes", "bytearray-append", "bytearray-setitem", "encode", "set-of-list",
+    "dict-of-pairs",
     "uuid-state", "long-keys", "decimal", "bytes-as-keys", "shared-arguments", "shared-dict", "shared-lists",
-    "array-scalars", "transposed", "dtype-fields", "empty-lists", "marks", "tuples-twice", "surrogates", "names",
+    "array-scalars", "transposed", "dtype-fields", "empty-lists", "marks", "tuples-twice", "surrogates",
+    "names",
   ]
 
   @Test(.disabled(if: isSanitized, "a sanitizer's own memory counts"), arguments: shapes)
@@ -59,7 +61,8 @@ import Testing
     // [[0] * 640] * 480
     var builder = PickleBuilder()
     let row = builder.add(.list(repeatElement(0, count: 640)))
-    let image = try PickleValue(pickle: builder.value(builder.list(Array(repeating: row, count: 480))).pickled())
+    let image = try PickleValue(
+      pickle: builder.value(builder.list(Array(repeating: row, count: 480))).pickled())
     let rows = try PickleDecoder().decode([[Int]].self, from: image)
     #expect(rows.count == 480 && rows.allSatisfy { $0.count == 640 })
     // As values that are no simple ones, too.
@@ -77,7 +80,8 @@ import Testing
     var records = PickleBuilder()
     let meta = records.add(["unit": "mm", "scale": 0.5, "tags": ["a", "b"], "other": 1])
     let (idKey, metaKey) = (records.string("id"), records.string("meta"))
-    let list = records.list((0..<10_000).map { records.dict([(idKey, records.add(PickleValue($0))), (metaKey, meta)]) })
+    let list = records.list(
+      (0..<10_000).map { records.dict([(idKey, records.add(PickleValue($0))), (metaKey, meta)]) })
     let decoded = try PickleDecoder().decode([Record].self, from: records.value(list).pickled())
     #expect(decoded.count == 10_000 && decoded[9_999].id == 9_999 && decoded[5].meta.tags == ["a", "b"])
   }

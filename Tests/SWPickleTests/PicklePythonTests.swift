@@ -27,7 +27,8 @@ struct PicklePythonTests {
     let probe = URL(filePath: tests).deletingLastPathComponent().appending(path: "probe").path
     let child = try await ChildProcess.spawn(
       python, arguments: [script, probe, "echo-pickles"],
-      environment: .inheriting(adding: ["PYTHONDONTWRITEBYTECODE": "1"]), channel: .standardStreams, framing: .lines)
+      environment: .inheriting(adding: ["PYTHONDONTWRITEBYTECODE": "1"]), channel: .standardStreams,
+      framing: .lines)
     var lines: [String] = []
     for try await line in child.channel.messages { lines.append(String(decoding: line, as: UTF8.self)) }
     #expect(try await child.exitStatus == .exited(0), "\(lines.joined(separator: "\n"))")

@@ -1,9 +1,10 @@
+public import SWCoding
+
 #if canImport(FoundationEssentials)
   public import FoundationEssentials
 #else
   public import Foundation
 #endif
-public import SWCoding
 
 /// Makes `Decodable` values of Python's.
 ///

@@ -41,7 +41,9 @@ struct PickleKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
       for source in sources.reversed() {
         try decoding.session.charge(source.count, at: decoding)
         for (key, value) in source {
-          if let text = key.string { converted[PickleText(convert(path + [PickleKey(text)]).stringValue)] = value }
+          if let text = key.string {
+            converted[PickleText(convert(path + [PickleKey(text)]).stringValue)] = value
+          }
         }
       }
       self.converted = converted
@@ -59,7 +61,9 @@ struct PickleKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
       for (key, _) in source {
         if let text = key.string {
           var name = text
-          if !isDictionary, case .snakeCase = decoding.session.options.keyStrategy.kind { name = text.inCamelCase }
+          if !isDictionary, case .snakeCase = decoding.session.options.keyStrategy.kind {
+            name = text.inCamelCase
+          }
           if let key = Key(stringValue: name) { keys.append(key) }
         } else if let number = key.int {
           if let key = Key(intValue: number) { keys.append(key) }
@@ -103,7 +107,9 @@ struct PickleKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
       return source[hint.next - 1].value
     }
     let index = try keyIndex(source)
-    guard let found = index.byText[PickleText(name)] ?? number.flatMap({ index.byNumber[$0] }) else { return nil }
+    guard let found = index.byText[PickleText(name)] ?? number.flatMap({ index.byNumber[$0] }) else {
+      return nil
+    }
     if isFirst { hint.next = found + 1 }
     return source[found].value
   }
@@ -121,7 +127,8 @@ struct PickleKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
     guard let value = try find(key) else {
       let hint = decoding.namesNothing.map { "; \($0)" } ?? ""
       throw DecodingError.keyNotFound(
-        key, .init(codingPath: codingPath, debugDescription: "no key \(key.stringValue.debugDescription)\(hint)"))
+        key,
+        .init(codingPath: codingPath, debugDescription: "no key \(key.stringValue.debugDescription)\(hint)"))
     }
     return value
   }
@@ -190,7 +197,8 @@ struct PickleUnkeyedDecoding: UnkeyedDecodingContainer {
       throw DecodingError.valueNotFound(
         type,
         .init(
-          codingPath: codingPath + [PickleKey(currentIndex)], debugDescription: "only \(sequence.count) elements"))
+          codingPath: codingPath + [PickleKey(currentIndex)],
+          debugDescription: "only \(sequence.count) elements"))
     }
     // The elements of a range are no parts of the value.
     if case .range = sequence { try decoding.session.charge(1, at: decoding) }
@@ -199,7 +207,8 @@ struct PickleUnkeyedDecoding: UnkeyedDecodingContainer {
 
   /// The decoder of the current element.
   private func child(_ type: Any.Type) throws -> PickleDecoding {
-    PickleDecoding(try source(type), path: PicklePath(PickleKey(currentIndex), in: decoding.path), decoding.session)
+    PickleDecoding(
+      try source(type), path: PicklePath(PickleKey(currentIndex), in: decoding.path), decoding.session)
   }
 
   @inline(__always)
@@ -306,8 +315,12 @@ extension PickleDecoding {
 
   /// Why an object has no attributes that could be found by name.
   var namesNothing: String? {
-    guard case .object(let object) = value.content, object.attributes == nil, object.entries == nil else { return nil }
-    if let values = object.stateValues { return "its state is a sequence of \(values.count) values without names" }
+    guard case .object(let object) = value.content, object.attributes == nil, object.entries == nil else {
+      return nil
+    }
+    if let values = object.stateValues {
+      return "its state is a sequence of \(values.count) values without names"
+    }
     if !object.arguments.isEmpty { return "it has \(object.arguments.count) arguments without names" }
     return object.state == nil ? "it has no attributes" : nil
   }

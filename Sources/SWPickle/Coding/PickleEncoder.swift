@@ -1,9 +1,10 @@
+public import SWCoding
+
 #if canImport(FoundationEssentials)
   public import FoundationEssentials
 #else
   public import Foundation
 #endif
-public import SWCoding
 
 /// Makes Python's values of `Encodable` ones.
 ///
@@ -63,7 +64,9 @@ public struct PickleEncoder: Sendable {
     let storage = PickleEncoding.Storage(options: self)
     let slot = try PickleEncoding(storage: storage, path: nil).box(value, at: nil)
     if let error = storage.error { throw error }
-    if case .node(let index) = slot, case .string(let text) = storage.arena.nodes[index] { return PickleValue(text) }
+    if case .node(let index) = slot, case .string(let text) = storage.arena.nodes[index] {
+      return PickleValue(text)
+    }
     if sortsKeys { storage.sortKeys() }
     return PickleValue(slot, in: PickleGraph(nodes: storage.arena.nodes, links: storage.arena.links))
   }
@@ -164,7 +167,9 @@ final class PickleEncoding: Encoder {
     KeyedEncodingContainer(Keyed<Key>(self, container(.dict([]))))
   }
 
-  func unkeyedContainer() -> any UnkeyedEncodingContainer { Unkeyed(encoding: self, list: container(.list([]))) }
+  func unkeyedContainer() -> any UnkeyedEncodingContainer {
+    Unkeyed(encoding: self, list: container(.list([])))
+  }
 
   func singleValueContainer() -> any SingleValueEncodingContainer { Single(encoding: self) }
 
@@ -198,15 +203,22 @@ final class PickleEncoding: Encoder {
     case .convertible:
       if let value = value as? any PickleConvertible { return storage.arena.link(value.pickleValue) }
     case .bytes:
-      if storage.options.bytesStrategy == .bytes, let bytes = value as? [UInt8] { return storage.arena.add(.bytes(bytes)) }
-      if let slots = (value as? any PickleEncodableArray)?.slots(&storage.arena) { return storage.arena.add(.list(slots)) }
+      if storage.options.bytesStrategy == .bytes, let bytes = value as? [UInt8] {
+        return storage.arena.add(.bytes(bytes))
+      }
+      if let slots = (value as? any PickleEncodableArray)?.slots(&storage.arena) {
+        return storage.arena.add(.list(slots))
+      }
     case .array:
-      if let slots = (value as? any PickleEncodableArray)?.slots(&storage.arena) { return storage.arena.add(.list(slots)) }
+      if let slots = (value as? any PickleEncodableArray)?.slots(&storage.arena) {
+        return storage.arena.add(.list(slots))
+      }
     case .foundation:
       if let found = try PickleFoundation.encode(value, self, key) { return found }
     case .dictionary, .ordinary: break
     }
-    if let dictionary = value as? any PickleEncodableDictionary, T.self is any PickleEncodableDictionary.Type {
+    if let dictionary = value as? any PickleEncodableDictionary, T.self is any PickleEncodableDictionary.Type
+    {
       return try box(at: key) { child in child.slot = try dictionary.encode(child) }
     }
     return try box(at: key) { child in try value.encode(to: child) }
@@ -216,7 +228,9 @@ final class PickleEncoding: Encoder {
   func box(at key: (any CodingKey)?, _ encode: (PickleEncoding) throws -> Void) throws -> PickleSlot {
     let path = key.map { PicklePath($0, in: self.path) } ?? self.path
     let limit = storage.options.maximumDepth
-    if depth >= limit { throw EncodingError.tooDeep(PickleValue.none, limit: limit, at: PicklePath.keys(path)) }
+    if depth >= limit {
+      throw EncodingError.tooDeep(PickleValue.none, limit: limit, at: PicklePath.keys(path))
+    }
     let encoding = PickleEncoding(storage: storage, path: path, depth: depth + 1)
     try encode(encoding)
     if let error = storage.error { throw error }

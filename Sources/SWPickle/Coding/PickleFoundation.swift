@@ -1,9 +1,10 @@
+internal import SWCoding
+
 #if canImport(FoundationEssentials)
   internal import FoundationEssentials
 #else
   internal import Foundation
 #endif
-internal import SWCoding
 
 // What Foundation's types are in Python. Apart from the coders, because only here Foundation is needed.
 
@@ -59,11 +60,14 @@ enum PickleFoundation {
     switch value.content {
     case .decimal(let decimal): found = Decimal(exactText: decimal.text)
     case .string(let text): found = Decimal(exactText: text)
-    case .int(let int): found = int.small.flatMap { Decimal(exactInteger: $0) } ?? Decimal(exactText: int.description)
+    case .int(let int):
+      found = int.small.flatMap { Decimal(exactInteger: $0) } ?? Decimal(exactText: int.description)
     case .float(let float): found = Decimal(shortest: float)
     default: throw decoding.mismatch(Decimal.self, "it is read from a Decimal, an int, a float or a str")
     }
-    guard let found else { throw DecodingError.unfit(value.description, Decimal.self, at: decoding.codingPath) }
+    guard let found else {
+      throw DecodingError.unfit(value.description, Decimal.self, at: decoding.codingPath)
+    }
     return found
   }
 
@@ -73,7 +77,9 @@ enum PickleFoundation {
     {
       return URL(filePath: path)
     }
-    guard let text = decoding.scalar.string else { throw decoding.mismatch(URL.self, "it is read from a str or a path") }
+    guard let text = decoding.scalar.string else {
+      throw decoding.mismatch(URL.self, "it is read from a str or a path")
+    }
     guard let url = URL(string: text) else { throw decoding.corrupted("\(PickleValue(text)) is no URL") }
     return url
   }
@@ -116,7 +122,8 @@ enum PickleFoundation {
       return date
     default:
       throw decoding.mismatch(
-        Date.self, "it is read from a datetime or a date; the date strategies read seconds, milliseconds and text")
+        Date.self,
+        "it is read from a datetime or a date; the date strategies read seconds, milliseconds and text")
     }
   }
 
@@ -140,13 +147,15 @@ enum PickleFoundation {
     let (units, isTooMany) = count.multipliedReportingOverflow(by: unit.count)
     guard let perSecond, !isTooMany else { return nil }
     let (seconds, rest) = units.flooredDivision(by: perSecond)
-    return CodingInstant(seconds: Int64(seconds), nanoseconds: UInt32(rest / (perSecond / 1_000_000_000))).date
+    return CodingInstant(seconds: Int64(seconds), nanoseconds: UInt32(rest / (perSecond / 1_000_000_000)))
+      .date
   }
 
   // MARK: Encoding
 
   /// Python's value for one of Foundation's; nil for another type, and for a date that encodes itself.
-  static func encode(_ value: Any, _ encoding: PickleEncoding, _ key: (any CodingKey)?) throws -> PickleSlot? {
+  static func encode(_ value: Any, _ encoding: PickleEncoding, _ key: (any CodingKey)?) throws -> PickleSlot?
+  {
     func path() -> [any CodingKey] { PicklePath.keys(encoding.path) + (key.map { [$0] } ?? []) }
     func refuse(_ text: String) -> EncodingError {
       .invalidValue(value, .init(codingPath: path(), debugDescription: text))
@@ -156,7 +165,9 @@ enum PickleFoundation {
       let found: PickleValue
       switch encoding.storage.options.dateStrategy.kind {
       case .native:
-        guard let instant = CodingInstant(date) else { throw refuse("cannot encode \(date): Python has no such datetime") }
+        guard let instant = CodingInstant(date) else {
+          throw refuse("cannot encode \(date): Python has no such datetime")
+        }
         let microseconds = instant.seconds.multipliedReportingOverflow(by: 1_000_000)
         guard !microseconds.overflow,
           let time = PickleDateTime(
@@ -185,7 +196,9 @@ enum PickleFoundation {
       let number = bytes.reduce(UInt128(0)) { number, byte in number << 8 | UInt128(byte) }
       return encoding.storage.arena.add(.uuid(PickleUUID(number: number)))
     case let decimal as Decimal:
-      guard let found = PickleDecimal(decimal.description) else { throw refuse("cannot encode \(decimal) as a Decimal") }
+      guard let found = PickleDecimal(decimal.description) else {
+        throw refuse("cannot encode \(decimal) as a Decimal")
+      }
       return encoding.storage.arena.add(.decimal(found))
     case let url as URL: return encoding.storage.arena.add(.string(url.absoluteString))
     default: return nil

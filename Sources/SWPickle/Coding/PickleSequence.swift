@@ -101,7 +101,8 @@ extension NumPyArray {
     return unsafe bytes.withUnsafeBytes { raw in
       unsafe [Element](unsafeUninitializedCapacity: range.count) { target, initialized in
         // Invariant: the type is one of plain numbers, of which any bits are one, and the bytes are there.
-        let part = unsafe UnsafeRawBufferPointer(rebasing: raw[(range.lowerBound * size)..<(range.upperBound * size)])
+        let part = unsafe UnsafeRawBufferPointer(
+          rebasing: raw[(range.lowerBound * size)..<(range.upperBound * size)])
         unsafe UnsafeMutableRawBufferPointer(target).copyMemory(from: part)
         initialized = range.count
       }
@@ -118,7 +119,9 @@ extension PickleObject {
       if let path = path(name) { return PickleValue(path) }
       if name == PickleName("fractions", "Fraction") { return fraction }
     }
-    if name == nil, case .object(let function) = callee.content, function.name == PickleName("builtins", "getattr") {
+    if name == nil, case .object(let function) = callee.content,
+      function.name == PickleName("builtins", "getattr")
+    {
       return nil
     }
     guard arguments.count == 1, appended.isEmpty, items.isEmpty else { return nil }
@@ -181,7 +184,9 @@ extension PickleObject {
     if let (shape, order, elements) = objectArray, !shape.isEmpty {
       return .view(PickleArrayView(shape: shape, order: order, elements: elements))
     }
-    if let (array, mask) = maskedArray, !array.shape.isEmpty { return .view(PickleArrayView(array, mask: mask)) }
+    if let (array, mask) = maskedArray, !array.shape.isEmpty {
+      return .view(PickleArrayView(array, mask: mask))
+    }
     if !appended.isEmpty { return .elements(appended) }
     if node.base != nil, let elements = arguments.first?.elements { return .elements(elements) }
     if arguments.isEmpty, let values = stateValues { return .elements(values) }
@@ -205,12 +210,17 @@ extension PickleObject {
   /// An `array.array`: `_array_reconstructor(class, letter, format of the machine, bytes)`, or `array(letter, list)`.
   private var machineArray: PickleSequence? {
     if arguments.count == 2, let elements = arguments[1].elements { return .elements(elements) }
-    guard arguments.count == 4, let code = arguments[2].int, let bytes = arguments[3].bytes else { return nil }
+    guard arguments.count == 4, let code = arguments[2].int, let bytes = arguments[3].bytes else {
+      return nil
+    }
     // Source: CPython, `Modules/arraymodule.c`, `enum machine_format_code`.
     let types: [(NumPyType.Kind, Int, Bool)] = [
-      (.unsigned, 1, false), (.signed, 1, false), (.unsigned, 2, false), (.unsigned, 2, true), (.signed, 2, false),
-      (.signed, 2, true), (.unsigned, 4, false), (.unsigned, 4, true), (.signed, 4, false), (.signed, 4, true),
-      (.unsigned, 8, false), (.unsigned, 8, true), (.signed, 8, false), (.signed, 8, true), (.float, 4, false),
+      (.unsigned, 1, false), (.signed, 1, false), (.unsigned, 2, false), (.unsigned, 2, true),
+      (.signed, 2, false),
+      (.signed, 2, true), (.unsigned, 4, false), (.unsigned, 4, true), (.signed, 4, false),
+      (.signed, 4, true),
+      (.unsigned, 8, false), (.unsigned, 8, true), (.signed, 8, false), (.signed, 8, true),
+      (.float, 4, false),
       (.float, 4, true), (.float, 8, false), (.float, 8, true),
     ]
     guard types.indices.contains(code),

@@ -1,10 +1,11 @@
+internal import SWCoding
 private import Synchronization
+
 #if canImport(FoundationEssentials)
   internal import FoundationEssentials
 #else
   internal import Foundation
 #endif
-internal import SWCoding
 
 /// Which types the coders know. The answer is kept for each type: a dynamic cast to a protocol takes a microsecond
 /// when the answer is no, a lookup here some 30 ns.
@@ -107,14 +108,15 @@ extension Dictionary: PickleDictionary where Key: Decodable, Value: Decodable {
       if let text = key.string, let found = Int(text) as? Key { return found }
       throw child.corrupted("the key \(key) is \(key.kind), which no Int stands for")
     case .representable:
-      if let type = Key.self as? any CodingKeyRepresentable.Type, let found = type.init(codingKey: PickleKey(key)) as? Key {
+      if let type = Key.self as? any CodingKeyRepresentable.Type,
+        let found = type.init(codingKey: PickleKey(key)) as? Key
+      {
         return found
       }
       return try child.unbox(Key.self)
     case .other: return try child.unbox(Key.self)
     }
   }
-
 }
 
 extension Dictionary: PickleEncodableDictionary where Key: Encodable, Value: Encodable {

@@ -96,7 +96,8 @@ extension PickleObject {
   public var objectArray: (shape: [Int], order: NumPyArray.Order, elements: PickleElements)? {
     guard let name = name?.canonical, name.module == "numpy._core.multiarray", name.name == "_reconstruct",
       case .tuple(let parts) = state?.content, parts.count == 5, case .tuple(let extents) = parts[1].content,
-      case .arrayType(let type) = parts[2].content, type.kind == .object, let isColumnMajor = Self.truth(parts[3]),
+      case .arrayType(let type) = parts[2].content, type.kind == .object,
+      let isColumnMajor = Self.truth(parts[3]),
       let elements = parts[4].elements, extents.count <= 64
     else { return nil }
     let shape = extents.compactMap(\.int)

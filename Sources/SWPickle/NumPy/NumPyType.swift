@@ -145,15 +145,19 @@ public struct NumPyType: Hashable, Sendable {
     var (partCount, depth) = (1, 0)
     for field in fields {
       let (end, isTooFar) = field.offset.addingReportingOverflow(field.type.byteCount)
-      guard field.offset >= 0, !isTooFar, kind == .subarray || end <= byteCount, field.type.kind != .object else {
+      guard field.offset >= 0, !isTooFar, kind == .subarray || end <= byteCount, field.type.kind != .object
+      else {
         return nil
       }
       partCount += field.type.partCount
       depth = max(depth, field.type.depth + 1)
     }
-    guard partCount <= Self.mostParts, depth <= Self.deepest, 0...Int(Int32.max) ~= byteCount else { return nil }
+    guard partCount <= Self.mostParts, depth <= Self.deepest, 0...Int(Int32.max) ~= byteCount else {
+      return nil
+    }
     self.init(
-      kind, byteCount, isBigEndian: false, fields: fields, isAligned: isAligned, partCount: partCount, depth: depth)
+      kind, byteCount, isBigEndian: false, fields: fields, isAligned: isAligned, partCount: partCount,
+      depth: depth)
   }
 
   private init(
@@ -264,7 +268,8 @@ extension NumPyType: CustomStringConvertible {
   public var description: String {
     switch kind {
     case .date, .timeDelta:
-      let unit = unit.map { $0.code == "generic" ? "" : "[\($0.count == 1 ? "" : "\($0.count)")\($0.code)]" } ?? ""
+      let unit =
+        unit.map { $0.code == "generic" ? "" : "[\($0.count == 1 ? "" : "\($0.count)")\($0.code)]" } ?? ""
       return orderMark + code + unit
     case .record:
       let names = fields.prefix(16).map { "\($0.name.prefix(40)): \($0.type)" }.joined(separator: ", ")

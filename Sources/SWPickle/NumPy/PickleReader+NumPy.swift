@@ -83,7 +83,8 @@ extension PickleReader {
           axes.map({ $0 < 0 ? $0 + shape.count : $0 }).sorted() == Array(shape.indices)
         else {
           throw error(
-            .malformed, "an order of the \(shape.count) axes of the array", isNone(axes) ? "None" : kind(arguments[4]))
+            .malformed, "an order of the \(shape.count) axes of the array",
+            isNone(axes) ? "None" : kind(arguments[4]))
         }
         try charge(2 * bytes.count)
         try charge(work: array.count)
@@ -99,7 +100,8 @@ extension PickleReader {
 
   /// An array of its state: a version, the shape, the type, whether it is in Fortran's order, and the bytes.
   mutating func array(_ state: PickleSlot, _ name: String) throws(PickleError) -> NumPyArray? {
-    guard let parts = tuple(state), parts.count == 5, let shape = shape(parts[1]), let type = arrayType(parts[2]),
+    guard let parts = tuple(state), parts.count == 5, let shape = shape(parts[1]),
+      let type = arrayType(parts[2]),
       let isColumnMajor = int(parts[3]), type.kind != .object, let bytes = packedArray(parts[4])
     else { return nil }
     try charge(bytes.count + 200)
@@ -148,7 +150,8 @@ extension PickleReader {
     var unit: NumPyType.Unit?
     if parts.count == 9, let metadata = tuple(parts[8]) {
       guard metadata.count == 2, let parts = tuple(metadata[1]), parts.count == 4, let count = int(parts[1]),
-        let code = packed(parts[0]), let found = NumPyType.Unit(String(decoding: code, as: UTF8.self), count: count)
+        let code = packed(parts[0]),
+        let found = NumPyType.Unit(String(decoding: code, as: UTF8.self), count: count)
       else { return nil }
       unit = found
     } else if parts.count == 9, !isNone(parts[8]) {

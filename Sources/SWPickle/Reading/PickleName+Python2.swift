@@ -33,7 +33,8 @@ extension PickleName {
   ]
 
   private static let names: [String: (String, String)] = [
-    "UserDict.IterableUserDict": ("collections", "UserDict"), "UserDict.UserDict": ("collections", "UserDict"),
+    "UserDict.IterableUserDict": ("collections", "UserDict"),
+    "UserDict.UserDict": ("collections", "UserDict"),
     "UserList.UserList": ("collections", "UserList"), "UserString.UserString": ("collections", "UserString"),
     "__builtin__.basestring": ("builtins", "str"), "__builtin__.intern": ("sys", "intern"),
     "__builtin__.long": ("builtins", "int"), "__builtin__.reduce": ("functools", "reduce"),

@@ -127,7 +127,8 @@ extension PickleReader {
   }
 
   /// A str, character by character.
-  private mutating func encode(_ arguments: [PickleSlot], _ name: PickleName) throws(PickleError) -> [UInt8]? {
+  private mutating func encode(_ arguments: [PickleSlot], _ name: PickleName) throws(PickleError) -> [UInt8]?
+  {
     guard let text = string(arguments[0]) else { return nil }
     let encoding = arguments.count == 2 ? string(arguments[1]) : "utf-8"
     guard let encoding, encoding.utf8.count <= 20 else { return nil }
@@ -198,7 +199,8 @@ extension PickleReader {
   private mutating func orderedDict(_ arguments: [PickleSlot]) throws(PickleError) -> PickleSlot? {
     // Python 2: one list of lists of two.
     var pairs: [PickleSlot] = []
-    if arguments.count == 1, case .node(let index) = arguments[0], case .dict(let slots) = arena.nodes[index] {
+    if arguments.count == 1, case .node(let index) = arguments[0], case .dict(let slots) = arena.nodes[index]
+    {
       pairs = slots
     } else {
       guard let elements = elements(arguments) else { return nil }
@@ -238,7 +240,8 @@ extension PickleReader {
       let parts = arguments.prefix(4).map(int)
       guard parts.count <= 3, !parts.contains(nil) else { return nil }
       let numbers = parts.compactMap { $0 } + [0, 0, 0]
-      guard let delta = PickleTimeDelta(days: numbers[0], seconds: numbers[1], microseconds: numbers[2]) else {
+      guard let delta = PickleTimeDelta(days: numbers[0], seconds: numbers[1], microseconds: numbers[2])
+      else {
         return nil
       }
       return try new(.timeDelta(delta))
@@ -256,7 +259,8 @@ extension PickleReader {
       guard 1...2 ~= arguments.count, let bytes = packed(arguments[0]), bytes.count == 6 else { return nil }
       let zone = arguments.count == 2 ? arguments[1] : .none
       guard isZone(zone) else { return nil }
-      return try new(.time(time(bytes[...], try self.zone(zone)), zone: isNone(zone) ? nil : zone), depth: depth(zone))
+      return try new(
+        .time(time(bytes[...], try self.zone(zone)), zone: isNone(zone) ? nil : zone), depth: depth(zone))
     default:
       guard 1...2 ~= arguments.count, var bytes = packed(arguments[0]), bytes.count == 10 else { return nil }
       let zone = arguments.count == 2 ? arguments[1] : .none
@@ -267,7 +271,8 @@ extension PickleReader {
       var time = try time(bytes[4...], try self.zone(zone))
       time.isFold = time.isFold || isFold
       return try new(
-        .dateTime(PickleDateTime(date: date, time: time), zone: isNone(zone) ? nil : zone), depth: depth(zone))
+        .dateTime(PickleDateTime(date: date, time: time), zone: isNone(zone) ? nil : zone), depth: depth(zone)
+      )
     }
   }
 
@@ -287,7 +292,8 @@ extension PickleReader {
     let (hour, microsecond) = (parts[0] & 0x7f, parts[3] << 16 | parts[4] << 8 | parts[5])
     guard
       let time = PickleTime(
-        hour: hour, minute: parts[1], second: parts[2], microsecond: microsecond, isFold: parts[0] & 0x80 != 0,
+        hour: hour, minute: parts[1], second: parts[2], microsecond: microsecond,
+        isFold: parts[0] & 0x80 != 0,
         timeZone: zone)
     else {
       throw error(.malformed, "a time of a day", "\(hour):\(parts[1]):\(parts[2]).\(microsecond)")

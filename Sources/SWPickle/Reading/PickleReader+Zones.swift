@@ -37,7 +37,8 @@ extension PickleReader {
     // zoneinfo: getattr(ZoneInfo, "_unpickle")(key, from_cache).
     case ("zoneinfo", _): return (first == "UTC" ? .init(seconds: 0) : nil, first)
     // pytz: _p(zone, offset, dst, name of that offset), one object for each offset that a zone has.
-    case ("pytz", "_p"): return (arguments.dropFirst().first.flatMap(int).flatMap { .init(seconds: $0) }, first)
+    case ("pytz", "_p"):
+      return (arguments.dropFirst().first.flatMap(int).flatMap { .init(seconds: $0) }, first)
     case ("pytz", "_UTC"): return (.init(seconds: 0), "UTC")
     case ("pytz", "_FixedOffset"), ("pytz", "FixedOffset"):
       // In minutes.

@@ -303,7 +303,8 @@ extension PickleReader {
   /// A str that holds a lone surrogate, of its UTF-8 with surrogates: `str(bytes, "utf-8", "surrogatepass")`.
   mutating func surrogates(_ bytes: [UInt8]) throws(PickleError) -> PickleSlot {
     if let place = PickleText.malformedByte(of: bytes) {
-      throw error(.malformed, "a str in UTF-8", "byte 0x\(String(bytes[place], radix: 16)) at byte \(place) of it")
+      throw error(
+        .malformed, "a str in UTF-8", "byte 0x\(String(bytes[place], radix: 16)) at byte \(place) of it")
     }
     if registry.isStrict {
       throw error(.malformed, "a str without surrogates, which a String can hold", "a lone surrogate")
@@ -750,7 +751,8 @@ extension PickleReader {
   ) throws(PickleError) -> PickleSlot {
     try charge(160)
     let node = PickleObjectNode(
-      callee: callee, base: base, arguments: arguments, keywordArguments: keywords, isNew: isNew, awaited: awaited)
+      callee: callee, base: base, arguments: arguments, keywordArguments: keywords, isNew: isNew,
+      awaited: awaited)
     let slot = try new(.object(node), depth: 1)
     guard case .node(let index) = slot else { return slot }
     try account([callee], in: index)
@@ -844,7 +846,8 @@ extension PickleReader {
       case .arrayType: return "a dtype"
       case .name(let name): return "\(name) itself"
       case .object(let object):
-        return "a \(PickleGraph.qualifiedName(of: object.callee, in: arena.nodes).map { "\($0)" } ?? "called object")"
+        return
+          "a \(PickleGraph.qualifiedName(of: object.callee, in: arena.nodes).map { "\($0)" } ?? "called object")"
       case .alias: return "a value"
       }
     }

@@ -153,12 +153,16 @@ enum PickleBuiltIn: CaseIterable, Sendable {
     case .array:
       ["ndarray", "memmap", "matrix", "recarray", "chararray"].map { PickleName("numpy", $0) }
         + [
-          PickleName("numpy.matrixlib.defmatrix", "matrix"), PickleName("numpy.core.memmap", "memmap").canonical,
+          PickleName("numpy.matrixlib.defmatrix", "matrix"),
+          PickleName("numpy.core.memmap", "memmap").canonical,
           PickleName("numpy.core.records", "recarray").canonical, PickleName("numpy.rec", "recarray"),
           PickleName("numpy.core.defchararray", "chararray").canonical, PickleName("numpy.char", "chararray"),
         ]
     case .record:
-      [PickleName("numpy", "record"), PickleName("numpy.core.records", "record").canonical, PickleName("numpy.rec", "record")]
+      [
+        PickleName("numpy", "record"), PickleName("numpy.core.records", "record").canonical,
+        PickleName("numpy.rec", "record"),
+      ]
     case .arrayReconstructor: Self.names(["numpy._core.multiarray"], "_reconstruct")
     case .arrayFromBuffer: Self.names(["numpy._core.numeric"], "_frombuffer")
     case .arrayType: Self.names(["numpy"], "dtype")

@@ -63,7 +63,8 @@ public struct PickleBuilder {
     make(
       .object(
         PickleObjectNode(
-          callee: callee.slot, base: base?.slot, arguments: arguments.map(\.slot), keywordArguments: keywordArguments?.slot,
+          callee: callee.slot, base: base?.slot, arguments: arguments.map(\.slot),
+          keywordArguments: keywordArguments?.slot,
           state: state?.slot, appended: appended.map(\.slot), items: items.flatMap { [$0.slot, $1.slot] },
           isNew: isNew || keywordArguments != nil)))
   }

@@ -42,7 +42,9 @@ extension String {
       unsafe other.utf8.withContiguousStorageIfAvailable { right in
         unsafe haveSameBytes(UnsafeRawBufferPointer(left), UnsafeRawBufferPointer(right))
       }
-    }), let same { return same }
+    }), let same {
+      return same
+    }
     return utf8.elementsEqual(other.utf8)
   }
 }

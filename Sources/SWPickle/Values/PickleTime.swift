@@ -66,7 +66,9 @@ public struct PickleTime: Hashable, Sendable {
     hour: Int, minute: Int, second: Int = 0, microsecond: Int = 0, isFold: Bool = false,
     timeZone: PickleTimeZone? = nil
   ) {
-    guard Self.isValid(hour: hour, minute: minute, second: second, microsecond: microsecond) else { return nil }
+    guard Self.isValid(hour: hour, minute: minute, second: second, microsecond: microsecond) else {
+      return nil
+    }
     self.init(validHour: hour, minute, second, microsecond, isFold: isFold, timeZone)
   }
 
@@ -74,11 +76,13 @@ public struct PickleTime: Hashable, Sendable {
   init(microsecondsSinceMidnight microseconds: Int, timeZone: PickleTimeZone?) {
     let seconds = microseconds / 1_000_000
     self.init(
-      validHour: seconds / 3600, seconds / 60 % 60, seconds % 60, microseconds % 1_000_000, isFold: false, timeZone)
+      validHour: seconds / 3600, seconds / 60 % 60, seconds % 60, microseconds % 1_000_000, isFold: false,
+      timeZone)
   }
 
   private init(
-    validHour hour: Int, _ minute: Int, _ second: Int, _ microsecond: Int, isFold: Bool, _ timeZone: PickleTimeZone?
+    validHour hour: Int, _ minute: Int, _ second: Int, _ microsecond: Int, isFold: Bool,
+    _ timeZone: PickleTimeZone?
   ) {
     self.hour = hour
     self.minute = minute
@@ -250,7 +254,9 @@ extension PickleTimeDelta: CustomStringConvertible {
 }
 
 extension PickleTimeZone: CustomStringConvertible {
-  public var description: String { name ?? offset.map { "UTC" + ($0.microseconds == 0 ? "" : suffix) } ?? "unknown" }
+  public var description: String {
+    name ?? offset.map { "UTC" + ($0.microseconds == 0 ? "" : suffix) } ?? "unknown"
+  }
 
   /// As `isoformat()` shows it; of a zone whose offset is not known, the name in brackets, as in RFC 9557.
   fileprivate var suffix: String {

@@ -125,7 +125,8 @@ private struct PickleComparison {
     case (.arrayType(let a), .arrayType(let b)): return a == b
     case (.name(let a), .name(let b)): return a == b
     case (.object(let a), .object(let b)):
-      return wait(a.callee, b.callee) && wait(a.base, b.base) && wait(a.arguments, b.arguments) && wait(a.appended, b.appended)
+      return wait(a.callee, b.callee) && wait(a.base, b.base) && wait(a.arguments, b.arguments)
+        && wait(a.appended, b.appended)
         && wait(a.items, b.items) && wait(a.state, b.state) && wait(a.keywordArguments, b.keywordArguments)
     default: return false
     }

@@ -523,7 +523,9 @@ struct PickleWriter {
     if arguments.isEmpty {
       waiting += [.opcode(.emptyTuple), .boundary]
     } else {
-      waiting += [.finishTuple(nil, count: arguments.count), .run(PickleSlots(arguments, graph), arguments.indices)]
+      waiting += [
+        .finishTuple(nil, count: arguments.count), .run(PickleSlots(arguments, graph), arguments.indices),
+      ]
       if arguments.count > 3 { waiting.append(.opcode(.mark)) }
       waiting.append(.boundary)
     }
@@ -612,7 +614,8 @@ struct PickleWriter {
   private mutating func save(_ array: NumPyArray, _ identity: PickleIdentity) {
     if array.shape.isEmpty, array.isReadAsScalar {
       reduce(
-        "numpy.core.multiarray", "scalar", [.value(PickleValue(.arrayType(array.type))), .data(array.bytes)], identity)
+        "numpy.core.multiarray", "scalar", [.value(PickleValue(.arrayType(array.type))), .data(array.bytes)],
+        identity)
       return
     }
     let shape = PickleValue.tuple(array.shape.map { PickleValue($0) })
@@ -668,7 +671,10 @@ struct PickleWriter {
     }
     waiting.append(.opcode(.build))
     waitForTuple(
-      [number(version), .text(type.orderMark), subarray, names, fields, number(size), number(alignment), number(flags)]
+      [
+        number(version), .text(type.orderMark), subarray, names, fields, number(size), number(alignment),
+        number(flags),
+      ]
         + unit)
     reduce(
       "numpy", "dtype", [.text(type.code), .small(.bool(false)), .small(.bool(true))], identity)
@@ -742,7 +748,8 @@ private struct PickleNumbers {
       return
     }
     if let defect = graph.defect {
-      throw PickleError(.unrepresentable, offset: 0, expected: "keys and elements that Python can hash", found: defect)
+      throw PickleError(
+        .unrepresentable, offset: 0, expected: "keys and elements that Python can hash", found: defect)
     }
     last = (id, tables.count)
     places[id] = tables.count
