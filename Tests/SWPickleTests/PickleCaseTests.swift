@@ -477,11 +477,14 @@ import Testing
     }
   }
   struct SameKey: Encodable {
-    enum Key: String, CodingKey { case userID, user_id }
+    enum Key: String, CodingKey {
+      case userID
+      case spelled = "user_id"
+    }
     func encode(to encoder: any Encoder) throws {
       var container = encoder.container(keyedBy: Key.self)
       try container.encode(1, forKey: .userID)
-      try container.encode(2, forKey: .user_id)
+      try container.encode(2, forKey: .spelled)
     }
   }
   final class Endless: Encodable {
