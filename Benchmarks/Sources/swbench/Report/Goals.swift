@@ -199,7 +199,8 @@ extension Report {
     }
     return GoalRow(
       work: "pickles, \(work) a, b, c and d, against CPython's pickle", goal: "≥ 1.00 × faster on each",
-      measured: figures.joined(separator: ", "), isReached: factors.map { factor in factor.map { $0 >= 1 } }.all)
+      measured: figures.joined(separator: ", "),
+      isReached: factors.map { factor in factor.map { $0 >= 1 } }.all)
   }
 
   private func codingRow(_ goal: CodingGoal) -> GoalRow {
