@@ -90,7 +90,7 @@ extension NumPyArray {
     let value = value(at: index)
     guard type.kind == .date || type.kind == .timeDelta, value.int != nil else { return value }
     let start = index * type.byteCount
-    return NumPyArray(shape: [], type: type, bytes: Array(bytes[start..<(start + type.byteCount)]))
+    return NumPyArray(scalar: type, bytes: Array(bytes[start..<(start + type.byteCount)]))
       .map { PickleValue($0) } ?? value
   }
 

@@ -24,6 +24,9 @@ public struct NumPyArray: Hashable, Sendable {
   public let order: Order
   /// All elements in that order, without gaps.
   public let bytes: [UInt8]
+  /// Whether it is a scalar of NumPy's, such as `numpy.datetime64`, which Python can hash, and not an array without
+  /// dimensions.
+  public let isScalar: Bool
 
   /// How many elements there are.
   public var count: Int { type.byteCount == 0 ? shape.reduce(1, *) : bytes.count / type.byteCount }
@@ -38,6 +41,19 @@ public struct NumPyArray: Hashable, Sendable {
     self.type = type
     self.order = order
     self.bytes = bytes
+    isScalar = false
+  }
+
+  /// A scalar of NumPy's, such as a `numpy.datetime64`. Those that Python's own types hold are read as such.
+  ///
+  /// - Returns: nil when the bytes are not as many as the type has.
+  public init?(scalar type: NumPyType, bytes: [UInt8]) {
+    guard type.byteCount == bytes.count else { return nil }
+    shape = []
+    self.type = type
+    order = .rowMajor
+    self.bytes = bytes
+    isScalar = true
   }
 
   /// An array of one dimension.
@@ -45,6 +61,7 @@ public struct NumPyArray: Hashable, Sendable {
     shape = [elements.count]
     type = Element.numPyType
     order = .rowMajor
+    isScalar = false
     bytes = unsafe elements.withUnsafeBytes { bytes in unsafe Array(bytes) }
   }
 

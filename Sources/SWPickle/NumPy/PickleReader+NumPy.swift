@@ -34,7 +34,7 @@ extension PickleReader {
       else { return nil }
       try charge(bytes.count + 200)
       try charge(work: bytes.count + type.partCount)
-      guard let scalar = NumPyArray(shape: [], type: type, bytes: bytes) else {
+      guard let scalar = NumPyArray(scalar: type, bytes: bytes) else {
         throw wrongSize([], type, bytes)
       }
       switch type.kind {

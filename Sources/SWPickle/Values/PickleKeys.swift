@@ -178,7 +178,7 @@ struct PickleKeys {
     case .set: throw NotHashable(kind: "a set")
     case .byteArray: throw NotHashable(kind: "a bytearray")
     // A scalar that Python's own types do not hold.
-    case .array(let value) where value.shape.isEmpty: return number(.array(value))
+    case .array(let value) where value.isScalar: return number(.array(value))
     case .array: throw NotHashable(kind: "an array")
     }
   }

@@ -612,7 +612,7 @@ struct PickleWriter {
   /// As NumPy 1 writes it for every protocol; NumPy 2 reads that too. A scalar that Python's own types do not hold is
   /// written as one.
   private mutating func save(_ array: NumPyArray, _ identity: PickleIdentity) {
-    if array.shape.isEmpty, array.isReadAsScalar {
+    if array.isScalar {
       reduce(
         "numpy.core.multiarray", "scalar", [.value(PickleValue(.arrayType(array.type))), .data(array.bytes)],
         identity)
@@ -755,26 +755,6 @@ private struct PickleNumbers {
     places[id] = tables.count
     let count = graph.nodes.count
     tables.append(Table(graph: graph, byIndex: count <= 64 ? [Int32](repeating: -1, count: count) : []))
-  }
-}
-
-extension NumPyArray {
-  /// Whether NumPy's function for scalars is what gives such a value when it is read.
-  var isReadAsScalar: Bool {
-    switch type.kind {
-    case .bool, .signed, .unsigned, .bytes: false
-    case .float: type.byteCount > 8
-    case .complex: type.byteCount > 16
-    case .text:
-      if case .string = value(at: 0).content { false } else { true }
-    case .date, .timeDelta:
-      switch value(at: 0).content {
-      case .date, .dateTime, .timeDelta: false
-      default: true
-      }
-    case .raw, .record: true
-    case .subarray, .object: false
-    }
   }
 }
 
