@@ -67,6 +67,7 @@ fuzz:
 	@scripts/setup-swift
 	@Fuzz/run
 	@Fuzz/MsgPack/run
+	@scripts/with-python Fuzz/Pickles/run
 
 model:
 	@scripts/setup-apt spin gcc libc6-dev

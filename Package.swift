@@ -35,6 +35,7 @@ let package = Package(
   products: [
     .library(name: "SWIO", targets: ["SWIO"]),
     .library(name: "SWFraming", targets: ["SWFraming"]),
+    .library(name: "SWPickle", targets: ["SWPickle"]),
     .library(name: "SWMessaging", targets: ["SWMessaging"]),
     .library(name: "SWMsgPack", targets: ["SWMsgPack"]),
     .library(name: "SWTesting", targets: ["SWTesting"]),
@@ -52,6 +53,9 @@ let package = Package(
       swiftSettings: settings),
     .target(name: "SWIO", dependencies: ["CSysShim", system], swiftSettings: settings),
     .target(name: "SWFraming", swiftSettings: settings),
+    .target(name: "SWPickle", dependencies: ["SWCoding", "SWFraming"], swiftSettings: settings),
+    // What the coders share: rules and options, re-exported by their products.
+    .target(name: "SWCoding", exclude: ["README.md"], swiftSettings: settings),
     .target(
       name: "SWMessaging", dependencies: ["CSysShim", "SWIO", "SWFraming", system],
       swiftSettings: settings),
@@ -59,7 +63,8 @@ let package = Package(
     .systemLibrary(name: "CMsgPackLibrary", pkgConfig: pkgConfig(ifThere: "msgpack")),
     .systemLibrary(name: "CMsgPackLibrary6", pkgConfig: pkgConfig(ifThere: "msgpack-c")),
     .target(name: "CMsgPack", dependencies: ["CMsgPackLibrary", "CMsgPackLibrary6"]),
-    .target(name: "SWMsgPack", dependencies: ["CMsgPack", "SWFraming"], swiftSettings: settings),
+    .target(
+      name: "SWMsgPack", dependencies: ["CMsgPack", "SWCoding", "SWFraming"], swiftSettings: settings),
     .target(
       name: "SWTesting", dependencies: ["CSysShim", "SWIO", "SWFraming", "SWMessaging", system],
       swiftSettings: settings),
@@ -67,12 +72,17 @@ let package = Package(
       name: "SWSimulation", dependencies: ["SWIO", "SWFraming", "SWMessaging", "SWTesting", system],
       swiftSettings: settings),
     .executableTarget(name: "simulate", dependencies: ["SWSimulation"], swiftSettings: settings),
+    .testTarget(name: "SWCodingTests", dependencies: ["SWCoding"], swiftSettings: settings),
     .testTarget(
       name: "SimulationTests", dependencies: ["SWSimulation", "SWMessaging", "SWTesting", "TestSupport"],
       swiftSettings: settings),
     .testTarget(
       name: "SWFramingTests", dependencies: ["SWFraming", "SWMessaging", "SWTesting", "TestSupport"],
       resources: [.copy("Vectors")], swiftSettings: settings),
+    .testTarget(
+      name: "SWPickleTests",
+      dependencies: ["SWPickle", "SWFraming", "SWMessaging", "SWTesting", "TestSupport", "probe"],
+      resources: [.copy("Vectors"), .copy("Peers")], swiftSettings: settings),
     // msgpack-c's own unpacker and packers, to compare with.
     .target(
       name: "MsgPackOracle", dependencies: ["CMsgPackLibrary", "CMsgPackLibrary6"],
@@ -86,7 +96,9 @@ let package = Package(
     // What can only be seen from outside: one process for each question.
     .executableTarget(
       name: "probe",
-      dependencies: ["CSysShim", "CSysTestSupport", "SWMessaging", "SWMsgPack", "SWTesting", system],
+      dependencies: [
+        "CSysShim", "CSysTestSupport", "SWMessaging", "SWMsgPack", "SWPickle", "SWTesting", system,
+      ],
       path: "Tests/Probe", swiftSettings: settings),
     // The snippet of that name, by a link, for a test to run: a transport around another, which checks itself.
     .executableTarget(
@@ -99,7 +111,8 @@ let package = Package(
       ],
       swiftSettings: settings),
     .testTarget(
-      name: "InteropTests", dependencies: ["SWMessaging", "SWMsgPack", "SWTesting", "TestSupport", "probe"],
+      name: "InteropTests",
+      dependencies: ["SWMessaging", "SWMsgPack", "SWPickle", "SWTesting", "TestSupport", "probe"],
       resources: [.copy("Peers")], swiftSettings: settings),
   ]
 )

@@ -34,6 +34,7 @@ let package = Package(
         "CFloor",
         .product(name: "SWMessaging", package: "swift-socketwrapper"),
         .product(name: "SWMsgPack", package: "swift-socketwrapper"),
+        .product(name: "SWPickle", package: "swift-socketwrapper"),
         .product(name: "SystemPackage", package: "swift-system"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "NIOCore", package: "swift-nio"),

@@ -1,12 +1,13 @@
 /// The invariant: whatever bytes come, the reader refuses them with a typed error inside them, or gives a value that is
 /// written, read again and written again to the same bytes, within the limits and without a second look.
 ///
-/// Built together with the sources of SWFraming into one module (`Fuzz/run`). A broken invariant traps,
+/// Built together with the sources of SWFraming, SWCoding and SWPickle into one module (`Fuzz/run`). A broken invariant traps,
 /// and libFuzzer writes down the input.
 @_cdecl("LLVMFuzzerTestOneInput")
 public func fuzzPickle(_ data: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
   let bytes = unsafe Array(UnsafeBufferPointer(start: data, count: count))
-  var registry = PickleRegistry.standard.registering("m", "C")
+  check(bytes, .standard, isReproducible: true)
+  var registry = PickleRegistry.strict.registering("m", "C")
   check(bytes, registry, isReproducible: true)
   // What a reader makes of an object need not be such an object again.
   registry.register("m", "C") { object in

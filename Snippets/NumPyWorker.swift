@@ -3,6 +3,7 @@
 // The interpreter is the one that SWTEST_PYTHON names, or that of .venv; it needs numpy.
 import Foundation
 import SWMessaging
+import SWPickle
 
 let script = """
   import sys

@@ -3,6 +3,7 @@
 // The interpreter is the one that SWTEST_PYTHON names, or that of .venv, or python3; it needs nothing installed.
 import Foundation
 import SWMessaging
+import SWPickle
 
 let script = """
   import datetime

@@ -29,6 +29,7 @@ let package = Package(
       dependencies: [
         .product(name: "SWMessaging", package: "swift-socketwrapper"),
         .product(name: "SWMsgPack", package: "swift-socketwrapper"),
+        .product(name: "SWPickle", package: "swift-socketwrapper"),
         .product(name: "SystemPackage", package: "swift-system"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],

@@ -68,9 +68,20 @@ public protocol ByteFraming: Framing where Incoming == [UInt8], Outgoing == [UIn
   /// - Throws: ``FramingError`` when the payload cannot be sent in this framing, such as one that
   ///   would read back differently. Nothing has gone out then.
   func envelope(for payload: Span<UInt8>) throws(FramingError) -> FrameEnvelope
+
+  /// Gives header and trailer for a payload of which only the length is known, so that a payload in several parts
+  /// need not be joined.
+  ///
+  /// - Returns: nil if the envelope depends on the payload's bytes, or the payload has to be inspected. The default
+  ///   returns nil.
+  /// - Throws: ``FramingError`` when no payload of that length can be sent.
+  func envelope(forByteCount byteCount: Int) throws(FramingError) -> FrameEnvelope?
 }
 
 extension ByteFraming {
+  @inlinable
+  public func envelope(forByteCount byteCount: Int) throws(FramingError) -> FrameEnvelope? { nil }
+
   @inlinable
   public func decode(
     _ frame: Span<UInt8>, payload: Range<Int>, scanned: borrowing Scanner

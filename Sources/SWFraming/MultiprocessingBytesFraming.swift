@@ -29,6 +29,11 @@ public struct MultiprocessingBytesFraming: ByteFraming {
   }
 
   @inlinable
+  public func envelope(forByteCount byteCount: Int) throws(FramingError) -> FrameEnvelope? {
+    FrameEnvelope(header: Self.header(forByteCount: UInt64(byteCount)))
+  }
+
+  @inlinable
   static func header(forByteCount length: UInt64) -> ShortBytes {
     var header = ShortBytes()
     if length <= UInt64(Int32.max) {

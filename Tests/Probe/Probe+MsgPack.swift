@@ -108,7 +108,7 @@ extension Probe {
   }
 
   /// Lets the peak begin anew, where the kernel can, and says what is resident.
-  private static func resetPeakKilobytes() -> Int {
+  static func resetPeakKilobytes() -> Int {
     try? Data("5".utf8).write(to: URL(filePath: "/proc/self/clear_refs"))
     return status("VmRSS:")
   }

@@ -52,6 +52,12 @@ struct Probe {
     case "msgpack-memory":
       guard CommandLine.arguments.count == 5, let count = Int(CommandLine.arguments[4]) else { exit(2) }
       try msgPackMemory(CommandLine.arguments[2], reader: CommandLine.arguments[3], count)
+    case "pickle-cost":
+      guard CommandLine.arguments.count == 4, let count = Int(CommandLine.arguments[3]) else { exit(2) }
+      try pickleCost(CommandLine.arguments[2], count)
+    case "echo-pickles":
+      guard let number = CommandLine.arguments.last.flatMap({ Int32($0) }) else { exit(2) }
+      try echoPickles(number)
     case "park-on-reactor": try await parkOnReactor()
     case "timed": try await timed()
     case "descriptors-cut": try descriptorsCut()
@@ -67,7 +73,7 @@ struct Probe {
       print(
         """
         usage: probe threads | idle | sigpipe | memory BYTES | emfile
-                     | msgpack-memory STREAM READER BYTES
+                     | msgpack-memory STREAM READER BYTES | pickle-cost PICKLE BYTES | echo-pickles DESCRIPTOR
                      | park-on-reactor | timed | descriptors-cut | churn | read-on exact|ahead COUNT UNREAD | echo-multiprocessing async|blocking DESCRIPTOR
                      | capitals async|blocking [staged] | frames SENDER COUNT async|blocking
         """

@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import SWMessaging
+internal import SWPickle
 
 /// A framing by its name on the command line, and what its payloads mean.
 struct FramingChoice: Sendable {

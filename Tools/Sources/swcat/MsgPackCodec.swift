@@ -2,6 +2,7 @@
 #if canImport(SWMsgPack)
   internal import SWMessaging
   internal import SWMsgPack
+  internal import SWPickle
 
   /// Bare MessagePack values, as bytes: a frame is a value and nothing around it.
   struct MsgPackBytesFraming: ByteFraming {

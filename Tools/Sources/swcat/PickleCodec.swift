@@ -1,4 +1,5 @@
 internal import SWMessaging
+internal import SWPickle
 
 /// Payloads that are pickles: Python's values. In hex and base64 they are the pickle's bytes.
 struct PickleCodec: PayloadCodec {

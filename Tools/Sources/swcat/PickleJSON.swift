@@ -1,4 +1,5 @@
 internal import SWMessaging
+internal import SWPickle
 
 /// Python's values as plain JSON, wherever JSON can say them: None, bools, ints, finite floats, strs, lists, and dicts
 /// whose keys are strs; tuples as arrays, as Python's own `json` has them.

@@ -1,4 +1,5 @@
 internal import SWMessaging
+internal import SWPickle
 
 /// Reads Python's values from the lossless form, that of ``PickleTaggedWriter`` and the short spellings of long
 /// values: `{"t":"list","fill":VALUE,"n":N}`, `{"t":"set","range":N}`, `{"t":"dict","range_keys":N,"fill":VALUE}`.
@@ -79,9 +80,39 @@ struct PickleTaggedReader {
     case "dict": return Made(reference: try dict(fields), isHashable: false)
     case "bytearray":
       return Made(reference: builder.add(.byteArray(try fields.wire("hex"))), isHashable: false)
+    case "object": return Made(reference: try object(fields), isHashable: true)
+    case "global":
+      let name = try fields.text("name")
+      guard let dot = name.lastIndex(of: ".") else { throw fields.misread("a module and a name", in: "name") }
+      let module = String(name[..<dot])
+      let global = PickleName(module, String(name[name.index(after: dot)...]))
+      return Made(reference: builder.add(.name(global)), isHashable: true)
     case "array": return Made(reference: builder.add(try array(fields)), isHashable: false)
     default: return Made(reference: builder.add(try simple(fields)), isHashable: true)
     }
+  }
+
+  private mutating func object(_ fields: TaggedFields) throws(Misread) -> PickleBuilder.Reference {
+    func part(_ name: String) throws(Misread) -> PickleBuilder.Reference? {
+      guard let place = fields[name] else { return nil }
+      return try made(place).reference
+    }
+    func parts(_ name: String) throws(Misread) -> [PickleBuilder.Reference] {
+      guard fields[name] != nil else { return [] }
+      var references: [PickleBuilder.Reference] = []
+      for place in try fields.array(name) { references.append(try made(place).reference) }
+      return references
+    }
+    guard let callee = try part("callee") else { throw fields.misread("what is called", in: "callee") }
+    var items: [(PickleBuilder.Reference, PickleBuilder.Reference)] = []
+    if fields["items"] != nil {
+      for pair in try fields.pairs("items") {
+        items.append((try made(pair.key).reference, try made(pair.value).reference))
+      }
+    }
+    return builder.object(
+      calling: callee, try parts("args"), base: try part("base"), keywordArguments: try part("kwargs"),
+      isNew: fields["new"] != nil, state: try part("state"), appended: try parts("appended"), items: items)
   }
 
   private mutating func container(_ fields: TaggedFields) throws(Misread) -> Made {

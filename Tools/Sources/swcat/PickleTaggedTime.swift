@@ -1,4 +1,5 @@
 internal import SWMessaging
+internal import SWPickle
 
 extension TaggedFields {
   /// Python's dates and times, as ``PickleTaggedWriter`` writes them.
@@ -26,16 +27,7 @@ extension TaggedFields {
   private func date(_ text: Substring) throws(Misread) -> PickleDate {
     let parts = text.split(separator: "-", omittingEmptySubsequences: false)
     if parts.count == 3, let year = Self.number(parts[0], 4), let month = Self.number(parts[1], 2),
-      let day = Self.number(parts[2], 2), 1...9999 ~= year, 1...12 ~= month, 1...28 ~= day
-    {
-      return PickleDate(year: year, month: month, day: day)
-    }
-    // The last days of months: counted on from the 28th, the date is still in its month.
-    if parts.count == 3, let year = Self.number(parts[0], 4), let month = Self.number(parts[1], 2),
-      let day = Self.number(parts[2], 2), 1...9999 ~= year, 1...12 ~= month, 29...31 ~= day,
-      let date = PickleDate(
-        daysSince1970: PickleDate(year: year, month: month, day: 28).daysSince1970 + day - 28),
-      date.month == month
+      let day = Self.number(parts[2], 2), let date = PickleDate(year: year, month: month, day: day)
     {
       return date
     }
@@ -48,22 +40,20 @@ extension TaggedFields {
     guard parts.count <= 2, clock.count == 3, let hour = Self.number(clock[0], 2),
       let minute = Self.number(clock[1], 2), let second = Self.number(clock[2], 2),
       let microsecond = parts.count == 2 ? Self.number(parts[1], 6) : 0,
-      0...23 ~= hour, 0...59 ~= minute, 0...59 ~= second
+      var time = PickleTime(hour: hour, minute: minute, second: second, microsecond: microsecond)
     else { throw misread("a time of the day, hh:mm:ss or hh:mm:ss.ffffff", in: "v") }
-    var isFold = false
     if self["fold"] != nil {
       let fold = try integer("fold")
       guard 0...1 ~= fold else { throw misread("0 or 1", in: "fold") }
-      isFold = fold == 1
+      time.isFold = fold == 1
     }
-    var time = PickleTime(
-      hour: hour, minute: minute, second: second, microsecond: microsecond, isFold: isFold)
     if let zone = self["zone"] { time.timeZone = try TaggedFields(zone, in: document).zone() }
     return time
   }
 
   private func zone() throws(Misread) -> PickleTimeZone {
     let name = self["name"] == nil ? nil : try text("name")
+    if let name, self["microseconds"] == nil { return PickleTimeZone(identifier: name) }
     guard let delta = PickleTimeDelta(days: 0, microseconds: try integer("microseconds")),
       let zone = PickleTimeZone(offset: delta, name: name)
     else { throw misread("less than a day", in: "microseconds") }

@@ -1,4 +1,5 @@
 internal import SWMessaging
+internal import SWPickle
 
 /// Writes Python's values in the lossless form: each says its type, and an object that is met twice, or that
 /// contains itself, has a number.
@@ -55,6 +56,11 @@ struct PickleTaggedWriter {
         waiting += elements
       case .dict(let pairs), .orderedDict(let pairs):
         for (key, value) in pairs { waiting += [key, value] }
+      case .object(let object):
+        waiting += [object.callee, object.base, object.state, object.keywordArguments].compactMap { $0 }
+        waiting += object.arguments
+        waiting += object.appended
+        for (key, value) in object.items { waiting += [key, value] }
       default: break
       }
     }
@@ -107,8 +113,43 @@ struct PickleTaggedWriter {
     case .arrayType(let value): simple("dtype", #","v":"\#(value)""#)
     case .name(let value):
       simple("global", #","name":\#("\(value.module).\(value.name)".quotedAsJSON)"#)
-    case .object(let object):
-      throw Misread(at: 0, expected: "a value that is known here", found: "an object of \(object.name)")
+    case .object(let object): open(object, number, to: &line)
+    }
+  }
+
+  /// An object of a class that is not known here: what is called, and what else the pickle says.
+  private mutating func open(_ object: PickleObject, _ number: String, to line: inout [UInt8]) {
+    line += #"{"t":"object"\#(number),"callee":"#.utf8
+    steps.append(.text("}"))
+    if !object.items.isEmpty {
+      steps.append(.text("]"))
+      wait(object.items)
+      steps.append(.text(#","items":["#))
+    }
+    if !object.appended.isEmpty {
+      steps.append(.text("]"))
+      wait(object.appended)
+      steps.append(.text(#","appended":["#))
+    }
+    if let state = object.state { steps += [.value(state), .text(#","state":"#)] }
+    if let keywords = object.keywordArguments { steps += [.value(keywords), .text(#","kwargs":"#)] }
+    if object.isNew { steps.append(.text(#","new":true"#)) }
+    if let base = object.base { steps += [.value(base), .text(#","base":"#)] }
+    steps.append(.text("]"))
+    wait(object.arguments)
+    steps += [.text(#","args":["#), .value(object.callee)]
+  }
+
+  private mutating func wait(_ elements: PickleElements) {
+    for (index, element) in elements.enumerated().reversed() {
+      steps.append(.value(element))
+      if index > 0 { steps.append(.text(",")) }
+    }
+  }
+
+  private mutating func wait(_ pairs: PicklePairs) {
+    for (index, pair) in pairs.enumerated().reversed() {
+      steps += [.text("]"), .value(pair.value), .text(","), .value(pair.key), .text(index > 0 ? ",[" : "[")]
     }
   }
 
@@ -117,10 +158,7 @@ struct PickleTaggedWriter {
   ) {
     line += #"{"t":"\#(type)"\#(number),"v":["#.utf8
     steps.append(.text("]}"))
-    for (index, element) in elements.enumerated().reversed() {
-      steps.append(.value(element))
-      if index > 0 { steps.append(.text(",")) }
-    }
+    wait(elements)
   }
 
   private mutating func open(
@@ -128,9 +166,7 @@ struct PickleTaggedWriter {
   ) {
     line += #"{"t":"\#(type)"\#(number),"v":["#.utf8
     steps.append(.text("]}"))
-    for (index, pair) in pairs.enumerated().reversed() {
-      steps += [.text("]"), .value(pair.value), .text(","), .value(pair.key), .text(index > 0 ? ",[" : "[")]
-    }
+    wait(pairs)
   }
 
   /// A time of a day, after the date's text. The zone has its own fields: its text alone would lose its name.
@@ -142,7 +178,7 @@ struct PickleTaggedWriter {
   }
 
   private static func fields(of zone: PickleTimeZone) -> String {
-    #","microseconds":\#(zone.offset.microseconds)"#
+    (zone.offset.map { #","microseconds":\#($0.microseconds)"# } ?? "")
       + (zone.name.map { #","name":\#($0.quotedAsJSON)"# } ?? "")
   }
 }

@@ -77,7 +77,7 @@ struct GoalRow: Codable, Sendable {
 extension Report {
   var goals: [GoalRow] {
     Goal.all.map(row) + [sendersRow("threads"), sendersRow("tasks"), connectionsRow, idleRow, pythonRow]
-      + CodingGoal.all.map(codingRow)
+      + CodingGoal.all.map(codingRow) + ["decode", "encode"].map(pickleRow)
   }
 
   private func result(_ name: String) -> BenchmarkResult? { results.first { $0.name == name } }
@@ -189,6 +189,20 @@ private struct CodingGoal {
 }
 
 extension Report {
+  private func pickleRow(_ work: String) -> GoalRow {
+    let names = ["a", "b", "c", "d"]
+    let factors = names.map { name in
+      ratio("pickle/\(name)/\(work)", "SWPickle", "CPython pickle").map { 1 / $0.median }
+    }
+    let figures = zip(names, factors).map { name, factor in
+      factor.map { "\(name) \($0.ratio) × faster" } ?? "\(name) not measured"
+    }
+    return GoalRow(
+      work: "pickles, \(work) a, b, c and d, against CPython's pickle", goal: "≥ 1.00 × faster on each",
+      measured: figures.joined(separator: ", "),
+      isReached: factors.map { factor in factor.map { $0 >= 1 } }.all)
+  }
+
   private func codingRow(_ goal: CodingGoal) -> GoalRow {
     let own = CodingContender<MsgPackCoding.Person>.Coder.own.rawValue
     let factors = ["a", "b", "c"].map { name in

@@ -5,6 +5,7 @@ enum Catalogue {
   static var all: [Benchmark] {
     RoundTrips.benchmarks + PythonPeers.benchmarks + OneWay.benchmarks + Senders.benchmarks
       + Connections.benchmarks + FirstMessages.benchmarks + Framings.benchmarks + MsgPackCoding.benchmarks
+      + PickleCoding.benchmarks
       + Failing.benchmarks
   }
 

@@ -1,5 +1,6 @@
 internal import SWMessaging
 internal import SWMsgPack
+internal import SWPickle
 
 /// Each framing's own cost: finding where a frame ends, decoding it, encoding it. No I/O.
 enum Framings {

@@ -1,0 +1,82 @@
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+
+/// The invariant: whatever a pickle says, each type of Swift's and of Foundation's is decoded from it or refused with a
+/// `DecodingError`, in every strategy; and what was decoded is encoded and decoded again to the same.
+///
+/// Built together with the sources of SWFraming, SWCoding and SWPickle into one module (`Fuzz/run`). A broken invariant
+/// traps, and libFuzzer writes down the input.
+@_cdecl("LLVMFuzzerTestOneInput")
+public func fuzzPickleDecoding(_ data: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
+  let bytes = unsafe Array(UnsafeBufferPointer(start: data, count: count))
+  let limits = PickleLimits(depth: 40, memoEntries: 600, elements: 1500, memory: 1 << 20, repeatedParts: 2000)
+  guard let value = try? PickleValue(pickle: bytes, limits: limits) else { return 0 }
+  for strategy: CodingDateStrategy in [
+    .native, .secondsSince1970, .millisecondsSince1970, .iso8601, .deferredToDate,
+  ] {
+    var (encoder, decoder) = (PickleEncoder(), PickleDecoder())
+    (encoder.dateStrategy, decoder.dateStrategy) = (strategy, strategy)
+    decoder.limits = limits
+    decode(Date.self, value, encoder, decoder)
+    decode([Date].self, value, encoder, decoder)
+  }
+  let (encoder, decoder) = (PickleEncoder(), PickleDecoder())
+  func each<T: Codable & Equatable>(_ type: T.Type) {
+    decode(T.self, value, encoder, decoder)
+    decode([T].self, value, encoder, decoder)
+    decode([String: T].self, value, encoder, decoder)
+    decode([T?].self, value, encoder, decoder)
+  }
+  each(Decimal.self)
+  each(UUID.self)
+  each(URL.self)
+  each(Data.self)
+  each([UInt8].self)
+  each(Int.self)
+  each(UInt8.self)
+  each(Int128.self)
+  each(UInt128.self)
+  each(Double.self)
+  each(Float.self)
+  each(Bool.self)
+  each(String.self)
+  each([[Double]].self)
+  each(PickleDateTime.self)
+  each(NumPyArray.self)
+  decode([Int: Int].self, value, encoder, decoder)
+  decode([UUID: Decimal].self, value, encoder, decoder)
+  decode([Date: Double].self, value, encoder, decoder)
+  decode(Fields.self, value, encoder, decoder)
+  decode([Fields].self, value, encoder, decoder)
+  return 0
+}
+
+private struct Fields: Codable, Equatable {
+  var a: Decimal?
+  var b: Date?
+  var x: Int?
+  var y: Float?
+}
+
+private func decode<T: Codable & Equatable>(
+  _ type: T.Type, _ value: PickleValue, _ encoder: PickleEncoder, _ decoder: PickleDecoder
+) {
+  let decoded: T
+  do {
+    decoded = try decoder.decode(type, from: value)
+  } catch {
+    precondition(error is DecodingError, "\(error)")
+    return
+  }
+  do {
+    let again = try decoder.decode(type, from: encoder.encodeBytes(decoded))
+    // A nan equals nothing, and a date may be finer than a microsecond.
+    precondition(
+      again == decoded || again != again || decoded != decoded || T.self != Data.self, "another value")
+  } catch {
+    precondition(error is EncodingError || error is DecodingError, "\(error)")
+  }
+}

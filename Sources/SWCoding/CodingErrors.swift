@@ -1,0 +1,77 @@
+// What goes wrong with both families of coders, in the same words.
+
+extension EncodingError {
+  /// A value asks for a second container of another kind.
+  package static func twoKinds(_ value: Any, at path: [any CodingKey]) -> EncodingError {
+    .invalidValue(
+      value,
+      .init(codingPath: path, debugDescription: "cannot encode both an array and a map at this position"))
+  }
+
+  /// A single-value container is given a second value, or a value besides a container.
+  package static func twoValues(_ value: Any, at path: [any CodingKey]) -> EncodingError {
+    .invalidValue(
+      value, .init(codingPath: path, debugDescription: "cannot encode more than one value at this position"))
+  }
+
+  /// Two entries of a map would have the same key.
+  package static func sameKey(_ key: String, at path: [any CodingKey]) -> EncodingError {
+    .invalidValue(
+      key,
+      .init(
+        codingPath: path,
+        debugDescription: "cannot encode two entries with the same key \(key.debugDescription)"))
+  }
+
+  /// The nesting of containers exceeds the limit.
+  package static func tooDeep(_ value: Any, limit: Int, at path: [any CodingKey]) -> EncodingError {
+    .invalidValue(
+      value, .init(codingPath: path, debugDescription: "cannot encode: nesting deeper than \(limit) levels"))
+  }
+
+  /// The date strategy has no function for encoding.
+  package static func noDateFunction(_ value: Any, at path: [any CodingKey]) -> EncodingError {
+    .invalidValue(
+      value, .init(codingPath: path, debugDescription: "the custom date strategy has no encoding function"))
+  }
+}
+
+extension DecodingError {
+  /// Two keys of a map become the same key of a dictionary or a type.
+  package static func sameKey(
+    _ first: String, _ second: String, at path: [any CodingKey]
+  ) -> DecodingError {
+    .dataCorrupted(
+      .init(
+        codingPath: path,
+        debugDescription: "cannot tell the keys \(first) and \(second) apart: they become the same key"))
+  }
+
+  /// A number does not fit its type.
+  package static func unfit(
+    _ number: String, _ type: Any.Type, at path: [any CodingKey]
+  ) -> DecodingError {
+    .dataCorrupted(
+      .init(codingPath: path, debugDescription: "cannot represent \(number) exactly as \(type)"))
+  }
+
+  /// A finite number is beyond the largest of its type.
+  package static func overflow(
+    _ number: String, _ type: Any.Type, at path: [any CodingKey]
+  ) -> DecodingError {
+    .dataCorrupted(
+      .init(codingPath: path, debugDescription: "\(number) is too large for \(type)"))
+  }
+
+  /// The nesting of containers exceeds the limit.
+  package static func tooDeep(limit: Int, at path: [any CodingKey]) -> DecodingError {
+    .dataCorrupted(
+      .init(codingPath: path, debugDescription: "nesting deeper than \(limit) levels"))
+  }
+
+  /// The date strategy has no function for decoding.
+  package static func noDateFunction(at path: [any CodingKey]) -> DecodingError {
+    .dataCorrupted(
+      .init(codingPath: path, debugDescription: "the custom date strategy has no decoding function"))
+  }
+}

@@ -1,0 +1,48 @@
+#if canImport(FoundationEssentials)
+  package import FoundationEssentials
+#else
+  package import Foundation
+#endif
+
+/// A point in time as whole seconds since 1970 and nanoseconds.
+///
+/// A `Date` counts from 2001. Going through `timeIntervalSince1970` rounds its last bit away, and half of all dates
+/// come back unequal. So seconds and fraction are split first, and the years between are added as an integer.
+/// A date comes back equal if a nanosecond is finer than its own steps: further than 97 days from the start of 2001.
+package struct CodingInstant: Hashable, Sendable {
+  package var seconds: Int64
+  /// Below a billion.
+  package var nanoseconds: UInt32
+
+  /// From the start of 1970 to that of 2001.
+  private static var epochDistance: Int64 { 978_307_200 }
+
+  package init(seconds: Int64, nanoseconds: UInt32) {
+    self.seconds = seconds
+    self.nanoseconds = nanoseconds
+  }
+
+  /// Returns nil for a date that 64 bits of seconds cannot express.
+  package init?(_ date: Date) {
+    let time = date.timeIntervalSinceReferenceDate
+    let whole = time.rounded(.down)
+    guard let since2001 = Int64(exactly: whole) else { return nil }
+    var nanoseconds = UInt32(((time - whole) * 1e9).rounded())
+    var (seconds, isTooLate) = since2001.addingReportingOverflow(Self.epochDistance)
+    if nanoseconds == 1_000_000_000 {
+      nanoseconds = 0
+      let (next, isTooLateNow) = seconds.addingReportingOverflow(1)
+      seconds = next
+      isTooLate = isTooLate || isTooLateNow
+    }
+    if isTooLate { return nil }
+    self.seconds = seconds
+    self.nanoseconds = nanoseconds
+  }
+
+  package var date: Date {
+    let (since2001, isTooEarly) = seconds.subtractingReportingOverflow(Self.epochDistance)
+    let whole = isTooEarly ? Double(seconds) - Double(Self.epochDistance) : Double(since2001)
+    return Date(timeIntervalSinceReferenceDate: whole + Double(nanoseconds) / 1e9)
+  }
+}

@@ -1,0 +1,121 @@
+/// A type that stands for one kind of Python's values. ``PickleDecoder`` and ``PickleEncoder`` take it as it is,
+/// wherever it appears in a `Codable` type; other coders cannot code it.
+///
+/// A type of your own may conform, such as one that a Python class is to become.
+public protocol PickleConvertible: Codable, SendableMetatype {
+  /// - Returns: nil for a value of another kind.
+  init?(pickleValue: PickleValue)
+  /// Python's value.
+  var pickleValue: PickleValue { get }
+}
+
+extension PickleConvertible {
+  public init(from decoder: any Decoder) throws {
+    guard let decoder = decoder as? PickleDecoding else {
+      throw DecodingError.dataCorrupted(
+        .init(
+          codingPath: decoder.codingPath, debugDescription: "\(Self.self) is decoded by PickleDecoder alone"))
+    }
+    self = try decoder.unbox(Self.self)
+  }
+
+  public func encode(to encoder: any Encoder) throws {
+    guard let encoder = encoder as? PickleEncoding else {
+      throw EncodingError.invalidValue(
+        self,
+        .init(
+          codingPath: encoder.codingPath, debugDescription: "\(Self.self) is encoded by PickleEncoder alone"))
+    }
+    encoder.slot = encoder.storage.arena.link(pickleValue)
+  }
+}
+
+extension PickleValue: PickleConvertible {
+  public init?(pickleValue: PickleValue) { self = pickleValue }
+  public var pickleValue: PickleValue { self }
+}
+
+extension PickleInt: PickleConvertible {
+  public init?(pickleValue: PickleValue) {
+    guard let value = pickleValue.bigInt else { return nil }
+    self = value
+  }
+  public var pickleValue: PickleValue { PickleValue(self) }
+}
+
+extension PickleComplex: PickleConvertible {
+  public init?(pickleValue: PickleValue) {
+    if case .complex(let value) = pickleValue.content {
+      self = value
+    } else if let real = pickleValue.double {
+      self.init(real: real, imaginary: 0)
+    } else {
+      return nil
+    }
+  }
+  public var pickleValue: PickleValue { PickleValue(self) }
+}
+
+extension PickleDate: PickleConvertible {
+  public init?(pickleValue: PickleValue) {
+    guard case .date(let value) = pickleValue.content else { return nil }
+    self = value
+  }
+  public var pickleValue: PickleValue { PickleValue(self) }
+}
+
+extension PickleTime: PickleConvertible {
+  public init?(pickleValue: PickleValue) {
+    guard case .time(let value) = pickleValue.content else { return nil }
+    self = value
+  }
+  public var pickleValue: PickleValue { PickleValue(self) }
+}
+
+extension PickleDateTime: PickleConvertible {
+  public init?(pickleValue: PickleValue) {
+    guard case .dateTime(let value) = pickleValue.content else { return nil }
+    self = value
+  }
+  public var pickleValue: PickleValue { PickleValue(self) }
+}
+
+extension PickleTimeDelta: PickleConvertible {
+  public init?(pickleValue: PickleValue) {
+    guard case .timeDelta(let value) = pickleValue.content else { return nil }
+    self = value
+  }
+  public var pickleValue: PickleValue { PickleValue(self) }
+}
+
+extension PickleDecimal: PickleConvertible {
+  public init?(pickleValue: PickleValue) {
+    guard case .decimal(let value) = pickleValue.content else { return nil }
+    self = value
+  }
+  public var pickleValue: PickleValue { PickleValue(self) }
+}
+
+extension PickleUUID: PickleConvertible {
+  public init?(pickleValue: PickleValue) {
+    guard case .uuid(let value) = pickleValue.content else { return nil }
+    self = value
+  }
+  public var pickleValue: PickleValue { PickleValue(self) }
+}
+
+extension NumPyArray: PickleConvertible {
+  public init?(pickleValue: PickleValue) {
+    guard let value = pickleValue.array else { return nil }
+    self = value
+  }
+  public var pickleValue: PickleValue { PickleValue(self) }
+}
+
+extension NumPyType: PickleConvertible {
+  public init?(pickleValue: PickleValue) {
+    guard case .arrayType(let value) = pickleValue.content else { return nil }
+    self = value
+  }
+  public var pickleValue: PickleValue { PickleValue(self) }
+}

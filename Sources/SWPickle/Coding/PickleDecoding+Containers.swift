@@ -1,0 +1,327 @@
+internal import SWCoding
+
+/// The keys of a dict, for those who look for more than a few.
+final class PickleKeyIndex {
+  var byText: [PickleText: Int] = [:]
+  var byNumber: [Int: Int] = [:]
+
+  init(_ pairs: PicklePairs) {
+    for index in pairs.indices {
+      let key = pairs[index].key
+      if let text = key.string {
+        byText[PickleText(text)] = index
+      } else if let number = key.int {
+        byNumber[number] = index
+      }
+    }
+  }
+}
+
+/// The container of a dict or of an object's attributes.
+struct PickleKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
+  let decoding: PickleDecoding
+  /// What is searched, in this order.
+  private let sources: [PicklePairs]
+  /// Whether keys are those of a dictionary, which no strategy changes.
+  private let isDictionary: Bool
+  /// Of a strategy that only goes from a message's keys to a type's.
+  private var converted: [PickleText: PickleValue]?
+  /// Where the next key most often is: behind the one that was found last.
+  private final class Hint { var next = 0 }
+  private let hint = Hint()
+  private static var smallCount: Int { 16 }
+
+  init(_ decoding: PickleDecoding) throws {
+    self.decoding = decoding
+    isDictionary = Key.self == CodingDictionaryKeys.type
+    sources = try decoding.keyedSources()
+    if !isDictionary, case .custom(let convert) = decoding.session.options.keyStrategy.kind {
+      var converted: [PickleText: PickleValue] = [:]
+      let path = decoding.codingPath
+      for source in sources.reversed() {
+        try decoding.session.charge(source.count, at: decoding)
+        for (key, value) in source {
+          if let text = key.string {
+            converted[PickleText(convert(path + [PickleKey(text)]).stringValue)] = value
+          }
+        }
+      }
+      self.converted = converted
+    }
+  }
+
+  var codingPath: [any CodingKey] { decoding.codingPath }
+
+  var allKeys: [Key] {
+    var keys: [Key] = []
+    if let converted {
+      return converted.keys.compactMap { Key(stringValue: $0.string) }
+    }
+    for source in sources {
+      for (key, _) in source {
+        if let text = key.string {
+          var name = text
+          if !isDictionary, case .snakeCase = decoding.session.options.keyStrategy.kind {
+            name = text.inCamelCase
+          }
+          if let key = Key(stringValue: name) { keys.append(key) }
+        } else if let number = key.int {
+          if let key = Key(intValue: number) { keys.append(key) }
+        } else if isDictionary, let key = Key(stringValue: "\(key)") {
+          // A dictionary takes any text. Its value is not there, which is an error: the entry is not lost.
+          keys.append(key)
+        }
+      }
+    }
+    return keys
+  }
+
+  private func find(_ key: any CodingKey) throws -> PickleValue? {
+    if let converted { return converted[PickleText(key.stringValue)] }
+    let name = isDictionary ? key.stringValue : decoding.session.name(key)
+    for (number, source) in sources.enumerated() {
+      if let found = try find(name, key.intValue, source, isFirst: number == 0) { return found }
+    }
+    return nil
+  }
+
+  private func find(
+    _ name: String, _ number: Int?, _ source: PicklePairs, isFirst: Bool
+  ) throws -> PickleValue? {
+    let count = source.count
+    if count <= Self.smallCount {
+      var index = isFirst && hint.next < count ? hint.next : 0
+      for _ in 0..<count {
+        if source.isKey(at: index, name) {
+          if isFirst { hint.next = index + 1 }
+          return source[index].value
+        }
+        index = index + 1 == count ? 0 : index + 1
+      }
+      guard let number else { return nil }
+      for index in 0..<count { if source[index].key.int == number { return source[index].value } }
+      return nil
+    }
+    if hint.next < count, isFirst, source.isKey(at: hint.next, name) {
+      hint.next += 1
+      return source[hint.next - 1].value
+    }
+    let index = try keyIndex(source)
+    guard let found = index.byText[PickleText(name)] ?? number.flatMap({ index.byNumber[$0] }) else {
+      return nil
+    }
+    if isFirst { hint.next = found + 1 }
+    return source[found].value
+  }
+
+  private func keyIndex(_ source: PicklePairs) throws -> PickleKeyIndex {
+    let session = decoding.session
+    if let identity = source.identity, let known = session.indices[identity] { return known }
+    try session.charge(source.count, at: decoding)
+    let index = PickleKeyIndex(source)
+    if let identity = source.identity { session.indices[identity] = index }
+    return index
+  }
+
+  private func value(_ key: any CodingKey) throws -> PickleValue {
+    guard let value = try find(key) else {
+      let hint = decoding.namesNothing.map { "; \($0)" } ?? ""
+      throw DecodingError.keyNotFound(
+        key,
+        .init(codingPath: codingPath, debugDescription: "no key \(key.stringValue.debugDescription)\(hint)"))
+    }
+    return value
+  }
+
+  private func child(_ key: any CodingKey) throws -> PickleDecoding {
+    PickleDecoding(.value(try value(key)), path: PicklePath(key, in: decoding.path), decoding.session)
+  }
+
+  /// A simple value, without a decoder of its own if it needs none.
+  @inline(__always)
+  private func simple<T: PickleSimple>(_ key: any CodingKey) throws -> T {
+    let value = try value(key)
+    if let found = T(direct: value) { return found }
+    return try T(PickleDecoding(.value(value), path: PicklePath(key, in: decoding.path), decoding.session))
+  }
+
+  func contains(_ key: Key) -> Bool { ((try? find(key)) ?? nil) != nil }
+  func decodeNil(forKey key: Key) throws -> Bool { try value(key).isNone }
+  func decode(_ type: Bool.Type, forKey key: Key) throws -> Bool { try simple(key) }
+  func decode(_ type: String.Type, forKey key: Key) throws -> String { try simple(key) }
+  func decode(_ type: Double.Type, forKey key: Key) throws -> Double { try simple(key) }
+  func decode(_ type: Float.Type, forKey key: Key) throws -> Float { try simple(key) }
+  func decode(_ type: Int.Type, forKey key: Key) throws -> Int { try simple(key) }
+  func decode(_ type: Int8.Type, forKey key: Key) throws -> Int8 { try simple(key) }
+  func decode(_ type: Int16.Type, forKey key: Key) throws -> Int16 { try simple(key) }
+  func decode(_ type: Int32.Type, forKey key: Key) throws -> Int32 { try simple(key) }
+  func decode(_ type: Int64.Type, forKey key: Key) throws -> Int64 { try simple(key) }
+  func decode(_ type: Int128.Type, forKey key: Key) throws -> Int128 { try simple(key) }
+  func decode(_ type: UInt.Type, forKey key: Key) throws -> UInt { try simple(key) }
+  func decode(_ type: UInt8.Type, forKey key: Key) throws -> UInt8 { try simple(key) }
+  func decode(_ type: UInt16.Type, forKey key: Key) throws -> UInt16 { try simple(key) }
+  func decode(_ type: UInt32.Type, forKey key: Key) throws -> UInt32 { try simple(key) }
+  func decode(_ type: UInt64.Type, forKey key: Key) throws -> UInt64 { try simple(key) }
+  func decode(_ type: UInt128.Type, forKey key: Key) throws -> UInt128 { try simple(key) }
+  func decode<T: Decodable>(_ type: T.Type, forKey key: Key) throws -> T { try child(key).unbox(type) }
+
+  func nestedContainer<Nested: CodingKey>(
+    keyedBy type: Nested.Type, forKey key: Key
+  ) throws -> KeyedDecodingContainer<Nested> {
+    try child(key).container(keyedBy: type)
+  }
+  func nestedUnkeyedContainer(forKey key: Key) throws -> any UnkeyedDecodingContainer {
+    try child(key).unkeyedContainer()
+  }
+  func superDecoder() throws -> any Decoder { try child(PickleKey("super")) }
+  func superDecoder(forKey key: Key) throws -> any Decoder { try child(key) }
+}
+
+/// The container of a sequence.
+struct PickleUnkeyedDecoding: UnkeyedDecodingContainer {
+  let decoding: PickleDecoding
+  let sequence: PickleSequence
+  private(set) var currentIndex = 0
+
+  init(_ decoding: PickleDecoding, _ sequence: PickleSequence) {
+    self.decoding = decoding
+    self.sequence = sequence
+  }
+
+  var codingPath: [any CodingKey] { decoding.codingPath }
+  var count: Int? { sequence.count }
+  var isAtEnd: Bool { currentIndex == sequence.count }
+
+  private func source(_ type: Any.Type) throws -> PickleDecoding.Source {
+    guard !isAtEnd else {
+      throw DecodingError.valueNotFound(
+        type,
+        .init(
+          codingPath: codingPath + [PickleKey(currentIndex)],
+          debugDescription: "only \(sequence.count) elements"))
+    }
+    // The elements of a range are no parts of the value.
+    if case .range = sequence { try decoding.session.charge(1, at: decoding) }
+    return sequence[currentIndex]
+  }
+
+  /// The decoder of the current element.
+  private func child(_ type: Any.Type) throws -> PickleDecoding {
+    PickleDecoding(
+      try source(type), path: PicklePath(PickleKey(currentIndex), in: decoding.path), decoding.session)
+  }
+
+  @inline(__always)
+  private mutating func simple<T: PickleSimple>() throws -> T {
+    let found: T
+    if case .value(let value) = try source(T.self), let direct = T(direct: value) {
+      found = direct
+    } else {
+      found = try T(child(T.self))
+    }
+    currentIndex += 1
+    return found
+  }
+
+  mutating func decodeNil() throws -> Bool {
+    guard case .value(let value) = try source(Never.self), value.isNone else { return false }
+    currentIndex += 1
+    return true
+  }
+
+  mutating func decode(_ type: Bool.Type) throws -> Bool { try simple() }
+  mutating func decode(_ type: String.Type) throws -> String { try simple() }
+  mutating func decode(_ type: Double.Type) throws -> Double { try simple() }
+  mutating func decode(_ type: Float.Type) throws -> Float { try simple() }
+  mutating func decode(_ type: Int.Type) throws -> Int { try simple() }
+  mutating func decode(_ type: Int8.Type) throws -> Int8 { try simple() }
+  mutating func decode(_ type: Int16.Type) throws -> Int16 { try simple() }
+  mutating func decode(_ type: Int32.Type) throws -> Int32 { try simple() }
+  mutating func decode(_ type: Int64.Type) throws -> Int64 { try simple() }
+  mutating func decode(_ type: Int128.Type) throws -> Int128 { try simple() }
+  mutating func decode(_ type: UInt.Type) throws -> UInt { try simple() }
+  mutating func decode(_ type: UInt8.Type) throws -> UInt8 { try simple() }
+  mutating func decode(_ type: UInt16.Type) throws -> UInt16 { try simple() }
+  mutating func decode(_ type: UInt32.Type) throws -> UInt32 { try simple() }
+  mutating func decode(_ type: UInt64.Type) throws -> UInt64 { try simple() }
+  mutating func decode(_ type: UInt128.Type) throws -> UInt128 { try simple() }
+
+  mutating func decode<T: Decodable>(_ type: T.Type) throws -> T {
+    let value = try child(type).unbox(type)
+    currentIndex += 1
+    return value
+  }
+
+  mutating func nestedContainer<Nested: CodingKey>(
+    keyedBy type: Nested.Type
+  ) throws -> KeyedDecodingContainer<Nested> {
+    let container = try child([String: Any].self).container(keyedBy: type)
+    currentIndex += 1
+    return container
+  }
+
+  mutating func nestedUnkeyedContainer() throws -> any UnkeyedDecodingContainer {
+    let container = try child([Any].self).unkeyedContainer()
+    currentIndex += 1
+    return container
+  }
+
+  mutating func superDecoder() throws -> any Decoder {
+    let decoder = try child((any Decoder).self)
+    currentIndex += 1
+    return decoder
+  }
+}
+
+/// The container of a single value.
+struct PickleSingleDecoding: SingleValueDecodingContainer {
+  let decoding: PickleDecoding
+  var codingPath: [any CodingKey] { decoding.codingPath }
+
+  func decodeNil() -> Bool { decoding.value.isNone }
+  func decode(_ type: Bool.Type) throws -> Bool { try .init(decoding) }
+  func decode(_ type: String.Type) throws -> String { try .init(decoding) }
+  func decode(_ type: Double.Type) throws -> Double { try .init(decoding) }
+  func decode(_ type: Float.Type) throws -> Float { try .init(decoding) }
+  func decode(_ type: Int.Type) throws -> Int { try .init(decoding) }
+  func decode(_ type: Int8.Type) throws -> Int8 { try .init(decoding) }
+  func decode(_ type: Int16.Type) throws -> Int16 { try .init(decoding) }
+  func decode(_ type: Int32.Type) throws -> Int32 { try .init(decoding) }
+  func decode(_ type: Int64.Type) throws -> Int64 { try .init(decoding) }
+  func decode(_ type: Int128.Type) throws -> Int128 { try .init(decoding) }
+  func decode(_ type: UInt.Type) throws -> UInt { try .init(decoding) }
+  func decode(_ type: UInt8.Type) throws -> UInt8 { try .init(decoding) }
+  func decode(_ type: UInt16.Type) throws -> UInt16 { try .init(decoding) }
+  func decode(_ type: UInt32.Type) throws -> UInt32 { try .init(decoding) }
+  func decode(_ type: UInt64.Type) throws -> UInt64 { try .init(decoding) }
+  func decode(_ type: UInt128.Type) throws -> UInt128 { try .init(decoding) }
+  func decode<T: Decodable>(_ type: T.Type) throws -> T { try decoding.unbox(type) }
+}
+
+extension PickleDecoding {
+  /// The dicts in which keys are looked up.
+  func keyedSources() throws -> [PicklePairs] {
+    guard case .value(let value) = source else { throw mismatch([String: Any].self) }
+    if let pairs = value.pairs { return [pairs] }
+    if case .array(let array) = value.content, array.type.kind == .record, let pairs = array.scalar?.pairs {
+      return [pairs]
+    }
+    guard case .object(let object) = value.content else { throw mismatch([String: Any].self) }
+    var sources = object.attributes ?? []
+    if let entries = object.entries { sources.append(entries) }
+    if sources.isEmpty { throw mismatch([String: Any].self, namesNothing) }
+    return sources
+  }
+
+  /// Why an object has no attributes that could be found by name.
+  var namesNothing: String? {
+    guard case .object(let object) = value.content, object.attributes == nil, object.entries == nil else {
+      return nil
+    }
+    if let values = object.stateValues {
+      return "its state is a sequence of \(values.count) values without names"
+    }
+    if !object.arguments.isEmpty { return "it has \(object.arguments.count) arguments without names" }
+    return object.state == nil ? "it has no attributes" : nil
+  }
+}

@@ -1,0 +1,207 @@
+internal import SWCoding
+
+#if canImport(FoundationEssentials)
+  internal import FoundationEssentials
+#else
+  internal import Foundation
+#endif
+
+// What Foundation's types are in Python. Apart from the coders, because only here Foundation is needed.
+
+enum PickleFoundation {
+  // MARK: Decoding
+
+  /// A value of one of Foundation's types; nil for another type, and for a date that decodes itself.
+  static func decode<T>(_ type: T.Type, _ decoding: PickleDecoding) throws -> T? {
+    switch type {
+    case is Date.Type: return try date(decoding) as? T
+    case is Data.Type: return try data(decoding) as? T
+    case is UUID.Type: return try uuid(decoding) as? T
+    case is Decimal.Type: return try decimal(decoding) as? T
+    case is URL.Type: return try url(decoding) as? T
+    default: return nil
+    }
+  }
+
+  private static func data(_ decoding: PickleDecoding) throws -> Data {
+    if let bytes = decoding.bytes(isArrayTaken: false) { return Data(bytes) }
+    guard let array = decoding.value.array, array.type == UInt8.numPyType else {
+      throw decoding.mismatch(Data.self, "it is read from bytes, a bytearray or an array of uint8")
+    }
+    // In C's order, whatever order they lie in.
+    if array.order == .rowMajor || array.shape.count < 2 { return Data(array.bytes) }
+    return Data(array.transposed(Array(array.shape.indices)).bytes)
+  }
+
+  private static func uuid(_ decoding: PickleDecoding) throws -> UUID {
+    let value = decoding.scalar
+    switch value.content {
+    case .string(let text):
+      guard let uuid = UUID(text: text) else {
+        throw decoding.corrupted("\(PickleValue(text)) does not spell a UUID")
+      }
+      return uuid
+    case .bytes(let bytes):
+      guard let uuid = UUID(bytes: bytes) else {
+        throw decoding.corrupted("a UUID has 16 bytes, these are \(bytes.count)")
+      }
+      return uuid
+    case .uuid(let uuid):
+      let bytes = (0..<16).map { UInt8(truncatingIfNeeded: uuid.number >> UInt128(8 * (15 - $0))) }
+      guard let uuid = UUID(bytes: bytes) else { throw decoding.mismatch(UUID.self) }
+      return uuid
+    default: throw decoding.mismatch(UUID.self, "it is read from a UUID, a str or 16 bytes")
+    }
+  }
+
+  private static func decimal(_ decoding: PickleDecoding) throws -> Decimal {
+    let value = decoding.scalar
+    let found: Decimal?
+    switch value.content {
+    case .decimal(let decimal): found = Decimal(exactText: decimal.text)
+    case .string(let text): found = Decimal(exactText: text)
+    case .int(let int):
+      found = int.small.flatMap { Decimal(exactInteger: $0) } ?? Decimal(exactText: int.description)
+    case .float(let float): found = Decimal(shortest: float)
+    default: throw decoding.mismatch(Decimal.self, "it is read from a Decimal, an int, a float or a str")
+    }
+    guard let found else {
+      throw DecodingError.unfit(value.description, Decimal.self, at: decoding.codingPath)
+    }
+    return found
+  }
+
+  private static func url(_ decoding: PickleDecoding) throws -> URL {
+    if case .object(let object) = decoding.value.content, object.name?.canonical.module == "pathlib",
+      let path = decoding.scalar.string
+    {
+      return URL(filePath: path)
+    }
+    guard let text = decoding.scalar.string else {
+      throw decoding.mismatch(URL.self, "it is read from a str or a path")
+    }
+    guard let url = URL(string: text) else { throw decoding.corrupted("\(PickleValue(text)) is no URL") }
+    return url
+  }
+
+  private static func date(_ decoding: PickleDecoding) throws -> Date? {
+    switch decoding.session.options.dateStrategy.kind {
+    case .native: return try native(decoding)
+    case .deferredToDate: return nil
+    case .secondsSince1970:
+      return Date(timeIntervalSinceReferenceDate: try Double(decoding) - 978_307_200)
+    case .millisecondsSince1970:
+      return Date(timeIntervalSinceReferenceDate: try Double(decoding) / 1000 - 978_307_200)
+    case .iso8601:
+      guard let text = decoding.scalar.string else {
+        throw decoding.mismatch(Date.self, "the date strategy reads text of ISO 8601")
+      }
+      guard let instant = CodingInstant(iso8601: text) else {
+        throw decoding.corrupted("\(PickleValue(text)) is no date of ISO 8601")
+      }
+      return instant.date
+    case .custom(_, let function?): return try function(decoding)
+    case .custom: throw DecodingError.noDateFunction(at: decoding.codingPath)
+    }
+  }
+
+  private static func native(_ decoding: PickleDecoding) throws -> Date {
+    let value = decoding.value
+    switch value.content {
+    case .dateTime(let time):
+      guard let microseconds = time.microsecondsSince1970 else {
+        throw decoding.corrupted(
+          "the pickle does not say the offset of the time zone \(time.time.timeZone?.name ?? "") at \(time)")
+      }
+      return date(microseconds)
+    case .date(let date): return self.date(date.daysSince1970 * 86_400_000_000)
+    case .array(let array) where array.shape.isEmpty && array.type.kind == .date:
+      guard let date = date(array) else {
+        throw decoding.corrupted("\(array.type) of \(array.value(at: 0)) is no Date")
+      }
+      return date
+    default:
+      throw decoding.mismatch(
+        Date.self,
+        "it is read from a datetime or a date; the date strategies read seconds, milliseconds and text")
+    }
+  }
+
+  private static func date(_ microseconds: Int) -> Date {
+    let (seconds, rest) = microseconds.flooredDivision(by: 1_000_000)
+    return CodingInstant(seconds: Int64(seconds), nanoseconds: UInt32(rest * 1000)).date
+  }
+
+  /// A `datetime64` that is finer than Python's own datetimes.
+  private static func date(_ array: NumPyArray) -> Date? {
+    guard case .integer(let number) = array.number(at: 0), let count = Int(exactly: number), count != .min,
+      let unit = array.type.unit
+    else { return nil }
+    let perSecond: Int? =
+      switch unit.code {
+      case "ns": 1_000_000_000
+      case "ps": 1_000_000_000_000
+      case "fs": 1_000_000_000_000_000
+      default: nil
+      }
+    let (units, isTooMany) = count.multipliedReportingOverflow(by: unit.count)
+    guard let perSecond, !isTooMany else { return nil }
+    let (seconds, rest) = units.flooredDivision(by: perSecond)
+    return CodingInstant(seconds: Int64(seconds), nanoseconds: UInt32(rest / (perSecond / 1_000_000_000)))
+      .date
+  }
+
+  // MARK: Encoding
+
+  /// Python's value for one of Foundation's; nil for another type, and for a date that encodes itself.
+  static func encode(_ value: Any, _ encoding: PickleEncoding, _ key: (any CodingKey)?) throws -> PickleSlot?
+  {
+    func path() -> [any CodingKey] { PicklePath.keys(encoding.path) + (key.map { [$0] } ?? []) }
+    func refuse(_ text: String) -> EncodingError {
+      .invalidValue(value, .init(codingPath: path(), debugDescription: text))
+    }
+    switch value {
+    case let date as Date:
+      let found: PickleValue
+      switch encoding.storage.options.dateStrategy.kind {
+      case .native:
+        guard let instant = CodingInstant(date) else {
+          throw refuse("cannot encode \(date): Python has no such datetime")
+        }
+        let microseconds = instant.seconds.multipliedReportingOverflow(by: 1_000_000)
+        guard !microseconds.overflow,
+          let time = PickleDateTime(
+            microsecondsSince1970: Int(microseconds.partialValue) + Int((instant.nanoseconds + 500) / 1000))
+        else {
+          let side = instant.seconds < 0 ? "before year 1" : "after year 9999"
+          throw refuse("cannot encode a date \(side), which Python's datetime does not have")
+        }
+        found = PickleValue(time)
+      case .deferredToDate: return nil
+      case .secondsSince1970: found = PickleValue(date.timeIntervalSince1970)
+      case .millisecondsSince1970: found = PickleValue(date.timeIntervalSince1970 * 1000)
+      case .iso8601:
+        guard let text = CodingInstant(date)?.iso8601 else {
+          throw refuse("cannot encode a date outside of the years 1 to 9999 as ISO 8601")
+        }
+        found = PickleValue(text)
+      case .custom(let function?, _):
+        return try encoding.box(at: key) { child in try function(date, child) }
+      case .custom: throw EncodingError.noDateFunction(value, at: path())
+      }
+      return encoding.storage.arena.link(found)
+    case let data as Data: return encoding.storage.arena.add(.bytes(Array(data)))
+    case let uuid as UUID:
+      let bytes = unsafe withUnsafeBytes(of: uuid.uuid) { unsafe Array($0) }
+      let number = bytes.reduce(UInt128(0)) { number, byte in number << 8 | UInt128(byte) }
+      return encoding.storage.arena.add(.uuid(PickleUUID(number: number)))
+    case let decimal as Decimal:
+      guard let found = PickleDecimal(decimal.description) else {
+        throw refuse("cannot encode \(decimal) as a Decimal")
+      }
+      return encoding.storage.arena.add(.decimal(found))
+    case let url as URL: return encoding.storage.arena.add(.string(url.absoluteString))
+    default: return nil
+    }
+  }
+}

@@ -1,0 +1,233 @@
+/// What a sequence's elements come from.
+enum PickleSequence {
+  case elements(PickleElements)
+  case view(PickleArrayView)
+  case range(start: Int, step: Int, count: Int)
+
+  var count: Int {
+    switch self {
+    case .elements(let elements): elements.count
+    case .view(let view): view.count
+    case .range(_, _, let count): count
+    }
+  }
+
+  subscript(index: Int) -> PickleDecoding.Source {
+    switch self {
+    case .elements(let elements): .value(elements[index])
+    case .view(let view): view[index]
+    case .range(let start, let step, _): .value(PickleValue(start + index * step))
+    }
+  }
+}
+
+/// An array of several dimensions, or a part of it along the first of them.
+struct PickleArrayView {
+  private enum Base {
+    case numbers(NumPyArray)
+    case masked(NumPyArray, [Bool])
+    case objects(PickleElements)
+  }
+
+  private let base: Base
+  private let shape: [Int]
+  private let strides: [Int]
+  private var dimension = 0
+  private var offset = 0
+
+  init(_ array: NumPyArray) {
+    base = .numbers(array)
+    (shape, strides) = (array.shape, array.strides)
+  }
+
+  init(_ array: NumPyArray, mask: [Bool]) {
+    base = .masked(array, mask)
+    (shape, strides) = (array.shape, array.strides)
+  }
+
+  init(shape: [Int], order: NumPyArray.Order, elements: PickleElements) {
+    base = .objects(elements)
+    self.shape = shape
+    // The elements of an array of objects stand in C's order, or in that of Fortran.
+    var strides = [Int](repeating: 1, count: shape.count)
+    var stride = 1
+    for index in order == .rowMajor ? Array(shape.indices.reversed()) : Array(shape.indices) {
+      strides[index] = stride
+      stride = stride.multipliedReportingOverflow(by: shape[index]).partialValue
+    }
+    self.strides = strides
+  }
+
+  var count: Int { shape[dimension] }
+
+  subscript(index: Int) -> PickleDecoding.Source {
+    let place = offset + index * strides[dimension]
+    if dimension + 1 < shape.count {
+      var part = self
+      part.dimension += 1
+      part.offset = place
+      return .view(part)
+    }
+    switch base {
+    case .numbers(let array): return .value(array.element(at: place))
+    case .masked(let array, let mask): return .value(mask[place] ? .none : array.element(at: place))
+    case .objects(let elements): return .value(elements[place])
+    }
+  }
+
+  /// The numbers of the last dimension, if they lie behind each other and are of just that type.
+  func contiguous<Element: PickleSimple>(as type: Element.Type) -> [Element]? {
+    guard dimension == shape.count - 1, strides[dimension] == 1, case .numbers(let array) = base,
+      array.type == Element.elementType
+    else { return nil }
+    return array.copy(as: type, offset..<(offset + shape[dimension]))
+  }
+}
+
+extension NumPyArray {
+  /// The element as a value; a time that Python does not have stays an array, which knows its unit.
+  fileprivate func element(at index: Int) -> PickleValue {
+    let value = value(at: index)
+    guard type.kind == .date || type.kind == .timeDelta, value.int != nil else { return value }
+    let start = index * type.byteCount
+    return NumPyArray(scalar: type, bytes: Array(bytes[start..<(start + type.byteCount)]))
+      .map { PickleValue($0) } ?? value
+  }
+
+  /// A copy of elements whose type is that of the array.
+  func copy<Element: PickleSimple>(as type: Element.Type, _ range: Range<Int>? = nil) -> [Element] {
+    let range = range ?? 0..<count
+    let size = MemoryLayout<Element>.stride
+    return unsafe bytes.withUnsafeBytes { raw in
+      unsafe [Element](unsafeUninitializedCapacity: range.count) { target, initialized in
+        // Invariant: the type is one of plain numbers, of which any bits are one, and the bytes are there.
+        let part = unsafe UnsafeRawBufferPointer(
+          rebasing: raw[(range.lowerBound * size)..<(range.upperBound * size)])
+        unsafe UnsafeMutableRawBufferPointer(target).copyMemory(from: part)
+        initialized = range.count
+      }
+    }
+  }
+}
+
+extension PickleObject {
+  /// The value that an object stands for where a simple one is asked for.
+  var scalar: PickleValue? {
+    let name = name?.canonical
+    if let name {
+      if name == PickleName("builtins", "getattr"), arguments.count == 2 { return arguments[1] }
+      if let path = path(name) { return PickleValue(path) }
+      if name == PickleName("fractions", "Fraction") { return fraction }
+    }
+    if name == nil, case .object(let function) = callee.content,
+      function.name == PickleName("builtins", "getattr")
+    {
+      return nil
+    }
+    guard arguments.count == 1, appended.isEmpty, items.isEmpty else { return nil }
+    return arguments[0]
+  }
+
+  /// The text of one of the classes of pathlib.
+  private func path(_ name: PickleName) -> String? {
+    guard name.module == "pathlib",
+      ["PosixPath", "PurePosixPath", "WindowsPath", "PureWindowsPath", "Path", "PurePath"].contains(name.name)
+    else { return nil }
+    let separator = name.name.contains("Windows") ? "\\" : "/"
+    var text = ""
+    for part in arguments {
+      guard let part = part.string else { return nil }
+      if !text.isEmpty, !text.hasSuffix(separator) { text += separator }
+      text += part
+    }
+    return text.isEmpty ? "." : text
+  }
+
+  /// A fraction as the nearest float; from Python 3.14 on its parts come apart.
+  private var fraction: PickleValue? {
+    var parts = arguments.map { $0 }
+    if parts.count == 1, let text = parts[0].string {
+      guard text.utf8.count < 2 * PickleInt.longestDecimal else { return nil }
+      parts = text.split(separator: "/").compactMap { PickleInt(String($0)) }.map { PickleValue($0) }
+    }
+    guard 1...2 ~= parts.count, let numerator = parts[0].bigInt else { return nil }
+    guard parts.count == 2 else { return PickleValue(numerator) }
+    guard let denominator = parts[1].bigInt, denominator.double != 0, numerator.double.isFinite,
+      denominator.double.isFinite
+    else { return nil }
+    return PickleValue(numerator.double / denominator.double)
+  }
+
+  /// The entries of an object that is a kind of dict.
+  var entries: PicklePairs? {
+    if !items.isEmpty { return items }
+    switch name?.canonical {
+    case PickleName("collections", "Counter"): return arguments.first?.pairs ?? items
+    case PickleName("collections", "defaultdict"): return items
+    case PickleName("types", "MappingProxyType"), PickleName("collections", "UserDict"):
+      return arguments.first?.pairs
+    default:
+      // A subclass of dict in protocols 0 and 1, or one that is called with a dict.
+      return !isNew && state == nil && arguments.count == 1 ? arguments[0].pairs : nil
+    }
+  }
+
+  /// The elements of an object that is a kind of sequence; of one that names no attributes, its arguments.
+  var sequence: PickleSequence? {
+    switch name?.canonical {
+    case PickleName("collections", "deque"): return .elements(appended)
+    case PickleName("builtins", "range"): return range
+    case PickleName("array", "_array_reconstructor"), PickleName("array", "array"):
+      if let numbers = machineArray { return numbers }
+    default: break
+    }
+    if let (shape, order, elements) = objectArray, !shape.isEmpty {
+      return .view(PickleArrayView(shape: shape, order: order, elements: elements))
+    }
+    if let (array, mask) = maskedArray, !array.shape.isEmpty {
+      return .view(PickleArrayView(array, mask: mask))
+    }
+    if !appended.isEmpty { return .elements(appended) }
+    if node.base != nil, let elements = arguments.first?.elements { return .elements(elements) }
+    if arguments.isEmpty, let values = stateValues { return .elements(values) }
+    if attributes != nil { return arguments.isEmpty ? nil : .elements(arguments) }
+    // A subclass of set, which is called with the list of its elements.
+    if !isNew, arguments.count == 1, let elements = arguments[0].elements { return .elements(elements) }
+    return .elements(arguments)
+  }
+
+  private var range: PickleSequence? {
+    guard arguments.count == 3, let start = arguments[0].int, let stop = arguments[1].int,
+      let step = arguments[2].int, step != 0
+    else { return nil }
+    let (distance, isTooFar) = stop.subtractingReportingOverflow(start)
+    if isTooFar { return nil }
+    if distance == 0 || (distance < 0) != (step < 0) { return .range(start: start, step: step, count: 0) }
+    let count = (distance.magnitude - 1) / step.magnitude + 1
+    return Int(exactly: count).map { .range(start: start, step: step, count: $0) }
+  }
+
+  /// An `array.array`: `_array_reconstructor(class, letter, format of the machine, bytes)`, or `array(letter, list)`.
+  private var machineArray: PickleSequence? {
+    if arguments.count == 2, let elements = arguments[1].elements { return .elements(elements) }
+    guard arguments.count == 4, let code = arguments[2].int, let bytes = arguments[3].bytes else {
+      return nil
+    }
+    // Source: CPython, `Modules/arraymodule.c`, `enum machine_format_code`.
+    let types: [(NumPyType.Kind, Int, Bool)] = [
+      (.unsigned, 1, false), (.signed, 1, false), (.unsigned, 2, false), (.unsigned, 2, true),
+      (.signed, 2, false),
+      (.signed, 2, true), (.unsigned, 4, false), (.unsigned, 4, true), (.signed, 4, false),
+      (.signed, 4, true),
+      (.unsigned, 8, false), (.unsigned, 8, true), (.signed, 8, false), (.signed, 8, true),
+      (.float, 4, false),
+      (.float, 4, true), (.float, 8, false), (.float, 8, true),
+    ]
+    guard types.indices.contains(code),
+      let type = NumPyType(types[code].0, byteCount: types[code].1, isBigEndian: types[code].2),
+      bytes.count.isMultiple(of: type.byteCount),
+      let array = NumPyArray(shape: [bytes.count / type.byteCount], type: type, bytes: bytes)
+    else { return nil }
+    return .view(PickleArrayView(array))
+  }
+}

@@ -1,0 +1,131 @@
+internal import SWCoding
+
+/// A type of Swift's that is decoded without a container: text, a number, a bool.
+protocol PickleSimple: Decodable, SendableMetatype {
+  /// The value of a slot, if no conversion is needed; nil also where there is an error.
+  init?(_ slot: PickleSlot, in graph: PickleGraph)
+  /// The same of a value.
+  init?(direct value: PickleValue)
+  /// - Throws: `DecodingError` for a value of another kind, or one that does not fit.
+  init(_ decoding: PickleDecoding) throws
+  /// The type of a NumPy array that has such elements; nil if there is none.
+  static var elementType: NumPyType { get }
+}
+
+extension PickleSimple {
+  init?(direct value: PickleValue) {
+    switch value.storage {
+    case .node(let graph, let index): self.init(.node(index), in: graph)
+    case .bool(let value): self.init(.bool(value), in: .empty)
+    case .int(let value): self.init(.int(value), in: .empty)
+    case .float(let value): self.init(.float(value), in: .empty)
+    default: return nil
+    }
+  }
+}
+
+extension PickleGraph {
+  static let empty = PickleGraph(nodes: [])
+}
+
+extension Bool: PickleSimple {
+  init?(_ slot: PickleSlot, in graph: PickleGraph) {
+    guard case .bool(let value) = slot else { return nil }
+    self = value
+  }
+  init(_ decoding: PickleDecoding) throws {
+    guard let value = decoding.scalar.bool else { throw decoding.mismatch(Bool.self) }
+    self = value
+  }
+  static var elementType: NumPyType { NumPyType(native: .bool, byteCount: 1) }
+}
+
+extension String: PickleSimple {
+  init?(_ slot: PickleSlot, in graph: PickleGraph) {
+    guard case .node(let index) = slot, case .string(let text) = graph.nodes[index] else { return nil }
+    self = text
+  }
+  init(_ decoding: PickleDecoding) throws {
+    guard let value = decoding.scalar.string else { throw decoding.mismatch(String.self) }
+    self = value
+  }
+  // None has text: the kind says so.
+  static var elementType: NumPyType { NumPyType(native: .text, byteCount: 0) }
+}
+
+extension PickleSimple where Self: FixedWidthInteger {
+  init?(_ slot: PickleSlot, in graph: PickleGraph) {
+    guard case .int(let value) = slot else { return nil }
+    self.init(exactly: value)
+  }
+
+  init(_ decoding: PickleDecoding) throws {
+    let value = decoding.scalar
+    if case .float(let number) = value.storage {
+      guard let integer = CodingNumbers.exactInteger(number, as: Self.self) else {
+        throw DecodingError.unfit("\(number)", Self.self, at: decoding.codingPath)
+      }
+      self = integer
+      return
+    }
+    guard let number = value.bigInt else { throw decoding.mismatch(Self.self) }
+    guard let integer = Self(exactly: number) else {
+      throw DecodingError.unfit(PickleValue(number).description, Self.self, at: decoding.codingPath)
+    }
+    self = integer
+  }
+
+  static var elementType: NumPyType {
+    bitWidth > 64
+      ? NumPyType(native: .raw, byteCount: 0)
+      : NumPyType(native: isSigned ? .signed : .unsigned, byteCount: bitWidth / 8)
+  }
+}
+
+extension Int: PickleSimple {}
+extension Int8: PickleSimple {}
+extension Int16: PickleSimple {}
+extension Int32: PickleSimple {}
+extension Int64: PickleSimple {}
+extension Int128: PickleSimple {}
+extension UInt: PickleSimple {}
+extension UInt8: PickleSimple {}
+extension UInt16: PickleSimple {}
+extension UInt32: PickleSimple {}
+extension UInt64: PickleSimple {}
+extension UInt128: PickleSimple {}
+
+extension PickleSimple where Self: BinaryFloatingPoint {
+  init(_ decoding: PickleDecoding) throws {
+    let value = decoding.scalar
+    if case .float(let number) = value.storage {
+      guard let nearest = CodingNumbers.nearest(number, as: Self.self) else {
+        throw DecodingError.overflow("\(number)", Self.self, at: decoding.codingPath)
+      }
+      self = nearest
+      return
+    }
+    guard let number = value.bigInt else { throw decoding.mismatch(Self.self) }
+    let double = number.double
+    guard double.isFinite, PickleInt(exactly: double) == number, let exact = Self(exactly: double) else {
+      throw DecodingError.unfit(PickleValue(number).description, Self.self, at: decoding.codingPath)
+    }
+    self = exact
+  }
+
+  static var elementType: NumPyType { NumPyType(native: .float, byteCount: MemoryLayout<Self>.size) }
+}
+
+extension Double: PickleSimple {
+  init?(_ slot: PickleSlot, in graph: PickleGraph) {
+    guard case .float(let value) = slot else { return nil }
+    self = value
+  }
+}
+
+extension Float: PickleSimple {
+  init?(_ slot: PickleSlot, in graph: PickleGraph) {
+    guard case .float(let value) = slot, let nearest = CodingNumbers.nearestFloat(value) else { return nil }
+    self = nearest
+  }
+}

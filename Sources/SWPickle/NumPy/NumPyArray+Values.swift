@@ -1,0 +1,130 @@
+// The elements of arrays as values of Python's: what NumPy's `item()` and `tolist()` give.
+
+extension NumPyArray {
+  /// The element at some place in the order, as Python's own value: a number, a str or bytes without their padding, a
+  /// date, datetime or timedelta where it is exact and otherwise the int that is stored, None for a time that is none.
+  /// A record is a dict of its fields, where NumPy gives a tuple. What Swift and Python do not have, such as a
+  /// `longdouble`, is bytes.
+  ///
+  /// - Precondition: `index` is in `0..<count`.
+  public func value(at index: Int) -> PickleValue {
+    precondition(0..<count ~= index, "no element \(index) in an array of \(count)")
+    return value(type, at: index * type.byteCount)
+  }
+
+  /// A single element, of an array without dimensions.
+  var scalar: PickleValue? { shape.isEmpty ? value(at: 0) : nil }
+
+  private func value(_ type: NumPyType, at start: Int) -> PickleValue {
+    let range = start..<(start + type.byteCount)
+    switch type.kind {
+    case .record:
+      return .dict(type.fields.map { (PickleValue($0.name), value($0.type, at: start + $0.offset)) })
+    case .subarray:
+      guard let field = type.fields.first,
+        let array = NumPyArray(shape: field.shape, type: field.type, bytes: Array(bytes[range]))
+      else { return .bytes(Array(bytes[range])) }
+      return PickleValue(array)
+    case .text: return text(type, range) ?? .bytes(Array(bytes[range]))
+    case .bytes:
+      let end = bytes[range].lastIndex { $0 != 0 }.map { $0 + 1 } ?? start
+      return .bytes(Array(bytes[start..<end]))
+    case .raw, .object: return .bytes(Array(bytes[range]))
+    case .date, .timeDelta:
+      guard case .integer(let number) = number(type, at: start), let count = Int(exactly: number) else {
+        return .none
+      }
+      if count == .min { return .none }
+      return type.exactTime(count) ?? PickleValue(count)
+    case .bool, .signed, .unsigned, .float, .complex:
+      switch number(type, at: start) {
+      case .integer(let value): return type.kind == .bool ? PickleValue(value != 0) : PickleValue(value)
+      case .float(let value): return PickleValue(value)
+      case .complex(let value): return PickleValue(value)
+      case .other: return .bytes(Array(bytes[range]))
+      }
+    }
+  }
+
+  /// nil: a surrogate.
+  private func text(_ type: NumPyType, _ range: Range<Int>) -> PickleValue? {
+    var scalars = String.UnicodeScalarView()
+    var end = range.upperBound
+    while end > range.lowerBound, bytes[(end - 4)..<end].allSatisfy({ $0 == 0 }) { end -= 4 }
+    for start in stride(from: range.lowerBound, to: end, by: 4) {
+      var value: UInt32 = 0
+      for position in 0..<4 {
+        value = value << 8 | UInt32(bytes[start + (type.isBigEndian ? position : 3 - position)])
+      }
+      guard let scalar = Unicode.Scalar(value) else { return nil }
+      scalars.append(scalar)
+    }
+    return PickleValue(String(scalars))
+  }
+}
+
+extension NumPyType {
+  /// The date, datetime or timedelta that a count of this type's unit is; nil if Python has none.
+  func exactTime(_ count: Int) -> PickleValue? {
+    guard let unit else { return nil }
+    let (units, isTooMany) = count.multipliedReportingOverflow(by: unit.count)
+    if isTooMany { return nil }
+    if kind == .date {
+      switch unit.code {
+      case "Y", "M":
+        let (years, months) = unit.code == "Y" ? (units, 0) : units.flooredDivision(by: 12)
+        guard -9999...9999 ~= years else { return nil }
+        return PickleDate(year: 1970 + years, month: months + 1, day: 1).map { PickleValue($0) }
+      case "W", "D":
+        guard -1_000_000_000...1_000_000_000 ~= units else { return nil }
+        return PickleDate(daysSince1970: unit.code == "W" ? 7 * units : units).map { PickleValue($0) }
+      default: break
+      }
+    }
+    guard let size = unit.microseconds else { return nil }
+    let (microseconds, isTooLong) = count.multipliedReportingOverflow(by: size)
+    if isTooLong { return nil }
+    if kind == .date {
+      return PickleDateTime(microseconds: microseconds, in: nil).map { PickleValue($0) }
+    }
+    return PickleTimeDelta(days: 0, microseconds: microseconds).map { PickleValue($0) }
+  }
+}
+
+extension PickleObject {
+  /// An array of objects: its shape, and its elements, the last index fastest unless it is in Fortran's order.
+  public var objectArray: (shape: [Int], order: NumPyArray.Order, elements: PickleElements)? {
+    guard let name = name?.canonical, name.module == "numpy._core.multiarray", name.name == "_reconstruct",
+      case .tuple(let parts) = state?.content, parts.count == 5, case .tuple(let extents) = parts[1].content,
+      case .arrayType(let type) = parts[2].content, type.kind == .object,
+      let isColumnMajor = Self.truth(parts[3]),
+      let elements = parts[4].elements, extents.count <= 64
+    else { return nil }
+    let shape = extents.compactMap(\.int)
+    guard shape.count == extents.count, NumPyArray.elementCount(shape) == elements.count else { return nil }
+    return (shape, isColumnMajor ? .columnMajor : .rowMajor, elements)
+  }
+
+  private static func truth(_ value: PickleValue) -> Bool? {
+    if let bool = value.bool { return bool }
+    if let int = value.int { return int != 0 }
+    return nil
+  }
+
+  /// A masked array: its data, and for each element in the same order whether it is masked.
+  public var maskedArray: (array: NumPyArray, mask: [Bool])? {
+    guard let name = name?.canonical, name.module == "numpy.ma.core" || name.module == "numpy.ma",
+      name.name == "_mareconstruct", case .tuple(let parts) = state?.content, parts.count == 7,
+      case .tuple(let extents) = parts[1].content, case .arrayType(let type) = parts[2].content,
+      let isColumnMajor = Self.truth(parts[3]), let bytes = parts[4].bytes,
+      let mask = parts[5].bytes, extents.count <= 64
+    else { return nil }
+    let shape = extents.compactMap(\.int)
+    guard shape.count == extents.count,
+      let array = NumPyArray(
+        shape: shape, type: type, order: isColumnMajor ? .columnMajor : .rowMajor, bytes: bytes),
+      mask.count == array.count
+    else { return nil }
+    return (array, mask.map { $0 != 0 })
+  }
+}

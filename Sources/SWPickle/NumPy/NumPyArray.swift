@@ -1,0 +1,212 @@
+/// A NumPy array: shape, element type, order, and the bytes as NumPy has them. An array of objects is a
+/// ``PickleObject``, see ``PickleObject/objectArray``.
+///
+/// ```swift
+/// if let array = value.array, array.shape == [480, 640] {
+///   let sum = try array.withElements(as: Float.self) { pixels in pixels.reduce(0, +) }
+/// }
+/// let reply = NumPyArray([1.5, 2.5, 3.5])
+/// ```
+///
+/// The bytes are copied once, out of the frame that they came in, and shared from then on.
+public struct NumPyArray: Hashable, Sendable {
+  /// How the elements of several dimensions follow each other.
+  public enum Order: Hashable, Sendable {
+    /// The last index changes fastest, as in C.
+    case rowMajor
+    /// The first index changes fastest, as in Fortran.
+    case columnMajor
+  }
+
+  /// How many elements there are along each dimension; none for a single number.
+  public let shape: [Int]
+  public let type: NumPyType
+  public let order: Order
+  /// All elements in that order, without gaps.
+  public let bytes: [UInt8]
+  /// Whether it is a scalar of NumPy's, such as `numpy.datetime64`, which Python can hash, and not an array without
+  /// dimensions.
+  public let isScalar: Bool
+
+  /// How many elements there are.
+  public var count: Int { type.byteCount == 0 ? shape.reduce(1, *) : bytes.count / type.byteCount }
+
+  /// - Returns: nil when the bytes are not as many as shape and type say, or the shape has more than NumPy's 64
+  ///   dimensions.
+  public init?(shape: [Int], type: NumPyType, order: Order = .rowMajor, bytes: [UInt8]) {
+    guard shape.count <= 64, Self.byteCount(shape: shape, type: type) == bytes.count else { return nil }
+    // Elements of no bytes would be as many as a few bytes of a pickle say.
+    if type.byteCount == 0, Self.elementCount(shape).map({ $0 > 1 << 16 }) ?? true { return nil }
+    self.shape = shape
+    self.type = type
+    self.order = order
+    self.bytes = bytes
+    isScalar = false
+  }
+
+  /// A scalar of NumPy's, such as a `numpy.datetime64`. Those that Python's own types hold are read as such.
+  ///
+  /// - Returns: nil when the bytes are not as many as the type has.
+  public init?(scalar type: NumPyType, bytes: [UInt8]) {
+    guard type.byteCount == bytes.count else { return nil }
+    shape = []
+    self.type = type
+    order = .rowMajor
+    self.bytes = bytes
+    isScalar = true
+  }
+
+  /// An array of one dimension.
+  public init<Element: NumPyElement>(_ elements: [Element]) {
+    shape = [elements.count]
+    type = Element.numPyType
+    order = .rowMajor
+    isScalar = false
+    bytes = unsafe elements.withUnsafeBytes { bytes in unsafe Array(bytes) }
+  }
+
+  /// nil: negative, or more than an `Int` counts.
+  static func byteCount(shape: [Int], type: NumPyType) -> Int? {
+    guard let count = elementCount(shape) else { return nil }
+    let (product, isTooLarge) = count.multipliedReportingOverflow(by: type.byteCount)
+    return isTooLarge ? nil : product
+  }
+
+  /// nil: negative, or more than an `Int` counts.
+  static func elementCount(_ shape: [Int]) -> Int? {
+    if shape.contains(where: { $0 < 0 }) { return nil }
+    if shape.contains(0) { return 0 }
+    var count = 1
+    for extent in shape {
+      let (product, isTooLarge) = count.multipliedReportingOverflow(by: extent)
+      if isTooLarge { return nil }
+      count = product
+    }
+    return count
+  }
+
+  /// How far apart in the order of the elements two are that follow each other along each dimension.
+  var strides: [Int] {
+    var strides = [Int](repeating: 1, count: shape.count)
+    var stride = 1
+    for dimension in order == .rowMajor ? Array(shape.indices.reversed()) : Array(shape.indices) {
+      strides[dimension] = stride
+      stride = stride.multipliedReportingOverflow(by: shape[dimension]).partialValue
+    }
+    return strides
+  }
+
+  /// The array's type is not the one that was asked for.
+  public struct Mismatch: Error, Hashable, Sendable, CustomStringConvertible {
+    public let expected: NumPyType
+    public let found: NumPyType
+    public var description: String { "an array of \(found), and not of \(expected)" }
+  }
+
+  /// Lends all elements, in their order and without a copy.
+  ///
+  /// - Throws: ``Mismatch`` when the array holds another type, or has the other byte order; ``elements(as:)``
+  ///   takes any.
+  public func withElements<Element: NumPyElement, Result>(
+    as type: Element.Type, _ body: (borrowing Span<Element>) throws -> Result
+  ) throws -> Result {
+    guard self.type == Element.numPyType else {
+      throw Mismatch(expected: Element.numPyType, found: self.type)
+    }
+    return try unsafe bytes.withUnsafeBytes { raw in
+      if Int(bitPattern: raw.baseAddress) % MemoryLayout<Element>.alignment == 0 {
+        // Invariant: the memory is aligned and holds whole elements, and any bits make a number.
+        return try body(unsafe Span(_unsafeElements: raw.bindMemory(to: Element.self)))
+      }
+      let count = raw.count / MemoryLayout<Element>.stride
+      let copies = (0..<count).map { index in
+        unsafe raw.loadUnaligned(fromByteOffset: index * MemoryLayout<Element>.stride, as: Element.self)
+      }
+      return try body(copies.span)
+    }
+  }
+
+  /// Copies all elements in their order, as numbers of another type where that loses nothing.
+  ///
+  /// - Throws: ``Mismatch`` when some element cannot be represented.
+  public func elements<Element: NumPyElement>(as type: Element.Type = Element.self) throws -> [Element] {
+    if self.type == Element.numPyType {
+      return try withElements(as: type) { span in span.indices.map { index in span[index] } }
+    }
+    return try (0..<count).map { index in
+      let element: Element? =
+        switch number(at: index) {
+        case .integer(let value): Element(integer: value)
+        case .float(let value): Element(float: value)
+        default: nil
+        }
+      guard let element else { throw Mismatch(expected: Element.numPyType, found: self.type) }
+      return element
+    }
+  }
+
+  enum Number {
+    case integer(Int128)
+    case float(Double)
+    case complex(PickleComplex)
+    /// Not a number that Swift has.
+    case other
+  }
+
+  /// The element that stands at a place in the order.
+  func number(at index: Int) -> Number { number(type, at: index * type.byteCount) }
+
+  /// The number of some type that begins at some byte.
+  func number(_ type: NumPyType, at start: Int) -> Number {
+    func bits(_ offset: Int, _ byteCount: Int) -> UInt64 {
+      var bits: UInt64 = 0
+      for position in 0..<byteCount {
+        let byte = bytes[start + offset + (type.isBigEndian ? position : byteCount - 1 - position)]
+        bits = bits << 8 | UInt64(byte)
+      }
+      return bits
+    }
+    func float(_ offset: Int, _ byteCount: Int) -> Double {
+      switch byteCount {
+      case 2: Double(Self.half(UInt16(truncatingIfNeeded: bits(offset, 2))))
+      case 4: Double(Float(bitPattern: UInt32(truncatingIfNeeded: bits(offset, 4))))
+      default: Double(bitPattern: bits(offset, 8))
+      }
+    }
+    switch type.kind {
+    case .bool: return .integer(bytes[start] == 0 ? 0 : 1)
+    case .unsigned: return .integer(Int128(bits(0, type.byteCount)))
+    case .signed:
+      let shift = 64 - 8 * type.byteCount
+      return .integer(Int128(Int64(bitPattern: bits(0, type.byteCount) << UInt64(shift)) >> Int64(shift)))
+    case .date, .timeDelta: return .integer(Int128(Int64(bitPattern: bits(0, 8))))
+    case .float:
+      if type.byteCount > 8 { return .other }
+      return .float(float(0, type.byteCount))
+    case .complex:
+      if type.byteCount > 16 { return .other }
+      let half = type.byteCount / 2
+      return .complex(PickleComplex(real: float(0, half), imaginary: float(half, half)))
+    case .text, .bytes, .raw, .record, .subarray, .object: return .other
+    }
+  }
+
+  /// Swift has no `Float16` on every machine.
+  private static func half(_ bits: UInt16) -> Float {
+    let sign: Float = bits & 0x8000 == 0 ? 1 : -1
+    let fraction = Float(bits & 0x3ff)
+    switch bits >> 10 & 0x1f {
+    case 0: return sign * fraction * 0x1p-24
+    case 31: return fraction == 0 ? sign * .infinity : .nan
+    case let exponent:
+      return sign * (1 + fraction * 0x1p-10)
+        * Float(sign: .plus, exponent: Int(exponent) - 15, significand: 1)
+    }
+  }
+}
+
+extension NumPyArray: CustomStringConvertible {
+  public var description: String {
+    "array(\(type), shape: \(shape.prefix(64))\(order == .columnMajor ? ", column-major" : ""))"
+  }
+}

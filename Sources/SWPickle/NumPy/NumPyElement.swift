@@ -1,0 +1,44 @@
+/// A type of Swift's that NumPy has too. Do not conform others to it.
+public protocol NumPyElement: BitwiseCopyable, Sendable {
+  /// In the byte order of this machine.
+  static var numPyType: NumPyType { get }
+  /// nil: not that number.
+  init?(integer: Int128)
+  /// nil: not that number.
+  init?(float: Double)
+}
+
+extension NumPyElement where Self: FixedWidthInteger {
+  public static var numPyType: NumPyType {
+    NumPyType(native: isSigned ? .signed : .unsigned, byteCount: bitWidth / 8)
+  }
+  public init?(integer: Int128) { self.init(exactly: integer) }
+  public init?(float: Double) { nil }
+}
+
+extension NumPyElement where Self: BinaryFloatingPoint {
+  public static var numPyType: NumPyType {
+    NumPyType(native: .float, byteCount: MemoryLayout<Self>.size)
+  }
+  public init?(integer: Int128) { self.init(exactly: integer) }
+  public init?(float: Double) {
+    if float.isNaN {
+      self = .nan
+    } else {
+      self.init(exactly: float)
+    }
+  }
+}
+
+extension Int8: NumPyElement {}
+extension Int16: NumPyElement {}
+extension Int32: NumPyElement {}
+extension Int64: NumPyElement {}
+extension Int: NumPyElement {}
+extension UInt8: NumPyElement {}
+extension UInt16: NumPyElement {}
+extension UInt32: NumPyElement {}
+extension UInt64: NumPyElement {}
+extension UInt: NumPyElement {}
+extension Float: NumPyElement {}
+extension Double: NumPyElement {}

@@ -1,0 +1,281 @@
+/// The type of a NumPy array's elements, its dtype.
+public struct NumPyType: Hashable, Sendable {
+  public enum Kind: Hashable, Sendable {
+    case bool
+    case signed
+    case unsigned
+    case float
+    case complex
+    /// `U`: text in UTF-32, padded with zeros.
+    case text
+    /// `S`: bytes, padded with zeros.
+    case bytes
+    /// `V`: bytes of which NumPy knows nothing.
+    case raw
+    /// `M8`, `datetime64`: a count of ``unit`` since 1970 began, or not a time.
+    case date
+    /// `m8`, `timedelta64`: a count of ``unit``.
+    case timeDelta
+    /// A structured type: ``fields``.
+    case record
+    /// An array as a part of a record: its one field has its type and shape.
+    case subarray
+    /// `O`: objects of Python's, which are no bytes.
+    case object
+  }
+
+  /// What a `datetime64` or `timedelta64` counts: so many of a unit.
+  public struct Unit: Hashable, Sendable {
+    /// NumPy's code: `Y`, `M`, `W`, `D`, `h`, `m`, `s`, `ms`, `us`, `ns`, `ps`, `fs`, `as`, or `generic`.
+    public let code: String
+    /// From 1 on, most often 1.
+    public let count: Int
+
+    static let codes = ["Y", "M", "W", "D", "h", "m", "s", "ms", "us", "ns", "ps", "fs", "as", "generic"]
+
+    /// - Returns: nil for a unit that NumPy does not have.
+    public init?(_ code: String, count: Int = 1) {
+      guard Self.codes.contains(code), 1...Int(Int32.max) ~= count else { return nil }
+      self.code = code
+      self.count = count
+    }
+
+    /// How many microseconds it is; nil if it is no whole number of them.
+    var microseconds: Int? {
+      let one =
+        switch code {
+        case "W": 604_800_000_000
+        case "D": 86_400_000_000
+        case "h": 3_600_000_000
+        case "m": 60_000_000
+        case "s": 1_000_000
+        case "ms": 1000
+        case "us": 1
+        default: 0
+        }
+      let (product, isTooLarge) = one.multipliedReportingOverflow(by: count)
+      return one == 0 || isTooLarge ? nil : product
+    }
+  }
+
+  /// A part of a record.
+  public struct Field: Hashable, Sendable {
+    public let name: String
+    public let type: NumPyType
+    /// Where in the record it begins, in bytes.
+    public let offset: Int
+    /// Not empty for the field of a ``NumPyType/Kind/subarray``.
+    let shape: [Int]
+
+    public init(_ name: String, _ type: NumPyType, offset: Int) {
+      self.init(name, type, offset: offset, shape: [])
+    }
+
+    init(_ name: String, _ type: NumPyType, offset: Int, shape: [Int]) {
+      self.name = name
+      self.type = type
+      self.offset = offset
+      self.shape = shape
+    }
+  }
+
+  public let kind: Kind
+  /// The size of one element: 1 for a bool, 1 to 8 for an integer, 2 to 16 for a float, 8 to 32 for a complex.
+  public let byteCount: Int
+  /// False if there is only one byte.
+  public let isBigEndian: Bool
+  /// Of a date or time difference.
+  public let unit: Unit?
+  /// Of a record.
+  public let fields: [Field]
+  /// What else a pickle says of it: whether it is aligned.
+  let isAligned: Bool
+  /// How many types it consists of, and how deep they are nested: both are bounded, as a type is walked through for
+  /// every element.
+  let partCount: Int
+  let depth: Int
+
+  private static let mostParts = 1024
+  private static let deepest = 8
+
+  /// A type of numbers.
+  ///
+  /// A float of 10, 12 or 16 bytes is a `longdouble`, and a complex of twice that a `clongdouble`: their bytes mean
+  /// different things on different machines, and are handed on as they are.
+  ///
+  /// - Returns: nil for a size that NumPy does not have.
+  public init?(_ kind: Kind, byteCount: Int, isBigEndian: Bool = false) {
+    let isPossible =
+      switch kind {
+      case .bool: byteCount == 1
+      case .signed, .unsigned: [1, 2, 4, 8].contains(byteCount)
+      case .float: [2, 4, 8, 10, 12, 16].contains(byteCount)
+      case .complex: [8, 16, 20, 24, 32].contains(byteCount)
+      case .text: byteCount >= 0 && byteCount.isMultiple(of: 4)
+      case .bytes, .raw: byteCount >= 0
+      case .object: byteCount == 8
+      case .date, .timeDelta, .record, .subarray: false
+      }
+    guard isPossible, byteCount <= Int(Int32.max) else { return nil }
+    let isOrdered = byteCount > 1 && kind != .bytes && kind != .raw && kind != .object
+    self.init(kind, byteCount, isBigEndian: isBigEndian && isOrdered)
+  }
+
+  /// A `datetime64`.
+  public static func date(_ unit: Unit, isBigEndian: Bool = false) -> NumPyType {
+    NumPyType(.date, 8, isBigEndian: isBigEndian, unit: unit)
+  }
+
+  /// A `timedelta64`.
+  public static func timeDelta(_ unit: Unit, isBigEndian: Bool = false) -> NumPyType {
+    NumPyType(.timeDelta, 8, isBigEndian: isBigEndian, unit: unit)
+  }
+
+  /// A structured type of so many bytes.
+  ///
+  /// - Returns: nil if a field lies outside of these bytes, or holds objects, or has the name of another; or if there are
+  ///   more than 1,024 fields, or structures in each other deeper than 8.
+  public init?(fields: [Field], byteCount: Int, isAligned: Bool = false) {
+    guard Set(fields.map { PickleText($0.name) }).count == fields.count else { return nil }
+    self.init(.record, fields: fields, byteCount: byteCount, isAligned: isAligned)
+  }
+
+  init?(_ kind: Kind, fields: [Field], byteCount: Int, isAligned: Bool = false) {
+    guard fields.count <= Self.mostParts else { return nil }
+    var (partCount, depth) = (1, 0)
+    for field in fields {
+      let (end, isTooFar) = field.offset.addingReportingOverflow(field.type.byteCount)
+      guard field.offset >= 0, !isTooFar, kind == .subarray || end <= byteCount, field.type.kind != .object
+      else {
+        return nil
+      }
+      partCount += field.type.partCount
+      depth = max(depth, field.type.depth + 1)
+    }
+    guard partCount <= Self.mostParts, depth <= Self.deepest, 0...Int(Int32.max) ~= byteCount else {
+      return nil
+    }
+    self.init(
+      kind, byteCount, isBigEndian: false, fields: fields, isAligned: isAligned, partCount: partCount,
+      depth: depth)
+  }
+
+  private init(
+    _ kind: Kind, _ byteCount: Int, isBigEndian: Bool, unit: Unit? = nil, fields: [Field] = [],
+    isAligned: Bool = false, partCount: Int = 1, depth: Int = 0
+  ) {
+    self.kind = kind
+    self.byteCount = byteCount
+    self.isBigEndian = isBigEndian
+    self.unit = unit
+    self.fields = fields
+    self.isAligned = isAligned
+    self.partCount = partCount
+    self.depth = depth
+  }
+
+  /// A type in the byte order of this machine.
+  init(native kind: Kind, byteCount: Int) {
+    self.init(kind, byteCount, isBigEndian: byteCount > 1 && 1.bigEndian == 1)
+  }
+
+  /// NumPy's code without the byte order, such as `f8`.
+  var code: String {
+    switch kind {
+    case .bool: "b1"
+    case .signed: "i\(byteCount)"
+    case .unsigned: "u\(byteCount)"
+    case .float: "f\(byteCount)"
+    case .complex: "c\(byteCount)"
+    case .text: "U\(byteCount / 4)"
+    case .bytes: "S\(byteCount)"
+    case .date: "M8"
+    case .timeDelta: "m8"
+    case .raw, .record, .subarray: "V\(byteCount)"
+    case .object: "O8"
+    }
+  }
+
+  /// Reads a code such as `f8` or `<f8`, or one of NumPy's letters that stand for the same type everywhere. A unit or
+  /// fields come with the state.
+  init?(code: String) {
+    guard code.utf8.count <= 16 else { return nil }
+    var bytes = Array(code.utf8)[...]
+    var isBigEndian = 1.bigEndian == 1
+    if let mark = bytes.first,
+      [UInt8(ascii: "<"), UInt8(ascii: ">"), UInt8(ascii: "="), UInt8(ascii: "|")].contains(mark)
+    {
+      if mark == UInt8(ascii: "<") { isBigEndian = false }
+      if mark == UInt8(ascii: ">") { isBigEndian = true }
+      bytes.removeFirst()
+    }
+    guard let letter = bytes.popFirst() else { return nil }
+    let kind: Kind
+    switch letter {
+    case UInt8(ascii: "b"): kind = .bool
+    case UInt8(ascii: "i"): kind = .signed
+    case UInt8(ascii: "u"): kind = .unsigned
+    case UInt8(ascii: "f"): kind = .float
+    case UInt8(ascii: "c"): kind = .complex
+    case UInt8(ascii: "U"): kind = .text
+    case UInt8(ascii: "S"), UInt8(ascii: "a"): kind = .bytes
+    case UInt8(ascii: "V"): kind = .raw
+    case UInt8(ascii: "M"): kind = .date
+    case UInt8(ascii: "m"): kind = .timeDelta
+    case UInt8(ascii: "O"): kind = .object
+    case UInt8(ascii: "?") where bytes.isEmpty:
+      self.init(.bool, byteCount: 1)
+      return
+    default: return nil
+    }
+    guard 1...10 ~= bytes.count, bytes.allSatisfy({ 0x30...0x39 ~= $0 }),
+      let size = Int(String(decoding: bytes, as: UTF8.self)), size <= Int(Int32.max) / 4
+    else { return nil }
+    if kind == .date || kind == .timeDelta {
+      guard size == 8, let unit = Unit("generic") else { return nil }
+      self.init(kind, 8, isBigEndian: isBigEndian, unit: unit)
+    } else {
+      self.init(kind, byteCount: kind == .text ? 4 * size : size, isBigEndian: isBigEndian)
+    }
+  }
+
+  /// The mark of its byte order in a pickle.
+  var orderMark: String {
+    switch kind {
+    case .bytes, .raw, .record, .subarray, .object: "|"
+    default: byteCount == 1 ? "|" : isBigEndian ? ">" : "<"
+    }
+  }
+
+  func with(orderMark: String, unit: Unit?) -> NumPyType? {
+    let isBigEndian: Bool
+    switch orderMark {
+    case "<": isBigEndian = false
+    case ">": isBigEndian = true
+    case "=": isBigEndian = 1.bigEndian == 1
+    case "|" where self.orderMark == "|" || byteCount == 0: return self
+    default: return nil
+    }
+    switch kind {
+    case .date, .timeDelta: return NumPyType(kind, 8, isBigEndian: isBigEndian, unit: unit ?? self.unit)
+    case .record, .subarray: return nil
+    default: return NumPyType(kind, byteCount: byteCount, isBigEndian: isBigEndian)
+    }
+  }
+}
+
+extension NumPyType: CustomStringConvertible {
+  public var description: String {
+    switch kind {
+    case .date, .timeDelta:
+      let unit =
+        unit.map { $0.code == "generic" ? "" : "[\($0.count == 1 ? "" : "\($0.count)")\($0.code)]" } ?? ""
+      return orderMark + code + unit
+    case .record:
+      let names = fields.prefix(16).map { "\($0.name.prefix(40)): \($0.type)" }.joined(separator: ", ")
+      return "{\(names)\(fields.count > 16 ? ", …" : "")}"
+    case .subarray: return fields.first.map { "\($0.type)\($0.shape.prefix(64))" } ?? code
+    default: return orderMark + code
+    }
+  }
+}

@@ -1,0 +1,185 @@
+/// Numbers the values that Python can hash, so that two have one number when they are equal in Python: 1, True and
+/// 1.0 for instance, or two tuples of such.
+///
+/// Each object is looked at once, however often it is shared, and no nesting recurses: Python itself would take
+/// for ever over a tuple of a tuple, twice each, forty levels deep. An object of a class that is not known equals
+/// itself alone, a nan nothing at all.
+struct PickleKeys {
+  /// Whether values of different types differ, as they do in Swift.
+  let isStrict: Bool
+  private var numbers: [Key: Int] = [:]
+  private var numbersOfObjects: [PickleIdentity: Int] = [:]
+  private var count = 0
+
+  init(isStrict: Bool = false) { self.isStrict = isStrict }
+
+  /// A value has no hash in Python; what it is.
+  struct NotHashable: Error { let kind: String }
+
+  private enum Key: Hashable {
+    case none
+    case bool(Bool)
+    case int(PickleInt)
+    case float(UInt64)
+    case complex(PickleComplex)
+    case string(PickleText)
+    case bytes([UInt8])
+    case tuple([Int])
+    case frozenSet(Set<Int>)
+    case date(PickleDate)
+    case time(PickleTime)
+    case dateTime(PickleDateTime)
+    case timeDelta(PickleTimeDelta)
+    case timeZone(Int)
+    case strictTimeZone(PickleTimeZone)
+    case array(NumPyArray)
+    case decimal(String)
+    case uuid(PickleUUID)
+    case arrayType(NumPyType)
+    case name(PickleName)
+    case object(PickleIdentity)
+  }
+
+  /// Where an object lies.
+  private struct Place {
+    var slot: PickleSlot
+    /// nil: in the arena.
+    var graph: PickleGraph?
+  }
+
+  /// The number of a value whose slot lies in an arena.
+  mutating func number(_ slot: PickleSlot, in arena: borrowing PickleArena) throws(NotHashable) -> Int {
+    if let number = try numberIfSmall(slot) { return number }
+    var stack = [Place(slot: slot, graph: nil)]
+    var number = 0
+    while let top = stack.last {
+      if let small = try numberIfSmall(top.slot) {
+        number = small
+        stack.removeLast()
+        continue
+      }
+      let (graph, index) = Self.locate(top, in: arena)
+      let identity = PickleIdentity(graph: graph.map(ObjectIdentifier.init), index: index)
+      if let known = numbersOfObjects[identity], known >= 0 {
+        number = known
+        stack.removeLast()
+        continue
+      }
+      let node = graph?.nodes[index] ?? arena.nodes[index]
+      let children: [PickleSlot] =
+        switch node {
+        case .tuple(let slots), .frozenSet(let slots): slots
+        case .alias(let slot): [slot]
+        default: []
+        }
+      var childNumbers: [Int] = []
+      let depth = stack.count
+      for child in children {
+        if let known = try numberIfKnown(Place(slot: child, graph: graph), in: arena) {
+          childNumbers.append(known)
+        } else {
+          stack.append(Place(slot: child, graph: graph))
+        }
+      }
+      if stack.count > depth {
+        // In the making already, and still something is missing: it contains itself.
+        if numbersOfObjects.updateValue(-1, forKey: identity) != nil {
+          throw NotHashable(kind: "a recursive tuple")
+        }
+        continue
+      }
+      number = try self.number(node, identity, childNumbers)
+      numbersOfObjects[identity] = number
+      stack.removeLast()
+    }
+    return number
+  }
+
+  private static func locate(
+    _ place: Place, in arena: borrowing PickleArena
+  ) -> (graph: PickleGraph?, index: Int) {
+    switch place.slot {
+    case .node(let index): return (place.graph, index)
+    case .link(let index):
+      let link = place.graph?.links[index] ?? arena.links[index]
+      return (link.graph, link.index)
+    default: return (nil, 0)
+    }
+  }
+
+  private mutating func numberIfSmall(_ slot: PickleSlot) throws(NotHashable) -> Int? {
+    switch slot {
+    case .none: number(.none)
+    case .bool(let value): number(isStrict ? .bool(value) : .int(value ? 1 : 0))
+    case .int(let value): number(.int(PickleInt(value)))
+    case .float(let value): number(value)
+    case .node, .link: nil
+    }
+  }
+
+  private mutating func numberIfKnown(
+    _ place: Place, in arena: borrowing PickleArena
+  ) throws(NotHashable) -> Int? {
+    if let number = try numberIfSmall(place.slot) { return number }
+    let (graph, index) = Self.locate(place, in: arena)
+    let identity = PickleIdentity(graph: graph.map(ObjectIdentifier.init), index: index)
+    guard let number = numbersOfObjects[identity] else { return nil }
+    if number < 0 { throw NotHashable(kind: "a recursive tuple") }
+    return number
+  }
+
+  private mutating func number(_ key: Key) -> Int {
+    if let number = numbers[key] { return number }
+    numbers[key] = count
+    count += 1
+    return count - 1
+  }
+
+  private mutating func number(_ value: Double) -> Int {
+    if value.isNaN {
+      count += 1
+      return count - 1
+    }
+    if isStrict { return number(.float(value == 0 ? 0 : value.bitPattern)) }
+    if let whole = PickleInt(exactly: value) { return number(.int(whole)) }
+    return number(.float(value.bitPattern))
+  }
+
+  private mutating func number(
+    _ node: PickleNode, _ identity: PickleIdentity, _ children: [Int]
+  ) throws(NotHashable) -> Int {
+    switch node {
+    case .string(let value): return number(.string(PickleText(value)))
+    case .bytes(let value): return number(.bytes(value))
+    case .integer(let value): return number(.int(value))
+    case .complex(let value):
+      if value.real.isNaN || value.imaginary.isNaN { return number(.nan) }
+      if !isStrict, value.imaginary == 0 { return number(value.real) }
+      return number(.complex(value))
+    case .tuple: return number(.tuple(children))
+    case .frozenSet: return number(.frozenSet(Set(children)))
+    case .date(let value): return number(.date(value))
+    // Times in a zone of which nothing is known equal themselves alone.
+    case .time(let value, _):
+      return number(value.timeZone?.isUnknown == true ? .object(identity) : .time(value))
+    case .dateTime(let value, _):
+      return number(value.time.timeZone?.isUnknown == true ? .object(identity) : .dateTime(value))
+    case .timeDelta(let value): return number(.timeDelta(value))
+    case .timeZone(let value):
+      return number(isStrict ? .strictTimeZone(value) : .timeZone(value.offset?.microseconds ?? 0))
+    case .decimal(let value): return number(.decimal(value.text))
+    case .uuid(let value): return number(.uuid(value))
+    case .arrayType(let value): return number(.arrayType(value))
+    case .name(let value): return number(.name(value))
+    case .object: return number(.object(identity))
+    case .alias: return children.first ?? 0
+    case .list: throw NotHashable(kind: "a list")
+    case .dict, .orderedDict: throw NotHashable(kind: "a dict")
+    case .set: throw NotHashable(kind: "a set")
+    case .byteArray: throw NotHashable(kind: "a bytearray")
+    // A scalar that Python's own types do not hold.
+    case .array(let value) where value.isScalar: return number(.array(value))
+    case .array: throw NotHashable(kind: "an array")
+    }
+  }
+}

@@ -1,0 +1,51 @@
+/// The name of a class or a function in a pickle, such as `os.system`: the module, and the name in it.
+public struct PickleName: Sendable {
+  public let module: String
+  /// May have dots, as the name of a class inside a class has.
+  public let name: String
+
+  public init(_ module: String, _ name: String) {
+    self.module = module
+    self.name = name
+  }
+
+  /// Whether the module is that of Python's built-in names, also as Python 2 calls it.
+  var isBuiltIn: Bool { module == "builtins" || module == "__builtin__" }
+
+  /// The name under which an entry of a registry is kept: modules that are called otherwise in other releases have
+  /// one name there.
+  var canonical: PickleName {
+    switch module {
+    case "__builtin__", "exceptions": PickleName("builtins", name)
+    case "copy_reg": PickleName("copyreg", name)
+    // Python 3.13 alone.
+    case "pathlib._local": PickleName("pathlib", name)
+    case "UserDict", "UserList", "UserString": PickleName("collections", name)
+    case "decimal", "datetime", "collections": self
+    case "_pydecimal": PickleName("decimal", name)
+    case "_pydatetime": PickleName("datetime", name)
+    case "backports.zoneinfo": PickleName("zoneinfo", name)
+    case let module where module.hasPrefix("numpy.core."):
+      PickleName("numpy._core." + module.dropFirst("numpy.core.".count), name)
+    default: self
+    }
+  }
+}
+
+extension PickleName: Hashable, CustomStringConvertible {
+  public static func == (a: PickleName, b: PickleName) -> Bool {
+    a.name.hasSameBytes(as: b.name) && a.module.hasSameBytes(as: b.module)
+  }
+
+  public func hash(into hasher: inout Hasher) {
+    hasher.combine(PickleText(module))
+    hasher.combine(PickleText(name))
+  }
+
+  /// Both, and a dot between them; a long name is cut, and what cannot be printed is escaped: it comes from the peer.
+  public var description: String {
+    let text = "\(module).\(name)"
+    let cut = text.utf8.count <= 200 ? text : "\(String(text.unicodeScalars.prefix(100)))…"
+    return cut.unicodeScalars.allSatisfy { $0.value > 0x20 && $0.value != 0x7f } ? cut : cut.debugDescription
+  }
+}

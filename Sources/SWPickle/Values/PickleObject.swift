@@ -1,0 +1,174 @@
+/// An object of a class that is not interpreted here, or the result of a function that is not: what its pickle says
+/// of it. No such object is made, and nothing is called.
+///
+/// ```swift
+/// if case .object(let object) = value.content, object.name == PickleName("builtins", "ValueError") {
+///   let message = object.arguments.first?.string
+/// }
+/// try await worker.channel.send(.object(PickleName("builtins", "ValueError"), ["no such id"]))
+/// ```
+public struct PickleObject: Sendable {
+  let node: PickleObjectNode
+  let graph: PickleGraph
+
+  init(_ node: PickleObjectNode, in graph: PickleGraph) {
+    self.node = node
+    self.graph = graph
+  }
+
+  /// What Python would call to make it: a class or function (``PickleValue/Content/name(_:)``), or an object.
+  public var callee: PickleValue { PickleValue(node.callee, in: graph) }
+
+  /// The name of the class, or of the function that makes it; of an attribute of a class, such as
+  /// `zoneinfo.ZoneInfo._unpickle`, with dots. Nil if the callee is another object.
+  public var name: PickleName? {
+    if case .link(let link) = node.callee {
+      let link = graph.links[link]
+      return PickleGraph.qualifiedName(of: .node(link.index), in: link.graph.nodes)
+    }
+    return PickleGraph.qualifiedName(of: node.callee, in: graph.nodes)
+  }
+
+  /// The arguments of the call.
+  public var arguments: PickleElements { PickleElements(node.arguments, in: graph) }
+  /// The keyword arguments of the call: a dict.
+  public var keywordArguments: PickleValue? { node.keywordArguments.map { PickleValue($0, in: graph) } }
+  /// In protocols 0 and 1: the class of Python's own that the object's class extends, such as `tuple`. It is given the
+  /// one argument, and the class itself is not called.
+  public var base: PickleValue? { node.base.map { PickleValue($0, in: graph) } }
+  /// Whether the class's `__new__` alone is called, and no initialiser.
+  public var isNew: Bool { node.isNew }
+  /// What its `__setstate__` is given, most often the dict of its attributes.
+  public var state: PickleValue? { node.state.map { PickleValue($0, in: graph) } }
+  /// What is then appended, as to a list.
+  public var appended: PickleElements { PickleElements(node.appended, in: graph) }
+  /// What is then set, as in a dict.
+  public var items: PicklePairs { PicklePairs(node.items, in: graph) }
+
+  /// An attribute, if the object's state names its attributes; see ``attributes``.
+  public subscript(attribute: String) -> PickleValue? {
+    for pairs in attributes ?? [] { if let found = pairs[attribute] { return found } }
+    return nil
+  }
+
+  /// The attributes by name, in one dict or two, as the object's state has them: a dict; `(None or dict, dict)` if the
+  /// class has `__slots__`; for models of pydantic the dict below `__dict__`.
+  ///
+  /// Nil if there is no state, or one that names nothing, such as the list of values of a frozen dataclass with slots.
+  public var attributes: [PicklePairs]? {
+    switch state?.content {
+    case .dict(let pairs):
+      if let inner = pairs["__dict__"]?.pairs { return [inner, pairs] }
+      return [pairs]
+    case .tuple(let parts) where parts.count == 2:
+      guard let slots = parts[1].pairs else { return nil }
+      if parts[0].isNone { return [slots] }
+      return parts[0].pairs.map { [$0, slots] }
+    default: return nil
+    }
+  }
+
+  /// The values of an object whose state has them in order and without names, as that of a frozen dataclass with
+  /// slots.
+  public var stateValues: PickleElements? {
+    switch state?.content {
+    case .list(let values): return values
+    case .tuple(let values): return attributes == nil ? values : nil
+    default: return nil
+    }
+  }
+}
+
+extension PickleValue {
+  /// An object of a class of Python's, or what a function of Python's returns, for Python to make when it reads the
+  /// pickle: it calls `name(*arguments)`, then sets the state, appends and sets items.
+  ///
+  /// ```swift
+  /// .object(PickleName("builtins", "ValueError"), ["no such id"])            // an exception
+  /// .object(PickleName("app", "Color"), [2])                                 // a member of an enum
+  /// .object(PickleName("app", "Point"), [3, 4], isNew: true)                 // a namedtuple
+  /// .object(PickleName("app", "User"), isNew: true, state: ["name": "Ann"])  // a dataclass
+  /// ```
+  ///
+  /// - Parameters:
+  ///   - isNew: whether the class's `__new__` alone is called, as Python's own pickles do for classes, and no
+  ///     initialiser. Needed for keyword arguments.
+  ///   - state: what `__setstate__` is given, or the dict of the attributes.
+  public static func object(
+    _ name: PickleName, _ arguments: [PickleValue] = [], keywordArguments: PickleValue? = nil,
+    isNew: Bool = false, state: PickleValue? = nil, appended: [PickleValue] = [],
+    items: [(PickleValue, PickleValue)] = []
+  ) -> PickleValue {
+    object(
+      calling: .name(name), arguments, keywordArguments: keywordArguments, isNew: isNew, state: state,
+      appended: appended, items: items)
+  }
+
+  /// An object that Python makes by calling another object: a ``name(_:)``, or what a call returns.
+  public static func object(
+    calling callee: PickleValue, _ arguments: [PickleValue] = [], keywordArguments: PickleValue? = nil,
+    isNew: Bool = false, state: PickleValue? = nil, appended: [PickleValue] = [],
+    items: [(PickleValue, PickleValue)] = []
+  ) -> PickleValue {
+    var arena = PickleArena()
+    var node = PickleObjectNode(
+      callee: arena.link(callee), arguments: [], isNew: isNew || keywordArguments != nil)
+    node.arguments = arguments.map { arena.link($0) }
+    node.keywordArguments = keywordArguments.map { arena.link($0) }
+    node.state = state.map { arena.link($0) }
+    node.appended = appended.map { arena.link($0) }
+    for (key, value) in items { node.items += [arena.link(key), arena.link(value)] }
+    let root = arena.add(.object(node))
+    return PickleValue(root, in: PickleGraph(nodes: arena.nodes, links: arena.links))
+  }
+
+  /// A class or function itself.
+  public static func name(_ name: PickleName) -> PickleValue { PickleValue(PickleNode.name(name)) }
+
+  /// An exception of Python's own, such as `ValueError`.
+  public static func exception(_ name: String, _ arguments: PickleValue...) -> PickleValue {
+    object(PickleName("builtins", name), arguments)
+  }
+
+  /// An OrderedDict. Of keys that are equal in Python the first is kept, with the last value.
+  ///
+  /// A key that Python cannot hash (``isHashable``), such as a list, is kept: writing the value is an error then.
+  public static func orderedDict(_ pairs: some Sequence<(PickleValue, PickleValue)>) -> PickleValue {
+    let dict = dict(pairs)
+    guard case .node(let graph, let index) = dict.storage, case .dict(let slots) = graph.nodes[index] else {
+      return dict
+    }
+    var nodes = graph.nodes
+    nodes[index] = .orderedDict(slots, attributes: nil)
+    return PickleValue(.node(index), in: PickleGraph(nodes: nodes, links: graph.links, defect: graph.defect))
+  }
+
+  /// NumPy's dtype, alone.
+  public init(_ value: NumPyType) { self.init(PickleNode.arrayType(value)) }
+
+  /// The attributes of an OrderedDict that has any: a dict.
+  public var attributes: PickleValue? {
+    guard case .node(let graph, let index) = storage,
+      case .orderedDict(_, let attributes?) = graph.nodes[index]
+    else { return nil }
+    return PickleValue(attributes, in: graph)
+  }
+
+  /// What the pickle says of an object.
+  public var object: PickleObject? { if case .object(let object) = content { object } else { nil } }
+
+  /// Whether Python can hash the value, so that it may be a key of a dict or an element of a set.
+  ///
+  /// - Complexity: linear in the tuples and frozensets that the value consists of.
+  public var isHashable: Bool {
+    var arena = PickleArena()
+    let slot = arena.link(self)
+    var keys = PickleKeys()
+    do throws(PickleKeys.NotHashable) {
+      _ = try keys.number(slot, in: arena)
+      return true
+    } catch {
+      return false
+    }
+  }
+}

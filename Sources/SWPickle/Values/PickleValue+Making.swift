@@ -1,0 +1,132 @@
+// Values from Swift's, and Swift's from them.
+
+extension PickleValue: ExpressibleByNilLiteral, ExpressibleByBooleanLiteral, ExpressibleByIntegerLiteral,
+  ExpressibleByFloatLiteral, ExpressibleByStringLiteral, ExpressibleByArrayLiteral,
+  ExpressibleByDictionaryLiteral
+{
+  public init(nilLiteral: ()) { self.init(Storage.none) }
+  public init(booleanLiteral value: Bool) { self.init(.bool(value)) }
+  public init(integerLiteral value: Int) { self.init(.int(value)) }
+  public init(floatLiteral value: Double) { self.init(.float(value)) }
+  public init(stringLiteral value: String) { self.init(Storage.string(value)) }
+  /// A list.
+  public init(arrayLiteral elements: PickleValue...) { self = .list(elements) }
+  /// A dict of str keys, in this order.
+  public init(dictionaryLiteral pairs: (PickleValue, PickleValue)...) { self = .dict(pairs) }
+}
+
+extension PickleValue {
+  /// Python's `None`.
+  public static var none: PickleValue { PickleValue(Storage.none) }
+
+  public init(_ value: Bool) { self.init(.bool(value)) }
+  public init(_ value: some BinaryInteger) { self.init(PickleInt(value)) }
+  public init(_ value: PickleInt) {
+    if let small = value.small { self.init(.int(small)) } else { self.init(PickleNode.integer(value)) }
+  }
+  public init(_ value: Double) { self.init(.float(value)) }
+  public init(_ value: String) { self.init(Storage.string(value)) }
+  public init(_ value: PickleComplex) { self.init(PickleNode.complex(value)) }
+  public init(_ value: PickleDate) { self.init(PickleNode.date(value)) }
+  public init(_ value: PickleTime) { self.init(PickleNode.time(value, zone: nil)) }
+  public init(_ value: PickleDateTime) { self.init(PickleNode.dateTime(value, zone: nil)) }
+  public init(_ value: PickleTimeDelta) { self.init(PickleNode.timeDelta(value)) }
+  public init(_ value: PickleTimeZone) { self.init(PickleNode.timeZone(value)) }
+  public init(_ value: PickleDecimal) { self.init(PickleNode.decimal(value)) }
+  public init(_ value: PickleUUID) { self.init(PickleNode.uuid(value)) }
+  public init(_ value: NumPyArray) { self.init(PickleNode.array(value)) }
+
+  public static func bytes(_ bytes: [UInt8]) -> PickleValue { PickleValue(PickleNode.bytes(bytes)) }
+  public static func byteArray(_ bytes: [UInt8]) -> PickleValue { PickleValue(PickleNode.byteArray(bytes)) }
+
+  public static func list(_ elements: some Sequence<PickleValue>) -> PickleValue {
+    build { builder in builder.list(elements.map { builder.add($0) }) }
+  }
+  public static func tuple(_ elements: some Sequence<PickleValue>) -> PickleValue {
+    build { builder in builder.tuple(elements.map { builder.add($0) }) }
+  }
+  /// A set. Of elements that are equal in Python the first is kept.
+  ///
+  /// An element that Python cannot hash (``isHashable``), such as a list, is kept: writing the value is an error then.
+  public static func set(_ elements: some Sequence<PickleValue>) -> PickleValue {
+    build { builder in builder.set(elements.map { builder.add($0) }) }
+  }
+  /// A frozenset, like ``set(_:)``.
+  public static func frozenSet(_ elements: some Sequence<PickleValue>) -> PickleValue {
+    build { builder in builder.frozenSet(elements.map { builder.add($0) }) }
+  }
+  /// A dict. Of keys that are equal in Python the first is kept, with the last value.
+  ///
+  /// A key that Python cannot hash (``isHashable``), such as a list, is kept: writing the value is an error then.
+  public static func dict(_ pairs: some Sequence<(PickleValue, PickleValue)>) -> PickleValue {
+    build { builder in builder.dict(pairs.map { (builder.add($0), builder.add($1)) }) }
+  }
+
+  private static func build(_ body: (inout PickleBuilder) -> PickleBuilder.Reference) -> PickleValue {
+    var builder = PickleBuilder()
+    let root = body(&builder)
+    return builder.value(root)
+  }
+}
+
+extension PickleValue {
+  public var isNone: Bool { if case .none = storage { true } else { false } }
+
+  /// A bool's value.
+  public var bool: Bool? { if case .bool(let value) = storage { value } else { nil } }
+
+  /// An int's value, if it fits an `Int`; ``bigInt`` has it of any size.
+  public var int: Int? { if case .int(let value) = storage { value } else { nil } }
+
+  /// An int's value.
+  public var bigInt: PickleInt? { if case .int(let value) = content { value } else { nil } }
+
+  /// A float's value, or an int's as the nearest one.
+  public var double: Double? {
+    switch content {
+    case .float(let value): value
+    case .int(let value): value.double
+    default: nil
+    }
+  }
+
+  public var string: String? { if case .string(let value) = content { value } else { nil } }
+
+  /// The bytes of a bytes or a bytearray.
+  public var bytes: [UInt8]? {
+    switch content {
+    case .bytes(let value), .byteArray(let value): value
+    default: nil
+    }
+  }
+
+  /// The elements of a list, tuple, set or frozenset.
+  public var elements: PickleElements? {
+    switch content {
+    case .list(let elements), .tuple(let elements), .set(let elements), .frozenSet(let elements): elements
+    default: nil
+    }
+  }
+
+  /// The keys and values of a dict or an OrderedDict.
+  public var pairs: PicklePairs? {
+    switch content {
+    case .dict(let pairs), .orderedDict(let pairs): pairs
+    default: nil
+    }
+  }
+
+  public var array: NumPyArray? { if case .array(let value) = content { value } else { nil } }
+
+  /// A dict's value for a str, found by looking at each key; nil also where this is no dict.
+  public subscript(key: String) -> PickleValue? { pairs?[key] }
+
+  /// An element of a list or tuple; nil also where there is none.
+  public subscript(index: Int) -> PickleValue? {
+    switch content {
+    case .list(let elements), .tuple(let elements):
+      elements.indices.contains(index) ? elements[index] : nil
+    default: nil
+    }
+  }
+}

@@ -1,0 +1,156 @@
+import Foundation
+import SWMessaging
+import SWPickle
+
+/// What pickles cost that refer to their parts again and again.
+extension Probe {
+  /// Reads, decodes or writes a hostile pickle of about so many bytes. Says what came of it, by how much the resident set
+  /// has grown at its peak, in percent of the bytes, and how many steps of processor time it took.
+  static func pickleCost(_ name: String, _ byteCount: Int) throws {
+    // What the code itself takes, and what allocators keep.
+    _ = outcome(of: pickleBomb(name, 2000), name)
+    let bytes = pickleBomb(name, byteCount)
+    let before = resetPeakKilobytes()
+    let start = processorNanoseconds()
+    let outcome = outcome(of: bytes, name)
+    print("nanoseconds=\(processorNanoseconds() - start)")
+    print("percent=\((peakKilobytes() - before) * 1024 * 100 / bytes.count)")
+    print("bytes=\(bytes.count)")
+    print("outcome=\(outcome)")
+  }
+
+  private static func processorNanoseconds() -> Int {
+    var time = timespec()
+    guard unsafe clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time) == 0 else { return 0 }
+    return time.tv_sec * 1_000_000_000 + time.tv_nsec
+  }
+
+  static let pickleBombs = [
+    "bytes-of-list", "bytes-of-bytes", "bytearray-append", "bytearray-setitem", "encode", "set-of-list",
+    "dict-of-pairs",
+    "uuid-state", "long-keys", "decimal", "bytes-as-keys", "shared-arguments", "shared-dict", "shared-lists",
+    "ranges",
+    "array-scalars", "transposed", "dtype-fields", "empty-lists", "marks", "tuples-twice", "surrogates",
+    "names",
+  ]
+
+  /// Each shape asks for more with each of its bytes than the one before it: the whole would be quadratic, or worse.
+  private static func pickleBomb(_ name: String, _ byteCount: Int) -> [UInt8] {
+    let half = byteCount / 2
+    func dictItem(_ key: Int) -> [UInt8] { [0x4a] + little(key) + [0x4e] }
+    func text(_ text: String) -> [UInt8] { [0x58] + little(text.utf8.count) + Array(text.utf8) }
+    func little(_ count: Int) -> [UInt8] { (0..<4).map { UInt8(truncatingIfNeeded: count >> (8 * $0)) } }
+    func filled(_ start: [UInt8], _ unit: [UInt8], _ end: [UInt8] = [0x4e, 0x2e]) -> [UInt8] {
+      start + Array(repeatElement(unit, count: max(1, (byteCount - start.count) / unit.count)).joined()) + end
+    }
+    func global(_ module: String, _ name: String) -> [UInt8] { Array("c\(module)\n\(name)\n".utf8) + [0x94] }
+    /// Memo 0 is the function, memo 1 its tuple of arguments.
+    func called(_ module: String, _ name: String, with argument: [UInt8], _ rest: [UInt8] = [0x30]) -> [UInt8]
+    {
+      filled(
+        [0x80, 4] + global(module, name) + argument + [0x85, 0x94, 0x30], [0x68, 0, 0x68, 1, 0x52] + rest)
+    }
+    let bytes: [UInt8] = [0x42] + little(half) + [UInt8](repeating: 1, count: half)
+    let list: [UInt8] = [0x28, 0x4b, 1] + [UInt8](repeating: 0x32, count: half) + [0x6c]
+    switch name {
+    case "bytes-of-list": return called("builtins", "bytes", with: list)
+    case "bytes-of-bytes": return called("builtins", "bytes", with: bytes)
+    case "bytearray-append": return called("builtins", "bytearray", with: bytes, [0x4b, 1, 0x61, 0x30])
+    case "bytearray-setitem":
+      return called("builtins", "bytearray", with: bytes, [0x4b, 0, 0x4b, 1, 0x73, 0x30])
+    case "encode": return called("_codecs", "encode", with: text(String(repeating: "a", count: half)))
+    case "set-of-list": return called("builtins", "set", with: list)
+    case "dict-of-pairs":
+      let pairs: [UInt8] =
+        [0x28] + Array(repeatElement([0x4b, 1, 0x4b, 2, 0x86] as [UInt8], count: half / 5).joined()) + [0x6c]
+      return called("collections", "OrderedDict", with: pairs)
+    case "uuid-state":
+      let keys = Array((0..<(half / 6)).map(dictItem).joined())
+      let state: [UInt8] = [0x28] + keys + text("int") + [0x4b, 1, 0x64, 0x94, 0x30]
+      return filled(
+        [0x80, 4] + global("uuid", "UUID") + [0x30] + state, [0x68, 0, 0x29, 0x81, 0x68, 1, 0x62, 0x30])
+    case "long-keys":
+      let key = text(String(repeating: "k", count: half / 2))
+      return filled(
+        [0x80, 4] + key + [0x94] + key + [0x94, 0x30, 0x30],
+        [0x7d, 0x68, 0, 0x4e, 0x73, 0x68, 1, 0x4e, 0x73, 0x30])
+    case "decimal": return called("decimal", "Decimal", with: text(String(repeating: "1", count: half)))
+    case "bytes-as-keys": return called("builtins", "bytes", with: bytes, [0x7d, 0x32, 0x30, 0x30])
+    case "shared-arguments":
+      let tuple = [0x28] + [UInt8](repeating: 0x4e, count: half) + [0x74, 0x94, 0x30]
+      return filled([0x80, 4] + global("m", "C") + tuple, [0x68, 0, 0x68, 1, 0x52, 0x30])
+    case "shared-dict":
+      let items = Array((0..<(half / 6)).map(dictItem).joined())
+      let start: [UInt8] = [0x80, 4, 0x5d, 0x28, 0x28] + items + [0x64, 0x94]
+      return filled(start, [0x68, 0], [0x65, 0x2e])
+    case "shared-lists":
+      // [[…], […]] of two times the same, again and again.
+      return filled([0x80, 4, 0x5d, 0x94], [0x32, 0x86], [0x2e])
+    case "ranges":
+      return [0x80, 4] + global("builtins", "range") + [0x4b, 0, 0x8a, 7] + [UInt8](repeating: 0x7f, count: 7)
+        + [0x4b, 1, 0x87, 0x52, 0x2e]
+    case "array-scalars":
+      let code = "V" + String(repeating: "0", count: 7 - "\(half)".count) + "\(half)"
+      let type: [UInt8] =
+        global("numpy", "dtype") + [0x8c, 8] + Array(code.utf8) + [0x89, 0x88, 0x87, 0x52, 0x94, 0x30]
+      let scalar: [UInt8] = global("numpy._core.multiarray", "scalar") + [0x30]
+      return filled(
+        [0x80, 4] + type + scalar + bytes + [0x94, 0x30],
+        [0x68, 2, 0x68, 1, 0x68, 3, 0x86, 0x52, 0x30])
+    case "transposed":
+      let type = global("numpy", "dtype") + [0x8c, 2] + Array("u1".utf8) + [0x89, 0x88, 0x87, 0x52, 0x94]
+      let shape: [UInt8] = [0x28, 0x4b, 1, 0x4a] + little(half) + [0x74]
+      let arguments: [UInt8] =
+        [0x28] + bytes + type + shape + [0x8c, 1, 0x4b, 0x4b, 1, 0x4b, 0, 0x86, 0x74, 0x94, 0x30]
+      return filled(
+        [0x80, 4] + arguments + global("numpy._core.numeric", "_frombuffer"), [0x68, 3, 0x68, 2, 0x52, 0x30])
+    case "dtype-fields":
+      let type = [0x8c, 2] + Array("V0".utf8) + [0x89, 0x88, 0x87, 0x52]
+      let texts = Array((0..<min(1000, half / 8)).map { text("\($0)") }.joined())
+      let names: [UInt8] = [0x28] + texts + [0x74, 0x94]
+      let state: [UInt8] =
+        [0x28, 0x4b, 3, 0x8c, 1, 0x7c, 0x4e] + names + [0x7d, 0x4b, 0, 0x4b, 1, 0x4b, 16, 0x74, 0x94, 0x30]
+      return filled(
+        [0x80, 4] + global("numpy", "dtype") + [0x30] + state, [0x68, 0] + type + [0x68, 2, 0x62, 0x30])
+    case "empty-lists": return filled([0x80, 4], [0x5d], [0x2e])
+    case "marks": return filled([0x80, 4], [0x28])
+    case "tuples-twice": return filled([0x80, 4, 0x8f, 0x94, 0x28, 0x29], [0x32, 0x86], [0x90, 0x2e])
+    case "surrogates":
+      let text = Array(repeatElement([0xed, 0xb3, 0xa9] as [UInt8], count: half / 3).joined())
+      return filled([0x80, 4, 0x58] + little(text.count) + text, [0x8c, 3, 0xed, 0xb3, 0xa9])
+    case "names": return filled([0x80, 2], Array("ca\nb\n)R".utf8))
+    default: preconditionFailure("no pickle \(name)")
+    }
+  }
+
+  /// What nests by recursion; a value of a dictionary and of a sequence alike.
+  private struct Tree: Decodable {
+    init(from decoder: any Decoder) throws {
+      if let keyed = try? decoder.singleValueContainer().decode([String: Tree].self) {
+        withExtendedLifetime(keyed) {}
+      } else if var list = try? decoder.unkeyedContainer() {
+        while !list.isAtEnd { _ = try list.decode(Tree.self) }
+      }
+    }
+  }
+  private struct Fields: Decodable { var a: Int?, b: Int? }
+
+  private static func outcome(of bytes: [UInt8], _ name: String) -> String {
+    do {
+      let value = try PickleValue(pickle: bytes)
+      _ = value.description
+      switch name {
+      case "shared-dict": _ = try PickleDecoder().decode([Fields].self, from: value)
+      case "shared-lists": _ = try PickleDecoder().decode(Tree.self, from: value)
+      case "ranges": _ = try PickleDecoder().decode([Int].self, from: value)
+      default: break
+      }
+      _ = try value.pickled()
+      return "value"
+    } catch let error as PickleError {
+      return "\(error.kind)"
+    } catch {
+      return error is DecodingError ? "DecodingError" : "\(error)"
+    }
+  }
+}

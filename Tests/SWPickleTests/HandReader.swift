@@ -1,0 +1,1 @@
+../SWFramingTests/HandReader.swift

@@ -1,0 +1,96 @@
+import Foundation
+import SWMessaging
+import SWPickle
+import Testing
+
+/// Pickles that ask for more than they have bytes: each costs a fixed multiple of its bytes, in memory and in time.
+@Suite(.serialized, .timeLimit(.minutes(10))) struct PickleHostileTests {
+  /// Runs the probe, which does nothing else, so that its memory and time are those of the pickle.
+  private func cost(_ shape: String, _ byteCount: Int) async throws -> [String: String] {
+    let tests = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
+    let path = URL(filePath: tests).deletingLastPathComponent().appending(path: "probe").path
+    let probe = try await ChildProcess.spawn(
+      path, arguments: ["pickle-cost", shape, "\(byteCount)"], channel: .standardStreams, framing: .lines)
+    var answers: [String: String] = [:]
+    for try await line in probe.channel.messages {
+      let parts = String(decoding: line, as: UTF8.self).split(separator: "=", maxSplits: 1)
+      if parts.count == 2 { answers[String(parts[0])] = String(parts[1]) }
+    }
+    #expect(try await probe.exitStatus == .exited(0))
+    return answers
+  }
+
+  static let shapes = [
+    "bytes-of-list", "bytes-of-bytes", "bytearray-append", "bytearray-setitem", "encode", "set-of-list",
+    "dict-of-pairs",
+    "uuid-state", "long-keys", "decimal", "bytes-as-keys", "shared-arguments", "shared-dict", "shared-lists",
+    "array-scalars", "transposed", "dtype-fields", "empty-lists", "marks", "tuples-twice", "surrogates",
+    "names",
+  ]
+
+  @Test(.disabled(if: isSanitized, "a sanitizer's own memory counts"), arguments: shapes)
+  func `memory and time stay within a fixed multiple of the bytes`(_ shape: String) async throws {
+    let small = 50_000
+    var ratio = Double.infinity
+    // Others may use the processor too: the best of a few says how much work it is. Quadratic work gives 16.
+    for _ in 0..<5 where ratio > 8 {
+      let (few, many) = (try await cost(shape, small), try await cost(shape, 4 * small))
+      for answers in [few, many] {
+        let percent = try #require(answers["percent"].flatMap { Int($0) })
+        let bytes = try #require(answers["bytes"].flatMap { Int($0) })
+        // Twice the meter's 256 for each byte: arrays grow by doubling. Beside them what allocators take at a time.
+        #expect(percent * bytes / 100 < 512 * bytes + 1 << 20, "\(percent) % of \(bytes)")
+        let outcome = try #require(answers["outcome"])
+        #expect(["value", "limit", "DecodingError"].contains(outcome), "\(outcome)")
+      }
+      let before = try #require(few["nanoseconds"].flatMap { Double($0) })
+      let after = try #require(many["nanoseconds"].flatMap { Double($0) })
+      ratio = min(ratio, after / max(before, 1_000_000))
+    }
+    #expect(ratio <= 8, "four times the bytes took \(ratio) times the work")
+  }
+
+  @Test func `a range of a trillion, and a value that is shared for ever, are given up`() async throws {
+    for shape in ["ranges", "shared-lists"] {
+      let answers = try await cost(shape, 20_000)
+      #expect(answers["outcome"] == "DecodingError" || answers["outcome"] == "limit")
+    }
+  }
+
+  @Test func `what Python programs share every day decodes`() throws {
+    // [[0] * 640] * 480
+    var builder = PickleBuilder()
+    let row = builder.add(.list(repeatElement(0, count: 640)))
+    let image = try PickleValue(
+      pickle: builder.value(builder.list(Array(repeating: row, count: 480))).pickled())
+    let rows = try PickleDecoder().decode([[Int]].self, from: image)
+    #expect(rows.count == 480 && rows.allSatisfy { $0.count == 640 })
+    // As values that are no simple ones, too.
+    struct Pixel: Decodable {
+      var value: Int
+      init(from decoder: any Decoder) throws { value = try decoder.singleValueContainer().decode(Int.self) }
+    }
+    #expect(try PickleDecoder().decode([[Pixel]].self, from: image).count == 480)
+    // One dict of metadata in 10,000 records.
+    struct Record: Decodable {
+      struct Meta: Decodable { var unit: String, scale: Double, tags: [String] }
+      var id: Int
+      var meta: Meta
+    }
+    var records = PickleBuilder()
+    let meta = records.add(["unit": "mm", "scale": 0.5, "tags": ["a", "b"], "other": 1])
+    let (idKey, metaKey) = (records.string("id"), records.string("meta"))
+    let list = records.list(
+      (0..<10_000).map { records.dict([(idKey, records.add(PickleValue($0))), (metaKey, meta)]) })
+    let decoded = try PickleDecoder().decode([Record].self, from: records.value(list).pickled())
+    #expect(decoded.count == 10_000 && decoded[9_999].id == 9_999 && decoded[5].meta.tags == ["a", "b"])
+  }
+
+  @Test func `limits say what was asked for`() throws {
+    let bytes = [UInt8](repeating: 0x5d, count: 10_000) + [0x2e]
+    let error = #expect(throws: PickleError.self) {
+      try PickleValue(pickle: bytes, limits: PickleLimits(memory: 10_000))
+    }
+    #expect(error?.kind == .limit && error?.expected == "at most 10000 bytes of memory")
+  }
+}

@@ -1,0 +1,1 @@
+../SWFramingTests/Vectors.swift
