@@ -335,7 +335,7 @@ import Testing
   ) throws {
     let limits = MsgPackLimits(depth: limit)
     var (encoder, decoder) = (MsgPackEncoder(), MsgPackDecoder())
-    encoder.limits = limits
+    encoder.maximumDepth = limits.depth
     decoder.limits = limits
     for isMap in [false, true] {
       let unit: [UInt8] = isMap ? [0x81, 0xa1, 0x6b] : [0x91]

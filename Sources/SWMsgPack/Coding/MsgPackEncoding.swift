@@ -281,7 +281,10 @@ struct MsgPackEncoding {
   private func date(_ date: Date, key: some CodingKey) throws {
     let sink = unsafe state.sink
     func unrepresentable(_ explanation: String) -> EncodingError {
-      .invalidValue(date, .init(codingPath: path(key), debugDescription: "cannot encode \(explanation)"))
+      // Seconds and not the date itself: Foundation's description of a date that is no number traps.
+      .invalidValue(
+        date.timeIntervalSinceReferenceDate,
+        .init(codingPath: path(key), debugDescription: "cannot encode \(explanation)"))
     }
     switch state.options.dateStrategy.kind {
     case .native:
@@ -298,7 +301,7 @@ struct MsgPackEncoding {
       }
       state.write(text)
     case .custom(let encode, _):
-      guard let encode else { throw EncodingError.noDateFunction(date, at: path(key)) }
+      guard let encode else { throw EncodingError.noDateFunction(Date.self, at: path(key)) }
       try whole(key: key, type: Date.self) { encoding in try encode(date, encoding) }
     }
   }
