@@ -36,6 +36,7 @@ let package = Package(
     .library(name: "SWIO", targets: ["SWIO"]),
     .library(name: "SWFraming", targets: ["SWFraming"]),
     .library(name: "SWMessaging", targets: ["SWMessaging"]),
+    .library(name: "SWJSON", targets: ["SWJSON"]),
     .library(name: "SWMsgPack", targets: ["SWMsgPack"]),
     .library(name: "SWTesting", targets: ["SWTesting"]),
   ],
@@ -53,6 +54,8 @@ let package = Package(
     .target(
       name: "SWMessaging", dependencies: ["CSysShim", "SWIO", "SWFraming", system],
       swiftSettings: settings),
+    // A target of its own, so that a program which uses no JSON does not link Foundation for it.
+    .target(name: "SWJSON", dependencies: ["SWFraming"], swiftSettings: settings),
     // msgpack-c as its versions 4 and 6 call themselves; the headers that there are decide.
     .systemLibrary(name: "CMsgPackLibrary", pkgConfig: pkgConfig(ifThere: "msgpack")),
     .systemLibrary(name: "CMsgPackLibrary6", pkgConfig: pkgConfig(ifThere: "msgpack-c")),
@@ -71,7 +74,7 @@ let package = Package(
       name: "SimulationTests", dependencies: ["SWSimulation", "SWMessaging", "SWTesting"],
       swiftSettings: settings),
     .testTarget(
-      name: "SWFramingTests", dependencies: ["SWFraming", "SWMessaging", "SWTesting"],
+      name: "SWFramingTests", dependencies: ["SWFraming", "SWJSON", "SWMessaging", "SWTesting"],
       resources: [.copy("Vectors")], swiftSettings: settings),
     // msgpack-c's own unpacker and packers, to compare with.
     .target(
@@ -79,7 +82,9 @@ let package = Package(
       path: "Tests/MsgPackOracle"),
     .testTarget(
       name: "SWMsgPackTests",
-      dependencies: ["SWMsgPack", "SWFraming", "SWMessaging", "SWTesting", "MsgPackOracle", "probe"],
+      dependencies: [
+        "SWMsgPack", "SWFraming", "SWJSON", "SWMessaging", "SWTesting", "MsgPackOracle", "probe",
+      ],
       resources: [.copy("Vectors")], swiftSettings: settings),
     // What can only be seen from outside: one process for each question.
     .executableTarget(
@@ -92,10 +97,12 @@ let package = Package(
       swiftSettings: settings),
     .testTarget(
       name: "SWMessagingTests",
-      dependencies: ["CSysShim", "CSysTestSupport", "SWMessaging", "SWTesting", "probe", "metered", system],
+      dependencies: [
+        "CSysShim", "CSysTestSupport", "SWJSON", "SWMessaging", "SWTesting", "probe", "metered", system,
+      ],
       swiftSettings: settings),
     .testTarget(
-      name: "InteropTests", dependencies: ["SWMessaging", "SWMsgPack", "SWTesting", "probe"],
+      name: "InteropTests", dependencies: ["SWJSON", "SWMessaging", "SWMsgPack", "SWTesting", "probe"],
       resources: [.copy("Peers")], swiftSettings: settings),
   ]
 )
