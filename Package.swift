@@ -69,6 +69,8 @@ let package = Package(
       name: "SWSimulation", dependencies: ["SWIO", "SWFraming", "SWMessaging", "SWTesting", system],
       swiftSettings: settings),
     .executableTarget(name: "simulate", dependencies: ["SWSimulation"], swiftSettings: settings),
+    // Every feature of Codable through every family of coders.
+    .testTarget(name: "ConformanceTests", dependencies: ["SWMsgPack"], swiftSettings: settings),
     .testTarget(name: "SWCodingTests", dependencies: ["SWCoding"], swiftSettings: settings),
     .testTarget(
       name: "SimulationTests", dependencies: ["SWSimulation", "SWMessaging", "SWTesting"],
