@@ -36,8 +36,8 @@ extension Framing {
     return try decode(bytes, payload: payload, scanned: scanner)
   }
 
-  /// Makes a message of bytes that one frame has to fill exactly, as ``decode(filling:)-(Span<UInt8>)`` does.
+  /// Makes a message of bytes that one frame has to fill exactly, as the function for a span does.
   ///
-  /// - Throws: as ``decode(filling:)-(Span<UInt8>)``.
+  /// - Throws: as the function for a span.
   public func decode(filling bytes: [UInt8]) throws -> Incoming { try decode(filling: bytes.span) }
 }

@@ -1,4 +1,4 @@
-/// Any JSON value, for messages whose shape is not known beforehand: what ``SWJSON`` has beside `MsgPackValue` and
+/// Any JSON value, for messages whose shape is not known beforehand: beside `MsgPackValue` and
 /// `PickleValue`.
 ///
 /// ```swift

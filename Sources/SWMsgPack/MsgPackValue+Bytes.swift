@@ -18,7 +18,7 @@ extension MsgPackValue {
     }
   }
 
-  /// Reads the one value that the bytes hold, as ``init(_:limits:usesOldRaw:)-(Span<UInt8>,_,_)`` does.
+  /// Reads the one value that the bytes hold, as the initialiser from a span does.
   ///
   /// - Throws: ``MsgPackError``.
   public init(

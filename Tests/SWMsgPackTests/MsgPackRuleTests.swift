@@ -177,15 +177,20 @@ import Testing
 
   struct Snake: Codable, Equatable {
     var myURL: Int
-    var already_snake: Int
+    var alreadySnake: Int
     var inner: [String: Int]
+    enum CodingKeys: String, CodingKey {
+      case myURL
+      case alreadySnake = "already_snake"
+      case inner
+    }
   }
 
   @Test func `snake case finds the keys that it writes`() throws {
     var (encoder, decoder) = (MsgPackEncoder(), MsgPackDecoder())
     encoder.keyStrategy = .snakeCase
     decoder.keyStrategy = .snakeCase
-    let value = Snake(myURL: 1, already_snake: 2, inner: ["aB": 3])
+    let value = Snake(myURL: 1, alreadySnake: 2, inner: ["aB": 3])
     let form: MsgPackValue = ["my_url": 1, "already_snake": 2, "inner": ["aB": 3]]
     #expect(try encoder.encodeValue(value) == form)
     #expect(try decoder.decode(Snake.self, from: encoder.encodeBytes(value)) == value)
@@ -287,8 +292,12 @@ import Testing
     }
     #expect(try MsgPackEncoder().encodeValue(Twice(how: 5)) == ["a": 1, "b": 2, "c": 3])
     struct Alike: Codable {
-      var oneTwo = 1
-      var one_two = 2
+      var first = 1
+      var second = 2
+      enum CodingKeys: String, CodingKey {
+        case first = "oneTwo"
+        case second = "one_two"
+      }
     }
     var encoder = MsgPackEncoder()
     #expect(try encoder.encodeValue(Alike()) == ["oneTwo": 1, "one_two": 2])
