@@ -200,7 +200,7 @@ import Testing
     throws
   {
     struct One: Decodable { var k: Int }
-    for unnamed: MsgPackValue in [nil, true, 1.5, .uint(.max), [], [:], .binary([1])] {
+    for unnamed: MsgPackValue in [nil, true, 1.5, .uint(.max), [], [:], .binary([0xff])] {
       for fill in [0, 20] {
         let fillers = (0..<fill).map { MsgPackValue.Pair(.string("\($0)"), 0) }
         let bytes = try MsgPackValue.map(fillers + [.init(unnamed, 1), .init("k", 2)]).encoded()
