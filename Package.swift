@@ -37,6 +37,7 @@ let package = Package(
     .library(name: "SWFraming", targets: ["SWFraming"]),
     .library(name: "SWPickle", targets: ["SWPickle"]),
     .library(name: "SWMessaging", targets: ["SWMessaging"]),
+    .library(name: "SWJSON", targets: ["SWJSON"]),
     .library(name: "SWMsgPack", targets: ["SWMsgPack"]),
     .library(name: "SWTesting", targets: ["SWTesting"]),
   ],
@@ -59,6 +60,8 @@ let package = Package(
     .target(
       name: "SWMessaging", dependencies: ["CSysShim", "SWIO", "SWFraming", system],
       swiftSettings: settings),
+    // A target of its own, so that a program which uses no JSON does not link Foundation for it.
+    .target(name: "SWJSON", dependencies: ["SWFraming"], swiftSettings: settings),
     // msgpack-c as its versions 4 and 6 call themselves; the headers that there are decide.
     .systemLibrary(name: "CMsgPackLibrary", pkgConfig: pkgConfig(ifThere: "msgpack")),
     .systemLibrary(name: "CMsgPackLibrary6", pkgConfig: pkgConfig(ifThere: "msgpack-c")),
@@ -72,12 +75,15 @@ let package = Package(
       name: "SWSimulation", dependencies: ["SWIO", "SWFraming", "SWMessaging", "SWTesting", system],
       swiftSettings: settings),
     .executableTarget(name: "simulate", dependencies: ["SWSimulation"], swiftSettings: settings),
+    // Every feature of Codable through every family of coders.
+    .testTarget(name: "ConformanceTests", dependencies: ["SWMsgPack", "SWPickle"], swiftSettings: settings),
     .testTarget(name: "SWCodingTests", dependencies: ["SWCoding"], swiftSettings: settings),
     .testTarget(
       name: "SimulationTests", dependencies: ["SWSimulation", "SWMessaging", "SWTesting", "TestSupport"],
       swiftSettings: settings),
     .testTarget(
-      name: "SWFramingTests", dependencies: ["SWFraming", "SWMessaging", "SWTesting", "TestSupport"],
+      name: "SWFramingTests",
+      dependencies: ["SWFraming", "SWJSON", "SWMessaging", "SWTesting", "TestSupport"],
       resources: [.copy("Vectors")], swiftSettings: settings),
     .testTarget(
       name: "SWPickleTests",
@@ -90,7 +96,8 @@ let package = Package(
     .testTarget(
       name: "SWMsgPackTests",
       dependencies: [
-        "SWMsgPack", "SWFraming", "SWMessaging", "SWTesting", "TestSupport", "MsgPackOracle", "probe",
+        "SWMsgPack", "SWFraming", "SWJSON", "SWMessaging", "SWTesting", "TestSupport", "MsgPackOracle",
+        "probe",
       ],
       resources: [.copy("Vectors")], swiftSettings: settings),
     // What can only be seen from outside: one process for each question.
@@ -107,12 +114,16 @@ let package = Package(
     .testTarget(
       name: "SWMessagingTests",
       dependencies: [
-        "CSysShim", "CSysTestSupport", "SWMessaging", "SWTesting", "TestSupport", "probe", "metered", system,
+        "CSysShim", "CSysTestSupport", "SWJSON", "SWMessaging", "SWTesting", "TestSupport", "probe",
+        "metered",
+        system,
       ],
       swiftSettings: settings),
     .testTarget(
       name: "InteropTests",
-      dependencies: ["SWMessaging", "SWMsgPack", "SWPickle", "SWTesting", "TestSupport", "probe"],
+      dependencies: [
+        "SWJSON", "SWMessaging", "SWMsgPack", "SWPickle", "SWTesting", "TestSupport", "probe",
+      ],
       resources: [.copy("Peers")], swiftSettings: settings),
   ]
 )

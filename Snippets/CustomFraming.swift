@@ -3,6 +3,7 @@
 // The format is that of netstrings: the payload's length in decimal digits, a colon, the payload, a comma.
 //
 //     5:hello,
+import SWJSON
 import SWMessaging
 import SWTesting
 

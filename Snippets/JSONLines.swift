@@ -1,5 +1,6 @@
 // Typed messages: JSON on lines, with one type in each direction. The other end's framing is this one,
 // flipped.
+import SWJSON
 import SWMessaging
 
 struct Request: Codable, Sendable {

@@ -3,6 +3,7 @@
 //
 // The interpreter is the one that SWTEST_PYTHON names, or python3.
 import Foundation
+import SWJSON
 import SWMessaging
 
 let script = #"""

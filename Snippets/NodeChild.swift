@@ -2,6 +2,7 @@
 // `process.on('message')` there, typed messages here. On the wire they are lines of JSON, on the descriptor
 // that NODE_CHANNEL_FD names.
 import Foundation
+import SWJSON
 import SWMessaging
 
 struct Question: Codable, Sendable {

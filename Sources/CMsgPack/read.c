@@ -1,3 +1,5 @@
+#include <math.h>
+
 #include "library.h"
 
 /* Where the next element begins. */
@@ -5,9 +7,13 @@ static inline const swmp_token *next(const swmp_token *token, const swmp_token *
   return token->kind >= SWMP_ARRAY ? tokens + token->extent : token + 1;
 }
 
+/* Keys of binary data are read as text, as old peers send them. */
+static inline bool is_text(const swmp_token *token) { return token->kind == SWMP_STRING || token->kind == SWMP_BINARY; }
+
 static inline bool is_same(const swmp_token *left, const swmp_token *right, const uint8_t *bytes) {
-  if (left->kind != right->kind || left->extent != right->extent) return false;
-  if (left->kind == SWMP_STRING) return memcmp(bytes + left->value, bytes + right->value, left->extent) == 0;
+  if (left->extent != right->extent) return false;
+  if (is_text(left) && is_text(right)) return memcmp(bytes + left->value, bytes + right->value, left->extent) == 0;
+  if (left->kind != right->kind) return false;
   return (left->kind == SWMP_INT || left->kind == SWMP_UINT) && left->value == right->value;
 }
 
@@ -18,7 +24,7 @@ bool swmp_has_duplicates(const swmp_token *tokens, uint32_t map, const uint8_t *
   uint64_t seen = 0;
   for (const swmp_token *key = first; key != end; key = next(next(key, tokens), tokens)) {
     uint64_t kind = key->value;
-    if (key->kind == SWMP_STRING && key->extent) {
+    if (is_text(key) && key->extent) {
       const uint8_t *text = bytes + key->value;
       kind = key->extent + text[0] * (uint64_t)7 + text[key->extent - 1] * (uint64_t)23;
     }
@@ -44,7 +50,7 @@ uint32_t swmp_find_string(const swmp_token *tokens, const uint8_t *bytes, uint32
         at = next(at, tokens) - 1;
         continue;
       }
-      if (at->kind == SWMP_STRING && at->extent == count && memcmp(bytes + at->value, key, count) == 0) {
+      if (is_text(at) && at->extent == count && memcmp(bytes + at->value, key, count) == 0) {
         return (uint32_t)(at - tokens);
       }
     }
@@ -107,11 +113,19 @@ bool swmp_read_double(const swmp_token *tokens, size_t count, double *into) {
   return true;
 }
 
+/* A number of double precision becomes the nearest; a finite one that becomes infinite is left to the caller. */
 bool swmp_read_float(const swmp_token *tokens, size_t count, float *into) {
   for (size_t i = 0; i < count; i++) {
-    if (tokens[i].kind != SWMP_FLOAT) return false;
-    uint32_t bits = (uint32_t)tokens[i].value;
-    memcpy(&into[i], &bits, sizeof bits);
+    if (tokens[i].kind == SWMP_FLOAT) {
+      uint32_t bits = (uint32_t)tokens[i].value;
+      memcpy(&into[i], &bits, sizeof bits);
+    } else if (tokens[i].kind == SWMP_DOUBLE) {
+      double value = real(&tokens[i]);
+      into[i] = (float)value;
+      if (isinf(into[i]) && !isinf(value)) return false;
+    } else {
+      return false;
+    }
   }
   return true;
 }

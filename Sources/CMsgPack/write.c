@@ -78,11 +78,19 @@ void swmp_write_string(swmp_sink *sink, const void *bytes, size_t count) {
     sink->count += count + 1;
     return;
   }
-  msgpack_pack_str(sink, count);
+  if (sink->uses_old_raw) {
+    msgpack_pack_v4raw(sink, count);
+  } else {
+    msgpack_pack_str(sink, count);
+  }
   append_body(sink, bytes, count);
 }
 void swmp_write_binary(swmp_sink *sink, const void *bytes, size_t count) {
-  msgpack_pack_bin(sink, count);
+  if (sink->uses_old_raw) {
+    msgpack_pack_v4raw(sink, count);
+  } else {
+    msgpack_pack_bin(sink, count);
+  }
   append_body(sink, bytes, count);
 }
 void swmp_write_extension(swmp_sink *sink, int8_t type, const void *bytes, size_t count) {

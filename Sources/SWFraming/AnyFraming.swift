@@ -79,6 +79,10 @@ public struct AnyFrameScanner<Incoming: Sendable>: FrameScanner {
     try scan.demand(in: received)
   }
 
+  public mutating func atEnd(of received: Span<UInt8>) throws(FramingError) -> FrameEnd {
+    try scan.atEnd(of: received)
+  }
+
   fileprivate borrowing func decode(_ frame: Span<UInt8>, payload: Range<Int>) throws -> Incoming {
     try scan.decode(frame, payload: payload)
   }
@@ -100,6 +104,10 @@ private struct ScanOf<Base: Framing>: Scan {
 
   mutating func demand(in received: Span<UInt8>) throws(FramingError) -> FrameDemand {
     try scanner.demand(in: received)
+  }
+
+  mutating func atEnd(of received: Span<UInt8>) throws(FramingError) -> FrameEnd {
+    try scanner.atEnd(of: received)
   }
 
   func decode(_ frame: Span<UInt8>, payload: Range<Int>) throws -> Base.Incoming {

@@ -14,15 +14,18 @@
 /// ```
 ///
 /// Reading bears with what real peers write: names in any case, no space or several around the value, other
-/// headers in any order (ignored, `Content-Type` too), LF for CR LF, the same length twice. It refuses, as
-/// soon as the line is there: a line that is no header; a length that is not all digits; two lengths that
-/// differ; a section without a length; a section longer than ``headerLimit``. Whoever prints to a standard
-/// output that carries messages is found out this way. An endpoint with `.exact` reads the header section
-/// byte by byte.
+/// headers in any order (ignored, `Content-Type` too), LF for CR LF, the same length twice; blank lines before the
+/// first header, which a server leaves that prints its body with a newline; and a byte order mark before it. It
+/// refuses, as soon as the line is there: a line that is no header, whose name has to be a token; a length that is not
+/// all digits; two lengths that differ; a section without a length; a section longer than ``headerLimit``, the
+/// blank lines included. A program that prints to a standard output that carries messages is found out this way. An
+/// endpoint with `.exact` reads the header section byte by byte.
+///
+/// Blank lines at the end of the stream mean nothing.
 ///
 /// Source: Language Server Protocol 3.17, "Base Protocol",
 /// <https://microsoft.github.io/language-server-protocol/>; Debug Adapter Protocol, "Base protocol",
-/// <https://microsoft.github.io/debug-adapter-protocol/overview>.
+/// <https://microsoft.github.io/debug-adapter-protocol/overview>; RFC 9110, section 5.6.2, "Tokens".
 public struct ContentLengthFraming: ByteFraming {
   /// The longest header section that is read unless another is named: 8 KiB.
   @inlinable public static var defaultHeaderLimit: Int { 8192 }
@@ -51,6 +54,8 @@ public struct ContentLengthFraming: ByteFraming {
     /// Where the line begins that is being received.
     private var lineStart = 0
     private var length: Length?
+    /// Whether a header line has been read.
+    private var hasHeader = false
 
     private struct Length {
       let value: UInt64
@@ -69,9 +74,11 @@ public struct ContentLengthFraming: ByteFraming {
         searched = feed + 1
         lineStart = searched
         guard line.isEmpty else {
-          try read(line, of: header)
+          try read(hasHeader ? line : Self.withoutMark(line, of: header), of: header)
+          hasHeader = true
           continue
         }
+        if !hasHeader { continue }
         guard let length else {
           throw FramingError(
             .malformedHeader, offset: line.lowerBound,
@@ -89,6 +96,22 @@ public struct ContentLengthFraming: ByteFraming {
       return .atLeast(received.count + 1)
     }
 
+    public mutating func atEnd(of received: Span<UInt8>) throws(FramingError) -> FrameEnd {
+      if hasHeader { return .incomplete }
+      for index in lineStart..<received.count where received[index] != .carriageReturn { return .incomplete }
+      return .nothing
+    }
+
+    /// A line without the byte order mark (EF BB BF) that .NET writes at the start of a stream.
+    private static func withoutMark(_ line: Range<Int>, of header: Span<UInt8>) -> Range<Int> {
+      let start = line.lowerBound
+      guard line.count >= 3, header[start] == 0xef, header[start + 1] == 0xbb, header[start + 2] == 0xbf
+      else {
+        return line
+      }
+      return (start + 3)..<line.upperBound
+    }
+
     private mutating func read(_ line: Range<Int>, of header: Span<UInt8>) throws(FramingError) {
       guard let colon = header.extracting(line).firstIndex(of: .colon, from: 0), colon > 0 else {
         throw FramingError(
@@ -96,46 +119,57 @@ public struct ContentLengthFraming: ByteFraming {
           explanation: "expected a header line, 'name: value'; found \(quoted(line, of: header))")
       }
       let name = line.lowerBound..<(line.lowerBound + colon)
-      if header[name.upperBound - 1].isBlank || header[name.lowerBound].isBlank {
+      for index in name where !header[index].isToken {
         throw FramingError(
-          .malformedHeader, offset: name.lowerBound,
-          explanation: "expected no blank around a header's name; found \(quoted(line, of: header))")
+          .malformedHeader, offset: index,
+          explanation: "expected a header's name of letters, digits and !#$%&'*+-.^_`|~ before the colon; "
+            + "found \(quoted(line, of: header))")
+      }
+      if line.count > 0, header[line.upperBound - 1] == .carriageReturn {
+        throw FramingError(
+          .malformedHeader, offset: line.upperBound - 1,
+          explanation:
+            "expected one carriage return before the line feed, found two (a text mode doubles them); "
+            + "in \(quoted(line, of: header))")
       }
       guard isContentLength(name, of: header) else { return }
 
       var value = (name.upperBound + 1)..<line.upperBound
       while let first = value.first, header[first].isBlank { value = (first + 1)..<value.upperBound }
       while let last = value.last, header[last].isBlank { value = value.lowerBound..<last }
-      let number = try number(value, of: header)
+      let number = try number(value, in: line, of: header)
       if let length, length.value != number {
         throw FramingError(
           .malformedHeader, offset: value.lowerBound,
-          explanation: "expected one Content-Length; found \(length.value) and then \(number)")
+          explanation: "expected one Content-Length; found \(length.value) and then "
+            + "\(quoted(line, of: header))")
       }
       length = Length(value: number, offset: value.lowerBound)
     }
 
-    private func number(_ value: Range<Int>, of header: Span<UInt8>) throws(FramingError) -> UInt64 {
+    private func number(
+      _ value: Range<Int>, in line: Range<Int>, of header: Span<UInt8>
+    ) throws(FramingError) -> UInt64 {
       var number: UInt64 = 0
       for index in value {
         guard case 0x30...0x39 = header[index] else {
           throw FramingError(
             .malformedHeader, offset: index,
-            explanation: "expected decimal digits as Content-Length; found \(quoted(value, of: header))")
+            explanation: "expected decimal digits as Content-Length; found \(quoted(line, of: header))")
         }
         let (shifted, isLong) = number.multipliedReportingOverflow(by: 10)
         let (sum, isLonger) = shifted.addingReportingOverflow(UInt64(header[index] - 0x30))
         guard !isLong, !isLonger else {
           throw FramingError(
             .tooLarge(declared: .max, limit: UInt64(Int.max)), offset: value.lowerBound,
-            explanation: "the Content-Length has more than 64 bits: \(quoted(value, of: header))")
+            explanation: "expected a Content-Length of 64 bits; found \(quoted(line, of: header))")
         }
         number = sum
       }
       if value.isEmpty {
         throw FramingError(
           .malformedHeader, offset: value.lowerBound,
-          explanation: "expected decimal digits as Content-Length; found nothing")
+          explanation: "expected decimal digits as Content-Length; found \(quoted(line, of: header))")
       }
       return number
     }
@@ -164,6 +198,14 @@ extension UInt8 {
   fileprivate static var carriageReturn: UInt8 { 0x0d }
   fileprivate static var colon: UInt8 { 0x3a }
   fileprivate var isBlank: Bool { self == 0x20 || self == 0x09 }
+  /// Whether a token may hold the character.
+  fileprivate var isToken: Bool {
+    switch self {
+    case 0x30...0x39, 0x41...0x5a, 0x61...0x7a: true
+    case 0x21, 0x23...0x27, 0x2a, 0x2b, 0x2d, 0x2e, 0x5e, 0x5f, 0x60, 0x7c, 0x7e: true
+    default: false
+    }
+  }
 }
 
 extension Framing where Self == ContentLengthFraming {

@@ -21,6 +21,33 @@ public protocol FrameScanner: Sendable {
   /// - Throws: ``FramingError`` when no frame can begin with these bytes. The error sticks: the
   ///   stream's borders are lost, and every later receive on the endpoint throws it again.
   mutating func demand(in received: Span<UInt8>) throws(FramingError) -> FrameDemand
+
+  /// Says what the bytes are that are left when the stream has ended.
+  ///
+  /// Called once for a frame, after the last ``demand(in:)``, whose answer asked for more bytes than there are.
+  /// The default returns ``FrameEnd/nothing`` if there are no bytes, and else ``FrameEnd/incomplete``.
+  ///
+  /// - Parameter received: all bytes from the frame's first byte to the end of the stream; may be empty.
+  /// - Throws: ``FramingError`` when the bytes are neither a frame nor the beginning of one.
+  mutating func atEnd(of received: Span<UInt8>) throws(FramingError) -> FrameEnd
+}
+
+extension FrameScanner {
+  @inlinable
+  public mutating func atEnd(of received: Span<UInt8>) throws(FramingError) -> FrameEnd {
+    received.isEmpty ? .nothing : .incomplete
+  }
+}
+
+/// What the last bytes of a stream are, as ``FrameScanner/atEnd(of:)`` finds.
+public enum FrameEnd: Hashable, Sendable {
+  /// A frame that the stream broke off: a receive throws `truncated`, with the bytes.
+  case incomplete
+  /// No frame: the stream ended between two frames, and the bytes, such as blank lines, mean nothing.
+  case nothing
+  /// The last frame, which the end of the stream ends. The demand is final and not longer than the bytes; bytes behind
+  /// it are incomplete.
+  case frame(FrameDemand)
 }
 
 /// What a ``FrameScanner`` asks for: a count of bytes from the frame's first byte on, and, once the
@@ -46,16 +73,20 @@ public struct FrameDemand: Hashable, Sendable {
   ///
   /// A framing that wants to observe progress may ask for a long frame in pieces: it answers this
   /// until the last piece.
+  ///
+  /// A demand below 1, or for no more than has been received, breaks the scanner's laws. It does not trap, so that a
+  /// scanner which computes it from hostile bytes costs its endpoint and not the process: an endpoint throws
+  /// ``FramingError/Kind/brokenScanner``, and `checkFraming` reports it.
   @inlinable
   public static func atLeast(_ byteCount: Int) -> FrameDemand {
-    precondition(byteCount > 0, "a demand is at least one byte")
-    return FrameDemand(byteCount: byteCount, payload: nil)
+    FrameDemand(byteCount: byteCount, payload: nil)
   }
 
-  /// The frame is `byteCount` bytes long and its payload lies at `payload` in it.
+  /// The frame is `byteCount` bytes long, at least 1, and its payload lies at `payload` in it.
+  ///
+  /// - Requires: a payload inside the frame.
   @inlinable
   public static func frame(byteCount: Int, payload: Range<Int>) -> FrameDemand {
-    precondition(byteCount > 0, "a frame is at least one byte long")
     precondition(
       payload.lowerBound >= 0 && payload.upperBound <= byteCount, "the payload lies inside its frame")
     return FrameDemand(byteCount: byteCount, payload: payload)

@@ -13,7 +13,14 @@ extension Framing {
   public func decode(filling bytes: Span<UInt8>) throws -> Incoming {
     var scanner = makeScanner()
     var demand = FrameDemand.atLeast(1)
-    while !demand.isFinal, demand.byteCount <= bytes.count { demand = try scanner.demand(in: bytes) }
+    if !bytes.isEmpty { demand = try scanner.demand(in: bytes) }
+    if demand.byteCount < 1 || !demand.isFinal && !bytes.isEmpty && demand.byteCount <= bytes.count {
+      throw FramingError(
+        .brokenScanner, offset: bytes.count,
+        explanation: "expected a demand for more than \(bytes.count) bytes; found one for \(demand.byteCount)"
+      )
+    }
+    if !demand.isFinal, case .frame(let last) = try scanner.atEnd(of: bytes) { demand = last }
     guard let payload = demand.payload, demand.byteCount <= bytes.count else {
       throw FramingError(
         .misfit, offset: bytes.count,
@@ -28,4 +35,9 @@ extension Framing {
     }
     return try decode(bytes, payload: payload, scanned: scanner)
   }
+
+  /// Makes a message of bytes that one frame has to fill exactly, as the function for a span does.
+  ///
+  /// - Throws: as the function for a span.
+  public func decode(filling bytes: [UInt8]) throws -> Incoming { try decode(filling: bytes.span) }
 }

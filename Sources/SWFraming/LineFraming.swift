@@ -12,8 +12,12 @@
 /// A payload that would read back otherwise is refused when it is to be sent: one that holds a line feed,
 /// and, where a carriage return is read as part of the ending and not written, one that ends with it.
 ///
-/// A last line without its ending is an end inside a frame, with the line as the error's `partialBytes`:
-/// whether a peer ended there or broke off cannot be told.
+/// A last line without its ending is an end inside a frame, with the line as the error's `partialBytes`: whether a
+/// peer ended there or broke off cannot be told. ``takesLastLine`` takes it as a line, for files and programs that
+/// leave the ending out.
+///
+/// With ``skipsBlankLines`` lines of nothing but spaces, tabs and carriage returns are passed over, as readers of
+/// JSON lines do. They count towards the size of the frame that follows them.
 ///
 /// Source: JSON Lines, <https://jsonlines.org>, which has LF and lets readers bear with CR LF; the Model
 /// Context Protocol's stdio transport, <https://modelcontextprotocol.io/specification>.
@@ -30,18 +34,38 @@ public struct LineFraming: ByteFraming {
   }
 
   public let ending: Ending
+  /// Whether blank lines are passed over when receiving, and refused when sending.
+  public let skipsBlankLines: Bool
+  /// Whether the bytes behind the last ending are a line when the stream ends.
+  public let takesLastLine: Bool
+
+  /// - Parameters:
+  ///   - ending: the bytes that end a line.
+  ///   - skipsBlankLines: whether blank lines are passed over when receiving, and refused when sending.
+  ///   - takesLastLine: whether the bytes behind the last ending are a line when the stream ends.
+  @inlinable
+  public init(ending: Ending = .either, skipsBlankLines: Bool = false, takesLastLine: Bool = false) {
+    self.ending = ending
+    self.skipsBlankLines = skipsBlankLines
+    self.takesLastLine = takesLastLine
+  }
 
   @inlinable
-  public init(ending: Ending = .either) { self.ending = ending }
-
-  @inlinable
-  public func makeScanner() -> Scanner { Scanner(stripsReturn: ending != .lineFeed) }
+  public func makeScanner() -> Scanner {
+    Scanner(
+      stripsReturn: ending != .lineFeed, skipsBlankLines: skipsBlankLines, takesLastLine: takesLastLine)
+  }
 
   @inlinable
   public func envelope(for payload: Span<UInt8>) throws(FramingError) -> FrameEnvelope {
     if let offset = payload.firstIndex(of: Self.lineFeed, from: 0) {
       throw FramingError(
         .unrepresentable, offset: offset, explanation: "expected one line; found a line feed in it")
+    }
+    if skipsBlankLines, Self.isBlank(payload, 0..<payload.count) {
+      throw FramingError(
+        .unrepresentable, offset: 0,
+        explanation: "expected a line with text; found a blank one, which the receiver passes over")
     }
     switch ending {
     case .lineFeed: return FrameEnvelope(trailer: [Self.lineFeed])
@@ -60,22 +84,53 @@ public struct LineFraming: ByteFraming {
   @inlinable static var lineFeed: UInt8 { 0x0a }
   @inlinable static var carriageReturn: UInt8 { 0x0d }
 
-  /// Remembers how far it has searched.
+  /// Whether the bytes are spaces, tabs and carriage returns, or none.
+  @inlinable
+  static func isBlank(_ bytes: Span<UInt8>, _ range: Range<Int>) -> Bool {
+    for index in range where bytes[index] != 0x20 && bytes[index] != 0x09 && bytes[index] != carriageReturn {
+      return false
+    }
+    return true
+  }
+
+  /// Remembers how far it has searched, and where the line begins that is being received.
   public struct Scanner: FrameScanner {
     @usableFromInline let stripsReturn: Bool
+    @usableFromInline let skipsBlankLines: Bool
+    @usableFromInline let takesLastLine: Bool
     @usableFromInline var searched = 0
+    @usableFromInline var lineStart = 0
 
     @inlinable
-    init(stripsReturn: Bool) { self.stripsReturn = stripsReturn }
+    init(stripsReturn: Bool, skipsBlankLines: Bool, takesLastLine: Bool) {
+      self.stripsReturn = stripsReturn
+      self.skipsBlankLines = skipsBlankLines
+      self.takesLastLine = takesLastLine
+    }
 
     @inlinable
     public mutating func demand(in received: Span<UInt8>) throws(FramingError) -> FrameDemand {
-      guard let feed = received.firstIndex(of: lineFeed, from: searched) else {
-        searched = received.count
-        return .atLeast(received.count &+ 1)
+      while let feed = received.firstIndex(of: lineFeed, from: searched) {
+        if skipsBlankLines, isBlank(received, lineStart..<feed) {
+          searched = feed &+ 1
+          lineStart = searched
+          continue
+        }
+        let hasReturn = stripsReturn && feed > lineStart && received[feed &- 1] == carriageReturn
+        return .frame(byteCount: feed &+ 1, payload: lineStart..<(hasReturn ? feed &- 1 : feed))
       }
-      let hasReturn = stripsReturn && feed > 0 && received[feed &- 1] == carriageReturn
-      return .frame(byteCount: feed &+ 1, payload: 0..<(hasReturn ? feed &- 1 : feed))
+      searched = received.count
+      return .atLeast(received.count &+ 1)
+    }
+
+    public mutating func atEnd(of received: Span<UInt8>) throws(FramingError) -> FrameEnd {
+      if received.count == lineStart { return .nothing }
+      if skipsBlankLines, isBlank(received, lineStart..<received.count) { return .nothing }
+      if !takesLastLine { return .incomplete }
+      let hasReturn = stripsReturn && received[received.count - 1] == carriageReturn
+      return .frame(
+        .frame(
+          byteCount: received.count, payload: lineStart..<(hasReturn ? received.count - 1 : received.count)))
     }
   }
 }
@@ -85,7 +140,16 @@ extension Framing where Self == LineFraming {
   @inlinable
   public static var lines: LineFraming { LineFraming() }
 
-  /// Each payload as a line with an ending of your choice.
+  /// Each payload as a line, with options.
+  ///
+  /// - Parameters:
+  ///   - ending: the bytes that end a line.
+  ///   - skipsBlankLines: whether blank lines are passed over when receiving, and refused when sending.
+  ///   - takesLastLine: whether the bytes behind the last ending are a line when the stream ends.
   @inlinable
-  public static func lines(ending: LineFraming.Ending) -> LineFraming { LineFraming(ending: ending) }
+  public static func lines(
+    ending: LineFraming.Ending = .either, skipsBlankLines: Bool = false, takesLastLine: Bool = false
+  ) -> LineFraming {
+    LineFraming(ending: ending, skipsBlankLines: skipsBlankLines, takesLastLine: takesLastLine)
+  }
 }

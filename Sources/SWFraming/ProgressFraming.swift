@@ -98,6 +98,11 @@ public struct ProgressFraming<Base: Framing>: Framing {
       let next = (received.count / pieceByteCount &+ 1).multipliedReportingOverflow(by: pieceByteCount)
       return next.overflow || next.partialValue >= whole.byteCount ? whole : .atLeast(next.partialValue)
     }
+
+    @inlinable
+    public mutating func atEnd(of received: Span<UInt8>) throws(FramingError) -> FrameEnd {
+      whole == nil ? try base.atEnd(of: received) : .incomplete
+    }
   }
 }
 

@@ -2,7 +2,7 @@ internal import CMsgPack
 
 /// Bytes that are not MessagePack, or not such as can be taken.
 public struct MsgPackError: Error, Hashable, Sendable {
-  /// What is wrong.
+  /// The kinds of errors.
   @nonexhaustive
   public enum Kind: Hashable, Sendable {
     /// No value begins with this byte (0xc1).
@@ -55,16 +55,18 @@ extension MsgPackError: CustomStringConvertible {
   public var description: String {
     let what =
       switch kind {
-      case .noValue: "no MessagePack value begins like this"
-      case .truncated(let needed): "the value has at least \(needed) bytes, and they end"
-      case .trailingBytes: "bytes lie behind the value"
-      case .tooDeep(let limit): "more than \(limit) containers in each other"
-      case .tooManyElements(let limit): "more than \(limit) values in one"
-      case .tooLong: "an extension of 4 GiB"
-      case .notUTF8: "a string that is not UTF-8"
-      case .malformedTimestamp: "a malformed timestamp"
+      case .noValue: "expected a MessagePack value, found a byte that begins none"
+      case .truncated(let needed): "expected at least \(needed) bytes, found the end of the bytes"
+      case .trailingBytes: "expected the end of the bytes after one value, found more bytes"
+      case .tooDeep(let limit): "nesting deeper than \(limit) levels"
+      case .tooManyElements(let limit):
+        "expected at most \(limit) values in one, found a header that declares more"
+      case .tooLong: "expected an extension of less than 4 GiB, found a longer one"
+      case .notUTF8: "expected text in UTF-8, found a string of other bytes"
+      case .malformedTimestamp:
+        "expected a timestamp of 4, 8 or 12 bytes and less than a billion nanoseconds, found another"
       }
-    let byte = firstByte.map { ": found 0x" + ($0 < 16 ? "0" : "") + String($0, radix: 16) } ?? ""
-    return "\(what), at offset \(offset)\(byte)"
+    let byte = firstByte.map { " (0x" + ($0 < 16 ? "0" : "") + String($0, radix: 16) + ")" } ?? ""
+    return "\(what) at offset \(offset)\(byte)"
   }
 }

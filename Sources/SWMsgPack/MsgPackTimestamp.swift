@@ -54,7 +54,7 @@ public struct MsgPackTimestamp: Hashable, Sendable {
 
   /// The timestamp as a value.
   public var value: MsgPackValue {
-    let sink = Sink()
+    let sink = MsgPackSink()
     unsafe swmp_write_timestamp(sink.sink, seconds, nanoseconds)
     let bytes = sink.array
     return .extension(type: -1, Array(bytes.dropFirst(bytes.count == 15 ? 3 : 2)))

@@ -3,35 +3,47 @@ internal import CMsgPack
 extension MsgPackValue {
   /// Reads the one value that the bytes hold.
   ///
+  /// - Parameters:
+  ///   - limits: how much it may hold.
+  ///   - usesOldRaw: whether a string that is not UTF-8 becomes ``binary(_:)`` instead of an error, for peers
+  ///     of the format as it was before 2013.
   /// - Throws: ``MsgPackError``.
-  public init(_ bytes: Span<UInt8>, limits: MsgPackLimits = MsgPackLimits()) throws(MsgPackError) {
+  public init(
+    _ bytes: Span<UInt8>, limits: MsgPackLimits = MsgPackLimits(), usesOldRaw: Bool = false
+  ) throws(MsgPackError) {
     self = try unsafe bytes.withUnsafeBytes { bytes throws(MsgPackError) in
-      let tape = try unsafe Tape(scan(bytes, limits))
+      let tape = try unsafe MsgPackTape(scan(bytes, limits))
       defer { withExtendedLifetime(tape) {} }
-      return try unsafe MsgPackValue(tape.tokens, at: 0, bytes)
+      return try unsafe MsgPackValue(tape.tokens, at: 0, bytes, usesOldRaw: usesOldRaw)
     }
   }
 
-  /// Reads the one value that the bytes hold.
+  /// Reads the one value that the bytes hold, as the initialiser from a span does.
   ///
   /// - Throws: ``MsgPackError``.
-  public init(_ bytes: [UInt8], limits: MsgPackLimits = MsgPackLimits()) throws(MsgPackError) {
-    try self.init(bytes.span, limits: limits)
+  public init(
+    _ bytes: [UInt8], limits: MsgPackLimits = MsgPackLimits(), usesOldRaw: Bool = false
+  ) throws(MsgPackError) {
+    try self.init(bytes.span, limits: limits, usesOldRaw: usesOldRaw)
   }
 
   /// The value's bytes, in the shortest form.
   ///
-  /// - Parameter limits: how deep it may be.
+  /// - Parameters:
+  ///   - limits: how deep it may be.
+  ///   - usesOldRaw: whether binary data goes out as strings, as the format had it before 2013.
   /// - Throws: `EncodingError` when it is deeper, or a part of it is longer than the format can say.
-  public func encoded(limits: MsgPackLimits = MsgPackLimits()) throws -> [UInt8] {
-    let sink = Sink()
+  public func encoded(
+    limits: MsgPackLimits = MsgPackLimits(), usesOldRaw: Bool = false
+  ) throws -> [UInt8] {
+    let sink = MsgPackSink(usesOldRaw: usesOldRaw)
     try sink.write(self, room: limits.depth)
     return sink.array
   }
 
   /// A value that is not a container, or nil.
   private static func scalar(
-    _ token: swmp_token, _ bytes: UnsafeRawBufferPointer
+    _ token: swmp_token, _ bytes: UnsafeRawBufferPointer, _ usesOldRaw: Bool
   ) throws(MsgPackError) -> MsgPackValue? {
     switch token.what {
     case .null: .null
@@ -41,7 +53,7 @@ extension MsgPackValue {
     case .uint: .uint(token.value)
     case .float: .float(token.float)
     case .double: .double(token.double)
-    case .string: .string(try unsafe text(token, bytes))
+    case .string: try unsafe text(token, bytes, usesOldRaw)
     case .binary: .binary(unsafe Array(token.payload(in: bytes)))
     case .extension: .extension(type: token.type, unsafe Array(token.payload(in: bytes)))
     case .array, .map: nil
@@ -49,19 +61,23 @@ extension MsgPackValue {
   }
 
   private static func text(
-    _ token: swmp_token, _ bytes: UnsafeRawBufferPointer
-  ) throws(MsgPackError) -> String {
-    guard let start = unsafe bytes.baseAddress?.assumingMemoryBound(to: UInt8.self),
+    _ token: swmp_token, _ bytes: UnsafeRawBufferPointer, _ usesOldRaw: Bool
+  ) throws(MsgPackError) -> MsgPackValue {
+    if let start = unsafe bytes.baseAddress?.assumingMemoryBound(to: UInt8.self),
       let text = unsafe decodedText(token, start)
-    else { throw unsafe .notText(token, bytes) }
-    return text
+    {
+      return .string(text)
+    }
+    if usesOldRaw { return .binary(unsafe Array(token.payload(in: bytes))) }
+    throw unsafe .notText(token, bytes)
   }
 
   /// Reads the value at a token, without recursion.
   ///
   /// An array's room is reserved: its elements are on the tape.
   init(
-    _ tokens: UnsafePointer<swmp_token>, at index: Int, _ bytes: UnsafeRawBufferPointer
+    _ tokens: UnsafePointer<swmp_token>, at index: Int, _ bytes: UnsafeRawBufferPointer,
+    usesOldRaw: Bool = false
   ) throws(MsgPackError) {
     struct Open {
       var isMap: Bool
@@ -99,7 +115,7 @@ extension MsgPackValue {
       let token = unsafe tokens[index]
       index += 1
       var done: MsgPackValue
-      if let scalar = try unsafe Self.scalar(token, bytes) {
+      if let scalar = try unsafe Self.scalar(token, bytes, usesOldRaw) {
         done = scalar
       } else {
         open.append(Open(token))

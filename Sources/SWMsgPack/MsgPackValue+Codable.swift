@@ -3,7 +3,7 @@ extension MsgPackTimestamp: Codable {
 
   /// The extension for this module's decoder; a map of two numbers for others.
   public init(from decoder: any Decoder) throws {
-    if decoder is Place {
+    if decoder is MsgPackDecoding {
       self = try decoder.singleValueContainer().decode(MsgPackTimestamp.self)
       return
     }
@@ -17,7 +17,7 @@ extension MsgPackTimestamp: Codable {
   }
 
   public func encode(to encoder: any Encoder) throws {
-    if encoder is Origin {
+    if encoder is MsgPackEncoding {
       var container = encoder.singleValueContainer()
       try container.encode(self)
       return
@@ -32,7 +32,7 @@ extension MsgPackValue: Codable {
   /// Itself for this module's decoder. From others, such as JSON's, what they hold: binary data and
   /// extensions do not occur there, and keys are strings.
   public init(from decoder: any Decoder) throws {
-    if decoder is Place {
+    if decoder is MsgPackDecoding {
       self = try decoder.singleValueContainer().decode(MsgPackValue.self)
       return
     }
@@ -69,18 +69,18 @@ extension MsgPackValue: Codable {
   /// array of its type and its bytes, and a key that is no string as its description.
   public func encode(to encoder: any Encoder) throws {
     switch self {
-    case .map(let pairs) where !(encoder is Origin):
+    case .map(let pairs) where !(encoder is MsgPackEncoding):
       var map = encoder.container(keyedBy: TextKey.self)
       for pair in pairs {
         let key = TextKey(stringValue: pair.key.text ?? pair.key.description)
         try map.encode(pair.value, forKey: key)
       }
-    case .array(let elements) where !(encoder is Origin):
+    case .array(let elements) where !(encoder is MsgPackEncoding):
       var array = encoder.unkeyedContainer()
       for element in elements { try array.encode(element) }
     default:
       var container = encoder.singleValueContainer()
-      if encoder is Origin {
+      if encoder is MsgPackEncoding {
         try container.encode(self)
         return
       }

@@ -19,8 +19,14 @@ public import SWFraming
 /// socketwrapper 0.2.0, `framing.MsgPack`.
 public struct MsgPackValueFraming: Framing {
   public let limits: MsgPackLimits
+  /// Whether binary data goes out as strings, and strings that are not UTF-8 come in as binary data, for peers of the
+  /// format as it was before 2013.
+  public let usesOldRaw: Bool
 
-  public init(limits: MsgPackLimits = MsgPackLimits()) { self.limits = limits }
+  public init(limits: MsgPackLimits = MsgPackLimits(), usesOldRaw: Bool = false) {
+    self.limits = limits
+    self.usesOldRaw = usesOldRaw
+  }
 
   public func makeScanner() -> MsgPackScanner { MsgPackScanner(limits: limits) }
 
@@ -28,17 +34,19 @@ public struct MsgPackValueFraming: Framing {
     _ frame: Span<UInt8>, payload: Range<Int>, scanned: borrowing MsgPackScanner
   ) throws -> MsgPackValue {
     guard let tape = scanned.tape else { preconditionFailure("the scanner has not seen the frame") }
-    return try unsafe frame.withUnsafeBytes { bytes in try unsafe MsgPackValue(tape.tokens, at: 0, bytes) }
+    return try unsafe frame.withUnsafeBytes { bytes in
+      try unsafe MsgPackValue(tape.tokens, at: 0, bytes, usesOldRaw: usesOldRaw)
+    }
   }
 
   public func encode(_ message: MsgPackValue, into parts: inout FrameParts) throws {
-    let sink = Sink()
+    let sink = MsgPackSink(usesOldRaw: usesOldRaw)
     try sink.write(message, room: limits.depth)
     sink.move(to: &parts)
   }
 }
 
-extension Sink {
+extension MsgPackSink {
   /// Hands the bytes over; they are copied once.
   func move(to parts: inout FrameParts) {
     if count < 1024 {
@@ -55,7 +63,9 @@ extension Framing where Self == MsgPackValueFraming {
   public static var msgPackValues: MsgPackValueFraming { MsgPackValueFraming() }
 
   /// Bare MessagePack values of any shape, within limits.
-  public static func msgPackValues(limits: MsgPackLimits) -> MsgPackValueFraming {
-    MsgPackValueFraming(limits: limits)
+  public static func msgPackValues(
+    limits: MsgPackLimits = MsgPackLimits(), usesOldRaw: Bool = false
+  ) -> MsgPackValueFraming {
+    MsgPackValueFraming(limits: limits, usesOldRaw: usesOldRaw)
   }
 }

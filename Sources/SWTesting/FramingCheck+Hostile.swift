@@ -26,7 +26,19 @@ extension FramingCheck {
     try exact.feedExactly(bytes.span)
 
     let expected = end(of: whole, bytes)
-    for (scan, how) in [(cut, "cut"), (exact, "fed just what it asks for")] {
+    let scans = [(cut, "cut"), (exact, "fed just what it asks for")]
+    let last = try whole.end(bytes.span)
+    let lastCut = try cut.end(bytes.span)
+    if last != lastCut {
+      throw FramingViolation(
+        law: .ignoresChunking, offset: bytes.count,
+        explanation: "at the end of the stream, cut: \(describe(lastCut)); at once: \(describe(last))")
+    }
+    if bytes.isEmpty, case .frame(let demand) = last {
+      throw FramingViolation(
+        law: .endFitsBytes, offset: 0, explanation: "a stream without bytes ends with the frame \(demand)")
+    }
+    for (scan, how) in scans {
       let found = end(of: scan, bytes)
       if found != expected {
         throw FramingViolation(
@@ -34,6 +46,8 @@ extension FramingCheck {
       }
     }
   }
+
+  private func describe(_ end: FrameEnd?) -> String { end.map { "\($0)" } ?? "none" }
 
   private enum HostileEnd: Equatable {
     case incomplete
@@ -67,7 +81,10 @@ extension FramingCheck {
     // Headers stand at the front and small frames are many: half of all mutations hit the first bytes.
     let reach = Bool.random(using: &random) ? min(bytes.count, 12) : bytes.count
     let place = Int.random(in: 0...reach, using: &random)
-    switch Int.random(in: 0..<6, using: &random) {
+    switch Int.random(in: 0..<9, using: &random) {
+    case 6: replaceNumber(in: &bytes)
+    case 7: overwriteInteger(in: &bytes, at: place)
+    case 8: bytes.insert(contentsOf: spitefulNumber().utf8, at: place)
     case 0: bytes.insert(spitefulByte(), at: place)
     case 1: bytes.insert(anyByte(), at: place)
     case 2 where place < bytes.count: bytes[place] = spitefulByte()
@@ -76,6 +93,40 @@ extension FramingCheck {
     case 5: bytes.removeSubrange(place...)
     default: bytes += frames.randomElement(using: &random)?.prefix(256) ?? []
     }
+  }
+
+  /// Puts another number in the place of the frame's first digits: where a length is text, it stands there.
+  private mutating func replaceNumber(in bytes: inout [UInt8]) {
+    guard let start = bytes.firstIndex(where: { (0x30...0x39).contains($0) }) else { return }
+    let end = bytes[start...].firstIndex { !(0x30...0x39).contains($0) } ?? bytes.count
+    bytes.replaceSubrange(start..<end, with: spitefulNumber().utf8)
+  }
+
+  /// Puts an extreme integer of 1 to 8 bytes over those that are there, in either byte order.
+  private mutating func overwriteInteger(in bytes: inout [UInt8], at place: Int) {
+    let size = [1, 2, 4, 8].randomElement(using: &random) ?? 8
+    let start = min(place, max(0, bytes.count - size))
+    let extremes: [UInt64] = [0, 1, .max, .max >> 1, .max >> 1 + 1, .max - 7, 1 << 31, 1 << 31 - 1, 1 << 15]
+    let extreme = (extremes.randomElement(using: &random) ?? 0) >> UInt64.random(in: 0...1, using: &random)
+    let isBig = Bool.random(using: &random)
+    for index in 0..<size where start + index < bytes.count {
+      let shift = 8 * (isBig ? size - 1 - index : index)
+      bytes[start + index] = UInt8(truncatingIfNeeded: extreme >> UInt64(shift))
+    }
+  }
+
+  /// Numbers that a careless reader of lengths takes for others, or traps on: too large for 32, 63 and 64 bits, so
+  /// large that a header's length added to them overflows, negative, with a sign, with leading zeros, with blanks.
+  private mutating func spitefulNumber() -> String {
+    let numbers = [
+      "9223372036854775807", "9223372036854775808", "9223372036854775800", "18446744073709551615",
+      "18446744073709551616", "99999999999999999999999999", "4294967295", "4294967296", "2147483648", "-1",
+      "-100",
+      "-0", "-9223372036854775808", "+5", "+", "-", "00", "007", "0000000000000000000000005", "0x10", "1e3",
+      "1_000",
+      "5.0", " 5", "5 ", "\u{0665}", "",
+    ]
+    return numbers.randomElement(using: &random) ?? "0"
   }
 
   private mutating func anyByte() -> UInt8 { UInt8.random(in: 0...255, using: &random) }

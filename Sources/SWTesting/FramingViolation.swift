@@ -9,8 +9,11 @@ public struct FramingViolation: Error, Hashable, Sendable {
     case roundTrips
     /// No demand is smaller than the one before.
     case demandNeverShrinks
-    /// A demand that is not final asks for more than has been received.
+    /// A demand is at least 1, and one that is not final asks for more than has been received.
     case demandGetsOn
+    /// At the end of the stream a last frame is final and not longer than the bytes, and a stream without bytes holds
+    /// none.
+    case endFitsBytes
     /// No demand passes the frame's end.
     case demandStaysInFrame
     /// A part of a frame is never taken for a whole one.

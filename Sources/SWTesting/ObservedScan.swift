@@ -32,6 +32,11 @@ struct ObservedScan<Scanner: FrameScanner> {
       return
     }
 
+    if demand.byteCount < 1 {
+      throw FramingViolation(
+        law: .demandGetsOn, offset: received.count,
+        explanation: "demands \(demand.byteCount) bytes; a demand is at least 1")
+    }
     if demand.byteCount < before {
       throw FramingViolation(
         law: .demandNeverShrinks, offset: received.count,
@@ -65,6 +70,26 @@ struct ObservedScan<Scanner: FrameScanner> {
       try feed(bytes.extracting(first: cut))
       guard case .wantsMore = outcome else { return }
     }
+  }
+
+  /// Tells the scanner that the stream ends behind the bytes, unless it has made up its mind.
+  mutating func end(_ received: Span<UInt8>) throws(FramingViolation) -> FrameEnd? {
+    guard case .wantsMore = outcome else { return nil }
+    let end: FrameEnd
+    do {
+      end = try scanner.atEnd(of: received)
+    } catch {
+      outcome = .refused(error)
+      return nil
+    }
+    if case .frame(let demand) = end {
+      guard demand.isFinal, demand.byteCount >= 1, demand.byteCount <= received.count else {
+        throw FramingViolation(
+          law: .endFitsBytes, offset: received.count,
+          explanation: "at the end of \(received.count) bytes the last frame is \(demand)")
+      }
+    }
+    return end
   }
 
   /// Feeds exactly what is demanded, as an endpoint that never reads ahead, until the scanner has made up

@@ -1,4 +1,5 @@
 import Foundation
+import SWJSON
 import SWMessaging
 import SWTesting
 import TestSupport

@@ -1,5 +1,6 @@
 import Foundation
 import SWFraming
+import SWJSON
 import SWTesting
 import TestSupport
 import Testing

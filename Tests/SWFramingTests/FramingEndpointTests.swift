@@ -1,4 +1,5 @@
 import SWFraming
+import SWJSON
 import SWMessaging
 import SWTesting
 import TestSupport

@@ -2,6 +2,7 @@ import CSysShim
 import Foundation
 import SWFraming
 import SWIO
+import SWJSON
 import SWMessaging
 import SWTesting
 import Synchronization

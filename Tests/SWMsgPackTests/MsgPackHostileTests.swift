@@ -201,7 +201,7 @@ import Testing
     throws
   {
     struct One: Decodable { var k: Int }
-    for unnamed: MsgPackValue in [nil, true, 1.5, .uint(.max), [], [:], .binary([1])] {
+    for unnamed: MsgPackValue in [nil, true, 1.5, .uint(.max), [], [:], .binary([0xff])] {
       for fill in [0, 20] {
         let fillers = (0..<fill).map { MsgPackValue.Pair(.string("\($0)"), 0) }
         let bytes = try MsgPackValue.map(fillers + [.init(unnamed, 1), .init("k", 2)]).encoded()
@@ -336,7 +336,7 @@ import Testing
   ) throws {
     let limits = MsgPackLimits(depth: limit)
     var (encoder, decoder) = (MsgPackEncoder(), MsgPackDecoder())
-    encoder.limits = limits
+    encoder.maximumDepth = limits.depth
     decoder.limits = limits
     for isMap in [false, true] {
       let unit: [UInt8] = isMap ? [0x81, 0xa1, 0x6b] : [0x91]

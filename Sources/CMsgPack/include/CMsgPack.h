@@ -127,8 +127,8 @@ uint32_t swmp_find_string(const swmp_token *_Nonnull tokens, const uint8_t *_Non
                           const void *_Nullable key, size_t count);
 uint32_t swmp_find_integer(const swmp_token *_Nonnull tokens, uint32_t map, int64_t key);
 
-/* Each fills `into` with as many numbers, if all tokens are numbers that convert exactly, and says
- * whether so. */
+/* Each fills `into` with as many numbers, if all tokens are numbers that convert (exactly, but for a
+ * double that becomes the nearest float), and says whether so. */
 bool swmp_read_int64(const swmp_token *_Nonnull tokens, size_t count, int64_t *_Nonnull into);
 bool swmp_read_int32(const swmp_token *_Nonnull tokens, size_t count, int32_t *_Nonnull into);
 bool swmp_read_double(const swmp_token *_Nonnull tokens, size_t count, double *_Nonnull into);
@@ -143,6 +143,8 @@ typedef struct {
   size_t parts; /* how many lie elsewhere: the caller's affair */
   /* Memory to begin with, which is not the sink's to free; or NULL. */
   uint8_t *_Nullable first;
+  /* Whether strings and binary data take the headers of before 2013: of 5, 16 and 32 bits, one kind for both. */
+  bool uses_old_raw;
 } swmp_sink;
 
 #define SWMP_SINK swmp_sink *_Nonnull sink
@@ -172,5 +174,13 @@ size_t swmp_open(SWMP_SINK);
 void swmp_close(SWMP_SINK, size_t place, size_t count, bool is_map);
 /* Puts bytes in between. */
 void swmp_insert(SWMP_SINK, size_t place, const void *_Nullable bytes, size_t count);
+
+/* ---- kinds of types ---- */
+
+/* A table of how the coders treat a type, by the address of its metadata, which is a multiple of 8; 0 if it is not
+ * known. What is in it is true for good, so the order of loads and stores does not matter, and a collision only
+ * makes the caller find out again. */
+uint8_t swmp_type_kind(uintptr_t address);
+void swmp_set_type_kind(uintptr_t address, uint8_t kind);
 
 #endif

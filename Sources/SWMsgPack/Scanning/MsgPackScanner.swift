@@ -14,7 +14,7 @@ public struct MsgPackScanner: FrameScanner {
   private let limits: MsgPackLimits
   private var needed = 1
   private var waiting: Waiting?
-  private(set) var tape: Tape?
+  private(set) var tape: MsgPackTape?
 
   init(limits: MsgPackLimits) { self.limits = limits }
 
@@ -39,7 +39,7 @@ public struct MsgPackScanner: FrameScanner {
     switch Int(result.status) {
     case SWMP_COMPLETE:
       needed = Int(result.offset)
-      self.tape = unsafe Tape(tape)
+      self.tape = unsafe MsgPackTape(tape)
       return .frame(byteCount: needed, payload: 0..<needed)
     case SWMP_MORE:
       // As many elements as 32 bits can count, on each of 1024 levels: an Int counts that.

@@ -1,3 +1,5 @@
+public import SWFraming
+
 // The essentials alone, on Linux: all of Foundation would keep programs that never use JSON waiting when they
 // start.
 #if canImport(FoundationEssentials)
@@ -21,7 +23,15 @@
 /// A value goes out in compact form, on one line, in which a line feed is an escape. (If you have the encoder
 /// print it prettily, `.lines` refuses to send it.) A payload that is no JSON, or not of the type, is a codec
 /// error with Foundation's `DecodingError`: its frame is consumed and the stream goes on. So is one that
-/// nests deeper than 512 levels, which is Foundation's limit.
+/// nests deeper than 512 levels, which is Foundation's limit. The error's text shows the payload, and its underlying
+/// error is a ``JSONPayloadError`` that holds it, to be logged. A byte order mark before the text is passed over.
+///
+/// A stream of lines with blank ones and with noise between them:
+///
+/// ```swift
+/// let framing = LineFraming.lines(skipsBlankLines: true, takesLastLine: true).json(JSONValue.self).results
+/// for try await result in reader.messages { … }    // .failure for a line that is no JSON, and on with the next
+/// ```
 ///
 /// Source: RFC 8259; lines of it, <https://jsonlines.org>.
 public struct JSONFraming<
@@ -52,8 +62,17 @@ public struct JSONFraming<
   public func decode(
     _ frame: Span<UInt8>, payload: Range<Int>, scanned: borrowing Base.Scanner
   ) throws -> Incoming {
-    let text = unsafe frame.extracting(payload).withUnsafeBufferPointer { unsafe Data(buffer: $0) }
-    return try decoder.decode(Incoming.self, from: text)
+    try decode(unsafe frame.extracting(payload).withUnsafeBufferPointer { unsafe Data(buffer: $0) })
+  }
+
+  private func decode(_ payload: Data) throws -> Incoming {
+    // Foundation refuses the mark, which .NET writes at the start of a stream.
+    let text = payload.starts(with: [0xef, 0xbb, 0xbf]) ? payload.dropFirst(3) : payload
+    do {
+      return try decoder.decode(Incoming.self, from: text)
+    } catch let error as DecodingError {
+      throw error.showing(payload)
+    }
   }
 
   public func encode(_ message: Outgoing, into parts: inout FrameParts) throws {
@@ -67,7 +86,7 @@ public struct JSONFraming<
   public var needsDatagrams: Bool { base.needsDatagrams }
 
   public func decode(filling bytes: Span<UInt8>) throws -> Incoming {
-    try decoder.decode(Incoming.self, from: Data(base.decode(filling: bytes)))
+    try decode(Data(base.decode(filling: bytes)))
   }
 }
 

@@ -1,4 +1,5 @@
 internal import CMsgPack
+internal import SWCoding
 
 #if canImport(FoundationEssentials)
   internal import FoundationEssentials
@@ -9,8 +10,8 @@ internal import CMsgPack
 /// A value on the tape that is being decoded: the decoder of one type.
 ///
 /// Two words, so that it needs no box as `any Decoder`.
-struct Place {
-  let state: DecodingState
+struct MsgPackDecoding {
+  let state: MsgPackDecodingState
   /// Of the value's token.
   let index: UInt32
   /// How much of the path is this value's.
@@ -27,22 +28,24 @@ struct Place {
   func path(_ key: some CodingKey) -> [any CodingKey] { state.path(depth: depth, key) }
 
   @inline(never)
-  func mismatch(_ type: Any.Type, at index: Int, key: some CodingKey) -> DecodingError {
-    let found = token(index).what
-    if found == .null {
-      return .valueNotFound(
-        type, .init(codingPath: path(key), debugDescription: "expected \(type), found nil"))
-    }
-    return .typeMismatch(
-      type, .init(codingPath: path(key), debugDescription: "expected \(type), found \(found.title)"))
+  func mismatch(
+    _ type: Any.Type, at index: Int, key: some CodingKey, expected: String? = nil
+  ) -> DecodingError {
+    let token = token(index)
+    let found = token.what == .extension ? "an extension of type \(token.type)" : token.what.title
+    let context = DecodingError.Context(
+      codingPath: path(key), debugDescription: "expected \(expected ?? "\(type)"), found \(found)")
+    return token.what == .null ? .valueNotFound(type, context) : .typeMismatch(type, context)
   }
 
   @inline(never)
   func unfit(_ type: Any.Type, at index: Int, key: some CodingKey) -> DecodingError {
-    .dataCorrupted(
-      .init(
-        codingPath: path(key),
-        debugDescription: "\(MsgPackValue(number: token(index))) is not exactly a \(type)"))
+    .unfit(MsgPackValue(number: token(index)).description, type, at: path(key))
+  }
+
+  @inline(never)
+  private func overflow(_ type: Any.Type, at index: Int, key: some CodingKey) -> DecodingError {
+    .overflow(MsgPackValue(number: token(index)).description, type, at: path(key))
   }
 
   @inline(never)
@@ -92,7 +95,9 @@ struct Place {
     let converted: Float?
     switch token.what {
     case .float: return token.float
-    case .double: converted = token.double.isNaN ? .nan : Float(exactly: token.double)
+    case .double:
+      if let nearest = CodingNumbers.nearestFloat(token.double) { return nearest }
+      throw overflow(Float.self, at: index, key: key)
     case .int: converted = Float(exactly: token.int)
     case .uint: converted = Float(exactly: token.value)
     default: throw mismatch(Float.self, at: index, key: key)
@@ -122,7 +127,7 @@ struct Place {
 
   // MARK: All types
 
-  /// Decodes a value in or of this place.
+  /// Decodes a value in or of this decoding.
   @inline(__always)
   func decode<T: Decodable>(_ type: T.Type, at index: Int, key: some CodingKey) throws -> T {
     // Each is a comparison of pointers, of which the compiler leaves out all but one where it knows the type.
@@ -164,25 +169,85 @@ struct Place {
   // In three parts, so that values in values take little of the stack.
   @inline(never)
   private func other<T: Decodable>(_ type: T.Type, at index: Int, key: some CodingKey) throws -> T {
-    if state.isOrdinary(type) || !isSpecial(type) {
-      state.setOrdinary(type)
-      return try nested(type, at: index, key: key)
+    if state.hasExtensions, let value = try readExtension(type, at: index, key: key) { return value }
+    let kind = MsgPackTypeKind(of: type)
+    switch kind {
+    case .special: return try special(type, at: index, key: key)
+    case .textDictionary, .integerDictionary, .otherDictionary:
+      return try dictionary(type, kind, at: index, key: key)
+    case .unknown, .ordinary: return try nested(type, at: index, key: key)
     }
-    return try special(type, at: index, key: key)
   }
 
-  private func isSpecial<T>(_ type: T.Type) -> Bool {
-    type == [String].self || type == [Int].self || type == [Int64].self || type == [Double].self
-      || type == [Float].self || type == [Int32].self || type == [UInt8].self || type == Date.self
-      || type == Data.self || type == UUID.self || type == URL.self || type == MsgPackValue.self
-      || type == MsgPackTimestamp.self
+  @inline(never)
+  private func dictionary<T: Decodable>(
+    _ type: T.Type, _ kind: MsgPackTypeKind, at index: Int, key: some CodingKey
+  ) throws -> T {
+    guard token(index).what == .map else { return try nested(type, at: index, key: key) }
+    return try state.within(index: index, depth: depth, key: key) { decoding in
+      if kind != .otherDictionary {
+        try decoding.checkDictionaryKeys(at: index, kind)
+        return try T(from: decoding)
+      }
+      let pairs = MsgPackDecodingState(of: decoding.state, prefix: nil, readsPairs: true)
+      let value = try T(from: MsgPackDecoding(state: pairs, index: decoding.index, depth: decoding.depth))
+      // Two keys of the message may be equal in Swift.
+      if let count = (value as? any Collection)?.count, count < token(index).elementCount {
+        try decoding.checkRepeats(at: index, count)
+      }
+      return value
+    }
+  }
+
+  /// Throws unless the dictionary has all distinct keys of the map.
+  private func checkRepeats(at map: Int, _ count: Int) throws {
+    var keys: Set<MsgPackValue> = []
+    var index = map + 1
+    while index < Int(token(map).extent) {
+      if let key = unsafe try? MsgPackValue(state.tokens, at: index, state.bytes, usesOldRaw: true) {
+        keys.insert(key)
+      }
+      let value = token(index).next(after: index)
+      index = token(value).next(after: value)
+    }
+    if keys.count > count {
+      throw corrupted("cannot tell \(keys.count) keys apart: they become \(count) keys", key: NoKey())
+    }
+  }
+
+  @inline(never)
+  private func readExtension<T: Decodable>(
+    _ type: T.Type, at index: Int, key: some CodingKey
+  ) throws -> T? {
+    guard let entry = state.options.extensions.entry(for: type) else { return nil }
+    let token = token(index)
+    guard token.what == .extension, token.type == entry.type else {
+      throw mismatch(type, at: index, key: key, expected: "\(type), an extension of type \(entry.type)")
+    }
+    do {
+      let value = try entry.decode(unsafe Array(token.payload(in: state.bytes)))
+      if let value = value as? T { return value }
+      preconditionFailure("the registered function returns the registered type")
+    } catch {
+      throw DecodingError.dataCorrupted(
+        .init(
+          codingPath: path(key),
+          debugDescription: "cannot read an extension of type \(entry.type) as \(type)",
+          underlyingError: error))
+    }
   }
 
   @inline(never)
   private func nested<T: Decodable>(_ type: T.Type, at index: Int, key: some CodingKey) throws -> T {
-    try state.within(index: index, depth: depth, key: key) { place in
-      try T(from: place)
+    try state.within(index: index, depth: depth, key: key) { decoding in
+      try T(from: decoding)
     }
+  }
+
+  /// An integer of 128 bits.
+  @inline(never)
+  func wide<I: FixedWidthInteger>(_ type: I.Type, at index: Int, key: some CodingKey) throws -> I {
+    try integer(type, at: index, key: key)
   }
 
   @inline(never)
@@ -202,27 +267,31 @@ struct Place {
     if type == [Int32].self, let numbers = try unsafe numbers(Int32.self, at: index, swmp_read_int32) {
       return unsafe unsafeBitCast(numbers, to: type)
     }
-    if type == [UInt8].self, token(index).what == .binary {
+    // Old peers, and new ones that talk to old ones, send bytes as a string.
+    if type == [UInt8].self, token(index).what == .binary || token(index).what == .string {
       return unsafe unsafeBitCast(unsafe Array(token(index).payload(in: state.bytes)), to: type)
     }
     if type == Date.self { return unsafe unsafeBitCast(try date(at: index, key: key), to: type) }
     if type == Data.self {
-      guard token(index).what == .binary else { throw mismatch(type, at: index, key: key) }
+      guard token(index).what == .binary || token(index).what == .string else {
+        throw mismatch(type, at: index, key: key)
+      }
       return unsafe unsafeBitCast(unsafe Data(token(index).payload(in: state.bytes)), to: type)
     }
-    if type == UUID.self {
-      let text = try string(at: index, key: key)
-      guard let uuid = UUID(uuidString: text) else { throw corrupted("no UUID: \(text)", key: key) }
-      return unsafe unsafeBitCast(uuid, to: type)
-    }
+    if type == UUID.self { return unsafe unsafeBitCast(try uuid(at: index, key: key), to: type) }
+    if type == Decimal.self { return unsafe unsafeBitCast(try decimal(at: index, key: key), to: type) }
     if type == URL.self {
       let text = try string(at: index, key: key)
-      guard let url = URL(string: text) else { throw corrupted("no URL: \(text)", key: key) }
+      guard let url = URL(string: text) else {
+        throw corrupted("expected a URL; found \(text.debugDescription)", key: key)
+      }
       return unsafe unsafeBitCast(url, to: type)
     }
     if type == MsgPackValue.self {
       do throws(MsgPackError) {
-        return unsafe unsafeBitCast(try MsgPackValue(state.tokens, at: index, state.bytes), to: type)
+        return unsafe unsafeBitCast(
+          try MsgPackValue(state.tokens, at: index, state.bytes, usesOldRaw: state.options.usesOldRaw),
+          to: type)
       } catch {
         throw corrupted(error, key: key)
       }
@@ -266,9 +335,9 @@ struct Place {
       {
         strings.append(text)
       } else {
-        // The error's path has the array's key and the place in it.
-        return try state.within(index: index, depth: depth, key: key) { place in
-          try [String](from: place)
+        // The error's path has the array's key and the decoding in it.
+        return try state.within(index: index, depth: depth, key: key) { decoding in
+          try [String](from: decoding)
         }
       }
       element = self.token(element).next(after: element)
@@ -289,30 +358,62 @@ struct Place {
   }
 
   private func date(at index: Int, key: some CodingKey) throws -> Date {
-    switch state.options.dateDecodingStrategy {
-    case .timestamp:
-      guard token(index).what == .extension else { throw mismatch(Date.self, at: index, key: key) }
-      return Date(try timestamp(at: index, key: key))
+    switch state.options.dateStrategy.kind {
+    case .native:
+      guard token(index).what == .extension else {
+        throw mismatch(
+          Date.self, at: index, key: key,
+          expected: "Date, a timestamp extension (other forms take a dateStrategy, such as .secondsSince1970)"
+        )
+      }
+      let timestamp = try timestamp(at: index, key: key)
+      return CodingInstant(seconds: timestamp.seconds, nanoseconds: timestamp.nanoseconds).date
     case .deferredToDate: return Date(timeIntervalSinceReferenceDate: try double(at: index, key: key))
     case .secondsSince1970: return Date(timeIntervalSince1970: try double(at: index, key: key))
     case .millisecondsSince1970: return Date(timeIntervalSince1970: try double(at: index, key: key) / 1000)
     case .iso8601:
       let text = try string(at: index, key: key)
-      guard let date = try? Date.ISO8601FormatStyle().parse(text) else {
-        throw corrupted("no date of ISO 8601: \(text)", key: key)
+      guard let instant = CodingInstant(iso8601: text) else {
+        throw corrupted("expected a date of ISO 8601; found \(text.debugDescription)", key: key)
       }
-      return date
-    case .custom(let decode):
-      return try state.within(index: index, depth: depth, key: key) { place in
-        try decode(place)
+      return instant.date
+    case .custom(_, let decode):
+      guard let decode else { throw DecodingError.noDateFunction(at: path(key)) }
+      return try state.within(index: index, depth: depth, key: key) { decoding in
+        try decode(decoding)
       }
     }
   }
-}
 
-extension Date {
-  init(_ timestamp: MsgPackTimestamp) {
-    self.init(timeIntervalSince1970: Double(timestamp.seconds) + Double(timestamp.nanoseconds) / 1e9)
+  // MARK: Types of Foundation
+
+  private func uuid(at index: Int, key: some CodingKey) throws -> UUID {
+    if token(index).what == .binary,
+      let uuid = unsafe UUID(bytes: Array(token(index).payload(in: state.bytes)))
+    {
+      return uuid
+    }
+    let text = try string(at: index, key: key)
+    if let uuid = UUID(text: text) { return uuid }
+    throw corrupted("expected a UUID; found \(text.debugDescription)", key: key)
+  }
+
+  private func decimal(at index: Int, key: some CodingKey) throws -> Decimal {
+    let token = token(index)
+    let decimal: Decimal?
+    switch token.what {
+    case .int: decimal = Decimal(exactInteger: token.int)
+    case .uint: decimal = Decimal(exactInteger: token.value)
+    case .float: decimal = Decimal(shortest: token.float)
+    case .double: decimal = Decimal(shortest: token.double)
+    case .string:
+      let text = try string(at: index, key: key)
+      decimal = Decimal(exactText: text)
+      if decimal == nil { throw DecodingError.unfit(text.debugDescription, Decimal.self, at: path(key)) }
+    default: throw mismatch(Decimal.self, at: index, key: key)
+    }
+    if let decimal { return decimal }
+    throw unfit(Decimal.self, at: index, key: key)
   }
 }
 

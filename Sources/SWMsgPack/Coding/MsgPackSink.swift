@@ -2,18 +2,19 @@ internal import CMsgPack
 
 /// Memory that values are packed into, and the containers that are open in it.
 @safe
-class Sink {
+class MsgPackSink {
   /// C's own, so that its functions can be called without a check for exclusive access at every value.
   final let sink: UnsafeMutablePointer<swmp_sink>
   /// What was encoded apart, and where in these bytes it belongs, in order.
-  private final var parts: [(place: Int, state: EncodingState)] = []
+  final private(set) var parts: [(place: Int, state: MsgPackEncodingState)] = []
 
   /// - Parameter memory: of the C library, where an empty sink lies at the beginning.
   init(in memory: UnsafeMutablePointer<swmp_sink>) { unsafe sink = unsafe memory }
 
-  convenience init() {
+  convenience init(usesOldRaw: Bool = false) {
     let memory = unsafe swmp_allocate(MemoryLayout<swmp_sink>.size).assumingMemoryBound(to: swmp_sink.self)
     unsafe memory.initialize(to: swmp_sink())
+    unsafe memory.pointee.uses_old_raw = usesOldRaw
     unsafe self.init(in: memory)
   }
 
@@ -48,7 +49,7 @@ class Sink {
   }
 
   /// Remembers a place for what is encoded apart.
-  final func reserve(for part: EncodingState) {
+  final func reserve(for part: MsgPackEncodingState) {
     parts.append((count, part))
     unsafe sink.pointee.parts = parts.count
   }
@@ -56,7 +57,7 @@ class Sink {
   /// Puts in what was encoded apart.
   final func gather() throws {
     guard unsafe sink.pointee.parts > 0 else { return }
-    let whole = Sink()
+    let whole = unsafe MsgPackSink(usesOldRaw: sink.pointee.uses_old_raw)
     var end = 0
     for part in parts {
       try part.state.finish()
@@ -74,7 +75,7 @@ class Sink {
     for index in parts.indices where parts[index].place > place { parts[index].place += byteCount }
   }
 
-  private final func append(_ bytes: UnsafeRawBufferPointer) {
+  final func append(_ bytes: UnsafeRawBufferPointer) {
     unsafe swmp_insert(sink, count, bytes.baseAddress, bytes.count)
   }
 
@@ -138,12 +139,16 @@ class Sink {
   private final func check(_ count: Int, of value: MsgPackValue, room: Int = 1) throws {
     if count > UInt32.max {
       throw EncodingError.invalidValue(
-        value, .init(codingPath: [], debugDescription: "MessagePack counts to 4,294,967,295, not to \(count)")
+        value,
+        .init(
+          codingPath: [],
+          debugDescription: "cannot encode \(count) bytes or elements as one MessagePack value; "
+            + "the limit is 4,294,967,295")
       )
     }
     if room == 0 {
       throw EncodingError.invalidValue(
-        value, .init(codingPath: [], debugDescription: "containers lie in each other too deeply"))
+        value, .init(codingPath: [], debugDescription: "cannot encode: nested more deeply than the limit"))
     }
   }
 }

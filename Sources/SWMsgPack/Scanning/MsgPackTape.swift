@@ -7,7 +7,7 @@ internal import SWFraming
 /// are skipped in a step. Never changed once it is made.
 @safe
 // Invariant: the tokens belong to this object alone and are only read.
-final class Tape: @unchecked Sendable {
+final class MsgPackTape: @unchecked Sendable {
   let tokens: UnsafePointer<swmp_token>
   let count: Int
   private let tape: swmp_tape

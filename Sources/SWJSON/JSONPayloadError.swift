@@ -1,0 +1,44 @@
+#if canImport(FoundationEssentials)
+  internal import FoundationEssentials
+#else
+  internal import Foundation
+#endif
+
+/// The payload that a ``JSONFraming`` could not decode: the underlying error of its `DecodingError`.
+public struct JSONPayloadError: Error, Sendable {
+  /// The payload as it was received.
+  public let payload: [UInt8]
+  /// The underlying error that Foundation gave, if it gave one.
+  public let cause: (any Error)?
+
+  /// The payload as text, with a replacement character for each sequence that is not UTF-8.
+  public var text: String { String(decoding: payload, as: UTF8.self) }
+}
+
+extension JSONPayloadError: CustomStringConvertible {
+  /// The first 200 bytes of the payload, and the cause.
+  public var description: String {
+    let shown = String(reflecting: String(decoding: payload.prefix(200), as: UTF8.self))
+    let rest = payload.count > 200 ? "… (\(payload.count) bytes)" : ""
+    return "found \(shown)\(rest)" + (cause.map { ": \($0)" } ?? "")
+  }
+}
+
+extension DecodingError {
+  /// The same error with the payload.
+  func showing(_ payload: Data) -> DecodingError {
+    func context(_ old: Context) -> Context {
+      let error = JSONPayloadError(payload: Array(payload), cause: old.underlyingError)
+      return Context(
+        codingPath: old.codingPath, debugDescription: "\(old.debugDescription) (\(error))",
+        underlyingError: error)
+    }
+    return switch self {
+    case .typeMismatch(let type, let old): .typeMismatch(type, context(old))
+    case .valueNotFound(let type, let old): .valueNotFound(type, context(old))
+    case .keyNotFound(let key, let old): .keyNotFound(key, context(old))
+    case .dataCorrupted(let old): .dataCorrupted(context(old))
+    @unknown default: self
+    }
+  }
+}

@@ -1,0 +1,126 @@
+/// Any JSON value, for messages whose shape is not known beforehand: beside `MsgPackValue` and
+/// `PickleValue`.
+///
+/// ```swift
+/// let value: JSONValue = ["id": 7, "tags": ["a", nil, true], "ratio": 0.5]
+/// value["tags"]?[0]?.text    // "a"
+/// ```
+///
+/// Integers of 64 bits are exact; other numbers are of double precision. An object does not keep the order of its
+/// keys, and of a key that comes twice Foundation decides which value counts.
+public enum JSONValue: Hashable, Sendable {
+  case null
+  case bool(Bool)
+  case int(Int64)
+  /// An integer above `Int64.max`.
+  case uint(UInt64)
+  case double(Double)
+  case string(String)
+  case array([JSONValue])
+  case object([String: JSONValue])
+
+  /// The value of an object's key; nil if there is none or if this is no object.
+  public subscript(key: String) -> JSONValue? {
+    if case .object(let members) = self { members[key] } else { nil }
+  }
+
+  /// An array's element; nil behind its end or if this is no array.
+  public subscript(index: Int) -> JSONValue? {
+    guard case .array(let elements) = self, elements.indices.contains(index) else { return nil }
+    return elements[index]
+  }
+
+  /// Whether this is null.
+  public var isNull: Bool { self == .null }
+
+  /// The integer, if this is one that fits.
+  public var integer: Int? {
+    switch self {
+    case .int(let value): Int(exactly: value)
+    case .uint(let value): Int(exactly: value)
+    default: nil
+    }
+  }
+
+  /// The text, if this is a string.
+  public var text: String? {
+    if case .string(let text) = self { text } else { nil }
+  }
+}
+
+extension JSONValue: Codable {
+  /// The value of any decoder whose data JSON can express.
+  ///
+  /// - Throws: `DecodingError`.
+  public init(from decoder: any Decoder) throws {
+    let single = try decoder.singleValueContainer()
+    if single.decodeNil() {
+      self = .null
+    } else if let value = try? single.decode(Bool.self) {
+      self = .bool(value)
+    } else if let value = try? single.decode(Int64.self) {
+      self = .int(value)
+    } else if let value = try? single.decode(UInt64.self) {
+      self = .uint(value)
+    } else if let value = try? single.decode(Double.self) {
+      self = .double(value)
+    } else if let value = try? single.decode(String.self) {
+      self = .string(value)
+    } else if let members = try? decoder.container(keyedBy: Name.self) {
+      var object: [String: JSONValue] = [:]
+      for key in members.allKeys {
+        object[key.stringValue] = try members.decode(JSONValue.self, forKey: key)
+      }
+      self = .object(object)
+    } else {
+      var array = try decoder.unkeyedContainer()
+      var elements: [JSONValue] = []
+      while !array.isAtEnd { elements.append(try array.decode(JSONValue.self)) }
+      self = .array(elements)
+    }
+  }
+
+  public func encode(to encoder: any Encoder) throws {
+    switch self {
+    case .array(let elements):
+      var array = encoder.unkeyedContainer()
+      for element in elements { try array.encode(element) }
+      return
+    // As a dictionary, whose keys no strategy changes.
+    case .object(let members): return try members.encode(to: encoder)
+    default: break
+    }
+    var single = encoder.singleValueContainer()
+    switch self {
+    case .bool(let value): try single.encode(value)
+    case .int(let value): try single.encode(value)
+    case .uint(let value): try single.encode(value)
+    case .double(let value): try single.encode(value)
+    case .string(let value): try single.encode(value)
+    case .null, .array, .object: try single.encodeNil()
+    }
+  }
+
+  private struct Name: CodingKey {
+    var stringValue: String
+    var intValue: Int? { nil }
+    init?(stringValue: String) { self.stringValue = stringValue }
+    init?(intValue: Int) { nil }
+  }
+}
+
+extension JSONValue: ExpressibleByNilLiteral, ExpressibleByBooleanLiteral, ExpressibleByIntegerLiteral,
+  ExpressibleByFloatLiteral, ExpressibleByStringLiteral, ExpressibleByArrayLiteral,
+  ExpressibleByDictionaryLiteral
+{
+  public init(nilLiteral: ()) { self = .null }
+  public init(booleanLiteral value: Bool) { self = .bool(value) }
+  public init(integerLiteral value: Int64) { self = .int(value) }
+  public init(floatLiteral value: Double) { self = .double(value) }
+  public init(stringLiteral value: String) { self = .string(value) }
+  public init(arrayLiteral elements: JSONValue...) { self = .array(elements) }
+  /// A key that is given twice counts with its last value.
+  public init(dictionaryLiteral elements: (String, JSONValue)...) {
+    self = .object(Dictionary(elements) { _, last in last })
+  }
+}

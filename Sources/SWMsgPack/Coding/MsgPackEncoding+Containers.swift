@@ -1,0 +1,250 @@
+internal import CMsgPack
+internal import SWCoding
+
+extension MsgPackEncoding: Encoder {
+  func container<Key: CodingKey>(keyedBy type: Key.Type) -> KeyedEncodingContainer<Key> {
+    if level < state.levelCount, state[level].kind == .map {
+      // Two types of keys may name the same key.
+      state[level].mayRepeatKeys = true
+    }
+    open(.map)
+    return KeyedEncodingContainer(MsgPackKeyedEncoding<Key>(encoding: self))
+  }
+
+  func unkeyedContainer() -> any UnkeyedEncodingContainer {
+    open(.array)
+    return MsgPackUnkeyedEncoding(encoding: self)
+  }
+
+  func singleValueContainer() -> any SingleValueEncodingContainer { self }
+
+  /// A state for a value that may be written out of order, at this position.
+  fileprivate func apart(_ key: some CodingKey) -> MsgPackEncoding {
+    let part = MsgPackEncodingState(
+      state.options, prefix: path(key), room: max(0, state.room - state[level].containers - 1))
+    state.reserve(for: part)
+    return MsgPackEncoding(state: part, level: 0)
+  }
+}
+
+extension MsgPackEncoding: SingleValueEncodingContainer {
+  func encodeNil() throws {
+    try checkSingle(Any?.self)
+    unsafe swmp_write_nil(state.sink)
+    state[level].kind = .single
+  }
+
+  @inline(__always)
+  func encode<T: Encodable>(_ value: T) throws {
+    try checkSingle(T.self)
+    if state.writePlain(value) {
+      state[level].kind = .single
+    } else {
+      try single(value)
+    }
+  }
+
+  func encode(_ value: Int128) throws { try encode(narrow(value, key: NoKey())) }
+  func encode(_ value: UInt128) throws { try encode(narrow(value, key: NoKey())) }
+
+  @inline(never)
+  private func single<T: Encodable>(_ value: T) throws {
+    let start = state.mark
+    do {
+      try other(value, key: NoKey())
+    } catch {
+      // The container is as it was, and takes another value.
+      state.truncate(to: start)
+      throw error
+    }
+    if state.mark != start { state[level].kind = .single }
+  }
+
+  @inline(__always)
+  private func checkSingle(_ type: Any.Type) throws {
+    check()
+    if state[level].kind != .none { throw EncodingError.twoValues(type, at: codingPath) }
+  }
+}
+
+struct MsgPackUnkeyedEncoding: UnkeyedEncodingContainer {
+  fileprivate let encoding: MsgPackEncoding
+
+  var codingPath: [any CodingKey] { encoding.codingPath }
+  var count: Int {
+    encoding.level < encoding.state.levelCount ? encoding.state[encoding.level].count : 0
+  }
+
+  func encodeNil() {
+    encoding.check()
+    encoding.count()
+    unsafe swmp_write_nil(encoding.state.sink)
+  }
+
+  @inline(__always)
+  func encode<T: Encodable>(_ value: T) throws {
+    encoding.check()
+    if !encoding.state.writePlain(value) { try other(value) }
+    encoding.count()
+  }
+
+  func encode(_ value: Int128) throws { try encode(encoding.narrow(value, key: PositionKey(count))) }
+  func encode(_ value: UInt128) throws { try encode(encoding.narrow(value, key: PositionKey(count))) }
+
+  private func other<T: Encodable>(_ value: T) throws {
+    let start = encoding.state.mark
+    do {
+      try encoding.other(value, key: PositionKey(count))
+    } catch {
+      encoding.state.truncate(to: start)
+      throw error
+    }
+  }
+
+  func nestedContainer<Key: CodingKey>(keyedBy type: Key.Type) -> KeyedEncodingContainer<Key> {
+    apart().container(keyedBy: type)
+  }
+  func nestedUnkeyedContainer() -> any UnkeyedEncodingContainer { apart().unkeyedContainer() }
+  func superEncoder() -> any Encoder { apart() }
+
+  private func apart() -> MsgPackEncoding {
+    encoding.check()
+    let part = encoding.apart(PositionKey(count))
+    encoding.count()
+    return part
+  }
+}
+
+struct MsgPackKeyedEncoding<Key: CodingKey>: KeyedEncodingContainerProtocol {
+  fileprivate let encoding: MsgPackEncoding
+
+  var codingPath: [any CodingKey] { encoding.codingPath }
+
+  @inline(__always)
+  private func write(_ key: Key) {
+    note(key)
+    if encoding.state.convertsKeys || encoding.state[encoding.level].hasIntegerKeys {
+      convert(key)
+    } else {
+      encoding.state.write(key.stringValue)
+    }
+  }
+
+  /// Notes which keys there are, to find one that is encoded twice.
+  ///
+  /// Nearly all types of keys are enumerations of less than 64 cases without payloads, which are one byte: a bit for
+  /// each tells exactly, for some ten instructions a key. (To look through the map for each key would
+  /// cost more than to write it.) Keys of a dictionary are distinct. Other keys are compared when the map ends.
+  @inline(__always)
+  private func note(_ key: Key) {
+    if MemoryLayout<Key>.size <= 1 {
+      let tag = unsafe withUnsafeBytes(of: key) { bytes in unsafe bytes.isEmpty ? 0 : bytes[0] }
+      let bit: UInt64 = tag < 64 ? 1 << UInt64(tag) : .max
+      if encoding.state[encoding.level].seenKeys & bit != 0 {
+        encoding.state[encoding.level].mayRepeatKeys = true
+      }
+      encoding.state[encoding.level].seenKeys |= bit
+    } else {
+      noteUnknown()
+    }
+  }
+
+  @inline(never)
+  private func noteUnknown() {
+    if Key.self != CodingDictionaryKeys.type { encoding.state[encoding.level].mayRepeatKeys = true }
+  }
+
+  @inline(never)
+  private func convert(_ key: Key) {
+    let sink = encoding.state
+    let options = encoding.state.options
+    let level = encoding.state[encoding.level]
+    if Key.self == CodingDictionaryKeys.type {
+      if level.hasIntegerKeys, let number = key.intValue {
+        unsafe swmp_write_int(sink.sink, Int64(number))
+      } else {
+        sink.write(key.stringValue)
+      }
+      return
+    }
+    if case .unchanged = options.keyStrategy.kind {
+    } else {
+      encoding.state[encoding.level].mayRepeatKeys = true
+    }
+    if options.usesIntegerKeys, let number = key.intValue {
+      unsafe swmp_write_int(sink.sink, Int64(number))
+      return
+    }
+    switch options.keyStrategy.kind {
+    case .unchanged: sink.write(key.stringValue)
+    case .snakeCase: sink.write(key.stringValue.inSnakeCase)
+    case .custom(let convert):
+      let converted = convert(codingPath + [key])
+      if options.usesIntegerKeys, let number = converted.intValue {
+        unsafe swmp_write_int(sink.sink, Int64(number))
+      } else {
+        sink.write(converted.stringValue)
+      }
+    }
+  }
+
+  func encodeNil(forKey key: Key) {
+    encoding.check()
+    encoding.count()
+    write(key)
+    unsafe swmp_write_nil(encoding.state.sink)
+  }
+
+  @inline(__always)
+  func encode<T: Encodable>(_ value: T, forKey key: Key) throws {
+    encoding.check()
+    let start = encoding.state.mark
+    write(key)
+    if !encoding.state.writePlain(value) { try other(value, key, start) }
+    encoding.count()
+  }
+
+  func encode(_ value: Int128, forKey key: Key) throws {
+    try encode(encoding.narrow(value, key: key), forKey: key)
+  }
+  func encode(_ value: UInt128, forKey key: Key) throws {
+    try encode(encoding.narrow(value, key: key), forKey: key)
+  }
+
+  private func other<T: Encodable>(_ value: T, _ key: Key, _ start: MsgPackSink.Mark) throws {
+    do {
+      try encoding.other(value, key: key)
+    } catch {
+      encoding.state.truncate(to: start)
+      throw error
+    }
+  }
+
+  func nestedContainer<NestedKey: CodingKey>(
+    keyedBy type: NestedKey.Type, forKey key: Key
+  ) -> KeyedEncodingContainer<NestedKey> {
+    apart(key).container(keyedBy: type)
+  }
+
+  func nestedUnkeyedContainer(forKey key: Key) -> any UnkeyedEncodingContainer {
+    apart(key).unkeyedContainer()
+  }
+
+  func superEncoder(forKey key: Key) -> any Encoder { apart(key) }
+
+  func superEncoder() -> any Encoder {
+    encoding.check()
+    encoding.count()
+    // A key of the type may have this name, too.
+    encoding.state[encoding.level].mayRepeatKeys = true
+    encoding.state.write(PositionKey.super.stringValue)
+    return encoding.apart(PositionKey.super)
+  }
+
+  private func apart(_ key: Key) -> MsgPackEncoding {
+    encoding.check()
+    encoding.count()
+    write(key)
+    return encoding.apart(key)
+  }
+}
