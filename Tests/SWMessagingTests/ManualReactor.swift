@@ -46,8 +46,6 @@ final class ManualReactor: Reacting {
     while let timer = state.withLock({ $0.timers.popDue(by: deadline) }) { timer.receiver.deadlinePassed() }
   }
 
-  var timerCount: Int { state.withLock { $0.timers.count } }
-
   var isCalled: Bool { state.withLock { !$0.works.isEmpty } }
 
   // MARK: Reacting

@@ -1,6 +1,7 @@
 import CSysShim
 import Foundation
 import SWIO
+import SWJSON
 import SWMessaging
 import SWTesting
 import SystemPackage
