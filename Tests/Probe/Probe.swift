@@ -106,9 +106,10 @@ struct Probe {
     let received = try right.blocking.receiveBytes()
     print("bytes=\(received.bytes)")
     print("lost=\(received.lostDescriptors) came=\(received.descriptors?.count ?? 0)")
-    // Another thread closes it.
+    // Another thread closes what came: with the last read end the pipe has failed.
+    reader.close()
     let deadline = Deadline.after(.patience)
-    while swsys_duplicate(0, 3) < 0, !deadline.hasPassed { sched_yield() }
+    while !(try writer.withDescriptor { $0.isReady(for: .failed) }), !deadline.hasPassed { sched_yield() }
     print("free=\(!deadline.hasPassed)")
     print("next=\(try right.blocking.receive())")
     withExtendedLifetime(writer) {}

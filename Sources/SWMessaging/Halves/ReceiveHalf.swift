@@ -364,6 +364,24 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
         driver.noteFailure(of: head)
       case .needs(let demand):
         if let end = unsafe turn.end {
+          if case .endOfStream = end, let source = request.source, unsafe turn.count > 0, !carriesDatagrams {
+            do throws(FramingError) {
+              let last = unsafe try turn.scanEnd(source)
+              // Its demand is known now.
+              if case .frame = last { continue }
+              if last == .nothing {
+                // The bytes mean nothing to this endpoint. A raw receiver may take them.
+                if let ended = serveFailure(EndpointError(.endOfStream), head, driver) { return ended }
+                driver.noteFailure(of: head)
+                continue
+              }
+            } catch {
+              let error = EndpointError(.framing(error), byteCount: unsafe turn.count)
+              if let ended = serveFailure(error, head, driver) { return ended }
+              driver.noteFailure(of: head)
+              continue
+            }
+          }
           if let ended = serveEnd(end, head, driver) { return ended }
           driver.noteFailure(of: head)
           continue
@@ -484,9 +502,9 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     let isMoved =
       unsafe carriesDatagrams || (turn.isAssembled && head.request.source?.deliversPayload ?? true)
     let copied = isMoved ? nil : copy(demand, for: head.request)
-    let served = locked { state, actions -> Bool in
-      guard !state.isClosed, !state.queue.isEmpty else { return false }
-      guard state.queue.first === head else { return false }
+    let service: Service = locked { state, actions in
+      guard !state.isClosed, !state.queue.isEmpty else { return .none }
+      guard state.queue.first === head else { return .none }
       state.queue.remove(head)
       var delivery = unsafe copied ?? Delivery(payload: turn.takePayload(of: demand))
       if carriesDatagrams || head.request.isAccompanied {
@@ -496,10 +514,25 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
       head.outcome = .delivered(delivery)
       unsafe turn.consume(demand)
       head.decide(&actions, by: me)
-      return true
+      guard state.queue.isEmpty else { return .served }
+      // The turn goes in the same section, before the caller is told: an endpoint can be detached right after a receive.
+      stop(&state, &actions, by: me)
+      return .servedLast
     }
-    if served, driver.budget != .max { driver.budget -= 1 }
+    switch service {
+    case .none: break
+    case .served: if driver.budget != .max { driver.budget -= 1 }
+    case .servedLast: return released(driver)
+    }
     return nil
+  }
+
+  private enum Service: Sendable {
+    /// Another head has come.
+    case none
+    case served
+    /// Nobody is left, and the turn has gone.
+    case servedLast
   }
 
   private func copy(_ demand: FrameDemand, for request: ReceiveRequest) -> Delivery {

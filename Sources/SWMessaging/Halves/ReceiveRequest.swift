@@ -38,6 +38,8 @@ package class MessageSource: @unchecked Sendable {
   /// Where in the stream the frame begins that `demand` is about.
   private final var position: UInt64?
   private final var demand = FrameDemand.atLeast(1)
+  /// What the scanner has said of the end of the stream, which changes it: it is asked once.
+  private final var end: FrameEnd?
   private final var failure: Failure?
 
   /// Of its own, so that a source that has none stays small.
@@ -57,6 +59,9 @@ package class MessageSource: @unchecked Sendable {
   func scan(_ received: Span<UInt8>) throws(FramingError) -> FrameDemand {
     preconditionFailure("a source scans")
   }
+  func scanEnd(of received: Span<UInt8>) throws(FramingError) -> FrameEnd {
+    preconditionFailure("a source scans")
+  }
   /// The scanner of the frame just found, for who decodes it elsewhere; nil where the payload is all.
   func takeScanner() -> AnyObject? { nil }
 
@@ -72,6 +77,7 @@ package class MessageSource: @unchecked Sendable {
     if self.position != position {
       self.position = position
       demand = .atLeast(1)
+      end = nil
       resetScanner()
     }
     if demand.isFinal || received.count < demand.byteCount { return demand }
@@ -93,6 +99,31 @@ package class MessageSource: @unchecked Sendable {
       return next
     } catch {
       // The borders are lost: it sticks.
+      failure = Failure(error)
+      throw error
+    }
+  }
+}
+
+extension MessageSource {
+  /// What the frame at `position` is, after which the stream has ended. If it is a frame after all, its demand is known
+  /// from now on.
+  final func end(of received: Span<UInt8>, at position: UInt64) throws(FramingError) -> FrameEnd {
+    if let end, self.position == position { return end }
+    _ = try demand(in: received, at: position)
+    if demand.isFinal { return .incomplete }
+    do throws(FramingError) {
+      let found = try scanEnd(of: received)
+      if case .frame(let last) = found {
+        guard last.isFinal, (1...max(received.count, 1)).contains(last.byteCount), !received.isEmpty else {
+          throw FramingError(
+            .brokenScanner, offset: last.byteCount, explanation: "the last frame is not in the bytes that there are")
+        }
+        demand = last
+      }
+      end = found
+      return found
+    } catch {
       failure = Failure(error)
       throw error
     }
@@ -136,6 +167,10 @@ final class TypedSource<F: Framing>: MessageSource, @unchecked Sendable {
 
   override func scan(_ received: Span<UInt8>) throws(FramingError) -> FrameDemand {
     try scanner.demand(in: received)
+  }
+
+  override func scanEnd(of received: Span<UInt8>) throws(FramingError) -> FrameEnd {
+    try scanner.atEnd(of: received)
   }
 
   override func takeScanner() -> AnyObject? { deliversPayload ? nil : Scanned(scanner) }

@@ -113,6 +113,13 @@ package struct ReceiveTurn: ~Copyable {
     }
   }
 
+  /// What the unread bytes are to a message endpoint, now that the stream has ended.
+  mutating func scanEnd(_ source: MessageSource) throws(FramingError) -> FrameEnd {
+    if assembly != nil { flatten() }
+    let position = position
+    return try buffer.withUnread { unread throws(FramingError) in try source.end(of: unread, at: position) }
+  }
+
   /// An item is complete as it comes. A demand is never empty, a datagram may be: only the payload counts.
   private func scanItem(_ request: ReceiveRequest) -> Scan {
     guard let item else { return .needs(.atLeast(1)) }

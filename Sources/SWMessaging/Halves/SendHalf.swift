@@ -668,6 +668,11 @@ package final class SendHalf: Half, @unchecked Sendable {
         if head.sent == head.outgoing.byteCount {
           state.queue.remove(head)
           head.decide(&actions, by: me)
+          // As in the receiving half: the turn goes before the caller is told.
+          if state.queue.isEmpty, !state.isClosed {
+            state.stop(by: me, &actions)
+            return .released
+          }
         }
       case .retryLater where carriesDatagrams && head.isLate:
         state.queue.remove(head)
