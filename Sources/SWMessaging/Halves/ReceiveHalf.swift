@@ -243,8 +243,12 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
   /// barrier. It does not say that the end, or an error, has not been signalled before it: a new edge comes for
   /// neither.
   private func isDrained(_ state: HalfState, for kind: Place.Kind) -> Bool {
+    kind == .task && isDrained(state)
+  }
+
+  private func isDrained(_ state: HalfState) -> Bool {
     let rest = unsafe turn.rest
-    if state.stirred || rest == .unknown || kind != .task || !state.isRegistered { return false }
+    if state.stirred || rest == .unknown || !state.isRegistered { return false }
     return rest == .none || (!hasMoreThanData.load(ordering: .relaxed) && port.drainsInOneReceive)
   }
 
@@ -516,7 +520,12 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
       head.decide(&actions, by: me)
       guard state.queue.isEmpty else { return .served }
       // The turn goes in the same section, before the caller is told: an endpoint can be detached right after a receive.
-      stop(&state, &actions, by: me)
+      // If nothing can be there, the next receive need not look: `stirred` stays as it is.
+      if unsafe turn.count == 0, isDrained(state) {
+        releaseTurn(&state, &actions, by: me)
+      } else {
+        stop(&state, &actions, by: me)
+      }
       return .servedLast
     }
     switch service {
