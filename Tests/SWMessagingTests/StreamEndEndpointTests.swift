@@ -29,7 +29,9 @@ import Testing
     return way == .task ? try await collected(reader) : try await TestThread(receiveAll).value
   }
 
-  @Test(arguments: Way.allCases) func `a last line without an end is a message where that is wanted`(_ way: Way)
+  @Test(arguments: Way.allCases) func `a last line without an end is a message where that is wanted`(
+    _ way: Way
+  )
     async throws
   {
     let messages = try await all("one\ntwo", LineFraming.lines(takesLastLine: true), way)

@@ -154,7 +154,8 @@ package final class DatagramSocket: DescriptorTransport {
   private func sent(_ result: Int) -> Attempt {
     if isTransient(result) { return .retryLater }
     let isEnded = isPacket && result == -Int(Errno.brokenPipe.rawValue)
-    return Attempt(.send, result: result, scope: isEnded ? .direction : isBroken(result) ? .connection : .item)
+    return Attempt(
+      .send, result: result, scope: isEnded ? .direction : isBroken(result) ? .connection : .item)
   }
 
   /// The socket itself is of no use any more. Any other error concerns one datagram: new ones come with every kernel

@@ -42,7 +42,9 @@ package final class PolledTransport: DescriptorTransport {
     swsys_poll_now(number, Int32(SWSYS_WRITABLE)) > 0 ? .offload : .wouldBlock
   }
 
-  static func receive(_ number: Int32, into memory: UnsafeMutableRawBufferPointer, _ empty: EmptyRead) -> Attempt {
+  static func receive(_ number: Int32, into memory: UnsafeMutableRawBufferPointer, _ empty: EmptyRead)
+    -> Attempt
+  {
     guard swsys_poll_now(number, Int32(SWSYS_READABLE)) > 0 else { return .wouldBlock }
     let result = unsafe swsys_read(number, memory.baseAddress, memory.count)
     if result > 0 { return .transferred(result) }

@@ -99,7 +99,7 @@ public struct EndpointError: Error, Sendable {
       Fields(
         reason: reason, byteCount: byteCount, partialBytes: partialBytes, isCommitted: isCommitted,
         messageCount: messageCount, subject: subject,
-          explanation: explanation))
+        explanation: explanation))
   }
 
   /// The message cannot be sent in its framing.

@@ -176,8 +176,13 @@ package struct PlaceQueue: Sendable {
   mutating func prepend(_ place: Place) { waiting.prepend(place) }
 
   mutating func remove(_ place: Place) {
-    if place.isAside { aside.remove(place) } else { waiting.remove(place) }
-    place.isAside = false
+    // In this order: each look at the place is checked for exclusivity at run time.
+    if hasAside, place.isAside {
+      aside.remove(place)
+      place.isAside = false
+    } else {
+      waiting.remove(place)
+    }
   }
 
   /// Puts a place behind those that stand aside.

@@ -117,7 +117,8 @@ extension MessageSource {
       if case .frame(let last) = found {
         guard last.isFinal, (1...max(received.count, 1)).contains(last.byteCount), !received.isEmpty else {
           throw FramingError(
-            .brokenScanner, offset: last.byteCount, explanation: "the last frame is not in the bytes that there are")
+            .brokenScanner, offset: last.byteCount,
+            explanation: "the last frame is not in the bytes that there are")
         }
         demand = last
       }
