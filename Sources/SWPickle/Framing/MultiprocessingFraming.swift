@@ -3,7 +3,7 @@ public import SWFraming
 /// Python's values, as `multiprocessing.connection.Connection` sends them with `send` and returns them from `recv`:
 /// a pickle behind its length.
 ///
-/// The length is big-endian; beyond 2^31-1 it is -1 and a uint64 follows (``MultiprocessingBytesFraming``).
+/// The length is big-endian; beyond 2^31-1 it is -1 and a uint64 follows (`MultiprocessingBytesFraming`).
 ///
 /// Source: CPython 3.13, `Lib/multiprocessing/connection.py` (`_ConnectionBase.send`, `recv`) and `pickle`.
 public typealias MultiprocessingFraming = PickleFraming<MultiprocessingBytesFraming>
