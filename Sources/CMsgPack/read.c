@@ -39,6 +39,22 @@ bool swmp_has_duplicates(const swmp_token *tokens, uint32_t map, const uint8_t *
   return false;
 }
 
+bool swmp_has_plain_keys(const swmp_token *tokens, uint32_t map, const uint8_t *bytes, bool of_integers) {
+  uint32_t index = map + 1;
+  while (index < tokens[map].extent) {
+    const swmp_token *key = &tokens[index];
+    if (of_integers) {
+      if (key->kind != SWMP_INT) return false;
+    } else if (key->kind != SWMP_STRING || !swmp_is_ascii(bytes + key->value, key->extent)) {
+      return false;
+    }
+    /* The key is no container: its value comes next. */
+    const swmp_token *value = key + 1;
+    index = value->kind >= SWMP_ARRAY ? value->extent : index + 2;
+  }
+  return true;
+}
+
 uint32_t swmp_find_string(const swmp_token *tokens, const uint8_t *bytes, uint32_t map, uint32_t hint, const void *key,
                           size_t count) {
   const swmp_token *first = tokens + map + 1;

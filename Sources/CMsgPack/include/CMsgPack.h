@@ -120,6 +120,10 @@ __attribute__((always_inline)) static inline bool swmp_is_ascii(const uint8_t *_
   return (all & 0x8080808080808080) == 0;
 }
 
+/* Whether all keys of the map at `map` are strings of ASCII, or all are integers up to INT64_MAX. */
+bool swmp_has_plain_keys(const swmp_token *_Nonnull tokens, uint32_t map, const uint8_t *_Nonnull bytes,
+                         bool of_integers);
+
 /* The index of the key in the map at `map` that is such a string, or integer; UINT32_MAX if there is
  * none. Looks from `hint` on and around, if it is one of the map's keys: keys mostly come in the order
  * in which they are asked for. */

@@ -169,44 +169,53 @@ struct MsgPackKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
   var codingPath: [any CodingKey] { decoding.codingPath }
 
   var allKeys: [Key] {
+    if let lookup = decoding.state.lookup { return keys(in: lookup) }
+    let usesSnakeCase = usesSnakeCase
     var keys: [Key] = []
-    // A key type that accepts any string (such as a dictionary's) would silently drop entries whose key is not a
-    // string, so a stand-in key is listed for them.
-    func appendUnreadable() {
-      if let key = Key(stringValue: MsgPackDecoding.unreadableKey) { keys.append(key) }
-    }
-    let usesSnakeCase = decoding.state.usesSnakeCase && Key.self != CodingDictionaryKeys.type
-    func append(_ name: TextKey) {
-      if let key = name.intValue.flatMap({ Key(intValue: $0) }) {
-        keys.append(key)
-      } else if usesSnakeCase, let key = Key(stringValue: name.stringValue.inCamelCase),
-        key.stringValue.inSnakeCase == name.stringValue
-      {
-        keys.append(key)
-      } else if let key = Key(stringValue: name.stringValue) {
-        keys.append(key)
-      }
-    }
-    if let lookup = decoding.state.lookup {
-      for name in lookup.ordered { append(name) }
-      if lookup.hasUnreadable { appendUnreadable() }
-      return keys
-    }
     var hasUnreadable = false
     var index = Int(decoding.index) + 1
     keys.reserveCapacity(decoding.own.elementCount)
     while index < Int(decoding.own.extent) {
       let token = decoding.token(index)
       if let name = decoding.name(token) {
-        append(name)
+        if let key = Self.key(name, usesSnakeCase) { keys.append(key) }
       } else {
         hasUnreadable = true
       }
       let value = token.next(after: index)
       index = decoding.token(value).next(after: value)
     }
-    if hasUnreadable { appendUnreadable() }
+    if hasUnreadable, let key = Self.unreadable { keys.append(key) }
     return keys
+  }
+
+  @inline(never)
+  private func keys(in lookup: MsgPackKeyIndex) -> [Key] {
+    let usesSnakeCase = usesSnakeCase
+    var keys = lookup.ordered.compactMap { name in Self.key(name, usesSnakeCase) }
+    if lookup.hasUnreadable, let key = Self.unreadable { keys.append(key) }
+    return keys
+  }
+
+  private var usesSnakeCase: Bool { decoding.state.usesSnakeCase && Key.self != CodingDictionaryKeys.type }
+
+  /// A key type that accepts any string (such as a dictionary's) would silently drop entries whose key is not a
+  /// string, so a stand-in key is listed for them.
+  private static var unreadable: Key? { Key(stringValue: MsgPackDecoding.unreadableKey) }
+
+  @inline(__always)
+  private static func key(_ name: TextKey, _ usesSnakeCase: Bool) -> Key? {
+    if let number = name.intValue, let key = Key(intValue: number) { return key }
+    if usesSnakeCase, let key = inCamelCase(name) { return key }
+    return Key(stringValue: name.stringValue)
+  }
+
+  @inline(never)
+  private static func inCamelCase(_ name: TextKey) -> Key? {
+    guard let key = Key(stringValue: name.stringValue.inCamelCase),
+      key.stringValue.inSnakeCase == name.stringValue
+    else { return nil }
+    return key
   }
 
   /// The index of the value of a key.

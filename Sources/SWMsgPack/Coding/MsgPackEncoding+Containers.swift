@@ -122,6 +122,7 @@ struct MsgPackKeyedEncoding<Key: CodingKey>: KeyedEncodingContainerProtocol {
 
   @inline(__always)
   private func write(_ key: Key) {
+    if encoding.state[encoding.level].hasTextKeys { return encoding.state.write(key.stringValue) }
     note(key)
     if encoding.state.convertsKeys || encoding.state[encoding.level].hasIntegerKeys {
       convert(key)
@@ -133,12 +134,12 @@ struct MsgPackKeyedEncoding<Key: CodingKey>: KeyedEncodingContainerProtocol {
   /// Notes which keys there are, to find one that is encoded twice.
   ///
   /// Nearly all types of keys are enumerations of less than 64 cases without payloads, which are one byte: a bit for
-  /// each tells exactly, for some ten instructions a key. (To look through the map for each key would
-  /// cost more than to write it.) Keys of a dictionary are distinct. Other keys are compared when the map ends.
+  /// each tells exactly. (To look through the map for each key would cost more than to write it.) Keys of a dictionary are distinct. Other keys are compared when the map ends.
   @inline(__always)
   private func note(_ key: Key) {
-    if MemoryLayout<Key>.size <= 1 {
-      let tag = unsafe withUnsafeBytes(of: key) { bytes in unsafe bytes.isEmpty ? 0 : bytes[0] }
+    let size = MemoryLayout<Key>.size
+    if size <= 1 {
+      let tag = size == 0 ? 0 : unsafe unsafeBitCast(key, to: UInt8.self)
       let bit: UInt64 = tag < 64 ? 1 << UInt64(tag) : .max
       if encoding.state[encoding.level].seenKeys & bit != 0 {
         encoding.state[encoding.level].mayRepeatKeys = true

@@ -121,6 +121,7 @@ struct MsgPackEncoding {
 
   @inline(never)
   private func setDictionary(_ kind: MsgPackTypeKind) {
+    state[level].hasTextKeys = kind == .textDictionary
     state[level].hasIntegerKeys = kind == .integerDictionary
     state[level].isPairs = kind == .otherDictionary
   }

@@ -26,6 +26,8 @@ final class MsgPackEncodingState: MsgPackSink {
       case single
     }
     var kind = Kind.none
+    /// The value is a dictionary with strings as keys, which differ and which no strategy changes.
+    var hasTextKeys = false
     /// The value is a dictionary with integers as keys.
     var hasIntegerKeys = false
     /// The value is a dictionary that encodes itself as an array of keys and values, which are a map's here.

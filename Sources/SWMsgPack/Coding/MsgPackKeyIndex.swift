@@ -91,37 +91,28 @@ extension MsgPackDecoding {
   /// 7 and "7", "7" and "007" where keys are integers, two spellings of one character.
   ///
   /// Keys of one kind whose bytes tell them apart, as nearly always, are passed over.
+  @inline(__always)
   func checkDictionaryKeys(at map: Int, _ kind: MsgPackTypeKind) throws {
-    let end = Int(token(map).extent)
-    func forEach(_ body: (Int) throws -> Bool) rethrows {
-      var index = map + 1
-      while index < end {
-        if try !body(index) { return }
-        let value = token(index).next(after: index)
-        index = token(value).next(after: value)
-      }
+    if unsafe !swmp_has_plain_keys(state.tokens, UInt32(map), state.start, kind == .integerDictionary) {
+      try compareDictionaryKeys(at: map, kind)
     }
-    var isPlain = true
-    forEach { index in
-      let key = token(index)
-      isPlain =
-        kind == .integerDictionary
-        ? key.what == .int
-        : unsafe key.what == .string && swmp_is_ascii(state.start + Int(key.value), Int(key.extent))
-      return isPlain
-    }
-    if isPlain { return }
+  }
 
+  @inline(never)
+  private func compareDictionaryKeys(at map: Int, _ kind: MsgPackTypeKind) throws {
     var texts: [String: Int] = [:]
     var integers: [Int: Int] = [:]
-    try forEach { index in
-      guard let name = name(token(index)) else { return true }
-      let old =
-        kind == .integerDictionary
-        ? (name.intValue ?? Int(name.stringValue)).flatMap { integers.updateValue(index, forKey: $0) }
-        : texts.updateValue(index, forKey: name.stringValue)
-      if let old { try checkSame(old, index) }
-      return true
+    var index = map + 1
+    while index < Int(token(map).extent) {
+      if let name = name(token(index)) {
+        let old =
+          kind == .integerDictionary
+          ? (name.intValue ?? Int(name.stringValue)).flatMap { integers.updateValue(index, forKey: $0) }
+          : texts.updateValue(index, forKey: name.stringValue)
+        if let old { try checkSame(old, index) }
+      }
+      let value = token(index).next(after: index)
+      index = token(value).next(after: value)
     }
   }
 }

@@ -9,8 +9,7 @@ internal import CMsgPack
 /// How the coders treat a type.
 ///
 /// The kind of a type never changes, so one table in C keeps it for the whole process, by the address of the type's
-/// metadata. A look into the table is six instructions; the comparisons below and the cast, which searches for a
-/// conformance, are more than a hundred.
+/// metadata. The comparisons below and the cast, which searches for a conformance, are made once for a type.
 enum MsgPackTypeKind: UInt8 {
   case unknown
   /// It encodes and decodes itself.
