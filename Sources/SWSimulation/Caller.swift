@@ -197,6 +197,8 @@ final class Caller: @unchecked Sendable {
 
   private func begin() {
     guard callsLeft > 0 else {
+      // The end comes close behind the last data.
+      if isSender, world.schedule.endsEarly, world.chance(0.5) { world.finishSending(end.index) }
       state = .done
       return
     }
@@ -394,7 +396,8 @@ final class Caller: @unchecked Sendable {
     let call: SendHalf.Call
     if isFlush {
       call = SendHalf.Call(Outgoing([]), as: kind, step: .flush, until: mayWait ? .never : .immediately)
-    } else if world.chance(0.2) {
+    } else if world.schedule.itemFailure == 0, world.chance(0.2) {
+      // A batch that has begun is one item.
       let count = 1 + world.below(5)
       var (bytes, borders): ([UInt8], [Int]) = ([], [])
       for _ in 0..<count {
