@@ -197,8 +197,6 @@ final class Caller: @unchecked Sendable {
 
   private func begin() {
     guard callsLeft > 0 else {
-      // The end comes close behind the last data.
-      if isSender, world.schedule.endsEarly, world.chance(0.5) { world.finishSending(end.index) }
       state = .done
       return
     }
@@ -242,6 +240,8 @@ final class Caller: @unchecked Sendable {
   }
 
   private func finished() {
+    // The end comes close behind the last data.
+    if isSender, callsLeft == 0, world.schedule.endsEarly { world.finishSending(end.index) }
     if isOnMain { world.release(main: self) }
     state = .between
   }
@@ -251,7 +251,7 @@ final class Caller: @unchecked Sendable {
   private func beginReceive(_ half: ReceiveHalf, _ mayWait: Bool) {
     (way, request) = world.chooseRequest(at: end)
     var front = ReceiveHalf.Front.unseen
-    if world.chance(0.5), goesShort(mayWait, &front) { return finished() }
+    if world.chance(world.schedule.endsEarly ? 0.95 : 0.5), goesShort(mayWait, &front) { return finished() }
     switch half.start(request, as: kind, until: mayWait ? .never : .immediately, after: front) {
     case .ended(let outcome): holds(outcome, inPlace: false)
     case .queued(let place): queued(place)

@@ -76,8 +76,27 @@ struct Schedule {
     plan.offload = pick([0, 0, 0.1])
     plan.spuriousReadiness = pick([0, 0.1])
     plan.stall = pick([0, 0, 0.1])
-    isStreamSocket = isDescriptor && chance(0.5)
+    isStreamSocket = isDescriptor && chance(0.6)
     endsEarly = isStreamSocket && chance(0.5)
+    if endsEarly {
+      // Few who wait without a deadline for short frames, and much that happens while somebody looks at one: attempts
+      // that may be left out.
+      isDuplex = false
+      capacity = 1_000
+      mostBytes = min(mostBytes, 30)
+      callerCount = pick([2, 3])
+      mainCallers = 0
+      mostCalls = 12
+      deadline = 0
+      disturbance = 0
+      interlude = 0.6
+      mostDepth = 1
+      plan.shortSend = 0
+      plan.spuriousWouldBlock = 0
+      plan.spuriousReadiness = 0
+      plan.stall = 0
+      plan.blockedFinish = 0
+    }
     itemFailure = chance(0.15) ? 0.1 : 0
     if isStreamSocket {
       plan.shortReceive = 0

@@ -53,7 +53,8 @@ final class SimulatedEnd: SocketLike, ReadinessReceiver, @unchecked Sendable {
   /// What the kernel would tell of it. The end of a stream stays told.
   var offeredReadiness: Readiness {
     let offered = transport.offeredReadiness
-    return world.schedule.isStreamSocket && peer.isFinished ? offered.union([.readable, .readClosed]) : offered
+    return world.schedule.isStreamSocket && peer.isFinished
+      ? offered.union([.readable, .readClosed]) : offered
   }
 
   // MARK: SocketLike

@@ -147,7 +147,7 @@ final class SimulatedReactor: Reacting, @unchecked Sendable {
       var readiness = event.readiness
       if !readiness.isDisjoint(with: [.readClosed, .failed]) {
         world.coverage.note(.endSignalled)
-        if world.makes(.foldsEnds) {
+        if world.always(.foldsEnds) {
           readiness.subtract([.readClosed, .failed])
           readiness.formUnion([.readable, .writable])
         }

@@ -137,6 +137,9 @@ final class World: @unchecked Sendable {
   /// Whether the seeded mistake happens here and now.
   func makes(_ candidate: Mistake) -> Bool { mistake == candidate && chance(0.5) }
 
+  /// Whether it happens every time.
+  func always(_ candidate: Mistake) -> Bool { mistake == candidate }
+
   func makePayload() -> [UInt8] {
     let count = below(schedule.mostBytes + 1)
     // The library writes to the one empty array that all share, which the thread sanitizer minds.
@@ -189,7 +192,7 @@ final class World: @unchecked Sendable {
   func interlude(_ point: Coverage.Point) {
     guard failure == nil, depth <= schedule.mostDepth, chance(schedule.interlude) else { return }
     coverage.note(point)
-    for _ in 0...below(3) where !runOne() { return }
+    for _ in 0...below(schedule.endsEarly ? 10 : 3) where !runOne() { return }
   }
 
   /// Picks somebody and lets them take a step. False: there is nobody.
