@@ -240,6 +240,8 @@ final class Caller: @unchecked Sendable {
   }
 
   private func finished() {
+    // The end comes close behind the last data.
+    if isSender, callsLeft == 0, world.schedule.endsEarly { world.finishSending(end.index) }
     if isOnMain { world.release(main: self) }
     state = .between
   }
@@ -249,7 +251,7 @@ final class Caller: @unchecked Sendable {
   private func beginReceive(_ half: ReceiveHalf, _ mayWait: Bool) {
     (way, request) = world.chooseRequest(at: end)
     var front = ReceiveHalf.Front.unseen
-    if world.chance(0.5), goesShort(mayWait, &front) { return finished() }
+    if world.chance(world.schedule.endsEarly ? 0.95 : 0.5), goesShort(mayWait, &front) { return finished() }
     switch half.start(request, as: kind, until: mayWait ? .never : .immediately, after: front) {
     case .ended(let outcome): holds(outcome, inPlace: false)
     case .queued(let place): queued(place)
@@ -394,7 +396,8 @@ final class Caller: @unchecked Sendable {
     let call: SendHalf.Call
     if isFlush {
       call = SendHalf.Call(Outgoing([]), as: kind, step: .flush, until: mayWait ? .never : .immediately)
-    } else if world.chance(0.2) {
+    } else if world.schedule.itemFailure == 0, world.chance(0.2) {
+      // A batch that has begun is one item.
       let count = 1 + world.below(5)
       var (bytes, borders): ([UInt8], [Int]) = ([], [])
       for _ in 0..<count {

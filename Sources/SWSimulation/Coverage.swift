@@ -16,7 +16,7 @@ package struct Coverage: Sendable {
     case detached, detachRefused, registered, watched, unwatched, registrationFailed, threadPolls,
       threadWaits, reactorDrives
     case runInsideAttempt, runInsideScanner, runInsideWakeUp, staleEvent, mainBlocked, stalled
-    case crossed, signalAwaited, finishBlocked, offloaded
+    case crossed, signalAwaited, finishBlocked, offloaded, endSignalled, itemFailed, budgetSpent
   }
 
   /// By direction, event and state.

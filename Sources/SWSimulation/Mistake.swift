@@ -20,4 +20,10 @@ package enum Mistake: String, CaseIterable, Sendable {
   case closesTwice
   /// A caller's memory changes while its send is under way.
   case changesMemory
+  /// The reactor tells of the end of a stream as if it were data.
+  case foldsEnds
+  /// An error of one item is told as one of the connection.
+  case widensItemErrors
+  /// A half that the reactor drives receives without a budget.
+  case ignoresBudget
 }

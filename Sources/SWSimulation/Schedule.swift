@@ -4,6 +4,13 @@ import SWTesting
 struct Schedule {
   /// Ends that look like descriptors, or in-process transports.
   var isDescriptor: Bool
+  /// Descriptors that behave as stream sockets do: a short receive says that no data is left, and each arrival of
+  /// data, and the end, makes an edge.
+  var isStreamSocket: Bool
+  /// Whoever sends may finish sending at once when it has sent all of its own.
+  var endsEarly: Bool
+  /// How likely an attempt fails for one item alone, as an attempt on a datagram socket may.
+  var itemFailure: Double
   /// Both ends send and receive, or one sends and the other receives.
   var isDuplex: Bool
   var capacity: Int
@@ -69,6 +76,34 @@ struct Schedule {
     plan.offload = pick([0, 0, 0.1])
     plan.spuriousReadiness = pick([0, 0.1])
     plan.stall = pick([0, 0, 0.1])
+    isStreamSocket = isDescriptor && chance(0.6)
+    endsEarly = isStreamSocket && chance(0.5)
+    if endsEarly {
+      // Few who wait without a deadline for short frames, and much that happens while somebody looks at one: attempts
+      // that may be left out.
+      isDuplex = false
+      capacity = 1_000
+      mostBytes = min(mostBytes, 30)
+      callerCount = pick([2, 3])
+      mainCallers = 0
+      mostCalls = 12
+      deadline = 0
+      disturbance = 0
+      interlude = 0.6
+      mostDepth = 1
+      plan.shortSend = 0
+      plan.spuriousWouldBlock = 0
+      plan.spuriousReadiness = 0
+      plan.stall = 0
+      plan.blockedFinish = 0
+    }
+    itemFailure = chance(0.15) ? 0.1 : 0
+    if isStreamSocket {
+      plan.shortReceive = 0
+      plan.crossing = 0
+      plan.waitingForSignal = 0
+      plan.offload = 0
+    }
     plan.hangUp = chance(0.05) ? 0.03 : 0
     plan.reset = chance(0.05) ? 0.02 : 0
   }

@@ -50,7 +50,16 @@ final class SimulatedEnd: SocketLike, ReadinessReceiver, @unchecked Sendable {
 
   var peer: SimulatedEnd { world.ends[1 - index] }
 
+  /// What the kernel would tell of it. The end of a stream stays told.
+  var offeredReadiness: Readiness {
+    let offered = transport.offeredReadiness
+    return world.schedule.isStreamSocket && peer.isFinished
+      ? offered.union([.readable, .readClosed]) : offered
+  }
+
   // MARK: SocketLike
+
+  var drainsInOneReceive: Bool { world.schedule.isStreamSocket }
 
   var readinessSource: ReadinessSource {
     descriptor.map { .descriptor(FileDescriptor(rawValue: $0)) } ?? .signal
@@ -86,6 +95,8 @@ final class SimulatedEnd: SocketLike, ReadinessReceiver, @unchecked Sendable {
     world.check(!isClosed, "closed under an attempt to receive")
     if isClosed || isDetached { return .failed(TransportError(.receive, .badFileDescriptor)) }
     receiveCount += 1
+    if let failed = world.failItem(.receive) { return failed }
+    world.noteDrivenAttempt()
     let attempt = attempt()
     note(attempt, .readable)
     switch attempt {
@@ -98,6 +109,7 @@ final class SimulatedEnd: SocketLike, ReadinessReceiver, @unchecked Sendable {
       }
       if world.makes(.corruptsByte) { unsafe memory[0] &+= 1 }
       receivedCount += count
+      world.noteDriven(count)
       world.noteAttempt(.moved, self, isSending: false)
       world.trace("received", index, count)
     case .waitsFor(let readiness):
@@ -131,6 +143,7 @@ final class SimulatedEnd: SocketLike, ReadinessReceiver, @unchecked Sendable {
     world.check(!isClosed, "closed under an attempt to send")
     if isClosed || isDetached || isFinished { return .failed(TransportError(.send, .badFileDescriptor)) }
     sendCount += 1
+    if world.isWhole(sent), let failed = world.failItem(.send) { return failed }
     var attempt = attempt()
     note(attempt, .writable)
     switch attempt {
@@ -138,6 +151,7 @@ final class SimulatedEnd: SocketLike, ReadinessReceiver, @unchecked Sendable {
       unsafe sent.append(contentsOf: bytes[..<count])
       world.noteAttempt(.moved, self, isSending: true)
       world.trace("sent", index, count)
+      if world.schedule.isStreamSocket { peer.readinessChanged(.readable) }
       if count > 1, world.makes(.sendsTwice) { attempt = .transferred(count - 1) }
     case .waitsFor(let readiness):
       world.coverage.note(readiness.isEmpty ? .signalAwaited : .crossed)
@@ -184,6 +198,7 @@ final class SimulatedEnd: SocketLike, ReadinessReceiver, @unchecked Sendable {
     }
     isFinished = true
     world.trace("finishes sending", index)
+    if world.schedule.isStreamSocket { peer.readinessChanged([.readable, .readClosed]) }
   }
 
   func close() {

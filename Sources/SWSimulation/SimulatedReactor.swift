@@ -25,6 +25,11 @@ final class SimulatedReactor: Reacting, @unchecked Sendable {
 
   func start() -> Errno? { nil }
 
+  /// So small that frames of any size meet it.
+  static let receiveBudget = 24
+
+  var receiveBudget: Int { world.makes(.ignoresBudget) ? .max : Self.receiveBudget }
+
   func register(
     _ descriptor: Int32, for receiver: any ReadinessReceiver, watching interest: Readiness
   ) -> RegistrationOutcome {
@@ -41,7 +46,7 @@ final class SimulatedReactor: Reacting, @unchecked Sendable {
     end.registration = id
     end.watched = interest
     if world.makes(.registersSilently) { return .registered(id) }
-    edge(end, end.transport.offeredReadiness)
+    edge(end, end.offeredReadiness)
     return .registered(id)
   }
 
@@ -56,7 +61,7 @@ final class SimulatedReactor: Reacting, @unchecked Sendable {
     world.trace("watch", Int(descriptor), Int(interest.rawValue))
     end.watched = interest
     if world.makes(.registersSilently) { return nil }
-    edge(end, end.transport.offeredReadiness)
+    edge(end, end.offeredReadiness)
     return nil
   }
 
@@ -139,11 +144,19 @@ final class SimulatedReactor: Reacting, @unchecked Sendable {
       let index = world.ends.firstIndex { $0.registration?.key == event.key }
       world.trace("event", index ?? -1, Int(event.readiness.rawValue))
       if let index { world.noteReadiness(world.ends[index], event.readiness) }
-      receiver.readinessChanged(event.readiness)
+      var readiness = event.readiness
+      if !readiness.isDisjoint(with: [.readClosed, .failed]) {
+        world.coverage.note(.endSignalled)
+        if world.always(.foldsEnds) {
+          readiness.subtract([.readClosed, .failed])
+          readiness.formUnion([.readable, .writable])
+        }
+      }
+      receiver.readinessChanged(readiness)
     case .drive(let work):
       world.coverage.note(.reactorDrives)
       world.trace("reactor drives")
-      work.drive()
+      world.drives { work.drive() }
     case .fire(let timer):
       world.trace("deadline passes")
       if let caller = world.caller(of: timer) { world.noteGiveUp(caller) }
@@ -159,7 +172,7 @@ final class SimulatedReactor: Reacting, @unchecked Sendable {
     var found: [PollerEvent] = []
     for edge in edges {
       let end = world.ends[edge.end]
-      var readiness = end.transport.offeredReadiness.intersection(end.watched.union(.hangUps))
+      var readiness = end.offeredReadiness.intersection(end.watched.union(.hangUps))
       if world.chance(0.5) { readiness.formUnion(edge.readiness) }
       if !readiness.isEmpty { found.append(PollerEvent(key: edge.key, readiness: readiness)) }
     }

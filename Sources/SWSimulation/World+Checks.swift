@@ -85,6 +85,7 @@ extension World {
         switch failure.errno {
         case .connectionReset: caller.end.isReset
         case .brokenPipe: caller.isSender && (caller.end.isBroken || caller.end.peer.isClosed)
+        case .invalidArgument: failure.scope == .item && tellItemFailure()
         case .noSpace, .resourceTemporarilyUnavailable: schedule.registrationFailure > 0
         default: false
         }
@@ -173,6 +174,17 @@ extension World {
     var scanner = VarIntFraming().makeScanner()
     let demand = try? scanner.demand(in: bytes.span.extracting(offset..<bytes.count))
     return demand.flatMap { $0.isFinal ? $0.byteCount : nil }
+  }
+
+  /// Whether bytes end where a frame ends.
+  func isWhole(_ bytes: [UInt8]) -> Bool {
+    if schedule.itemFailure == 0 { return true }
+    var position = 0
+    while position < bytes.count {
+      guard let count = frameCount(bytes, at: position) else { return false }
+      position += count
+    }
+    return position == bytes.count
   }
 
   // MARK: At the end

@@ -2,6 +2,7 @@ import SWFraming
 import SWIO
 import SWMessaging
 import SWTesting
+import SystemPackage
 
 /// Everything there is in one schedule, and the scheduler: it picks who runs, one step at a time, on one
 /// thread. Attempts, scanners, decoders, progress callbacks and wake-ups let others run in the middle
@@ -36,6 +37,12 @@ final class World: @unchecked Sendable {
   var mainHolder: Caller?
   private(set) var clock = Deadline(nanoseconds: 1)
   var coverage = Coverage()
+
+  /// How many attempts have failed for one item alone, and how many callers were told of one.
+  private var itemFailuresMade = 0
+  private var itemFailuresTold = 0
+  /// The depth at which the reactor drives, and how much its drive has received.
+  private var drive: (depth: Int, byteCount: Int)?
 
   // What the checks go by; see World+Checks.
   var sends: [[SentRecord]] = [[], []]
@@ -130,6 +137,9 @@ final class World: @unchecked Sendable {
   /// Whether the seeded mistake happens here and now.
   func makes(_ candidate: Mistake) -> Bool { mistake == candidate && chance(0.5) }
 
+  /// Whether it happens every time.
+  func always(_ candidate: Mistake) -> Bool { mistake == candidate }
+
   func makePayload() -> [UInt8] {
     let count = below(schedule.mostBytes + 1)
     // The library writes to the one empty array that all share, which the thread sanitizer minds.
@@ -182,7 +192,7 @@ final class World: @unchecked Sendable {
   func interlude(_ point: Coverage.Point) {
     guard failure == nil, depth <= schedule.mostDepth, chance(schedule.interlude) else { return }
     coverage.note(point)
-    for _ in 0...below(3) where !runOne() { return }
+    for _ in 0...below(schedule.endsEarly ? 10 : 3) where !runOne() { return }
   }
 
   /// Picks somebody and lets them take a step. False: there is nobody.
@@ -292,7 +302,7 @@ final class World: @unchecked Sendable {
     if makes(.closesTwice) { ends[index].close() }
   }
 
-  private func finishSending(_ index: Int) {
+  func finishSending(_ index: Int) {
     guard let half = cores[index].sending else { return }
     trace("is to finish sending", index)
     coverage.note(.halfClose)
@@ -398,6 +408,45 @@ final class World: @unchecked Sendable {
 
   private func isDrained(_ half: Half) -> Bool {
     callers.contains { $0.drains && $0.half === half && !$0.isDone }
+  }
+
+  // MARK: Errors of one item
+
+  /// An attempt that fails for one item alone, now and then.
+  func failItem(_ operation: TransportError.Operation) -> Attempt? {
+    guard !isCalm, chance(schedule.itemFailure) else { return nil }
+    itemFailuresMade += 1
+    coverage.note(.itemFailed)
+    trace("an item fails")
+    let scope: TransportError.Scope = makes(.widensItemErrors) ? .connection : .item
+    return .failed(TransportError(operation, .invalidArgument, scope: scope))
+  }
+
+  /// A caller is told of one: true if there was one to tell of.
+  func tellItemFailure() -> Bool {
+    itemFailuresTold += 1
+    return itemFailuresTold <= itemFailuresMade
+  }
+
+  // MARK: Budgets
+
+  /// The reactor drives a half. Others that run inside its attempts do not count.
+  func drives(_ body: () -> Void) {
+    drive = (depth, 0)
+    body()
+    drive = nil
+  }
+
+  func noteDriven(_ byteCount: Int) {
+    guard let drive, drive.depth == depth else { return }
+    self.drive?.byteCount += byteCount
+    if drive.byteCount + byteCount >= SimulatedReactor.receiveBudget { coverage.note(.budgetSpent) }
+  }
+
+  /// An attempt to receive begins: not beyond the budget.
+  func noteDrivenAttempt() {
+    guard let drive, drive.depth == depth else { return }
+    check(drive.byteCount < SimulatedReactor.receiveBudget, "the reactor receives beyond its budget")
   }
 
   // MARK: Notes

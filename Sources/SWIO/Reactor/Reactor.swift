@@ -10,6 +10,9 @@ package protocol Reacting: AnyObject, Sendable {
   ///
   /// - Returns: why not. It can be tried again at any time.
   func start() -> Errno?
+  /// How many bytes a half that the reactor drives may receive before others have their turn. The attempt that
+  /// reaches this is the last.
+  var receiveBudget: Int { get }
   /// Watches a descriptor, edge-triggered; it tells at once if it is ready.
   func register(
     _ descriptor: Int32, for receiver: any ReadinessReceiver, watching interest: Readiness
@@ -35,6 +38,7 @@ package protocol Reacting: AnyObject, Sendable {
 
 extension Reacting {
   package func start() -> Errno? { nil }
+  package var receiveBudget: Int { 256 << 10 }
 }
 
 package enum RegistrationOutcome: Sendable {

@@ -266,7 +266,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
       state.called = false
       return state.takeTurn(first: true, by: nil)
     }
-    if isTaken { _ = run(Driver(budget: 64)) }
+    if isTaken { _ = run(Driver(budget: 64, byteBudget: port.reactor.receiveBudget)) }
   }
 
   package override func driveOn(as me: Place) {
