@@ -1,5 +1,6 @@
 import Foundation
 import SWMsgPack
+import SWPickle
 import Testing
 
 /// One family of coders, as the suite runs it.
@@ -21,6 +22,11 @@ struct Coder: Sendable, CustomTestStringConvertible {
     decode: { type, bytes in try MsgPackDecoder().decode(type, from: bytes) },
     python: "__import__('msgpack').unpackb(data, strict_map_key=False, timestamp=3)")
 
+  static let pickle = Coder(
+    name: "pickle", encode: { value in try PickleEncoder().encodeBytes(value) },
+    decode: { type, bytes in try PickleDecoder().decode(type, from: bytes) },
+    python: "__import__('pickle').loads(data)")
+
   /// Every family. A family more is one line here, and one description above.
-  static let all = [json, msgPack]
+  static let all = [json, msgPack, pickle]
 }
