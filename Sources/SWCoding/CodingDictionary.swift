@@ -5,7 +5,7 @@ package protocol CodingDictionary {
   static var keyKind: CodingDictionaryKeyKind { get }
 }
 
-/// What kind of keys a dictionary has.
+/// The kind of a dictionary's keys.
 package enum CodingDictionaryKeyKind: Sendable {
   /// Text: the dictionary encodes itself into a keyed container.
   case text

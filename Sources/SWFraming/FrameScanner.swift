@@ -39,7 +39,7 @@ extension FrameScanner {
   }
 }
 
-/// What the last bytes of a stream are, as ``FrameScanner/atEnd(of:)`` finds.
+/// The meaning of the last bytes of a stream, as ``FrameScanner/atEnd(of:)`` finds it.
 public enum FrameEnd: Hashable, Sendable {
   /// A frame that the stream broke off: a receive throws `truncated`, with the bytes.
   case incomplete

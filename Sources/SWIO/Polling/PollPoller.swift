@@ -29,11 +29,11 @@ package final class PollPoller: Poller {
     /// Hang-ups that have been told.
     var toldHangUps: Readiness = []
 
-    /// What there is to wait for.
+    /// The readiness to wait for.
     var isOfInterest: Bool { !interest.isEmpty || !hasHungUp }
     private var hasHungUp: Bool { !toldHangUps.isDisjoint(with: [.writeClosed, .failed]) }
 
-    /// What is to be told of what `poll` has shown; nil: nothing.
+    /// The news in what `poll` has shown; nil if there is none.
     mutating func look(at readiness: Readiness, _ now: UInt64) -> Readiness? {
       let hangUps = readiness.intersection(.hangUps)
       let told = readiness.intersection(interest.union(.urgent)).union(hangUps.subtracting(toldHangUps))
@@ -113,7 +113,7 @@ package final class PollPoller: Poller {
     }
   }
 
-  /// What is being waited for is another now: the wait begins anew.
+  /// The set of descriptors, or an interest, has changed: the wait begins anew.
   private func change(_ body: (inout State) -> Void) {
     let notifier = state.withLock { state in
       body(&state)

@@ -1,9 +1,9 @@
 package import SystemPackage
 
-/// What waits for descriptors on behalf of a reactor, in the manner of one system.
+/// Waits for descriptors on behalf of a reactor, in the manner of one system.
 ///
 /// Descriptors may be added, changed and removed from any thread, and `wake` may be called from any; one thread at a
-/// time waits. What is told is a hint. Each readiness is told once when it comes, also if it was there when it began to
+/// time waits. Each event is a hint. Each readiness is told once when it comes, also if it was there when it began to
 /// be watched; it is told anew when more has come, or earlier. Hang-ups are told whether or not they are watched for.
 package protocol Poller: AnyObject, Sendable {
   /// Begins to watch a descriptor. It stays the caller's, who removes it before it is closed.
@@ -22,9 +22,9 @@ package protocol Poller: AnyObject, Sendable {
   func wake()
 }
 
-/// What a poller has found out about a descriptor.
+/// News of a descriptor.
 package struct PollerEvent: Sendable {
-  /// What the descriptor was added with.
+  /// The key that the descriptor was added with.
   package var key: UInt64
   package var readiness: Readiness
 
@@ -34,7 +34,7 @@ package struct PollerEvent: Sendable {
   }
 }
 
-/// What came of beginning to watch a descriptor.
+/// The result of adding a descriptor.
 package enum WatchOutcome: Hashable, Sendable {
   case watched
   /// It cannot be watched, because it never blocks: a regular file, `/dev/null`.

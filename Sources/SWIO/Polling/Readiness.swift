@@ -1,7 +1,8 @@
 internal import CSysShim
 package import SystemPackage
 
-/// What a descriptor, or an in-process transport, may be ready for. A hint: the attempt is the truth.
+/// The operations that a descriptor, or an in-process transport, may be ready for. Readiness is a hint: the attempt is
+/// the truth.
 public struct Readiness: OptionSet, Hashable, Sendable {
   public let rawValue: UInt8
   public init(rawValue: UInt8) { self.rawValue = rawValue }
@@ -20,7 +21,7 @@ public struct Readiness: OptionSet, Hashable, Sendable {
   /// TCP's urgent data has come.
   package static var urgent: Readiness { Readiness(rawValue: UInt8(SWSYS_URGENT)) }
 
-  /// What is told whether or not it is watched for.
+  /// The bits that are reported whether or not they are watched for.
   package static var hangUps: Readiness { [.readClosed, .writeClosed, .failed] }
   /// After any of these an attempt to receive may get on.
   package static var concernsReceiving: Readiness { [.readable, .readClosed, .failed] }
