@@ -43,3 +43,4 @@ int swsys_exchange(int directory, const char *from, const char *to) {
   return RETRIED(renameat2(directory, from, directory, to, RENAME_EXCHANGE));
 }
 int swsys_process_id(void) { return getpid(); }
+unsigned swsys_effective_user(void) { return geteuid(); }

@@ -150,6 +150,7 @@ int swsys_unlink(int directory, const char *name) SWSYS_NONNULL;
 int swsys_rename_exclusively(int directory, const char *from, const char *to) SWSYS_NONNULL;
 int swsys_exchange(int directory, const char *from, const char *to) SWSYS_NONNULL;
 int swsys_process_id(void);
+unsigned swsys_effective_user(void);
 
 /* ---- pipes and the rest ---- */
 ssize_t swsys_read(int fd, void *bytes, size_t count);
