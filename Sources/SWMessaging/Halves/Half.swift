@@ -158,11 +158,10 @@ package class Half: ReactorWork, @unchecked Sendable {
     let wanted = readiness.intersection([.readable, .writable])
     if wanted == interest { return }
     interest = wanted
-    let isNews = port.note(direction, waitsFor: wanted)
+    let needsAnotherAttempt = port.note(direction, waitsFor: wanted)
     locked { state, actions in
       state.isRegistered = port.isSignalled
-      // What was signalled before this was known has gone to the other half alone: one attempt more.
-      if isNews { state.stirred = true }
+      if needsAnotherAttempt { state.stirred = true }
       // It polls for what is not wanted any more.
       if let head = state.queue.first, head.isPolling { actions.signal(head) }
     }
