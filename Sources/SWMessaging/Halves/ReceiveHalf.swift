@@ -8,7 +8,8 @@ internal import Synchronization
 package final class ReceivePlace: Place, @unchecked Sendable {
   package let request: ReceiveRequest
   /// Set with the decision.
-  package fileprivate(set) var outcome: ReceiveHalf.Outcome?
+  @safe @exclusivity(unchecked)
+  package fileprivate(set) final var outcome: ReceiveHalf.Outcome?
 
   init(_ kind: Kind, _ request: ReceiveRequest, isLate: Bool = false, in half: ReceiveHalf) {
     self.request = request
@@ -86,7 +87,11 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     if front.holdsTurn || turnstile.take() {
       var driver = Driver(implied: request, kind: kind, deadline: deadline)
       // There is nothing to scan.
-      if front == .blocked, let ended = blocked(nil, &driver) { return ended }
+      if front == .blocked {
+        driver.owesAttempt = true
+        if let ended = blocked(nil, &driver) { return ended }
+        driver.owesAttempt = false
+      }
       return run(driver)
     }
     let mayWait = deadline != .immediately
@@ -147,7 +152,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     case unseen
     /// The caller has the turn, and the unread bytes at the front of the stream lie in `unread`.
     case held
-    /// The caller has the turn; an attempt has been made, and nothing was there.
+    /// The caller has the turn; an attempt has been made, or would have been in vain, and nothing was there.
     case blocked
 
     @inlinable var holdsTurn: Bool { self != .unseen }
@@ -163,24 +168,24 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
   /// - Returns: how far it has come, and the bytes at the front: none also when only the long way knows how
   ///   far the frame there has been scanned.
   @usableFromInline
-  final func takeFront(for source: MessageSource, as kind: Place.Kind, waitsForever: Bool) -> Found {
+  final func takeFront(for source: MessageSource, as kind: Place.Kind, _ limit: CallLimit) -> Found {
     guard !carriesDatagrams, turnstile.take() else { return unsafe (.unseen, Self.none) }
     guard unsafe !turn.isAssembled && !source.hasBegunFrame(at: turn.position) else {
       return unsafe (.held, Self.none)
     }
     if unsafe turn.front.isEmpty, source.readsAhead, unsafe turn.end == nil {
-      return unsafe fillFront(kind, waitsForever)
+      return unsafe fillFront(kind, limit)
     }
     return unsafe (.held, turn.front)
   }
 
   /// Holding the turn, with nothing in the buffer: one attempt, unless it is known to be in vain.
   @inline(never)
-  private func fillFront(_ kind: Place.Kind, _ waitsForever: Bool) -> Found {
+  private func fillFront(_ kind: Place.Kind, _ limit: CallLimit) -> Found {
     let permission: Permission = locked { state, _ in
       if state.isClosed { return .stop }
-      // Who has a deadline was promised an attempt before it passes.
-      if waitsForever, isDrained(state, for: kind) { return .again }
+      // A call with a timeout of zero is always tried once. One with a later deadline is tried when that passes.
+      if isDrained(state, for: kind), limit.mayWait { return .again }
       state.stirred = false
       return .attempt
     }
@@ -292,6 +297,8 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     var kind = Place.Kind.thread
     var deadline = Deadline.never
     var mayWait: Bool { deadline != .immediately }
+    /// The attempt that every call is promised may have been left out.
+    var owesAttempt = false
     /// The caller has its result: no attempt for others.
     var mine = false
     /// On this thread an attempt may wait for a disk.
@@ -626,6 +633,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
       driver.mayWait ? ReceivePlace(driver.kind, implied, in: self) : nil
     }
     place?.deadline = driver.deadline
+    place?.owesAttempt = driver.owesAttempt
     var isPlaced = false
     while true {
       let (me, isImplied, wasPlaced) = (driver.me, driver.implied != nil, isPlaced)
