@@ -150,7 +150,9 @@ extension SendingEndpoint {
   /// Half-close: the peer sees the end of the stream behind everything that has been sent so far, the rest
   /// of a half-sent message included. Later sends throw `closed`; receiving goes on. Does not wait for the peer.
   ///
-  /// On a stream socket this is `shutdown(SHUT_WR)`; on any other descriptor it closes it.
+  /// On a stream socket this is `shutdown(SHUT_WR)`. On any other descriptor the endpoint gives up its descriptor for
+  /// sending. The peer sees the end when that is closed: at once, unless the same descriptor also receives, as that of
+  /// a terminal does; then when the endpoint is closed.
   public func finishSending() {
     _ = sendHalf.start(SendHalf.Call(Outgoing([]), as: .orphan, step: .halfClose, until: .never))
   }

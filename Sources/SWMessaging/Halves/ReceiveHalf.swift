@@ -581,7 +581,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
   /// message, the head's request cannot be met, and others may want the bytes.
   private func serveEnd(_ end: ReceiveTurn.End, _ head: ReceivePlace?, _ driver: Driver) -> Started? {
     let held = unsafe turn.count
-    let partial = unsafe held > 0 ? turn.unread() : []
+    let partial = unsafe held > 0 ? turn.truncated() : []
     let reason: EndpointError.Reason =
       switch end {
       case .endOfStream: held > 0 ? .truncated : .endOfStream
