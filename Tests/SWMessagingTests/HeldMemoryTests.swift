@@ -82,7 +82,8 @@ import Testing
     try await writer.send([200, 1] + pattern(100))
     writer.close()
     let errors = [
-      await endpointError { try await messages.receive() }, await endpointError { try await messages.receive() },
+      await endpointError { try await messages.receive() },
+      await endpointError { try await messages.receive() },
       await endpointError { try await reader.receive(exactly: 500) },
     ]
     let places = errors.map { error in
