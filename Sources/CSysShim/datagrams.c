@@ -1,6 +1,7 @@
 /* Datagrams, packets, and what comes beside bytes. */
 #include "support.h"
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -37,6 +38,15 @@ ssize_t swsys_next_datagram_size(int fd, bool is_packet) {
 #define SCM_PIDFD 0x04
 #endif
 
+/* The same descriptor by a number above 2. If none can be had, the number stays: the descriptor is not lost. */
+static int above_standard(int fd) {
+  if (fd < 0 || fd > 2) return fd;
+  int copy = RETRIED(fcntl(fd, F_DUPFD_CLOEXEC, 3));
+  if (copy < 0) return fd;
+  close(fd);
+  return copy;
+}
+
 static struct swsys_ancillary *parse(struct msghdr *message, const void *address) {
   struct swsys_ancillary *found = malloc(sizeof *found);
   /* Without memory nobody can be told: the descriptors at least are not left open. */
@@ -70,6 +80,9 @@ static struct swsys_ancillary *parse(struct msghdr *message, const void *address
       memcpy(&target->pidfd, CMSG_DATA(item), sizeof(int));
     }
   }
+  /* Numbers 0 to 2 are free only in a program that has closed them, and what it prints must not go to a peer. */
+  for (int i = 0; i < target->descriptor_count; i++) target->descriptors[i] = above_standard(target->descriptors[i]);
+  target->pidfd = above_standard(target->pidfd);
   if (!found) {
     for (int i = 0; i < lost.descriptor_count; i++) close(lost.descriptors[i]);
     if (lost.pidfd >= 0) close(lost.pidfd);

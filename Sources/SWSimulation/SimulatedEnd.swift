@@ -176,6 +176,11 @@ final class SimulatedEnd: SocketLike, ReadinessReceiver, @unchecked Sendable {
 
   /// Until the signal comes, the descriptor does not show whether this attempt could get on.
   private func note(_ attempt: Attempt, _ direction: Readiness) {
+    switch attempt {
+    case .waitsFor(let readiness): world.trace("waits for", index, Int(readiness.rawValue))
+    case .wouldBlock: world.trace("would block", index, Int(direction.rawValue))
+    default: break
+    }
     if case .waitsFor([]) = attempt {
       awaitedNews.formUnion(direction)
     } else {

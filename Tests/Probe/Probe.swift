@@ -15,6 +15,7 @@ struct Probe {
     switch CommandLine.arguments.dropFirst().first {
     case "emfile": return emfile()
     case "threads": return try threads()
+    case "standard-free": return try standardFree()
     // A program adopts its standard streams before anything else runs. Dispatch opens files of its own: if a stream
     // is closed, one of them could have its number.
     case "capitals":
@@ -72,7 +73,7 @@ struct Probe {
     default:
       print(
         """
-        usage: probe threads | idle | sigpipe | memory BYTES | emfile
+        usage: probe threads | standard-free | idle | sigpipe | memory BYTES | emfile
                      | msgpack-memory STREAM READER BYTES | pickle-cost PICKLE BYTES | echo-pickles DESCRIPTOR
                      | park-on-reactor | timed | descriptors-cut | churn | read-on exact|ahead COUNT UNREAD | echo-multiprocessing async|blocking DESCRIPTOR
                      | capitals async|blocking [staged] | frames SENDER COUNT async|blocking
@@ -80,6 +81,21 @@ struct Probe {
       )
       exit(2)
     }
+  }
+
+  /// A program without standard streams receives descriptors: none of them takes the number of one.
+  private static func standardFree() throws {
+    let output = swsys_duplicate(1, 100)
+    let (left, right) = try makeSocketPair(.unixDatagrams)
+    right.maximumDescriptors = 3
+    let number = try left.withDescriptor { $0 }
+    try left.blocking.send([1], passing: [number, number, number])
+    for number in 0...2 as ClosedRange<Int32> { _ = swsys_close(number) }
+    let received = try right.blocking.receiveBytes()
+    var numbers: [Int32] = []
+    while let descriptor = received.descriptors?.take() { numbers.append(descriptor.release().rawValue) }
+    let answer = "came=\(numbers.count) standard=\(numbers.count { $0 < 3 })\n"
+    _ = try FileDescriptor(rawValue: output).writeAll(answer.utf8)
   }
 
   /// Three descriptors come where the table has room for two: the message says that they are lost, and none is left

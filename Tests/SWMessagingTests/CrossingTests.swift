@@ -51,6 +51,56 @@ import Testing
     #expect(hand.result(call)?.value != nil)
   }
 
+  @Test func `a signal that comes before a receive has said that it waits crosswise is not lost to it`() {
+    let script = ScriptedTransport(
+      receiving: [.waitsFor(.writable), .bytes(Self.frame)], sending: [.wouldBlock, .waitsFor([])])
+    let transport = Interrupted(script)
+    let reactor = ManualReactor()
+    let core = EndpointCore(transport, for: [.readable, .writable], reactor: reactor)
+    guard let receiving = core.receiving, let sending = core.sending else { return }
+    // The receive's attempt has ended and is not known of yet. Now its signal comes, and a sender is the first to wait
+    // for something unusual.
+    transport.afterReceive = {
+      transport.afterReceive = nil
+      _ = sending.start(SendHalf.Call(Outgoing(Self.frame), as: .task, until: .never))
+      script.raise(.writable)
+      reactor.drive()
+    }
+    let side = MessageReader(
+      core: core, framing: .varInt, mode: .readAhead, maximumFrameSize: defaultMaximumFrameSize
+    ).receivingSide
+    let outcome = receiving.start(side.request, as: .task, until: .never)
+    reactor.drive()
+    #expect(script.sendCount >= 2)
+    #expect(script.receiveCount == 2)
+    guard case .ended = outcome else {
+      Issue.record("the frame was there, and the receive waits")
+      return
+    }
+    transport.afterReceive = nil
+  }
+
+  /// A script in which others come between the end of an attempt to receive and what is made of it.
+  // Invariant: used by one thread.
+  final class Interrupted: SocketLike, @unchecked Sendable {
+    private let script: ScriptedTransport
+    var afterReceive: (() -> Void)?
+
+    init(_ script: ScriptedTransport) { self.script = script }
+
+    var readinessSource: ReadinessSource { .signal }
+    func attach(_ signal: ReadinessSignal) { script.attach(signal) }
+    func send(_ bytes: UnsafeRawBufferPointer) -> Attempt { unsafe script.send(bytes) }
+    func finishSending() throws(TransportError) { script.finishSending() }
+    func close() { script.close() }
+
+    func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
+      let attempt = unsafe script.receive(into: memory)
+      afterReceive?()
+      return attempt
+    }
+  }
+
   @Test func `halves that both wait crosswise do not keep each other busy`() {
     let hand = HandDriven(
       receiving: Array(repeating: .waitsFor(.writable), count: 50),

@@ -13,15 +13,16 @@ import Testing
     let now = Deadline.now
     let soon = Deadline(nanoseconds: now.nanoseconds + 1_000_000_000_000)
     let never = CallLimit(nil, .never)
-    #expect(never.isNone && never.deadline == .never)
+    #expect(never.mayWait && never.deadline == .never)
     let byDeadline = CallLimit(nil, soon)
-    #expect(!byDeadline.isNone && byDeadline.deadline == soon)
+    #expect(byDeadline.mayWait && byDeadline.deadline == soon)
     #expect(CallLimit(.seconds(100_000), soon).deadline == soon)
     #expect(CallLimit(.seconds(1), soon).deadline < soon)
     #expect(CallLimit(.seconds(1), .never).deadline > now)
     #expect(CallLimit(.zero, soon).deadline == .immediately)
     #expect(CallLimit(.seconds(1), .immediately).deadline == .immediately)
-    #expect(!CallLimit(.seconds(1), .never).isNone && !CallLimit(nil, .immediately).isNone)
+    #expect(CallLimit(.seconds(1), .never).mayWait && !CallLimit(nil, .immediately).mayWait)
+    #expect(!CallLimit(.zero, .never).mayWait && !CallLimit(.seconds(-1), soon).mayWait)
   }
 
   @Test func `every asynchronous receive ends by its deadline`() async throws {

@@ -75,4 +75,21 @@ import Testing
     #expect(bytes.count == 16)
     #expect(bytes.capacity < 1_024, "room that was reserved is \"given back\"")
   }
+
+  @Test func `what the end of the stream has cut off is copied once, however many are told`() async throws {
+    let (reader, writer) = try makePipe()
+    let messages = MessageReader(over: reader, framing: .varInt)
+    try await writer.send([200, 1] + pattern(100))
+    writer.close()
+    let errors = [
+      await endpointError { try await messages.receive() },
+      await endpointError { try await messages.receive() },
+      await endpointError { try await reader.receive(exactly: 500) },
+    ]
+    let places = errors.map { error in
+      unsafe error?.partialBytes.withUnsafeBytes { UInt(bitPattern: $0.baseAddress) }
+    }
+    #expect(errors.allSatisfy { $0?.partialBytes.count == 102 })
+    #expect(places[0] != nil && places[1] == places[0] && places[2] == places[0])
+  }
 }

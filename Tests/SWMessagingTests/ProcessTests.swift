@@ -17,6 +17,11 @@ import Testing
     #expect(answer.lines == ["bytes=[2]", "lost=true came=0", "free=true", "next=[3]"])
   }
 
+  @Test func `a descriptor that is received never becomes a standard stream`() throws {
+    let answer = try probe("standard-free")
+    #expect(answer.lines == ["came=3 standard=0"])
+  }
+
   /// Each way of receiving eight megabytes or more. A copy that nobody releases is not seen otherwise.
   @Test(.disabled(if: isSanitized, "a sanitizer's own memory counts"))
   func `what has been received is released`() throws {

@@ -15,8 +15,8 @@ import Testing
   // MARK: By hand
 
   /// A half whose last attempt, for somebody who has given up, found nothing.
-  private func drained() -> HandDriven {
-    let hand = HandDriven(receiving: [])
+  private func drained(then steps: [ScriptedTransport.ReceiveStep] = []) -> HandDriven {
+    let hand = HandDriven(receiving: [.wouldBlock] + steps)
     let waiting = hand.receive(hand.side(.varInt).request)
     waiting.caller?.giveUp(.cancelled)
     hand.reactor.drive()
@@ -45,9 +45,32 @@ import Testing
     #expect(result.count == 0)
   }
 
-  @Test func `whoever has a deadline, and a thread, has its attempt`() throws {
-    #expect(try attempts(of: drained(), as: .task, .seconds(1)).count == 1)
+  @Test func `a call that cannot wait, and a thread, has its attempt`() throws {
+    #expect(try attempts(of: drained(), as: .task, .zero).count == 1)
     #expect(try attempts(of: drained(), as: .thread).count == 1)
+  }
+
+  @Test func `the attempt that was left out is made before the deadline ends the call`() throws {
+    for brings in [false, true] {
+      // What came was not signalled, or the reactor has not got to that yet.
+      let hand = drained(then: brings ? [.bytes([1, 7])] : [])
+      let side = hand.side(.varInt)
+      let before = hand.transport.receiveCount
+      var front = ReceiveHalf.Front.unseen
+      #expect(try side.messageAtOnce(&front, as: .task, CallLimit(.seconds(1), .never)) == nil)
+      #expect(front == .blocked)
+      let call: HandStarted<ReceiveHalf.Outcome> =
+        switch hand.receiveHalf.start(side.request, as: .task, until: .after(.seconds(1)), after: front) {
+        case .ended(let outcome): .ended(outcome)
+        case .queued(let place): .waiting(HandCaller(place, in: hand.receiveHalf))
+        }
+      #expect(hand.transport.receiveCount == before)
+      call.caller?.place.deadlinePassed()
+      #expect(hand.transport.receiveCount == before + 1)
+      #expect(hand.result(call, side)?.value == (brings ? [7] : nil))
+      #expect(hand.result(call, side)?.error?.reason == (brings ? nil : .timedOut))
+      #expect(hand.receiveHalf.inspect { $0.queue.isEmpty && !$0.turn && !$0.called })
+    }
   }
 
   @Test func `what has come since is not missed`() throws {

@@ -7,9 +7,11 @@ package protocol DeadlineReceiver: AnyObject, Sendable {
 /// A deadline that a reactor keeps.
 // Invariant: what changes is guarded by the lock of the reactor that keeps it.
 package final class Timer: @unchecked Sendable {
+  @safe @exclusivity(unchecked)
   package fileprivate(set) var deadline = Deadline.never
   package let receiver: any DeadlineReceiver
   /// Where it stands in the heap; negative when it is in none.
+  @safe @exclusivity(unchecked)
   fileprivate var position = -1
 
   package init(_ receiver: any DeadlineReceiver) { self.receiver = receiver }

@@ -13,8 +13,8 @@ package struct CallLimit: Sendable {
     instant = deadline
   }
 
-  /// The call waits without limit.
-  @inlinable package var isNone: Bool { timeout == nil && instant.nanoseconds == .max }
+  /// The call may wait at all.
+  @inlinable package var mayWait: Bool { instant != .immediately && timeout.map { $0 > .zero } ?? true }
 
   /// The instant. Reads the clock if there is a timeout, which begins now.
   @usableFromInline

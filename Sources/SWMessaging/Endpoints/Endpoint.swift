@@ -103,6 +103,14 @@ extension ReceivingEndpoint {
     }
   }
 
+  /// Ends receiving in good order: receives return what has arrived, and then report the end of the stream, as if the
+  /// peer had half-closed. A message that has begun to arrive is received whole. What arrives later is not received.
+  ///
+  /// This is for a service that stops: the requests that were sent before are still answered, and the loops that wait
+  /// for the next one end. The peer is not told; it sees the end when the endpoint finishes sending, or is closed.
+  /// Does not wait. Idempotent; may be called from anywhere.
+  public func finishReceiving() { core.receiving?.finishReceiving() }
+
   /// Has received messages bring the credentials of their senders, over a Unix socket (SO_PASSCRED), or no more.
   ///
   /// - Throws: ``EndpointError`` `transport` with `Errno.notSupported` over anything else; `closed`.
@@ -150,7 +158,9 @@ extension SendingEndpoint {
   /// Half-close: the peer sees the end of the stream behind everything that has been sent so far, the rest
   /// of a half-sent message included. Later sends throw `closed`; receiving goes on. Does not wait for the peer.
   ///
-  /// On a stream socket this is `shutdown(SHUT_WR)`; on any other descriptor it closes it.
+  /// On a stream socket this is `shutdown(SHUT_WR)`. On any other descriptor the endpoint gives up its descriptor for
+  /// sending. The peer sees the end when that is closed: at once, unless the same descriptor also receives, as that of
+  /// a terminal does; then when the endpoint is closed.
   public func finishSending() {
     _ = sendHalf.start(SendHalf.Call(Outgoing([]), as: .orphan, step: .halfClose, until: .never))
   }

@@ -106,7 +106,7 @@ extension ReceivingSide {
     _ front: inout ReceiveHalf.Front, as kind: Place.Kind, _ limit: CallLimit,
     _ body: (Span<UInt8>, _ byteCount: Int, _ payload: Range<Int>, F.Scanner) throws(Failure) -> Result
   ) throws(Failure) -> Result? {
-    let found = unsafe half.takeFront(for: source, as: kind, waitsForever: limit.isNone)
+    let found = unsafe half.takeFront(for: source, as: kind, limit)
     front = unsafe found.front
     let bytes = unsafe found.unread
     var scanner = source.framing.makeScanner()

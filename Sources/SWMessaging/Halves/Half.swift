@@ -172,11 +172,10 @@ package class Half: ReactorWork, @unchecked Sendable {
     let wanted = readiness.intersection([.readable, .writable])
     if wanted == interest { return }
     interest = wanted
-    let isNews = port.note(direction, waitsFor: wanted)
+    let needsAnotherAttempt = port.note(direction, waitsFor: wanted)
     locked { state, actions in
       state.isRegistered = port.isSignalled
-      // What was signalled before this was known has gone to the other half alone: one attempt more.
-      if isNews { state.stirred = true }
+      if needsAnotherAttempt { state.stirred = true }
       // It polls for what is not wanted any more.
       if let head = state.queue.first, head.isPolling { actions.signal(head) }
     }
@@ -359,9 +358,15 @@ package class Half: ReactorWork, @unchecked Sendable {
   }
 
   /// A deadline of a place has passed; on the reactor's thread. If the reactor was called for this half and has not come
-  /// to it, it does so now: what has arrived in time is delivered.
+  /// to it, or if the place still has to be tried once, it does so now: what has arrived in time is delivered.
   final func deadlinePassed(of place: Place) {
     let isOwedDrive = locked { state, actions in
+      if place.isQueued, place.owesAttempt {
+        place.owesAttempt = false
+        state.stirred = true
+        // The drive below is the one that a call of the reactor would ask for.
+        state.called = true
+      }
       if state.called, place.isQueued { return true }
       giveUp(place, .timedOut, by: nil, &state, &actions)
       return false

@@ -245,8 +245,11 @@ package final class Port: ReadinessReceiver {
 
   // MARK: Directions that cross
 
-  /// In a half's turn: its attempt would block, and says on what. True when it is the first that waits for the
-  /// other direction: what was signalled until now went to the other half alone.
+  /// In a half's turn: its attempt would block, and now waits for something else than the attempt before.
+  ///
+  /// - Returns: Whether another attempt is due, because the half now waits for something other than its own
+  ///   direction. Readiness and progress of the other direction that came after the attempt and before this call
+  ///   were not told to this half.
   func note(_ direction: Readiness, waitsFor readiness: Readiness) -> Bool {
     state.withLock { state in
       if direction == .readable {
@@ -255,7 +258,9 @@ package final class Port: ReadinessReceiver {
         state.awaitedToSend = readiness
       }
     }
-    return readiness != direction && !crosses.exchange(true, ordering: .acquiringAndReleasing)
+    guard readiness != direction else { return false }
+    crosses.store(true, ordering: .releasing)
+    return true
   }
 
   /// For transports such as TLS an attempt in one direction can unblock the other. The other half is told, but only

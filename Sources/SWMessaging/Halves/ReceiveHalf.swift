@@ -8,7 +8,8 @@ internal import Synchronization
 package final class ReceivePlace: Place, @unchecked Sendable {
   package let request: ReceiveRequest
   /// Set with the decision.
-  package fileprivate(set) var outcome: ReceiveHalf.Outcome?
+  @safe @exclusivity(unchecked)
+  package fileprivate(set) final var outcome: ReceiveHalf.Outcome?
 
   init(_ kind: Kind, _ request: ReceiveRequest, isLate: Bool = false, in half: ReceiveHalf) {
     self.request = request
@@ -46,6 +47,12 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
 
   /// More than data has been signalled: the end of the stream, an error, urgent data. This never goes back.
   private let hasMoreThanData = Atomic(false)
+
+  /// Receiving goes on until nothing is there between two messages, and then ends for everybody.
+  package func finishReceiving() {
+    locked { state, _ in state.endsWhenIdle = true }
+    stir(wakesPoller: true)
+  }
 
   /// More has been signalled than data, and a short read does not say that it has been seen: the end of the
   /// stream, an error, or urgent data, where reads stop and what is behind it makes no edge.
@@ -91,7 +98,11 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     if front.holdsTurn || turnstile.take() {
       var driver = Driver(implied: request, kind: kind, deadline: deadline)
       // There is nothing to scan.
-      if front == .blocked, let ended = blocked(nil, &driver) { return ended }
+      if front == .blocked {
+        driver.owesAttempt = true
+        if let ended = blocked(nil, &driver) { return ended }
+        driver.owesAttempt = false
+      }
       return run(driver)
     }
     let mayWait = deadline != .immediately
@@ -152,7 +163,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     case unseen
     /// The caller has the turn, and the unread bytes at the front of the stream lie in `unread`.
     case held
-    /// The caller has the turn; an attempt has been made, and nothing was there.
+    /// The caller has the turn; an attempt has been made, or would have been in vain, and nothing was there.
     case blocked
 
     @inlinable var holdsTurn: Bool { self != .unseen }
@@ -168,24 +179,24 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
   /// - Returns: how far it has come, and the bytes at the front: none also when only the long way knows how
   ///   far the frame there has been scanned.
   @usableFromInline
-  final func takeFront(for source: MessageSource, as kind: Place.Kind, waitsForever: Bool) -> Found {
+  final func takeFront(for source: MessageSource, as kind: Place.Kind, _ limit: CallLimit) -> Found {
     guard !carriesDatagrams, turnstile.take() else { return unsafe (.unseen, Self.none) }
     guard unsafe !turn.isAssembled && !source.hasBegunFrame(at: turn.position) else {
       return unsafe (.held, Self.none)
     }
     if unsafe turn.front.isEmpty, source.readsAhead, unsafe turn.end == nil {
-      return unsafe fillFront(kind, waitsForever)
+      return unsafe fillFront(kind, limit)
     }
     return unsafe (.held, turn.front)
   }
 
   /// Holding the turn, with nothing in the buffer: one attempt, unless it is known to be in vain.
   @inline(never)
-  private func fillFront(_ kind: Place.Kind, _ waitsForever: Bool) -> Found {
+  private func fillFront(_ kind: Place.Kind, _ limit: CallLimit) -> Found {
     let permission: Permission = locked { state, _ in
       if state.isClosed { return .stop }
-      // Who has a deadline was promised an attempt before it passes.
-      if waitsForever, isDrained(state, for: kind) { return .again }
+      // A call with a timeout of zero is always tried once. One with a later deadline is tried when that passes.
+      if isDrained(state, for: kind), limit.mayWait { return .again }
       state.stirred = false
       return .attempt
     }
@@ -297,6 +308,8 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     var kind = Place.Kind.thread
     var deadline = Deadline.never
     var mayWait: Bool { deadline != .immediately }
+    /// The attempt that every call is promised may have been left out.
+    var owesAttempt = false
     /// The caller has its result: no attempt for others.
     var mine = false
     /// On this thread an attempt may wait for a disk.
@@ -581,7 +594,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
   /// message, the head's request cannot be met, and others may want the bytes.
   private func serveEnd(_ end: ReceiveTurn.End, _ head: ReceivePlace?, _ driver: Driver) -> Started? {
     let held = unsafe turn.count
-    let partial = unsafe held > 0 ? turn.unread() : []
+    let partial = unsafe held > 0 ? turn.truncated() : []
     let reason: EndpointError.Reason =
       switch end {
       case .endOfStream: held > 0 ? .truncated : .endOfStream
@@ -622,6 +635,13 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
 
   private enum Watch: Sendable {
     case again, register, released, closed, late
+    /// Nothing is there, and nothing is waited for any more.
+    case ended
+  }
+
+  /// Under the lock and in the turn, when an attempt found nothing: receiving was to end as soon as that happened.
+  private func endsNow(_ state: HalfState) -> Bool {
+    unsafe state.endsWhenIdle && interest == direction && !isPausing && turn.count == 0 && !turn.holdsItem
   }
 
   /// The attempt moved nothing: watch, or try again if something stirred since. Nil: try again.
@@ -633,6 +653,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
       driver.mayWait ? ReceivePlace(driver.kind, implied, in: self) : nil
     }
     place?.deadline = driver.deadline
+    place?.owesAttempt = driver.owesAttempt
     var isPlaced = false
     while true {
       let (me, isImplied, wasPlaced) = (driver.me, driver.implied != nil, isPlaced)
@@ -642,6 +663,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
           return isImplied ? .closed : .released
         }
         if state.stirred, !wasPlaced { return .again }
+        if endsNow(state) { return .ended }
         if isImplied {
           guard let place else {
             if unsafe turn.count > 0 {
@@ -663,7 +685,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
         releaseTurn(&state, &actions, by: place ?? me)
         return .released
       }
-      if isImplied, next != .closed, next != .late, next != .again, let place {
+      if isImplied, next != .closed, next != .late, next != .again, next != .ended, let place {
         driver.me = place
         driver.implied = nil
         isPlaced = true
@@ -674,6 +696,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
       case .late:
         return .ended(.failed(EndpointError(.timedOut, byteCount: heldBytes.load(ordering: .relaxed))))
       case .released: return released(driver)
+      case .ended: return serveEnd(.endOfStream, head, driver)
       case .register: register(by: driver.me)
       }
     }

@@ -149,6 +149,8 @@ final class TypedSource<F: Framing>: MessageSource, @unchecked Sendable {
       set { padded.scanner = newValue }
     }
   #else
+    // The turn excludes everybody else.
+    @safe @exclusivity(unchecked)
     private var scanner: F.Scanner
   #endif
 

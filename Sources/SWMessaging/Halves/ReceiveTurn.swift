@@ -55,6 +55,8 @@ package struct ReceiveTurn: ~Copyable {
   private var itemsBehind: [ReceivedItem] = []
   /// What came beside the bytes of a stream that are there.
   private var ancillary = AncillaryQueue()
+  /// What was unread when a receiver was told that the stream had ended inside a message, and where that began.
+  private var cut: (position: UInt64, bytes: [UInt8])?
   /// Why the last attempt brought nothing; the next may.
   package private(set) var failure: TransportError?
 
@@ -251,7 +253,16 @@ package struct ReceiveTurn: ~Copyable {
     if !ancillary.isEmpty { _ = ancillary.take(before: position) }
   }
 
-  /// Everything unread; what is cut off when the stream ends, and what `detach` hands back.
+  /// Everything unread, as what is cut off when the stream has ended. Each receiver is told of the same array: none of
+  /// them makes a copy of its own.
+  mutating func truncated() -> [UInt8] {
+    if let cut, cut.position == position, cut.bytes.count == count { return cut.bytes }
+    let bytes = unread()
+    cut = (position, bytes)
+    return bytes
+  }
+
+  /// Everything unread; what `detach` hands back.
   package mutating func unread() -> [UInt8] {
     if carriesItems { return item?.bytes ?? [] }
     if assembly != nil { flatten() }

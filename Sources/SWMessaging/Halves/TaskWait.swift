@@ -26,7 +26,7 @@ package struct TaskWait: Sendable {
     let reactor = half.port.reactor
     if let errno = reactor.start() {
       half.fail(place, unattended: errno)
-    } else if isLate(now: now()) {
+    } else if !place.owesAttempt, isLate(now: now()) {
       half.giveUp(place, .timedOut)
     } else if deadline != .never {
       let timer = Timer(place)

@@ -41,21 +41,23 @@ extension Command {
   ///     ends without having read all of them is no error.
   ///   - limit: how many bytes of each output are collected.
   ///   - timeout: how long the child may take, its output included; nil: without limit.
+  ///   - deadline: until when it may run at most. With both, the earlier one counts.
   ///   - steps: what to do before SIGKILL if the child has to be ended.
   /// - Throws: ``EndpointError`` as ``spawn()``; `timedOut`; `cancelled`; `transport` with the operation `receive` and
   ///   EMSGSIZE if an output exceeds the limit, with its first bytes in ``EndpointError/partialBytes``; `transport`
   ///   with ECHILD when the status was lost. In every case the child has ended when this throws.
   public func run(
     input: [UInt8]? = nil, limit: Int = defaultOutputLimit, timeout: Duration? = nil,
+    until deadline: Deadline = .never,
     ending steps: [EndStep] = .standard
   ) async throws(EndpointError) -> CommandResult {
-    let deadline = Deadline.after(timeout)
+    let deadline = CallLimit(timeout, deadline).deadline
     let child = try await collecting(input).spawn()
     let collection = await withTaskGroup(of: RunPart.self) { group in
       if let writer = child.standardInput, let input {
         group.addTask {
           let error = await failure { () async throws(EndpointError) in
-            try await writer.send(input, timeout: deadline.timeLeft)
+            try await writer.send(input, until: deadline)
           }
           writer.close()
           return .fed(error)
@@ -66,7 +68,7 @@ extension Command {
           var output = Collected(number, limit, self)
           while !output.isOver {
             do throws(EndpointError) {
-              output.add(try await reader.receive(timeout: deadline.timeLeft))
+              output.add(try await reader.receive(until: deadline))
             } catch {
               output.end(with: error)
             }
@@ -77,7 +79,7 @@ extension Command {
       group.addTask {
         var status: TerminationStatus?
         let error = await failure { () async throws(EndpointError) in
-          status = try await child.waitForExit(timeout: deadline.timeLeft)
+          status = try await child.waitForExit(until: deadline)
         }
         return .ended(status, error)
       }
@@ -113,22 +115,23 @@ extension Command {
 }
 
 extension BlockingCommand {
-  /// Blocking form of ``Command/run(input:limit:timeout:ending:)``. Beside the calling thread it uses one for each
+  /// Blocking form of ``Command/run(input:limit:timeout:until:ending:)``. Beside the calling thread it uses one for each
   /// stream that is fed or collected.
   ///
   /// - Throws: ``EndpointError`` also `transport` with the operation `offload` when such a thread cannot be made.
   @available(*, noasync, message: "blocking calls would block the pool: use the async call of the same name")
   public func run(
     input: [UInt8]? = nil, limit: Int = Command.defaultOutputLimit, timeout: Duration? = nil,
+    until deadline: Deadline = .never,
     ending steps: [EndStep] = .standard
   ) throws(EndpointError) -> CommandResult {
-    let deadline = Deadline.after(timeout)
+    let deadline = CallLimit(timeout, deadline).deadline
     let child = try command.collecting(input).blocking.spawn()
     let helpers = Helpers()
     if let writer = child.standardInput, let input {
       helpers.start {
         let error = blockingFailure { () throws(EndpointError) in
-          try writer.blocking.send(input, timeout: deadline.timeLeft)
+          try writer.blocking.send(input, until: deadline)
         }
         writer.close()
         return .fed(error)
@@ -140,7 +143,7 @@ extension BlockingCommand {
         var output = Collected(number, limit, command)
         while !output.isOver {
           do throws(EndpointError) {
-            output.add(try reader.blocking.receive(timeout: deadline.timeLeft))
+            output.add(try reader.blocking.receive(until: deadline))
           } catch {
             output.end(with: error)
           }
@@ -151,7 +154,7 @@ extension BlockingCommand {
     helpers.start {
       var status: TerminationStatus?
       let error = blockingFailure { () throws(EndpointError) in
-        status = try child.blocking.waitForExit(timeout: deadline.timeLeft)
+        status = try child.blocking.waitForExit(until: deadline)
       }
       return .ended(status, error)
     }
@@ -171,14 +174,6 @@ extension SpawnedProcess {
   /// The outputs that are received here, by their numbers.
   fileprivate final var outputs: [(number: Int32, reader: SocketReader)] {
     [(1, standardOutput), (2, standardError)].compactMap { number, reader in reader.map { (number, $0) } }
-  }
-}
-
-extension Deadline {
-  /// How long until then; nil: without limit.
-  fileprivate var timeLeft: Duration? {
-    let nanoseconds = remaining
-    return nanoseconds < 0 ? nil : .nanoseconds(nanoseconds)
   }
 }
 

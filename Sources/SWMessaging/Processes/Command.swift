@@ -9,7 +9,7 @@ public import SystemPackage
 ///     let sorted = try await command.run(input: Array("b\na\nc\n".utf8))
 ///
 /// A command is a value: it can be kept, changed and spawned as often as needed. ``spawn()`` starts a child,
-/// ``spawn(channel:framing:mode:maximumFrameSize:)`` one with a channel of messages, ``run(input:limit:timeout:ending:)``
+/// ``spawn(channel:framing:mode:maximumFrameSize:)`` one with a channel of messages, ``run(input:limit:timeout:until:ending:)``
 /// waits for its end and collects its output. ``withChildProcess(_:ending:_:)`` ends the child with its scope.
 ///
 /// The child begins with no signal blocked and every signal's disposition at its default, unless
@@ -93,10 +93,10 @@ public struct Command: Hashable, Sendable {
   public var standardInput: Input?
 
   /// The child's standard output; nil: the channel's if it is of the kind ``ChildChannel/standardStreams``, else
-  /// ``Output/inherited``. ``run(input:limit:timeout:ending:)`` collects it if it is nil.
+  /// ``Output/inherited``. ``run(input:limit:timeout:until:ending:)`` collects it if it is nil.
   public var standardOutput: Output?
 
-  /// The child's standard error; nil: ``Output/inherited``. ``run(input:limit:timeout:ending:)`` collects it if it is nil.
+  /// The child's standard error; nil: ``Output/inherited``. ``run(input:limit:timeout:until:ending:)`` collects it if it is nil.
   public var standardError: Output?
 
   /// Further descriptors for the child: its number there, and a descriptor of this process, which stays the

@@ -93,12 +93,12 @@ final class ExitWatch: Sendable {
 
   // MARK: Waiting
 
-  func wait(timeout: Duration?) async throws(EndpointError) -> TerminationStatus {
-    try status(after: await half.receive(Self.request, CallLimit(timeout, .never)))
+  func wait(_ limit: CallLimit) async throws(EndpointError) -> TerminationStatus {
+    try status(after: await half.receive(Self.request, limit))
   }
 
-  func waitBlocking(timeout: Duration?) throws(EndpointError) -> TerminationStatus {
-    try status(after: half.receiveBlocking(Self.request, CallLimit(timeout, .never)))
+  func waitBlocking(_ limit: CallLimit) throws(EndpointError) -> TerminationStatus {
+    try status(after: half.receiveBlocking(Self.request, limit))
   }
 
   private func status(after outcome: ReceiveHalf.Outcome) throws(EndpointError) -> TerminationStatus {

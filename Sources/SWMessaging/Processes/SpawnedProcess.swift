@@ -88,11 +88,15 @@ public class SpawnedProcess: @unchecked Sendable {
 
   /// Waits for the child's end.
   ///
-  /// - Parameter timeout: how long to wait; zero looks; nil waits without limit.
+  /// - Parameters:
+  ///   - timeout: how long to wait; zero looks; nil waits without limit.
+  ///   - deadline: until when to wait at most. With both, the earlier one counts.
   /// - Throws: ``EndpointError`` `timedOut` and `cancelled`, which leave the child as it is; `transport`
   ///   with `ECHILD` when the status was lost: see ``SpawnedProcess``.
-  public final func waitForExit(timeout: Duration? = nil) async throws(EndpointError) -> TerminationStatus {
-    try await watch.wait(timeout: timeout)
+  public final func waitForExit(
+    timeout: Duration? = nil, until deadline: Deadline = .never
+  ) async throws(EndpointError) -> TerminationStatus {
+    try await watch.wait(CallLimit(timeout, deadline))
   }
 
   // MARK: Signalling
@@ -161,14 +165,14 @@ public class SpawnedProcess: @unchecked Sendable {
 
   private final func outcome(within timeout: Duration?) async -> Result<TerminationStatus, EndpointError> {
     do throws(EndpointError) {
-      return .success(try await watch.wait(timeout: timeout))
+      return .success(try await watch.wait(CallLimit(timeout, .never)))
     } catch {
       return .failure(error)
     }
   }
 
   private final func outcomeBlocking(within timeout: Duration?) -> Result<TerminationStatus, EndpointError> {
-    Result { () throws(EndpointError) in try watch.waitBlocking(timeout: timeout) }
+    Result { () throws(EndpointError) in try watch.waitBlocking(CallLimit(timeout, .never)) }
   }
 
   fileprivate final var ownTarget: SignalTarget { ownsGroup ? .group : .process }
@@ -228,10 +232,12 @@ private struct EndSequence {
 public struct BlockingProcess: Sendable {
   fileprivate let process: SpawnedProcess
 
-  /// Blocking form of ``SpawnedProcess/waitForExit(timeout:)``.
+  /// Blocking form of ``SpawnedProcess/waitForExit(timeout:until:)``.
   @available(*, noasync, message: "blocking calls would block the pool: use the async call of the same name")
-  public func waitForExit(timeout: Duration? = nil) throws(EndpointError) -> TerminationStatus {
-    try process.watch.waitBlocking(timeout: timeout)
+  public func waitForExit(
+    timeout: Duration? = nil, until deadline: Deadline = .never
+  ) throws(EndpointError) -> TerminationStatus {
+    try process.watch.waitBlocking(CallLimit(timeout, deadline))
   }
 
   /// Blocking form of ``SpawnedProcess/end(in:of:)``.
