@@ -4,7 +4,8 @@
  *   spin -DSEND -a half.pml && ...                                                           (send)
  *
  * -DMISTAKE_xxx seeds a mistake and must report an error. -DNO_CLOSE, -DNO_TIMEOUT, -DNO_CANCEL leave an
- * actor out, -DEARLY_END lets the peer end or break at any time, -DTASKS_FROM=2 changes the mix of callers.
+ * actor out, -DEARLY_END lets the peer end or break at any time, -DTASKS_FROM=2 changes the mix of callers. With
+ * -DPATIENT_THREADS only tasks have deadlines.
  *
  * One `atomic` block = one critical section of the half's mutex, or one system call. Everything between
  * two blocks is outside the lock and interleaves freely. Frames are two bytes long, so that a frame can
@@ -554,7 +555,7 @@ proctype Thread(byte me) {
      atomic {
        first = true; late = false; fin = false; calls++; enter(me);
        if :: patient = true                      /* no deadline; chosen now, so that a lost wake is seen */
-#ifndef NO_TIMEOUT
+#if !defined(NO_TIMEOUT) && !defined(PATIENT_THREADS)
           :: patient = false
 #endif
        fi

@@ -218,7 +218,7 @@ inline giveUp(ge, gm) {
 }
 
 proctype Thread(byte me) {
-  byte h; bool got, mine, refused, late, isIn, first = true, patient, due;
+  byte h; bool got, mine, refused, late, isIn, patient;
   atomic {
     enter(me);
     if :: patient = true
@@ -227,12 +227,12 @@ proctype Thread(byte me) {
 #endif
     fi
   }
+  drive(me, true);
   do
   :: decided[me] -> break
   :: else ->
-     if :: first -> drive(me, true); first = false :: else -> skip fi;
      atomic {                                    /* Half.look */
-       limited[me] = false; isOld[me] = false; due = false;
+       limited[me] = false; isOld[me] = false;
        if :: late && !decided[me] -> giveUp(me, me) :: else -> skip fi;
        if
        :: decided[me] -> skip
