@@ -14,13 +14,15 @@
  * has a lock of its own.
  *
  * The session wants to write, or to read, before either direction gets on: at the start and whenever the peer asks
- * for it anew (REKEYS times). Bytes are messages, and there is room for one.
+ * for it anew (REKEYS times). With -DTANGLED each direction waits for the other at the start. Bytes are messages, and there
+ * is room for one.
  *
  * -DMISTAKE_FIRST_CROSSING_ONLY  only the first crossing of the port, not of each half, has another attempt follow
  * -DMISTAKE_NO_ATTEMPT_FOLLOWS   no crossing has
  * -DMISTAKE_OWN_DIRECTION_ONLY   readiness is told to the half of that direction, whatever the attempts wait for
  * -DMISTAKE_NEVER_TELL           what an attempt does to the session is not told to the other half
  * -DMISTAKE_TELL_ALWAYS          it is told even if both halves wait crosswise: they wake each other for ever
+ *                                (with -DTANGLED)
  * -DMISTAKE_KEEP_REGISTRATION    `isRegistered` stays up when what the half waits for changes
  */
 #ifndef CALLS
@@ -33,7 +35,7 @@
 #define WRITABLE 1                   /* to send; there is room */
 #define NEITHER 2
 
-mtype = { wantsWrite, wantsRead, ready };
+mtype = { wantsWrite, wantsRead, wantsOther, ready };
 mtype = { none, moved, waits };
 
 /* ---- of each half, under its lock ---- */
@@ -44,10 +46,19 @@ bool crosses;
 byte awaited[2];                     /* awaitedToReceive, awaitedToSend */
 byte watchedFor[2] = NEITHER;        /* watchedToReceive, watchedToSend */
 /* ---- the kernel ---- */
-byte avail; bool room = true;
+byte avail;
+#ifdef TANGLED
+bool room = false;
+#else
+bool room = true;
+#endif
 bool event[2];                       /* readiness not yet told */
 /* ---- the session and the world ---- */
+#ifdef TANGLED
+mtype session = wantsOther;          /* receiving waits for room, and sending for bytes */
+#else
 mtype session = wantsWrite;
+#endif
 byte rekeys, received, toCome = CALLS + 1; bool halt; byte ndone;
 
 #ifdef SIGNALLED
@@ -82,6 +93,10 @@ inline attempt(ad) {
     :: session == wantsWrite && !room -> outcome = waits; readiness = WRITABLE; break
     :: session == wantsRead && avail > 0 -> avail--; session = ready
     :: session == wantsRead && avail == 0 -> outcome = waits; readiness = READABLE; break
+    :: session == wantsOther && ad == READABLE && room -> room = false; session = ready
+    :: session == wantsOther && ad == READABLE && !room -> outcome = waits; readiness = WRITABLE; break
+    :: session == wantsOther && ad == WRITABLE && avail > 0 -> avail--; session = ready
+    :: session == wantsOther && ad == WRITABLE && avail == 0 -> outcome = waits; readiness = READABLE; break
     :: session == ready && ad == READABLE && avail > 0 -> avail--; outcome = moved; break
     :: session == ready && ad == READABLE && avail == 0 -> outcome = waits; readiness = READABLE; break
     :: session == ready && ad == WRITABLE && room -> room = false; outcome = moved; break
