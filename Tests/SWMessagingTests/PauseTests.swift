@@ -27,11 +27,11 @@ import Testing
   @Test func `a thread whose datagram another driver puts aside limits its wait to the pause`() {
     let transport = Refusing()
     let core = EndpointCore(transport, for: .writable, reactor: ManualReactor())
-    defer { core.close() }
     guard let half = core.sending else {
       Issue.record("it was made with that half")
       return
     }
+    defer { half.close() }
     var waiting: HandCaller?
     transport.duringSend = {
       transport.duringSend = nil
