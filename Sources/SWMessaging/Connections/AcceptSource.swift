@@ -73,7 +73,9 @@ final class AcceptSource: ItemSource {
 
   /// Has `tell` called when accepting pauses for want of something, and with nil when it goes on: once each spell. From
   /// any thread.
-  func setOnPause(_ tell: @escaping @Sendable (TransportError?) -> Void) { state.withLock { $0.onPause = tell } }
+  func setOnPause(_ tell: @escaping @Sendable (TransportError?) -> Void) {
+    state.withLock { $0.onPause = tell }
+  }
 
   // MARK: ItemSource
 

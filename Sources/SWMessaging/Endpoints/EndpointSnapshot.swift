@@ -16,7 +16,8 @@ extension Endpoint {
   /// What the endpoint is waiting for at this moment. Takes the endpoint's locks for a short time and waits for nobody;
   /// may be called from anywhere.
   public var snapshot: EndpointSnapshot {
-    let (receivers, isReceivingClosed) = core.receiving?.inspect { ($0.queue.count, $0.isClosed) } ?? (0, true)
+    let (receivers, isReceivingClosed) =
+      core.receiving?.inspect { ($0.queue.count, $0.isClosed) } ?? (0, true)
     let (senders, owesRest, isSendingClosed) =
       core.sending?.inspect { state in
         let owesRest = state.queue.first?.kind == .orphan

@@ -67,7 +67,9 @@ final class EventLog: Sendable {
     #expect([.noSuchFileOrDirectory, .connectionRefused].contains(failure.errno))
   }
 
-  @Test func `a request that was sent before the end is answered, and cancellation is such an end`() async throws {
+  @Test func `a request that was sent before the end is answered, and cancellation is such an end`()
+    async throws
+  {
     let directory = try TestDirectory()
     let listener = try ListenPlace.unix.listener(directory)
     let gate = Gate()
@@ -82,7 +84,9 @@ final class EventLog: Sendable {
     let client = try await connect(to: listener.address, framing: .varInt)
     try await client.send("one")
     try await client.send("two")
-    await eventually { listener.snapshot.connections.first.map { $0.endpoint.waitingReceivers == 0 } ?? false }
+    await eventually {
+      listener.snapshot.connections.first.map { $0.endpoint.waitingReceivers == 0 } ?? false
+    }
     serving.cancel()
     await eventually { listener.isFinishing }
     gate.open()

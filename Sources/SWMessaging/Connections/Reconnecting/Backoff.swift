@@ -16,9 +16,11 @@ public struct Backoff: Hashable, Sendable {
   ///   - most: the longest wait of all.
   ///   - isRandom: whether each wait is chosen at random below the longest.
   public init(
-    first: Duration = .milliseconds(50), factor: Double = 2, most: Duration = .seconds(5), isRandom: Bool = true
+    first: Duration = .milliseconds(50), factor: Double = 2, most: Duration = .seconds(5),
+    isRandom: Bool = true
   ) {
-    precondition(first >= .zero && most >= .zero && factor >= 1, "waits do not get shorter, nor less than nothing")
+    precondition(
+      first >= .zero && most >= .zero && factor >= 1, "waits do not get shorter, nor less than nothing")
     self.first = first
     self.factor = factor
     self.most = most

@@ -48,7 +48,8 @@ final class Service<Connection: Endpoint>: ServesConnections {
   private let state = Guarded(State())
 
   init(
-    _ limits: Limits, _ observer: (@Sendable (ListenerEvent) -> Void)?, changed: @escaping @Sendable () -> Void
+    _ limits: Limits, _ observer: (@Sendable (ListenerEvent) -> Void)?,
+    changed: @escaping @Sendable () -> Void
   ) {
     self.limits = limits
     self.observer = observer
