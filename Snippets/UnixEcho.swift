@@ -45,5 +45,6 @@ let answers = try await [first.value, second.value]
 listener.close()
 try await service.value
 precondition(answers == ["from a task", "from a thread"])
-precondition(try FileManager.default.contentsOfDirectory(atPath: directory.path).isEmpty)
+let files = try FileManager.default.contentsOfDirectory(atPath: directory.path)
+precondition(files.isEmpty)
 print("both clients have their answers, and the file is gone")

@@ -59,7 +59,7 @@ struct ConnectionTests {
     peer.close()
   }
 
-  @Test(.enabled(if: PythonPeer.isAvailable, PythonPeer.missing), arguments: Kind.allCases, Style.allCases)
+  @Test(.enabled(if: PythonPeer.isAvailable, "\(PythonPeer.missing)"), arguments: Kind.allCases, Style.allCases)
   func `Python connects to a listener`(kind: Kind, style: Style) async throws {
     let listener = try Listener(try address(kind), framing: .varInt)
     if case .abstract(let name) = listener.address.kind {
@@ -75,7 +75,7 @@ struct ConnectionTests {
     listener.close()
   }
 
-  @Test(.enabled(if: PythonPeer.isAvailable, PythonPeer.missing), arguments: Kind.allCases, Style.allCases)
+  @Test(.enabled(if: PythonPeer.isAvailable, "\(PythonPeer.missing)"), arguments: Kind.allCases, Style.allCases)
   func `a client connects to Python`(kind: Kind, style: Style) async throws {
     let address = try address(kind)
     let child = try await python("server", style, address)

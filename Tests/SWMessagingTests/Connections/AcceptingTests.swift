@@ -259,7 +259,9 @@ struct AcceptingTests {
   // MARK: Real ones
 
   @Test func `peers that reset while they wait do not end the listener`() async throws {
-    let listener = try ListenPlace.tcp.listener(try TestDirectory())
+    let directory = try TestDirectory()
+    defer { directory.remove() }
+    let listener = try ListenPlace.tcp.listener(directory)
     let address = try #require(listener.address.socketAddress)
     let serving = Task {
       for try await peer in listener.connections {
@@ -284,7 +286,9 @@ struct AcceptingTests {
 
   @Test func `descriptors are close-on-exec and above the standard streams`() async throws {
     for place in ListenPlace.allCases {
-      let listener = try place.listener(try TestDirectory())
+      let directory = try TestDirectory()
+      defer { directory.remove() }
+      let listener = try place.listener(directory)
       let client = try await connect(to: listener.address, framing: .varInt, kind: place.kind)
       let server = try await listener.accept()
       #expect(!client.isInheritable && !server.isInheritable)
@@ -320,7 +324,10 @@ struct AcceptingTests {
   }
 
   @Test func `threads and tasks share the connections, each once`() async throws {
-    let listener = try ListenPlace.unix.listener(try TestDirectory())
+    let directory = try TestDirectory()
+    defer { directory.remove() }
+    let listener = try ListenPlace.unix.listener(directory)
+    defer { listener.close() }
     let count = stressed(2_000)
     let served = Mutex(0)
     let serve: @Sendable (MessageDuplex<VarIntFraming>) -> Void = { peer in
@@ -343,7 +350,9 @@ struct AcceptingTests {
   }
 
   @Test func `cancelled accepts lose no connection`() async throws {
-    let listener = try ListenPlace.unix.listener(try TestDirectory())
+    let directory = try TestDirectory()
+    defer { directory.remove() }
+    let listener = try ListenPlace.unix.listener(directory)
     let count = stressed(500)
     let served = Mutex(0)
     let accepting = Task {

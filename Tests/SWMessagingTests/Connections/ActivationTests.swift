@@ -52,6 +52,7 @@ struct ActivationTests {
   @Test(.enabled(if: hasActivator, "no systemd-socket-activate"))
   func `an activated service serves, and the file stays`() async throws {
     let directory = try TestDirectory()
+    defer { directory.remove() }
     let path = directory("s")
     let activator = process(
       Self.activator, ["-l", path.string, "--fdname=control", try probePath(), "activated", "control"])
@@ -109,6 +110,7 @@ struct ActivationTests {
 
   @Test func `a listening descriptor is taken over, and gets its flag back`() async throws {
     let directory = try TestDirectory()
+    defer { directory.remove() }
     let path = directory("s")
     let socket = try OwnedDescriptor.socket(for: .unnamedUnix, .stream, .bind)
     #expect(socket.bind(to: try #require(SocketAddress(unixPath: path.string))) == 0)

@@ -27,6 +27,7 @@ struct ConnectingTests {
 
   @Test func `with a full queue a client waits, and is not connected before there is room`() async throws {
     let directory = try TestDirectory()
+    defer { directory.remove() }
     let (listener, clients) = try full(directory)
     #expect(clients.count == 1)
     let connecting = Task { try await connect(to: listener.address, framing: .varInt) }
@@ -43,6 +44,7 @@ struct ConnectingTests {
 
   @Test func `with a full queue a deadline and a cancellation end the wait, and say why`() async throws {
     let directory = try TestDirectory()
+    defer { directory.remove() }
     let (listener, clients) = try full(directory)
     let path = listener.address
     let error = await endpointError {
@@ -71,6 +73,7 @@ struct ConnectingTests {
 
   @Test func `clients that wait for a full queue are served first come, first served`() async throws {
     let directory = try TestDirectory()
+    defer { directory.remove() }
     let (listener, clients) = try full(directory, backlog: 1)
     let key = WaitingLine.Key(address: listener.address, kind: .stream, waitsForServer: false)
     var connecting: [Task<MessageDuplex<VarIntFraming>, any Error>] = []
@@ -100,6 +103,7 @@ struct ConnectingTests {
 
   @Test func `without a server connect fails at once, and says what is missing`() async throws {
     let directory = try TestDirectory()
+    defer { directory.remove() }
     let path = directory("s")
     let missing = await endpointError { try await connect(to: .unix(path)) }
     #expect(missing?.failure == TransportError(.connect, .noSuchFileOrDirectory))
@@ -132,6 +136,7 @@ struct ConnectingTests {
 
   @Test func `a connector can wait for its server`() async throws {
     let directory = try TestDirectory()
+    defer { directory.remove() }
     for address in [Address.unix(directory("s")), .abstract("sw-late-\(getpid())"), try closedPort()] {
       let connecting = Task { try await connect(to: address, framing: .varInt, waitingForServer: true) }
       let blocked = TestThread {

@@ -23,7 +23,9 @@ struct PeerCredentialsTests {
 
   @Test func `a peer over a Unix socket is known at both ends`() async throws {
     for place in ListenPlace.allCases where place.isUnix {
-      let listener = try place.listener(try TestDirectory())
+      let directory = try TestDirectory()
+      defer { directory.remove() }
+      let listener = try place.listener(directory)
       let client = try await connect(to: listener.address, framing: .varInt, kind: place.kind)
       let server = try await listener.accept()
       for endpoint in [client, server] {
@@ -50,7 +52,9 @@ struct PeerCredentialsTests {
   }
 
   @Test func `nobody is known over TCP, and root is not nobody`() async throws {
-    let listener = try ListenPlace.tcp.listener(try TestDirectory())
+    let directory = try TestDirectory()
+    defer { directory.remove() }
+    let listener = try ListenPlace.tcp.listener(directory)
     let client = try await connect(to: listener.address, framing: .varInt)
     let server = try await listener.accept()
     #expect(client.peer == nil && server.peer == nil)
@@ -84,6 +88,7 @@ struct PeerCredentialsTests {
   @Test(.enabled(if: canBeAnother, "only root can be another user"))
   func `the user of another process is its own, and not the listener's`() async throws {
     let directory = try TestDirectory()
+    defer { directory.remove() }
     #expect(setMode(directory.path, 0o711))
     let path = directory("s")
     let listener = try Listener(.unix(path), framing: .varInt, file: .mode(0o666), accepting: .anyone)
@@ -109,6 +114,7 @@ struct PeerCredentialsTests {
   @Test(.enabled(if: canBeAnother, "only root can be another user"))
   func `a policy refuses others before their first byte, and goes on`() async throws {
     let directory = try TestDirectory()
+    defer { directory.remove() }
     #expect(setMode(directory.path, 0o711))
     let path = directory("s")
     let policies: [(AcceptPolicy, mine: Bool, other: Bool)] = [
@@ -158,6 +164,7 @@ struct PeerCredentialsTests {
 
   @Test func `credentials are the connector's, whoever goes on with the socket`() async throws {
     let directory = try TestDirectory()
+    defer { directory.remove() }
     let path = directory("s")
     let listener = try Listener(.unix(path), framing: .varInt)
     let script = """

@@ -6,7 +6,7 @@ import Synchronization
 import SystemPackage
 import Testing
 
-/// A directory of a test's own, which goes with it.
+/// A directory of a test's own, until it is removed.
 final class TestDirectory: Sendable {
   let path: FilePath
 
@@ -16,7 +16,7 @@ final class TestDirectory: Sendable {
     try FileManager.default.createDirectory(atPath: path.string, withIntermediateDirectories: false)
   }
 
-  deinit { try? FileManager.default.removeItem(atPath: path.string) }
+  func remove() { try? FileManager.default.removeItem(atPath: path.string) }
 
   /// A path in it.
   func callAsFunction(_ name: String) -> FilePath { path.appending(name) }

@@ -54,6 +54,7 @@ struct PublishingTests {
   @Test(arguments: [PublishedName.Refusals(), .lock, .link, [.link, .rename], .rename, .proc])
   func `a stale file is replaced, and removed at the end`(refusals: PublishedName.Refusals) async throws {
     let directory = try TestDirectory()
+    defer { directory.remove() }
     let path = directory("s")
     try leaveStale(path)
     let listener = try PublishedName.$refusals.withValue(refusals) { try Raw(.unix(path)) }
@@ -69,6 +70,7 @@ struct PublishingTests {
   ) async throws {
     for isListening in [true, false] {
       let directory = try TestDirectory()
+      defer { directory.remove() }
       let path = directory("s")
       let other = try bind(path, listening: isListening)
       let error = PublishedName.$refusals.withValue(refusals) { blockingError { try Raw(.unix(path)) } }
@@ -85,6 +87,7 @@ struct PublishingTests {
 
   @Test func `a second start fails, and the first one goes on`() async throws {
     let directory = try TestDirectory()
+    defer { directory.remove() }
     let first = try Raw(.unix(directory("s")))
     for _ in 0..<50 {
       #expect(failure(blockingError { try Raw(.unix(directory("s"))) })?.errno == .addressInUse)
@@ -106,6 +109,7 @@ struct PublishingTests {
   func `what is no socket is left alone`(presence: SocketFile.Presence) throws {
     for refusals in [PublishedName.Refusals(), .link, [.link, .rename]] {
       let directory = try TestDirectory()
+      defer { directory.remove() }
       let path = directory("s")
       let elsewhere = directory("elsewhere")
       let kinds: [() throws -> Void] = [
@@ -143,6 +147,7 @@ struct PublishingTests {
     refusals: PublishedName.Refusals
   ) async throws {
     let directory = try TestDirectory()
+    defer { directory.remove() }
     let path = directory("s")
     let first = try Raw(.unix(path))
     let isOver = Mutex(false)
@@ -179,6 +184,7 @@ struct PublishingTests {
 
   @Test func `with refuse a socket that is there is in use, stale or not`() throws {
     let directory = try TestDirectory()
+    defer { directory.remove() }
     try leaveStale(directory("s"))
     let error = blockingError { try Raw(.unix(directory("s")), file: .mode(0o600, ifPresent: .refuse)) }
     #expect(failure(error)?.errno == .addressInUse)
@@ -187,6 +193,7 @@ struct PublishingTests {
 
   @Test func `of many starters over one stale file exactly one serves`() async throws {
     let directory = try TestDirectory()
+    defer { directory.remove() }
     for round in 0..<stressed(200) {
       let path = directory("s\(round)")
       try leaveStale(path)
@@ -212,6 +219,7 @@ struct PublishingTests {
 
   @Test func `of many processes over one stale file exactly one serves, also after a kill`() async throws {
     let directory = try TestDirectory()
+    defer { directory.remove() }
     var starters: [ChildProcess<LineFraming>] = []
     for _ in 0..<6 {
       starters.append(
@@ -254,6 +262,7 @@ struct PublishingTests {
 
   @Test func `a second close removes nothing, and a file of somebody else's stays`() async throws {
     let directory = try TestDirectory()
+    defer { directory.remove() }
     let path = directory("s")
     let first = try Raw(.unix(path))
     first.close()
@@ -269,12 +278,14 @@ struct PublishingTests {
 
   @Test func `a listener that is dropped removes its file`() throws {
     let directory = try TestDirectory()
+    defer { directory.remove() }
     _ = try Raw(.unix(directory("s")))
     #expect(directory.names == [])
   }
 
   @Test func `a file that cannot be removed does not hold up the close`() throws {
     let directory = try TestDirectory()
+    defer { directory.remove() }
     let listener = try Raw(.unix(directory("s")))
     try FileManager.default.removeItem(atPath: directory.path.string)
     listener.close()
@@ -283,6 +294,7 @@ struct PublishingTests {
 
   @Test func `a directory without permission to write does not hold up the close`() throws {
     let directory = try TestDirectory()
+    defer { directory.remove() }
     #expect(setMode(directory.path, 0o777))
     let inner = directory("inner")
     let answer: Answer
@@ -312,6 +324,7 @@ struct PublishingTests {
   @Test(arguments: [90, 100, 104, 107, 108, 109, 138, 200, 255])
   func `a path of any length names exactly that file`(length: Int) async throws {
     let directory = try TestDirectory()
+    defer { directory.remove() }
     // The name itself, and the directory.
     let name = String(repeating: "n", count: max(1, min(255, length - directory.path.string.utf8.count - 1)))
     let path = directory(name)
