@@ -1,6 +1,6 @@
 public import SWFraming
-public import SWMessaging
 internal import SWIO
+public import SWMessaging
 internal import Synchronization
 
 /// A promise of `Listener` that was broken, as ``checkListener(connections:make:)`` found it.
@@ -47,15 +47,18 @@ extension ListenerViolation: CustomStringConvertible {
 /// - Throws: ``ListenerViolation``, the first one found; what `make` and the way to connect throw.
 public func checkListener<F: ByteFraming>(
   connections: Int = 50,
-  make: () async throws -> (
-    listener: Listener<MessageDuplex<F>>, connect: @Sendable () async throws -> MessageDuplex<F>
-  )
+  make:
+    @escaping () async throws -> (
+      listener: Listener<MessageDuplex<F>>, connect: @Sendable () async throws -> MessageDuplex<F>
+    )
 ) async throws {
   try await ListenerCheck(count: connections, make: make).check()
 }
 
 private struct ListenerCheck<F: ByteFraming> {
-  typealias Made = (listener: Listener<MessageDuplex<F>>, connect: @Sendable () async throws -> MessageDuplex<F>)
+  typealias Made = (
+    listener: Listener<MessageDuplex<F>>, connect: @Sendable () async throws -> MessageDuplex<F>
+  )
 
   let count: Int
   let make: () async throws -> Made
@@ -78,7 +81,6 @@ private struct ListenerCheck<F: ByteFraming> {
   private func checkAccepts() async throws {
     let (listener, connect) = try await make()
     defer { listener.close() }
-    let answered = Guarded(0)
     let half = count / 2
     let thread = TestThread {
       for _ in 0..<half {
@@ -96,21 +98,20 @@ private struct ListenerCheck<F: ByteFraming> {
       }
     }
     let all = count
-    try await withThrowingTaskGroup { group in
+    let found = try await withThrowingTaskGroup(of: Bool.self) { group in
       for number in 0..<all {
         group.addTask {
           let client = try await connect()
           defer { client.close() }
           let question = Array("\(number)".utf8)
           try await client.send(question)
-          if try await client.receive(timeout: .patience) == question { answered.withLock { $0 += 1 } }
+          return try await client.receive(timeout: .patience) == question
         }
       }
-      try await group.waitForAll()
+      return try await group.reduce(0) { $0 + ($1 ? 1 : 0) }
     }
     try await thread.value
     try await task.value
-    let found = answered.withLock { $0 }
     try expect(.acceptsEachOnce, found == count, "\(found) of \(count) clients had their own answer")
     let more = try? await listener.accept(timeout: .zero)
     try expect(.acceptsEachOnce, more == nil, "a connection that nobody made")

@@ -1,5 +1,5 @@
 public import SWFraming
-public import SWIO
+internal import SWIO
 public import SWMessaging
 internal import Synchronization
 public import SystemPackage
@@ -34,7 +34,7 @@ public final class MemoryListener<F: Framing>: Sendable {
     self.capacity = capacity
     self.plan = plan
     listener = Listener(
-      ListenerCore(source, address: .abstract("in memory")), framing: framing)
+      ListenerCore(source, address: .abstract("in memory")), framing, .readAhead, defaultMaximumFrameSize)
   }
 
   /// Connects to the listener.
@@ -45,7 +45,8 @@ public final class MemoryListener<F: Framing>: Sendable {
   public func connect() throws(EndpointError) -> MessageDuplex<F> {
     let (client, server) = SimulatedTransport.pair(capacity: capacity, plan: plan)
     let refusal: Errno? =
-      listener.isFinishing ? .connectionRefused : source.offer(EndpointCore(server, for: [.readable, .writable]))
+      listener.isFinishing
+      ? .connectionRefused : source.offer(EndpointCore(server, for: [.readable, .writable]))
     if let refusal {
       throw EndpointError(.transport(TransportError(.connect, refusal)), subject: .service(listener.address))
     }
@@ -121,6 +122,7 @@ final class MemorySource: ItemSource {
       defer { state.waiting = [] }
       return state.waiting
     }
-    for core in waiting { core.close() }
+    // Each closes with its last reference.
+    _ = consume waiting
   }
 }
