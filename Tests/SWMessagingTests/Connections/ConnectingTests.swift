@@ -120,11 +120,11 @@ struct ConnectingTests {
     #expect(tcp?.failure == TransportError(.connect, .connectionRefused))
     let kind = await endpointError { try await connect(to: .tcp(host: "::1", port: 1), kind: .packets) }
     #expect(kind?.failure?.errno == .protocolNotSupported)
-    let listener = try ListenPlace.abstractPackets.listener(directory)
+    _ = consume stale
+    let listener = try ListenPlace.packets.listener(directory)
     let other = await endpointError { try await connect(to: listener.address) }
     #expect(other?.failure?.errno == .protocolWrongTypeForSocket)
     listener.close()
-    _ = consume stale
   }
 
   /// A TCP port that nobody listens at.
