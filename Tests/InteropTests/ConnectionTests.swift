@@ -64,7 +64,7 @@ struct ConnectionTests {
   func `Python connects to a listener`(kind: Kind, style: Style) async throws {
     let listener = try Listener(try address(kind), framing: .varInt)
     if case .abstract(let name) = listener.address.kind {
-      let table = try String(contentsOfFile: "/proc/net/unix", encoding: .utf8)
+      let table = try await Command("cat", arguments: ["/proc/net/unix"]).run().outputText
       let line = table.split(separator: "\n").first {
         $0.hasSuffix("@" + String(decoding: name, as: UTF8.self))
       }
