@@ -59,11 +59,12 @@ struct ConnectionTests {
     peer.close()
   }
 
-  @Test(.enabled(if: PythonPeer.isAvailable, "\(PythonPeer.missing)"), arguments: Kind.allCases, Style.allCases)
+  @Test(
+    .enabled(if: PythonPeer.isAvailable, "\(PythonPeer.missing)"), arguments: Kind.allCases, Style.allCases)
   func `Python connects to a listener`(kind: Kind, style: Style) async throws {
     let listener = try Listener(try address(kind), framing: .varInt)
     if case .abstract(let name) = listener.address.kind {
-      let table = try String(contentsOfFile: "/proc/net/unix", encoding: .utf8)
+      let table = try await Command("cat", arguments: ["/proc/net/unix"]).run().outputText
       let line = table.split(separator: "\n").first {
         $0.hasSuffix("@" + String(decoding: name, as: UTF8.self))
       }
@@ -75,7 +76,8 @@ struct ConnectionTests {
     listener.close()
   }
 
-  @Test(.enabled(if: PythonPeer.isAvailable, "\(PythonPeer.missing)"), arguments: Kind.allCases, Style.allCases)
+  @Test(
+    .enabled(if: PythonPeer.isAvailable, "\(PythonPeer.missing)"), arguments: Kind.allCases, Style.allCases)
   func `a client connects to Python`(kind: Kind, style: Style) async throws {
     let address = try address(kind)
     let child = try await python("server", style, address)
@@ -87,14 +89,14 @@ struct ConnectionTests {
     if case .unix(let path) = address.kind { try? FileManager.default.removeItem(atPath: path.string) }
   }
 
-  @Test(.enabled(if: Node.path != nil, "no node in PATH"), arguments: Kind.allCases)
+  // Not by an abstract name: Node 20 fills it up with NULs, which makes another name of it.
+  @Test(.enabled(if: Node.path != nil, "no node in PATH"), arguments: [Kind.unix, .tcp, .tcp6])
   func `Node connects, and is connected to`(kind: Kind) async throws {
     let node = try #require(Node.path)
     let address = try address(kind)
     let place =
       switch address.kind {
       case .unix(let path): "{path: '\(path)'}"
-      case .abstract(let name): "{path: '\\0\(String(decoding: name, as: UTF8.self))'}"
       case .tcp(let host, let port): "{host: '\(host)', port: \(port)}"
       default: ""
       }

@@ -165,6 +165,19 @@ extension Probe {
     }
   }
 
+  /// Connects, says `hi`, and ends well if the answer is `ok`.
+  static func greet(_ text: String) throws {
+    do throws(EndpointError) {
+      guard let address = Address(text) else { exit(2) }
+      let peer = try Connector(to: address).blocking.connect(framing: .varInt)
+      try peer.blocking.send("hi")
+      exit(try peer.blocking.receive() == Array("ok".utf8) ? 0 : 3)
+    } catch {
+      print("error=\(error)")
+      exit(4)
+    }
+  }
+
   /// Listens in a directory that is then made read-only: the file cannot be removed, and close ends all the same.
   static func unremovable(_ directory: String) throws {
     let path = FilePath(directory).appending("s")

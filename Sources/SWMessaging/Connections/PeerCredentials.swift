@@ -81,16 +81,18 @@ public struct PeerCredentials: Sendable {
   public func openProcess() throws(EndpointError) -> OwnedDescriptor {
     let result = try withNumber { swsys_peer_pidfd($0) }
     do throws(TransportError) {
-      return OwnedDescriptor(
-        adopting: FileDescriptor(rawValue: try checked(.credentials, Self.meaning(result))))
+      // Kernels before 6.16 call it an invalid argument that the process has been reaped.
+      let isReaped = result == -Errno.invalidArgument.rawValue
+      let number = try checked(.credentials, isReaped ? -Errno.noSuchProcess.rawValue : result)
+      let process = OwnedDescriptor(adopting: FileDescriptor(rawValue: number))
+      // Later ones answer with a descriptor, which stands for nobody.
+      if swsys_pidfd_signal(number, 0, false) == -Errno.noSuchProcess.rawValue {
+        throw TransportError(.credentials, .noSuchProcess)
+      }
+      return process
     } catch {
       throw EndpointError(.transport(error))
     }
-  }
-
-  /// Kernels before 6.16 call it an invalid argument that the process has been reaped.
-  private static func meaning(_ result: Int32) -> Int32 {
-    result == -Errno.invalidArgument.rawValue ? -Errno.noSuchProcess.rawValue : result
   }
 
   private func withNumber<Result: Sendable>(_ body: (Int32) -> Result) throws(EndpointError) -> Result {

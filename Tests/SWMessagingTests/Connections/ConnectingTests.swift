@@ -120,11 +120,11 @@ struct ConnectingTests {
     #expect(tcp?.failure == TransportError(.connect, .connectionRefused))
     let kind = await endpointError { try await connect(to: .tcp(host: "::1", port: 1), kind: .packets) }
     #expect(kind?.failure?.errno == .protocolNotSupported)
-    let listener = try ListenPlace.abstractPackets.listener(directory)
+    _ = consume stale
+    let listener = try ListenPlace.packets.listener(directory)
     let other = await endpointError { try await connect(to: listener.address) }
     #expect(other?.failure?.errno == .protocolWrongTypeForSocket)
     listener.close()
-    _ = consume stale
   }
 
   /// A TCP port that nobody listens at.
@@ -214,6 +214,10 @@ struct ConnectingTests {
     #expect(unknown?.explanation.isEmpty == false)
   }
 
+  private func answering(_ addresses: [SocketAddress]) -> @Sendable (String) -> [SocketAddress] {
+    { _ in addresses }
+  }
+
   @Test func `of several addresses the first that answers wins, and the others are closed`() async throws {
     // Its queue is full, so that the kernel drops whoever comes: there is no answer.
     let silent = try Listener(.tcp(host: "127.0.0.1", port: 0), backlog: 0)
@@ -227,7 +231,7 @@ struct ConnectingTests {
     for addresses in [
       [silentAddress, liveAddress], [dead, liveAddress], [dead, silentAddress, dead, liveAddress],
     ] {
-      try await Resolver.$override.withValue({ _ in addresses }) {
+      try await Resolver.$override.withValue(answering(addresses)) {
         let client = try await connect(to: .tcp(host: "several", port: port), framing: .varInt)
         let server = try await live.accept()
         try await client.send("x")
@@ -237,7 +241,7 @@ struct ConnectingTests {
       }
     }
     // Without an answer the deadline and the cancellation end it.
-    try await Resolver.$override.withValue({ _ in [silentAddress] }) {
+    try await Resolver.$override.withValue(answering([silentAddress])) {
       let error = await endpointError {
         try await connect(to: .tcp(host: "silent", port: port), timeout: .milliseconds(20))
       }
@@ -248,7 +252,7 @@ struct ConnectingTests {
       connecting.cancel()
       #expect(await connecting.value?.reason == .cancelled)
       let refused = try #require(SocketAddress(ip: "127.0.0.4", port: port))
-      await Resolver.$override.withValue({ _ in [dead, refused] }) {
+      await Resolver.$override.withValue(answering([dead, refused])) {
         let error = await endpointError { try await connect(to: .tcp(host: "refused", port: port)) }
         #expect(error?.failure == TransportError(.connect, .connectionRefused))
       }
@@ -262,11 +266,12 @@ struct ConnectingTests {
   @Test func `a resolver that does not answer holds nobody up`() async throws {
     let gate = Gate()
     let answered = Gate()
-    await Resolver.$override.withValue({ _ in
+    let slow: @Sendable (String) -> [SocketAddress] = { _ in
       gate.waitBlocking()
       answered.open()
       return []
-    }) {
+    }
+    await Resolver.$override.withValue(slow) {
       let address = Address.tcp(host: "slow", port: 1)
       let late = await endpointError { try await connect(to: address, timeout: .milliseconds(5)) }
       #expect(late?.reason == .timedOut)

@@ -13,9 +13,9 @@ struct PeerCredentialsTests {
     getuid() == 0 && FileManager.default.isExecutableFile(atPath: "/usr/bin/setpriv")
   }
 
-  private func client(_ script: String, _ arguments: [String], as user: UInt32? = nil) throws -> Command {
-    let python = ProcessInfo.processInfo.environment["SWTEST_PYTHON"] ?? "python3"
-    let inner = [python, "-c", script] + arguments
+  /// A process that connects, sends `hi`, and ends well if the answer is `ok`.
+  private func client(_ address: Address, as user: UInt32? = nil) throws -> Command {
+    let inner = [try probePath(), "greet", address.description]
     guard let user else { return Command(inner[0], arguments: Array(inner.dropFirst())) }
     return Command(
       "/usr/bin/setpriv", arguments: ["--reuid=\(user)", "--regid=\(user)", "--groups=4,24,65533"] + inner)
@@ -76,15 +76,6 @@ struct PeerCredentialsTests {
     for endpoint in [reader, writer] as [any Endpoint] { endpoint.close() }
   }
 
-  static let connectScript = """
-    import os, socket, sys
-    s = socket.socket(socket.AF_UNIX)
-    s.connect(sys.argv[1])
-    s.sendall(b'\\x02' + b'hi')
-    answer = s.recv(100)
-    sys.exit(0 if answer == b'\\x02ok' else 3)
-    """
-
   @Test(.enabled(if: canBeAnother, "only root can be another user"))
   func `the user of another process is its own, and not the listener's`() async throws {
     let directory = try TestDirectory()
@@ -92,8 +83,8 @@ struct PeerCredentialsTests {
     #expect(setMode(directory.path, 0o711))
     let path = directory("s")
     let listener = try Listener(.unix(path), framing: .varInt, file: .mode(0o666), accepting: .anyone)
-    let child = try await client(Self.connectScript, [path.string], as: 65_532).spawn()
-    let server = try await listener.accept()
+    let child = try await client(.unix(path), as: 65_532).spawn()
+    let server = try await listener.accept(timeout: .patience)
     let peer = try #require(server.peer)
     #expect(peer.userID == 65_532 && peer.groupID == 65_532)
     #expect(try Set(peer.groups()) == [4, 24, 65_533])
@@ -138,7 +129,7 @@ struct PeerCredentialsTests {
       }
       var refusals = 0
       for (user, isAdmitted) in [(UInt32?.none, mine), (65_532, other), (nil, mine)] {
-        let child = try await client(Self.connectScript, [path.string], as: user).spawn()
+        let child = try await client(.unix(path), as: user).spawn()
         let status = try await child.exitStatus
         #expect((status == .exited(0)) == isAdmitted)
         if !isAdmitted { refusals += 1 }
@@ -153,8 +144,7 @@ struct PeerCredentialsTests {
     guard Self.canBeAnother else { return }
     let name = "sw-policy-\(getpid())"
     let listener = try Listener(.abstract(name), framing: .varInt)
-    let script = Self.connectScript.replacing("sys.argv[1]", with: "'\\0' + sys.argv[1]")
-    let child = try await client(script, [name], as: 65_532).spawn()
+    let child = try await client(.abstract(name), as: 65_532).spawn()
     let accepting = Task { await endpointError { try await listener.accept() } }
     #expect(try await child.exitStatus != .exited(0))
     await eventually { listener.refusedCount == 1 }
@@ -178,8 +168,9 @@ struct PeerCredentialsTests {
       s.sendall(b'\\x05child')
       s.recv(1)
       """
-    let child = try await client(script, [path.string]).spawn()
-    let server = try await listener.accept()
+    let python = ProcessInfo.processInfo.environment["SWTEST_PYTHON"] ?? "python3"
+    let child = try await Command(python, arguments: ["-c", script, path.string]).spawn()
+    let server = try await listener.accept(timeout: .patience)
     #expect(try await server.receive() == Array("child".utf8))
     #expect(try await child.exitStatus == .exited(0))
     #expect(server.peer?.processID == child.processID)

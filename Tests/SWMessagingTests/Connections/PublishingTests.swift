@@ -92,17 +92,17 @@ struct PublishingTests {
     for _ in 0..<50 {
       #expect(failure(blockingError { try Raw(.unix(directory("s"))) })?.errno == .addressInUse)
     }
+    let served = Mutex(0)
     let serving = Task {
-      var count = 0
       for try await peer in first.connections {
         peer.close()
-        count += 1
+        served.withLock { $0 += 1 }
       }
-      return count
     }
     for _ in 0..<stressed(1_000) { #expect(await connects(directory("s"))) }
+    await eventually { served.withLock { $0 } == stressed(1_000) }
     first.close()
-    #expect(try await serving.value == stressed(1_000))
+    try await serving.value
   }
 
   @Test(arguments: [SocketFile.Presence.refuse, .replaceStale, .takeOver])
@@ -329,6 +329,13 @@ struct PublishingTests {
     let name = String(repeating: "n", count: max(1, min(255, length - directory.path.string.utf8.count - 1)))
     let path = directory(name)
     for refusals in [PublishedName.Refusals(), [.link, .rename]] {
+      if !refusals.isEmpty, length > 109 {
+        // Without a link the name has to fit behind `/proc/self/fd/N/`.
+        let error = PublishedName.$refusals.withValue(refusals) { blockingError { try Raw(.unix(path)) } }
+        #expect(error?.failure == TransportError(.bind, .fileNameTooLong))
+        #expect(directory.names == [])
+        continue
+      }
       let listener = try PublishedName.$refusals.withValue(refusals) { try Raw(.unix(path)) }
       #expect(directory.names == [name])
       #expect(listener.address == .unix(path))
