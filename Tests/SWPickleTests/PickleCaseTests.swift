@@ -1,9 +1,10 @@
 import Foundation
 import SWPickle
+import TestSupport
 import Testing
 
 /// Values of Python's that other libraries have lost, each as Python pickles it.
-@Suite struct PickleCaseTests {
+@Suite(.lastResort, .leavesNothing) struct PickleCaseTests {
   private func value(_ hex: String, _ registry: PickleRegistry = .standard) throws -> PickleValue {
     try PickleValue(pickle: bytes(hex), registry: registry)
   }

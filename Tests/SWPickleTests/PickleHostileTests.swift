@@ -1,10 +1,11 @@
 import Foundation
 import SWMessaging
 import SWPickle
+import TestSupport
 import Testing
 
 /// Pickles that ask for more than they have bytes: each costs a fixed multiple of its bytes, in memory and in time.
-@Suite(.serialized, .timeLimit(.minutes(10))) struct PickleHostileTests {
+@Suite(.lastResort, .leavesNothing, .serialized, .timeLimit(.minutes(10))) struct PickleHostileTests {
   /// Runs the probe, which does nothing else, so that its memory and time are those of the pickle.
   private func cost(_ shape: String, _ byteCount: Int) async throws -> [String: String] {
     let tests = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")

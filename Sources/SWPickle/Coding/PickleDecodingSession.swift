@@ -1,0 +1,258 @@
+internal import SWCoding
+
+/// What all decoders of one decoding share.
+@safe
+final class PickleDecodingSession {
+  let options: PickleDecoder
+  private var meter: PickleMeter
+
+  /// What few values need, in an object of its own.
+  final class Rare {
+    /// Arrays of simple elements that have been decoded: what is shared in Python is shared here.
+    var arrays: [Decoded: Any] = [:]
+    /// Keys of large dicts.
+    var indices: [PickleIdentity: PickleKeyIndex] = [:]
+    /// Keys as the strategy has them.
+    var snakeCase: [String: String] = [:]
+
+    // The same of a tape, by the number of the run.
+    var runArrays: [DecodedRun: Any] = [:]
+    var runIndices: [Int: PickleKeyIndex] = [:]
+    /// The containers of the pickle as values, by the number of the run, once one has been asked for.
+    var containers: [PickleValue]?
+    var tables: [(type: ObjectIdentifier, table: KeyTable)] = []
+  }
+
+  private var madeRare: Rare?
+
+  var rare: Rare {
+    if let madeRare { return madeRare }
+    let made = Rare()
+    madeRare = made
+    return made
+  }
+
+  struct Decoded: Hashable {
+    var object: PickleIdentity
+    var type: ObjectIdentifier
+  }
+
+  struct DecodedRun: Hashable {
+    var run: Int
+    var type: ObjectIdentifier
+  }
+
+  /// Where each case of a type of keys was found last. Dicts that were written by one program have their keys in one
+  /// order and refer to the same strs, so that most keys are found by two comparisons of numbers.
+  @safe
+  struct KeyTable {
+    static var count: Int { 32 }
+    let rows: UnsafeMutablePointer<Row>
+
+    struct Row {
+      /// Which of the dict's keys it was.
+      var position: Int32 = 0
+      /// The token of that key.
+      var count: UInt32 = .max
+      var offset = -1
+    }
+  }
+
+  /// What is looked at for each value, in memory of its own: in the object it would be checked for exclusive access
+  /// each time.
+  @safe
+  private struct Own {
+    var tape: PickleTape?
+    var path = CodingPathStack()
+    var depth = 0
+    /// A dict whose keys are known to differ: where they begin, and how many there are.
+    var distinct = (start: 0, count: 0)
+    /// The type of keys that was looked for first, which has no table: most small values are one container.
+    var firstType: ObjectIdentifier?
+    /// Where the next key most often is: behind the one that was found last.
+    var hint = 0
+  }
+
+  private let own: UnsafeMutablePointer<Own>
+
+  init(_ options: PickleDecoder, weight: Int) {
+    self.options = options
+    meter = PickleMeter(weight: weight, limits: options.limits)
+    unsafe own = .allocate(capacity: 1)
+    unsafe own.initialize(to: Own())
+  }
+
+  deinit {
+    unsafe own.pointee.path.end()
+    unsafe own.pointee.tape?.free()
+    if let madeRare { for (_, table) in madeRare.tables { unsafe table.rows.deallocate() } }
+    unsafe own.deallocate()
+  }
+
+  /// How many containers the value lies in that is being decoded.
+  var depth: Int {
+    @inline(__always) get { unsafe own.pointee.depth }
+    @inline(__always) set { unsafe own.pointee.depth = newValue }
+  }
+
+  /// Charges parts of the value that are visited.
+  @inline(__always)
+  func charge(_ parts: Int, at path: @autoclosure () -> [any CodingKey]) throws {
+    do throws(PickleMeter.Exceeded) {
+      try meter.charge(work: parts)
+    } catch {
+      throw DecodingError.dataCorrupted(
+        .init(
+          codingPath: path(),
+          debugDescription: "the value's parts are shared so often that it is too large"))
+    }
+  }
+
+  func name(_ key: any CodingKey) -> String {
+    guard case .snakeCase = options.keyStrategy.kind else { return key.stringValue }
+    let text = key.stringValue
+    if let known = rare.snakeCase[text] { return known }
+    let name = text.inSnakeCase
+    rare.snakeCase[text] = name
+    return name
+  }
+
+  // MARK: The tape
+
+  /// The session has it from now on, and frees it.
+  func take(_ tape: PickleTape) { unsafe own.pointee.tape = tape }
+
+  func keepInput() { unsafe own.pointee.tape?.keepInput() }
+
+  @inline(__always)
+  var tape: PickleTape {
+    guard let tape = unsafe own.pointee.tape else { preconditionFailure("a decoding of a tape") }
+    return tape
+  }
+
+  @inline(__always)
+  subscript(token: Int) -> PickleToken { unsafe tape.tokens[token] }
+
+  @inline(__always)
+  func run(_ token: PickleToken) -> PickleRun { unsafe tape.runs[token.value] }
+
+  /// A container as a value. The pickle is read once more for the first of them.
+  func value(ofRun run: Int) throws -> PickleValue {
+    if let containers = rare.containers { return containers[run] }
+    var reader = PickleReader(registry: options.registry, limits: options.limits)
+    reader.containers = []
+    let tape = tape
+    let (value, _) = try reader.read(
+      unsafe UnsafeBufferPointer(start: tape.input, count: tape.inputCount).span)
+    guard case .node(let graph, _) = value.storage else { preconditionFailure("a value with a container") }
+    let found = (reader.containers ?? []).map { PickleValue(.node($0), in: graph) }
+    rare.containers = found
+    return found[run]
+  }
+
+  // MARK: The path
+
+  @inline(__always)
+  var pathCount: Int { unsafe own.pointee.path.count }
+
+  @inline(__always)
+  func enter(_ key: some CodingKey) { unsafe own.pointee.path.append(key) }
+
+  @inline(__always)
+  func leave(to count: Int) { unsafe own.pointee.path.truncate(to: count) }
+
+  func keys(to count: Int) -> [any CodingKey] { unsafe own.pointee.path.keys(to: count) }
+
+  // MARK: Keys
+
+  var hint: Int {
+    @inline(__always) get { unsafe own.pointee.hint }
+    @inline(__always) set { unsafe own.pointee.hint = newValue }
+  }
+
+  /// The rows of a type of keys; nil if its values are not of one byte.
+  @inline(__always)
+  func table<Key: CodingKey>(_ type: Key.Type) -> KeyTable? {
+    if MemoryLayout<Key>.size > 1 { return nil }
+    return table(ObjectIdentifier(type))
+  }
+
+  @inline(never)
+  private func table(_ type: ObjectIdentifier) -> KeyTable? {
+    if unsafe own.pointee.firstType == nil {
+      unsafe own.pointee.firstType = type
+      return nil
+    }
+    let rare = rare
+    for (known, table) in rare.tables where known == type { return table }
+    let rows = UnsafeMutablePointer<KeyTable.Row>.allocate(capacity: KeyTable.count)
+    unsafe rows.initialize(repeating: KeyTable.Row(), count: KeyTable.count)
+    let table = unsafe KeyTable(rows: rows)
+    rare.tables.append((type, table))
+    return table
+  }
+
+  /// Whether no two keys of a small dict are the same.
+  ///
+  /// The dict before this one most often has the same keys, and then that was found out already.
+  @inline(__always)
+  func hasDistinctKeys(_ run: PickleRun) -> Bool {
+    let tokens = unsafe tape.tokens + Int(run.start)
+    let count = Int(run.count)
+    let known = unsafe own.pointee.distinct
+    if known.count == count {
+      let others = unsafe tape.tokens + known.start
+      var isSame = true
+      for index in stride(from: 0, to: count, by: 2)
+      where unsafe tokens[index].value != others[index].value || tokens[index].kind != others[index].kind {
+        isSame = false
+        break
+      }
+      if isSame { return true }
+    }
+    if !compareKeys(run) { return false }
+    unsafe own.pointee.distinct = (Int(run.start), count)
+    return true
+  }
+
+  @inline(never)
+  private func compareKeys(_ run: PickleRun) -> Bool {
+    let tokens = unsafe tape.tokens + Int(run.start)
+    for index in stride(from: 2, to: Int(run.count), by: 2) {
+      let token = unsafe tokens[index]
+      for other in stride(from: 0, to: index, by: 2) where isSame(token, unsafe tokens[other]) {
+        return false
+      }
+    }
+    return true
+  }
+
+  /// Whether two keys are equal.
+  private func isSame(_ a: PickleToken, _ b: PickleToken) -> Bool {
+    if a.kind != b.kind { return false }
+    if a.value == b.value, a.count == b.count { return true }
+    guard a.kind == .text, a.count == b.count else { return false }
+    return unsafe tape.bytes(a).elementsEqual(tape.bytes(b))
+  }
+}
+
+/// A key of a coding path, and those before it.
+final class PicklePath {
+  let key: any CodingKey
+  let parent: PicklePath?
+
+  init(_ key: any CodingKey, in parent: PicklePath?) {
+    self.key = key
+    self.parent = parent
+  }
+
+  static func keys(_ path: PicklePath?) -> [any CodingKey] {
+    var keys: [any CodingKey] = []
+    var path = path
+    while let found = path {
+      keys.append(found.key)
+      path = found.parent
+    }
+    return keys.reversed()
+  }
+}

@@ -1,0 +1,224 @@
+internal import SWCoding
+
+/// The decoder of one value of a tape: three words, so that it needs no box as `any Decoder`.
+///
+/// What the plainest types and containers take from plain values is done here. Everything else, every conversion and
+/// every error, is left to ``PickleDecoding``, so that there is one set of rules.
+struct PickleTapeDecoding {
+  let session: PickleDecodingSession
+  /// Of the value's token.
+  let index: Int32
+  /// How much of the session's path is this value's.
+  let depth: Int32
+  /// The path of a value that may be decoded out of order; nil: the session's path is its.
+  let prefix: PicklePath?
+
+  @inline(__always)
+  init(session: PickleDecodingSession, index: Int, depth: Int, prefix: PicklePath? = nil) {
+    self.session = session
+    self.index = Int32(truncatingIfNeeded: index)
+    self.depth = Int32(truncatingIfNeeded: depth)
+    self.prefix = prefix
+  }
+
+  @inline(__always)
+  var own: PickleToken { session[Int(index)] }
+
+  // MARK: The path
+
+  func path(_ key: some CodingKey) -> [any CodingKey] {
+    let keys = prefix.map { PicklePath.keys($0) } ?? session.keys(to: Int(depth))
+    return key is PickleNoKey ? keys : keys + [key]
+  }
+
+  /// The path as one that holds out of order.
+  private func lastingPath(_ key: some CodingKey) -> PicklePath? {
+    var path = prefix
+    if path == nil { for key in session.keys(to: Int(depth)) { path = PicklePath(key, in: path) } }
+    return key is PickleNoKey ? path : PicklePath(key, in: path)
+  }
+
+  /// The decoding of a value in this one that may be decoded out of order.
+  func lasting(at index: Int, key: some CodingKey) -> PickleTapeDecoding {
+    PickleTapeDecoding(session: session, index: index, depth: 0, prefix: lastingPath(key))
+  }
+
+  // MARK: The general decoder
+
+  /// A value as one of Python's, with the decoder that knows all the rules.
+  @inline(never)
+  func general(at index: Int, key: some CodingKey) throws -> PickleDecoding {
+    let value = try value(at: index)
+    return PickleDecoding(.value(value), path: lastingPath(key), session)
+  }
+
+  private func value(at index: Int) throws -> PickleValue {
+    let token = session[index]
+    switch token.kind {
+    case .none: return .none
+    case .false: return false
+    case .true: return true
+    case .int: return PickleValue(token.value)
+    case .float: return PickleValue(token.double)
+    case .text: return PickleValue(session.tape.text(token))
+    case .bytes: return .bytes(unsafe Array(session.tape.bytes(token)))
+    case .wide: return PickleValue(PickleInt(twosComplement: unsafe Array(session.tape.bytes(token))[...]))
+    case .list, .tuple, .dict: return try session.value(ofRun: token.value)
+    }
+  }
+
+  // MARK: Values
+
+  func decodeRoot<T: Decodable>(_ type: T.Type) throws -> T {
+    try decode(type, at: Int(index), key: PickleNoKey())
+  }
+
+  /// Decodes a value in or of this decoding.
+  @inline(__always)
+  func decode<T: Decodable>(_ type: T.Type, at index: Int, key: some CodingKey) throws -> T {
+    // Each is a comparison of pointers, of which the compiler leaves out all but one where it knows the type.
+    if let value = session.plain(type, session[index]) { return value }
+    return try other(type, at: index, key: key)
+  }
+
+  @inline(never)
+  private func other<T: Decodable>(_ type: T.Type, at index: Int, key: some CodingKey) throws -> T {
+    try session.charge(1, at: path(key))
+    switch PickleTypeCode(of: type) {
+    case .unknown, .ordinary, .array: return try nested(type, at: index, key: key)
+    case .simpleArray:
+      if let array = try simpleArray(type, at: index, key: key) { return array }
+    case .bytes:
+      if session[index].kind == .bytes {
+        return unsafe unsafeBitCast(Array(session.tape.bytes(session[index])), to: type)
+      }
+    case .dictionary:
+      if session[index].kind == .dict, let dictionary = type as? any PickleDictionary.Type,
+        let found = try within(at: index, key: key, { try dictionary.decode($0) }) as? T
+      {
+        return found
+      }
+    case .simple, .convertible, .foundation: break
+    }
+    return try general(at: index, key: key).unbox(type)
+  }
+
+  @inline(never)
+  private func nested<T: Decodable>(_ type: T.Type, at index: Int, key: some CodingKey) throws -> T {
+    try within(at: index, key: key) { decoding in try T(from: decoding) }
+  }
+
+  /// Runs a body for a value in this one, with its key behind the path.
+  @inline(__always)
+  private func within<Result, Key: CodingKey>(
+    at index: Int, key: Key, _ body: (PickleTapeDecoding) throws -> Result
+  ) throws -> Result {
+    let limit = session.options.maximumDepth
+    if session.depth >= limit { throw DecodingError.tooDeep(limit: limit, at: path(key)) }
+    session.depth += 1
+    defer { session.depth -= 1 }
+    let depth = Int(depth)
+    guard prefix == nil, session.pathCount == depth else { return try body(lasting(at: index, key: key)) }
+    if Key.self == PickleNoKey.self {
+      return try body(PickleTapeDecoding(session: session, index: index, depth: depth))
+    }
+    session.enter(key)
+    defer { session.leave(to: depth) }
+    return try body(PickleTapeDecoding(session: session, index: index, depth: depth + 1))
+  }
+
+  // MARK: Arrays
+
+  /// An array of simple elements; nil for a value of another kind, or one with an element that needs a conversion.
+  private func simpleArray<T: Decodable>(_ type: T.Type, at index: Int, key: some CodingKey) throws -> T? {
+    let token = session[index]
+    guard token.kind == .list || token.kind == .tuple else { return nil }
+    let run = session.run(token)
+    let known = PickleDecodingSession.DecodedRun(run: token.value, type: ObjectIdentifier(type))
+    if run.count >= 16, let array = session.rare.runArrays[known] as? T { return array }
+    try session.charge(Int(run.count), at: path(key))
+    let found: T?
+    if type == [Int].self {
+      found = session.elements(run, Int.self).map { unsafe unsafeBitCast($0, to: type) }
+    } else if type == [Double].self {
+      found = session.elements(run, Double.self).map { unsafe unsafeBitCast($0, to: type) }
+    } else if type == [String].self {
+      found = session.elements(run, String.self).map { unsafe unsafeBitCast($0, to: type) }
+    } else {
+      found = (type as? any PickleArray.Type)?.decode(session, run) as? T
+    }
+    if run.count >= 16, let found { session.rare.runArrays[known] = found }
+    return found
+  }
+}
+
+extension PickleDecodingSession {
+  /// The elements of a list or tuple; nil if one of them needs a conversion.
+  @inline(__always)
+  func elements<Element: PickleSimple>(_ run: PickleRun, _ type: Element.Type) -> [Element]? {
+    let tape = tape
+    let tokens = unsafe tape.tokens + Int(run.start)
+    var isComplete = true
+    let elements = unsafe [Element](unsafeUninitializedCapacity: Int(run.count)) { memory, count in
+      for index in 0..<Int(run.count) {
+        guard let element = unsafe Element(tokens[index], in: tape) else {
+          isComplete = false
+          return
+        }
+        unsafe memory.initializeElement(at: index, to: element)
+        count += 1
+      }
+    }
+    return isComplete ? elements : nil
+  }
+
+  /// A value of the plainest types, if the token is just of that kind.
+  @inline(__always)
+  func plain<T>(_ type: T.Type, _ token: PickleToken) -> T? {
+    if type == String.self {
+      guard token.kind == .text else { return nil }
+      return unsafe unsafeBitCast(tape.text(token), to: type)
+    }
+    if type == Double.self {
+      guard token.kind == .float else { return nil }
+      return unsafe unsafeBitCast(token.double, to: type)
+    }
+    if type == Bool.self {
+      guard token.kind == .true || token.kind == .false else { return nil }
+      return unsafe unsafeBitCast(token.kind == .true, to: type)
+    }
+    if type == Int.self { return integer(Int.self, token).map { unsafe unsafeBitCast($0, to: type) } }
+    if type == Int64.self {
+      return integer(Int64.self, token).map { unsafe unsafeBitCast($0, to: type) }
+    }
+    if type == Int32.self {
+      return integer(Int32.self, token).map { unsafe unsafeBitCast($0, to: type) }
+    }
+    if type == UInt8.self {
+      return integer(UInt8.self, token).map { unsafe unsafeBitCast($0, to: type) }
+    }
+    if type == UInt.self { return integer(UInt.self, token).map { unsafe unsafeBitCast($0, to: type) } }
+    if type == UInt64.self {
+      return integer(UInt64.self, token).map { unsafe unsafeBitCast($0, to: type) }
+    }
+    if type == UInt32.self {
+      return integer(UInt32.self, token).map { unsafe unsafeBitCast($0, to: type) }
+    }
+    if type == Int8.self { return integer(Int8.self, token).map { unsafe unsafeBitCast($0, to: type) } }
+    if type == Int16.self {
+      return integer(Int16.self, token).map { unsafe unsafeBitCast($0, to: type) }
+    }
+    if type == UInt16.self {
+      return integer(UInt16.self, token).map { unsafe unsafeBitCast($0, to: type) }
+    }
+    if type == Float.self, token.kind == .float {
+      return CodingNumbers.nearestFloat(token.double).map { unsafe unsafeBitCast($0, to: type) }
+    }
+    return nil
+  }
+
+  @inline(__always)
+  private func integer<I: FixedWidthInteger>(_ type: I.Type, _ token: PickleToken) -> I? {
+    token.kind == .int ? I(exactly: token.value) : nil
+  }
+}
