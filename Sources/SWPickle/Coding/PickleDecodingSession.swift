@@ -165,6 +165,10 @@ final class PickleDecodingSession {
 
   // MARK: Keys
 
+  /// Up to so many keys are compared one by one.
+  // Not a member of the container, whose type would be looked up for it at each key: 330 instructions.
+  static var fewKeys: Int32 { 16 }
+
   var hint: Int {
     @inline(__always) get { unsafe own.pointee.hint }
     @inline(__always) set { unsafe own.pointee.hint = newValue }

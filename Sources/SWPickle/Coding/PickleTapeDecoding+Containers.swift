@@ -8,7 +8,7 @@ extension PickleTapeDecoding: Decoder {
     let token = own
     if token.kind == .dict {
       let run = session.run(token)
-      if run.count > 2 * PickleTapeKeyedDecoding<Key>.fewKeys || session.hasDistinctKeys(run) {
+      if run.count > 2 * PickleDecodingSession.fewKeys || session.hasDistinctKeys(run) {
         return KeyedDecodingContainer(PickleTapeKeyedDecoding<Key>(self, run))
       }
     }
@@ -136,8 +136,6 @@ struct PickleTapeKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
   private let count: Int32
   private let table: PickleDecodingSession.KeyTable?
 
-  static var fewKeys: Int32 { 16 }
-
   init(_ decoding: PickleTapeDecoding, _ run: PickleRun) {
     self.decoding = decoding
     start = run.start
@@ -165,7 +163,7 @@ struct PickleTapeKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
       }
       let text = session.tape.text(token)
       // A small dict has no key twice.
-      if count > Self.fewKeys, !seen.insert(PickleText(text)).inserted { continue }
+      if count > PickleDecodingSession.fewKeys, !seen.insert(PickleText(text)).inserted { continue }
       if let key = Key(stringValue: usesSnakeCase ? text.inCamelCase : text) { keys.append(key) }
     }
     return keys
@@ -178,7 +176,7 @@ struct PickleTapeKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
   private func find(_ key: Key) throws -> Int? {
     guard let table, MemoryLayout<Key>.size <= 1 else { return try search(key)?.index }
     let tag = MemoryLayout<Key>.size == 0 ? 0 : Int(unsafe unsafeBitCast(key, to: UInt8.self))
-    guard tag < PickleDecodingSession.KeyTable.count, count <= Self.fewKeys else {
+    guard tag < PickleDecodingSession.KeyTable.count, count <= PickleDecodingSession.fewKeys else {
       return try search(key)?.index
     }
     let row = unsafe table.rows[tag]
@@ -207,7 +205,7 @@ struct PickleTapeKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
   private func search(_ key: some CodingKey) throws -> (position: Int, index: Int)? {
     var name = isDictionary ? key.stringValue : session.name(key)
     let position =
-      count <= Self.fewKeys
+      count <= PickleDecodingSession.fewKeys
       ? name.withUTF8 { name in unsafe searchOneByOne(name, key.intValue) }
       : try searchIndex(name, key.intValue)
     return position.map { ($0, Int(start) + 2 * $0 + 1) }

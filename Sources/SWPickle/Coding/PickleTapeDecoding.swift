@@ -74,10 +74,46 @@ struct PickleTapeDecoding {
   }
 
   /// Decodes a value in or of this decoding.
+  ///
+  /// Each question is a comparison of pointers, of which the compiler leaves out all but one where it knows the type. No
+  /// function here returns an optional `T`: where the type is not known, the runtime looks up the optional's for each
+  /// value, in 370 instructions.
   @inline(__always)
   func decode<T: Decodable>(_ type: T.Type, at index: Int, key: some CodingKey) throws -> T {
-    // Each is a comparison of pointers, of which the compiler leaves out all but one where it knows the type.
-    if let value = session.plain(type, session[index]) { return value }
+    let token = session[index]
+    if type == String.self {
+      if token.kind == .text { return unsafe unsafeBitCast(session.tape.text(token), to: type) }
+    } else if type == Double.self {
+      if token.kind == .float { return unsafe unsafeBitCast(token.double, to: type) }
+    } else if type == Bool.self {
+      if token.kind == .true || token.kind == .false {
+        return unsafe unsafeBitCast(token.kind == .true, to: type)
+      }
+    } else if type == Float.self {
+      if token.kind == .float, let value = CodingNumbers.nearestFloat(token.double) {
+        return unsafe unsafeBitCast(value, to: type)
+      }
+    } else if token.kind == .int {
+      if type == Int.self { return unsafe unsafeBitCast(token.value, to: type) }
+      if type == Int64.self { return unsafe unsafeBitCast(Int64(token.value), to: type) }
+      if type == Int32.self {
+        if let value = Int32(exactly: token.value) { return unsafe unsafeBitCast(value, to: type) }
+      } else if type == UInt8.self {
+        if let value = UInt8(exactly: token.value) { return unsafe unsafeBitCast(value, to: type) }
+      } else if type == UInt.self {
+        if let value = UInt(exactly: token.value) { return unsafe unsafeBitCast(value, to: type) }
+      } else if type == UInt64.self {
+        if let value = UInt64(exactly: token.value) { return unsafe unsafeBitCast(value, to: type) }
+      } else if type == UInt32.self {
+        if let value = UInt32(exactly: token.value) { return unsafe unsafeBitCast(value, to: type) }
+      } else if type == Int8.self {
+        if let value = Int8(exactly: token.value) { return unsafe unsafeBitCast(value, to: type) }
+      } else if type == Int16.self {
+        if let value = Int16(exactly: token.value) { return unsafe unsafeBitCast(value, to: type) }
+      } else if type == UInt16.self {
+        if let value = UInt16(exactly: token.value) { return unsafe unsafeBitCast(value, to: type) }
+      }
+    }
     return try other(type, at: index, key: key)
   }
 
@@ -86,19 +122,23 @@ struct PickleTapeDecoding {
     try session.charge(1, at: path(key))
     switch PickleTypeCode(of: type) {
     case .unknown, .ordinary, .array: return try nested(type, at: index, key: key)
-    case .simpleArray:
-      if let array = try simpleArray(type, at: index, key: key) { return array }
+    case .simpleArray: return try simpleArray(type, at: index, key: key)
     case .bytes:
       if session[index].kind == .bytes {
         return unsafe unsafeBitCast(Array(session.tape.bytes(session[index])), to: type)
       }
-    case .dictionary:
-      if session[index].kind == .dict, let dictionary = type as? any PickleDictionary.Type,
-        let found = try within(at: index, key: key, { try dictionary.decode($0) }) as? T
-      {
-        return found
-      }
+    case .dictionary: return try dictionary(type, at: index, key: key)
     case .simple, .convertible, .foundation: break
+    }
+    return try general(at: index, key: key).unbox(type)
+  }
+
+  @inline(never)
+  private func dictionary<T: Decodable>(_ type: T.Type, at index: Int, key: some CodingKey) throws -> T {
+    if session[index].kind == .dict, let dictionary = type as? any PickleDictionary.Type,
+      let found = try within(at: index, key: key, { try dictionary.decode($0) }) as? T
+    {
+      return found
     }
     return try general(at: index, key: key).unbox(type)
   }
@@ -129,26 +169,36 @@ struct PickleTapeDecoding {
 
   // MARK: Arrays
 
-  /// An array of simple elements; nil for a value of another kind, or one with an element that needs a conversion.
-  private func simpleArray<T: Decodable>(_ type: T.Type, at index: Int, key: some CodingKey) throws -> T? {
+  /// An array of simple elements. A value of another kind, and elements that need a conversion, are for the general
+  /// decoder.
+  @inline(never)
+  private func simpleArray<T: Decodable>(_ type: T.Type, at index: Int, key: some CodingKey) throws -> T {
     let token = session[index]
-    guard token.kind == .list || token.kind == .tuple else { return nil }
-    let run = session.run(token)
-    let known = PickleDecodingSession.DecodedRun(run: token.value, type: ObjectIdentifier(type))
-    if run.count >= 16, let array = session.rare.runArrays[known] as? T { return array }
-    try session.charge(Int(run.count), at: path(key))
-    let found: T?
-    if type == [Int].self {
-      found = session.elements(run, Int.self).map { unsafe unsafeBitCast($0, to: type) }
-    } else if type == [Double].self {
-      found = session.elements(run, Double.self).map { unsafe unsafeBitCast($0, to: type) }
-    } else if type == [String].self {
-      found = session.elements(run, String.self).map { unsafe unsafeBitCast($0, to: type) }
-    } else {
-      found = (type as? any PickleArray.Type)?.decode(session, run) as? T
+    if token.kind == .list || token.kind == .tuple {
+      let run = session.run(token)
+      // What is shared in Python is shared here. A short array is decoded faster than it is found.
+      let isLong = run.count >= 16
+      let known = PickleDecodingSession.DecodedRun(run: token.value, type: ObjectIdentifier(type))
+      if isLong, let array = session.rare.runArrays[known] as? T { return array }
+      try session.charge(Int(run.count), at: path(key))
+      if type == [Int].self, let array = session.elements(run, Int.self) {
+        if isLong { session.rare.runArrays[known] = array }
+        return unsafe unsafeBitCast(array, to: type)
+      }
+      if type == [Double].self, let array = session.elements(run, Double.self) {
+        if isLong { session.rare.runArrays[known] = array }
+        return unsafe unsafeBitCast(array, to: type)
+      }
+      if type == [String].self, let array = session.elements(run, String.self) {
+        if isLong { session.rare.runArrays[known] = array }
+        return unsafe unsafeBitCast(array, to: type)
+      }
+      if let found = (type as? any PickleArray.Type)?.decode(session, run), let array = found as? T {
+        if isLong { session.rare.runArrays[known] = array }
+        return array
+      }
     }
-    if run.count >= 16, let found { session.rare.runArrays[known] = found }
-    return found
+    return try general(at: index, key: key).unbox(type)
   }
 }
 
@@ -170,55 +220,5 @@ extension PickleDecodingSession {
       }
     }
     return isComplete ? elements : nil
-  }
-
-  /// A value of the plainest types, if the token is just of that kind.
-  @inline(__always)
-  func plain<T>(_ type: T.Type, _ token: PickleToken) -> T? {
-    if type == String.self {
-      guard token.kind == .text else { return nil }
-      return unsafe unsafeBitCast(tape.text(token), to: type)
-    }
-    if type == Double.self {
-      guard token.kind == .float else { return nil }
-      return unsafe unsafeBitCast(token.double, to: type)
-    }
-    if type == Bool.self {
-      guard token.kind == .true || token.kind == .false else { return nil }
-      return unsafe unsafeBitCast(token.kind == .true, to: type)
-    }
-    if type == Int.self { return integer(Int.self, token).map { unsafe unsafeBitCast($0, to: type) } }
-    if type == Int64.self {
-      return integer(Int64.self, token).map { unsafe unsafeBitCast($0, to: type) }
-    }
-    if type == Int32.self {
-      return integer(Int32.self, token).map { unsafe unsafeBitCast($0, to: type) }
-    }
-    if type == UInt8.self {
-      return integer(UInt8.self, token).map { unsafe unsafeBitCast($0, to: type) }
-    }
-    if type == UInt.self { return integer(UInt.self, token).map { unsafe unsafeBitCast($0, to: type) } }
-    if type == UInt64.self {
-      return integer(UInt64.self, token).map { unsafe unsafeBitCast($0, to: type) }
-    }
-    if type == UInt32.self {
-      return integer(UInt32.self, token).map { unsafe unsafeBitCast($0, to: type) }
-    }
-    if type == Int8.self { return integer(Int8.self, token).map { unsafe unsafeBitCast($0, to: type) } }
-    if type == Int16.self {
-      return integer(Int16.self, token).map { unsafe unsafeBitCast($0, to: type) }
-    }
-    if type == UInt16.self {
-      return integer(UInt16.self, token).map { unsafe unsafeBitCast($0, to: type) }
-    }
-    if type == Float.self, token.kind == .float {
-      return CodingNumbers.nearestFloat(token.double).map { unsafe unsafeBitCast($0, to: type) }
-    }
-    return nil
-  }
-
-  @inline(__always)
-  private func integer<I: FixedWidthInteger>(_ type: I.Type, _ token: PickleToken) -> I? {
-    token.kind == .int ? I(exactly: token.value) : nil
   }
 }

@@ -246,14 +246,15 @@ struct PickleTapeScanner {
 
   @inline(__always)
   private mutating func pushText(_ position: inout Int, _ count: Int) throws(Unknown) {
-    guard isText(position, count) else { throw Unknown() }
-    try push(PickleToken(.text, position, count: count))
+    let isASCII = isASCII(position, count)
+    guard isASCII || isUTF8(position, count) else { throw Unknown() }
+    try push(PickleToken(.text, position, count: count, isASCII: isASCII))
     position += count
   }
 
-  /// Whether the bytes are UTF-8. Most are ASCII, which eight of them at a time are seen to be.
+  /// Whether the bytes are ASCII, as most strs are. Eight at a time are looked at.
   @inline(__always)
-  private func isText(_ position: Int, _ count: Int) -> Bool {
+  private func isASCII(_ position: Int, _ count: Int) -> Bool {
     let bytes = unsafe UnsafeRawPointer(input + position)
     var (index, bits) = (0, UInt64(0))
     while count - index >= 8 {
@@ -264,7 +265,7 @@ struct PickleTapeScanner {
       bits |= UInt64(unsafe bytes.load(fromByteOffset: index, as: UInt8.self))
       index += 1
     }
-    return bits & 0x8080_8080_8080_8080 == 0 || isUTF8(position, count)
+    return bits & 0x8080_8080_8080_8080 == 0
   }
 
   @inline(never)
