@@ -55,6 +55,7 @@ struct Probe {
     case "pickle-cost":
       guard CommandLine.arguments.count == 4, let count = Int(CommandLine.arguments[3]) else { exit(2) }
       try pickleCost(CommandLine.arguments[2], count)
+    case "pickle-shapes": for shape in pickleBombs { print(shape) }
     case "echo-pickles":
       guard let number = CommandLine.arguments.last.flatMap({ Int32($0) }) else { exit(2) }
       try echoPickles(number)

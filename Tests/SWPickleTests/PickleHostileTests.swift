@@ -26,7 +26,7 @@ import Testing
     "dict-of-pairs",
     "uuid-state", "long-keys", "decimal", "bytes-as-keys", "shared-arguments", "shared-dict", "shared-lists",
     "array-scalars", "transposed", "dtype-fields", "empty-lists", "marks", "tuples-twice", "surrogates",
-    "names",
+    "names", "growing-lists", "shared-table", "shared-list", "same-keys",
   ]
 
   @Test(.disabled(if: isSanitized, "a sanitizer's own memory counts"), arguments: shapes)

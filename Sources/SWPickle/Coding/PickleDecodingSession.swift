@@ -4,7 +4,6 @@ internal import SWCoding
 @safe
 final class PickleDecodingSession {
   let options: PickleDecoder
-  private var meter: PickleMeter
 
   /// What few values need, in an object of its own.
   final class Rare {
@@ -62,6 +61,7 @@ final class PickleDecodingSession {
   /// each time.
   @safe
   private struct Own {
+    var meter: PickleMeter
     var tape: PickleTape?
     var path = CodingPathStack()
     var depth = 0
@@ -69,6 +69,9 @@ final class PickleDecodingSession {
     var distinct = (start: 0, count: 0)
     /// The type of keys that was looked for first, which has no table: most small values are one container.
     var firstType: ObjectIdentifier?
+    /// The type of keys that was asked for last, and its table.
+    var lastType: ObjectIdentifier?
+    var lastTable: KeyTable?
     /// Where the next key most often is: behind the one that was found last.
     var hint = 0
   }
@@ -77,9 +80,8 @@ final class PickleDecodingSession {
 
   init(_ options: PickleDecoder, weight: Int) {
     self.options = options
-    meter = PickleMeter(weight: weight, limits: options.limits)
     unsafe own = .allocate(capacity: 1)
-    unsafe own.initialize(to: Own())
+    unsafe own.initialize(to: Own(meter: PickleMeter(weight: weight, limits: options.limits)))
   }
 
   deinit {
@@ -99,7 +101,7 @@ final class PickleDecodingSession {
   @inline(__always)
   func charge(_ parts: Int, at path: @autoclosure () -> [any CodingKey]) throws {
     do throws(PickleMeter.Exceeded) {
-      try meter.charge(work: parts)
+      try unsafe own.pointee.meter.charge(work: parts)
     } catch {
       throw DecodingError.dataCorrupted(
         .init(
@@ -178,7 +180,14 @@ final class PickleDecodingSession {
   @inline(__always)
   func table<Key: CodingKey>(_ type: Key.Type) -> KeyTable? {
     if MemoryLayout<Key>.size > 1 { return nil }
-    return table(ObjectIdentifier(type))
+    let type = ObjectIdentifier(type)
+    if unsafe own.pointee.lastType == type { return unsafe own.pointee.lastTable }
+    let table = table(type)
+    if table != nil {
+      unsafe own.pointee.lastType = type
+      unsafe own.pointee.lastTable = table
+    }
+    return table
   }
 
   @inline(never)
@@ -194,6 +203,61 @@ final class PickleDecodingSession {
     let table = unsafe KeyTable(rows: rows)
     rare.tables.append((type, table))
     return table
+  }
+
+  // The searches are here and not in the container, because a function of a generic type that captures `self` looks up that
+  // type: 330 instructions for each key.
+
+  /// Which of the keys of a small dict it is, of which the first stands at a place.
+  func position(of name: String, _ number: Int?, _ start: Int, _ count: Int) -> Int? {
+    var name = name
+    return name.withUTF8 { name in unsafe position(of: name, number, start, count) }
+  }
+
+  private func position(
+    of name: UnsafeBufferPointer<UInt8>, _ number: Int?, _ start: Int, _ count: Int
+  ) -> Int? {
+    let tape = tape
+    let tokens = unsafe tape.tokens + start
+    var position = hint < count ? hint : 0
+    for _ in 0..<count {
+      let token = unsafe tokens[2 * position]
+      if unsafe token.kind == .text && Int(token.count) == name.count
+        && haveSameBytes(UnsafeRawBufferPointer(tape.bytes(token)), UnsafeRawBufferPointer(name))
+      {
+        hint = position + 1
+        return position
+      }
+      position = position + 1 == count ? 0 : position + 1
+    }
+    guard let number else { return nil }
+    return (0..<count).first { position in
+      let token = unsafe tokens[2 * position]
+      return token.kind == .int && token.value == number
+    }
+  }
+
+  /// The same of a large dict, which has an index.
+  func positionInLarge(
+    _ run: Int, of name: String, _ number: Int?, _ start: Int, _ count: Int, path: PickleTapeDecoding
+  ) throws -> Int? {
+    let index: PickleKeyIndex
+    if let known = rare.runIndices[run] {
+      index = known
+    } else {
+      try charge(count, at: path.codingPath)
+      index = PickleKeyIndex()
+      for position in 0..<count {
+        let token = self[start + 2 * position]
+        if token.kind == .text {
+          index.byText[PickleText(tape.text(token))] = position
+        } else {
+          index.byNumber[token.value] = position
+        }
+      }
+      rare.runIndices[run] = index
+    }
+    return index.byText[PickleText(name)] ?? number.flatMap { index.byNumber[$0] }
   }
 
   /// Whether no two keys of a small dict are the same.

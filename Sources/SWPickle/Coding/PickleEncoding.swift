@@ -231,9 +231,10 @@ extension Array: PickleEncodableSequence where Element: Encodable {
   func encodeElements(_ encoding: PickleEncoding) throws {
     let (state, level) = (encoding.state, encoding.level)
     state.open(.list, level)
-    for (index, element) in enumerated() {
+    // Not `enumerated()`, whose types the runtime looks up for each element.
+    for index in indices {
       state.beginElement(level)
-      try encoding.encode(element, key: PicklePosition(index))
+      try encoding.encode(self[index], key: PicklePosition(index))
       state.endElement(level)
     }
   }

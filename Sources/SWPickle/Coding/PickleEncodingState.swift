@@ -106,6 +106,9 @@ final class PickleEncodingState: PickleSink {
     var lastNumbered: Int32 = -1
     /// The type of keys that had a container first, and none since.
     var firstType: ObjectIdentifier?
+    /// The type of keys that was asked for last, and its table.
+    var lastType: ObjectIdentifier?
+    var lastTable: KeyTable?
     var outerDepth = 0
     var hasFailure = false
     var needsRelinking = false
@@ -247,7 +250,14 @@ final class PickleEncodingState: PickleSink {
   @inline(__always)
   func table<K: CodingKey>(_ type: K.Type) -> KeyTable? {
     if MemoryLayout<K>.size > 1 { return nil }
-    return table(ObjectIdentifier(type))
+    let type = ObjectIdentifier(type)
+    if unsafe own.pointee.lastType == type { return unsafe own.pointee.lastTable }
+    let table = table(type)
+    if table != nil {
+      unsafe own.pointee.lastType = type
+      unsafe own.pointee.lastTable = table
+    }
+    return table
   }
 
   @inline(never)

@@ -203,55 +203,13 @@ struct PickleTapeKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
 
   @inline(never)
   private func search(_ key: some CodingKey) throws -> (position: Int, index: Int)? {
-    var name = isDictionary ? key.stringValue : session.name(key)
+    let name = isDictionary ? key.stringValue : session.name(key)
     let position =
       count <= PickleDecodingSession.fewKeys
-      ? name.withUTF8 { name in unsafe searchOneByOne(name, key.intValue) }
-      : try searchIndex(name, key.intValue)
+      ? session.position(of: name, key.intValue, Int(start), Int(count))
+      : try session.positionInLarge(
+        decoding.own.value, of: name, key.intValue, Int(start), Int(count), path: decoding)
     return position.map { ($0, Int(start) + 2 * $0 + 1) }
-  }
-
-  private func searchOneByOne(_ name: UnsafeBufferPointer<UInt8>, _ number: Int?) -> Int? {
-    let tape = session.tape
-    let tokens = unsafe tape.tokens + Int(start)
-    let count = Int(count)
-    var position = session.hint < count ? session.hint : 0
-    for _ in 0..<count {
-      let token = unsafe tokens[2 * position]
-      if unsafe token.kind == .text && Int(token.count) == name.count
-        && haveSameBytes(UnsafeRawBufferPointer(tape.bytes(token)), UnsafeRawBufferPointer(name))
-      {
-        session.hint = position + 1
-        return position
-      }
-      position = position + 1 == count ? 0 : position + 1
-    }
-    guard let number else { return nil }
-    return (0..<count).first { position in
-      let token = unsafe tokens[2 * position]
-      return token.kind == .int && token.value == number
-    }
-  }
-
-  private func searchIndex(_ name: String, _ number: Int?) throws -> Int? {
-    let run = Int(decoding.own.value)
-    let index: PickleKeyIndex
-    if let known = session.rare.runIndices[run] {
-      index = known
-    } else {
-      try session.charge(Int(count), at: codingPath)
-      index = PickleKeyIndex()
-      for position in 0..<Int(count) {
-        let token = session[Int(start) + 2 * position]
-        if token.kind == .text {
-          index.byText[PickleText(session.tape.text(token))] = position
-        } else {
-          index.byNumber[token.value] = position
-        }
-      }
-      session.rare.runIndices[run] = index
-    }
-    return index.byText[PickleText(name)] ?? number.flatMap { index.byNumber[$0] }
   }
 
   private func require(_ key: Key) throws -> Int {
