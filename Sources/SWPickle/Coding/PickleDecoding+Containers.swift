@@ -80,7 +80,7 @@ struct PickleKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
 
   private func find(_ key: any CodingKey) throws -> PickleValue? {
     if let converted { return converted[PickleText(key.stringValue)] }
-    let name = isDictionary ? key.stringValue : decoding.session.name(key)
+    let name = isDictionary ? key.stringValue : decoding.session.name(key.stringValue)
     for (number, source) in sources.enumerated() {
       if let found = try find(name, key.intValue, source, isFirst: number == 0) { return found }
     }

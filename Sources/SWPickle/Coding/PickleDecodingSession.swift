@@ -20,6 +20,8 @@ final class PickleDecodingSession {
     /// The containers of the pickle as values, by the number of the run, once one has been asked for.
     var containers: [PickleValue]?
     var tables: [(type: ObjectIdentifier, table: KeyTable)] = []
+    /// The paths of containers and decoders that may be used out of order.
+    var prefixes: [PicklePath?] = []
   }
 
   private var madeRare: Rare?
@@ -110,9 +112,15 @@ final class PickleDecodingSession {
     }
   }
 
-  func name(_ key: any CodingKey) -> String {
-    guard case .snakeCase = options.keyStrategy.kind else { return key.stringValue }
-    let text = key.stringValue
+  /// A key of a type as the strategy has it.
+  @inline(__always)
+  func name(_ text: String) -> String {
+    guard case .snakeCase = options.keyStrategy.kind else { return text }
+    return snakeCaseName(text)
+  }
+
+  @inline(never)
+  private func snakeCaseName(_ text: String) -> String {
     if let known = rare.snakeCase[text] { return known }
     let name = text.inSnakeCase
     rare.snakeCase[text] = name
@@ -208,31 +216,32 @@ final class PickleDecodingSession {
   // The searches are here and not in the container, because a function of a generic type that captures `self` looks up that
   // type: 330 instructions for each key.
 
-  /// Which of the keys of a small dict it is, of which the first stands at a place.
-  func position(of name: String, _ number: Int?, _ start: Int, _ count: Int) -> Int? {
+  /// Which of the keys of a small dict is a str of this text. The first of them stands at a place.
+  func position(of name: String, _ start: Int, _ count: Int) -> Int? {
     var name = name
-    return name.withUTF8 { name in unsafe position(of: name, number, start, count) }
+    return name.withUTF8 { name in
+      let tape = tape
+      let tokens = unsafe tape.tokens + start
+      var position = hint < count ? hint : 0
+      for _ in 0..<count {
+        let token = unsafe tokens[2 * position]
+        if unsafe token.kind == .text && Int(token.count) == name.count
+          && haveSameBytes(UnsafeRawBufferPointer(tape.bytes(token)), UnsafeRawBufferPointer(name))
+        {
+          hint = position + 1
+          return position
+        }
+        position = position + 1 == count ? 0 : position + 1
+      }
+      return nil
+    }
   }
 
-  private func position(
-    of name: UnsafeBufferPointer<UInt8>, _ number: Int?, _ start: Int, _ count: Int
-  ) -> Int? {
-    let tape = tape
-    let tokens = unsafe tape.tokens + start
-    var position = hint < count ? hint : 0
-    for _ in 0..<count {
-      let token = unsafe tokens[2 * position]
-      if unsafe token.kind == .text && Int(token.count) == name.count
-        && haveSameBytes(UnsafeRawBufferPointer(tape.bytes(token)), UnsafeRawBufferPointer(name))
-      {
-        hint = position + 1
-        return position
-      }
-      position = position + 1 == count ? 0 : position + 1
-    }
-    guard let number else { return nil }
-    return (0..<count).first { position in
-      let token = unsafe tokens[2 * position]
+  /// Which of them is an int.
+  @inline(never)
+  func position(of number: Int, _ start: Int, _ count: Int) -> Int? {
+    (0..<count).first { position in
+      let token = self[start + 2 * position]
       return token.kind == .int && token.value == number
     }
   }

@@ -203,13 +203,18 @@ struct PickleTapeKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
 
   @inline(never)
   private func search(_ key: some CodingKey) throws -> (position: Int, index: Int)? {
-    let name = isDictionary ? key.stringValue : session.name(key)
-    let position =
-      count <= PickleDecodingSession.fewKeys
-      ? session.position(of: name, key.intValue, Int(start), Int(count))
-      : try session.positionInLarge(
-        decoding.own.value, of: name, key.intValue, Int(start), Int(count), path: decoding)
-    return position.map { ($0, Int(start) + 2 * $0 + 1) }
+    let name = isDictionary ? key.stringValue : session.name(key.stringValue)
+    let (start, count) = (Int(start), Int(count))
+    let position: Int?
+    if count <= PickleDecodingSession.fewKeys {
+      position =
+        session.position(of: name, start, count)
+        ?? key.intValue.flatMap { session.position(of: $0, start, count) }
+    } else {
+      position = try session.positionInLarge(
+        decoding.own.value, of: name, key.intValue, start, count, path: decoding)
+    }
+    return position.map { ($0, start + 2 * $0 + 1) }
   }
 
   private func require(_ key: Key) throws -> Int {

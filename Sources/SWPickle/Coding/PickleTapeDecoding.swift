@@ -10,11 +10,13 @@ struct PickleTapeDecoding {
   let index: Int32
   /// How much of the session's path is this value's.
   let depth: Int32
-  /// The path of a value that may be decoded out of order; nil: the session's path is its.
-  let prefix: PicklePath?
+  /// Which of the session's prefixes is the path of a value that may be decoded out of order; -1: the session's path is
+  /// this value's. A number and no reference, because the box around a container copies it with each value that is asked
+  /// for, and counts its references.
+  let prefix: Int32
 
   @inline(__always)
-  init(session: PickleDecodingSession, index: Int, depth: Int, prefix: PicklePath? = nil) {
+  init(session: PickleDecodingSession, index: Int, depth: Int, prefix: Int32 = -1) {
     self.session = session
     self.index = Int32(truncatingIfNeeded: index)
     self.depth = Int32(truncatingIfNeeded: depth)
@@ -27,20 +29,28 @@ struct PickleTapeDecoding {
   // MARK: The path
 
   func path(_ key: some CodingKey) -> [any CodingKey] {
-    let keys = prefix.map { PicklePath.keys($0) } ?? session.keys(to: Int(depth))
+    let keys =
+      prefix >= 0 ? PicklePath.keys(session.rare.prefixes[Int(prefix)]) : session.keys(to: Int(depth))
     return key is PickleNoKey ? keys : keys + [key]
   }
 
   /// The path as one that holds out of order.
   private func lastingPath(_ key: some CodingKey) -> PicklePath? {
-    var path = prefix
-    if path == nil { for key in session.keys(to: Int(depth)) { path = PicklePath(key, in: path) } }
+    var path: PicklePath?
+    if prefix >= 0 {
+      path = session.rare.prefixes[Int(prefix)]
+    } else {
+      for key in session.keys(to: Int(depth)) { path = PicklePath(key, in: path) }
+    }
     return key is PickleNoKey ? path : PicklePath(key, in: path)
   }
 
   /// The decoding of a value in this one that may be decoded out of order.
   func lasting(at index: Int, key: some CodingKey) -> PickleTapeDecoding {
-    PickleTapeDecoding(session: session, index: index, depth: 0, prefix: lastingPath(key))
+    let path = lastingPath(key)
+    session.rare.prefixes.append(path)
+    return PickleTapeDecoding(
+      session: session, index: index, depth: 0, prefix: Int32(session.rare.prefixes.count - 1))
   }
 
   // MARK: The general decoder
@@ -158,7 +168,7 @@ struct PickleTapeDecoding {
     session.depth += 1
     defer { session.depth -= 1 }
     let depth = Int(depth)
-    guard prefix == nil, session.pathCount == depth else { return try body(lasting(at: index, key: key)) }
+    guard prefix < 0, session.pathCount == depth else { return try body(lasting(at: index, key: key)) }
     if Key.self == PickleNoKey.self {
       return try body(PickleTapeDecoding(session: session, index: index, depth: depth))
     }
