@@ -28,6 +28,9 @@ protocol PickleEncodableDictionary {
 }
 
 extension Dictionary: PickleDictionary where Key: Decodable, Value: Decodable {
+  /// An entry of a dictionary takes several times the memory of an element of an array.
+  private static var visitsPerEntry: Int { 4 }
+
   static func decode(_ decoding: PickleDecoding) throws -> [Key: Value]? {
     guard case .value(let value) = decoding.source else { return nil }
     let pairs: PicklePairs
@@ -39,6 +42,7 @@ extension Dictionary: PickleDictionary where Key: Decodable, Value: Decodable {
     } else {
       return nil
     }
+    try decoding.session.charge(visitsPerEntry * pairs.count, at: decoding.codingPath)
     var dictionary: [Key: Value] = [:]
     dictionary.reserveCapacity(Swift.min(pairs.count, 1 << 16))
     for (pythonKey, value) in pairs {
@@ -61,7 +65,7 @@ extension Dictionary: PickleDictionary where Key: Decodable, Value: Decodable {
     guard Key.self == String.self else { return nil }
     let session = decoding.session
     let run = session.run(decoding.own)
-    try session.charge(Int(run.count), at: decoding.codingPath)
+    try session.charge(visitsPerEntry * Int(run.count) / 2, at: decoding.codingPath)
     var dictionary: [Key: Value] = [:]
     dictionary.reserveCapacity(Int(run.count) / 2)
     for index in stride(from: Int(run.start), to: Int(run.start + run.count), by: 2) {
