@@ -10,9 +10,9 @@ internal import SWCoding
 final class PickleEncodingState: PickleSink {
   let options: PickleEncoder
   /// What few messages need: an object of its own, so that the others do not pay for making it and taking it apart.
-  private var rare: Rare?
+  var rare: Rare?
 
-  private final class Rare {
+  final class Rare {
     /// The path to a value that is encoded apart, and how many values it lies in.
     var prefix: [any CodingKey] = []
     var outerDepth = 0
@@ -29,13 +29,13 @@ final class PickleEncodingState: PickleSink {
     var sorting = PickleSorting()
   }
 
-  private struct SeenKey: Hashable {
+  struct SeenKey: Hashable {
     var dict: Int
     var key: Int
   }
 
   /// Makes it, if it is not there.
-  private var rarely: Rare {
+  var rarely: Rare {
     if let rare { return rare }
     let made = Rare()
     rare = made
@@ -94,7 +94,7 @@ final class PickleEncodingState: PickleSink {
   /// What is looked at for each value, in memory of its own: in the object it would be checked for exclusive access
   /// each time.
   @safe
-  private struct Own {
+  struct Own {
     var path = CodingPathStack()
     var levels: UnsafeMutablePointer<Level>
     var levelCount = 1
@@ -116,16 +116,16 @@ final class PickleEncodingState: PickleSink {
 
   private static let levelCapacity = 6
   /// Up to so many keys are compared one by one.
-  private static let fewKeys = 12
+  static let fewKeys = 12
 
   private static var levelsByteCount: Int { levelCapacity * MemoryLayout<Level>.stride }
 
   @inline(__always)
-  private var own: UnsafeMutablePointer<Own> { unsafe extra.assumingMemoryBound(to: Own.self) }
+  var own: UnsafeMutablePointer<Own> { unsafe extra.assumingMemoryBound(to: Own.self) }
   private var firstLevels: UnsafeMutablePointer<Level> {
     unsafe UnsafeMutableRawPointer(own + 1).assumingMemoryBound(to: Level.self)
   }
-  private var firstKeys: UnsafeMutablePointer<Key> {
+  var firstKeys: UnsafeMutablePointer<Key> {
     unsafe UnsafeMutableRawPointer(firstLevels + Self.levelCapacity).assumingMemoryBound(to: Key.self)
   }
 
@@ -244,138 +244,6 @@ final class PickleEncodingState: PickleSink {
     rare.sorting.truncate(to: mark.count)
   }
 
-  // MARK: Keys
-
-  /// The rows of a type of keys; nil if its values are not of one byte.
-  @inline(__always)
-  func table<K: CodingKey>(_ type: K.Type) -> KeyTable? {
-    if MemoryLayout<K>.size > 1 { return nil }
-    let type = ObjectIdentifier(type)
-    if unsafe own.pointee.lastType == type { return unsafe own.pointee.lastTable }
-    let table = table(type)
-    if table != nil {
-      unsafe own.pointee.lastType = type
-      unsafe own.pointee.lastTable = table
-    }
-    return table
-  }
-
-  @inline(never)
-  private func table(_ type: ObjectIdentifier) -> KeyTable? {
-    if unsafe own.pointee.firstType == nil {
-      unsafe own.pointee.firstType = type
-      return nil
-    }
-    let rare = rarely
-    for (known, table) in rare.tables where known == type { return table }
-    if case .custom = options.keyStrategy.kind { return nil }
-    let rows = UnsafeMutablePointer<UInt16>.allocate(capacity: KeyTable.count)
-    unsafe rows.initialize(repeating: 0, count: KeyTable.count)
-    let table = unsafe KeyTable(rows: rows)
-    rare.tables.append((type, table))
-    return table
-  }
-
-  /// The key of a text.
-  func key(_ text: String) -> Int {
-    let count = unsafe own.pointee.keyCount
-    if count <= Self.fewKeys {
-      let length = text.utf8.count
-      for key in 0..<count
-      where unsafe own.pointee.keys[key].text.utf8.count == length
-        && own.pointee.keys[key].text.hasSameBytes(as: text)
-      {
-        return key
-      }
-    } else if let known = rare?.index[PickleText(text)] {
-      return known
-    }
-    if unsafe count == own.pointee.keyCapacity { growKeys() }
-    unsafe (own.pointee.keys + count).initialize(to: Key(text: text))
-    unsafe own.pointee.keyCount += 1
-    if count >= Self.fewKeys { addToIndex(count) }
-    return count
-  }
-
-  @inline(never)
-  private func growKeys() {
-    let count = unsafe own.pointee.keyCount
-    let larger = UnsafeMutablePointer<Key>.allocate(capacity: 2 * count)
-    unsafe larger.moveInitialize(from: own.pointee.keys, count: count)
-    if unsafe own.pointee.keys != firstKeys { unsafe own.pointee.keys.deallocate() }
-    unsafe own.pointee.keys = unsafe larger
-    unsafe own.pointee.keyCapacity = 2 * count
-  }
-
-  /// Adds a key to the index; with the first beyond a few, all.
-  @inline(never)
-  private func addToIndex(_ key: Int) {
-    for key in (key == Self.fewKeys ? 0 : key)...key {
-      rarely.index[PickleText(text(of: key))] = key
-    }
-  }
-
-  /// Writes a key: the first time its text, and then a reference to that.
-  @inline(__always)
-  func write(key: Int) {
-    boundary()
-    let number = unsafe own.pointee.keys[key].number
-    if number >= 0 { get(Int(number)) } else { writeFirst(key) }
-  }
-
-  @inline(never)
-  private func writeFirst(_ key: Int) {
-    // More than fit are written in full, each time.
-    if let number = Int32(exactly: memoCount) {
-      unsafe own.pointee.keys[key].number = number
-      unsafe own.pointee.keys[key].previous = own.pointee.lastNumbered
-      unsafe own.pointee.lastNumbered = Int32(truncatingIfNeeded: key)
-    }
-    write(unsafe own.pointee.keys[key].text)
-  }
-
-  /// The text of a key.
-  func text(of key: Int) -> String { unsafe own.pointee.keys[key].text }
-
-  /// Which key each number stands for.
-  var keysByNumber: [Int: String] {
-    var keys: [Int: String] = [:]
-    for key in unsafe 0..<own.pointee.keyCount where unsafe own.pointee.keys[key].number >= 0 {
-      unsafe keys[Int(own.pointee.keys[key].number)] = own.pointee.keys[key].text
-    }
-    return keys
-  }
-
-  /// Notes that a dict has a key. False: it had it before.
-  @inline(__always)
-  func note(_ key: Int, _ level: Int) -> Bool {
-    if key >= 64 { return noteMany(key, level) }
-    let bit: UInt64 = 1 << UInt64(key)
-    if self[level].seen & bit != 0 { return false }
-    self[level].seen |= bit
-    return true
-  }
-
-  @inline(never)
-  private func noteMany(_ key: Int, _ level: Int) -> Bool {
-    let rare = rarely
-    if self[level].dict == 0 {
-      rare.dictCount += 1
-      self[level].dict = rare.dictCount
-    }
-    return rare.seen.insert(SeenKey(dict: self[level].dict, key: key)).inserted
-  }
-
-  /// Takes a note back, of a key whose value could not be encoded.
-  @inline(never)
-  func forget(_ key: Int, _ level: Int) {
-    if key < 64 {
-      self[level].seen &= ~(1 << UInt64(key))
-    } else {
-      rarely.seen.remove(SeenKey(dict: self[level].dict, key: key))
-    }
-  }
-
   // MARK: Containers
 
   /// Begins the container of a level.
@@ -481,26 +349,4 @@ final class PickleEncodingState: PickleSink {
     }
     return try finishParts().inOne
   }
-}
-
-/// For a value that has no key: the whole, and what a single value container holds. A type of its own costs less than an
-/// optional key, whose metadata would be looked up at each value.
-struct PickleNoKey: CodingKey {
-  var stringValue: String { "" }
-  var intValue: Int? { nil }
-
-  init() {}
-  init?(stringValue: String) { nil }
-  init?(intValue: Int) { nil }
-}
-
-/// The place of an element. Its text is made only when it is asked for.
-struct PicklePosition: CodingKey {
-  let position: Int
-  var stringValue: String { "Index \(position)" }
-  var intValue: Int? { position }
-
-  init(_ position: Int) { self.position = position }
-  init?(stringValue: String) { nil }
-  init?(intValue: Int) { position = intValue }
 }

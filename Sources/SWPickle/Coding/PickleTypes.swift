@@ -177,25 +177,3 @@ extension Dictionary: PickleEncodableDictionary where Key: Encodable, Value: Enc
     throw EncodingError.sameKey("\(key)", at: encoding.codingPath)
   }
 }
-
-/// A key in a coding path that no type of the user's has.
-struct PickleKey: CodingKey {
-  let stringValue: String
-  let intValue: Int?
-
-  init(_ text: String) {
-    stringValue = text
-    intValue = nil
-  }
-  init(_ index: Int) {
-    stringValue = "Index \(index)"
-    intValue = index
-  }
-  /// A key of a dict.
-  init(_ key: PickleValue) {
-    intValue = key.int
-    stringValue = key.string ?? "\(key)"
-  }
-  init?(stringValue: String) { self.init(stringValue) }
-  init?(intValue: Int) { self.init(intValue) }
-}
