@@ -131,12 +131,13 @@ extension Probe {
       let list = [0x5d, 0x94, 0x28] + [UInt8](repeating: 0x4e, count: half) + [0x65]
       return filled([0x80, 4, 0x5d, 0x28] + list, [0x68, 0], [0x65, 0x2e])
     case "same-keys":
-      // Small dicts of one long key, twice in each.
-      let key = text(String(repeating: "k", count: half)) + [0x94, 0x30]
-      let other = text(String(repeating: "k", count: half - 1) + "l") + [0x94, 0x30]
+      // Small dicts of two long keys that differ at the end, in one order and in the other.
+      let key = text(String(repeating: "k", count: half / 2)) + [0x94, 0x4e]
+      let other = text(String(repeating: "k", count: half / 2 - 1) + "l") + [0x94, 0x4e]
       return filled(
-        [0x80, 4] + key + other + [0x5d, 0x28],
-        [0x7d, 0x28, 0x68, 0, 0x4b, 1, 0x68, 1, 0x4b, 1, 0x75], [0x65, 0x2e])
+        [0x80, 4, 0x5d, 0x94, 0x28, 0x7d, 0x94, 0x28] + key + other + [0x75],
+        [0x7d, 0x28, 0x68, 2, 0x4b, 1, 0x68, 3, 0x4b, 1, 0x75]
+          + [0x7d, 0x28, 0x68, 3, 0x4b, 1, 0x68, 2, 0x4b, 1, 0x75], [0x65, 0x2e])
     default: preconditionFailure("no pickle \(name)")
     }
   }

@@ -273,7 +273,7 @@ final class PickleDecodingSession {
   ///
   /// The dict before this one most often has the same keys, and then that was found out already.
   @inline(__always)
-  func hasDistinctKeys(_ run: PickleRun) -> Bool {
+  func hasDistinctKeys(_ run: PickleRun, at path: @autoclosure () -> [any CodingKey]) throws -> Bool {
     let tokens = unsafe tape.tokens + Int(run.start)
     let count = Int(run.count)
     let known = unsafe own.pointee.distinct
@@ -287,29 +287,32 @@ final class PickleDecodingSession {
       }
       if isSame { return true }
     }
-    if !compareKeys(run) { return false }
+    if try !compareKeys(run, at: path()) { return false }
     unsafe own.pointee.distinct = (Int(run.start), count)
     return true
   }
 
   @inline(never)
-  private func compareKeys(_ run: PickleRun) -> Bool {
+  private func compareKeys(_ run: PickleRun, at path: @autoclosure () -> [any CodingKey]) throws -> Bool {
+    let tape = tape
     let tokens = unsafe tape.tokens + Int(run.start)
     for index in stride(from: 2, to: Int(run.count), by: 2) {
       let token = unsafe tokens[index]
-      for other in stride(from: 0, to: index, by: 2) where isSame(token, unsafe tokens[other]) {
-        return false
+      for place in stride(from: 0, to: index, by: 2) {
+        let other = unsafe tokens[place]
+        if token.kind != other.kind || token.count != other.count { continue }
+        if token.value == other.value { return false }
+        guard token.kind == .text else { continue }
+        // Long keys that dicts share are compared for each of them.
+        if token.count > 64 { try charge(Int(token.count) / 16, at: path()) }
+        if unsafe haveSameBytes(
+          UnsafeRawBufferPointer(tape.bytes(token)), UnsafeRawBufferPointer(tape.bytes(other)))
+        {
+          return false
+        }
       }
     }
     return true
-  }
-
-  /// Whether two keys are equal.
-  private func isSame(_ a: PickleToken, _ b: PickleToken) -> Bool {
-    if a.kind != b.kind { return false }
-    if a.value == b.value, a.count == b.count { return true }
-    guard a.kind == .text, a.count == b.count else { return false }
-    return unsafe tape.bytes(a).elementsEqual(tape.bytes(b))
   }
 }
 

@@ -8,7 +8,9 @@ extension PickleTapeDecoding: Decoder {
     let token = own
     if token.kind == .dict {
       let run = session.run(token)
-      if run.count > 2 * PickleDecodingSession.fewKeys || session.hasDistinctKeys(run) {
+      if try run.count > 2 * PickleDecodingSession.fewKeys
+        || session.hasDistinctKeys(run, at: codingPath)
+      {
         return KeyedDecodingContainer(PickleTapeKeyedDecoding<Key>(self, run))
       }
     }
