@@ -19,6 +19,12 @@ extension Probe {
     print("outcome=\(outcome)")
   }
 
+  /// Does the same work, twice, and measures nothing.
+  static func pickleWork(_ name: String, _ byteCount: Int) {
+    _ = outcome(of: pickleBomb(name, 2000), name)
+    print("outcome=\(outcome(of: pickleBomb(name, byteCount), name))")
+  }
+
   private static func processorNanoseconds() -> Int {
     var time = timespec()
     guard unsafe clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time) == 0 else { return 0 }

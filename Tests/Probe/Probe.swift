@@ -27,6 +27,10 @@ struct Probe {
     case "read-on":
       guard CommandLine.arguments.count == 5, let count = Int(CommandLine.arguments[3]) else { exit(2) }
       return try readOn(mode: CommandLine.arguments[2], count, unread: CommandLine.arguments[4])
+    // Counted by a program that a second thread, and the reset of the peak of memory, would lead astray.
+    case "pickle-work":
+      guard CommandLine.arguments.count == 4, let count = Int(CommandLine.arguments[3]) else { exit(2) }
+      return pickleWork(CommandLine.arguments[2], count)
     default: inTask(answer)
     }
   }
