@@ -6,7 +6,7 @@ TEST ?=
 # What is handed on to the mutation tool.
 MUTATE ?=
 
-.PHONY: help demo test mutate bench fuzz simulate sanitize packaging model model-full bench-counts api docs format lint clean swcat
+.PHONY: help demo test mutate bench fuzz simulate sanitize packaging model model-full bench-counts hostile-counts api docs format lint clean swcat
 
 help:
 	@echo 'make demo        run every example'
@@ -20,6 +20,7 @@ help:
 	@echo 'make model-full  check it in large worlds: half an hour'
 	@echo 'make bench       run the benchmarks, five minutes (BENCH="run --quick round-trip": some of them)'
 	@echo 'make bench-counts  hold instructions, allocations and system calls against the baseline (UPDATE=1: write it)'
+	@echo 'make hostile-counts  count what hostile pickles cost at n bytes and at 4n'
 	@echo 'make api         hold the public interface against docs/api (UPDATE=1: write it), and what it must refuse'
 	@echo 'make docs        build the documentation; a warning is an error'
 	@echo 'make format      give the code its form'
@@ -85,6 +86,11 @@ bench:
 bench-counts:
 	@scripts/setup-swift
 	@scripts/bench-counts $(if $(UPDATE),--update) $(if $(PROFILE),--profile $(PROFILE))
+
+hostile-counts:
+	@scripts/setup-swift
+	@command -v valgrind >/dev/null || scripts/setup-apt valgrind
+	@scripts/hostile-counts
 
 # Builds nothing that is built already.
 api:

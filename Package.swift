@@ -76,8 +76,10 @@ let package = Package(
       swiftSettings: settings),
     .executableTarget(name: "simulate", dependencies: ["SWSimulation"], swiftSettings: settings),
     // Every feature of Codable through every family of coders.
-    .testTarget(name: "ConformanceTests", dependencies: ["SWMsgPack", "SWPickle"], swiftSettings: settings),
-    .testTarget(name: "SWCodingTests", dependencies: ["SWCoding"], swiftSettings: settings),
+    .testTarget(
+      name: "ConformanceTests", dependencies: ["SWMsgPack", "SWPickle", "TestSupport"],
+      swiftSettings: settings),
+    .testTarget(name: "SWCodingTests", dependencies: ["SWCoding", "TestSupport"], swiftSettings: settings),
     .testTarget(
       name: "SimulationTests", dependencies: ["SWSimulation", "SWMessaging", "SWTesting", "TestSupport"],
       swiftSettings: settings),

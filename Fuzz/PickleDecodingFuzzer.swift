@@ -5,7 +5,8 @@
 #endif
 
 /// The invariant: whatever a pickle says, each type of Swift's and of Foundation's is decoded from it or refused with a
-/// `DecodingError`, in every strategy; and what was decoded is encoded and decoded again to the same.
+/// `DecodingError`, in every strategy; the same from the pickle itself as from the value that was read from it; and what was
+/// decoded is encoded and decoded again to the same.
 ///
 /// Built together with the sources of SWFraming, SWCoding and SWPickle into one module (`Fuzz/run`). A broken invariant
 /// traps, and libFuzzer writes down the input.
@@ -13,7 +14,8 @@
 public func fuzzPickleDecoding(_ data: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
   let bytes = unsafe Array(UnsafeBufferPointer(start: data, count: count))
   let limits = PickleLimits(depth: 40, memoEntries: 600, elements: 1500, memory: 1 << 20, repeatedParts: 2000)
-  guard let value = try? PickleValue(pickle: bytes, limits: limits) else { return 0 }
+  guard let read = try? PickleValue(pickle: bytes, limits: limits) else { return 0 }
+  let value = Message(pickle: bytes, value: read)
   for strategy: CodingDateStrategy in [
     .native, .secondsSince1970, .millisecondsSince1970, .iso8601, .deferredToDate,
   ] {
@@ -54,6 +56,11 @@ public func fuzzPickleDecoding(_ data: UnsafePointer<UInt8>?, _ count: Int) -> C
   return 0
 }
 
+private struct Message {
+  var pickle: [UInt8]
+  var value: PickleValue
+}
+
 private struct Fields: Codable, Equatable {
   var a: Decimal?
   var b: Date?
@@ -62,14 +69,27 @@ private struct Fields: Codable, Equatable {
 }
 
 private func decode<T: Codable & Equatable>(
-  _ type: T.Type, _ value: PickleValue, _ encoder: PickleEncoder, _ decoder: PickleDecoder
+  _ type: T.Type, _ value: Message, _ encoder: PickleEncoder, _ decoder: PickleDecoder
 ) {
   let decoded: T
+  let direct = Result { try decoder.decode(type, from: value.pickle) }
   do {
-    decoded = try decoder.decode(type, from: value)
+    decoded = try decoder.decode(type, from: value.value)
   } catch {
     precondition(error is DecodingError, "\(error)")
+    // What is shared is counted otherwise, and so given up earlier or later.
+    if case .failure(let other) = direct {
+      precondition(
+        isGivenUp(error) || isGivenUp(other) || shown(error) == shown(other), "\(error), and \(other)")
+    } else {
+      precondition(isGivenUp(error), "\(error), and a value")
+    }
     return
+  }
+  switch direct {
+  case .success(let direct):
+    precondition(direct == decoded || direct != direct || decoded != decoded, "\(direct), and \(decoded)")
+  case .failure(let error): precondition(isGivenUp(error), "a value, and \(error)")
   }
   do {
     let again = try decoder.decode(type, from: encoder.encodeBytes(decoded))
@@ -79,4 +99,22 @@ private func decode<T: Codable & Equatable>(
   } catch {
     precondition(error is EncodingError || error is DecodingError, "\(error)")
   }
+}
+
+private func isGivenUp(_ error: any Error) -> Bool {
+  guard case DecodingError.dataCorrupted(let context) = error else { return false }
+  return context.debugDescription.contains("shared so often")
+}
+
+/// What an error says, and where. Keys of elements have other types here and there.
+private func shown(_ error: any Error) -> String {
+  guard let error = error as? DecodingError else { return "\(error)" }
+  let context =
+    switch error {
+    case .typeMismatch(_, let context), .valueNotFound(_, let context), .keyNotFound(_, let context),
+      .dataCorrupted(let context):
+      context
+    @unknown default: DecodingError.Context(codingPath: [], debugDescription: "")
+    }
+  return "\(context.codingPath.map(\.stringValue)) \(context.debugDescription)"
 }

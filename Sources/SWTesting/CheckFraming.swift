@@ -16,6 +16,11 @@ public import SWFraming
 /// that never reads more than it was asked to. Then come copies of scanners, bytes that no sender would
 /// write, and time. The laws are the cases of ``FramingViolation/Law``.
 ///
+/// Lengths with leading zeros, a sign or blanks, and those that overflow, are among the bytes that no sender would write.
+/// No law says whether a format takes or refuses `007`, `+5` or `-0`: the laws demand that it does not trap, that the
+/// answer does not depend on how the bytes are cut, and that no demand is below 1. A format that forbids such lengths
+/// needs tests of its own.
+///
 /// A framing that traps takes the process with it, which no check can turn into an error: that a payload's
 /// range leaves its frame, for one, `FrameDemand` itself refuses.
 ///

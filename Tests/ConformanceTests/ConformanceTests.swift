@@ -1,8 +1,9 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// Every feature of Codable through every family of coders.
-@Suite struct ConformanceTests {
+@Suite(.lastResort, .leavesNothing) struct ConformanceTests {
   @Test(arguments: Feature.all, Coder.all)
   func `every feature comes back`(_ feature: Feature, _ coder: Coder) throws {
     if feature.python[coder.name] == nil { return }

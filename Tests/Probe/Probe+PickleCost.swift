@@ -19,6 +19,12 @@ extension Probe {
     print("outcome=\(outcome)")
   }
 
+  /// Does the same work, twice, and measures nothing.
+  static func pickleWork(_ name: String, _ byteCount: Int) {
+    _ = outcome(of: pickleBomb(name, 2000), name)
+    print("outcome=\(outcome(of: pickleBomb(name, byteCount), name))")
+  }
+
   private static func processorNanoseconds() -> Int {
     var time = timespec()
     guard unsafe clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time) == 0 else { return 0 }
@@ -31,7 +37,7 @@ extension Probe {
     "uuid-state", "long-keys", "decimal", "bytes-as-keys", "shared-arguments", "shared-dict", "shared-lists",
     "ranges",
     "array-scalars", "transposed", "dtype-fields", "empty-lists", "marks", "tuples-twice", "surrogates",
-    "names",
+    "names", "growing-lists", "shared-table", "shared-list", "same-keys",
   ]
 
   /// Each shape asks for more with each of its bytes than the one before it: the whole would be quadratic, or worse.
@@ -119,6 +125,25 @@ extension Probe {
       let text = Array(repeatElement([0xed, 0xb3, 0xa9] as [UInt8], count: half / 3).joined())
       return filled([0x80, 4, 0x58] + little(text.count) + text, [0x8c, 3, 0xed, 0xb3, 0xa9])
     case "names": return filled([0x80, 2], Array("ca\nb\n)R".utf8))
+    // Of plain values, which the decoder reads by itself.
+    case "growing-lists":
+      // Two lists that grow in turn, so that neither has room behind it.
+      return filled(
+        [0x80, 4, 0x5d, 0x94, 0x5d, 0x94], [0x68, 0, 0x4b, 1, 0x61, 0x68, 1, 0x4b, 1, 0x61], [0x2e])
+    case "shared-table":
+      let items = Array((0..<(half / 12)).map { text("\($0)") + [0x4b, 1] }.joined())
+      return filled([0x80, 4, 0x5d, 0x28, 0x7d, 0x94, 0x28] + items + [0x75], [0x68, 0], [0x65, 0x2e])
+    case "shared-list":
+      let list = [0x5d, 0x94, 0x28] + [UInt8](repeating: 0x4e, count: half) + [0x65]
+      return filled([0x80, 4, 0x5d, 0x28] + list, [0x68, 0], [0x65, 0x2e])
+    case "same-keys":
+      // Small dicts of two long keys that differ at the end, in one order and in the other.
+      let key = text(String(repeating: "k", count: half / 2)) + [0x94, 0x4e]
+      let other = text(String(repeating: "k", count: half / 2 - 1) + "l") + [0x94, 0x4e]
+      return filled(
+        [0x80, 4, 0x5d, 0x94, 0x28, 0x7d, 0x94, 0x28] + key + other + [0x75],
+        [0x7d, 0x28, 0x68, 2, 0x4b, 1, 0x68, 3, 0x4b, 1, 0x75]
+          + [0x7d, 0x28, 0x68, 3, 0x4b, 1, 0x68, 2, 0x4b, 1, 0x75], [0x65, 0x2e])
     default: preconditionFailure("no pickle \(name)")
     }
   }
@@ -137,6 +162,13 @@ extension Probe {
 
   private static func outcome(of bytes: [UInt8], _ name: String) -> String {
     do {
+      switch name {
+      case "growing-lists": _ = try PickleDecoder().decode([Int].self, from: bytes)
+      case "shared-table": _ = try PickleDecoder().decode([[String: Int]].self, from: bytes)
+      case "shared-list": _ = try PickleDecoder().decode(Tree.self, from: bytes)
+      case "same-keys": _ = try PickleDecoder().decode([Fields].self, from: bytes)
+      default: break
+      }
       let value = try PickleValue(pickle: bytes)
       _ = value.description
       switch name {

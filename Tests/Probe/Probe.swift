@@ -34,6 +34,10 @@ struct Probe {
     case "activated": return try activated(CommandLine.arguments[2])
     case "greet": return try greet(CommandLine.arguments[2])
     case "unremovable": return try unremovable(CommandLine.arguments[2])
+    // Counted by a program that a second thread, and the reset of the peak of memory, would lead astray.
+    case "pickle-work":
+      guard CommandLine.arguments.count == 4, let count = Int(CommandLine.arguments[3]) else { exit(2) }
+      return pickleWork(CommandLine.arguments[2], count)
     default: inTask(answer)
     }
   }
@@ -62,6 +66,7 @@ struct Probe {
     case "pickle-cost":
       guard CommandLine.arguments.count == 4, let count = Int(CommandLine.arguments[3]) else { exit(2) }
       try pickleCost(CommandLine.arguments[2], count)
+    case "pickle-shapes": for shape in pickleBombs { print(shape) }
     case "echo-pickles":
       guard let number = CommandLine.arguments.last.flatMap({ Int32($0) }) else { exit(2) }
       try echoPickles(number)

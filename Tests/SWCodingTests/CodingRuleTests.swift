@@ -1,8 +1,9 @@
 import Foundation
 import SWCoding
+import TestSupport
 import Testing
 
-@Suite struct CodingRuleTests {
+@Suite(.lastResort, .leavesNothing) struct CodingRuleTests {
   @Test func `a double becomes the nearest float, and a finite one no infinity`() {
     #expect(CodingNumbers.nearestFloat(0.1) == 0.1)
     #expect(CodingNumbers.nearestFloat(1e300) == nil)

@@ -23,6 +23,8 @@ struct BrokenFraming: ByteFraming {
     case sharesItsState
     case misplacesThePayload
     case refusesDependingOnChunks
+    case endsWithMoreThanThereIs
+    case endsNothingWithAFrame
   }
 
   struct Refusal: Error {}
@@ -59,6 +61,16 @@ struct BrokenFraming: ByteFraming {
     private var sawHalfAHeader = false
 
     init(fault: Fault?) { self.fault = fault }
+
+    func atEnd(of received: Span<UInt8>) throws(FramingError) -> FrameEnd {
+      switch fault {
+      case .endsWithMoreThanThereIs where !received.isEmpty:
+        return .frame(.frame(byteCount: received.count + 1, payload: 0..<0))
+      case .endsNothingWithAFrame where received.isEmpty:
+        return .frame(.frame(byteCount: 1, payload: 0..<0))
+      default: return received.isEmpty ? .nothing : .incomplete
+      }
+    }
 
     mutating func demand(in received: Span<UInt8>) throws(FramingError) -> FrameDemand {
       if fault == .sharesItsState, let length = shared.value {

@@ -1,10 +1,11 @@
 import SWFraming
 import SWJSON
 import SWTesting
+import TestSupport
 import Testing
 
 /// What scanners make of the end of a stream, and of what strangers leave around their frames.
-@Suite struct StreamEndTests {
+@Suite(.lastResort, .leavesNothing) struct StreamEndTests {
   /// Reads all messages of a stream that arrives at once, as an endpoint does: the payloads, and how it ended.
   func read<F: Framing>(_ framing: F, _ stream: [UInt8]) throws -> ([F.Incoming], FrameEnd) {
     var messages: [F.Incoming] = []

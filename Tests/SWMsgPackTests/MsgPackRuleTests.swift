@@ -1,10 +1,11 @@
 import Foundation
 import SWFraming
 import SWMsgPack
+import TestSupport
 import Testing
 
 /// The rules that both families of coders keep, and what real peers of MessagePack send.
-@Suite struct MsgPackRuleTests {
+@Suite(.lastResort, .leavesNothing) struct MsgPackRuleTests {
   struct Key: CodingKey {
     var stringValue: String
     var intValue: Int?

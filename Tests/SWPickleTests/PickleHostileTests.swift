@@ -1,10 +1,11 @@
 import Foundation
 import SWMessaging
 import SWPickle
+import TestSupport
 import Testing
 
 /// Pickles that ask for more than they have bytes: each costs a fixed multiple of its bytes, in memory and in time.
-@Suite(.serialized, .timeLimit(.minutes(10))) struct PickleHostileTests {
+@Suite(.lastResort, .leavesNothing, .serialized, .timeLimit(.minutes(10))) struct PickleHostileTests {
   /// Runs the probe, which does nothing else, so that its memory and time are those of the pickle.
   private func cost(_ shape: String, _ byteCount: Int) async throws -> [String: String] {
     let tests = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
@@ -25,7 +26,7 @@ import Testing
     "dict-of-pairs",
     "uuid-state", "long-keys", "decimal", "bytes-as-keys", "shared-arguments", "shared-dict", "shared-lists",
     "array-scalars", "transposed", "dtype-fields", "empty-lists", "marks", "tuples-twice", "surrogates",
-    "names",
+    "names", "growing-lists", "shared-table", "shared-list", "same-keys",
   ]
 
   @Test(.disabled(if: isSanitized, "a sanitizer's own memory counts"), arguments: shapes)

@@ -1,5 +1,6 @@
 import Foundation
 import SWMessaging
+import TestSupport
 import Testing
 
 /// The interpreter of the other tests, which has NumPy, and those that a developer's pyenv has beside it.
@@ -17,6 +18,7 @@ let pickleInterpreters: [String] = {
 
 /// Real Pythons, which pickle values in every protocol and read what comes back.
 @Suite(
+  .lastResort, .leavesNothing,
   .enabled(if: !pickleInterpreters.isEmpty, "no Python: run scripts/setup-python"), .serialized,
   .timeLimit(.minutes(10)))
 struct PicklePythonTests {

@@ -32,7 +32,7 @@ final class MsgPackDecodingState {
   private struct Shared {
     var start: UnsafePointer<UInt8>
     var byteCount: Int
-    var path = MsgPackPathStack()
+    var path = CodingPathStack()
     /// To be freed at the end.
     var ownBytes: UnsafeMutablePointer<UInt8>?
     var ownTape: swmp_tape

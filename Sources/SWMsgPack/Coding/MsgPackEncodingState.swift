@@ -1,4 +1,5 @@
 internal import CMsgPack
+internal import SWCoding
 
 /// What the encoders share that write into the same sink, which it is.
 ///
@@ -48,7 +49,7 @@ final class MsgPackEncodingState: MsgPackSink {
   private struct Core {
     /// First of all: the sink's memory is this.
     var sink: swmp_sink
-    var path = MsgPackPathStack()
+    var path = CodingPathStack()
     var levels: UnsafeMutablePointer<Level>
     var hasFailure = false
     var levelCount = 1

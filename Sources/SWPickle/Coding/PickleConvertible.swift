@@ -11,6 +11,10 @@ public protocol PickleConvertible: Codable, SendableMetatype {
 
 extension PickleConvertible {
   public init(from decoder: any Decoder) throws {
+    if let decoder = decoder as? PickleTapeDecoding {
+      self = try decoder.decode(Self.self)
+      return
+    }
     guard let decoder = decoder as? PickleDecoding else {
       throw DecodingError.dataCorrupted(
         .init(
@@ -26,7 +30,7 @@ extension PickleConvertible {
         .init(
           codingPath: encoder.codingPath, debugDescription: "\(Self.self) is encoded by PickleEncoder alone"))
     }
-    encoder.slot = encoder.storage.arena.link(pickleValue)
+    try encoder.encode(pickleValue)
   }
 }
 

@@ -5,6 +5,8 @@ final class PickleKeyIndex {
   var byText: [PickleText: Int] = [:]
   var byNumber: [Int: Int] = [:]
 
+  init() {}
+
   init(_ pairs: PicklePairs) {
     for index in pairs.indices {
       let key = pairs[index].key
@@ -39,7 +41,7 @@ struct PickleKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
       var converted: [PickleText: PickleValue] = [:]
       let path = decoding.codingPath
       for source in sources.reversed() {
-        try decoding.session.charge(source.count, at: decoding)
+        try decoding.session.charge(source.count, at: decoding.codingPath)
         for (key, value) in source {
           if let text = key.string {
             converted[PickleText(convert(path + [PickleKey(text)]).stringValue)] = value
@@ -78,7 +80,7 @@ struct PickleKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
 
   private func find(_ key: any CodingKey) throws -> PickleValue? {
     if let converted { return converted[PickleText(key.stringValue)] }
-    let name = isDictionary ? key.stringValue : decoding.session.name(key)
+    let name = isDictionary ? key.stringValue : decoding.session.name(key.stringValue)
     for (number, source) in sources.enumerated() {
       if let found = try find(name, key.intValue, source, isFirst: number == 0) { return found }
     }
@@ -116,10 +118,10 @@ struct PickleKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
 
   private func keyIndex(_ source: PicklePairs) throws -> PickleKeyIndex {
     let session = decoding.session
-    if let identity = source.identity, let known = session.indices[identity] { return known }
-    try session.charge(source.count, at: decoding)
+    if let identity = source.identity, let known = session.rare.indices[identity] { return known }
+    try session.charge(source.count, at: decoding.codingPath)
     let index = PickleKeyIndex(source)
-    if let identity = source.identity { session.indices[identity] = index }
+    if let identity = source.identity { session.rare.indices[identity] = index }
     return index
   }
 
@@ -201,7 +203,7 @@ struct PickleUnkeyedDecoding: UnkeyedDecodingContainer {
           debugDescription: "only \(sequence.count) elements"))
     }
     // The elements of a range are no parts of the value.
-    if case .range = sequence { try decoding.session.charge(1, at: decoding) }
+    if case .range = sequence { try decoding.session.charge(1, at: decoding.codingPath) }
     return sequence[currentIndex]
   }
 

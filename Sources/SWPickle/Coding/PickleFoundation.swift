@@ -153,55 +153,74 @@ enum PickleFoundation {
 
   // MARK: Encoding
 
-  /// Python's value for one of Foundation's; nil for another type, and for a date that encodes itself.
-  static func encode(_ value: Any, _ encoding: PickleEncoding, _ key: (any CodingKey)?) throws -> PickleSlot?
-  {
-    func path() -> [any CodingKey] { PicklePath.keys(encoding.path) + (key.map { [$0] } ?? []) }
-    func refuse(_ text: String) -> EncodingError {
-      .invalidValue(value, .init(codingPath: path(), debugDescription: text))
-    }
+  /// Writes Python's value for one of Foundation's. False: the type is another, or a date that encodes itself.
+  static func encode<T>(_ value: T, _ encoding: PickleEncoding, key: some CodingKey) throws -> Bool {
+    let state = encoding.state
     switch value {
-    case let date as Date:
-      let found: PickleValue
-      switch encoding.storage.options.dateStrategy.kind {
-      case .native:
-        guard let instant = CodingInstant(date) else {
-          throw refuse("cannot encode \(date): Python has no such datetime")
-        }
-        let microseconds = instant.seconds.multipliedReportingOverflow(by: 1_000_000)
-        guard !microseconds.overflow,
-          let time = PickleDateTime(
-            microsecondsSince1970: Int(microseconds.partialValue) + Int((instant.nanoseconds + 500) / 1000))
-        else {
-          let side = instant.seconds < 0 ? "before year 1" : "after year 9999"
-          throw refuse("cannot encode a date \(side), which Python's datetime does not have")
-        }
-        found = PickleValue(time)
-      case .deferredToDate: return nil
-      case .secondsSince1970: found = PickleValue(date.timeIntervalSince1970)
-      case .millisecondsSince1970: found = PickleValue(date.timeIntervalSince1970 * 1000)
-      case .iso8601:
-        guard let text = CodingInstant(date)?.iso8601 else {
-          throw refuse("cannot encode a date outside of the years 1 to 9999 as ISO 8601")
-        }
-        found = PickleValue(text)
-      case .custom(let function?, _):
-        return try encoding.box(at: key) { child in try function(date, child) }
-      case .custom: throw EncodingError.noDateFunction(value, at: path())
-      }
-      return encoding.storage.arena.link(found)
-    case let data as Data: return encoding.storage.arena.add(.bytes(Array(data)))
+    case let date as Date: return try encode(date, encoding, key: key)
+    case let data as Data:
+      state.boundary()
+      state.write(Array(data))
     case let uuid as UUID:
       let bytes = unsafe withUnsafeBytes(of: uuid.uuid) { unsafe Array($0) }
       let number = bytes.reduce(UInt128(0)) { number, byte in number << 8 | UInt128(byte) }
-      return encoding.storage.arena.add(.uuid(PickleUUID(number: number)))
+      try state.write(PickleNode.uuid(PickleUUID(number: number)))
     case let decimal as Decimal:
       guard let found = PickleDecimal(decimal.description) else {
-        throw refuse("cannot encode \(decimal) as a Decimal")
+        throw refusal(decimal, "cannot encode \(decimal) as a Decimal", encoding.path(key))
       }
-      return encoding.storage.arena.add(.decimal(found))
-    case let url as URL: return encoding.storage.arena.add(.string(url.absoluteString))
-    default: return nil
+      try state.write(PickleNode.decimal(found))
+    case let url as URL:
+      state.boundary()
+      state.write(url.absoluteString)
+    default: return false
     }
+    return true
+  }
+
+  private static func refusal(_ value: Any, _ text: String, _ path: [any CodingKey]) -> EncodingError {
+    .invalidValue(value, .init(codingPath: path, debugDescription: text))
+  }
+
+  private static func encode(_ date: Date, _ encoding: PickleEncoding, key: some CodingKey) throws -> Bool {
+    let state = encoding.state
+    switch state.options.dateStrategy.kind {
+    case .native:
+      // Seconds and not the date itself in errors: Foundation's description of a date that is no number traps.
+      let seconds = date.timeIntervalSinceReferenceDate
+      guard let instant = CodingInstant(date) else {
+        throw refusal(
+          seconds, "cannot encode a date that 64 bits of seconds do not hold", encoding.path(key))
+      }
+      let microseconds = instant.seconds.multipliedReportingOverflow(by: 1_000_000)
+      guard !microseconds.overflow,
+        let time = PickleDateTime(
+          microsecondsSince1970: Int(microseconds.partialValue) + Int((instant.nanoseconds + 500) / 1000))
+      else {
+        let side = instant.seconds < 0 ? "before year 1" : "after year 9999"
+        throw refusal(
+          seconds, "cannot encode a date \(side), which Python's datetime does not have", encoding.path(key))
+      }
+      try state.write(PickleNode.dateTime(time, zone: nil))
+    case .deferredToDate: return false
+    case .secondsSince1970:
+      state.boundary()
+      state.write(date.timeIntervalSince1970)
+    case .millisecondsSince1970:
+      state.boundary()
+      state.write(date.timeIntervalSince1970 * 1000)
+    case .iso8601:
+      guard let text = CodingInstant(date)?.iso8601 else {
+        throw refusal(
+          date.timeIntervalSinceReferenceDate,
+          "cannot encode a date outside of the years 1 to 9999 as ISO 8601", encoding.path(key))
+      }
+      state.boundary()
+      state.write(text)
+    case .custom(let function?, _):
+      try encoding.nested(key) { child in try function(date, child) }
+    case .custom: throw EncodingError.noDateFunction(date, at: encoding.path(key))
+    }
+    return true
   }
 }

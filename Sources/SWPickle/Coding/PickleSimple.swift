@@ -4,6 +4,8 @@ internal import SWCoding
 protocol PickleSimple: Decodable, SendableMetatype {
   /// The value of a slot, if no conversion is needed; nil also where there is an error.
   init?(_ slot: PickleSlot, in graph: PickleGraph)
+  /// The same of a token.
+  init?(_ token: PickleToken, in tape: PickleTape)
   /// The same of a value.
   init?(direct value: PickleValue)
   /// - Throws: `DecodingError` for a value of another kind, or one that does not fit.
@@ -33,6 +35,10 @@ extension Bool: PickleSimple {
     guard case .bool(let value) = slot else { return nil }
     self = value
   }
+  init?(_ token: PickleToken, in tape: PickleTape) {
+    guard token.kind == .true || token.kind == .false else { return nil }
+    self = token.kind == .true
+  }
   init(_ decoding: PickleDecoding) throws {
     guard let value = decoding.scalar.bool else { throw decoding.mismatch(Bool.self) }
     self = value
@@ -44,6 +50,11 @@ extension String: PickleSimple {
   init?(_ slot: PickleSlot, in graph: PickleGraph) {
     guard case .node(let index) = slot, case .string(let text) = graph.nodes[index] else { return nil }
     self = text
+  }
+  @inline(__always)
+  init?(_ token: PickleToken, in tape: PickleTape) {
+    guard token.kind == .text else { return nil }
+    self = tape.text(token)
   }
   init(_ decoding: PickleDecoding) throws {
     guard let value = decoding.scalar.string else { throw decoding.mismatch(String.self) }
@@ -57,6 +68,11 @@ extension PickleSimple where Self: FixedWidthInteger {
   init?(_ slot: PickleSlot, in graph: PickleGraph) {
     guard case .int(let value) = slot else { return nil }
     self.init(exactly: value)
+  }
+  @inline(__always)
+  init?(_ token: PickleToken, in tape: PickleTape) {
+    guard token.kind == .int else { return nil }
+    self.init(exactly: token.value)
   }
 
   init(_ decoding: PickleDecoding) throws {
@@ -121,11 +137,20 @@ extension Double: PickleSimple {
     guard case .float(let value) = slot else { return nil }
     self = value
   }
+  @inline(__always)
+  init?(_ token: PickleToken, in tape: PickleTape) {
+    guard token.kind == .float else { return nil }
+    self = token.double
+  }
 }
 
 extension Float: PickleSimple {
   init?(_ slot: PickleSlot, in graph: PickleGraph) {
     guard case .float(let value) = slot, let nearest = CodingNumbers.nearestFloat(value) else { return nil }
+    self = nearest
+  }
+  init?(_ token: PickleToken, in tape: PickleTape) {
+    guard token.kind == .float, let nearest = CodingNumbers.nearestFloat(token.double) else { return nil }
     self = nearest
   }
 }

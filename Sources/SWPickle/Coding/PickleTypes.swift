@@ -1,72 +1,36 @@
 internal import SWCoding
-private import Synchronization
-
-#if canImport(FoundationEssentials)
-  internal import FoundationEssentials
-#else
-  internal import Foundation
-#endif
-
-/// Which types the coders know. The answer is kept for each type: a dynamic cast to a protocol takes a microsecond
-/// when the answer is no, a lookup here some 30 ns.
-enum PickleTypes {
-  enum Kind: Sendable {
-    /// Coded by its own methods.
-    case ordinary
-    case simple(any PickleSimple.Type)
-    case convertible(any PickleConvertible.Type)
-    /// `[UInt8]`.
-    case bytes
-    /// An array of simple elements.
-    case array(any PickleArray.Type)
-    case dictionary(any PickleDictionary.Type)
-    /// A type of Foundation's.
-    case foundation
-  }
-
-  private static let kinds = Mutex<[ObjectIdentifier: Kind]>([:])
-
-  static func kind<T>(_ type: T.Type) -> Kind {
-    let key = ObjectIdentifier(type)
-    if let known = kinds.withLock({ $0[key] }) { return known }
-    let kind = find(type)
-    kinds.withLock { $0[key] = kind }
-    return kind
-  }
-
-  private static func find<T>(_ type: T.Type) -> Kind {
-    if let type = type as? any PickleSimple.Type { return .simple(type) }
-    if let type = type as? any PickleConvertible.Type { return .convertible(type) }
-    if type == [UInt8].self { return .bytes }
-    if let type = type as? any PickleArray.Type { return .array(type) }
-    if let type = type as? any PickleDictionary.Type { return .dictionary(type) }
-    let foundation: [Any.Type] = [Date.self, Data.self, UUID.self, Decimal.self, URL.self]
-    return foundation.contains { $0 == type } ? .foundation : .ordinary
-  }
-}
 
 /// An array of simple elements.
 protocol PickleArray: SendableMetatype {
   /// nil: it has to be decoded element by element.
   static func decode(_ decoding: PickleDecoding) throws -> Self?
+  static func decode(_ session: PickleDecodingSession, _ run: PickleRun) -> Self?
 }
 
 extension Array: PickleArray where Element: PickleSimple {
   static func decode(_ decoding: PickleDecoding) throws -> [Element]? { try decoding.array(Element.self) }
+  static func decode(_ session: PickleDecodingSession, _ run: PickleRun) -> [Element]? {
+    session.elements(run, Element.self)
+  }
 }
 
 /// A dictionary, which is a dict of Python's whatever its keys are.
 protocol PickleDictionary: SendableMetatype {
   /// nil: it has to be decoded by its own initialiser.
   static func decode(_ decoding: PickleDecoding) throws -> Self?
+  /// The same of a dict on a tape.
+  static func decode(_ decoding: PickleTapeDecoding) throws -> Self?
 }
 
 /// The same for encoding.
 protocol PickleEncodableDictionary {
-  func encode(_ encoding: PickleEncoding) throws -> PickleSlot
+  func encodePairs(_ encoding: PickleEncoding) throws
 }
 
 extension Dictionary: PickleDictionary where Key: Decodable, Value: Decodable {
+  /// An entry of a dictionary takes several times the memory of an element of an array.
+  private static var visitsPerEntry: Int { 4 }
+
   static func decode(_ decoding: PickleDecoding) throws -> [Key: Value]? {
     guard case .value(let value) = decoding.source else { return nil }
     let pairs: PicklePairs
@@ -78,6 +42,7 @@ extension Dictionary: PickleDictionary where Key: Decodable, Value: Decodable {
     } else {
       return nil
     }
+    try decoding.session.charge(visitsPerEntry * pairs.count, at: decoding.codingPath)
     var dictionary: [Key: Value] = [:]
     dictionary.reserveCapacity(Swift.min(pairs.count, 1 << 16))
     for (pythonKey, value) in pairs {
@@ -90,6 +55,25 @@ extension Dictionary: PickleDictionary where Key: Decodable, Value: Decodable {
           first.map { "\($0.key)" } ?? "\(key)", "\(pythonKey)", at: decoding.codingPath)
       }
       dictionary[key] = try PickleDecoding(.value(value), path: path, decoding.session).unbox(Value.self)
+    }
+    return dictionary
+  }
+
+  /// Of strs as keys; ints and other types of keys are converted, and keys that are there twice compared, by the general
+  /// decoder.
+  static func decode(_ decoding: PickleTapeDecoding) throws -> [Key: Value]? {
+    guard Key.self == String.self else { return nil }
+    let session = decoding.session
+    let run = session.run(decoding.own)
+    try session.charge(visitsPerEntry * Int(run.count) / 2, at: decoding.codingPath)
+    var dictionary: [Key: Value] = [:]
+    dictionary.reserveCapacity(Int(run.count) / 2)
+    for index in stride(from: Int(run.start), to: Int(run.start + run.count), by: 2) {
+      let token = session[index]
+      guard token.kind == .text else { return nil }
+      let text = session.tape.text(token)
+      let value = try decoding.decode(Value.self, at: index + 1, key: PickleKey(text))
+      if dictionary.updateValue(value, forKey: unsafe unsafeBitCast(text, to: Key.self)) != nil { return nil }
     }
     return dictionary
   }
@@ -120,68 +104,76 @@ extension Dictionary: PickleDictionary where Key: Decodable, Value: Decodable {
 }
 
 extension Dictionary: PickleEncodableDictionary where Key: Encodable, Value: Encodable {
-  func encode(_ encoding: PickleEncoding) throws -> PickleSlot {
-    let storage = encoding.storage
-    var slots: [PickleSlot] = []
-    slots.reserveCapacity(2 * count)
+  func encodePairs(_ encoding: PickleEncoding) throws {
+    let (state, level) = (encoding.state, encoding.level)
+    let kind = Self.keyKind
     var keys = PickleKeys()
     var seen: Set<Int> = []
+    // Keeps the keys, so that no two have one identity.
+    var arena = PickleArena()
+    state.open(.dict, level)
     for (key, value) in self {
-      let slot: PickleSlot
+      let start = state.mark
       let name: PickleKey
-      switch Self.keyKind {
-      case .text:
+      let sorted: PickleSorting.Key
+      if kind == .text {
         let text = key as? String ?? ""
-        (slot, name) = (storage.key(text), PickleKey(text))
-      case .integer:
+        (name, sorted) = (PickleKey(text), .text(text))
+        state.write(key: state.key(text))
+      } else if kind == .integer {
         let number = key as? Int ?? 0
-        (slot, name) = (.int(number), PickleKey(number))
-      case .representable:
-        let codingKey = (key as? any CodingKeyRepresentable)?.codingKey
-        let text = codingKey?.stringValue ?? ""
-        (slot, name) = (codingKey?.intValue.map { .int($0) } ?? storage.key(text), PickleKey(text))
-      case .other:
-        name = PickleKey("\(key)")
-        slot = try encoding.box(key, at: name)
+        (name, sorted) = (PickleKey(number), .int(number))
+        state.boundary()
+        state.write(number)
+      } else {
+        let pythonKey = try Self.pythonKey(key, encoding)
+        try Self.check(pythonKey, arena.link(pythonKey), &keys, in: arena, &seen, encoding)
+        name = PickleKey(pythonKey)
+        sorted = try Self.write(pythonKey, to: state)
       }
-      if Self.keyKind != .text, Self.keyKind != .integer {
-        do throws(PickleKeys.NotHashable) {
-          let number = try keys.number(slot, in: storage.arena)
-          guard seen.insert(number).inserted else { throw PickleKeys.NotHashable(kind: "") }
-        } catch {
-          if error.kind.isEmpty { throw EncodingError.sameKey("\(key)", at: encoding.codingPath) }
-          throw EncodingError.invalidValue(
-            key,
-            .init(
-              codingPath: encoding.codingPath,
-              debugDescription: "cannot encode a key that becomes \(error.kind), which Python cannot hash"))
-        }
+      try encoding.encode(value, key: name)
+      if state.options.sortsKeys {
+        state.sorting.add(sorted, start.count..<state.count, start.memoCount, to: state[level].sorted)
       }
-      slots.append(slot)
-      slots.append(try encoding.box(value, at: name))
+      state.endPair(level)
     }
-    return storage.dict(slots)
   }
-}
 
-/// A key in a coding path that no type of the user's has.
-struct PickleKey: CodingKey {
-  let stringValue: String
-  let intValue: Int?
+  /// A key that is neither a `String` nor an `Int`: what it encodes to, or says that it is.
+  private static func pythonKey(_ key: Key, _ encoding: PickleEncoding) throws -> PickleValue {
+    if keyKind == .representable, let codingKey = (key as? any CodingKeyRepresentable)?.codingKey {
+      return codingKey.intValue.map { PickleValue($0) } ?? PickleValue(codingKey.stringValue)
+    }
+    return try encoding.state.options.encodeValue(key)
+  }
 
-  init(_ text: String) {
-    stringValue = text
-    intValue = nil
+  // A function of its own: compiled as part of its caller, Swift 6.3.1's optimiser ends with an error.
+  @inline(never)
+  private static func write(
+    _ key: PickleValue, to state: PickleEncodingState
+  ) throws(PickleError) -> PickleSorting.Key {
+    if let text = key.string {
+      state.write(key: state.key(text))
+      return .text(text)
+    }
+    let start = state.count
+    try state.write(key)
+    return key.int.map { .int($0) } ?? .other(unsafe Array(state.bytes(start..<state.count)))
   }
-  init(_ index: Int) {
-    stringValue = "Index \(index)"
-    intValue = index
+
+  private static func check(
+    _ key: PickleValue, _ slot: PickleSlot, _ keys: inout PickleKeys, in arena: PickleArena,
+    _ seen: inout Set<Int>, _ encoding: PickleEncoding
+  ) throws {
+    do throws(PickleKeys.NotHashable) {
+      if try seen.insert(keys.number(slot, in: arena)).inserted { return }
+    } catch {
+      throw EncodingError.invalidValue(
+        key,
+        .init(
+          codingPath: encoding.codingPath,
+          debugDescription: "cannot encode a key that becomes \(error.kind), which Python cannot hash"))
+    }
+    throw EncodingError.sameKey("\(key)", at: encoding.codingPath)
   }
-  /// A key of a dict.
-  init(_ key: PickleValue) {
-    intValue = key.int
-    stringValue = key.string ?? "\(key)"
-  }
-  init?(stringValue: String) { self.init(stringValue) }
-  init?(intValue: Int) { self.init(intValue) }
 }

@@ -91,7 +91,7 @@ public struct TypedPickleFraming<
   }
 
   public func encode(_ message: Outgoing, into parts: inout FrameParts) throws {
-    try base.encode(pickle: PickleWriter.write(encoder.encodeValue(message), encoder.version), into: &parts)
+    try base.encode(pickle: encoder.encodeParts(message), into: &parts)
   }
 
   public func decode(filling bytes: Span<UInt8>) throws -> Incoming {

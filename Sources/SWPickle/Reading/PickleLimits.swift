@@ -13,8 +13,9 @@ public struct PickleLimits: Hashable, Sendable {
   public var elements: Int
   /// How many bytes the value may take in memory, roughly.
   public var memory: Int
-  /// How many parts ``PickleDecoder`` may visit again because the value shares them, beside a fixed multiple of the
-  /// parts that the value has. The decoded values are as large as if nothing had been shared.
+  /// How many parts ``PickleDecoder`` may visit again because the value shares them, beside sixteen times the parts that
+  /// the value has; and never more than 1,024 for each of its parts, and of 16 more. The decoded values are as large as if
+  /// nothing had been shared.
   public var repeatedParts: Int
 
   public init(
@@ -26,5 +27,9 @@ public struct PickleLimits: Hashable, Sendable {
     self.elements = elements
     self.memory = memory
     self.repeatedParts = repeatedParts
+  }
+  /// For what this process has written itself.
+  static var unlimited: PickleLimits {
+    PickleLimits(depth: .max, memoEntries: .max, elements: .max, memory: .max)
   }
 }

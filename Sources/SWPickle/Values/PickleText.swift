@@ -50,7 +50,7 @@ extension String {
 }
 
 /// Whether two buffers of one length have the same bytes, eight at a time.
-private func haveSameBytes(_ a: UnsafeRawBufferPointer, _ b: UnsafeRawBufferPointer) -> Bool {
+func haveSameBytes(_ a: UnsafeRawBufferPointer, _ b: UnsafeRawBufferPointer) -> Bool {
   var index = 0
   while index + 8 <= a.count {
     if unsafe a.loadUnaligned(fromByteOffset: index, as: UInt64.self)

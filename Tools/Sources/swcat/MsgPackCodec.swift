@@ -290,7 +290,7 @@
       let depth = 1 + (depths.max() ?? 0)
       if depth <= MsgPackLimits.deepest { return depth }
       throw Misread(
-        at: document.ends[made.count], expected: "at most \(MsgPackLimits.deepest) containers in each other",
+        at: document.ends[made.count], expected: "nesting of at most \(MsgPackLimits.deepest) levels",
         found: "one more")
     }
 

@@ -1,0 +1,55 @@
+/// The coding keys from the top of a message to the value that is being coded, in plain memory: an array inside an
+/// object would be checked for exclusive access, and for other references, at each value. The owner calls `end()`.
+///
+/// Inlinable, so that the coders' modules compile it into their own code.
+@safe
+@frozen
+package struct CodingPathStack {
+  @usableFromInline var memory: UnsafeMutablePointer<any CodingKey>?
+  @usableFromInline var capacity = 0
+  @usableFromInline package var count = 0
+
+  @inlinable
+  package init() { unsafe memory = nil }
+
+  @inlinable @inline(__always)
+  package mutating func append(_ key: some CodingKey) {
+    if count == capacity { grow() }
+    guard let memory = unsafe memory else { preconditionFailure("there is room") }
+    unsafe (memory + count).initialize(to: key)
+    count += 1
+  }
+
+  @usableFromInline @inline(never)
+  mutating func grow() {
+    let larger = UnsafeMutablePointer<any CodingKey>.allocate(capacity: max(8, 2 * capacity))
+    if let memory = unsafe memory {
+      unsafe larger.moveInitialize(from: memory, count: count)
+      unsafe memory.deallocate()
+    }
+    unsafe memory = unsafe larger
+    capacity = max(8, 2 * capacity)
+  }
+
+  @inlinable @inline(__always)
+  package mutating func truncate(to count: Int) {
+    while self.count > count {
+      self.count -= 1
+      if let memory = unsafe memory { unsafe (memory + self.count).deinitialize(count: 1) }
+    }
+  }
+
+  package func keys(to depth: Int = .max) -> [any CodingKey] {
+    unsafe Array(UnsafeBufferPointer(start: memory, count: min(count, depth)))
+  }
+
+  package mutating func replace(with keys: [any CodingKey]) {
+    truncate(to: 0)
+    for key in keys { append(key) }
+  }
+
+  package mutating func end() {
+    truncate(to: 0)
+    if let memory = unsafe memory { unsafe memory.deallocate() }
+  }
+}

@@ -1,0 +1,178 @@
+internal import SWCoding
+
+/// The decoder of one value.
+final class PickleDecoding: Decoder {
+  /// What is decoded: a value, or a part of an array of several dimensions.
+  enum Source {
+    case value(PickleValue)
+    case view(PickleArrayView)
+  }
+
+  let source: Source
+  let path: PicklePath?
+  let session: PickleDecodingSession
+
+  init(_ source: Source, path: PicklePath?, _ session: PickleDecodingSession) {
+    self.source = source
+    self.path = path
+    self.session = session
+  }
+
+  var codingPath: [any CodingKey] { PicklePath.keys(path) }
+  var userInfo: [CodingUserInfoKey: Any] { session.options.userInfo }
+
+  /// The value; of a part of an array, which has no value of its own, a list stands for it in errors.
+  var value: PickleValue {
+    if case .value(let value) = source { return value }
+    return []
+  }
+
+  /// A value that is taken for one of Python's simple ones: the only argument of an object, such as an enum's member;
+  /// an array without dimensions; a path as text.
+  var scalar: PickleValue {
+    let value = value
+    switch value.content {
+    case .array(let array): return array.scalar ?? value
+    case .object(let object): return object.scalar ?? value
+    default: return value
+    }
+  }
+
+  // MARK: Errors
+
+  func mismatch(_ type: Any.Type, _ explanation: String? = nil) -> DecodingError {
+    let context = DecodingError.Context(
+      codingPath: codingPath,
+      debugDescription: "expected \(type), found \(kind)\(explanation.map { ": \($0)" } ?? "")")
+    return value.isNone ? .valueNotFound(type, context) : .typeMismatch(type, context)
+  }
+
+  func corrupted(_ text: String) -> DecodingError {
+    .dataCorrupted(.init(codingPath: codingPath, debugDescription: text))
+  }
+
+  private var kind: String {
+    if case .view = source { return "a part of an array of several dimensions" }
+    return value.kind
+  }
+
+  // MARK: Values
+
+  func unbox<T: Decodable>(_ type: T.Type) throws -> T {
+    try session.charge(1, at: codingPath)
+    switch PickleTypeCode(of: type) {
+    case .unknown, .ordinary, .array: break
+    case .simple:
+      if let simple = type as? any PickleSimple.Type, let found = try simple.init(self) as? T { return found }
+    case .convertible:
+      guard case .value(let value) = source, let convertible = type as? any PickleConvertible.Type,
+        let found = convertible.init(pickleValue: value) as? T
+      else { throw mismatch(T.self) }
+      return found
+    case .bytes:
+      if let bytes = bytes(isArrayTaken: true), let found = bytes as? T { return found }
+      if let found = try array(UInt8.self) as? T { return found }
+    case .simpleArray:
+      if let array = type as? any PickleArray.Type, let found = try array.decode(self) as? T { return found }
+    case .dictionary:
+      if let dictionary = type as? any PickleDictionary.Type {
+        try enter()
+        defer { session.depth -= 1 }
+        if let found = try dictionary.decode(self) as? T { return found }
+      }
+    case .foundation:
+      if let found = try PickleFoundation.decode(type, self) { return found }
+    }
+    try enter()
+    defer { session.depth -= 1 }
+    return try T(from: self)
+  }
+
+  private func enter() throws {
+    let limit = session.options.maximumDepth
+    if session.depth >= limit { throw DecodingError.tooDeep(limit: limit, at: codingPath) }
+    session.depth += 1
+  }
+
+  /// The bytes of bytes, or of an array of `uint8`.
+  func bytes(isArrayTaken: Bool) -> [UInt8]? {
+    guard case .value(let value) = source else { return nil }
+    switch value.content {
+    case .bytes(let bytes), .byteArray(let bytes): return bytes
+    case .array(let array) where isArrayTaken && array.type == UInt8.numPyType && array.shape.count == 1:
+      return array.bytes
+    case .object(let object):
+      // A str of Python 2, or a subclass of bytes.
+      return object.scalar?.bytes
+    default: return nil
+    }
+  }
+
+  /// An array of simple elements, of one dimension; nil if it has to be decoded element by element.
+  func array<Element: PickleSimple>(_ type: Element.Type) throws -> [Element]? {
+    guard case .value(let value) = source, case .node(let graph, let index) = value.storage else {
+      guard case .view(let view) = source else { return nil }
+      return view.contiguous(as: type)
+    }
+    let slots: [PickleSlot]
+    switch graph.nodes[index] {
+    case .list(let found), .tuple(let found): slots = found
+    case .array(let array):
+      guard array.shape.count == 1, array.type == Element.elementType else { return nil }
+      return array.copy(as: type)
+    default: return nil
+    }
+    let object = PickleIdentity(graph: ObjectIdentifier(graph), index: index)
+    let key = PickleDecodingSession.Decoded(object: object, type: ObjectIdentifier(type))
+    if slots.count >= 16, let known = session.rare.arrays[key] as? [Element] { return known }
+    try session.charge(slots.count, at: codingPath)
+    var elements: [Element] = []
+    elements.reserveCapacity(slots.count)
+    for slot in slots {
+      guard let element = Element(slot, in: graph) else {
+        // Something that takes more, or an error: whichever it is, the decoder of that element says so.
+        let path = PicklePath(PickleKey(elements.count), in: path)
+        let decoding = PickleDecoding(.value(PickleValue(slot, in: graph)), path: path, session)
+        elements.append(try Element(decoding))
+        continue
+      }
+      elements.append(element)
+    }
+    if slots.count >= 16 { session.rare.arrays[key] = elements }
+    return elements
+  }
+
+  // MARK: Containers
+
+  func container<Key: CodingKey>(keyedBy type: Key.Type) throws -> KeyedDecodingContainer<Key> {
+    KeyedDecodingContainer(try PickleKeyedDecoding<Key>(self))
+  }
+
+  func unkeyedContainer() throws -> any UnkeyedDecodingContainer {
+    let sequence = try sequence()
+    // Of a range no element is there, so each is charged when it is asked for.
+    if case .elements(let elements) = sequence { try session.charge(elements.count, at: codingPath) }
+    return PickleUnkeyedDecoding(self, sequence)
+  }
+
+  func singleValueContainer() -> any SingleValueDecodingContainer { PickleSingleDecoding(decoding: self) }
+
+  /// The elements of a sequence.
+  func sequence() throws -> PickleSequence {
+    guard case .value(let value) = source else {
+      if case .view(let view) = source { return .view(view) }
+      throw mismatch([Any].self)
+    }
+    if let elements = value.elements { return .elements(elements) }
+    switch value.content {
+    case .object(let object):
+      if let sequence = object.sequence { return sequence }
+      throw mismatch([Any].self)
+    case .array(let array):
+      if array.shape.isEmpty { throw corrupted("an array without dimensions, which is no sequence") }
+      return .view(PickleArrayView(array))
+    case .bytes(let bytes), .byteArray(let bytes): return .view(PickleArrayView(NumPyArray(bytes)))
+    default: throw mismatch([Any].self)
+    }
+  }
+}

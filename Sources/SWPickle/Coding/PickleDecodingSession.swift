@@ -1,0 +1,338 @@
+internal import SWCoding
+
+/// What all decoders of one decoding share.
+@safe
+final class PickleDecodingSession {
+  let options: PickleDecoder
+
+  /// What few values need, in an object of its own.
+  final class Rare {
+    /// Arrays of simple elements that have been decoded: what is shared in Python is shared here.
+    var arrays: [Decoded: Any] = [:]
+    /// Keys of large dicts.
+    var indices: [PickleIdentity: PickleKeyIndex] = [:]
+    /// Keys as the strategy has them.
+    var snakeCase: [String: String] = [:]
+
+    // The same of a tape, by the number of the run.
+    var runArrays: [DecodedRun: Any] = [:]
+    var runIndices: [Int: PickleKeyIndex] = [:]
+    /// The containers of the pickle as values, by the number of the run, once one has been asked for.
+    var containers: [PickleValue]?
+    var tables: [(type: ObjectIdentifier, table: KeyTable)] = []
+    /// The paths of containers and decoders that may be used out of order.
+    var prefixes: [PicklePath?] = []
+  }
+
+  private var madeRare: Rare?
+
+  var rare: Rare {
+    if let madeRare { return madeRare }
+    let made = Rare()
+    madeRare = made
+    return made
+  }
+
+  struct Decoded: Hashable {
+    var object: PickleIdentity
+    var type: ObjectIdentifier
+  }
+
+  struct DecodedRun: Hashable {
+    var run: Int
+    var type: ObjectIdentifier
+  }
+
+  /// Where each case of a type of keys was found last. Dicts that were written by one program have their keys in one
+  /// order and refer to the same strs, so that most keys are found by two comparisons of numbers.
+  @safe
+  struct KeyTable {
+    static var count: Int { 32 }
+    let rows: UnsafeMutablePointer<Row>
+
+    struct Row {
+      /// Which of the dict's keys it was.
+      var position: Int32 = 0
+      /// The token of that key.
+      var count: UInt32 = .max
+      var offset = -1
+    }
+  }
+
+  /// What is looked at for each value, in memory of its own: in the object it would be checked for exclusive access
+  /// each time.
+  @safe
+  private struct Own {
+    var meter: PickleMeter
+    var tape: PickleTape?
+    var path = CodingPathStack()
+    var depth = 0
+    /// A dict whose keys are known to differ: where they begin, and how many there are.
+    var distinct = (start: 0, count: 0)
+    /// The type of keys that was looked for first, which has no table: most small values are one container.
+    var firstType: ObjectIdentifier?
+    /// The type of keys that was asked for last, and its table.
+    var lastType: ObjectIdentifier?
+    var lastTable: KeyTable?
+    /// Where the next key most often is: behind the one that was found last.
+    var hint = 0
+  }
+
+  private let own: UnsafeMutablePointer<Own>
+
+  init(_ options: PickleDecoder, weight: Int) {
+    self.options = options
+    unsafe own = .allocate(capacity: 1)
+    unsafe own.initialize(to: Own(meter: PickleMeter(weight: weight, limits: options.limits)))
+  }
+
+  deinit {
+    unsafe own.pointee.path.end()
+    unsafe own.pointee.tape?.free()
+    if let madeRare { for (_, table) in madeRare.tables { unsafe table.rows.deallocate() } }
+    unsafe own.deallocate()
+  }
+
+  /// How many containers the value lies in that is being decoded.
+  var depth: Int {
+    @inline(__always) get { unsafe own.pointee.depth }
+    @inline(__always) set { unsafe own.pointee.depth = newValue }
+  }
+
+  /// Charges parts of the value that are visited.
+  @inline(__always)
+  func charge(_ parts: Int, at path: @autoclosure () -> [any CodingKey]) throws {
+    do throws(PickleMeter.Exceeded) {
+      try unsafe own.pointee.meter.charge(work: parts)
+    } catch {
+      throw DecodingError.dataCorrupted(
+        .init(
+          codingPath: path(),
+          debugDescription: "the value's parts are shared so often that it is too large"))
+    }
+  }
+
+  /// A key of a type as the strategy has it.
+  @inline(__always)
+  func name(_ text: String) -> String {
+    guard case .snakeCase = options.keyStrategy.kind else { return text }
+    return snakeCaseName(text)
+  }
+
+  @inline(never)
+  private func snakeCaseName(_ text: String) -> String {
+    if let known = rare.snakeCase[text] { return known }
+    let name = text.inSnakeCase
+    rare.snakeCase[text] = name
+    return name
+  }
+
+  // MARK: The tape
+
+  /// The session has it from now on, and frees it.
+  func take(_ tape: PickleTape) { unsafe own.pointee.tape = tape }
+
+  func keepInput() { unsafe own.pointee.tape?.keepInput() }
+
+  @inline(__always)
+  var tape: PickleTape {
+    guard let tape = unsafe own.pointee.tape else { preconditionFailure("a decoding of a tape") }
+    return tape
+  }
+
+  @inline(__always)
+  subscript(token: Int) -> PickleToken { unsafe tape.tokens[token] }
+
+  @inline(__always)
+  func run(_ token: PickleToken) -> PickleRun { unsafe tape.runs[token.value] }
+
+  /// A container as a value. The pickle is read once more for the first of them.
+  func value(ofRun run: Int) throws -> PickleValue {
+    if let containers = rare.containers { return containers[run] }
+    var reader = PickleReader(registry: options.registry, limits: options.limits)
+    reader.containers = []
+    let tape = tape
+    let (value, _) = try reader.read(
+      unsafe UnsafeBufferPointer(start: tape.input, count: tape.inputCount).span)
+    guard case .node(let graph, _) = value.storage else { preconditionFailure("a value with a container") }
+    let found = (reader.containers ?? []).map { PickleValue(.node($0), in: graph) }
+    rare.containers = found
+    return found[run]
+  }
+
+  // MARK: The path
+
+  @inline(__always)
+  var pathCount: Int { unsafe own.pointee.path.count }
+
+  @inline(__always)
+  func enter(_ key: some CodingKey) { unsafe own.pointee.path.append(key) }
+
+  @inline(__always)
+  func leave(to count: Int) { unsafe own.pointee.path.truncate(to: count) }
+
+  func keys(to count: Int) -> [any CodingKey] { unsafe own.pointee.path.keys(to: count) }
+
+  // MARK: Keys
+
+  /// Up to so many keys are compared one by one.
+  // Not a member of the container, whose type would be looked up for it at each key: 330 instructions.
+  static var fewKeys: Int32 { 16 }
+
+  var hint: Int {
+    @inline(__always) get { unsafe own.pointee.hint }
+    @inline(__always) set { unsafe own.pointee.hint = newValue }
+  }
+
+  /// The rows of a type of keys; nil if its values are not of one byte.
+  @inline(__always)
+  func table<Key: CodingKey>(_ type: Key.Type) -> KeyTable? {
+    if MemoryLayout<Key>.size > 1 { return nil }
+    let type = ObjectIdentifier(type)
+    if unsafe own.pointee.lastType == type { return unsafe own.pointee.lastTable }
+    let table = table(type)
+    if table != nil {
+      unsafe own.pointee.lastType = type
+      unsafe own.pointee.lastTable = table
+    }
+    return table
+  }
+
+  @inline(never)
+  private func table(_ type: ObjectIdentifier) -> KeyTable? {
+    if unsafe own.pointee.firstType == nil {
+      unsafe own.pointee.firstType = type
+      return nil
+    }
+    let rare = rare
+    for (known, table) in rare.tables where known == type { return table }
+    let rows = UnsafeMutablePointer<KeyTable.Row>.allocate(capacity: KeyTable.count)
+    unsafe rows.initialize(repeating: KeyTable.Row(), count: KeyTable.count)
+    let table = unsafe KeyTable(rows: rows)
+    rare.tables.append((type, table))
+    return table
+  }
+
+  // The searches are here and not in the container, because a function of a generic type that captures `self` looks up that
+  // type: 330 instructions for each key.
+
+  /// Which of the keys of a small dict is a str of this text. The first of them stands at a place.
+  func position(of name: String, _ start: Int, _ count: Int) -> Int? {
+    var name = name
+    return name.withUTF8 { name in
+      let tape = tape
+      let tokens = unsafe tape.tokens + start
+      var position = hint < count ? hint : 0
+      for _ in 0..<count {
+        let token = unsafe tokens[2 * position]
+        if unsafe token.kind == .text && Int(token.count) == name.count
+          && haveSameBytes(UnsafeRawBufferPointer(tape.bytes(token)), UnsafeRawBufferPointer(name))
+        {
+          hint = position + 1
+          return position
+        }
+        position = position + 1 == count ? 0 : position + 1
+      }
+      return nil
+    }
+  }
+
+  /// Which of them is an int.
+  @inline(never)
+  func position(of number: Int, _ start: Int, _ count: Int) -> Int? {
+    (0..<count).first { position in
+      let token = self[start + 2 * position]
+      return token.kind == .int && token.value == number
+    }
+  }
+
+  /// The same of a large dict, which has an index.
+  func positionInLarge(
+    _ run: Int, of name: String, _ number: Int?, _ start: Int, _ count: Int, path: PickleTapeDecoding
+  ) throws -> Int? {
+    let index: PickleKeyIndex
+    if let known = rare.runIndices[run] {
+      index = known
+    } else {
+      try charge(count, at: path.codingPath)
+      index = PickleKeyIndex()
+      for position in 0..<count {
+        let token = self[start + 2 * position]
+        if token.kind == .text {
+          index.byText[PickleText(tape.text(token))] = position
+        } else {
+          index.byNumber[token.value] = position
+        }
+      }
+      rare.runIndices[run] = index
+    }
+    return index.byText[PickleText(name)] ?? number.flatMap { index.byNumber[$0] }
+  }
+
+  /// Whether no two keys of a small dict are the same.
+  ///
+  /// The dict before this one most often has the same keys, and then that was found out already.
+  @inline(__always)
+  func hasDistinctKeys(_ run: PickleRun, at path: @autoclosure () -> [any CodingKey]) throws -> Bool {
+    let tokens = unsafe tape.tokens + Int(run.start)
+    let count = Int(run.count)
+    let known = unsafe own.pointee.distinct
+    if known.count == count {
+      let others = unsafe tape.tokens + known.start
+      var isSame = true
+      for index in stride(from: 0, to: count, by: 2)
+      where unsafe tokens[index].value != others[index].value || tokens[index].kind != others[index].kind {
+        isSame = false
+        break
+      }
+      if isSame { return true }
+    }
+    if try !compareKeys(run, at: path()) { return false }
+    unsafe own.pointee.distinct = (Int(run.start), count)
+    return true
+  }
+
+  @inline(never)
+  private func compareKeys(_ run: PickleRun, at path: @autoclosure () -> [any CodingKey]) throws -> Bool {
+    let tape = tape
+    let tokens = unsafe tape.tokens + Int(run.start)
+    for index in stride(from: 2, to: Int(run.count), by: 2) {
+      let token = unsafe tokens[index]
+      for place in stride(from: 0, to: index, by: 2) {
+        let other = unsafe tokens[place]
+        if token.kind != other.kind || token.count != other.count { continue }
+        if token.value == other.value { return false }
+        guard token.kind == .text else { continue }
+        // Long keys that dicts share are compared for each of them.
+        if token.count > 64 { try charge(Int(token.count) / 16, at: path()) }
+        if unsafe haveSameBytes(
+          UnsafeRawBufferPointer(tape.bytes(token)), UnsafeRawBufferPointer(tape.bytes(other)))
+        {
+          return false
+        }
+      }
+    }
+    return true
+  }
+}
+
+/// A key of a coding path, and those before it.
+final class PicklePath {
+  let key: any CodingKey
+  let parent: PicklePath?
+
+  init(_ key: any CodingKey, in parent: PicklePath?) {
+    self.key = key
+    self.parent = parent
+  }
+
+  static func keys(_ path: PicklePath?) -> [any CodingKey] {
+    var keys: [any CodingKey] = []
+    var path = path
+    while let found = path {
+      keys.append(found.key)
+      path = found.parent
+    }
+    return keys.reversed()
+  }
+}

@@ -1,0 +1,273 @@
+internal import SWCoding
+
+extension PickleTapeDecoding: Decoder {
+  var codingPath: [any CodingKey] { path(PickleNoKey()) }
+  var userInfo: [CodingUserInfoKey: Any] { session.options.userInfo }
+
+  func container<Key: CodingKey>(keyedBy type: Key.Type) throws -> KeyedDecodingContainer<Key> {
+    let token = own
+    if token.kind == .dict {
+      let run = session.run(token)
+      if try run.count > 2 * PickleDecodingSession.fewKeys
+        || session.hasDistinctKeys(run, at: codingPath)
+      {
+        return KeyedDecodingContainer(PickleTapeKeyedDecoding<Key>(self, run))
+      }
+    }
+    return try general(at: Int(index), key: PickleNoKey()).container(keyedBy: type)
+  }
+
+  func unkeyedContainer() throws -> any UnkeyedDecodingContainer {
+    let token = own
+    if token.kind == .list || token.kind == .tuple {
+      let run = session.run(token)
+      try session.charge(Int(run.count), at: codingPath)
+      return PickleTapeUnkeyedDecoding(self, run)
+    }
+    return try general(at: Int(index), key: PickleNoKey()).unkeyedContainer()
+  }
+
+  func singleValueContainer() -> any SingleValueDecodingContainer { self }
+}
+
+extension PickleTapeDecoding: SingleValueDecodingContainer {
+  func decodeNil() -> Bool { own.kind == .none }
+
+  @inline(__always)
+  func decode<T: Decodable>(_ type: T.Type) throws -> T {
+    try decode(type, at: Int(index), key: PickleNoKey())
+  }
+
+  func decode(_ type: Int128.Type) throws -> Int128 {
+    try general(at: Int(index), key: PickleNoKey()).unbox(type)
+  }
+  func decode(_ type: UInt128.Type) throws -> UInt128 {
+    try general(at: Int(index), key: PickleNoKey()).unbox(type)
+  }
+}
+
+/// A list or tuple that is being decoded.
+struct PickleTapeUnkeyedDecoding: UnkeyedDecodingContainer {
+  private let decoding: PickleTapeDecoding
+  private let start: Int32
+  private let end: Int32
+  private var next: Int32
+
+  init(_ decoding: PickleTapeDecoding, _ run: PickleRun) {
+    self.decoding = decoding
+    (start, next, end) = (run.start, run.start, run.start + run.count)
+  }
+
+  var codingPath: [any CodingKey] { decoding.codingPath }
+  var count: Int? { Int(end - start) }
+  var isAtEnd: Bool { next == end }
+  var currentIndex: Int { Int(next - start) }
+
+  private var key: PicklePosition { PicklePosition(currentIndex) }
+
+  @inline(__always)
+  private func checkEnd(_ type: Any.Type) throws {
+    if isAtEnd { throw ended(type) }
+  }
+
+  @inline(never)
+  private func ended(_ type: Any.Type) -> DecodingError {
+    .valueNotFound(
+      type, .init(codingPath: decoding.path(key), debugDescription: "only \(end - start) elements"))
+  }
+
+  @inline(__always)
+  mutating func decodeNil() throws -> Bool {
+    try checkEnd(Never.self)
+    guard decoding.session[Int(next)].kind == .none else { return false }
+    next += 1
+    return true
+  }
+
+  @inline(__always)
+  mutating func decode<T: Decodable>(_ type: T.Type) throws -> T {
+    try checkEnd(type)
+    let value = try decoding.decode(type, at: Int(next), key: key)
+    next += 1
+    return value
+  }
+
+  mutating func decode(_ type: Int128.Type) throws -> Int128 { try wide(type) }
+  mutating func decode(_ type: UInt128.Type) throws -> UInt128 { try wide(type) }
+
+  private mutating func wide<T: Decodable>(_ type: T.Type) throws -> T {
+    try checkEnd(type)
+    let value = try decoding.general(at: Int(next), key: key).unbox(type)
+    next += 1
+    return value
+  }
+
+  mutating func nestedContainer<Key: CodingKey>(
+    keyedBy type: Key.Type
+  ) throws -> KeyedDecodingContainer<Key> {
+    let container = try child([String: Any].self).container(keyedBy: type)
+    next += 1
+    return container
+  }
+
+  mutating func nestedUnkeyedContainer() throws -> any UnkeyedDecodingContainer {
+    let container = try child([Any].self).unkeyedContainer()
+    next += 1
+    return container
+  }
+
+  mutating func superDecoder() throws -> any Decoder {
+    let decoder = try child((any Decoder).self)
+    next += 1
+    return decoder
+  }
+
+  private func child(_ type: Any.Type) throws -> PickleTapeDecoding {
+    try checkEnd(type)
+    return decoding.lasting(at: Int(next), key: key)
+  }
+}
+
+/// A dict that is being decoded.
+///
+/// A key is looked for where the same case of its type was found last, then one by one in a small dict, and in an index
+/// of a large one.
+struct PickleTapeKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
+  private let decoding: PickleTapeDecoding
+  private let start: Int32
+  private let count: Int32
+  private let table: PickleDecodingSession.KeyTable?
+
+  init(_ decoding: PickleTapeDecoding, _ run: PickleRun) {
+    self.decoding = decoding
+    start = run.start
+    count = run.count / 2
+    table = decoding.session.table(Key.self)
+  }
+
+  private var session: PickleDecodingSession { decoding.session }
+  private var isDictionary: Bool { Key.self == CodingDictionaryKeys.type }
+  private var usesSnakeCase: Bool {
+    if case .snakeCase = session.options.keyStrategy.kind { return !isDictionary }
+    return false
+  }
+
+  var codingPath: [any CodingKey] { decoding.codingPath }
+
+  var allKeys: [Key] {
+    var keys: [Key] = []
+    var seen: Set<PickleText> = []
+    for position in 0..<Int(count) {
+      let token = session[Int(start) + 2 * position]
+      if token.kind == .int {
+        if let key = Key(intValue: token.value) { keys.append(key) }
+        continue
+      }
+      let text = session.tape.text(token)
+      // A small dict has no key twice.
+      if count > PickleDecodingSession.fewKeys, !seen.insert(PickleText(text)).inserted { continue }
+      if let key = Key(stringValue: usesSnakeCase ? text.inCamelCase : text) { keys.append(key) }
+    }
+    return keys
+  }
+
+  // MARK: Finding
+
+  /// The place of the value of a key.
+  @inline(__always)
+  private func find(_ key: Key) throws -> Int? {
+    guard let table, MemoryLayout<Key>.size <= 1 else { return try search(key)?.index }
+    let tag = MemoryLayout<Key>.size == 0 ? 0 : Int(unsafe unsafeBitCast(key, to: UInt8.self))
+    guard tag < PickleDecodingSession.KeyTable.count, count <= PickleDecodingSession.fewKeys else {
+      return try search(key)?.index
+    }
+    let row = unsafe table.rows[tag]
+    if row.position < count {
+      let index = Int(start + 2 * row.position)
+      let token = session[index]
+      if token.value == row.offset, token.count == row.count, token.kind == .text { return index + 1 }
+    }
+    return try searchAndRemember(key, tag, table)
+  }
+
+  @inline(never)
+  private func searchAndRemember(
+    _ key: Key, _ tag: Int, _ table: PickleDecodingSession.KeyTable
+  ) throws -> Int? {
+    guard let found = try search(key) else { return nil }
+    let token = session[found.index - 1]
+    if token.kind == .text {
+      unsafe table.rows[tag] = PickleDecodingSession.KeyTable.Row(
+        position: Int32(found.position), count: token.count, offset: token.value)
+    }
+    return found.index
+  }
+
+  @inline(never)
+  private func search(_ key: some CodingKey) throws -> (position: Int, index: Int)? {
+    let name = isDictionary ? key.stringValue : session.name(key.stringValue)
+    let (start, count) = (Int(start), Int(count))
+    let position: Int?
+    if count <= PickleDecodingSession.fewKeys {
+      position =
+        session.position(of: name, start, count)
+        ?? key.intValue.flatMap { session.position(of: $0, start, count) }
+    } else {
+      position = try session.positionInLarge(
+        decoding.own.value, of: name, key.intValue, start, count, path: decoding)
+    }
+    return position.map { ($0, start + 2 * $0 + 1) }
+  }
+
+  private func require(_ key: Key) throws -> Int {
+    if let index = try find(key) { return index }
+    throw missing(key)
+  }
+
+  @inline(never)
+  private func missing(_ key: some CodingKey) -> DecodingError {
+    .keyNotFound(
+      key, .init(codingPath: codingPath, debugDescription: "no key \(key.stringValue.debugDescription)"))
+  }
+
+  // MARK: Decoding
+
+  func contains(_ key: Key) -> Bool { ((try? find(key)) ?? nil) != nil }
+
+  func decodeNil(forKey key: Key) throws -> Bool { session[try require(key)].kind == .none }
+
+  @inline(__always)
+  func decode<T: Decodable>(_ type: T.Type, forKey key: Key) throws -> T {
+    try decoding.decode(type, at: require(key), key: key)
+  }
+
+  func decode(_ type: Int128.Type, forKey key: Key) throws -> Int128 {
+    try decoding.general(at: require(key), key: key).unbox(type)
+  }
+  func decode(_ type: UInt128.Type, forKey key: Key) throws -> UInt128 {
+    try decoding.general(at: require(key), key: key).unbox(type)
+  }
+
+  @inline(__always)
+  func decodeIfPresent<T: Decodable>(_ type: T.Type, forKey key: Key) throws -> T? {
+    guard let index = try find(key), session[index].kind != .none else { return nil }
+    return try decoding.decode(type, at: index, key: key)
+  }
+
+  func nestedContainer<Nested: CodingKey>(
+    keyedBy type: Nested.Type, forKey key: Key
+  ) throws -> KeyedDecodingContainer<Nested> {
+    try decoding.lasting(at: require(key), key: key).container(keyedBy: type)
+  }
+  func nestedUnkeyedContainer(forKey key: Key) throws -> any UnkeyedDecodingContainer {
+    try decoding.lasting(at: require(key), key: key).unkeyedContainer()
+  }
+  func superDecoder() throws -> any Decoder {
+    let key = PickleKey("super")
+    guard let found = try search(key) else { throw missing(key) }
+    return decoding.lasting(at: found.index, key: key)
+  }
+  func superDecoder(forKey key: Key) throws -> any Decoder {
+    decoding.lasting(at: try require(key), key: key)
+  }
+}

@@ -1,0 +1,234 @@
+internal import SWCoding
+
+/// The decoder of one value of a tape: three words, so that it needs no box as `any Decoder`.
+///
+/// What the plainest types and containers take from plain values is done here. Everything else, every conversion and
+/// every error, is left to ``PickleDecoding``, so that there is one set of rules.
+struct PickleTapeDecoding {
+  let session: PickleDecodingSession
+  /// Of the value's token.
+  let index: Int32
+  /// How much of the session's path is this value's.
+  let depth: Int32
+  /// Which of the session's prefixes is the path of a value that may be decoded out of order; -1: the session's path is
+  /// this value's. A number and no reference, because the box around a container copies it with each value that is asked
+  /// for, and counts its references.
+  let prefix: Int32
+
+  @inline(__always)
+  init(session: PickleDecodingSession, index: Int, depth: Int, prefix: Int32 = -1) {
+    self.session = session
+    self.index = Int32(truncatingIfNeeded: index)
+    self.depth = Int32(truncatingIfNeeded: depth)
+    self.prefix = prefix
+  }
+
+  @inline(__always)
+  var own: PickleToken { session[Int(index)] }
+
+  // MARK: The path
+
+  func path(_ key: some CodingKey) -> [any CodingKey] {
+    let keys =
+      prefix >= 0 ? PicklePath.keys(session.rare.prefixes[Int(prefix)]) : session.keys(to: Int(depth))
+    return key is PickleNoKey ? keys : keys + [key]
+  }
+
+  /// The path as one that holds out of order.
+  private func lastingPath(_ key: some CodingKey) -> PicklePath? {
+    var path: PicklePath?
+    if prefix >= 0 {
+      path = session.rare.prefixes[Int(prefix)]
+    } else {
+      for key in session.keys(to: Int(depth)) { path = PicklePath(key, in: path) }
+    }
+    return key is PickleNoKey ? path : PicklePath(key, in: path)
+  }
+
+  /// The decoding of a value in this one that may be decoded out of order.
+  func lasting(at index: Int, key: some CodingKey) -> PickleTapeDecoding {
+    let path = lastingPath(key)
+    session.rare.prefixes.append(path)
+    return PickleTapeDecoding(
+      session: session, index: index, depth: 0, prefix: Int32(session.rare.prefixes.count - 1))
+  }
+
+  // MARK: The general decoder
+
+  /// A value as one of Python's, with the decoder that knows all the rules.
+  @inline(never)
+  func general(at index: Int, key: some CodingKey) throws -> PickleDecoding {
+    let value = try value(at: index)
+    return PickleDecoding(.value(value), path: lastingPath(key), session)
+  }
+
+  private func value(at index: Int) throws -> PickleValue {
+    let token = session[index]
+    switch token.kind {
+    case .none: return .none
+    case .false: return false
+    case .true: return true
+    case .int: return PickleValue(token.value)
+    case .float: return PickleValue(token.double)
+    case .text: return PickleValue(session.tape.text(token))
+    case .bytes: return .bytes(unsafe Array(session.tape.bytes(token)))
+    case .wide: return PickleValue(PickleInt(twosComplement: unsafe Array(session.tape.bytes(token))[...]))
+    case .list, .tuple, .dict: return try session.value(ofRun: token.value)
+    }
+  }
+
+  // MARK: Values
+
+  func decodeRoot<T: Decodable>(_ type: T.Type) throws -> T {
+    try decode(type, at: Int(index), key: PickleNoKey())
+  }
+
+  /// Decodes a value in or of this decoding.
+  ///
+  /// Each question is a comparison of pointers, of which the compiler leaves out all but one where it knows the type. No
+  /// function here returns an optional `T`: where the type is not known, the runtime looks up the optional's for each
+  /// value, in 370 instructions.
+  @inline(__always)
+  func decode<T: Decodable>(_ type: T.Type, at index: Int, key: some CodingKey) throws -> T {
+    let token = session[index]
+    if type == String.self {
+      if token.kind == .text { return unsafe unsafeBitCast(session.tape.text(token), to: type) }
+    } else if type == Double.self {
+      if token.kind == .float { return unsafe unsafeBitCast(token.double, to: type) }
+    } else if type == Bool.self {
+      if token.kind == .true || token.kind == .false {
+        return unsafe unsafeBitCast(token.kind == .true, to: type)
+      }
+    } else if type == Float.self {
+      if token.kind == .float, let value = CodingNumbers.nearestFloat(token.double) {
+        return unsafe unsafeBitCast(value, to: type)
+      }
+    } else if token.kind == .int {
+      if type == Int.self { return unsafe unsafeBitCast(token.value, to: type) }
+      if type == Int64.self { return unsafe unsafeBitCast(Int64(token.value), to: type) }
+      if type == Int32.self {
+        if let value = Int32(exactly: token.value) { return unsafe unsafeBitCast(value, to: type) }
+      } else if type == UInt8.self {
+        if let value = UInt8(exactly: token.value) { return unsafe unsafeBitCast(value, to: type) }
+      } else if type == UInt.self {
+        if let value = UInt(exactly: token.value) { return unsafe unsafeBitCast(value, to: type) }
+      } else if type == UInt64.self {
+        if let value = UInt64(exactly: token.value) { return unsafe unsafeBitCast(value, to: type) }
+      } else if type == UInt32.self {
+        if let value = UInt32(exactly: token.value) { return unsafe unsafeBitCast(value, to: type) }
+      } else if type == Int8.self {
+        if let value = Int8(exactly: token.value) { return unsafe unsafeBitCast(value, to: type) }
+      } else if type == Int16.self {
+        if let value = Int16(exactly: token.value) { return unsafe unsafeBitCast(value, to: type) }
+      } else if type == UInt16.self {
+        if let value = UInt16(exactly: token.value) { return unsafe unsafeBitCast(value, to: type) }
+      }
+    }
+    return try other(type, at: index, key: key)
+  }
+
+  @inline(never)
+  private func other<T: Decodable>(_ type: T.Type, at index: Int, key: some CodingKey) throws -> T {
+    try session.charge(1, at: path(key))
+    switch PickleTypeCode(of: type) {
+    case .unknown, .ordinary, .array: return try nested(type, at: index, key: key)
+    case .simpleArray: return try simpleArray(type, at: index, key: key)
+    case .bytes:
+      if session[index].kind == .bytes {
+        return unsafe unsafeBitCast(Array(session.tape.bytes(session[index])), to: type)
+      }
+    case .dictionary: return try dictionary(type, at: index, key: key)
+    case .simple, .convertible, .foundation: break
+    }
+    return try general(at: index, key: key).unbox(type)
+  }
+
+  @inline(never)
+  private func dictionary<T: Decodable>(_ type: T.Type, at index: Int, key: some CodingKey) throws -> T {
+    if session[index].kind == .dict, let dictionary = type as? any PickleDictionary.Type,
+      let found = try within(at: index, key: key, { try dictionary.decode($0) }) as? T
+    {
+      return found
+    }
+    return try general(at: index, key: key).unbox(type)
+  }
+
+  @inline(never)
+  private func nested<T: Decodable>(_ type: T.Type, at index: Int, key: some CodingKey) throws -> T {
+    try within(at: index, key: key) { decoding in try T(from: decoding) }
+  }
+
+  /// Runs a body for a value in this one, with its key behind the path.
+  @inline(__always)
+  private func within<Result, Key: CodingKey>(
+    at index: Int, key: Key, _ body: (PickleTapeDecoding) throws -> Result
+  ) throws -> Result {
+    let limit = session.options.maximumDepth
+    if session.depth >= limit { throw DecodingError.tooDeep(limit: limit, at: path(key)) }
+    session.depth += 1
+    defer { session.depth -= 1 }
+    let depth = Int(depth)
+    guard prefix < 0, session.pathCount == depth else { return try body(lasting(at: index, key: key)) }
+    if Key.self == PickleNoKey.self {
+      return try body(PickleTapeDecoding(session: session, index: index, depth: depth))
+    }
+    session.enter(key)
+    defer { session.leave(to: depth) }
+    return try body(PickleTapeDecoding(session: session, index: index, depth: depth + 1))
+  }
+
+  // MARK: Arrays
+
+  /// An array of simple elements. A value of another kind, and elements that need a conversion, are for the general
+  /// decoder.
+  @inline(never)
+  private func simpleArray<T: Decodable>(_ type: T.Type, at index: Int, key: some CodingKey) throws -> T {
+    let token = session[index]
+    if token.kind == .list || token.kind == .tuple {
+      let run = session.run(token)
+      // What is shared in Python is shared here. A short array is decoded faster than it is found.
+      let isLong = run.count >= 16
+      let known = PickleDecodingSession.DecodedRun(run: token.value, type: ObjectIdentifier(type))
+      if isLong, let array = session.rare.runArrays[known] as? T { return array }
+      try session.charge(Int(run.count), at: path(key))
+      if type == [Int].self, let array = session.elements(run, Int.self) {
+        if isLong { session.rare.runArrays[known] = array }
+        return unsafe unsafeBitCast(array, to: type)
+      }
+      if type == [Double].self, let array = session.elements(run, Double.self) {
+        if isLong { session.rare.runArrays[known] = array }
+        return unsafe unsafeBitCast(array, to: type)
+      }
+      if type == [String].self, let array = session.elements(run, String.self) {
+        if isLong { session.rare.runArrays[known] = array }
+        return unsafe unsafeBitCast(array, to: type)
+      }
+      if let found = (type as? any PickleArray.Type)?.decode(session, run), let array = found as? T {
+        if isLong { session.rare.runArrays[known] = array }
+        return array
+      }
+    }
+    return try general(at: index, key: key).unbox(type)
+  }
+}
+
+extension PickleDecodingSession {
+  /// The elements of a list or tuple; nil if one of them needs a conversion.
+  @inline(__always)
+  func elements<Element: PickleSimple>(_ run: PickleRun, _ type: Element.Type) -> [Element]? {
+    let tape = tape
+    let tokens = unsafe tape.tokens + Int(run.start)
+    var isComplete = true
+    let elements = unsafe [Element](unsafeUninitializedCapacity: Int(run.count)) { memory, count in
+      for index in 0..<Int(run.count) {
+        guard let element = unsafe Element(tokens[index], in: tape) else {
+          isComplete = false
+          return
+        }
+        unsafe memory.initializeElement(at: index, to: element)
+        count += 1
+      }
+    }
+    return isComplete ? elements : nil
+  }
+}

@@ -1,0 +1,147 @@
+/// A pickle of plain values as tokens of one size: None, bools, ints, floats, strs, bytes, lists, tuples and dicts, which are
+/// nearly all that programs send that know nothing of each other.
+///
+/// ``PickleDecoder`` decodes straight from it. Strs and bytes stay where they are in the pickle until a type asks for them,
+/// and a container's elements lie in one piece beside those of all others: 16 bytes for each, without an object or a
+/// reference to count. Reading into a ``PickleGraph`` first took four times as long.
+///
+/// It holds what ``PickleReader`` would read, or nothing: whatever the scanner does not know, or finds fault with, is left
+/// to that reader, which reads from the start, and says what is wrong.
+@safe
+struct PickleTape {
+  private let tokenBuffer: PickleBuffer<PickleToken>
+  private let runBuffer: PickleBuffer<PickleRun>
+  /// The first memory of both.
+  private let memory: UnsafeMutableRawPointer
+  /// The pickle.
+  private(set) var input: UnsafePointer<UInt8>
+  private(set) var inputCount: Int
+  private var ownInput: UnsafeMutablePointer<UInt8>?
+
+  init(
+    _ memory: UnsafeMutableRawPointer, _ tokens: PickleBuffer<PickleToken>, _ runs: PickleBuffer<PickleRun>,
+    _ input: UnsafeBufferPointer<UInt8>
+  ) {
+    guard let start = input.baseAddress else { preconditionFailure("a pickle has a byte") }
+    unsafe self.memory = unsafe memory
+    (tokenBuffer, runBuffer) = (tokens, runs)
+    unsafe self.input = unsafe start
+    inputCount = input.count
+    unsafe ownInput = nil
+  }
+
+  /// The elements of all containers, and the whole value behind them. The keys and values of a dict take turns.
+  @inline(__always)
+  var tokens: UnsafeMutablePointer<PickleToken> { unsafe tokenBuffer.memory }
+  @inline(__always)
+  var runs: UnsafeMutablePointer<PickleRun> { unsafe runBuffer.memory }
+  /// Where the whole value stands.
+  var root: Int { tokenBuffer.count - 1 }
+  /// How many containers and elements there are.
+  var weight: Int { tokenBuffer.count + runBuffer.count }
+
+  /// Copies the pickle, for decoders that are kept when the decoding is over.
+  mutating func keepInput() {
+    let copy = UnsafeMutablePointer<UInt8>.allocate(capacity: inputCount)
+    unsafe copy.update(from: input, count: inputCount)
+    unsafe input = unsafe UnsafePointer(copy)
+    unsafe ownInput = unsafe copy
+  }
+
+  func free() {
+    tokenBuffer.free()
+    runBuffer.free()
+    unsafe memory.deallocate()
+    if let ownInput = unsafe ownInput { unsafe ownInput.deallocate() }
+  }
+
+  func bytes(_ token: PickleToken) -> UnsafeBufferPointer<UInt8> {
+    unsafe UnsafeBufferPointer(start: input + token.value, count: Int(token.count))
+  }
+
+  /// The text of a str, which the scanner has checked.
+  @inline(__always)
+  func text(_ token: PickleToken) -> String {
+    // Invariant: the scanner has found the bytes to be UTF-8, and ASCII where the token says so. To look again would take
+    // half of the time that makes the string.
+    unsafe String(copying: UTF8Span(unchecked: bytes(token).span, isKnownASCII: token.isASCII))
+  }
+}
+
+/// A value: what it is, and the value itself, or where it is.
+struct PickleToken {
+  enum Kind: UInt8 {
+    case none, `false`, `true`
+    /// `value` is the number, or the number's bits.
+    case int, float
+    /// `value` is the offset in the pickle, `count` the number of bytes. `wide` is an int beyond 64 bits.
+    case text, bytes, wide
+    /// `value` is the number of the run.
+    case list, tuple, dict
+  }
+
+  var kind: Kind
+  /// Of a str.
+  var isASCII: Bool
+  var count: UInt32
+  var value: Int
+
+  @inline(__always)
+  init(_ kind: Kind, _ value: Int = 0, count: Int = 0, isASCII: Bool = false) {
+    self.kind = kind
+    self.isASCII = isASCII
+    self.count = UInt32(truncatingIfNeeded: count)
+    self.value = value
+  }
+
+  @inline(__always)
+  var double: Double { Double(bitPattern: UInt64(bitPattern: Int64(value))) }
+
+  var isContainer: Bool { kind.rawValue >= Kind.list.rawValue }
+}
+
+/// Where a container's elements are among the tokens.
+struct PickleRun {
+  var start: Int32 = 0
+  var count: Int32 = 0
+  /// How many there is room for.
+  var capacity: Int32 = 0
+  /// How deep the container is nested, one without containers at 0.
+  var depth: Int32 = 0
+}
+
+/// Values in plain memory, which grows. The first memory belongs to somebody else.
+@safe
+struct PickleBuffer<Element: BitwiseCopyable> {
+  private(set) var memory: UnsafeMutablePointer<Element>
+  var count = 0
+  private(set) var capacity: Int
+  private var isOwn = false
+
+  init(_ memory: UnsafeMutableRawPointer, capacity: Int) {
+    unsafe self.memory = unsafe memory.assumingMemoryBound(to: Element.self)
+    self.capacity = capacity
+  }
+
+  @inline(__always)
+  subscript(index: Int) -> Element {
+    get { unsafe memory[index] }
+    nonmutating set { unsafe memory[index] = newValue }
+  }
+
+  /// The bytes that growing for so many more would take.
+  func growth(for count: Int) -> Int {
+    max(2 * capacity, self.count + count) * MemoryLayout<Element>.stride
+  }
+
+  mutating func grow(for count: Int) {
+    let larger = UnsafeMutablePointer<Element>.allocate(capacity: max(2 * capacity, self.count + count))
+    unsafe larger.update(from: memory, count: self.count)
+    free()
+    unsafe memory = unsafe larger
+    capacity = max(2 * capacity, self.count + count)
+    isOwn = true
+  }
+
+  func free() { if isOwn { unsafe memory.deallocate() } }
+}

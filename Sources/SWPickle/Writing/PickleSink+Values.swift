@@ -1,0 +1,177 @@
+// Opcodes, and the values that are no containers. No function here ends a frame: that is for its caller, who knows
+// where an object begins.
+
+extension PickleSink {
+  @inline(__always)
+  final func write(_ opcode: PickleOpcode) {
+    unsafe room(for: 1).pointee = opcode.rawValue
+    advance(by: 1)
+  }
+
+  /// An opcode and a number, little-endian. Eight bytes are stored whatever the number's size is: one store instead of a
+  /// loop.
+  @inline(__always)
+  final func write(_ opcode: PickleOpcode, _ number: Int, byteCount: Int) {
+    let room = unsafe room(for: 9)
+    unsafe room.pointee = opcode.rawValue
+    unsafe UnsafeMutableRawPointer(room + 1).storeBytes(of: number.littleEndian, as: Int.self)
+    advance(by: 1 + byteCount)
+  }
+
+  @inline(__always)
+  final func write(_ value: Bool) { write(value ? .newTrue : .newFalse) }
+
+  @inline(__always)
+  final func write(_ value: Int) {
+    if 0...0xff ~= value {
+      write(.binaryInt1, value, byteCount: 1)
+    } else if 0...0xffff ~= value {
+      write(.binaryInt2, value, byteCount: 2)
+    } else if let narrow = Int32(exactly: value) {
+      write(.binaryInt, Int(narrow), byteCount: 4)
+    } else {
+      writeLong(value)
+    }
+  }
+
+  /// LONG1, the number of bytes, and two's complement in no more bytes than are needed.
+  @inline(__always)
+  private final func writeLong(_ value: Int) {
+    let byteCount = (Int.bitWidth - (value < 0 ? ~value : value).leadingZeroBitCount) / 8 + 1
+    let room = unsafe room(for: 10)
+    unsafe room.pointee = PickleOpcode.long1.rawValue
+    unsafe room[1] = UInt8(byteCount)
+    unsafe UnsafeMutableRawPointer(room + 2).storeBytes(of: value.littleEndian, as: Int.self)
+    advance(by: 2 + byteCount)
+  }
+
+  @inline(__always)
+  final func write(_ value: some FixedWidthInteger) {
+    if let small = Int(exactly: value) { write(small) } else { write(PickleInt(value)) }
+  }
+
+  @inline(never)
+  final func write(_ value: PickleInt) {
+    if let small = value.small { return write(small) }
+    let bytes = value.twosComplement
+    write(bytes.count < 256 ? .long1 : .long4, bytes.count, byteCount: bytes.count < 256 ? 1 : 4)
+    append(bytes.span)
+  }
+
+  @inline(__always)
+  final func write(_ value: Double) {
+    let room = unsafe room(for: 9)
+    unsafe room.pointee = PickleOpcode.binaryFloat.rawValue
+    unsafe UnsafeMutableRawPointer(room + 1).storeBytes(of: value.bitPattern.bigEndian, as: UInt64.self)
+    advance(by: 9)
+  }
+
+  @inline(__always)
+  final func append(_ bytes: borrowing Span<UInt8>) {
+    unsafe bytes.withUnsafeBufferPointer { bytes in unsafe append(bytes) }
+  }
+
+  @inline(__always)
+  final func append(_ bytes: UnsafeBufferPointer<UInt8>) {
+    let room = unsafe room(for: bytes.count)
+    if let start = bytes.baseAddress { unsafe room.update(from: start, count: bytes.count) }
+    advance(by: bytes.count)
+  }
+
+  /// A str, and its number.
+  @inline(__always)
+  final func write(_ text: String) {
+    // The bytes where they lie: a copy would be counted as another reference to the text.
+    let isWritten: Void? = unsafe text.utf8.withContiguousStorageIfAvailable { bytes in
+      unsafe write(text: bytes)
+    }
+    if isWritten == nil { writeElsewhere(text) }
+  }
+
+  /// Text that is not in the memory of Swift's own strings.
+  @inline(never)
+  private final func writeElsewhere(_ text: String) {
+    var text = text
+    text.withUTF8 { bytes in unsafe write(text: bytes) }
+  }
+
+  @inline(__always)
+  final func write(text bytes: UnsafeBufferPointer<UInt8>) {
+    guard bytes.count < 256 else { return unsafe write(longText: bytes) }
+    let room = unsafe room(for: bytes.count + 3)
+    unsafe room.pointee = PickleOpcode.shortBinaryUnicode.rawValue
+    unsafe room[1] = UInt8(truncatingIfNeeded: bytes.count)
+    if let start = bytes.baseAddress { unsafe (room + 2).update(from: start, count: bytes.count) }
+    unsafe room[2 + bytes.count] = PickleOpcode.memoize.rawValue
+    advance(by: bytes.count + 3)
+    unsafe core.pointee.memoCount += 1
+  }
+
+  @inline(never)
+  private final func write(longText bytes: UnsafeBufferPointer<UInt8>) {
+    let start = count
+    let isShort = bytes.count <= 0xffff_ffff
+    write(isShort ? .binaryUnicode : .binaryUnicode8, bytes.count, byteCount: isShort ? 4 : 8)
+    unsafe append(bytes)
+    if bytes.count >= Self.frameTarget { leaveOutside(from: start) }
+    memoize()
+  }
+
+  /// A bytes object, and its number.
+  final func write(_ bytes: [UInt8]) {
+    let count = bytes.count
+    write(
+      count < 256 ? .shortBinaryBytes : count <= 0xffff_ffff ? .binaryBytes : .binaryBytes8,
+      lengthByteCount: count < 256 ? 1 : count <= 0xffff_ffff ? 4 : 8, bytes)
+    memoize()
+  }
+
+  /// An opcode with a length, and that many bytes; large ones stand outside every frame and are not copied.
+  final func write(_ opcode: PickleOpcode, lengthByteCount: Int, _ bytes: [UInt8]) {
+    let start = count
+    write(opcode, bytes.count, byteCount: lengthByteCount)
+    if bytes.count >= Self.frameTarget { leaveOutside(from: start, bytes) } else { append(bytes.span) }
+  }
+
+  // MARK: The memo
+
+  /// Numbers the object that was written last, as the unpickler will.
+  @inline(__always)
+  final func memoize() {
+    write(.memoize)
+    unsafe core.pointee.memoCount += 1
+  }
+
+  @inline(__always)
+  final func get(_ number: Int) {
+    write(number < 256 ? .binaryGet : .longBinaryGet, number, byteCount: number < 256 ? 1 : 4)
+  }
+
+  // MARK: Arrays
+
+  /// A list of elements, each of which is written by a function that does nothing but that, in batches as
+  /// ``PickleWriter`` has them.
+  @inline(__always)
+  final func writeList<Element>(_ elements: [Element], _ write: (Element) -> Void) {
+    self.write(.emptyList)
+    memoize()
+    if elements.isEmpty { return }
+    if elements.count == 1 {
+      boundary()
+      write(elements[0])
+      return self.write(.append)
+    }
+    var left = 0
+    for element in elements {
+      if left == 0 {
+        left = PickleWriter.batch
+        self.write(.mark)
+      }
+      boundary()
+      write(element)
+      left -= 1
+      if left == 0 { self.write(.appends) }
+    }
+    if left > 0 { self.write(.appends) }
+  }
+}

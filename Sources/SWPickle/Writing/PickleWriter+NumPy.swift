@@ -1,0 +1,74 @@
+// NumPy's arrays, scalars and dtypes.
+
+extension PickleWriter {
+  /// As NumPy 1 writes it for every protocol; NumPy 2 reads that too. A scalar that Python's own types do not hold is
+  /// written as one.
+  mutating func save(_ array: NumPyArray, _ identity: PickleIdentity?) {
+    if array.isScalar {
+      reduce(
+        "numpy.core.multiarray", "scalar", [.value(PickleValue(.arrayType(array.type))), .data(array.bytes)],
+        identity)
+      return
+    }
+    let shape = PickleValue.tuple(array.shape.map { PickleValue($0) })
+    waiting += [.opcode(.build), .finishTuple(nil, count: 5), .data(array.bytes)]
+    waiting += [
+      .small(.bool(array.order == .columnMajor)), .value(PickleValue(.arrayType(array.type))), .value(shape),
+      .small(.int(1)), .opcode(.mark), .boundary,
+    ]
+    reduce(
+      "numpy.core.multiarray", "_reconstruct",
+      [.name(PickleName("numpy", "ndarray")), .value(.tuple([0])), .data([UInt8(ascii: "b")])], identity)
+  }
+
+  mutating func saveArrayType(_ type: NumPyType, _ identity: PickleIdentity?) {
+    func number(_ value: Int) -> Step { .small(.int(value)) }
+    let size =
+      switch type.kind {
+      case .text, .bytes, .raw, .record, .subarray: type.byteCount
+      default: -1
+      }
+    let alignment =
+      switch type.kind {
+      case .text: 4
+      case .bytes, .raw, .record, .subarray: 1
+      default: -1
+      }
+    var flags = 0
+    var version = 3
+    var (subarray, names, fields) = (Step.small(.none), Step.small(.none), Step.small(.none))
+    var unit: [Step] = []
+    switch type.kind {
+    case .text: flags = 8
+    case .record:
+      flags = 16 | (type.isAligned ? 0x80 : 0)
+      names = .value(.tuple(type.fields.map { PickleValue($0.name) }))
+      fields = .value(
+        .dict(
+          type.fields.map {
+            (PickleValue($0.name), .tuple([PickleValue($0.type), PickleValue($0.offset)]))
+          }))
+    case .subarray:
+      if let field = type.fields.first {
+        subarray = .value(.tuple([PickleValue(field.type), .tuple(field.shape.map { PickleValue($0) })]))
+      }
+    case .object: flags = 63
+    case .date, .timeDelta:
+      version = 4
+      if let found = type.unit {
+        let code = PickleValue.bytes(Array(found.code.utf8))
+        unit = [.value(.tuple([[:], .tuple([code, PickleValue(found.count), 1, 1])]))]
+      }
+    default: break
+    }
+    waiting.append(.opcode(.build))
+    waitForTuple(
+      [
+        number(version), .text(type.orderMark), subarray, names, fields, number(size), number(alignment),
+        number(flags),
+      ]
+        + unit)
+    reduce(
+      "numpy", "dtype", [.text(type.code), .small(.bool(false)), .small(.bool(true))], identity)
+  }
+}

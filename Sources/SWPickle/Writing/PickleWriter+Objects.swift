@@ -1,0 +1,152 @@
+// Classes and functions, and the objects that calls of them make.
+
+extension PickleWriter {
+  /// A class or a function: module, name, STACK_GLOBAL. Modules are one object in Python.
+  mutating func save(_ name: PickleName) {
+    sink.boundary()
+    if let index = known.names[name] {
+      sink.get(index)
+      return
+    }
+    sink.boundary()
+    if let index = known.modules[PickleText(name.module)] {
+      sink.get(index)
+    } else {
+      known.modules[PickleText(name.module)] = sink.memoCount
+      sink.write(name.module)
+    }
+    sink.boundary()
+    sink.write(name.name)
+    sink.write(.stackGlobal)
+    known.names[name] = sink.memoCount
+    sink.memoize()
+  }
+
+  /// A call: the name, a tuple of arguments, REDUCE.
+  mutating func reduce(
+    _ module: String, _ name: String, _ arguments: [Step], _ identity: PickleIdentity?, then: [Step] = []
+  ) {
+    waiting += then.reversed()
+    waiting += [.memoize(identity), .opcode(.reduce)]
+    waitForTuple(arguments)
+    save(PickleName(module, name))
+  }
+
+  /// A tuple that only this call has.
+  mutating func waitForTuple(_ elements: [Step]) {
+    if elements.isEmpty {
+      waiting += [.opcode(.emptyTuple), .boundary]
+      return
+    }
+    waiting.append(.finishTuple(nil, count: elements.count))
+    waiting += elements.reversed()
+    if elements.count > 3 { waiting.append(.opcode(.mark)) }
+    waiting.append(.boundary)
+  }
+
+  mutating func save(
+    _ object: PickleObjectNode, _ identity: PickleIdentity?, _ graph: PickleGraph
+  ) throws(PickleError) {
+    if let state = object.state { waiting += [.opcode(.build), .value(PickleValue(state, in: graph))] }
+    if !object.items.isEmpty { waiting.append(.items(PickleSlots(object.items, graph), 0)) }
+    if !object.appended.isEmpty { waiting.append(.appended(PickleSlots(object.appended, graph), 0)) }
+    waiting.append(.memoize(identity))
+    if let base = object.base, let argument = object.arguments.first {
+      waiting += [
+        .opcode(.reduce), .finishTuple(nil, count: 3), .value(PickleValue(argument, in: graph)),
+        .value(PickleValue(base, in: graph)), .value(PickleValue(object.callee, in: graph)), .boundary,
+      ]
+      return save(PickleName("copyreg", "_reconstructor"))
+    }
+    if let keywords = object.keywordArguments {
+      waiting += [.opcode(.newObjectWithKeywords), .value(PickleValue(keywords, in: graph))]
+    } else {
+      waiting.append(.opcode(object.isNew ? .newObject : .reduce))
+    }
+    let arguments = object.arguments
+    if arguments.isEmpty {
+      waiting += [.opcode(.emptyTuple), .boundary]
+    } else {
+      waiting += [
+        .finishTuple(nil, count: arguments.count), .run(PickleSlots(arguments, graph), arguments.indices),
+      ]
+      if arguments.count > 3 { waiting.append(.opcode(.mark)) }
+      waiting.append(.boundary)
+    }
+    try save(PickleValue(object.callee, in: graph))
+  }
+
+  mutating func saveStandard(_ node: PickleNode, _ identity: PickleIdentity?, _ graph: PickleGraph) {
+    switch node {
+    case .date(let date): reduce("datetime", "date", [.data(Self.packed(date))], identity)
+    case .time(let time, let zone):
+      var bytes = Self.packed(time)
+      if time.isFold { bytes[0] |= 0x80 }
+      reduce("datetime", "time", [.data(bytes)] + Self.zone(time.timeZone, zone, graph), identity)
+    case .dateTime(let value, let zone):
+      var bytes = Self.packed(value.date) + Self.packed(value.time)
+      if value.time.isFold { bytes[2] |= 0x80 }
+      reduce("datetime", "datetime", [.data(bytes)] + Self.zone(value.time.timeZone, zone, graph), identity)
+    case .timeDelta(let delta):
+      reduce(
+        "datetime", "timedelta",
+        [.small(.int(delta.days)), .small(.int(delta.seconds)), .small(.int(delta.microseconds))], identity)
+    case .timeZone(let zone): save(zone, zone == .utc ? nil : identity)
+    case .decimal(let decimal): reduce("decimal", "Decimal", [.text(decimal.text)], identity)
+    case .uuid(let uuid):
+      waiting += [.opcode(.build), .uuidState(uuid)]
+      waiting += [.memoize(identity), .opcode(.newObject), .opcode(.emptyTuple)]
+      save(PickleName("uuid", "UUID"))
+    default: break
+    }
+  }
+
+  mutating func saveState(_ uuid: PickleUUID) {
+    sink.boundary()
+    sink.write(.emptyDict)
+    sink.memoize()
+    sink.boundary()
+    if let index = known.uuidKey {
+      sink.get(index)
+    } else {
+      known.uuidKey = sink.memoCount
+      sink.write("int")
+    }
+    waiting += [.opcode(.setItem), .value(PickleValue(uuid.number))]
+  }
+
+  /// A time zone: the object that it is in Python, or, without one, the one of that value.
+  mutating func save(_ zone: PickleTimeZone, _ identity: PickleIdentity?) {
+    sink.boundary()
+    if identity == nil, let index = known.zones[zone] {
+      sink.get(index)
+      return
+    }
+    waiting += [identity == nil ? .memoizeZone(zone) : .memoize(identity), .opcode(.reduce)]
+    if zone.offset == nil {
+      // getattr(ZoneInfo, "_unpickle")(key, from_cache)
+      waitForTuple([.text(zone.name ?? "UTC"), .small(.bool(true))])
+      waiting += [.memoize(nil), .opcode(.reduce)]
+      waitForTuple([.name(PickleName("zoneinfo", "ZoneInfo")), .text("_unpickle")])
+      save(PickleName("builtins", "getattr"))
+      return
+    }
+    waitForTuple([.value(PickleValue(zone.delta))] + (zone.name.map { [Step.text($0)] } ?? []))
+    save(PickleName("datetime", "timezone"))
+  }
+
+  private static func zone(_ zone: PickleTimeZone?, _ slot: PickleSlot?, _ graph: PickleGraph) -> [Step] {
+    guard let zone else { return [] }
+    return [slot.map { .value(PickleValue($0, in: graph)) } ?? .zone(zone)]
+  }
+
+  private static func packed(_ date: PickleDate) -> [UInt8] {
+    [UInt8(date.year >> 8), UInt8(date.year & 0xff), UInt8(date.month), UInt8(date.day)]
+  }
+
+  private static func packed(_ time: PickleTime) -> [UInt8] {
+    let microsecond = time.microsecond
+    return [UInt8(time.hour), UInt8(time.minute), UInt8(time.second)]
+      + [UInt8(microsecond >> 16), UInt8(microsecond >> 8 & 0xff), UInt8(microsecond & 0xff)]
+  }
+}
