@@ -17,13 +17,14 @@ The list `survivors.txt` beside this script has a line for each change that nobo
     FILE | CHANGE | CODE | REASON
 
 A survivor that is not in the list makes the exit status 1, and so does a line of the list for which no mutant is
-left, unless --files leaves files out.
+left.
 """
 
 import argparse
 import concurrent.futures
 import fnmatch
 import hashlib
+import itertools
 import json
 import os
 import random
@@ -158,7 +159,11 @@ class CMutator:
         before = match.string[: match.start()]
         if before.endswith(("swmutant(", "!", "swmutant((")) or before.rstrip().endswith("["):
             return match[0]
+        # `<` has been made `<=` already, which is the same.
         number = self.number(index, f"{match[1]} becomes one more", line.strip())
+        if number is not None and re.search(r" (<|>=) \($", before):
+            self.mutants.pop()
+            number = None
         return match[0] if number is None else f"({match[1]} + swmutant({number}))"
 
     def flag(self, match, index, line):
@@ -347,24 +352,26 @@ def pattern(name):
 
 
 class Run:
-    """Tests in a process, until one fails or the time is over."""
+    """Tests in a process, until one fails or they hang."""
 
-    def __init__(self, names, environment, limit):
+    numbers = itertools.count()
+
+    def __init__(self, names, environment, seconds):
+        """`seconds` is how long the tests take without a mutant."""
         command = [str(Product.binary), "--testing-library", "swift-testing", "--no-parallel"]
         for name in names:
             command += ["--filter", pattern(name)]
+        # By this the processes are known that the tests start, also if their parents are gone.
+        self.mark = f"SWMUTANT_RUN={os.getpid()}-{next(Run.numbers)}".encode()
         start = time.monotonic()
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=COPY,
-            env={**os.environ, **ENVIRONMENT, **environment}, start_new_session=True)
+            env={**os.environ, **ENVIRONMENT, **environment, "SWMUTANT_RUN": self.mark.decode().partition("=")[2]},
+            start_new_session=True)
         self.is_late = False
-
-        def expire():
-            self.is_late = True
-            kill(process)
-
-        timer = threading.Timer(limit, expire)
-        timer.start()
+        self.has_ended = threading.Event()
+        watch = threading.Thread(target=self.watch, args=[process, seconds])
+        watch.start()
         self.failure = None
         self.output = []
         for line in process.stdout:
@@ -373,10 +380,13 @@ class Run:
             if "✘" in line:
                 self.failure = line
                 break
-        timer.cancel()
-        kill(process)
+        self.has_ended.set()
+        process.kill()
+        for pid in self.processes():
+            kill(pid)
         process.stdout.close()
         status = process.wait()
+        watch.join()
         self.seconds = time.monotonic() - start
         started = [line for line in self.output if "started" in line]
         self.last = started[-1] if started else ""
@@ -384,10 +394,44 @@ class Run:
         if self.failure is None and not passed:
             self.failure = ("no end in time" if self.is_late else f"exit status {status}") + f": {self.last}"
 
+    def watch(self, process, seconds):
+        """Ends what spins, or does nothing. On a busy machine it may take long; so time alone says nothing."""
+        idle, before = 0, 0
+        while not self.has_ended.wait(1):
+            pids = self.processes()
+            used = sum(map(processor_time, pids))
+            idle = idle + 1 if used - before < 0.02 else 0
+            before = max(used, before)
+            if idle > 8 + 2 * seconds or used > 5 + 6 * seconds:
+                self.is_late = True
+                process.kill()
+                for pid in pids:
+                    kill(pid)
+                return
 
-def kill(process):
+    def processes(self):
+        found = []
+        for entry in os.scandir("/proc"):
+            try:
+                if entry.name.isdigit() and self.mark in Path(entry.path, "environ").read_bytes().split(b"\0"):
+                    found.append(int(entry.name))
+            except OSError:
+                pass
+        return found
+
+
+def processor_time(pid):
+    """What a process and its children have used, in seconds."""
     try:
-        os.killpg(process.pid, signal.SIGKILL)
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+    except OSError:
+        return 0.0
+
+
+def kill(pid):
+    try:
+        os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:
         pass
 
@@ -418,7 +462,7 @@ def record(mutants, options):
     def attempt(name):
         path = PLACE / f"reached-{threading.get_ident()}"
         path.write_bytes(bytes(size))
-        result = Run([name], {"SWMUTANT_REACHED": str(path)}, 300)
+        result = Run([name], {"SWMUTANT_REACHED": str(path)}, 60)
         ids = [i for i, byte in enumerate(path.read_bytes()) if byte]
         path.unlink()
         if result.failure:
@@ -438,7 +482,7 @@ class Notice:
     """Finds out who notices a mutant."""
 
     # What it takes to start the program that runs the tests, in seconds.
-    START = 0.4
+    START = 0.05
 
     def __init__(self, tests):
         self.tests = {t["name"]: t for t in tests}
@@ -459,27 +503,32 @@ class Notice:
         """The tests that reach a mutant, and have not looked at it."""
         return [name for name in self.reaching.get(mutant["id"], []) if name not in known]
 
-    def notice(self, mutant, known):
-        """The line that says who notices it, or nil."""
-        names = sorted(
-            self.names(mutant, known), key=lambda n: -(self.merits.get(n, 0) + 0.1) / self.seconds(n))
-        # What is likely to notice comes first, then what is quick.
-        waves, seconds = [[]], 0.0
+    def notice(self, mutant, known, seconds):
+        """The line that says who notices it, or nil; and the names of the tests that have looked, which take so many
+        seconds together."""
+
+        # What has noticed much, is quick, and reaches little else comes first.
+        def promise(name):
+            return (self.merits.get(name, 0) + 0.5) / self.seconds(name) / len(self.tests[name]["ids"])
+
+        names = sorted(self.names(mutant, known), key=promise, reverse=True)
+        waves, sums = [[]], [0.0]
         for name in names:
-            if waves[-1] and seconds + self.seconds(name) > (1, 4)[min(len(waves) - 1, 1)]:
+            if waves[0] and sum(sums) + self.seconds(name) > seconds:
+                continue
+            if waves[-1] and sums[-1] + self.seconds(name) > (0.5, 4)[min(len(waves) - 1, 1)]:
                 waves.append([])
-                seconds = 0.0
+                sums.append(0.0)
             waves[-1].append(name)
-            seconds += self.seconds(name)
-        for wave in filter(None, waves):
-            limit = 15 + 6 * sum(map(self.seconds, wave))
-            result = Run(wave, {"SWMUTANT": str(mutant["id"])}, limit)
+            sums[-1] += self.seconds(name)
+        for wave, length in zip(waves, sums):
+            result = Run(wave, {"SWMUTANT": str(mutant["id"])}, length)
             if result.failure:
                 for name in wave:
                     if bare(name) in result.failure or bare(name) in result.last:
                         self.merits[name] = self.merits.get(name, 0) + 1
-                return result.failure
-        return None
+                return result.failure, []
+        return None, [name for wave in waves for name in wave]
 
 
 def bare(name):
@@ -517,13 +566,12 @@ def main():
     options = parser.parse_args()
 
     files = sorted(n for n in sources() if any(fnmatch.fnmatch(n, p) for p in FILES))
-    # Only the chosen files are changed, so that less is built.
-    if options.files:
-        files = [n for n in files if any(fnmatch.fnmatch(n, p) for p in options.files.split(","))]
     PLACE.mkdir(exist_ok=True)
     mutants = build(files)
     known = {key_of(m) for m in mutants}
     chosen = mutants
+    if options.files:
+        chosen = [m for m in chosen if any(fnmatch.fnmatch(m["file"], p) for p in options.files.split(","))]
     if options.mutants:
         wanted = {int(n) for n in options.mutants.split(",")}
         chosen = [m for m in chosen if m["id"] in wanted]
@@ -547,39 +595,49 @@ def try_out(mutants, chosen, known, options):
     # By key: the line that says who noticed, or the names of the tests that did not.
     found = {} if options.fresh else recall("found.json", {})
 
-    def attempt(mutant):
+    def attempt(mutant, seconds):
         if key_of(mutant) in reasons:
-            return ["explained", ""]
+            return "explained", ""
         kept = found.get(mutant["key"], [])
         if isinstance(kept, str):
-            return ["noticed", kept]
-        if not notice.names(mutant, kept):
-            return ["survived", "the tests that reach it pass" if notice.reached(mutant) else "no test reaches it"]
-        if end and time.monotonic() > end:
-            return ["not tried", ""]
-        failure = notice.notice(mutant, kept)
-        if failure:
-            found[mutant["key"]] = failure
-            return ["noticed", failure]
-        found[mutant["key"]] = sorted(set(kept) | set(notice.names(mutant, kept)))
-        return ["survived", "the tests that reach it pass"]
+            return "noticed", kept
+        if notice.names(mutant, kept):
+            if end and time.monotonic() > end:
+                return "not tried", ""
+            failure, looked = notice.notice(mutant, kept, seconds)
+            found[mutant["key"]] = failure or sorted(set(kept) | set(looked))
+            if failure:
+                return "noticed", failure
+        if notice.names(mutant, found.get(mutant["key"], [])):
+            return "open", ""
+        return "survived", "the tests that reach it pass" if notice.reached(mutant) else "no test reaches it"
 
-    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-        for mutant, (verdict, why) in zip(chosen, pool.map(attempt, chosen)):
-            done += 1
-            count[verdict] += 1
-            if verdict == "survived":
-                unexplained.append(mutant)
-                say(f'{mutant["file"]} | {mutant["change"]} | {mutant["code"]} | line {mutant["line"]}, '
-                    f'number {mutant["id"]}: {why}')
-            if done % 20 == 0:
-                remember_found(found)
-            if done % 100 == 0:
-                say(f"# {done} of {len(chosen)}: " + ", ".join(f"{n} {k}" for k, n in count.items())
-                    + f", {time.monotonic() - start:.0f} s")
-    remember_found(found)
-    say("# " + ", ".join(f"{n} {k}" for k, n in count.items()) + f", {time.monotonic() - start:.0f} s")
-    stale = [k for k in reasons if k not in known and not options.files]
+    # Most are noticed by what is quick. What is left has more time.
+    rest = chosen
+    for seconds in (2, 10, 60, 600):
+        undecided = []
+        with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+            for mutant, (verdict, why) in zip(rest, pool.map(attempt, rest, [seconds] * len(rest))):
+                done += 1
+                if verdict == "open":
+                    undecided.append(mutant)
+                else:
+                    count[verdict] += 1
+                if verdict == "survived":
+                    unexplained.append(mutant)
+                    say(f'{mutant["file"]} | {mutant["change"]} | {mutant["code"]} | line {mutant["line"]}, '
+                        f'number {mutant["id"]}: {why}')
+                if done % 20 == 0:
+                    remember_found(found)
+                if done % 100 == 0:
+                    say(f"# {len(undecided)} open, " + ", ".join(f"{n} {k}" for k, n in count.items())
+                        + f", {time.monotonic() - start:.0f} s")
+        rest = undecided
+        say(f"# after {seconds} s of tests for each: {len(rest)} open, "
+            + ", ".join(f"{n} {k}" for k, n in count.items()) + f", {time.monotonic() - start:.0f} s")
+        remember_found(found)
+        remember("open.json", [[m["file"], m["line"], m["change"], m["code"], m["id"]] for m in rest])
+    stale = [k for k in reasons if k not in known]
     for key in stale:
         say("in survivors.txt, and no mutant any more: " + " | ".join(key))
     sys.exit(1 if unexplained or stale else 0)
