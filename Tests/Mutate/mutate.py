@@ -612,6 +612,8 @@ def try_out(mutants, chosen, known, options):
             return "open", ""
         return "survived", "the tests that reach it pass" if notice.reached(mutant) else "no test reaches it"
 
+    # What is left out and what is negated says more than a constant that is one more.
+    chosen = sorted(chosen, key=lambda m: m["change"].endswith("one more"))
     # Most are noticed by what is quick. What is left has more time.
     rest = chosen
     for seconds in (2, 10, 60, 600):

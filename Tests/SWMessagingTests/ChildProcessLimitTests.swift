@@ -85,7 +85,8 @@ import Testing
       command = Command(
         "sh",
         arguments: [
-          "-c", "n=0; while [ $n -lt 1000 ]; do if [ -e /proc/self/fd/$n ]; then echo $n; fi; n=$((n+1)); done",
+          "-c",
+          "n=0; while [ $n -lt 1000 ]; do if [ -e /proc/self/fd/$n ]; then echo $n; fi; n=$((n+1)); done",
         ])
       command.descriptors = [8: open[0]]
       #expect(Set(try await command.run().outputText.split(separator: "\n")) == ["0", "1", "2", "8"])

@@ -184,6 +184,19 @@ import Testing
     func set(_ value: Value) { state.withLock { $0 = value } }
   }
 
+  /// A pipe whose reading end is ready as long as it has been rung, and whose writing end always is.
+  private struct Bell: ~Copyable {
+    private let pair: DescriptorPair
+    init() throws { pair = try DescriptorPair.pipe() }
+    var reading: Int32 { pair.first.withDescriptor { $0.rawValue } }
+    var writing: Int32 { pair.second.withDescriptor { $0.rawValue } }
+    func ring() { #expect(unsafe write(writing, [7] as [UInt8], 1) == 1) }
+    func silence() {
+      var byte: UInt8 = 0
+      #expect(unsafe read(reading, &byte, 1) == 1)
+    }
+  }
+
   /// How long a wait takes at least, which is for nothing.
   private func duration(_ poller: any Poller, _ milliseconds: UInt64) -> UInt64 {
     let start = swsys_now()
@@ -212,7 +225,9 @@ import Testing
     #expect(duration(poller, 5) >= 5)
   }
 
-  @Test(arguments: Form.allCases) func `a wait that sleeps sees what is added, and what is changed`(_ form: Form)
+  @Test(arguments: Form.allCases) func `a wait that sleeps sees what is added, and what is changed`(
+    _ form: Form
+  )
     async throws
   {
     let poller = try form.make()
@@ -253,24 +268,32 @@ import Testing
     _ form: Form
   ) throws {
     let poller = try form.make()
-    let counters = (0..<5).map { _ in swsys_eventfd() }
-    for (key, counter) in counters.enumerated() {
-      #expect(poller.add(counter, key: UInt64(key), watching: .readable) == .watched)
+    let pipes = try (0..<5).map { _ in try makePipeNumbers() }
+    for (key, pipe) in pipes.enumerated() {
+      #expect(poller.add(pipe.reading, key: UInt64(key), watching: .readable) == .watched)
     }
     // From the middle, the last, and the first; one that is not there changes nothing.
     for gone in [1, 4, 0] {
-      poller.remove(counters[gone], key: UInt64(gone))
-      if form == .poll { poller.remove(counters[gone], key: UInt64(gone)) }
+      poller.remove(pipes[gone].reading, key: UInt64(gone))
+      if form == .poll { poller.remove(pipes[gone].reading, key: UInt64(gone)) }
     }
-    for key in [0, 1, 2, 4] { _ = swsys_eventfd_signal(counters[key]) }
+    for key in [0, 1, 2, 4] { #expect(unsafe write(pipes[key].writing, [7] as [UInt8], 1) == 1) }
     var events: [PollerEvent] = []
     poller.wait(until: .never, into: &events)
     #expect(events.map(\.key) == [2])
-    #expect(poller.modify(counters[3], key: 3, watching: .writable) == nil)
+    #expect(unsafe write(pipes[3].writing, [7] as [UInt8], 1) == 1)
     events = []
     while !events.contains(where: { $0.key == 3 }) { poller.wait(until: .never, into: &events) }
-    #expect(events.last { $0.key == 3 }?.readiness == .writable)
-    for counter in counters { _ = swsys_close(counter) }
+    #expect(events.allSatisfy { [2, 3].contains($0.key) })
+    for pipe in pipes {
+      _ = swsys_close(pipe.reading)
+      _ = swsys_close(pipe.writing)
+    }
+  }
+
+  private func makePipeNumbers() throws -> (reading: Int32, writing: Int32) {
+    let pair = try DescriptorPair.pipe()
+    return (pair.first.release().rawValue, pair.second.release().rawValue)
   }
 
   // MARK: poll(2), which tells what is ready and not what has become ready
@@ -287,8 +310,8 @@ import Testing
 
   @Test func `what stays ready is told twice, and then more and more rarely`() throws {
     let poller = PollPoller()
-    let counter = swsys_eventfd()
-    #expect(poller.add(counter, key: 7, watching: .writable) == .watched)
+    let bell = try Bell()
+    #expect(poller.add(bell.writing, key: 7, watching: .writable) == .watched)
     // Counted from the beginning, no pause is ever too short.
     let start = swsys_now()
     var least: UInt64 = 0
@@ -297,38 +320,36 @@ import Testing
       least += milliseconds
       #expect(swsys_now() - start >= least * 1_000_000)
     }
-    // A change of interest starts anew: the next two come at once, and the pauses are short again.
-    #expect(poller.modify(counter, key: 7, watching: .writable) == nil)
+    // A change of interest starts anew: the next two come at once.
+    #expect(poller.modify(bell.writing, key: 7, watching: .writable) == nil)
     var events: [PollerEvent] = []
     for _ in 0..<2 { poller.wait(until: .immediately, into: &events) }
     #expect(events.map(\.readiness) == [.writable, .writable])
-    poller.remove(counter, key: 7)
-    _ = swsys_close(counter)
+    poller.remove(bell.writing, key: 7)
   }
 
   @Test func `what was not ready in between is told at once`() throws {
     let poller = PollPoller()
-    let counter = swsys_eventfd()
-    #expect(poller.add(counter, key: 7, watching: .readable) == .watched)
+    let bell = try Bell()
+    #expect(poller.add(bell.reading, key: 7, watching: .readable) == .watched)
     for _ in 0..<20 {
-      #expect(swsys_eventfd_signal(counter) == 8)
+      bell.ring()
       var events: [PollerEvent] = []
       poller.wait(until: .immediately, into: &events)
       #expect(events.map(\.readiness) == [.readable])
-      #expect(swsys_eventfd_drain(counter) == 8)
+      bell.silence()
       poller.wait(until: .immediately, into: &events)
       #expect(events.count == 1)
     }
-    // Told, and not looked at since: the next wait looks at once, and then sleeps.
-    #expect(swsys_eventfd_signal(counter) == 8)
+    // Told, and not looked at since: the next wait looks at once, and the one after it sleeps.
+    bell.ring()
     var events: [PollerEvent] = []
     poller.wait(until: .never, into: &events)
-    #expect(swsys_eventfd_drain(counter) == 8)
+    bell.silence()
     poller.wait(until: .never, into: &events)
     #expect(events.count == 1)
     #expect(duration(poller, 5) >= 5)
-    poller.remove(counter, key: 7)
-    _ = swsys_close(counter)
+    poller.remove(bell.reading, key: 7)
   }
 
   @Test func `a hang-up is told once, again with other news, and again after a change of interest`() throws {
@@ -372,7 +393,11 @@ import Testing
   @Test func `pollers close what they have opened, also if they cannot be made`() async {
     await #expect(processExitsWith: .success) {
       let before = openDescriptors()
-      for form in Form.allCases { _ = try form.make() }
+      for form in Form.allCases {
+        let poller = try form.make()
+        #expect(openDescriptors().count > before.count)
+        withExtendedLifetime(poller) {}
+      }
       #expect(openDescriptors() == before)
       // Room for one descriptor of the two.
       Glibc.close(0)
@@ -388,8 +413,8 @@ import Testing
 
   @Test func `poll without a descriptor to be woken by looks again every now and then`() async {
     await #expect(processExitsWith: .success) {
+      let bell = try Bell()
       Self.limitDescriptors(64)
-      let spare = swsys_eventfd()
       while dup(1) >= 0 {}
       let poller = PollPoller()
       let waits = Shared(0)
@@ -403,15 +428,15 @@ import Testing
         return events.map(\.key)
       }
       await eventually { waits.value > 2 }
-      #expect(poller.add(spare, key: 5, watching: .readable) == .watched)
-      _ = swsys_eventfd_signal(spare)
+      #expect(poller.add(bell.reading, key: 5, watching: .readable) == .watched)
+      bell.ring()
       let count = waits.value
       await eventually { waits.value > count + 1 }
       isOver.set(true)
       #expect(try await thread.value.contains(5))
       // With room for one it is woken by that.
       Self.limitDescriptors(4_096)
-      poller.remove(spare, key: 5)
+      poller.remove(bell.reading, key: 5)
       var events: [PollerEvent] = []
       poller.wait(until: .after(.milliseconds(1)), into: &events)
       let sleeper = await Sleeper(poller)
@@ -423,10 +448,11 @@ import Testing
   @Test func `where the kernel refuses to poll, everything that is watched may be ready`() async {
     await #expect(processExitsWith: .success) {
       let poller = PollPoller()
-      let counters = (0..<3).map { _ in swsys_eventfd() }
-      #expect(poller.add(counters[0], key: 1, watching: .readable) == .watched)
-      #expect(poller.add(counters[1], key: 2, watching: []) == .watched)
-      #expect(poller.add(counters[2], key: 3, watching: [.readable, .writable]) == .watched)
+      let first = try Bell()
+      let second = try Bell()
+      #expect(poller.add(first.reading, key: 1, watching: .readable) == .watched)
+      #expect(poller.add(first.writing, key: 2, watching: []) == .watched)
+      #expect(poller.add(second.writing, key: 3, watching: [.readable, .writable]) == .watched)
       Self.limitDescriptors(1)
       var events: [PollerEvent] = []
       poller.wait(until: .never, into: &events)

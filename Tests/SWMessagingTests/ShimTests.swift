@@ -26,18 +26,20 @@ import Testing
 
   // MARK: Flags
 
-  @Test func `every descriptor that the shim makes is close-on-exec, and above the standard streams`() throws {
-    let pipe = try pair { unsafe swsys_pipe($0) }
+  @Test func `every descriptor that the shim makes is close-on-exec, and above the standard streams`() throws
+  {
+    let pipe = try unsafe pair { unsafe swsys_pipe($0) }
     var numbers = [
-      swsys_eventfd(), swsys_epoll_create(), pipe.0, pipe.1, swsys_duplicate(0, 3), swsys_duplicate(0, 100),
-      swsys_reopen_nonblocking(pipe.0, O_RDONLY), swsys_open_for_child("/dev/null", O_RDONLY),
+      swsys_eventfd(), swsys_epoll_create(), pipe.0, pipe.1, swsys_duplicate(pipe.0, 3),
+      swsys_duplicate(pipe.0, 100),
+      swsys_reopen_nonblocking(pipe.0, O_RDONLY), unsafe swsys_open_for_child("/dev/null", O_RDONLY),
     ]
     for type in [swsys_sock_stream, swsys_sock_dgram, swsys_sock_seqpacket] {
-      let sockets = try pair { unsafe swsys_unix_pair($0, type) }
+      let sockets = try unsafe pair { unsafe swsys_unix_pair($0, type) }
       numbers += [sockets.0, sockets.1]
     }
     for isNewer in [false, true] {
-      let sockets = try pair { unsafe swsys_tcp_pair($0, isNewer) }
+      let sockets = try unsafe pair { unsafe swsys_tcp_pair($0, isNewer) }
       numbers += [sockets.0, sockets.1]
     }
     for number in numbers {
@@ -54,7 +56,7 @@ import Testing
   }
 
   @Test func `flags are changed one at a time, and read as they are`() throws {
-    let number = swsys_duplicate(0, 3)
+    let number = swsys_eventfd()
     #expect(swsys_set_close_on_exec(number, false) == 0)
     #expect(swsys_get_close_on_exec(number) == 0)
     #expect(swsys_set_close_on_exec(number, true) == 0)
@@ -76,7 +78,7 @@ import Testing
 
   @Test(arguments: [O_RDONLY, O_WRONLY, O_RDWR])
   func `the access mode is what the descriptor was opened with`(_ mode: Int32) {
-    let number = swsys_open_for_child("/dev/null", mode | O_APPEND)
+    let number = unsafe swsys_open_for_child("/dev/null", mode | O_APPEND)
     #expect(swsys_access_mode(number) == mode)
     close(number)
   }
@@ -84,17 +86,17 @@ import Testing
   // MARK: Kinds
 
   @Test func `every kind of descriptor is told from the others`() throws {
-    let pipe = try pair { unsafe swsys_pipe($0) }
-    let stream = try pair { unsafe swsys_unix_pair($0, swsys_sock_stream) }
-    let datagrams = try pair { unsafe swsys_unix_pair($0, swsys_sock_dgram) }
-    let packets = try pair { unsafe swsys_unix_pair($0, swsys_sock_seqpacket) }
-    let tcp = try pair { unsafe swsys_tcp_pair($0, false) }
-    let tcp6 = try pair { unsafe swsys_tcp_pair($0, true) }
+    let pipe = try unsafe pair { unsafe swsys_pipe($0) }
+    let stream = try unsafe pair { unsafe swsys_unix_pair($0, swsys_sock_stream) }
+    let datagrams = try unsafe pair { unsafe swsys_unix_pair($0, swsys_sock_dgram) }
+    let packets = try unsafe pair { unsafe swsys_unix_pair($0, swsys_sock_seqpacket) }
+    let tcp = try unsafe pair { unsafe swsys_tcp_pair($0, false) }
+    let tcp6 = try unsafe pair { unsafe swsys_tcp_pair($0, true) }
     let udp = socket(AF_INET, Int32(SOCK_DGRAM.rawValue), 0)
     let udp6 = socket(AF_INET6, Int32(SOCK_DGRAM.rawValue), 0)
-    let file = swsys_open_for_child("/proc/self/exe", O_RDONLY)
-    let null = swsys_open_for_child("/dev/null", O_RDONLY)
-    let directory = swsys_open_for_child("/", O_RDONLY | O_DIRECTORY)
+    let file = unsafe swsys_open_for_child("/proc/self/exe", O_RDONLY)
+    let null = unsafe swsys_open_for_child("/dev/null", O_RDONLY)
+    let directory = unsafe swsys_open_for_child("/", O_RDONLY | O_DIRECTORY)
     let counter = swsys_eventfd()
     func kind(_ kind: swsys_kind) -> Int32 { Int32(kind.rawValue) }
     let table: [(Int32, Int32, String)] = [
@@ -125,8 +127,9 @@ import Testing
 
   @Test func `the ends of a pair are connected to each other`() throws {
     let pairs = [
-      try pair { unsafe swsys_tcp_pair($0, false) }, try pair { unsafe swsys_tcp_pair($0, true) },
-      try pair { unsafe swsys_unix_pair($0, swsys_sock_stream) },
+      try unsafe pair { unsafe swsys_tcp_pair($0, false) },
+      try unsafe pair { unsafe swsys_tcp_pair($0, true) },
+      try unsafe pair { unsafe swsys_unix_pair($0, swsys_sock_stream) },
     ]
     for (first, second) in pairs {
       for (from, to) in [(first, second), (second, first)] {
@@ -161,7 +164,7 @@ import Testing
   }
 
   @Test func `a wait says which of the two is ready, for what it was asked`() throws {
-    let ends = try pair { unsafe swsys_unix_pair($0, swsys_sock_stream) }
+    let ends = try unsafe pair { unsafe swsys_unix_pair($0, swsys_sock_stream) }
     let wake = swsys_eventfd()
     let (readable, writable) = (Int32(SWSYS_READABLE), Int32(SWSYS_WRITABLE))
     #expect(swsys_wait(ends.0, readable, wake, 0) == 0)
@@ -188,7 +191,7 @@ import Testing
   func `a wait for nothing takes its time, whichever call waits`(_ nanoseconds: Int64) async throws {
     let waits: [@Sendable () -> Int32] = [
       { swsys_wait(-1, 0, -1, nanoseconds) },
-      { unsafe swsys_poll(nil, 0, nanoseconds) },
+      { swsys_poll(nil, 0, nanoseconds) },
       {
         let epoll = swsys_epoll_create()
         defer { _ = swsys_close(epoll) }
@@ -272,7 +275,7 @@ import Testing
   }
 
   @Test func `poll counts what is ready, and says what of`() throws {
-    let ends = try pair { unsafe swsys_unix_pair($0, swsys_sock_stream) }
+    let ends = try unsafe pair { unsafe swsys_unix_pair($0, swsys_sock_stream) }
     var polled = [
       swsys_polled(fd: ends.0, events: swsys_poll_mask(1), revents: 99),
       swsys_polled(fd: ends.1, events: swsys_poll_mask(2), revents: 99),
@@ -305,7 +308,7 @@ import Testing
   @Test(arguments: [false, true]) func `an empty packet is told from the end, and the socket stays as it was`(
     _ passes: Bool
   ) throws {
-    let ends = try pair { unsafe swsys_unix_pair($0, swsys_sock_seqpacket) }
+    let ends = try unsafe pair { unsafe swsys_unix_pair($0, swsys_sock_seqpacket) }
     #expect(swsys_set_receives_credentials(ends.1, passes) == 0)
     #expect(swsys_next_datagram_size(ends.1, true) == -Int(EAGAIN))
     for bytes in [[], [1, 2, 3], []] as [[UInt8]] {
@@ -330,7 +333,7 @@ import Testing
   @Test func `several datagrams are received at once, each into its slot, and no more than was asked for`()
     throws
   {
-    let ends = try pair { unsafe swsys_unix_pair($0, swsys_sock_dgram) }
+    let ends = try unsafe pair { unsafe swsys_unix_pair($0, swsys_sock_dgram) }
     let sent: [[UInt8]] = [[1], [2, 3, 4, 5, 6], [7, 8], []]
     for bytes in sent { #expect(unsafe send(ends.0, bytes, bytes.count, 0) == bytes.count) }
     var memory = [UInt8](repeating: 99, count: 12)
@@ -350,7 +353,7 @@ import Testing
   }
 
   @Test func `at most 64 datagrams go at once, each whole, and a send waits for nobody`() throws {
-    let ends = try pair { unsafe swsys_unix_pair($0, swsys_sock_dgram) }
+    let ends = try unsafe pair { unsafe swsys_unix_pair($0, swsys_sock_dgram) }
     let limit = try String(contentsOfFile: "/proc/sys/net/unix/max_dgram_qlen", encoding: .utf8)
     let room = try #require(Int32(limit.trimmingCharacters(in: .whitespacesAndNewlines)))
     var byte: UInt8 = 7
@@ -372,13 +375,13 @@ import Testing
     #expect(swsys_next_datagram_size(ends.1, false) == -Int(EAGAIN))
     close(ends.0)
     // Nobody is there any more, which raises no signal.
-    var part = iovec()
+    var part = unsafe iovec()
     #expect(unsafe swsys_send_datagrams(ends.1, &part, 1) < 0)
     close(ends.1)
   }
 
   @Test func `a send passes at most 253 descriptors, each of them once`() throws {
-    let ends = try pair { unsafe swsys_unix_pair($0, swsys_sock_stream) }
+    let ends = try unsafe pair { unsafe swsys_unix_pair($0, swsys_sock_stream) }
     let counter = swsys_eventfd()
     var byte: UInt8 = 7
     unsafe withUnsafeMutablePointer(to: &byte) { byte in
@@ -402,7 +405,7 @@ import Testing
       #expect(ancillary.descriptor_count == count)
       #expect(ancillary.pidfd < 0 && !ancillary.has_credentials && ancillary.address_length == 0)
       #expect(!ancillary.is_cut && !ancillary.is_control_cut)
-      all += withUnsafeBytes(of: ancillary.descriptors) { bytes in
+      unsafe all += withUnsafeBytes(of: ancillary.descriptors) { bytes in
         unsafe Array(bytes.bindMemory(to: Int32.self).prefix(count))
       }
       unsafe swsys_free_ancillary(found)
@@ -417,10 +420,10 @@ import Testing
 
   @Test func `a look takes nothing, and does not wait`() throws {
     for type in [swsys_sock_stream, swsys_sock_dgram, swsys_sock_seqpacket] {
-      let ends = try pair { unsafe swsys_unix_pair($0, type) }
+      let ends = try unsafe pair { unsafe swsys_unix_pair($0, type) }
       var bytes: [UInt8] = [0, 0, 0, 0]
       #expect(unsafe swsys_peek(ends.1, &bytes, 4) == -Int(EAGAIN))
-      #expect(unsafe send(ends.0, [1, 2, 3], 3, 0) == 3)
+      #expect(unsafe send(ends.0, [1, 2, 3] as [UInt8], 3, 0) == 3)
       for _ in 0..<2 {
         #expect(unsafe swsys_peek(ends.1, &bytes, 4) == 3)
         #expect(bytes == [1, 2, 3, 0])
@@ -434,7 +437,7 @@ import Testing
   // MARK: Pipes and files
 
   @Test func `writes that do not wait take as much as there is room for, with and without signals`() throws {
-    let ends = try pair { unsafe swsys_pipe($0) }
+    let ends = try unsafe pair { unsafe swsys_pipe($0) }
     let bytes = [UInt8](repeating: 1, count: 3_000)
     for noSignal in [false, true] where KernelFeatures.current.nosignalPipes || !noSignal {
       for noWait in [false, true] where KernelFeatures.current.nowaitPipes || !noWait {
@@ -468,7 +471,7 @@ import Testing
   }
 
   @Test func `a shared file that is read without waiting says so if it is at its end`() throws {
-    let number = swsys_open_for_child("/proc/self/exe", O_RDONLY)
+    let number = unsafe swsys_open_for_child("/proc/self/exe", O_RDONLY)
     var byte: UInt8 = 0
     #expect(unsafe swsys_read_nowait(number, &byte, 1) == 1)
     #expect(byte == 0x7F)
@@ -521,16 +524,16 @@ import Testing
     _ number: Int32
   ) async {
     await #expect(processExitsWith: .success) { [number] in
+      let counter = swsys_eventfd()
       for hasRoom in [true, false] {
         let before = openDescriptors()
         if !hasRoom {
           Self.limitDescriptors(64)
-          while swsys_duplicate(0, 3) >= 0 {}
+          while swsys_duplicate(counter, 3) >= 0 {}
         }
         let during = openDescriptors()
         #expect(swsys_replace_with_null(number) == 0)
-        #expect(openDescriptors() == during)
-        #expect(hasRoom == (before == during))
+        #expect(openDescriptors() == during.union([number]))
         #expect(isatty(number) == 0 && swsys_kind(number) == Int32(SWSYS_OTHER.rawValue))
         #expect(swsys_access_mode(number) == O_RDWR)
         for number in during.subtracting(before) { Glibc.close(number) }
@@ -554,7 +557,9 @@ import Testing
   }
 
   /// With a limit below the number of descriptors poll(2) says EINVAL.
-  @Test func `where the kernel refuses to poll, waits take a slice of time, and everything may be ready`() async {
+  @Test func `where the kernel refuses to poll, waits take a slice of time, and everything may be ready`()
+    async
+  {
     await #expect(processExitsWith: .success) {
       let wake = swsys_eventfd()
       Self.limitDescriptors(0)
