@@ -341,10 +341,11 @@ import Testing
   }
 
   /// Another caller sees a thread that is about to start, and relies on it.
-  @Test func `what was left to a thread that cannot be started is done by who has tried`() {
+  @Test func `what was left to a thread that cannot be started is done by who has tried`() async {
     let done = Guarded<[Int]>([])
     let others = Guarded<HelperThreads?>(nil)
-    let threads = HelperThreads(name: "", usual: 1, most: 1) { _ in
+    let threads = HelperThreads(name: "", usual: 1, most: 1) { body in
+      if done.withLock({ !$0.isEmpty }) { return HelperThread.start(body) }
       for number in 2...4 {
         let errno = others.withLock { $0 }?.submit { done.withLock { $0.append(number) } }
         #expect(errno == nil)
@@ -356,6 +357,10 @@ import Testing
     #expect(done.withLock { $0 } == [2, 3, 4])
     #expect(threads.threadCount == 0)
     others.withLock { $0 = nil }
+    // And once.
+    #expect(threads.submit { done.withLock { $0.append(5) } } == nil)
+    await eventually { done.withLock { $0.count } > 3 && threads.threadCount == 0 }
+    #expect(done.withLock { $0 } == [2, 3, 4, 5])
   }
 
   /// No room for a stack.

@@ -149,13 +149,14 @@ import Testing
     let (readable, writable) = (Int32(SWSYS_READABLE), Int32(SWSYS_WRITABLE))
     let (readClosed, writeClosed) = (Int32(SWSYS_READ_CLOSED), Int32(SWSYS_WRITE_CLOSED))
     let (failed, urgent) = (Int32(SWSYS_FAILED), Int32(SWSYS_URGENT))
+    let remoteHangUp: Int32 = 0x2000  // POLLRDHUP
     let table: [(Int32, Int32)] = [
       (POLLIN, readable), (POLLOUT, writable), (POLLPRI, readable | urgent),
-      (0x2000 /* POLLRDHUP */, readable | readClosed), (POLLHUP, readClosed | writeClosed), (POLLERR, failed),
+      (remoteHangUp, readable | readClosed), (POLLHUP, readClosed | writeClosed), (POLLERR, failed),
       (POLLNVAL, failed), (0, 0), (POLLIN | POLLOUT, readable | writable),
     ]
     for (bits, readiness) in table { #expect(swsys_poll_readiness(bits) == readiness, "\(bits)") }
-    let receiving = Int16(POLLIN | POLLPRI | 0x2000)
+    let receiving = Int16(POLLIN | POLLPRI | remoteHangUp)
     #expect(swsys_poll_mask(0) == 0)
     #expect(swsys_poll_mask(readable) == receiving)
     #expect(swsys_poll_mask(writable) == Int16(POLLOUT))
@@ -553,6 +554,19 @@ import Testing
       #expect(swsys_reopen_nonblocking(ends[0], O_RDONLY) == -EPERM)
       // Of a number that is not open poll has something to say.
       #expect(swsys_poll_now(512, 0) == 1)
+      #expect(unsafe swsys_open_for_child("/dev/null", O_RDONLY) == -EPERM)
+      #expect(swsys_poll_now(512, 0) == 1)
+    }
+  }
+
+  @Test func `what is opened for a child takes no standard stream, and leaves its number free`() async {
+    await #expect(processExitsWith: .success) {
+      for number in 0...2 as ClosedRange<Int32> { Glibc.close(number) }
+      let first = unsafe swsys_open_for_child("/dev/null", O_RDONLY)
+      let second = unsafe swsys_open_for_child("/dev/null", O_RDWR)
+      let open = (0...2 as ClosedRange<Int32>).filter { fcntl($0, F_GETFD) >= 0 }
+      #expect(first > 2 && second > 2 && open.isEmpty)
+      #expect(swsys_get_close_on_exec(first) == 1 && swsys_is_nonblocking(first) == 0)
     }
   }
 
