@@ -26,7 +26,7 @@ static ssize_t empty_or_ended(int fd) {
   if (!before) setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &before, sizeof before);
   if (result < 0) return result;
   /* There is no room for credentials, so the kernel says that they were cut off. */
-  return message.msg_flags & (MSG_CTRUNC | MSG_TRUNC) ? 0 : SWSYS_ENDED;
+  return message.msg_flags & MSG_CTRUNC ? 0 : SWSYS_ENDED;
 }
 
 ssize_t swsys_next_datagram_size(int fd, bool is_packet) {
@@ -133,7 +133,6 @@ ssize_t swsys_send_accompanied(int fd, const struct iovec *parts, int count, con
       .msg_name = address_length ? (void *)address : NULL, .msg_namelen = address_length};
   if (descriptor_count > 0) {
     size_t size = (size_t)descriptor_count * sizeof(int);
-    memset(&control, 0, sizeof control);
     message.msg_control = &control;
     message.msg_controllen = CMSG_SPACE(size);
     struct cmsghdr *item = CMSG_FIRSTHDR(&message);

@@ -11,6 +11,8 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -59,14 +61,29 @@ uint64_t swsys_thread_cpu(void) {
   return (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
 }
 
+int swsys_thread_id(void) { return (int)syscall(SYS_gettid); }
+bool swsys_thread_sleeps(int id) {
+  char path[64], text[512];
+  snprintf(path, sizeof path, "/proc/self/task/%d/stat", id);
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return true;
+  ssize_t count = read(fd, text, sizeof text - 1);
+  close(fd);
+  if (count <= 0) return true;
+  text[count] = 0;
+  const char *state = strrchr(text, ')');
+  return state && state[1] == ' ' && state[2] == 'S';
+}
+
 int swsys_pidfd_open(pid_t pid) { return RESULT((int)syscall(SWSYS_CALL_PIDFD_OPEN, pid, 0)); }
 
-int swsys_forbid(int call, unsigned bits) {
+int swsys_forbid(int call, unsigned bits) { return swsys_forbid_argument(call, 0, bits); }
+int swsys_forbid_argument(int call, int argument, unsigned bits) {
   struct sock_filter filter[] = {
     BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
     BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)call, 0, 3),
     /* The lower half of the argument, on a little-endian machine. */
-    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
+    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (unsigned)(offsetof(struct seccomp_data, args) + 8 * (size_t)argument)),
     BPF_JUMP(BPF_JMP | (bits ? BPF_JSET : BPF_JGE) | BPF_K, bits, 0, 1),
     BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
     BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),

@@ -6,19 +6,25 @@
 
 All mutants are built at once, each behind a question that is answered at run time; so there is one build for all of
 them. The tests are run once, one by one, to record which mutants each test reaches. Then, for each mutant, the tests
-that reach it are run with that mutant chosen. A test that fails, traps or does not end in time has noticed.
+that reach it are run with that mutant chosen, the ones first that have noticed most so far. A test that fails, traps
+or does not end in time has noticed.
+
+What was found is kept, and holds as long as the mutated file is the same: a second run tries what is new, and lets new
+tests look at what has survived.
 
 The list `survivors.txt` beside this script has a line for each change that nobody can notice, with the reason:
 
     FILE | CHANGE | CODE | REASON
 
 A survivor that is not in the list makes the exit status 1, and so does a line of the list for which no mutant is
-left, unless --files leaves files out.
+left.
 """
 
 import argparse
 import concurrent.futures
 import fnmatch
+import hashlib
+import itertools
 import json
 import os
 import random
@@ -46,6 +52,9 @@ FILES = [
 TESTS = ["SWMessagingTests", "SimulationTests"]
 # Stress tests have a fraction of their rounds, and with a mutant nobody is patient.
 ENVIRONMENT = {"SWTEST_ROUNDS": "5", "SWIFT_BACKTRACE": "enable=no", "NO_COLOR": "1"}
+# How the copy is built: without what a debugger needs, and with every error of a module at once. (The runner of tests
+# needs the index.)
+FLAGS = ["-debug-info-format", "none", "-Xswiftc", "-continue-building-after-errors"]
 SWITCH = """
 @_silgen_name("swmutant") @usableFromInline internal func swmutant(_ number: Int32) -> Bool
 """
@@ -150,7 +159,11 @@ class CMutator:
         before = match.string[: match.start()]
         if before.endswith(("swmutant(", "!", "swmutant((")) or before.rstrip().endswith("["):
             return match[0]
+        # `<` has been made `<=` already, which is the same.
         number = self.number(index, f"{match[1]} becomes one more", line.strip())
+        if number is not None and re.search(r" (<|>=) \($", before):
+            self.mutants.pop()
+            number = None
         return match[0] if number is None else f"({match[1]} + swmutant({number}))"
 
     def flag(self, match, index, line):
@@ -166,56 +179,66 @@ def sources():
     return [name for name in found if name]
 
 
+def package():
+    """What the package says, but without other tests, and a mutant may be worth a warning."""
+    others = f'package.targets.removeAll {{ $0.type == .test && !{json.dumps(TESTS)}.contains($0.name) }}'
+    text = (ROOT / "Package.swift").read_text().replace("  .treatAllWarnings(as: .error),\n", "")
+    return f"{text}\n{others}\n".encode()
+
+
 def copy_package(files):
     """The package beside itself, with everything as it is. Only what differs is written, so little is built anew."""
-    names = [n for n in sources() if n.startswith(("Sources/", "Tests/", "Snippets/")) or n == "Package.swift"]
+    names = [n for n in sources() if n.startswith(("Sources/", "Tests/")) or n == "Package.swift"]
     names = [n for n in names if not n.startswith("Tests/Mutate/")]
     for name in names:
         source, target = ROOT / name, COPY / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        if source.is_symlink():
-            if not target.is_symlink():
-                target.symlink_to(os.readlink(source))
+        if name == "Package.swift":
+            write(target, package())
         elif name not in files:
-            write(target, source.read_bytes())
+            # Not as a link: what it leads to is left out.
+            write(target, source.resolve().read_bytes())
     wanted = set(names)
-    for directory in ("Sources", "Tests", "Snippets"):
-        for path in (COPY / directory).rglob("*"):
-            name = str(path.relative_to(COPY))
-            if path.is_file() and not path.is_symlink() and name not in wanted and "Mutants" not in path.name:
-                path.unlink()
+    for path in [p for directory in ("Sources", "Tests") for p in (COPY / directory).rglob("*")]:
+        if path.is_file() and str(path.relative_to(COPY)) not in wanted and "Mutants" not in path.name:
+            path.unlink()
 
 
 def write(path, content):
+    if path.is_symlink():
+        path.unlink()
     if not path.exists() or path.read_bytes() != content:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
 
 
 def transform(files, dropped):
-    """Puts the mutants in, and returns them."""
+    """Puts the mutants in, and returns them. `dropped` has the keys of those that do not compile.
+
+    The key of a mutant is made of its file, a hash of the file's content, and its number in that file."""
     scratch = PLACE / "scratch"
     mutants, first = [], 1
     for name in files:
+        source = ROOT / name
+        stem = f"{name}:{hash_of(source)[:12]}:"
+        left_out = {first + int(key.rpartition(":")[2]) for key in dropped if key.startswith(stem)}
         if name.endswith(".c"):
-            mutator = CMutator(name, first, dropped)
-            text = mutator.mutate((ROOT / name).read_text())
+            mutator = CMutator(name, first, left_out)
+            text = mutator.mutate(source.read_text())
             declared = "#include <stdbool.h>\nbool swmutant(int number);\n#line 1\n"
             write(COPY / name, (declared + text).encode())
-            mutants += mutator.mutants
-            first = mutator.next
-    swift = [name for name in files if name.endswith(".swift")]
-    (scratch / "dropped").parent.mkdir(parents=True, exist_ok=True)
-    (scratch / "dropped").write_text("\n".join(map(str, sorted(dropped))))
-    for name in swift:
-        (scratch / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(ROOT / name, scratch / name)
-    if swift:
-        result = run([tool(), str(first), "dropped", *swift], cwd=scratch, check=True)
-        lines = result.stdout.splitlines()
-        mutants += [json.loads(line) for line in lines[:-1]]
-        for name in swift:
+            found, end = mutator.mutants, mutator.next
+        else:
+            (scratch / name).parent.mkdir(parents=True, exist_ok=True)
+            (scratch / "dropped").write_text("\n".join(map(str, sorted(left_out))))
+            shutil.copyfile(source, scratch / name)
+            lines = run([tool(), str(first), "dropped", name], cwd=scratch, check=True).stdout.splitlines()
+            found, end = [json.loads(line) for line in lines[:-1]], int(lines[-1])
             write(COPY / name, (scratch / name).read_bytes())
+        for mutant in found:
+            mutant["key"] = stem + str(mutant["id"] - first)
+        mutants += found
+        first = end
     write(COPY / "Sources/CSysShim/Mutants.c", (HERE / "mutants.c").read_bytes())
     for module in ("SWIO", "SWMessaging"):
         write(COPY / "Sources" / module / "Mutants.swift", SWITCH.encode())
@@ -231,30 +254,47 @@ def build(files):
     say("building the tool")
     subprocess.run(["swift", "build", "--package-path", str(HERE)], check=True, stdout=subprocess.DEVNULL)
     copy_package(set(files))
-    memory = PLACE / "dropped.json"
-    key = {name: hash_of(ROOT / name) for name in files}
-    dropped = set()
-    if memory.exists():
-        kept = json.loads(memory.read_text())
-        if kept["key"] == key:
-            dropped = set(kept["dropped"])
+    dropped = set(recall("dropped.json", []))
     for attempt in range(30):
         mutants = transform(files, dropped)
-        say(f"building {len(mutants)} mutants, {len(dropped)} left out")
-        result = run(["swift", "build", "--build-tests", "--package-path", str(COPY)])
+        say(f"building {len(mutants)} mutants")
+        start = time.monotonic()
+        result = run(["swift", "build", "--build-tests", *FLAGS, "--package-path", str(COPY)])
         if result.returncode == 0:
-            memory.write_text(json.dumps({"key": key, "dropped": sorted(dropped)}))
+            say(f"# built in {time.monotonic() - start:.0f} s")
             return mutants
         bad = culprits(result.stdout + result.stderr, mutants)
+        say(f"# {len(bad)} do not compile, after {time.monotonic() - start:.0f} s")
         if not bad:
             sys.exit("the copy does not build:\n" + (result.stdout + result.stderr)[-6000:])
-        dropped |= bad
+        dropped |= {m["key"] for m in mutants if m["id"] in bad}
+        remember("dropped.json", sorted(dropped))
     sys.exit("the copy does not build")
 
 
-def hash_of(path):
-    import hashlib
+def recall(name, default):
+    path = PLACE / name
+    return json.loads(path.read_text()) if path.exists() else default
 
+
+def remember(name, value):
+    path = PLACE / f"{name}-{os.getpid()}"
+    path.write_text(json.dumps(value))
+    path.replace(PLACE / name)
+
+
+def remember_found(found):
+    """Another run may have found something meanwhile."""
+    for key, other in recall("found.json", {}).items():
+        mine = found.get(key, [])
+        if isinstance(other, str):
+            found[key] = other
+        elif not isinstance(mine, str):
+            found[key] = sorted(set(mine) | set(other))
+    remember("found.json", dict(found))
+
+
+def hash_of(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
@@ -282,8 +322,23 @@ def culprits(output, mutants):
 # MARK: Running
 
 
-def binary():
-    return next((COPY / ".build/debug").glob("*.xctest"))
+class Product:
+    """What has been built, out of the way of the next build."""
+
+    def __init__(self):
+        self.place = PLACE / f"run-{os.getpid()}"
+        shutil.rmtree(self.place, ignore_errors=True)
+        self.place.mkdir()
+        for path in (COPY / ".build/debug").iterdir():
+            if path.suffix == ".xctest" or (path.is_file() and os.access(path, os.X_OK)):
+                shutil.copy(path, self.place)
+        Product.binary = next(self.place.glob("*.xctest"))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        shutil.rmtree(self.place, ignore_errors=True)
 
 
 def test_names():
@@ -297,24 +352,26 @@ def pattern(name):
 
 
 class Run:
-    """Tests in a process, until one fails or the time is over."""
+    """Tests in a process, until one fails or they hang."""
 
-    def __init__(self, names, environment, limit):
-        command = [str(binary()), "--testing-library", "swift-testing", "--no-parallel"]
+    numbers = itertools.count()
+
+    def __init__(self, names, environment, seconds):
+        """`seconds` is how long the tests take without a mutant."""
+        command = [str(Product.binary), "--testing-library", "swift-testing", "--no-parallel"]
         for name in names:
             command += ["--filter", pattern(name)]
+        # By this the processes are known that the tests start, also if their parents are gone.
+        self.mark = f"SWMUTANT_RUN={os.getpid()}-{next(Run.numbers)}".encode()
         start = time.monotonic()
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=COPY,
-            env={**os.environ, **ENVIRONMENT, **environment}, start_new_session=True)
+            env={**os.environ, **ENVIRONMENT, **environment, "SWMUTANT_RUN": self.mark.decode().partition("=")[2]},
+            start_new_session=True)
         self.is_late = False
-
-        def expire():
-            self.is_late = True
-            kill(process)
-
-        timer = threading.Timer(limit, expire)
-        timer.start()
+        self.has_ended = threading.Event()
+        watch = threading.Thread(target=self.watch, args=[process, seconds])
+        watch.start()
         self.failure = None
         self.output = []
         for line in process.stdout:
@@ -323,64 +380,160 @@ class Run:
             if "✘" in line:
                 self.failure = line
                 break
-        timer.cancel()
-        kill(process)
+        self.has_ended.set()
+        process.kill()
+        for pid in self.processes():
+            kill(pid)
         process.stdout.close()
         status = process.wait()
+        watch.join()
         self.seconds = time.monotonic() - start
+        started = [line for line in self.output if "started" in line]
+        self.last = started[-1] if started else ""
         passed = any("Test run with" in line and " passed" in line for line in self.output[-3:])
         if self.failure is None and not passed:
-            started = [line for line in self.output if "started" in line]
-            self.failure = ("no end in time" if self.is_late else f"exit status {status}") + (
-                ": " + started[-1] if started else "")
+            self.failure = ("no end in time" if self.is_late else f"exit status {status}") + f": {self.last}"
+
+    def watch(self, process, seconds):
+        """Ends what spins, or does nothing. On a busy machine it may take long; so time alone says nothing."""
+        idle, before = 0, 0
+        while not self.has_ended.wait(1):
+            pids = self.processes()
+            used = sum(map(processor_time, pids))
+            idle = idle + 1 if used - before < 0.02 else 0
+            before = max(used, before)
+            if idle > 8 + 2 * seconds or used > 5 + 6 * seconds:
+                self.is_late = True
+                process.kill()
+                for pid in pids:
+                    kill(pid)
+                return
+
+    def processes(self):
+        found = []
+        for entry in os.scandir("/proc"):
+            try:
+                if entry.name.isdigit() and self.mark in Path(entry.path, "environ").read_bytes().split(b"\0"):
+                    found.append(int(entry.name))
+            except OSError:
+                pass
+        return found
 
 
-def kill(process):
+def processor_time(pid):
+    """What a process and its children have used, in seconds."""
     try:
-        os.killpg(process.pid, signal.SIGKILL)
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+    except OSError:
+        return 0.0
+
+
+def kill(pid):
+    try:
+        os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:
         pass
 
 
+def text_of_tests():
+    """What a test's suite is written in, for each suite."""
+    texts = {}
+    for target in TESTS:
+        for path in sorted((ROOT / "Tests" / target).glob("*.swift")):
+            text = path.read_text()
+            for suite in re.findall(r"^(?:@.*)?(?:struct|extension|final class|actor) (\w+)", text, re.M):
+                texts[f"{target}.{suite}"] = texts.get(f"{target}.{suite}", "") + hash_of(path)
+    return texts
+
+
 def record(mutants, options):
-    """Which mutants each test reaches, and how long it takes."""
-    memory = PLACE / "reached.json"
-    stamp = hash_of(binary())
-    stamp += options.tests
-    if memory.exists() and not options.fresh:
-        kept = json.loads(memory.read_text())
-        if kept["stamp"] == stamp:
-            return kept["tests"]
-    tests = []
+    """Which mutants each test reaches, and how long it takes. A test is run again when the mutated files or the file
+    that it is in have changed."""
+    texts = text_of_tests()
+    stamp = hashlib.sha256("".join(sorted(m["key"] for m in mutants)).encode()).hexdigest()
+    kept = {} if options.fresh else {(t["name"], t["stamp"]): t for t in recall("reached.json", [])}
     names = [name for name in test_names() if re.search(options.tests, name)]
+    stamps = {n: stamp + hashlib.sha256(texts.get(n.split("/")[0], "").encode()).hexdigest() for n in names}
+    todo = [name for name in names if (name, stamps[name]) not in kept]
     size = max(m["id"] for m in mutants) + 1
-    say(f"recording what {len(names)} tests reach")
-    for name in names:
-        path = PLACE / "reached"
+    say(f"recording what {len(todo)} of {len(names)} tests reach")
+
+    def attempt(name):
+        path = PLACE / f"reached-{threading.get_ident()}"
         path.write_bytes(bytes(size))
-        result = Run([name], {"SWMUTANT_REACHED": str(path)}, 300)
+        result = Run([name], {"SWMUTANT_REACHED": str(path)}, 60)
+        ids = [i for i, byte in enumerate(path.read_bytes()) if byte]
+        path.unlink()
         if result.failure:
             say(f"without a mutant, {name} fails: {result.failure}")
-            continue
-        ids = [i for i, byte in enumerate(path.read_bytes()) if byte]
-        tests.append({"name": name, "seconds": result.seconds, "ids": ids})
-    memory.write_text(json.dumps({"stamp": stamp, "tests": tests}))
-    return tests
+            return
+        kept[(name, stamps[name])] = {
+            "name": name, "stamp": stamps[name], "seconds": result.seconds, "ids": ids}
+
+    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+        list(pool.map(attempt, todo))
+    kept = {(t["name"], t["stamp"]): t for t in recall("reached.json", [])} | kept
+    remember("reached.json", list(kept.values()))
+    return [kept[(name, stamps[name])] for name in names if (name, stamps[name]) in kept]
 
 
-def notice(mutant, tests):
-    """Who notices a mutant: the line that says so, or nil."""
-    reaching = sorted((t for t in tests if mutant["id"] in t["ids"]), key=lambda t: t["seconds"])
-    environment = {"SWMUTANT": str(mutant["id"])}
-    quick = [t for t in reaching if t["seconds"] < 0.5]
-    slow = [t for t in reaching if t["seconds"] >= 0.5]
-    for wave in (quick[: len(quick) // 2], quick[len(quick) // 2 :], slow):
-        if not wave:
-            continue
-        result = Run([t["name"] for t in wave], environment, 20 + 6 * sum(t["seconds"] for t in wave))
-        if result.failure:
-            return result.failure
-    return None
+class Notice:
+    """Finds out who notices a mutant."""
+
+    # What it takes to start the program that runs the tests, in seconds.
+    START = 0.05
+
+    def __init__(self, tests):
+        self.tests = {t["name"]: t for t in tests}
+        self.reaching = {}
+        for test in tests:
+            for number in test["ids"]:
+                self.reaching.setdefault(number, []).append(test["name"])
+        # How many mutants each test has noticed.
+        self.merits = {}
+
+    def seconds(self, name):
+        return max(self.tests[name]["seconds"] - self.START, 0.01)
+
+    def reached(self, mutant):
+        return mutant["id"] in self.reaching
+
+    def names(self, mutant, known):
+        """The tests that reach a mutant, and have not looked at it."""
+        return [name for name in self.reaching.get(mutant["id"], []) if name not in known]
+
+    def notice(self, mutant, known, seconds):
+        """The line that says who notices it, or nil; and the names of the tests that have looked, which take so many
+        seconds together."""
+
+        # What has noticed much, is quick, and reaches little else comes first.
+        def promise(name):
+            return (self.merits.get(name, 0) + 0.5) / self.seconds(name) / len(self.tests[name]["ids"])
+
+        names = sorted(self.names(mutant, known), key=promise, reverse=True)
+        waves, sums = [[]], [0.0]
+        for name in names:
+            if waves[0] and sum(sums) + self.seconds(name) > seconds:
+                continue
+            if waves[-1] and sums[-1] + self.seconds(name) > (0.5, 4)[min(len(waves) - 1, 1)]:
+                waves.append([])
+                sums.append(0.0)
+            waves[-1].append(name)
+            sums[-1] += self.seconds(name)
+        for wave, length in zip(waves, sums):
+            result = Run(wave, {"SWMUTANT": str(mutant["id"])}, length)
+            if result.failure:
+                for name in wave:
+                    if bare(name) in result.failure or bare(name) in result.last:
+                        self.merits[name] = self.merits.get(name, 0) + 1
+                return result.failure, []
+        return None, [name for wave in waves for name in wave]
+
+
+def bare(name):
+    """The words of a test's name, as the runner prints them and as it lists them."""
+    return re.sub(r"\(.*\)$", "", name.rpartition("/")[2]).replace("`", "")
 
 
 # MARK: The list
@@ -413,12 +566,12 @@ def main():
     options = parser.parse_args()
 
     files = sorted(n for n in sources() if any(fnmatch.fnmatch(n, p) for p in FILES))
-    # Only the chosen files are changed, so that less is built. A mutant has another number then.
-    if options.files:
-        files = [n for n in files if any(fnmatch.fnmatch(n, p) for p in options.files.split(","))]
+    PLACE.mkdir(exist_ok=True)
     mutants = build(files)
     known = {key_of(m) for m in mutants}
     chosen = mutants
+    if options.files:
+        chosen = [m for m in chosen if any(fnmatch.fnmatch(m["file"], p) for p in options.files.split(","))]
     if options.mutants:
         wanted = {int(n) for n in options.mutants.split(",")}
         chosen = [m for m in chosen if m["id"] in wanted]
@@ -426,51 +579,67 @@ def main():
         for m in chosen:
             say(f'{m["id"]} {m["file"]}:{m["line"]} {m["change"]}: {m["code"]}')
         return
-    tests = record(mutants, options)
+    with Product():
+        try_out(mutants, chosen, known, options)
+
+
+def try_out(mutants, chosen, known, options):
+    """Runs the tests with each of the chosen mutants, and says what nobody has noticed."""
+    notice = Notice(record(mutants, options))
     if options.sample:
         chosen = random.Random(1).sample(chosen, min(options.sample, len(chosen)))
     reasons = explained()
-    reached = {i for t in tests for i in t["ids"]}
-    end = time.monotonic() + options.minutes * 60 if options.minutes else None
+    start = time.monotonic()
+    end = start + options.minutes * 60 if options.minutes else None
     unexplained, count, done = [], {"noticed": 0, "explained": 0, "survived": 0, "not tried": 0}, 0
-    # What was found for the same build is not looked for again.
-    memory = PLACE / "found.json"
-    stamp = hash_of(binary())
-    found = {}
-    if memory.exists() and not options.fresh:
-        kept = json.loads(memory.read_text())
-        found = kept["found"] if kept["stamp"] == stamp else {}
+    # By key: the line that says who noticed, or the names of the tests that did not.
+    found = {} if options.fresh else recall("found.json", {})
 
-    def attempt(mutant):
-        if str(mutant["id"]) in found:
-            return found[str(mutant["id"])]
+    def attempt(mutant, seconds):
         if key_of(mutant) in reasons:
-            return ["explained", ""]
-        if mutant["id"] not in reached:
-            return ["survived", "no test reaches it"]
-        if end and time.monotonic() > end:
-            return ["not tried", ""]
-        failure = notice(mutant, tests)
-        return ["noticed", failure] if failure else ["survived", "the tests that reach it pass"]
+            return "explained", ""
+        kept = found.get(mutant["key"], [])
+        if isinstance(kept, str):
+            return "noticed", kept
+        if notice.names(mutant, kept):
+            if end and time.monotonic() > end:
+                return "not tried", ""
+            failure, looked = notice.notice(mutant, kept, seconds)
+            found[mutant["key"]] = failure or sorted(set(kept) | set(looked))
+            if failure:
+                return "noticed", failure
+        if notice.names(mutant, found.get(mutant["key"], [])):
+            return "open", ""
+        return "survived", "the tests that reach it pass" if notice.reached(mutant) else "no test reaches it"
 
-    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-        for mutant, (verdict, why) in zip(chosen, pool.map(attempt, chosen)):
-            done += 1
-            if key_of(mutant) in reasons:
-                verdict = "explained"
-            count[verdict] += 1
-            if verdict in ("noticed", "survived"):
-                found[str(mutant["id"])] = [verdict, why]
-            if verdict == "survived":
-                unexplained.append(mutant)
-                say(f'{mutant["file"]} | {mutant["change"]} | {mutant["code"]} | line {mutant["line"]}, '
-                    f'number {mutant["id"]}: {why}')
-            if done % 50 == 0:
-                memory.write_text(json.dumps({"stamp": stamp, "found": found}))
-                say(f"# {done} of {len(chosen)}: " + ", ".join(f"{n} {k}" for k, n in count.items()))
-    memory.write_text(json.dumps({"stamp": stamp, "found": found}))
-    say("# " + ", ".join(f"{n} {k}" for k, n in count.items()))
-    stale = [k for k in reasons if k not in known and not options.files]
+    # What is left out and what is negated says more than a constant that is one more.
+    chosen = sorted(chosen, key=lambda m: m["change"].endswith("one more"))
+    # Most are noticed by what is quick. What is left has more time.
+    rest = chosen
+    for seconds in (2, 10, 60, 600):
+        undecided = []
+        with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+            for mutant, (verdict, why) in zip(rest, pool.map(attempt, rest, [seconds] * len(rest))):
+                done += 1
+                if verdict == "open":
+                    undecided.append(mutant)
+                else:
+                    count[verdict] += 1
+                if verdict == "survived":
+                    unexplained.append(mutant)
+                    say(f'{mutant["file"]} | {mutant["change"]} | {mutant["code"]} | line {mutant["line"]}, '
+                        f'number {mutant["id"]}: {why}')
+                if done % 20 == 0:
+                    remember_found(found)
+                if done % 100 == 0:
+                    say(f"# {len(undecided)} open, " + ", ".join(f"{n} {k}" for k, n in count.items())
+                        + f", {time.monotonic() - start:.0f} s")
+        rest = undecided
+        say(f"# after {seconds} s of tests for each: {len(rest)} open, "
+            + ", ".join(f"{n} {k}" for k, n in count.items()) + f", {time.monotonic() - start:.0f} s")
+        remember_found(found)
+        remember("open.json", [[m["file"], m["line"], m["change"], m["code"], m["id"]] for m in rest])
+    stale = [k for k in reasons if k not in known]
     for key in stale:
         say("in survivors.txt, and no mutant any more: " + " | ".join(key))
     sys.exit(1 if unexplained or stale else 0)

@@ -25,6 +25,36 @@ import Testing
     #expect(!CallLimit(.zero, .never).mayWait && !CallLimit(.seconds(-1), soon).mayWait)
   }
 
+  @Test func `a timeout that is too long for the clock never comes, and one that is not is exact`() {
+    // 2^64 nanoseconds are 18,446,744,073.709551616 seconds.
+    #expect(Deadline.after(.seconds(Int64.max)) == .never)
+    #expect(Deadline.after(.seconds(18_446_744_073)) == .never)
+    #expect(Deadline.after(.seconds(18_446_744_073) + .milliseconds(800)) == .never)
+    #expect(Deadline.after(.seconds(18_446_744_074)) == .never)
+    #expect(Deadline.after(nil) == .never)
+    #expect(Deadline.after(.zero) == .immediately && Deadline.after(.seconds(-1)) == .immediately)
+    for (timeout, nanoseconds) in [
+      (Duration.seconds(3), 3_000_000_000), (.milliseconds(1_500), 1_500_000_000), (.nanoseconds(1), 1),
+      (Duration(secondsComponent: 0, attosecondsComponent: 1), 1),
+      (Duration(secondsComponent: 2, attosecondsComponent: 1_000_000_001), 2_000_000_002),
+    ] as [(Duration, UInt64)] {
+      let before = Deadline.now.nanoseconds
+      let deadline = Deadline.after(timeout).nanoseconds
+      #expect(before + nanoseconds <= deadline && deadline <= Deadline.now.nanoseconds + nanoseconds)
+    }
+  }
+
+  @Test func `what remains is negative without limit, and nothing when it has passed`() {
+    #expect(Deadline.never.remaining == -1 && !Deadline.never.hasPassed)
+    for passed in [0, 1, Deadline.now.nanoseconds] as [UInt64] {
+      #expect(Deadline(nanoseconds: passed).remaining == 0)
+      #expect(Deadline(nanoseconds: passed).hasPassed)
+    }
+    let later = Deadline(nanoseconds: Deadline.now.nanoseconds + 10_000_000_000_000)
+    #expect(!later.hasPassed && later.remaining > 0 && later.remaining <= 10_000_000_000_000)
+    #expect(Deadline(nanoseconds: .max - 1).remaining > 0)
+  }
+
   @Test func `every asynchronous receive ends by its deadline`() async throws {
     let (raw, peer) = try makeSocketPair()
     let messages = MessageDuplex(over: raw)

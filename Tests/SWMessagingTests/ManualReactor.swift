@@ -31,6 +31,9 @@ final class ManualReactor: Reacting {
   /// How many timers are set.
   var timerCount: Int { state.withLock { $0.timers.count } }
 
+  /// When the first timer fires; never, if none is set.
+  var earliestTimer: Deadline { state.withLock { $0.timers.earliest } }
+
   /// Lets one helper thread run. False: there is none.
   func help() -> Bool {
     guard let work = state.withLock({ $0.offloaded.popLast() }) else { return false }

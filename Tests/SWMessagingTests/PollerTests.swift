@@ -1,12 +1,15 @@
+import CSysShim
+import CSysTestSupport
 import Glibc
 import SWIO
 import SWTesting
 import Synchronization
 import SystemPackage
+import TestSupport
 import Testing
 
 /// What a reactor stands on, in both of its forms.
-@Suite struct PollerTests {
+@Suite(.lastResort, .leavesNothing) struct PollerTests {
   enum Form: String, CaseIterable, Sendable {
     case epoll, poll
 
@@ -152,5 +155,338 @@ import Testing
     #expect(poller.add(number, key: 7, watching: .writable) == .watched)
     #expect(try await waiting.value == .writable)
     poller.remove(number, key: 7)
+  }
+
+  // MARK: A wait that has begun
+
+  /// A thread that waits, and sleeps in the kernel.
+  private struct Sleeper {
+    private let thread: TestThread<[PollerEvent]>
+    private let id = Shared<Int32?>(nil)
+
+    init(_ poller: any Poller, until deadline: Deadline = .never) async {
+      thread = TestThread { [id] in
+        id.set(swsys_thread_id())
+        var events: [PollerEvent] = []
+        poller.wait(until: deadline, into: &events)
+        return events
+      }
+      await eventually { [id] in id.value.map { swsys_thread_sleeps($0) } ?? false }
+    }
+
+    var events: [PollerEvent] { get async throws { try await thread.value } }
+  }
+
+  private final class Shared<Value: Sendable>: Sendable {
+    private let state: Guarded<Value>
+    init(_ value: Value) { state = Guarded(value) }
+    var value: Value { state.withLock { $0 } }
+    func set(_ value: Value) { state.withLock { $0 = value } }
+  }
+
+  /// A pipe whose reading end is ready as long as it has been rung, and whose writing end always is.
+  private struct Bell: ~Copyable {
+    private let pair: DescriptorPair
+    init() throws { pair = try DescriptorPair.pipe() }
+    var reading: Int32 { pair.first.withDescriptor { $0.rawValue } }
+    var writing: Int32 { pair.second.withDescriptor { $0.rawValue } }
+    func ring() { #expect(unsafe write(writing, [7] as [UInt8], 1) == 1) }
+    func silence() {
+      var byte: UInt8 = 0
+      #expect(unsafe read(reading, &byte, 1) == 1)
+    }
+  }
+
+  /// How long a wait takes at least, which is for nothing.
+  private static func duration(_ poller: any Poller, _ milliseconds: UInt64) -> UInt64 {
+    let start = swsys_now()
+    var events: [PollerEvent] = []
+    poller.wait(until: Deadline(nanoseconds: start + milliseconds * 1_000_000), into: &events)
+    #expect(events.isEmpty)
+    return (swsys_now() - start) / 1_000_000
+  }
+
+  @Test(arguments: Form.allCases) func `one wake ends a wait that sleeps, and no other one`(_ form: Form)
+    async throws
+  {
+    let poller = try form.make()
+    for _ in 0..<3 {
+      let sleeper = await Sleeper(poller)
+      poller.wake()
+      #expect(try await sleeper.events.isEmpty)
+      #expect(Self.duration(poller, 5) >= 5)
+    }
+    // One that comes before the wait, and another with it.
+    poller.wake()
+    poller.wake()
+    var events: [PollerEvent] = []
+    poller.wait(until: .never, into: &events)
+    #expect(events.isEmpty)
+    #expect(Self.duration(poller, 5) >= 5)
+  }
+
+  @Test(arguments: Form.allCases) func `a wait that sleeps sees what is added, and what is changed`(
+    _ form: Form
+  )
+    async throws
+  {
+    let poller = try form.make()
+    let pair = try DescriptorPair.sockets()
+    let number = pair.first.withDescriptor { $0.rawValue }
+    var sleeper = await Sleeper(poller)
+    #expect(poller.add(number, key: 7, watching: .readable) == .watched)
+    if form == .epoll {
+      // The kernel adds without ending the wait.
+      _ = try pair.second.withDescriptor { try $0.writeAll([1]) }
+      #expect(try await sleeper.events.map(\.key) == [7])
+    } else {
+      #expect(try await sleeper.events.isEmpty)
+    }
+    sleeper = await Sleeper(poller)
+    #expect(poller.modify(number, key: 7, watching: .writable) == nil)
+    var events = try await sleeper.events
+    if events.isEmpty { poller.wait(until: .never, into: &events) }
+    #expect(events.map(\.key) == [7])
+    #expect(events.first?.readiness == .writable)
+    poller.remove(number, key: 7)
+    #expect(Self.duration(poller, 5) >= 5)
+  }
+
+  @Test(arguments: Form.allCases) func `a wait ends by its deadline, and one that has passed is a look`(
+    _ form: Form
+  ) throws {
+    let poller = try form.make()
+    #expect(Self.duration(poller, 20) >= 20)
+    var events: [PollerEvent] = []
+    for deadline in [Deadline.immediately, .now, Deadline(nanoseconds: 1)] {
+      poller.wait(until: deadline, into: &events)
+    }
+    #expect(events.isEmpty)
+  }
+
+  @Test(arguments: Form.allCases) func `each of many is told by its own key, also when others are gone`(
+    _ form: Form
+  ) throws {
+    let poller = try form.make()
+    let pipes = try (0..<5).map { _ in try makePipeNumbers() }
+    for (key, pipe) in pipes.enumerated() {
+      #expect(poller.add(pipe.reading, key: UInt64(key), watching: .readable) == .watched)
+    }
+    // From the middle, the last, and the first; one that is not there changes nothing.
+    for gone in [1, 4, 0] {
+      poller.remove(pipes[gone].reading, key: UInt64(gone))
+      if form == .poll { poller.remove(pipes[gone].reading, key: UInt64(gone)) }
+    }
+    for key in [0, 1, 2, 4] { #expect(unsafe write(pipes[key].writing, [7] as [UInt8], 1) == 1) }
+    var events: [PollerEvent] = []
+    poller.wait(until: .never, into: &events)
+    #expect(events.map(\.key) == [2])
+    #expect(unsafe write(pipes[3].writing, [7] as [UInt8], 1) == 1)
+    events = []
+    while !events.contains(where: { $0.key == 3 }) { poller.wait(until: .never, into: &events) }
+    #expect(events.allSatisfy { [2, 3].contains($0.key) })
+    for pipe in pipes {
+      _ = swsys_close(pipe.reading)
+      _ = swsys_close(pipe.writing)
+    }
+  }
+
+  private func makePipeNumbers() throws -> (reading: Int32, writing: Int32) {
+    let pair = try DescriptorPair.pipe()
+    return (pair.first.release().rawValue, pair.second.release().rawValue)
+  }
+
+  // MARK: poll(2), which tells what is ready and not what has become ready
+
+  /// The next so many news of the only key, whenever they come.
+  private func news(_ poller: PollPoller, count: Int) -> [Readiness] {
+    (0..<count).map { _ in
+      var events: [PollerEvent] = []
+      while events.isEmpty { poller.wait(until: .never, into: &events) }
+      #expect(events.count == 1)
+      return events[0].readiness
+    }
+  }
+
+  @Test func `what stays ready is told twice, and then more and more rarely`() throws {
+    let poller = PollPoller()
+    let bell = try Bell()
+    #expect(poller.add(bell.writing, key: 7, watching: .writable) == .watched)
+    // Counted from the beginning, no pause is ever too short.
+    let start = swsys_now()
+    var least: UInt64 = 0
+    for milliseconds in [0, 0, 1, 2, 4, 8, 10, 10, 10] as [UInt64] {
+      #expect(news(poller, count: 1) == [.writable])
+      least += milliseconds
+      #expect(swsys_now() - start >= least * 1_000_000)
+    }
+    // A change of interest starts anew: the next two come at once.
+    #expect(poller.modify(bell.writing, key: 7, watching: .writable) == nil)
+    var events: [PollerEvent] = []
+    for _ in 0..<2 { poller.wait(until: .immediately, into: &events) }
+    #expect(events.map(\.readiness) == [.writable, .writable])
+    poller.remove(bell.writing, key: 7)
+  }
+
+  @Test func `what was not ready in between is told at once`() throws {
+    let poller = PollPoller()
+    let bell = try Bell()
+    #expect(poller.add(bell.reading, key: 7, watching: .readable) == .watched)
+    for _ in 0..<20 {
+      bell.ring()
+      var events: [PollerEvent] = []
+      poller.wait(until: .immediately, into: &events)
+      #expect(events.map(\.readiness) == [.readable])
+      bell.silence()
+      poller.wait(until: .immediately, into: &events)
+      #expect(events.count == 1)
+    }
+    // Told, and not looked at since: the next wait looks at once, and the one after it sleeps.
+    bell.ring()
+    var events: [PollerEvent] = []
+    poller.wait(until: .never, into: &events)
+    bell.silence()
+    poller.wait(until: .never, into: &events)
+    #expect(events.count == 1)
+    #expect(Self.duration(poller, 5) >= 5)
+    poller.remove(bell.reading, key: 7)
+  }
+
+  @Test func `a hang-up is told once, again with other news, and again after a change of interest`() throws {
+    let poller = PollPoller()
+    let pair = try DescriptorPair.sockets()
+    let number = pair.first.withDescriptor { $0.rawValue }
+    #expect(poller.add(number, key: 7, watching: .readable) == .watched)
+    _ = pair.second.withDescriptor { shutdown($0.rawValue, Int32(SHUT_WR)) }
+    // It stays readable, and so it is told again; but the poller rests in between.
+    #expect(news(poller, count: 2) == [[.readable, .readClosed], [.readable, .readClosed]])
+    // With nothing watched there is no news in it any more.
+    #expect(poller.modify(number, key: 7, watching: []) == nil)
+    #expect(Self.duration(poller, 20) >= 20)
+    #expect(poller.modify(number, key: 7, watching: .readable) == nil)
+    var events: [PollerEvent] = []
+    poller.wait(until: .immediately, into: &events)
+    #expect(events.map(\.readiness) == [[.readable, .readClosed]])
+    close(pair.second)
+    poller.remove(number, key: 7)
+  }
+
+  /// A pipe without a writer shows that it has hung up, and nothing that can be watched for.
+  @Test func `a hang-up alone is told once, and anew to who begins to watch for something`() throws {
+    let poller = PollPoller()
+    let pair = try DescriptorPair.pipe()
+    let number = pair.first.withDescriptor { $0.rawValue }
+    #expect(poller.add(number, key: 7, watching: .readable) == .watched)
+    close(pair.second)
+    let hangUp: Readiness = [.readClosed, .writeClosed]
+    #expect(news(poller, count: 1) == [hangUp])
+    // One look more, and then it rests.
+    var events: [PollerEvent] = []
+    poller.wait(until: .never, into: &events)
+    #expect(events.isEmpty)
+    #expect(Self.duration(poller, 20) >= 20)
+    #expect(poller.modify(number, key: 7, watching: []) == nil)
+    poller.wait(until: .immediately, into: &events)
+    #expect(events.isEmpty)
+    #expect(poller.modify(number, key: 7, watching: .readable) == nil)
+    poller.wait(until: .immediately, into: &events)
+    #expect(events.map(\.readiness) == [hangUp])
+    poller.remove(number, key: 7)
+  }
+
+  @Test func `a peer that goes is told to who watches for nothing, and once only`() throws {
+    let poller = PollPoller()
+    let pair = try DescriptorPair.sockets()
+    let number = pair.first.withDescriptor { $0.rawValue }
+    #expect(poller.add(number, key: 7, watching: []) == .watched)
+    #expect(Self.duration(poller, 5) >= 5)
+    close(pair.second)
+    #expect(news(poller, count: 1).allSatisfy { $0.isSuperset(of: [.readClosed, .writeClosed]) })
+    #expect(Self.duration(poller, 20) >= 20)
+    poller.remove(number, key: 7)
+  }
+
+  // MARK: Shortages. Each in a process of its own.
+
+  private static func limitDescriptors(_ count: UInt) {
+    var limit = rlimit(rlim_cur: count, rlim_max: 4_096)
+    _ = unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+  }
+
+  @Test func `pollers close what they have opened, also if they cannot be made`() async {
+    await #expect(processExitsWith: .success) {
+      let before = openDescriptors()
+      for form in Form.allCases {
+        let poller = try form.make()
+        #expect(openDescriptors().count > before.count)
+        withExtendedLifetime(poller) {}
+      }
+      #expect(openDescriptors() == before)
+      // Room for one descriptor of the two.
+      Glibc.close(0)
+      Self.limitDescriptors(64)
+      while dup(1) >= 0 {}
+      Glibc.close(63)
+      let full = openDescriptors()
+      #expect(throws: Errno.tooManyOpenFiles) { _ = try EpollPoller() }
+      #expect(openDescriptors() == full)
+      Self.limitDescriptors(4_096)
+    }
+  }
+
+  @Test func `poll without a descriptor to be woken by looks again every now and then`() async {
+    await #expect(processExitsWith: .success) {
+      let bell = try Bell()
+      Self.limitDescriptors(64)
+      while dup(1) >= 0 {}
+      let poller = PollPoller()
+      let waits = Shared(0)
+      let isOver = Shared(false)
+      let thread = TestThread { () -> [UInt64] in
+        var events: [PollerEvent] = []
+        while !isOver.value {
+          poller.wait(until: .never, into: &events)
+          waits.set(waits.value + 1)
+        }
+        return events.map(\.key)
+      }
+      await eventually { waits.value > 2 }
+      #expect(poller.add(bell.reading, key: 5, watching: .readable) == .watched)
+      bell.ring()
+      let count = waits.value
+      await eventually { waits.value > count + 1 }
+      isOver.set(true)
+      #expect(try await thread.value.contains(5))
+      // With room for one it is woken by that.
+      Self.limitDescriptors(4_096)
+      poller.remove(bell.reading, key: 5)
+      var events: [PollerEvent] = []
+      poller.wait(until: .after(.milliseconds(1)), into: &events)
+      let sleeper = await Sleeper(poller)
+      poller.wake()
+      _ = try await sleeper.events
+      // Waits are not cut into slices any more.
+      #expect(Self.duration(poller, 30) >= 30)
+    }
+  }
+
+  @Test func `where the kernel refuses to poll, everything that is watched may be ready`() async {
+    await #expect(processExitsWith: .success) {
+      let poller = PollPoller()
+      let first = try Bell()
+      let second = try Bell()
+      #expect(poller.add(first.reading, key: 1, watching: .readable) == .watched)
+      #expect(poller.add(first.writing, key: 2, watching: []) == .watched)
+      #expect(poller.add(second.writing, key: 3, watching: [.readable, .writable]) == .watched)
+      Self.limitDescriptors(1)
+      var events: [PollerEvent] = []
+      poller.wait(until: .never, into: &events)
+      Self.limitDescriptors(4_096)
+      #expect(events.map(\.key) == [1, 3])
+      #expect(events.map(\.readiness) == [.readable, [.readable, .writable]])
+      // A wake that comes afterwards is not lost.
+      poller.wake()
+      poller.wait(until: .never, into: &events)
+    }
   }
 }

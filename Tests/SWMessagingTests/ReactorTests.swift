@@ -88,6 +88,7 @@ import Testing
     private let errno: Guarded<Errno?>
     init(_ errno: Errno) { self.errno = Guarded(errno) }
     func end() { errno.withLock { $0 = nil } }
+    func begin() { errno.withLock { $0 = .resourceTemporarilyUnavailable } }
     func check() throws(Errno) {
       if let errno = errno.withLock({ $0 }) { throw errno }
     }
@@ -114,9 +115,13 @@ import Testing
     }
     func remove(_ descriptor: Int32, key: UInt64) { poller.remove(descriptor, key: key) }
     func wait(until deadline: Deadline, into events: inout [PollerEvent]) {
+      waits.withLock { $0 += 1 }
       poller.wait(until: deadline, into: &events)
     }
     func wake() { poller.wake() }
+    private let waits = Guarded(0)
+    /// How often it was waited with.
+    var waitCount: Int { waits.withLock { $0 } }
   }
 
   private final class Watched {
@@ -179,6 +184,30 @@ import Testing
     let count = log.all.count
     try watched.write()
     await eventually { log.all.count > count }
+  }
+
+  @Test func `once it has gone over it waits with the system's poller, and with no other`() async throws {
+    let (none, full) = (Shortage(.tooManyOpenFiles), Shortage(.noSpace))
+    full.end()
+    let better = Guarded<FullPoller?>(nil)
+    let reactor = Reactor(makePoller: { () throws(Errno) -> any Poller in
+      try none.check()
+      let poller = try FullPoller(full)
+      better.withLock { $0 = poller }
+      return poller
+    })
+    let watched = try Watched(reactor)
+    let log = watched.log
+    #expect(reactor.isMakeshift && better.withLock { $0 } == nil)
+    none.end()
+    await eventually { !reactor.isMakeshift }
+    let poller = try #require(better.withLock { $0 })
+    await eventually { poller.waitCount > 0 }
+    let waits = poller.waitCount
+    try watched.write()
+    await eventually { !log.all.isEmpty && poller.waitCount > waits }
+    #expect(better.withLock { $0 } === poller)
+    better.withLock { $0 = nil }
   }
 
   /// If it went over, that half would believe that it is watched, and sleep for ever.
@@ -262,6 +291,217 @@ import Testing
       return done.withLock { $0 } > 0
     }
     gate.open()
+  }
+
+  @Test func `where no thread is to be had work is refused, and nothing of it is kept`() async {
+    let shortage = Shortage(.resourceTemporarilyUnavailable)
+    let threads = HelperThreads(name: "", usual: 2, most: 2) { body in
+      do throws(Errno) {
+        try shortage.check()
+      } catch {
+        return error
+      }
+      return HelperThread.start(body)
+    }
+    let done = Guarded<[Int]>([])
+    for round in 0..<3 {
+      #expect(threads.submit { done.withLock { $0.append(-round) } } == .resourceTemporarilyUnavailable)
+      #expect(threads.threadCount == 0)
+    }
+    shortage.end()
+    let gate = Gate()
+    #expect(threads.submit { gate.waitBlocking() } == nil)
+    #expect(threads.threadCount == 1)
+    gate.open()
+    #expect(threads.submit { done.withLock { $0.append(1) } } == nil)
+    await eventually { done.withLock { $0 } == [1] }
+  }
+
+  @Test func `a thread that runs takes over what a second one was wanted for`() async {
+    let shortage = Shortage(.resourceTemporarilyUnavailable)
+    shortage.end()
+    let threads = HelperThreads(name: "", usual: 2, most: 2) { body in
+      do throws(Errno) {
+        try shortage.check()
+      } catch {
+        return error
+      }
+      return HelperThread.start(body)
+    }
+    let gate = Gate()
+    let done = Guarded<[Int]>([])
+    #expect(threads.submit { gate.waitBlocking() } == nil)
+    shortage.begin()
+    for number in 1...3 {
+      #expect(threads.submit { done.withLock { $0.append(number) } } == nil)
+      #expect(threads.threadCount == 1)
+    }
+    gate.open()
+    await eventually { done.withLock { $0 } == [1, 2, 3] }
+  }
+
+  /// Another caller sees a thread that is about to start, and relies on it.
+  @Test func `what was left to a thread that cannot be started is done by who has tried`() async {
+    let done = Guarded<[Int]>([])
+    let others = Guarded<HelperThreads?>(nil)
+    let threads = HelperThreads(name: "", usual: 1, most: 1) { body in
+      if done.withLock({ !$0.isEmpty }) { return HelperThread.start(body) }
+      for number in 2...4 {
+        let errno = others.withLock { $0 }?.submit { done.withLock { $0.append(number) } }
+        #expect(errno == nil)
+      }
+      return .resourceTemporarilyUnavailable
+    }
+    others.withLock { $0 = threads }
+    #expect(threads.submit { done.withLock { $0.append(1) } } == .resourceTemporarilyUnavailable)
+    #expect(done.withLock { $0 } == [2, 3, 4])
+    #expect(threads.threadCount == 0)
+    others.withLock { $0 = nil }
+    // And once.
+    #expect(threads.submit { done.withLock { $0.append(5) } } == nil)
+    await eventually { done.withLock { $0.count } > 3 && threads.threadCount == 0 }
+    #expect(done.withLock { $0 } == [2, 3, 4, 5])
+  }
+
+  /// No room for a stack.
+  @Test(.disabled(if: isSanitized)) func `a thread that the system refuses is an error, and keeps nothing`()
+    async
+  {
+    await #expect(processExitsWith: .success) { () async throws in
+      final class Kept: Sendable {}
+      weak var kept: Kept?
+      var before = rlimit()
+      _ = unsafe getrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &before)
+      var none = rlimit(rlim_cur: 1, rlim_max: before.rlim_max)
+      _ = unsafe setrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &none)
+      let errno: Errno?
+      do {
+        let object = Kept()
+        kept = object
+        errno = HelperThread.start { withExtendedLifetime(object) {} }
+      }
+      let isGone = kept == nil
+      var thrown: Errno?
+      do throws(Errno) { try await HelperThread.run {} } catch { thrown = error }
+      _ = unsafe setrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &before)
+      #expect(errno == .resourceTemporarilyUnavailable)
+      #expect(thrown == .resourceTemporarilyUnavailable)
+      #expect(isGone)
+      #expect(try await HelperThread.run { 7 } == 7)
+    }
+  }
+
+  /// The second half of a queue is behind the first, whenever it came.
+  @Test func `work that waits is done in the order in which it came`() async {
+    let threads = HelperThreads(name: "sw-test", usual: 1, most: 1)
+    let done = Guarded<[Int]>([])
+    let (first, second) = (Gate(), Gate())
+    #expect(threads.submit { first.waitBlocking() } == nil)
+    for number in 1...3 {
+      #expect(
+        threads.submit {
+          done.withLock { $0.append(number) }
+          if number == 1 { second.waitBlocking() }
+        } == nil)
+    }
+    first.open()
+    await eventually { done.withLock { $0 } == [1] }
+    for number in 4...6 { #expect(threads.submit { done.withLock { $0.append(number) } } == nil) }
+    second.open()
+    await eventually { done.withLock { $0.count } == 6 }
+    #expect(done.withLock { $0 } == [1, 2, 3, 4, 5, 6])
+  }
+
+  @Test func `a thread that is idle is woken by the next work, and ends after a while without`() async {
+    let started = Guarded(0)
+    let ended = Guarded(0)
+    let threads = HelperThreads(name: "", usual: 1, most: 1) { body in
+      started.withLock { $0 += 1 }
+      return HelperThread.start {
+        body()
+        ended.withLock { $0 += 1 }
+      }
+    }
+    let done = Guarded(0)
+    for round in 1...3 {
+      #expect(threads.submit { done.withLock { $0 += 1 } } == nil)
+      await eventually { done.withLock { $0 } == round }
+    }
+    await eventually { threads.threadCount == 0 }
+    await eventually { ended.withLock { $0 } == started.withLock { $0 } }
+    // It starts another one then.
+    let before = started.withLock { $0 }
+    #expect(threads.submit { done.withLock { $0 += 1 } } == nil)
+    await eventually { done.withLock { $0 } == 4 }
+    #expect(started.withLock { $0 } == before + 1)
+    await eventually { ended.withLock { $0 } == before + 1 }
+    #expect(threads.threadCount == 0)
+  }
+
+  // MARK: The thread
+
+  /// A reactor of the test's own, and whether its thread has ended.
+  private static func makeReactor(
+    _ makePoller: @escaping @Sendable () throws(Errno) -> any Poller
+  ) -> (reactor: Reactor, hasEnded: Raised) {
+    let hasEnded = Raised()
+    let reactor = Reactor(
+      startThread: { body in
+        HelperThread.start {
+          body()
+          hasEnded.raise()
+        }
+      }, makePoller: makePoller)
+    return (reactor, hasEnded)
+  }
+
+  @Test(arguments: [true, false]) func `a reactor that is stopped ends its thread, though it sleeps`(
+    _ isSystems: Bool
+  ) async throws {
+    let (reactor, hasEnded) = Self.makeReactor { () throws(Errno) -> any Poller in
+      if isSystems { return try EpollPoller() }
+      return PollPoller()
+    }
+    let log = Log()
+    reactor.call(Work { log.add("work") })
+    reactor.set(Timer(log), at: .immediately)
+    await eventually { log.all.count == 2 }
+    #expect(Set(log.all) == ["work", "timer"])
+    #expect(!hasEnded.isUp)
+    reactor.stop()
+    await eventually { hasEnded.isUp }
+  }
+
+  @Test func `a reactor counts what it keeps, and lets go of it`() async throws {
+    let (reactor, hasEnded) = Self.makeReactor { () throws(Errno) -> any Poller in try EpollPoller() }
+    let watched = try Watched(reactor)
+    #expect(reactor.load.registrations == 1 && reactor.load.timers == 0)
+    let file = try FileDescriptor.open(FilePath("/proc/self/exe"), .readOnly)
+    guard case .alwaysReady = reactor.register(file.rawValue, for: watched.log, watching: .readable) else {
+      Issue.record("a file is always ready")
+      return
+    }
+    try file.close()
+    guard case .failed(.badFileDescriptor) = reactor.register(file.rawValue, for: watched.log, watching: [])
+    else {
+      Issue.record("it is closed")
+      return
+    }
+    #expect(reactor.load.registrations == 1)
+    let timer = Timer(watched.log)
+    reactor.set(timer, at: .after(.seconds(1_000_000)))
+    #expect(reactor.load.timers == 1)
+    reactor.takeBack(timer)
+    #expect(reactor.load.timers == 0)
+    // A change of what is watched tells what is there.
+    let number = watched.pair.first.withDescriptor { $0.rawValue }
+    #expect(reactor.watch(watched.id, descriptor: number, .writable) == nil)
+    await eventually { watched.log.all == ["other"] }
+    #expect(reactor.watch(watched.id, descriptor: -1, .writable) == .badFileDescriptor)
+    reactor.deregister(watched.id, descriptor: number)
+    #expect(reactor.load.registrations == 0)
+    reactor.stop()
+    await eventually { hasEnded.isUp }
   }
 
   // MARK: Signals that are raised later

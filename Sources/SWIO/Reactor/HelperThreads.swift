@@ -34,7 +34,7 @@ package final class HelperThreads: Sendable {
   }
 
   private let state = Guarded(State())
-  private let name: String
+  private let makeThread: @Sendable (@escaping @Sendable () -> Void) -> Errno?
   private let usual: Int
   private let most: Int
 
@@ -42,8 +42,12 @@ package final class HelperThreads: Sendable {
   ///   - name: of each thread; at most 15 bytes.
   ///   - usual: how many threads run before work has to wait.
   ///   - most: how many threads run when those have been stuck for 50 ms.
-  package init(name: String, usual: Int, most: Int) {
-    self.name = name
+  ///   - startThread: starts a thread, or says why not; a test's.
+  package init(
+    name: String, usual: Int, most: Int,
+    startThread: (@Sendable (@escaping @Sendable () -> Void) -> Errno?)? = nil
+  ) {
+    makeThread = startThread ?? { body in HelperThread.start(named: name, body) }
     self.usual = usual
     self.most = most
   }
@@ -69,7 +73,7 @@ package final class HelperThreads: Sendable {
       return (state.idle.popLast(), false)
     }
     idle?.signal()
-    guard starts, let errno = HelperThread.start(named: name, { [self] in run(first: work) }) else {
+    guard starts, let errno = makeThread({ [self] in run(first: work) }) else {
       return nil
     }
     let orphans = state.withLock { state -> [Work]? in
@@ -88,8 +92,7 @@ package final class HelperThreads: Sendable {
 
   private func isStuck(_ state: State) -> Bool {
     guard state.lastProgress != .never else { return false }
-    let (limit, overflow) = state.lastProgress.nanoseconds.addingReportingOverflow(Self.stuckAfter)
-    return !overflow && Deadline.now.nanoseconds > limit
+    return Deadline.now.nanoseconds - state.lastProgress.nanoseconds > Self.stuckAfter
   }
 
   private func run(first work: Work) {

@@ -110,6 +110,13 @@ package struct HalfState: Sendable {
     pause(for: head.kind, &actions)
   }
 
+  /// The head waits for readiness again, or has been served: its pause is over, and the next one is short.
+  mutating func endHeadPause() {
+    pauseLength = 0
+    isHeadPaused = false
+    if !queue.hasAside { retryAt = nil }
+  }
+
   /// A place's attempt is to be repeated after a pause, and nobody has to wait for that. A thread that waits is told: it
   /// has not limited its wait to the pause.
   mutating func putAside(_ place: Place, _ actions: inout Actions) {
@@ -134,6 +141,7 @@ package struct HalfState: Sendable {
 
   mutating func releaseTurn(by me: Place?, _ actions: inout Actions) {
     turn = false
+    if isHeadPaused, queue.isEmpty { endHeadPause() }
     leaveDescriptor(&actions)
     pass(by: me, &actions)
   }

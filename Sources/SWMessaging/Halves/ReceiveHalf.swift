@@ -683,7 +683,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
         }
         if state.stirred || first !== place ?? head { return .again }
         if first.kind != .thread, !state.isRegistered { return .register }
-        if unsafe isPausing { state.pauseHead(&actions) } else { state.pauseLength = 0 }
+        if unsafe isPausing { state.pauseHead(&actions) } else { state.endHeadPause() }
         releaseTurn(&state, &actions, by: place ?? me)
         return .released
       }

@@ -108,7 +108,7 @@ package final class SendHalf: Half, @unchecked Sendable {
     var deadline: Deadline
     var mayWait: Bool { deadline != .immediately }
     var progress: (@Sendable (Int, Int) -> Void)?
-    var ancillary: OutgoingAncillary?
+    package var ancillary: OutgoingAncillary?
 
     package init(
       _ outgoing: Outgoing, array: [UInt8]? = nil, as kind: Place.Kind, step: SendPlace.Step = .bytes,
@@ -135,11 +135,10 @@ package final class SendHalf: Half, @unchecked Sendable {
   package func start(_ call: Call) -> Started {
     if turnstile.take() { return attemptAlone(call) }
     let entry: Entry = locked { state, _ in
-      // A caller that does not wait is promised one pass, and so are those ahead of it.
-      if !call.mayWait, state.queue.hasAside { state.endPause() }
       if call.step == .flush, state.isFinished { return .flushed }
       if let refusal = state.refusal { return .refused(refusal) }
-      guard state.isIdle else { return .behind }
+      // Behind a datagram that stands aside there may be an order to keep.
+      guard state.isIdle, !state.queue.hasAside else { return .behind }
       state.turn = true
       return .alone
     }
@@ -157,12 +156,15 @@ package final class SendHalf: Half, @unchecked Sendable {
       }
       let behind: Behind = locked { state, _ in
         if let refusal = state.refusal { return .refused(refusal) }
+        // A caller that does not wait is promised one pass, and so are those ahead of it. They are in the queue again
+        // from here on, and the turn is taken in this section.
+        if place.isLate, state.queue.hasAside { state.endPause() }
         state.queue.append(place)
         return state.takeTurn(first: true, by: place) ? .driving : .queued
       }
       switch behind {
       case .refused(let refusal): return .ended(refusal)
-      case .driving: run(Driver(me: place))
+      case .driving: driveOn(as: place)
       case .queued: break
       }
       return locked { _, _ in place.isDecided ? .ended(place.error) : .queued(place) }
@@ -818,7 +820,7 @@ package final class SendHalf: Half, @unchecked Sendable {
         }
         if state.stirred || first.gaveUp != nil || !first.needsReadiness { return .again }
         if first.kind != .thread, !state.isRegistered { return .register }
-        if unsafe isPausing { state.pauseHead(&actions) } else { state.pauseLength = 0 }
+        if unsafe isPausing { state.pauseHead(&actions) } else { state.endHeadPause() }
         settleLate(by: me, &state, &actions)
         state.releaseTurn(by: me, &actions)
         return .released

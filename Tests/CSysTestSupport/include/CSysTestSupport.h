@@ -19,14 +19,19 @@ int swsys_set_linger_reset(int fd);              /* close sends a reset */
 uint64_t swsys_thread_cpu(void);                 /* CLOCK_THREAD_CPUTIME_ID in nanoseconds */
 int swsys_thread_count(void);                    /* of this process */
 int swsys_pidfd_open(pid_t pid);
+int swsys_thread_id(void);                       /* of the calling thread, as the kernel knows it */
+bool swsys_thread_sleeps(int id);                /* it waits in the kernel, or has ended */
 /* Numbers of system calls, some of which are newer than some headers. */
 enum {
   SWSYS_CALL_CLONE = SYS_clone, SWSYS_CALL_WAITID = SYS_waitid, SWSYS_CALL_PIDFD_SEND_SIGNAL = 424,
-  SWSYS_CALL_PIDFD_OPEN = 434, SWSYS_CALL_CLONE3 = 435, SWSYS_CALL_CLOSE_RANGE = 436,
+  SWSYS_CALL_PIDFD_OPEN = 434, SWSYS_CALL_CLONE3 = 435, SWSYS_CALL_CLOSE_RANGE = 436, SWSYS_CALL_FCNTL = SYS_fcntl,
+  SWSYS_CALL_OPENAT = SYS_openat,
 };
 /* From now on a system call fails with EPERM in all threads of this process (seccomp): always, or (bits not 0) where
  * its first argument has one of these bits. */
 int swsys_forbid(int call, unsigned bits);
+/* The same for another argument than the first; `bits` is not 0. */
+int swsys_forbid_argument(int call, int argument, unsigned bits);
 
 /* From now on the kernel refuses epoll_pwait2 to this process, with EPERM. */
 int swsys_refuse_timed_epoll(void);

@@ -1,0 +1,130 @@
+import SWFraming
+import SWIO
+import SWMessaging
+import SystemPackage
+import TestSupport
+import Testing
+
+/// What comes beside the bytes of a stream, kept by where it came: by hand.
+@Suite(.lastResort, .leavesNothing) struct AncillaryTurnTests {
+  /// A turn of the test's own, as an object.
+  private final class Stream {
+    private var turn = ReceiveTurn()
+
+    /// So many bytes come in one read, with this beside them.
+    func bring(_ count: Int, _ found: Ancillary? = nil) {
+      let request = ReceiveRequest.exactly(turn.count + count)
+      let outcome = unsafe turn.attempt(.atLeast(turn.count + count), for: request) { memory in
+        unsafe memory.initializeMemory(as: UInt8.self, repeating: 7)
+        return .transferred(min(count, memory.count))
+      }
+      #expect(outcome == .moved)
+      if let found { turn.add(found, besideLast: count) }
+    }
+
+    /// A message of so many bytes is received, and what belongs to it.
+    func take(_ count: Int, looks: Bool = true) -> Ancillary? {
+      let demand = FrameDemand.frame(byteCount: count, payload: 0..<count)
+      let found = looks ? turn.takeAncillary(of: demand) : nil
+      if looks { #expect(turn.takeAncillary(of: demand)?.descriptors == nil) }
+      turn.consume(demand)
+      return found
+    }
+  }
+
+  private static func writer(_ process: Int32) -> SenderCredentials {
+    SenderCredentials(processID: process, userID: 1, groupID: 2)
+  }
+
+  private func descriptors(_ count: Int) throws -> (Ancillary, [Int32]) {
+    let all = try (0..<count).map { _ in try FileDescriptor.open(FilePath("/dev/null"), .readOnly) }
+    return (Ancillary(descriptors: ReceivedDescriptors(all)), all.map(\.rawValue))
+  }
+
+  /// Takes them all, and closes them.
+  private func numbers(_ found: Ancillary?) -> [Int32] {
+    var numbers: [Int32] = []
+    while let next = found?.descriptors?.take() { numbers.append(next.withDescriptor { $0.rawValue }) }
+    return numbers
+  }
+
+  @Test func `descriptors belong to the message that holds the last byte of their read`() throws {
+    let stream = Stream()
+    let (found, expected) = try descriptors(2)
+    stream.bring(3)
+    stream.bring(4, found)
+    stream.bring(5)
+    // The last of the seven bytes is in the third of these.
+    #expect(stream.take(3) == nil)
+    #expect(stream.take(3) == nil)
+    #expect(numbers(stream.take(1)) == expected)
+    #expect(stream.take(5) == nil)
+  }
+
+  @Test func `descriptors of several reads within one message come together, in order`() throws {
+    let stream = Stream()
+    let (first, firstNumbers) = try descriptors(1)
+    let (second, secondNumbers) = try descriptors(2)
+    let (third, thirdNumbers) = try descriptors(1)
+    stream.bring(2, first)
+    stream.bring(2, second)
+    stream.bring(2, third)
+    let whole = stream.take(4)
+    #expect(whole?.descriptors?.count == 3 && whole?.lostDescriptors == false)
+    #expect(numbers(whole) == firstNumbers + secondNumbers)
+    #expect(numbers(stream.take(2)) == thirdNumbers)
+  }
+
+  @Test func `that descriptors were lost is told with their message, and once`() {
+    let stream = Stream()
+    stream.bring(4, Ancillary(lostDescriptors: true))
+    stream.bring(4)
+    #expect(stream.take(3)?.lostDescriptors == nil)
+    let found = stream.take(1)
+    #expect(found?.lostDescriptors == true && found?.descriptors == nil)
+    #expect(stream.take(4) == nil)
+  }
+
+  @Test func `credentials hold from the first byte of a read until those of another writer`() {
+    let stream = Stream()
+    stream.bring(4, Ancillary(credentials: Self.writer(1)))
+    stream.bring(4, Ancillary(credentials: Self.writer(1)))
+    stream.bring(4, Ancillary(credentials: Self.writer(2)))
+    stream.bring(4, Ancillary(credentials: Self.writer(3)))
+    #expect(stream.take(4)?.credentials == Self.writer(1))
+    #expect(stream.take(4)?.credentials == Self.writer(1))
+    // A message is of who wrote its last byte; a border is no byte of the next writer.
+    #expect(stream.take(2)?.credentials == Self.writer(2))
+    #expect(stream.take(2)?.credentials == Self.writer(2))
+    #expect(stream.take(1)?.credentials == Self.writer(3))
+    stream.bring(2)
+    #expect(stream.take(5)?.credentials == Self.writer(3))
+  }
+
+  @Test func `bytes before the first credentials have none`() {
+    let stream = Stream()
+    stream.bring(3)
+    stream.bring(3, Ancillary(credentials: Self.writer(1)))
+    #expect(stream.take(3) == nil)
+    #expect(stream.take(3)?.credentials == Self.writer(1))
+  }
+
+  @Test func `a message that spans two writers is of the second`() {
+    let stream = Stream()
+    stream.bring(3, Ancillary(credentials: Self.writer(1)))
+    stream.bring(3, Ancillary(credentials: Self.writer(2)))
+    #expect(stream.take(5)?.credentials == Self.writer(2))
+    #expect(stream.take(1)?.credentials == Self.writer(2))
+  }
+
+  @Test func `what a message brings that nobody looks at goes with it`() throws {
+    let stream = Stream()
+    let (found, expected) = try descriptors(1)
+    stream.bring(4, found)
+    stream.bring(4, Ancillary(lostDescriptors: true))
+    _ = stream.take(4, looks: false)
+    let next = stream.take(4)
+    #expect(next?.lostDescriptors == true && next?.descriptors == nil)
+    #expect(numbers(found) == expected)
+  }
+}

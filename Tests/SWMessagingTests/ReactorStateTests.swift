@@ -1,0 +1,274 @@
+import SWIO
+import SWMessaging
+import SWTesting
+import Synchronization
+import TestSupport
+import Testing
+
+/// The reactor as a machine: every verb, and what it answers. No thread and no clock.
+@Suite(.lastResort, .leavesNothing) struct ReactorStateTests {
+  private final class Work: ReactorWork {
+    func drive() {}
+    func driveOffloaded() {}
+  }
+
+  private final class Receiver: ReadinessReceiver, DeadlineReceiver {
+    func readinessChanged(_ readiness: Readiness) {}
+    func deadlinePassed() {}
+  }
+
+  /// As an object, so that expectations can call what changes it.
+  private final class Machine {
+    private var state = ReactorState<Int>()
+
+    func register(_ receiver: Receiver, descriptor: Int32, watching interest: Readiness) -> RegistrationID {
+      state.register(receiver, descriptor: descriptor, watching: interest)
+    }
+    func watch(_ id: RegistrationID, _ interest: Readiness) { state.watch(id, interest) }
+    func deregister(_ id: RegistrationID) -> Receiver? { state.deregister(id) as? Receiver }
+    func receiver(of key: UInt64) -> Receiver? { state.receiver(of: key) as? Receiver }
+    var registrations: [(id: RegistrationID, descriptor: Int32, interest: Readiness)] { state.registrations }
+    var registrationCount: Int { state.registrationCount }
+    var timerCount: Int { state.timerCount }
+    func call(_ work: Work) -> Bool { state.call(work) }
+    func enqueue(_ job: Int) -> Bool { state.enqueue(job) }
+    func set(_ timer: Timer, at deadline: Deadline) -> Bool { state.set(timer, at: deadline) }
+    func takeBack(_ timer: Timer) { state.takeBack(timer) }
+    func woke(_ events: [PollerEvent] = []) {
+      var events = events
+      state.woke(&events)
+      #expect(events.isEmpty)
+    }
+    func next(_ now: Deadline) -> ReactorStep<Int> { state.next(now) }
+  }
+
+  private static func at(_ nanoseconds: UInt64) -> Deadline { Deadline(nanoseconds: nanoseconds) }
+
+  // MARK: The heap
+
+  @Test(arguments: 1...20 as ClosedRange<UInt64>)
+  func `timers come out in order, whichever are taken back before`(_ seed: UInt64) {
+    var generator = SeededGenerator(seed: seed)
+    var heap = DeadlineHeap()
+    var model: [(timer: Timer, deadline: UInt64)] = []
+    for _ in 0..<400 {
+      switch Int.random(in: 0..<5, using: &generator) {
+      case 0...2:
+        let deadline = UInt64.random(in: 1...40, using: &generator)
+        let timer = Timer(Receiver())
+        heap.insert(timer, at: Self.at(deadline))
+        #expect(timer.deadline == Self.at(deadline))
+        model.append((timer, deadline))
+      case 3:
+        guard let index = model.indices.randomElement(using: &generator) else { continue }
+        let timer = model.remove(at: index).timer
+        heap.remove(timer)
+        // It is in no heap any more.
+        heap.remove(timer)
+      default:
+        let now = UInt64.random(in: 1...40, using: &generator)
+        let found = heap.popDue(by: Self.at(now))
+        let least = model.map(\.deadline).min()
+        #expect((found != nil) == (least.map { $0 <= now } ?? false))
+        if let found {
+          #expect(found.deadline == least.map { Self.at($0) })
+          #expect(model.contains { $0.timer === found })
+          model.removeAll { $0.timer === found }
+        }
+      }
+      heap.checkInvariants()
+      #expect(heap.count == model.count && heap.isEmpty == model.isEmpty)
+      #expect(heap.earliest == model.map(\.deadline).min().map { Self.at($0) } ?? .never)
+    }
+    while let timer = heap.popDue(by: Self.at(40)) {
+      #expect(timer.deadline.nanoseconds == model.map(\.deadline).min())
+      model.removeAll { $0.timer === timer }
+    }
+    #expect(model.isEmpty && heap.isEmpty)
+  }
+
+  // MARK: Registrations
+
+  @Test func `a slot is used again, and nothing of its former owner reaches the next`() {
+    let machine = Machine()
+    let receivers = (0..<3).map { _ in Receiver() }
+    let ids = receivers.enumerated().map { index, receiver in
+      machine.register(receiver, descriptor: Int32(index + 10), watching: .readable)
+    }
+    #expect(Set(ids.map(\.key)).count == 3 && machine.registrationCount == 3)
+    #expect(machine.deregister(ids[1]) === receivers[1])
+    #expect(machine.registrationCount == 2)
+    #expect(machine.receiver(of: ids[1].key) == nil)
+    #expect(machine.deregister(ids[1]) == nil)
+    let next = Receiver()
+    let id = machine.register(next, descriptor: 20, watching: .writable)
+    #expect(id.slot == ids[1].slot && id.key != ids[1].key)
+    #expect(RegistrationID(key: id.key) == id)
+    // By its old name it is changed no more, told of nothing, and not ended.
+    machine.watch(ids[1], [])
+    #expect(machine.receiver(of: ids[1].key) == nil)
+    #expect(machine.deregister(ids[1]) == nil)
+    #expect(machine.receiver(of: id.key) === next)
+    #expect(machine.receiver(of: RegistrationID(slot: 77, generation: 0).key) == nil)
+    machine.watch(ids[2], [.readable, .writable])
+    #expect(machine.registrations.map(\.descriptor) == [10, 20, 12])
+    #expect(machine.registrations.map(\.interest) == [.readable, .writable, [.readable, .writable]])
+    #expect(machine.registrations.map(\.id) == [ids[0], id, ids[2]])
+    for id in [ids[0], id, ids[2]] { _ = machine.deregister(id) }
+    #expect(machine.registrationCount == 0 && machine.registrations.isEmpty)
+  }
+
+  @Test func `a receiver that is gone is not kept, and its events reach nobody`() {
+    let machine = Machine()
+    _ = machine.next(Self.at(1))
+    let other = Receiver()
+    weak var gone: Receiver?
+    var events: [PollerEvent] = []
+    do {
+      let receiver = Receiver()
+      gone = receiver
+      let first = machine.register(receiver, descriptor: 3, watching: .readable)
+      let second = machine.register(other, descriptor: 4, watching: .readable)
+      for id in [first, second] { events.append(PollerEvent(key: id.key, readiness: .readable)) }
+      _ = machine.deregister(first)
+    }
+    #expect(gone == nil)
+    machine.woke(events)
+    guard case .tell(let receiver, let event) = machine.next(Self.at(1)) else {
+      Issue.record("an event has come")
+      return
+    }
+    #expect(receiver as? Receiver === other && event.readiness == .readable)
+    #expect(Self.isWait(machine.next(Self.at(1)), until: .never))
+  }
+
+  private static func isWait(_ step: ReactorStep<Int>, until deadline: Deadline) -> Bool {
+    if case .wait(let until) = step { return until == deadline }
+    return false
+  }
+
+  // MARK: Sleep
+
+  @Test func `a thread that sleeps is notified once, and one that works is not`() {
+    let machine = Machine()
+    let work = Work()
+    // It works from the beginning.
+    #expect(!machine.call(work) && !machine.enqueue(1))
+    #expect(Self.isWait(machine.next(Self.at(1)), until: .immediately))
+    machine.woke()
+    for _ in 0..<2 { #expect(!Self.isWait(machine.next(Self.at(1)), until: .never)) }
+    let asks = [
+      ("www2.", { machine.call(work) }), ("ww12.", { machine.enqueue(1) }),
+      ("wtw2.", { machine.set(Timer(Receiver()), at: Self.at(5)) }),
+    ]
+    for (steps, ask) in asks {
+      #expect(Self.isWait(machine.next(Self.at(1)), until: .never))
+      #expect(ask())
+      // It has been notified by now.
+      #expect(!machine.call(work) && !machine.enqueue(2))
+      machine.woke()
+      #expect(!machine.call(work))
+      #expect(round(machine, at: 9) == steps)
+      machine.woke()
+    }
+  }
+
+  @Test func `an earlier deadline ends a sleep, and a later one does not`() {
+    let machine = Machine()
+    let first = Timer(Receiver())
+    #expect(!machine.set(first, at: Self.at(100)))
+    #expect(Self.isWait(machine.next(Self.at(1)), until: Self.at(100)))
+    #expect(!machine.set(Timer(Receiver()), at: Self.at(100)))
+    #expect(!machine.set(Timer(Receiver()), at: Self.at(101)))
+    #expect(machine.set(Timer(Receiver()), at: Self.at(99)))
+    #expect(!machine.set(Timer(Receiver()), at: Self.at(98)))
+    #expect(machine.timerCount == 5)
+    machine.takeBack(first)
+    machine.takeBack(first)
+    #expect(machine.timerCount == 4)
+    machine.woke()
+    var fired: [UInt64] = []
+    while case .fire(let timer) = machine.next(Self.at(100)) { fired.append(timer.deadline.nanoseconds) }
+    #expect(fired == [98, 99, 100])
+    #expect(machine.timerCount == 1)
+    machine.woke()
+    #expect(Self.isWait(machine.next(Self.at(100)), until: Self.at(101)))
+  }
+
+  // MARK: The round
+
+  /// What the machine does in a round, one letter a step: events, works, timers, jobs, and a wait.
+  private func round(_ machine: Machine, at time: UInt64) -> String {
+    var steps = ""
+    while true {
+      switch machine.next(Self.at(time)) {
+      case .tell: steps += "e"
+      case .drive: steps += "w"
+      case .fire: steps += "t"
+      case .run(let job): steps += "\(job)"
+      case .wait(let until): return steps + (until == .immediately ? "!" : ".")
+      }
+    }
+  }
+
+  @Test func `what comes during a round waits for the next, and the thread does not sleep before`() {
+    let machine = Machine()
+    let work = Work()
+    #expect(round(machine, at: 1) == ".")
+    for job in 1...3 { _ = machine.enqueue(job) }
+    _ = machine.call(work)
+    _ = machine.call(work)
+    machine.woke()
+    guard case .drive = machine.next(Self.at(1)) else {
+      Issue.record("works come first")
+      return
+    }
+    // The one that was driven asks to be driven again: behind the other, and behind the jobs.
+    _ = machine.call(work)
+    guard case .drive = machine.next(Self.at(1)), case .run(1) = machine.next(Self.at(1)) else {
+      Issue.record("then the other work, and the jobs")
+      return
+    }
+    _ = machine.enqueue(4)
+    #expect(round(machine, at: 1) == "23!")
+    machine.woke()
+    #expect(round(machine, at: 1) == "w4.")
+    machine.woke()
+    #expect(round(machine, at: 1) == ".")
+  }
+
+  @Test func `timers are looked at after each work and each job, and in a round without either`() {
+    for steps in ["wt", "1t", "t"] {
+      let machine = Machine()
+      #expect(round(machine, at: 1) == ".")
+      if steps.hasPrefix("w") { _ = machine.call(Work()) }
+      if steps.hasPrefix("1") { _ = machine.enqueue(1) }
+      machine.woke()
+      if steps != "t" {
+        // It falls due during the first step.
+        let first = machine.next(Self.at(1))
+        #expect(!Self.isWait(first, until: .immediately))
+      }
+      _ = machine.set(Timer(Receiver()), at: Self.at(5))
+      #expect(round(machine, at: 5) == "t.")
+      #expect(machine.timerCount == 0)
+    }
+  }
+
+  @Test
+  func `as many timers fire at once as were due, and one that is set meanwhile comes in the next round`() {
+    let machine = Machine()
+    #expect(round(machine, at: 1) == ".")
+    for deadline in [3, 4, 5, 9] as [UInt64] { _ = machine.set(Timer(Receiver()), at: Self.at(deadline)) }
+    machine.woke()
+    guard case .fire(let first) = machine.next(Self.at(5)) else {
+      Issue.record("it is due")
+      return
+    }
+    #expect(first.deadline == Self.at(3))
+    // The clock is not looked at again, and the newest one is not counted.
+    #expect(round(machine, at: 9) == "tt.")
+    machine.woke()
+    #expect(round(machine, at: 9) == "t.")
+  }
+}

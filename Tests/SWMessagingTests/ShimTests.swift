@@ -1,0 +1,637 @@
+import CSysShim
+import CSysTestSupport
+import Foundation
+import Glibc
+import SWIO
+import SWMessaging
+import SWTesting
+import Synchronization
+import SystemPackage
+import TestSupport
+import Testing
+
+/// The C shim by itself: its tables, its flags, and what it leaves open.
+@Suite(.lastResort, .leavesNothing) struct ShimTests {
+  /// Closes a descriptor that a test has made.
+  private func close(_ number: Int32) { #expect(swsys_close(number) == 0) }
+
+  private func pair(_ make: (UnsafeMutablePointer<Int32>) -> Int32) throws -> (Int32, Int32) {
+    var ends: [Int32] = [-1, -1]
+    let result = unsafe ends.withUnsafeMutableBufferPointer { ends in
+      unsafe ends.baseAddress.map { unsafe make($0) } ?? -EINVAL
+    }
+    try #require(result == 0)
+    return (ends[0], ends[1])
+  }
+
+  // MARK: Flags
+
+  @Test func `every descriptor that the shim makes is close-on-exec, and above the standard streams`() throws
+  {
+    let pipe = try unsafe pair { unsafe swsys_pipe($0) }
+    var numbers = [
+      swsys_eventfd(), swsys_epoll_create(), pipe.0, pipe.1, swsys_duplicate(pipe.0, 3),
+      swsys_duplicate(pipe.0, 100),
+      swsys_reopen_nonblocking(pipe.0, O_RDONLY), unsafe swsys_open_for_child("/dev/null", O_RDONLY),
+    ]
+    for type in [swsys_sock_stream, swsys_sock_dgram, swsys_sock_seqpacket] {
+      let sockets = try unsafe pair { unsafe swsys_unix_pair($0, type) }
+      numbers += [sockets.0, sockets.1]
+    }
+    for isNewer in [false, true] {
+      let sockets = try unsafe pair { unsafe swsys_tcp_pair($0, isNewer) }
+      numbers += [sockets.0, sockets.1]
+    }
+    for number in numbers {
+      #expect(number > 2)
+      #expect(swsys_get_close_on_exec(number) == 1)
+    }
+    #expect(numbers[5] >= 100)
+    // What it waits with must not block. What others may share must.
+    #expect(swsys_is_nonblocking(numbers[0]) == 1)
+    #expect(swsys_is_nonblocking(pipe.0) == 0 && swsys_is_nonblocking(pipe.1) == 0)
+    #expect(swsys_is_nonblocking(numbers[6]) == 1)
+    #expect(swsys_is_nonblocking(numbers[7]) == 0)
+    for number in numbers { close(number) }
+  }
+
+  @Test func `flags are changed one at a time, and read as they are`() throws {
+    let number = swsys_eventfd()
+    #expect(swsys_set_close_on_exec(number, false) == 0)
+    #expect(swsys_get_close_on_exec(number) == 0)
+    #expect(swsys_set_close_on_exec(number, true) == 0)
+    #expect(swsys_get_close_on_exec(number) == 1)
+    close(number)
+    // A number that is not open is an error everywhere.
+    let results = [
+      swsys_close(number), swsys_duplicate(number, 3), swsys_get_close_on_exec(number),
+      swsys_set_close_on_exec(number, true), swsys_access_mode(number), swsys_is_nonblocking(number),
+      swsys_kind(number), swsys_set_no_delay(number, true), swsys_shutdown_send(number),
+      swsys_eventfd_signal(number), swsys_eventfd_drain(number), swsys_set_receives_credentials(number, true),
+      swsys_epoll_delete(number, 0), swsys_reopen_nonblocking(number, O_RDONLY),
+    ]
+    #expect(results.allSatisfy { $0 == -EBADF }, "\(results)")
+    #expect(!swsys_keeps_packets(number) && !swsys_is_anonymous_pipe(number) && !swsys_is_terminal(number))
+    #expect(!swsys_is_unix(number) && !swsys_is_tcp(number) && !swsys_is_udp(number))
+    #expect(!swsys_glues_datagrams(number) && !swsys_is_canonical(number))
+  }
+
+  @Test(arguments: [O_RDONLY, O_WRONLY, O_RDWR])
+  func `the access mode is what the descriptor was opened with`(_ mode: Int32) {
+    let number = unsafe swsys_open_for_child("/dev/null", mode | O_APPEND)
+    #expect(swsys_access_mode(number) == mode)
+    close(number)
+  }
+
+  // MARK: Kinds
+
+  @Test func `every kind of descriptor is told from the others`() throws {
+    let pipe = try unsafe pair { unsafe swsys_pipe($0) }
+    let stream = try unsafe pair { unsafe swsys_unix_pair($0, swsys_sock_stream) }
+    let datagrams = try unsafe pair { unsafe swsys_unix_pair($0, swsys_sock_dgram) }
+    let packets = try unsafe pair { unsafe swsys_unix_pair($0, swsys_sock_seqpacket) }
+    let tcp = try unsafe pair { unsafe swsys_tcp_pair($0, false) }
+    let tcp6 = try unsafe pair { unsafe swsys_tcp_pair($0, true) }
+    let udp = socket(AF_INET, Int32(SOCK_DGRAM.rawValue), 0)
+    let udp6 = socket(AF_INET6, Int32(SOCK_DGRAM.rawValue), 0)
+    let file = unsafe swsys_open_for_child("/proc/self/exe", O_RDONLY)
+    let null = unsafe swsys_open_for_child("/dev/null", O_RDONLY)
+    let directory = unsafe swsys_open_for_child("/", O_RDONLY | O_DIRECTORY)
+    let counter = swsys_eventfd()
+    func kind(_ kind: swsys_kind) -> Int32 { Int32(kind.rawValue) }
+    let table: [(Int32, Int32, String)] = [
+      (pipe.0, kind(SWSYS_PIPE), ""), (stream.0, kind(SWSYS_STREAM_SOCKET), "unix"),
+      (datagrams.0, kind(SWSYS_DATAGRAM_SOCKET), "unix"), (packets.0, kind(SWSYS_PACKET_SOCKET), "unix"),
+      (tcp.0, kind(SWSYS_STREAM_SOCKET), "tcp"), (tcp.1, kind(SWSYS_STREAM_SOCKET), "tcp"),
+      (tcp6.0, kind(SWSYS_STREAM_SOCKET), "tcp"), (udp, kind(SWSYS_DATAGRAM_SOCKET), "udp"),
+      (udp6, kind(SWSYS_DATAGRAM_SOCKET), "udp"), (file, kind(SWSYS_ALWAYS_READY), ""),
+      (null, kind(SWSYS_OTHER), ""), (directory, -EISDIR, ""), (counter, -EINVAL, ""),
+    ]
+    for (number, kind, protocolName) in table {
+      #expect(swsys_kind(number) == kind)
+      #expect(swsys_is_unix(number) == (protocolName == "unix"))
+      #expect(swsys_is_tcp(number) == (protocolName == "tcp"))
+      #expect(swsys_is_udp(number) == (protocolName == "udp"))
+      #expect(swsys_is_anonymous_pipe(number) == (number == pipe.0))
+      #expect(!swsys_keeps_packets(number) && !swsys_glues_datagrams(number) && !swsys_is_terminal(number))
+    }
+    // A description of one's own is made for pipes and for what is known to do nothing when it is opened.
+    #expect(swsys_reopen_nonblocking(file, O_RDONLY) == -ENXIO)
+    #expect(swsys_reopen_nonblocking(stream.0, O_RDWR) == -ENXIO)
+    for ends in [pipe, stream, datagrams, packets, tcp, tcp6] {
+      close(ends.0)
+      close(ends.1)
+    }
+    for number in [udp, udp6, file, null, directory, counter] { close(number) }
+  }
+
+  @Test func `the ends of a pair are connected to each other`() throws {
+    let pairs = [
+      try unsafe pair { unsafe swsys_tcp_pair($0, false) },
+      try unsafe pair { unsafe swsys_tcp_pair($0, true) },
+      try unsafe pair { unsafe swsys_unix_pair($0, swsys_sock_stream) },
+    ]
+    for (first, second) in pairs {
+      for (from, to) in [(first, second), (second, first)] {
+        #expect(swsys_poll_now(to, Int32(SWSYS_READABLE)) == 0)
+        #expect(try FileDescriptor(rawValue: from).writeAll([7]) == 1)
+        #expect(swsys_wait(to, Int32(SWSYS_READABLE), -1, -1) == 1)
+        #expect(swsys_poll_now(to, Int32(SWSYS_READABLE)) == 1)
+      }
+      close(first)
+      close(second)
+    }
+  }
+
+  // MARK: Readiness
+
+  @Test func `each bit of poll and epoll has its readiness`() {
+    let (readable, writable) = (Int32(SWSYS_READABLE), Int32(SWSYS_WRITABLE))
+    let (readClosed, writeClosed) = (Int32(SWSYS_READ_CLOSED), Int32(SWSYS_WRITE_CLOSED))
+    let (failed, urgent) = (Int32(SWSYS_FAILED), Int32(SWSYS_URGENT))
+    let remoteHangUp: Int32 = 0x2000  // POLLRDHUP
+    let table: [(Int32, Int32)] = [
+      (POLLIN, readable), (POLLOUT, writable), (POLLPRI, readable | urgent),
+      (remoteHangUp, readable | readClosed), (POLLHUP, readClosed | writeClosed), (POLLERR, failed),
+      (POLLNVAL, failed), (0, 0), (POLLIN | POLLOUT, readable | writable),
+    ]
+    for (bits, readiness) in table { #expect(swsys_poll_readiness(bits) == readiness, "\(bits)") }
+    let receiving = Int16(POLLIN | POLLPRI | remoteHangUp)
+    #expect(swsys_poll_mask(0) == 0)
+    #expect(swsys_poll_mask(readable) == receiving)
+    #expect(swsys_poll_mask(writable) == Int16(POLLOUT))
+    #expect(swsys_poll_mask(readable | writable) == receiving | Int16(POLLOUT))
+    #expect(swsys_poll_mask(readClosed | writeClosed | failed | urgent) == 0)
+  }
+
+  @Test func `a wait says which of the two is ready, for what it was asked`() throws {
+    let ends = try unsafe pair { unsafe swsys_unix_pair($0, swsys_sock_stream) }
+    let wake = swsys_eventfd()
+    let (readable, writable) = (Int32(SWSYS_READABLE), Int32(SWSYS_WRITABLE))
+    #expect(swsys_wait(ends.0, readable, wake, 0) == 0)
+    #expect(swsys_wait(ends.0, writable, wake, -1) == 1)
+    #expect(swsys_wait(-1, 0, wake, 0) == 0)
+    #expect(swsys_eventfd_signal(wake) == 8)
+    #expect(swsys_wait(ends.0, readable, wake, -1) == 2)
+    #expect(swsys_wait(ends.0, readable | writable, wake, 1_000_000_000) == 3)
+    #expect(swsys_wait(ends.0, writable, -1, 1_000_000_000) == 1)
+    #expect(swsys_wait(-1, 0, wake, -1) == 2)
+    #expect(swsys_eventfd_drain(wake) == 8)
+    #expect(swsys_eventfd_drain(wake) == -EAGAIN)
+    #expect(swsys_wait(-1, 0, wake, 1) == 0)
+    // A hang-up is told whatever was asked for.
+    close(ends.1)
+    #expect(swsys_wait(ends.0, 0, wake, -1) == 1)
+    #expect(swsys_poll_now(ends.0, writable) == 1)
+    close(ends.0)
+    close(wake)
+  }
+
+  /// Half a second, a second and a half: both parts of the time count.
+  @Test(arguments: [1_000_000_000, 20_000_000] as [Int64])
+  func `a wait for nothing takes its time, whichever call waits`(_ nanoseconds: Int64) async throws {
+    let waits: [@Sendable () -> Int32] = [
+      { swsys_wait(-1, 0, -1, nanoseconds) },
+      { swsys_poll(nil, 0, nanoseconds) },
+      {
+        let epoll = swsys_epoll_create()
+        defer { _ = swsys_close(epoll) }
+        var event = swsys_event()
+        return unsafe swsys_epoll_wait(epoll, &event, 1, nanoseconds)
+      },
+    ]
+    let threads = waits.map { wait in
+      TestThread { () -> (Int32, UInt64) in
+        let start = swsys_now()
+        return (wait(), swsys_now() - start)
+      }
+    }
+    for thread in threads {
+      let (result, duration) = try await thread.value
+      #expect(result == 0)
+      #expect(duration >= nanoseconds)
+    }
+  }
+
+  @Test func `the clock is the kernel's monotonic one, in nanoseconds`() {
+    func now() -> UInt64 {
+      var time = timespec()
+      unsafe clock_gettime(CLOCK_MONOTONIC, &time)
+      return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+    }
+    let before = now()
+    let between = swsys_now()
+    #expect(before <= between && between <= now())
+  }
+
+  @Test func `many descriptors become ready at once, and each is told once`() throws {
+    let epoll = swsys_epoll_create()
+    let counters = (0..<200).map { _ in swsys_eventfd() }
+    for (index, counter) in counters.enumerated() {
+      #expect(swsys_epoll_add(epoll, counter, UInt64(index) << 32 | 5, Int32(SWSYS_READABLE)) == 0)
+      #expect(swsys_eventfd_signal(counter) == 8)
+    }
+    var keys: [UInt64] = []
+    while true {
+      var events = [swsys_event](repeating: swsys_event(), count: 256)
+      let count = unsafe swsys_epoll_wait(epoll, &events, 256, 0)
+      if count == 0 { break }
+      #expect(count == min(128, 200 - keys.count))
+      #expect(events[..<Int(count)].allSatisfy { $0.readiness == UInt32(SWSYS_READABLE) })
+      keys += events[..<Int(count)].map { $0.key }
+    }
+    #expect(keys.sorted() == (0..<200).map { UInt64($0) << 32 | 5 })
+    // What was told is not told again, and what is no longer watched is not told at all.
+    #expect(swsys_eventfd_signal(counters[0]) == 8)
+    #expect(swsys_eventfd_signal(counters[1]) == 8)
+    #expect(swsys_epoll_delete(epoll, counters[1]) == 0)
+    var events = [swsys_event](repeating: swsys_event(), count: 4)
+    #expect(unsafe swsys_epoll_wait(epoll, &events, 4, -1) == 1)
+    #expect(events[0].key == 5)
+    #expect(unsafe swsys_epoll_wait(epoll, &events, 4, 0) == 0)
+    // A change of interest tells anew; what it is changed to is all that is watched.
+    #expect(swsys_epoll_modify(epoll, counters[0], 9, Int32(SWSYS_WRITABLE)) == 0)
+    #expect(unsafe swsys_epoll_wait(epoll, &events, 4, 0) == 1)
+    #expect(events[0].key == 9 && events[0].readiness == UInt32(SWSYS_WRITABLE))
+    #expect(swsys_epoll_modify(epoll, counters[1], 9, 0) == -ENOENT)
+    #expect(swsys_epoll_add(epoll, counters[0], 9, 0) == -EEXIST)
+    for counter in counters { close(counter) }
+    close(epoll)
+  }
+
+  @Test func `a level-triggered descriptor is told until it is drained`() {
+    let (epoll, counter) = (swsys_epoll_create(), swsys_eventfd())
+    #expect(swsys_epoll_add_level(epoll, counter, 3) == 0)
+    var event = swsys_event()
+    #expect(unsafe swsys_epoll_wait(epoll, &event, 1, 0) == 0)
+    #expect(swsys_eventfd_signal(counter) == 8)
+    for _ in 0..<3 {
+      #expect(unsafe swsys_epoll_wait(epoll, &event, 1, -1) == 1)
+      #expect(event.key == 3 && event.readiness == UInt32(SWSYS_READABLE))
+    }
+    #expect(swsys_eventfd_drain(counter) == 8)
+    #expect(unsafe swsys_epoll_wait(epoll, &event, 1, 0) == 0)
+    close(counter)
+    close(epoll)
+  }
+
+  @Test func `poll counts what is ready, and says what of`() throws {
+    let ends = try unsafe pair { unsafe swsys_unix_pair($0, swsys_sock_stream) }
+    var polled = [
+      swsys_polled(fd: ends.0, events: swsys_poll_mask(1), revents: 99),
+      swsys_polled(fd: ends.1, events: swsys_poll_mask(2), revents: 99),
+    ]
+    #expect(unsafe swsys_poll(&polled, 2, -1) == 1)
+    #expect(polled.map(\.revents) == [0, Int16(POLLOUT)])
+    #expect(unsafe swsys_poll(&polled, 1, 0) == 0)
+    #expect(unsafe swsys_poll(&polled, 2, 1_000_000_000) == 1)
+    close(ends.0)
+    close(ends.1)
+  }
+
+  // MARK: Datagrams
+
+  private func passesCredentials(_ number: Int32) -> Int32 {
+    var (value, length) = (Int32(-1), socklen_t(4))
+    #expect(unsafe getsockopt(number, SOL_SOCKET, SO_PASSCRED, &value, &length) == 0)
+    return value
+  }
+
+  /// Room for one byte; so what is received is only counted.
+  private func receive(_ number: Int32) -> Int {
+    var byte: UInt8 = 0
+    var found: UnsafeMutablePointer<swsys_ancillary>?
+    let result = unsafe swsys_receive_message(number, &byte, 1, true, false, &found)
+    unsafe swsys_free_ancillary(found)
+    return result
+  }
+
+  @Test(arguments: [false, true]) func `an empty packet is told from the end, and the socket stays as it was`(
+    _ passes: Bool
+  ) throws {
+    let ends = try unsafe pair { unsafe swsys_unix_pair($0, swsys_sock_seqpacket) }
+    #expect(swsys_set_receives_credentials(ends.1, passes) == 0)
+    #expect(swsys_next_datagram_size(ends.1, true) == -Int(EAGAIN))
+    for bytes in [[], [1, 2, 3], []] as [[UInt8]] {
+      #expect(unsafe send(ends.0, bytes, bytes.count, 0) == bytes.count)
+    }
+    #expect(swsys_next_datagram_size(ends.1, true) == 0)
+    #expect(receive(ends.1) == 0)
+    #expect(swsys_next_datagram_size(ends.1, true) == 3)
+    #expect(receive(ends.1) == 1)
+    #expect(shutdown(ends.0, Int32(SHUT_WR)) == 0)
+    #expect(swsys_next_datagram_size(ends.1, true) == 0)
+    #expect(passesCredentials(ends.1) == (passes ? 1 : 0))
+    #expect(receive(ends.1) == 0)
+    #expect(swsys_next_datagram_size(ends.1, true) == Int(SWSYS_ENDED))
+    #expect(passesCredentials(ends.1) == (passes ? 1 : 0))
+    // Of datagrams there is no end.
+    #expect(swsys_next_datagram_size(ends.1, false) == 0)
+    close(ends.0)
+    close(ends.1)
+  }
+
+  @Test func `several datagrams are received at once, each into its slot, and no more than was asked for`()
+    throws
+  {
+    let ends = try unsafe pair { unsafe swsys_unix_pair($0, swsys_sock_dgram) }
+    let sent: [[UInt8]] = [[1], [2, 3, 4, 5, 6], [7, 8], []]
+    for bytes in sent { #expect(unsafe send(ends.0, bytes, bytes.count, 0) == bytes.count) }
+    var memory = [UInt8](repeating: 99, count: 12)
+    var canary = swsys_datagram()
+    canary.byte_count = 12_345
+    var found = [swsys_datagram](repeating: canary, count: 4)
+    #expect(unsafe swsys_receive_datagrams(ends.1, &memory, 4, 2, &found) == 2)
+    #expect(found.map(\.byte_count) == [1, 4, 12_345, 12_345])
+    #expect(found.map(\.is_cut) == [false, true, false, false])
+    #expect(found[0].address_length == 0)
+    #expect(memory == [1, 99, 99, 99, 2, 3, 4, 5, 99, 99, 99, 99])
+    #expect(unsafe swsys_receive_datagrams(ends.1, &memory, 4, 3, &found) == 2)
+    #expect(found.map(\.byte_count) == [2, 0, 12_345, 12_345])
+    #expect(unsafe swsys_receive_datagrams(ends.1, &memory, 4, 1, &found) == -EAGAIN)
+    close(ends.0)
+    close(ends.1)
+  }
+
+  @Test func `at most 64 datagrams go at once, each whole, and a send waits for nobody`() throws {
+    let ends = try unsafe pair { unsafe swsys_unix_pair($0, swsys_sock_dgram) }
+    let limit = try String(contentsOfFile: "/proc/sys/net/unix/max_dgram_qlen", encoding: .utf8)
+    let room = try #require(Int32(limit.trimmingCharacters(in: .whitespacesAndNewlines)))
+    var byte: UInt8 = 7
+    unsafe withUnsafeMutablePointer(to: &byte) { byte in
+      let parts = unsafe [iovec](repeating: iovec(iov_base: byte, iov_len: 1), count: 100)
+      var sent: Int32 = 0
+      while true {
+        let count = unsafe swsys_send_datagrams(ends.0, parts, 100)
+        if count < 0 {
+          #expect(count == -EAGAIN)
+          break
+        }
+        #expect(count <= 64)
+        sent += count
+      }
+      #expect(sent >= room)
+      for _ in 0..<sent { #expect(receive(ends.1) == 1) }
+    }
+    #expect(swsys_next_datagram_size(ends.1, false) == -Int(EAGAIN))
+    close(ends.0)
+    // Nobody is there any more, which raises no signal.
+    var part = unsafe iovec()
+    #expect(unsafe swsys_send_datagrams(ends.1, &part, 1) < 0)
+    close(ends.1)
+  }
+
+  @Test func `a send passes at most 253 descriptors, each of them once`() throws {
+    let ends = try unsafe pair { unsafe swsys_unix_pair($0, swsys_sock_stream) }
+    let counter = swsys_eventfd()
+    var byte: UInt8 = 7
+    unsafe withUnsafeMutablePointer(to: &byte) { byte in
+      var part = unsafe iovec(iov_base: byte, iov_len: 1)
+      let numbers = [Int32](repeating: counter, count: 254)
+      #expect(unsafe swsys_send_accompanied(ends.0, &part, 1, numbers, 254, nil, 0) == -Int(EINVAL))
+      for count in [253, 0, 1] as [Int32] {
+        #expect(unsafe swsys_send_accompanied(ends.0, &part, 1, numbers, count, nil, 0) == 1)
+      }
+    }
+    var all: [Int32] = []
+    for (bytes, count) in [(1, 253), (2, 1)] {
+      var memory: [UInt8] = [0, 0, 0, 0]
+      var found: UnsafeMutablePointer<swsys_ancillary>?
+      #expect(unsafe swsys_receive_message(ends.1, &memory, 4, true, true, &found) == bytes)
+      guard let found = unsafe found else {
+        Issue.record("no descriptors came")
+        break
+      }
+      let ancillary = unsafe found.pointee
+      #expect(ancillary.descriptor_count == count)
+      #expect(ancillary.pidfd < 0 && !ancillary.has_credentials && ancillary.address_length == 0)
+      #expect(!ancillary.is_cut && !ancillary.is_control_cut)
+      unsafe all += withUnsafeBytes(of: ancillary.descriptors) { bytes in
+        unsafe Array(bytes.bindMemory(to: Int32.self).prefix(count))
+      }
+      unsafe swsys_free_ancillary(found)
+    }
+    #expect(Set(all).count == 254)
+    for number in all {
+      #expect(swsys_get_close_on_exec(number) == 1)
+      close(number)
+    }
+    for number in [ends.0, ends.1, counter] { close(number) }
+  }
+
+  @Test func `a look takes nothing, and does not wait`() throws {
+    for type in [swsys_sock_stream, swsys_sock_dgram, swsys_sock_seqpacket] {
+      let ends = try unsafe pair { unsafe swsys_unix_pair($0, type) }
+      var bytes: [UInt8] = [0, 0, 0, 0]
+      #expect(unsafe swsys_peek(ends.1, &bytes, 4) == -Int(EAGAIN))
+      #expect(unsafe send(ends.0, [1, 2, 3] as [UInt8], 3, 0) == 3)
+      for _ in 0..<2 {
+        #expect(unsafe swsys_peek(ends.1, &bytes, 4) == 3)
+        #expect(bytes == [1, 2, 3, 0])
+      }
+      #expect(receive(ends.1) == 1)
+      close(ends.0)
+      close(ends.1)
+    }
+  }
+
+  // MARK: Pipes and files
+
+  @Test func `writes that do not wait take as much as there is room for, with and without signals`() throws {
+    let ends = try unsafe pair { unsafe swsys_pipe($0) }
+    let bytes = [UInt8](repeating: 1, count: 3_000)
+    for noSignal in [false, true] where KernelFeatures.current.nosignalPipes || !noSignal {
+      for noWait in [false, true] where KernelFeatures.current.nowaitPipes || !noWait {
+        let result = unsafe bytes.withUnsafeBytes { bytes in
+          let base = unsafe UnsafeMutableRawPointer(mutating: bytes.baseAddress)
+          let parts = unsafe [iovec(iov_base: base, iov_len: 1_000), iovec(iov_base: base, iov_len: 2_000)]
+          return unsafe swsys_write_nowait(ends.1, parts, 2, noSignal, noWait)
+        }
+        #expect(result == 3_000)
+      }
+    }
+    for count in [1, 2] as [Int32] {
+      let result = unsafe bytes.withUnsafeBytes { bytes in
+        let base = unsafe UnsafeMutableRawPointer(mutating: bytes.baseAddress)
+        let parts = unsafe [iovec(iov_base: base, iov_len: 10), iovec(iov_base: base, iov_len: 20)]
+        return unsafe swsys_write_guarded(ends.1, parts, count, false)
+      }
+      #expect(result == (count == 1 ? 10 : 30))
+    }
+    var memory = [UInt8](repeating: 0, count: 20_000)
+    #expect(unsafe swsys_read(ends.0, &memory, 20_000) % 3_000 == 40)
+    close(ends.0)
+    close(ends.1)
+  }
+
+  @Test func `an IP address is told from other text`() {
+    for (text, count) in [("1.2.3.4", 4), ("::1", 16), ("1.2.3", 0), ("x", 0), ("", 0), ("1.2.3.4.5", 0)] {
+      var address = [UInt8](repeating: 0, count: 16)
+      #expect(unsafe swsys_parse_ip(text, &address) == Int32(count))
+    }
+  }
+
+  @Test func `a shared file that is read without waiting says so if it is at its end`() throws {
+    let number = unsafe swsys_open_for_child("/proc/self/exe", O_RDONLY)
+    var byte: UInt8 = 0
+    #expect(unsafe swsys_read_nowait(number, &byte, 1) == 1)
+    #expect(byte == 0x7F)
+    #expect(unsafe swsys_read(number, &byte, 1) == 1)
+    #expect(byte == UInt8(ascii: "E"))
+    close(number)
+  }
+
+  // MARK: Shortages. Each in a process of its own.
+
+  private static func limitDescriptors(_ count: UInt) {
+    var limit = rlimit(rlim_cur: count, rlim_max: 4_096)
+    _ = unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+  }
+
+  @Test func `a pair for which there is no room above the standard streams leaves nothing`() async {
+    await #expect(processExitsWith: .success) {
+      for number in 0...2 as ClosedRange<Int32> { Glibc.close(number) }
+      Self.limitDescriptors(3)
+      var ends: [Int32] = [-1, -1]
+      let result = unsafe swsys_pipe(&ends)
+      let open = (0...2 as ClosedRange<Int32>).filter { fcntl($0, F_GETFD) >= 0 }
+      Self.limitDescriptors(4_096)
+      #expect(result < 0)
+      #expect(open.isEmpty)
+    }
+  }
+
+  @Test func `a TCP pair that cannot be made leaves nothing, whichever of its parts is missing`() async {
+    await #expect(processExitsWith: .success) {
+      Glibc.close(0)
+      for isNewer in [false, true] {
+        for room in 0...2 {
+          Self.limitDescriptors(64)
+          var filled: [Int32] = []
+          while case let number = dup(1), number >= 0 { filled.append(number) }
+          for number in filled.prefix(room) { Glibc.close(number) }
+          let before = openDescriptors()
+          var ends: [Int32] = [-1, -1]
+          #expect(unsafe swsys_tcp_pair(&ends, isNewer) == -EMFILE)
+          #expect(openDescriptors() == before)
+          for number in filled.dropFirst(room) { Glibc.close(number) }
+          Self.limitDescriptors(4_096)
+        }
+      }
+    }
+  }
+
+  @Test(arguments: [0, 1, 2] as [Int32]) func `every standard stream is replaced, with room and without`(
+    _ number: Int32
+  ) async {
+    await #expect(processExitsWith: .success) { [number] in
+      let counter = swsys_eventfd()
+      for hasRoom in [true, false] {
+        let before = openDescriptors()
+        if !hasRoom {
+          Self.limitDescriptors(64)
+          while swsys_duplicate(counter, 3) >= 0 {}
+        }
+        let during = openDescriptors()
+        #expect(swsys_replace_with_null(number) == 0)
+        #expect(openDescriptors() == during.union([number]))
+        #expect(isatty(number) == 0 && swsys_kind(number) == Int32(SWSYS_OTHER.rawValue))
+        #expect(swsys_access_mode(number) == O_RDWR)
+        for number in during.subtracting(before) { Glibc.close(number) }
+        Self.limitDescriptors(4_096)
+      }
+    }
+  }
+
+  @Test func `a description that cannot be given the flags of a packet pipe is closed`() async {
+    await #expect(processExitsWith: .success) {
+      var ends: [Int32] = [-1, -1]
+      #expect(unsafe swsys_packet_pipe(&ends, true) == 0)
+      // The next number has a bit of its own, by which the kernel knows what to refuse.
+      while case let number = swsys_duplicate(ends[0], 3), number < 511 { if number < 0 { break } }
+      #expect(fcntl(512, F_GETFD) < 0)
+      #expect(swsys_forbid(Int32(SWSYS_CALL_FCNTL), 512) == 0)
+      #expect(swsys_reopen_nonblocking(ends[0], O_RDONLY) == -EPERM)
+      // Of a number that is not open poll has something to say.
+      #expect(swsys_poll_now(512, 0) == 1)
+      #expect(unsafe swsys_open_for_child("/dev/null", O_RDONLY) == -EPERM)
+      #expect(swsys_poll_now(512, 0) == 1)
+    }
+  }
+
+  @Test func `what is opened for a child takes no standard stream, and leaves its number free`() async {
+    await #expect(processExitsWith: .success) {
+      for number in 0...2 as ClosedRange<Int32> { Glibc.close(number) }
+      let first = unsafe swsys_open_for_child("/dev/null", O_RDONLY)
+      let second = unsafe swsys_open_for_child("/dev/null", O_RDWR)
+      let open = (0...2 as ClosedRange<Int32>).filter { fcntl($0, F_GETFD) >= 0 }
+      #expect(first > 2 && second > 2 && open.isEmpty)
+      #expect(swsys_get_close_on_exec(first) == 1 && swsys_is_nonblocking(first) == 0)
+    }
+  }
+
+  /// With a limit below the number of descriptors poll(2) says EINVAL.
+  @Test func `where the kernel refuses to poll, waits take a slice of time, and everything may be ready`()
+    async
+  {
+    await #expect(processExitsWith: .success) {
+      let wake = swsys_eventfd()
+      Self.limitDescriptors(0)
+      for (nanoseconds, least) in [(-1, 10_000_000), (20_000_000, 10_000_000), (5_000_000, 5_000_000)] {
+        var start = swsys_now()
+        let waited = swsys_wait(0, Int32(SWSYS_READABLE), wake, Int64(nanoseconds))
+        let waitTime = swsys_now() - start
+        start = swsys_now()
+        var polled = [swsys_polled](repeating: swsys_polled(fd: wake, events: 1, revents: 99), count: 2)
+        let found = unsafe swsys_poll(&polled, 2, Int64(nanoseconds))
+        let pollTime = swsys_now() - start
+        Self.limitDescriptors(4_096)
+        #expect(waited == 3 && waitTime >= least)
+        #expect(found == -EINVAL && pollTime >= least)
+        #expect(polled.allSatisfy { $0.revents == 0 })
+        Self.limitDescriptors(0)
+      }
+    }
+  }
+
+  @Test func `a signal ends a wait, which says that nothing is ready`() async {
+    await #expect(processExitsWith: .success) {
+      signal(SIGUSR1) { _ in }
+      let waits: [@Sendable () -> Int32] = [
+        { swsys_wait(-1, 0, -1, -1) },
+        {
+          var polled = swsys_polled(fd: swsys_eventfd(), events: 1, revents: 99)
+          let found = unsafe swsys_poll(&polled, 1, -1)
+          return found == 0 ? Int32(polled.revents) : found
+        },
+        {
+          var event = swsys_event()
+          return unsafe swsys_epoll_wait(swsys_epoll_create(), &event, 1, -1)
+        },
+        {
+          var event = swsys_event()
+          return unsafe swsys_epoll_wait(swsys_epoll_create(), &event, 1, 1_000_000_000_000)
+        },
+      ]
+      for wait in waits {
+        let waiting = Guarded<pthread_t?>(nil)
+        let result = Guarded<Int32?>(nil)
+        let thread = TestThread {
+          var signals = sigset_t()
+          unsafe sigemptyset(&signals)
+          unsafe sigaddset(&signals, SIGUSR1)
+          unsafe pthread_sigmask(SIG_UNBLOCK, &signals, nil)
+          waiting.withLock { $0 = pthread_self() }
+          let found = wait()
+          result.withLock { $0 = found }
+        }
+        while result.withLock({ $0 }) == nil {
+          if let thread = waiting.withLock({ $0 }) { pthread_kill(thread, SIGUSR1) }
+          await Task.yield()
+        }
+        try await thread.value
+        #expect(result.withLock { $0 } == 0)
+      }
+    }
+  }
+}

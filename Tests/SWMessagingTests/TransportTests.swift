@@ -1,0 +1,309 @@
+import CSysShim
+import Glibc
+import SWIO
+import SWMessaging
+import SWTesting
+import SystemPackage
+import TestSupport
+import Testing
+
+/// Transports over descriptors, attempt by attempt, without an endpoint.
+@Suite(.lastResort, .leavesNothing) struct TransportTests {
+  /// A transport that is closed with its object.
+  private final class Held {
+    let transport: any DescriptorTransport
+
+    init(
+      _ descriptor: consuming OwnedDescriptor, for directions: Readiness, _ features: KernelFeatures? = nil
+    ) throws {
+      let number = descriptor.withDescriptor { $0.rawValue }
+      transport = try KernelFeatures.$override.withValue(features) {
+        try makeTransport(over: number, for: directions)
+      }
+      _ = descriptor.release()
+    }
+
+    deinit { transport.close() }
+
+    func receive(_ count: Int = 100, takingLong: Bool = false) -> (attempt: Attempt, bytes: [UInt8]) {
+      var attempt = Attempt.wouldBlock
+      let bytes = unsafe [UInt8](unsafeUninitializedCapacity: count) { memory, filled in
+        let room = UnsafeMutableRawBufferPointer(memory)
+        attempt = unsafe takingLong ? transport.receiveTakingLong(into: room) : transport.receive(into: room)
+        if case .transferred(let received) = attempt { filled = received }
+      }
+      return (attempt, bytes)
+    }
+
+    func peek(_ count: Int) -> (attempt: Attempt, bytes: [UInt8]) {
+      var attempt = Attempt.wouldBlock
+      let bytes = unsafe [UInt8](unsafeUninitializedCapacity: count) { memory, filled in
+        attempt = unsafe transport.peek(into: UnsafeMutableRawBufferPointer(memory))
+        if case .transferred(let received) = attempt { filled = received }
+      }
+      return (attempt, bytes)
+    }
+
+    func send(_ bytes: [UInt8]) -> Attempt { unsafe bytes.withUnsafeBytes { unsafe transport.send($0) } }
+
+    /// In two parts, with an empty one in between.
+    func gather(_ bytes: [UInt8], takingLong: Bool = false, with ancillary: OutgoingAncillary? = nil)
+      -> Attempt
+    {
+      unsafe bytes.withUnsafeBytes { whole in
+        let middle = whole.count / 2
+        let parts = unsafe [
+          UnsafeRawBufferPointer(rebasing: whole[..<middle]), UnsafeRawBufferPointer(start: nil, count: 0),
+          UnsafeRawBufferPointer(rebasing: whole[middle...]),
+        ]
+        return unsafe parts.withUnsafeBufferPointer { parts in
+          if let ancillary { return unsafe transport.send(gathering: parts, with: ancillary) }
+          return unsafe takingLong
+            ? transport.sendTakingLong(gathering: parts) : transport.send(gathering: parts)
+        }
+      }
+    }
+  }
+
+  private static func pair(_ kind: SocketPairKind) throws -> (Held, Held) {
+    let pair = try DescriptorPair.sockets(kind)
+    return (
+      try Held(pair.first, for: [.readable, .writable]), try Held(pair.second, for: [.readable, .writable])
+    )
+  }
+
+  private static func pipe(_ features: KernelFeatures? = nil) throws -> (reading: Held, writing: Held) {
+    let pair = try DescriptorPair.pipe()
+    return (try Held(pair.first, for: .readable, features), try Held(pair.second, for: .writable, features))
+  }
+
+  private static func scope(_ attempt: Attempt) -> TransportError.Scope? {
+    if case .failed(let error) = attempt { return error.scope }
+    return nil
+  }
+
+  // MARK: Sockets
+
+  @Test(arguments: [SocketPairKind.unix, .tcp, .tcp6])
+  func `a stream socket moves what it can, and says how it ends`(_ kind: SocketPairKind) throws {
+    let (left, right) = try Self.pair(kind)
+    #expect(left.transport.content == .stream && left.transport.drainsInOneReceive)
+    #expect(left.receive().attempt == .wouldBlock && left.peek(10).attempt == .wouldBlock)
+    #expect(right.send([1, 2, 3]) == .transferred(3))
+    #expect(right.gather([4, 5]) == .transferred(2))
+    #expect(swsys_wait(left.transport.working, Int32(SWSYS_READABLE), -1, -1) == 1)
+    #expect(left.peek(2).bytes == [1, 2])
+    #expect(left.receive(2).bytes == [1, 2])
+    while left.receive(3).bytes.last != 5 {}
+    var sent = 0
+    while case .transferred(let count) = right.send([UInt8](repeating: 7, count: 100_000)) { sent += count }
+    #expect(right.send([1]) == .wouldBlock && sent > 0)
+    try right.transport.finishSending()
+    while case .transferred = left.receive(100_000).attempt {}
+    #expect(swsys_wait(left.transport.working, Int32(SWSYS_READABLE), -1, -1) == 1)
+    var last = left.receive(100_000).attempt
+    while last != .endOfStream {
+      if case .failed = last { break }
+      last = left.receive(100_000).attempt
+    }
+    #expect(last == .endOfStream && left.peek(1).attempt == .endOfStream)
+    #expect(left.send([1]) == .transferred(1))
+    #expect(right.send([1]) == .failed(TransportError(.send, .brokenPipe)))
+    // Credentials are of the Unix domain.
+    if kind == .unix {
+      try left.transport.setReceivesCredentials(true)
+    } else {
+      #expect(throws: TransportError(.receive, .notSupported)) {
+        try left.transport.setReceivesCredentials(true)
+      }
+    }
+  }
+
+  @Test func `what goes along may be wrong, and then only that send fails`() throws {
+    let (left, right) = try Self.pair(.unix)
+    let wrong = OutgoingAncillary(descriptors: [FileDescriptor(rawValue: 1_000_000)])
+    let attempt = right.gather([1, 2], with: wrong)
+    #expect(attempt == .failed(TransportError(.send, .badFileDescriptor)) && Self.scope(attempt) == .item)
+    #expect(right.gather([1, 2], with: OutgoingAncillary()) == .transferred(2))
+    #expect(left.receive().bytes == [1, 2])
+    // The connection's own end is of the connection.
+    let other = try DescriptorPair.sockets()
+    let alone = try Held(other.first, for: [.readable, .writable])
+    _ = other.second.withDescriptor { shutdown($0.rawValue, Int32(SHUT_RDWR)) }
+    let broken = alone.gather([1], with: OutgoingAncillary())
+    #expect(broken == .failed(TransportError(.send, .brokenPipe)) && Self.scope(broken) == nil)
+  }
+
+  @Test func `a barrier is remembered: a short read says nothing of what is behind it`() throws {
+    let (left, right) = try Self.pair(.unix)
+    #expect(left.transport.drainsInOneReceive)
+    let passed = OutgoingAncillary(descriptors: [FileDescriptor(rawValue: right.transport.number)])
+    #expect(right.gather([1], with: passed) == .transferred(1))
+    #expect(left.receive().bytes == [1])
+    #expect(!left.transport.drainsInOneReceive)
+  }
+
+  @Test(arguments: [SocketPairKind.unixDatagrams, .unixPackets])
+  func `a datagram socket moves one whole, and errors are of one`(_ kind: SocketPairKind) throws {
+    let (left, right) = try Self.pair(kind)
+    #expect(left.transport.content == .datagrams)
+    #expect(left.receive().attempt == .wouldBlock)
+    #expect(left.transport.nextDatagramSize() == .wouldBlock)
+    for bytes in [[1, 2, 3], [], [4], [5, 6, 7, 8]] as [[UInt8]] {
+      #expect(right.send(bytes) == .transferred(bytes.count))
+    }
+    #expect(left.transport.nextDatagramSize() == .transferred(3))
+    #expect(left.peek(2).bytes == [1, 2])
+    #expect(left.receive().bytes == [1, 2, 3])
+    #expect(left.transport.nextDatagramSize() == .transferred(0))
+    #expect(left.receive().attempt == .transferred(0))
+    #expect(left.receive().bytes == [4])
+    let cut = left.receive(2).attempt
+    #expect(cut == .failed(TransportError(.receive, .messageTooLong)) && Self.scope(cut) == .item)
+    let large = right.send([UInt8](repeating: 1, count: 10_000_000))
+    #expect(large == .failed(TransportError(.send, .messageTooLong)) && Self.scope(large) == .item)
+    if kind == .unixPackets {
+      try right.transport.finishSending()
+      #expect(left.transport.nextDatagramSize() == .endOfStream && left.peek(1).attempt == .endOfStream)
+      let ended = right.send([1])
+      #expect(ended == .failed(TransportError(.send, .brokenPipe)) && Self.scope(ended) == .direction)
+    }
+  }
+
+  // MARK: Pipes
+
+  @Test(arguments: [KernelBranch.native, .signalling, .reopened])
+  func `a pipe moves what it can, and an error is of its direction`(_ branch: KernelBranch) throws {
+    let (reading, writing) = try Self.pipe(branch.features)
+    #expect(reading.transport.capabilities.atomicSendSize == 4096)
+    #expect(reading.transport.capabilities.packetSize == 4096 && !reading.transport.capabilities.keepsPackets)
+    #expect(!reading.transport.drainsInOneReceive)
+    #expect(reading.receive().attempt == .wouldBlock)
+    #expect(writing.send([1, 2, 3]) == .transferred(3) && writing.gather([4, 5]) == .transferred(2))
+    #expect(reading.receive(4).bytes == [1, 2, 3, 4] && reading.receive().bytes == [5])
+    while case .transferred = writing.gather([UInt8](repeating: 7, count: 8_192)) {}
+    #expect(writing.send([UInt8](repeating: 7, count: 8_192)) == .wouldBlock)
+    #expect(throws: TransportError(.finishSending, .notSupported)) { try writing.transport.finishSending() }
+    let other = try Self.pipe(branch.features)
+    other.reading.transport.closeWorking()
+    let lonely = try DescriptorPair.pipe()
+    let writer = try Held(lonely.second, for: .writable, branch.features)
+    Self.drop(lonely.first)
+    let broken = writer.send([1])
+    #expect(broken == .failed(TransportError(.send, .brokenPipe)) && Self.scope(broken) == .direction)
+  }
+
+  private static func drop(_ descriptor: consuming OwnedDescriptor) {}
+
+  @Test func `a pipe without a writer ends, on every kernel`() throws {
+    for branch in [KernelBranch.native, .reopened, .polled] {
+      let pair = try DescriptorPair.pipe()
+      let reader = try Held(pair.first, for: .readable, branch.features)
+      _ = try pair.second.withDescriptor { try $0.writeAll([1]) }
+      Self.drop(pair.second)
+      let takesLong = branch == .polled
+      #expect(reader.receive(takingLong: takesLong).bytes == [1])
+      #expect(reader.receive(takingLong: takesLong).attempt == .endOfStream)
+    }
+  }
+
+  @Test func `with poll alone an attempt is left to a thread that may wait, if there is something to move`()
+    throws
+  {
+    let (reading, writing) = try Self.pipe(KernelBranch.polled.features)
+    #expect(
+      reading.receive().attempt == .wouldBlock && reading.receive(takingLong: true).attempt == .wouldBlock)
+    #expect(writing.send([1]) == .offload && writing.gather([1, 2]) == .offload)
+    #expect(writing.gather([1, 2, 3], takingLong: true) == .transferred(3))
+    #expect(reading.receive().attempt == .offload)
+    #expect(reading.receive(takingLong: true).bytes == [1, 2, 3])
+    // No more at once than is written without waiting.
+    let bytes = pattern(10_000)
+    #expect(writing.gather(bytes, takingLong: true) == .transferred(4_096))
+    #expect(reading.receive(10_000, takingLong: true).bytes == Array(bytes[..<4_096]))
+    while case .transferred = writing.gather(bytes, takingLong: true) {}
+    #expect(writing.gather(bytes, takingLong: true) == .wouldBlock)
+    #expect(writing.send([1]) == .wouldBlock && writing.gather([1, 2]) == .wouldBlock)
+  }
+
+  // MARK: Files
+
+  @Test func `a file moves little at once, and leaves much to a thread that may wait`() throws {
+    let template = "/tmp/sw-transport-XXXXXX"
+    var path = Array(template.utf8CString)
+    let number = unsafe mkstemp(&path)
+    try #require(number >= 0)
+    unsafe unlink(path)
+    let file = try Held(
+      OwnedDescriptor(adopting: FileDescriptor(rawValue: number)), for: [.readable, .writable])
+    let bytes = pattern(65_536)
+    #expect(file.send(bytes) == .offload && file.gather(bytes) == .offload)
+    #expect(file.send(Array(bytes[..<65_535])) == .transferred(65_535))
+    #expect(file.gather([1, 2, 3]) == .transferred(3))
+    #expect(file.gather(bytes, takingLong: true) == .transferred(65_536))
+    #expect(lseek(number, 0, SEEK_SET) == 0)
+    #expect(file.receive(65_536).attempt == .offload)
+    #expect(file.receive(65_536, takingLong: true).bytes == Array(bytes[..<65_535]) + [1])
+    // What is in the page cache is there at once.
+    #expect(file.receive(2).bytes == [2, 3])
+    #expect(file.receive(65_536, takingLong: true).bytes == bytes)
+    #expect(file.receive(10).attempt == .endOfStream)
+    #expect(file.receive(65_536, takingLong: true).attempt == .endOfStream)
+  }
+
+  // MARK: What is refused
+
+  @Test func `a descriptor is taken for what it is open for, and for nothing else`() throws {
+    let pair = try DescriptorPair.pipe()
+    let (reading, writing) = (
+      pair.first.withDescriptor { $0.rawValue }, pair.second.withDescriptor { $0.rawValue }
+    )
+    let badDescriptor = TransportError(.adopt, .badFileDescriptor)
+    for directions in [.writable, [.readable, .writable]] as [Readiness] {
+      #expect(throws: badDescriptor) { _ = try makeTransport(over: reading, for: directions) }
+    }
+    for directions in [.readable, [.readable, .writable]] as [Readiness] {
+      #expect(throws: badDescriptor) { _ = try makeTransport(over: writing, for: directions) }
+    }
+    #expect(throws: badDescriptor) { _ = try makeTransport(over: 1_000_000, for: .readable) }
+    _ = try makeTransport(over: reading, for: .readable)
+    _ = try makeTransport(over: writing, for: .writable)
+  }
+
+  // MARK: Packets
+
+  @Test func `what did not fit of a packet waits, and is asked for first`() throws {
+    var capabilities = TransportCapabilities()
+    #expect(PacketRest(capabilities) == nil)
+    capabilities.packetSize = 10
+    let rest = try #require(PacketRest(capabilities))
+    #expect(rest.serves(9, readsAhead: true) && !rest.serves(10, readsAhead: true))
+    #expect(!rest.serves(9, readsAhead: false))
+    capabilities.keepsPackets = true
+    let keeping = try #require(PacketRest(capabilities))
+    #expect(keeping.serves(9, readsAhead: false) && !keeping.serves(10, readsAhead: false))
+    var attempts: [(Int, Attempt)] = []
+    func receive(_ room: Int, _ attempt: Attempt) -> (Attempt, [UInt8]) {
+      var result = Attempt.wouldBlock
+      let bytes = unsafe [UInt8](unsafeUninitializedCapacity: room) { memory, filled in
+        result = unsafe rest.receive(into: UnsafeMutableRawBufferPointer(memory)) { whole in
+          attempts.append((whole.count, attempt))
+          for index in 0..<whole.count { unsafe whole[index] = UInt8(index) }
+          return attempt
+        }
+        if case .transferred(let count) = result { filled = count }
+      }
+      return (result, bytes)
+    }
+    #expect(receive(4, .wouldBlock).0 == .wouldBlock && attempts.count == 1 && attempts[0].0 == 10)
+    #expect(receive(4, .transferred(7)).1 == [0, 1, 2, 3])
+    // Something is left, so any receive comes here, and makes no attempt.
+    #expect(rest.serves(10_000, readsAhead: false))
+    #expect(receive(2, .endOfStream).1 == [4, 5] && attempts.count == 2)
+    #expect(receive(5, .endOfStream).1 == [6] && attempts.count == 2)
+    #expect(!rest.serves(10_000, readsAhead: false))
+    #expect(receive(5, .endOfStream).0 == .endOfStream && attempts.count == 3)
+    #expect(receive(1, .transferred(3)).1 == [0])
+    #expect(rest.take() == [1, 2] && rest.take().isEmpty && !rest.serves(10_000, readsAhead: false))
+  }
+}
