@@ -90,7 +90,7 @@ extension World {
         default: false
         }
       isRight = isRight && isFailure
-    case .framing, .codec, .busy, .unreadDatagrams: isRight = false
+    case .framing, .codec, .busy, .unreadDatagrams, .address: isRight = false
     }
     check(isRight, "caller \(caller.index) is told without reason: \(error)")
   }

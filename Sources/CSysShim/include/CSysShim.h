@@ -102,6 +102,56 @@ struct swsys_datagram {
 int swsys_receive_datagrams(int fd, void *slots, size_t slot_size, int count, struct swsys_datagram *found);
 ssize_t swsys_peek(int fd, void *bytes, size_t count);
 
+/* ---- connections ---- */
+int swsys_socket(int family, int type);          /* close-on-exec, nonblocking, above 2 */
+int swsys_connect(int fd, const void *address, unsigned length) SWSYS_NONNULL;
+int swsys_socket_error(int fd);                  /* takes SO_ERROR: 0, or a negative errno */
+int swsys_bind(int fd, const void *address, unsigned length) SWSYS_NONNULL;
+int swsys_listen(int fd, int backlog);
+int swsys_accept(int fd);                        /* close-on-exec, nonblocking, above 2 */
+/* The length of the address, at most `size`. */
+int swsys_socket_address(int fd, bool of_peer, void *address, unsigned size) SWSYS_NONNULL;
+int swsys_socket_family(int fd);                 /* SWSYS_UNIX_FAMILY, … */
+int swsys_socket_type(int fd);                   /* swsys_sock_stream, … */
+int swsys_is_listening(int fd);                  /* 0, 1 or a negative errno */
+int swsys_set_reuse_address(int fd);
+int swsys_set_v6_only(int fd, bool only);
+int swsys_set_nonblocking(int fd, bool on);
+/* Of the process that connected, or listened, when it did. */
+int swsys_peer_credentials(int fd, int *pid, unsigned *uid, unsigned *gid) SWSYS_NONNULL;
+/* How many supplementary groups; they are the caller's, to be freed. */
+int swsys_peer_groups(int fd, unsigned **groups) SWSYS_NONNULL;
+void swsys_free_groups(unsigned *groups);
+int swsys_peer_pidfd(int fd);                    /* close-on-exec; -ESRCH: the process is gone */
+
+struct swsys_resolved {
+  unsigned char address[28];                     /* struct sockaddr_in or sockaddr_in6 */
+  unsigned length;
+};
+/* What an error of the resolver's own, which is no errno, begins with: below any negative errno. */
+enum { SWSYS_RESOLVER = 100000 };
+/* getaddrinfo, which may block for long unless `numeric` is set. How many addresses; they are the caller's, to be
+ * freed. */
+int swsys_resolve(const char *host, const char *port, bool numeric, struct swsys_resolved **found) SWSYS_NONNULL;
+void swsys_free_resolved(struct swsys_resolved *found);
+const char *swsys_resolver_text(int result);     /* of a result below -SWSYS_RESOLVER */
+int swsys_resolver_errno(int result);            /* what comes nearest to it */
+
+/* ---- names in a directory ---- */
+int swsys_open_place(const char *path, bool is_directory) SWSYS_NONNULL;  /* O_PATH, close-on-exec */
+/* A descriptor whose lock is released when it is closed; -EWOULDBLOCK: another process has the lock. */
+int swsys_lock_directory(int directory);
+struct swsys_identity { uint64_t device, inode; unsigned mode; bool is_socket; };
+int swsys_identify(int directory, const char *name, struct swsys_identity *found) SWSYS_NONNULL;
+int swsys_set_mode(int fd, unsigned mode);
+int swsys_set_mode_of(int directory, const char *name, unsigned mode) SWSYS_NONNULL;
+int swsys_link(int directory, const char *from, const char *to) SWSYS_NONNULL;
+int swsys_unlink(int directory, const char *name) SWSYS_NONNULL;
+int swsys_rename_exclusively(int directory, const char *from, const char *to) SWSYS_NONNULL;
+int swsys_exchange(int directory, const char *from, const char *to) SWSYS_NONNULL;
+int swsys_process_id(void);
+unsigned swsys_effective_user(void);
+
 /* ---- pipes and the rest ---- */
 ssize_t swsys_read(int fd, void *bytes, size_t count);
 /* No SIGPIPE: it is blocked in this thread for the call and taken back. */

@@ -60,7 +60,13 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
   /// Closes a descriptor on the calling thread, which may have to wait.
   static func closeHere(_ number: Int32) {
     if (0...2).contains(number), swsys_replace_with_null(number) == 0 { return }
+    closeAtOnce(number)
+  }
+
+  /// Closes a descriptor that never takes long, on the calling thread.
+  package static func closeAtOnce(_ number: Int32) {
     _ = swsys_close(number)
+    DescriptorShortage.noteClose()
   }
 }
 

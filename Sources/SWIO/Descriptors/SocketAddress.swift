@@ -171,8 +171,10 @@ extension SocketAddress {
   ///
   /// - Parameter path: 1 to 108 bytes as UTF-8, none of them NUL.
   /// - Returns: nil if the path has another size, or contains NUL.
-  public init?(unixPath path: String) {
-    let path = Array(path.utf8)
+  public init?(unixPath path: String) { self.init(unixPathBytes: Array(path.utf8)) }
+
+  /// The same, by the bytes of the path.
+  package init?(unixPathBytes path: [UInt8]) {
     guard (1...Self.longestPath).contains(path.count), !path.contains(0) else { return nil }
     self.init(SWSYS_UNIX_FAMILY, path + (path.count < Self.longestPath ? [0] : []))
   }

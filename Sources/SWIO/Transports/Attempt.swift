@@ -67,5 +67,10 @@ public struct TransportCapabilities: Hashable, Sendable {
   /// The transport is known to hand out packets: every receive has room for one.
   public var keepsPackets = false
 
+  /// How long the first pause is, in nanoseconds, when an attempt is to be repeated later.
+  package var shortestPause: UInt64 = 1_000_000
+  /// How long a pause is at most, in nanoseconds.
+  package var longestPause: UInt64 = 100_000_000
+
   public init() {}
 }

@@ -34,7 +34,7 @@ extension DescriptorTransport {
   }
 
   /// Gives up our own description, if there is one; the number stays open.
-  package func closeWorking() { if working != number { _ = swsys_close(working) } }
+  package func closeWorking() { if working != number { OwnedDescriptor.closeAtOnce(working) } }
 
   package func close() {
     closeWorking()
@@ -80,6 +80,17 @@ package func makeTransport(
     return NonblockingTransport(number, working: number, isPipe: isPipe, quiet)
   }
   return PolledTransport(number, isPipe: isPipe, quiet)
+}
+
+/// Makes the transport for a connected socket, of which all is known that ``makeTransport(over:for:)`` would ask for.
+package func makeTransport(
+  connected number: Int32, _ kind: ConnectionKind, isUnix: Bool
+) throws(TransportError) -> any DescriptorTransport {
+  switch kind {
+  case .stream: StreamSocket(number, isUnix: isUnix, drains: true)
+  case .packets: try DatagramSocket(number, isPacket: true)
+  case .datagrams: try DatagramSocket(number, isPacket: false)
+  }
 }
 
 /// What a read that brings nothing means.

@@ -20,6 +20,13 @@ package final class StreamSocket: DescriptorTransport {
     drains = isUnix || swsys_is_tcp(number)
   }
 
+  /// A socket of which this is known.
+  init(_ number: Int32, isUnix: Bool, drains: Bool) {
+    self.number = number
+    self.isUnix = isUnix
+    self.drains = drains
+  }
+
   package var drainsInOneReceive: Bool { drains && !hasBarriers.load(ordering: .relaxed) }
 
   // MARK: Receiving
@@ -134,7 +141,7 @@ extension Ancillary {
     self.init()
     defer { unsafe swsys_free_ancillary(found) }
     // To close a pidfd never takes long.
-    if unsafe found.pointee.pidfd >= 0 { _ = unsafe swsys_close(found.pointee.pidfd) }
+    if unsafe found.pointee.pidfd >= 0 { unsafe OwnedDescriptor.closeAtOnce(found.pointee.pidfd) }
     let numbers = unsafe withUnsafeBytes(of: found.pointee.descriptors) { bytes in
       unsafe Array(bytes.bindMemory(to: Int32.self).prefix(Int(found.pointee.descriptor_count)))
     }

@@ -10,6 +10,17 @@ public struct TransportError: Error, Sendable {
   public enum Operation: Hashable, Sendable {
     case adopt, duplicate, makePipe, makeSocketPair, receive, send, finishSending, wait, inheritance
     case spawn, exitStatus, signal, detach, offload
+    /// Looking up the name of a host.
+    case resolve
+    case connect
+    /// Making a socket to listen with, and giving it its address.
+    case bind
+    case listen
+    /// Giving a listening Unix socket its path, or replacing what is there.
+    case publish
+    case accept
+    /// Asking for the credentials of a peer, or for its process.
+    case credentials
   }
 
   /// What an error ends.
@@ -62,6 +73,20 @@ extension TransportError: CustomStringConvertible {
   }
 }
 
+extension TransportError {
+  /// The same, at the address of a service.
+  package func description(at address: String) -> String {
+    switch operation {
+    case .connect: description(object: "to \(address)")
+    case .listen: description(object: "at \(address)")
+    case .bind: description(object: "a socket to \(address)")
+    case .accept: description(object: "a connection at \(address)")
+    case .publish, .resolve, .adopt: description(object: address)
+    default: description(object: nil)
+    }
+  }
+}
+
 extension TransportError.Operation {
   /// What it does, and to what.
   fileprivate var words: (verb: String, object: String?) {
@@ -80,6 +105,13 @@ extension TransportError.Operation {
     case .signal: ("signal", "the process")
     case .detach: ("detach", "the transport")
     case .offload: ("start", "a helper thread")
+    case .resolve: ("find", "the host")
+    case .connect: ("connect", nil)
+    case .bind: ("bind", "a socket")
+    case .listen: ("listen", nil)
+    case .publish: ("publish", "the socket")
+    case .accept: ("accept", "a connection")
+    case .credentials: ("get", "the peer's credentials")
     }
   }
 }

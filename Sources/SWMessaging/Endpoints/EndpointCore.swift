@@ -46,6 +46,23 @@ public final class EndpointCore: Sendable {
     }
   }
 
+  /// Takes over a socket that was accepted or connected.
+  package convenience init(
+    connected descriptor: consuming OwnedDescriptor, _ kind: ConnectionKind, isUnix: Bool, mode: ReceiveMode,
+    reactor: any Reacting = Reactor.shared
+  ) throws(EndpointError) {
+    let number = descriptor.withDescriptor { $0.rawValue }
+    let transport: any DescriptorTransport
+    do throws(TransportError) {
+      transport = try makeTransport(connected: number, kind, isUnix: isUnix)
+    } catch {
+      throw EndpointError(.transport(error))
+    }
+    _ = descriptor.release()
+    self.init(
+      Port(connected: transport, reactor: reactor), unread: [], for: [.readable, .writable], mode: mode)
+  }
+
   /// Takes over a transport.
   package convenience init(
     _ transport: some SocketLike, for directions: Readiness, mode: ReceiveMode = .readAhead,

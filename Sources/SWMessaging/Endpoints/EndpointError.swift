@@ -29,6 +29,8 @@ public struct EndpointError: Error, Sendable {
     /// The framing could not make a message of a whole frame, or a frame of a message. The frame is
     /// consumed, or nothing was sent; the stream goes on.
     case codec(any Error)
+    /// The address cannot be used: it is not valid.
+    case address(AddressError)
   }
 
   /// What a failed operation was about, for people.
@@ -40,6 +42,8 @@ public struct EndpointError: Error, Sendable {
     case environmentVariable(String)
     /// The address that was to be reached or used.
     case address(SocketAddress)
+    /// The address of the service that was to be reached or provided.
+    case service(Address)
     /// The descriptor that was to be taken over.
     case descriptor(Int32)
   }
@@ -159,6 +163,7 @@ extension EndpointError.Reason: Equatable {
       true
     case (.transport(let a), .transport(let b)): a == b
     case (.framing(let a), .framing(let b)): a == b
+    case (.address(let a), .address(let b)): a == b
     case (.codec(let a), .codec(let b)): String(reflecting: a) == String(reflecting: b)
     default: false
     }
@@ -172,7 +177,7 @@ extension EndpointError: CustomStringConvertible {
     switch reason {
     case .timedOut, .cancelled, .closed, .transport:
       if byteCount > 0 { text += " after \(Self.count(byteCount, "byte")) of a message" }
-    case .endOfStream, .truncated, .busy, .unreadDatagrams, .framing, .codec: break
+    case .endOfStream, .truncated, .busy, .unreadDatagrams, .framing, .codec, .address: break
     }
     if isCommitted { text += "; the rest of it will be sent" }
     if messageCount > 0 { text += "; \(Self.count(messageCount, "message")) before" }
@@ -183,9 +188,10 @@ extension EndpointError: CustomStringConvertible {
     switch reason {
     case .endOfStream: "end of stream"
     case .truncated: "the stream ended after \(Self.count(partialBytes.count, "byte")) of a message"
-    case .timedOut: "timed out"
-    case .cancelled: "cancelled"
-    case .closed: "the endpoint is closed"
+    case .timedOut: at("timed out")
+    case .cancelled: at("cancelled")
+    case .closed: closed
+    case .address(let error): error.description
     case .busy: busy
     case .unreadDatagrams: "cannot detach: datagrams have been received that no receive has returned"
     case .transport(let error): text(of: error)
@@ -195,6 +201,17 @@ extension EndpointError: CustomStringConvertible {
     case .codec(let error):
       "cannot \(content.fields.isAboutSending ? "encode" : "decode") the message: \(error)"
     }
+  }
+
+  /// At a service the connection is what took too long, or was not wanted any more.
+  private func at(_ text: String) -> String {
+    guard case .service(let address)? = subject else { return text }
+    return "\(text) at \(address)"
+  }
+
+  private var closed: String {
+    guard case .service(let address)? = subject else { return "the endpoint is closed" }
+    return "the listener at \(address) is closed"
   }
 
   private var busy: String {
@@ -209,6 +226,7 @@ extension EndpointError: CustomStringConvertible {
     case nil: error.description
     case .program(let name): error.description(object: "the program '\(name)'")
     case .address(let address): error.description(object: "to \(address)")
+    case .service(let address): error.description(at: address.description)
     case .descriptor(let number): error.description(object: "descriptor \(number)")
     case .environmentVariable(let name) where error.errno == .noSuchFileOrDirectory:
       "the environment variable \(name) is not set"

@@ -38,6 +38,7 @@ package class Half: ReactorWork, @unchecked Sendable {
     interest = direction
     var state = HalfState()
     state.isRegistered = port.isSignalled
+    state.pauses = port.capabilities.shortestPause...port.capabilities.longestPause
     lock = Guarded(state)
   }
 
@@ -89,6 +90,9 @@ package class Half: ReactorWork, @unchecked Sendable {
   /// Under the lock: a place leaves with an error.
   func fail(_ place: Place, _ error: EndpointError) { preconditionFailure("a half fails its places") }
 
+  /// Nobody uses the transport any more: drops what was received and nobody will ask for.
+  func dropItems() {}
+
   /// Under the lock: why its endpoint cannot be detached now.
   func detachRefusal(_ state: HalfState) -> EndpointError.Reason? { state.detachRefusal }
 
@@ -116,6 +120,16 @@ package class Half: ReactorWork, @unchecked Sendable {
     _ = port.watch(direction, for: [])
     if turnstile.giveBack() { return }
     locked { state, actions in state.stop(by: nil, &actions) }
+  }
+
+  /// The next attempt may get on, although a pause has not passed yet.
+  package final func endPauseEarly() {
+    locked { state, actions in
+      guard !state.isClosed else { return }
+      if state.retryAt == nil { state.stirred = true } else { state.endPause() }
+      if let head = state.queue.first, head.isPolling { actions.signal(head) }
+      state.pass(by: nil, &actions)
+    }
   }
 
   /// In the turn: what an attempt that would block asks to wait for.

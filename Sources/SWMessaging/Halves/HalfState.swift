@@ -36,6 +36,8 @@ package struct HalfState: Sendable {
   package internal(set) var isHeadPaused = false
   /// How long the last pause was, in nanoseconds; 0 once an attempt has moved something.
   var pauseLength: UInt64 = 0
+  /// How long the first pause is, and how long a pause is at most, in nanoseconds.
+  var pauses: ClosedRange<UInt64> = 1_000_000...100_000_000
   /// The reactor has a timer for that.
   package internal(set) var hasRetryTimer = false
 
@@ -89,11 +91,11 @@ package struct HalfState: Sendable {
 
   // MARK: Attempts that are repeated after a pause
 
-  /// An attempt is to be repeated after a pause: from 1 ms, twice as long each time, to 100 ms. A blocked thread
-  /// sees to that itself; for anybody else the reactor sets a timer.
+  /// An attempt is to be repeated after a pause, which is twice as long as the last one: from 1 ms to 100 ms, unless
+  /// the transport says otherwise. A blocked thread sees to that itself; for anybody else the reactor sets a timer.
   mutating func pause(for kind: Place.Kind, _ actions: inout Actions) {
     if retryAt == nil {
-      pauseLength = min(max(2 * pauseLength, 1_000_000), 100_000_000)
+      pauseLength = min(max(2 * pauseLength, pauses.lowerBound), pauses.upperBound)
       retryAt = Deadline(nanoseconds: Deadline.now.nanoseconds + pauseLength)
     }
     if kind != .thread { needsRetryTimer(&actions) }

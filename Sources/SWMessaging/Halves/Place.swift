@@ -167,7 +167,10 @@ package struct Actions {
     }
     if let retryAt { half.setRetryTimer(at: retryAt) }
     if callsReactor { half.port.reactor.call(half) }
-    if leavesPort { half.port.leave(half.direction) }
+    if leavesPort {
+      half.dropItems()
+      half.port.leave(half.direction)
+    }
   }
 }
 

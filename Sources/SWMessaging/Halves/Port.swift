@@ -55,6 +55,8 @@ package final class Port: ReadinessReceiver {
   /// How many descriptors a message may bring.
   private let descriptorLimit = Atomic(0)
   private let receivesCredentials = Atomic(false)
+  /// The socket was accepted, or connected by the library: its credentials are those of the peer.
+  let knowsPeer = Atomic(false)
 
   /// Takes over a descriptor for so many halves.
   ///
@@ -65,6 +67,12 @@ package final class Port: ReadinessReceiver {
   ) throws(TransportError) {
     let transport = try makeTransport(over: descriptor, for: directions)
     self.init(transport, ours: transport, for: directions, reactor: reactor)
+  }
+
+  /// Takes over a socket that connects this process with another, in both directions.
+  package convenience init(connected transport: any DescriptorTransport, reactor: any Reacting) {
+    self.init(transport, ours: transport, for: [.readable, .writable], reactor: reactor)
+    knowsPeer.store(true, ordering: .relaxed)
   }
 
   package convenience init(_ custom: any SocketLike, for directions: Readiness, reactor: any Reacting) {

@@ -64,6 +64,11 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     return unsafe turn.holdsItem ? .unreadDatagrams : nil
   }
 
+  override func dropItems() {
+    // Closed, and without a turn: nobody else touches it any more.
+    unsafe turn.dropItems()
+  }
+
   override func fail(_ place: Place, _ error: EndpointError) {
     unsafe unsafeDowncast(place, to: ReceivePlace.self).outcome = .failed(error)
   }
@@ -499,6 +504,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
             return false
           }
           state.queue.remove(me)
+          state.pauseLength = 0
           me.outcome = .lent(demand)
           me.decide(&actions, by: me)
         }
@@ -517,6 +523,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
       guard !state.isClosed, !state.queue.isEmpty else { return .none }
       guard state.queue.first === head else { return .none }
       state.queue.remove(head)
+      state.pauseLength = 0
       var delivery = unsafe copied ?? Delivery(payload: turn.takePayload(of: demand))
       if carriesDatagrams || head.request.isAccompanied {
         let ancillary = unsafe head.request.isAccompanied ? turn.takeAncillary(of: demand) : nil

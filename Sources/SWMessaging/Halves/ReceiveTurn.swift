@@ -231,6 +231,12 @@ package struct ReceiveTurn: ~Copyable {
     return ancillary.isEmpty ? nil : ancillary.take(before: position + UInt64(demand.byteCount))
   }
 
+  /// Drops items that nobody will ask for.
+  mutating func dropItems() {
+    item = nil
+    itemsBehind = []
+  }
+
   /// The item that is about to be consumed, if it is no datagram.
   package var value: (any Sendable)? {
     if case .value(let value, _) = item { return value }

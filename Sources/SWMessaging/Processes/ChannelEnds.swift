@@ -100,7 +100,7 @@ extension OwnedDescriptor {
     guard number <= 2 else { return self }
     let moved = swsys_duplicate(number, 3)
     // Closed, and not pointed at /dev/null: the number was free before.
-    _ = swsys_close(release().rawValue)
+    OwnedDescriptor.closeAtOnce(release().rawValue)
     return OwnedDescriptor(adopting: FileDescriptor(rawValue: try checked(.duplicate, moved)))
   }
 }

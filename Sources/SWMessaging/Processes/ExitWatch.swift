@@ -190,6 +190,6 @@ final class ReapedChild: ItemSource {
       var code: Int32 = 0
       _ = unsafe swsys_pidfd_reap(pidfd, false, &code)
     }
-    _ = swsys_close(pidfd)
+    OwnedDescriptor.closeAtOnce(pidfd)
   }
 }

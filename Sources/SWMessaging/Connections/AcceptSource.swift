@@ -1,0 +1,163 @@
+internal import CSysShim
+internal import SWIO
+internal import Synchronization
+internal import SystemPackage
+
+/// A listening socket as a source of items: accepted connections.
+///
+///     accepted, admitted     the item
+///     accepted, refused      closed and counted; the next one
+///     the peer's error       the next one
+///     a shortage of ours     a pause, from 10 ms to 1 s, which ends at once when the library closes a descriptor
+///     any other error        the listener fails, or, if the error is not known to be final, a pause
+final class AcceptSource: ItemSource {
+  /// What an error of `accept` means.
+  enum Meaning: Hashable, Sendable {
+    case nothingThere
+    /// One connection has failed before it was accepted.
+    case peers
+    /// Descriptors or memory are lacking.
+    case shortage
+    case final
+
+    /// Source: accept(2), section "Error handling". What is not listed there is not known to be final.
+    init(_ errno: Errno) {
+      switch errno {
+      case .wouldBlock: self = .nothingThere
+      case .connectionAbort, .protocolError, .networkDown, .protocolNotAvailable, .hostIsDown, .noRouteToHost,
+        .networkUnreachable, .connectionReset, .timedOut, .notPermitted, .notSupportedOnSocket,
+        Errno(rawValue: 64):
+        self = .peers
+      case .badFileDescriptor, .invalidArgument, .notSocket, .badAddress: self = .final
+      default: self = .shortage
+      }
+    }
+  }
+
+  private let number: Int32
+  private let kind: ConnectionKind
+  private let isUnix: Bool
+  private let policy: AcceptPolicy
+  /// O_NONBLOCK was set on a description that others share, and is taken away again.
+  private let restoresBlocking: Bool
+  /// A test's own, in place of the system call: the number of a descriptor, or a negative errno.
+  private let acceptCall: (@Sendable (FileDescriptor) -> Int32)?
+  private let refused = Atomic(0)
+  private let state = Guarded(State())
+
+  private struct State: Sendable {
+    var wake: (@Sendable () -> Void)?
+    /// The shortage that there is; nil: none.
+    var shortage: Errno?
+    var onPause: (@Sendable (Errno?) -> Void)?
+  }
+
+  /// Takes over a listening descriptor.
+  init(
+    _ descriptor: consuming OwnedDescriptor, _ kind: ConnectionKind, isUnix: Bool, _ policy: AcceptPolicy,
+    restoresBlocking: Bool = false, acceptCall: (@Sendable (FileDescriptor) -> Int32)? = nil
+  ) {
+    number = descriptor.release().rawValue
+    self.kind = kind
+    self.isUnix = isUnix
+    self.policy = policy
+    self.restoresBlocking = restoresBlocking
+    self.acceptCall = acceptCall
+  }
+
+  /// How many connections the policy has refused.
+  var refusedCount: Int { refused.load(ordering: .relaxed) }
+
+  /// Has `wake` called when an attempt may get on before its pause has passed.
+  func setWake(_ wake: @escaping @Sendable () -> Void) { state.withLock { $0.wake = wake } }
+
+  /// Has `tell` called when accepting pauses for want of something, and with nil when it goes on: once each spell. From
+  /// any thread.
+  func setOnPause(_ tell: @escaping @Sendable (Errno?) -> Void) { state.withLock { $0.onPause = tell } }
+
+  // MARK: ItemSource
+
+  var readinessSource: ReadinessSource { .descriptor(FileDescriptor(rawValue: number)) }
+
+  var capabilities: TransportCapabilities {
+    var capabilities = TransportCapabilities()
+    capabilities.shortestPause = 10_000_000
+    capabilities.longestPause = 1_000_000_000
+    return capabilities
+  }
+
+  /// So many connections in a row may come to nothing before others have their turn.
+  private static var patience: Int { 64 }
+
+  func receiveItems(atMost limit: Int, _ take: (ReceivedItem) -> Void) -> Attempt {
+    var isEntered = false
+    for _ in 0..<Self.patience {
+      let result = accept()
+      if result >= 0 {
+        endShortage()
+        if let fresh = admitted(result) {
+          take(.value(fresh, stays: false))
+          return .transferred(1)
+        }
+        continue
+      }
+      let errno = Errno(rawValue: -result)
+      switch Meaning(errno) {
+      case .nothingThere:
+        endShortage()
+        return .wouldBlock
+      case .peers: continue
+      case .final: return .failed(TransportError(.accept, errno, scope: .connection))
+      case .shortage:
+        // A descriptor may be closed between the attempt and the entry: so there is another attempt after it.
+        if isEntered {
+          beginShortage(errno)
+          return .retryLater
+        }
+        isEntered = true
+        if let wake = state.withLock({ $0.wake }) { DescriptorShortage.enter(self, wake) }
+      }
+    }
+    // Connections have come, and none of them is to be handed on.
+    return .transferred(0)
+  }
+
+  func close() {
+    DescriptorShortage.leave(self)
+    state.withLock { $0 = State() }
+    if restoresBlocking { _ = swsys_set_nonblocking(number, false) }
+    OwnedDescriptor.close(number)
+  }
+
+  // MARK: Steps
+
+  private func accept() -> Int32 {
+    let descriptor = FileDescriptor(rawValue: number)
+    return acceptCall.map { $0(descriptor) } ?? descriptor.accept()
+  }
+
+  private func admitted(_ number: Int32) -> FreshDescriptor? {
+    let descriptor = OwnedDescriptor(adopting: FileDescriptor(rawValue: number))
+    let fresh = FreshDescriptor(descriptor, kind, isUnix: isUnix)
+    if policy.admits(fresh) { return fresh }
+    refused.add(1, ordering: .relaxed)
+    return nil
+  }
+
+  private func beginShortage(_ errno: Errno) {
+    let tell = state.withLock { state in
+      defer { state.shortage = errno }
+      return state.shortage == nil ? state.onPause : nil
+    }
+    tell?(errno)
+  }
+
+  private func endShortage() {
+    DescriptorShortage.leave(self)
+    let tell = state.withLock { state in
+      defer { state.shortage = nil }
+      return state.shortage == nil ? nil : state.onPause
+    }
+    tell?(nil)
+  }
+}

@@ -1,0 +1,64 @@
+internal import SWFraming
+internal import SWIO
+internal import Synchronization
+internal import SystemPackage
+
+/// A descriptor that has been connected or accepted and has no endpoint yet. It is closed if nobody takes it.
+package final class FreshDescriptor: Sendable {
+  private let number: Guarded<Int32?>
+  let kind: ConnectionKind
+  let isUnix: Bool
+
+  /// Takes the descriptor over.
+  init(_ descriptor: consuming OwnedDescriptor, _ kind: ConnectionKind, isUnix: Bool) {
+    number = Guarded(descriptor.release().rawValue)
+    self.kind = kind
+    self.isUnix = isUnix
+  }
+
+  deinit {
+    if let number = number.withLock({ $0.take() }) { OwnedDescriptor.close(number) }
+  }
+
+  /// Lends the number; nil if it has been taken.
+  func withNumber<Result: Sendable>(_ body: (Int32) -> Result) -> Result? {
+    number.withLock { number in number.map { body($0) } }
+  }
+
+  /// Gives the descriptor away, once.
+  func take() -> OwnedDescriptor {
+    guard let number = number.withLock({ $0.take() }) else {
+      preconditionFailure("a descriptor is taken once")
+    }
+    return OwnedDescriptor(adopting: FileDescriptor(rawValue: number))
+  }
+
+  /// The connection, once.
+  func core(_ mode: ReceiveMode) throws(EndpointError) -> EndpointCore {
+    try EndpointCore(connected: take(), kind, isUnix: isUnix, mode: mode)
+  }
+
+  /// The result of a system call with the descriptor.
+  func call(_ body: (FileDescriptor) -> Int32) -> Int32 {
+    withNumber { body(FileDescriptor(rawValue: $0)) } ?? -Errno.badFileDescriptor.rawValue
+  }
+}
+
+extension ReceiveHalf {
+  /// The item that an `ItemSource` yielded.
+  func value(of outcome: Outcome) throws(EndpointError) -> any Sendable {
+    let value: (any Sendable)?
+    switch outcome {
+    case .lent(let demand):
+      value = unsafe turn.value
+      finishLoan(demand)
+    case .delivered(let delivery): value = delivery.value
+    case .failed(let error): throw error
+    }
+    guard let value else { preconditionFailure("a source of items yields items") }
+    return value
+  }
+
+  /// What a receiver of items asks for.
+  static var nextItem: ReceiveRequest { .upTo(1) }
+}

@@ -1,0 +1,160 @@
+internal import CSysShim
+internal import SWIO
+internal import Synchronization
+internal import SystemPackage
+
+/// The name of a listening Unix socket in its directory.
+///
+/// A socket is bound to a private name, gets its permissions, and listens; only then it gets its name, by `link(2)`, which
+/// never replaces anything. So no client finds a name at which nobody listens, and the file has its permissions from the
+/// first moment.
+///
+/// If the name is taken, a look tells whether a process has that socket: to connect a socket of another type fails with
+/// EPROTOTYPE if one has, listening or not yet, and with ECONNREFUSED if none has; no server notices. A socket that nobody
+/// has is replaced by exchanging the two names (`renameat2(2)`), and then the displaced one is looked at again under
+/// the private name: if it is another one than before, it has come in between, and gets its name back. Processes that
+/// replace hold a lock of the directory (`flock(2)`), so of those there is one at a time. Nobody waits for the lock longer
+/// than a second: without it the exchange is still safe against processes that bind in place.
+///
+/// Where a file system does not allow links, `RENAME_NOREPLACE` does the same; where it allows neither, the socket is
+/// bound in place.
+final class PublishedName: Sendable {
+  /// A test's choice: what the file system does not allow in its scope.
+  struct Refusals: OptionSet, Sendable {
+    let rawValue: Int
+    static var link: Refusals { Refusals(rawValue: 1) }
+    static var rename: Refusals { Refusals(rawValue: 2) }
+    static var lock: Refusals { Refusals(rawValue: 4) }
+    static var proc: Refusals { Refusals(rawValue: 8) }
+  }
+
+  @TaskLocal static var refusals: Refusals = []
+
+  /// Why a socket could not be published.
+  struct Failure: Error, Sendable {
+    let error: TransportError
+    let explanation: String
+
+    init(_ operation: TransportError.Operation, _ errno: Errno, _ explanation: String = "") {
+      error = TransportError(operation, errno)
+      self.explanation = explanation
+    }
+  }
+
+  /// Nil when the name has been given up.
+  private let directory: Guarded<NameDirectory?>
+  private let name: [CChar]
+  private let identity: swsys_identity
+
+  private init(_ directory: NameDirectory, _ name: [CChar], _ identity: swsys_identity) {
+    self.directory = Guarded(directory)
+    self.name = name
+    self.identity = identity
+  }
+
+  /// Publishes a socket at a path. It listens, unless it is one for datagrams.
+  static func listen(
+    at path: FilePath, _ kind: ConnectionKind, _ file: SocketFile, backlog: Int32
+  ) throws(Failure) -> (socket: FreshDescriptor, name: PublishedName) {
+    let bytes = path.bytes
+    let slash = bytes.lastIndex(of: UInt8(ascii: "/"))
+    let name = bytes[(slash.map { $0 + 1 } ?? 0)...].map { CChar(bitPattern: $0) } + [0]
+    let parent = slash.map { Array(bytes[..<max($0, 1)]) } ?? [UInt8(ascii: ".")]
+    let directory = try NameDirectory(parent)
+    let (socket, identity) = try Publisher(directory, name, kind, file, backlog).publish()
+    return (socket, PublishedName(directory, name, identity))
+  }
+
+  /// Removes the name if it is still this socket's, once. Never fails: what cannot be removed stays.
+  func remove() {
+    guard let directory = directory.withLock({ $0.take() }) else { return }
+    // A process that takes the name over holds the lock meanwhile.
+    directory.withLock(tries: 5) {
+      if let found = directory.identity(of: name), found.isSame(as: identity) { _ = directory.unlink(name) }
+    }
+  }
+}
+
+extension swsys_identity {
+  func isSame(as other: swsys_identity) -> Bool { device == other.device && inode == other.inode }
+}
+
+/// A directory in which names are made, exchanged and removed.
+final class NameDirectory: Sendable {
+  private let descriptor: OwnedDescriptor
+  private let path: [UInt8]
+
+  init(_ path: [UInt8]) throws(PublishedName.Failure) {
+    self.path = path
+    do throws(TransportError) {
+      descriptor = try OwnedDescriptor.place(FilePath(bytes: path), isDirectory: true, .bind)
+    } catch {
+      throw PublishedName.Failure(.bind, error.errno, "the directory cannot be used")
+    }
+  }
+
+  private var number: Int32 { descriptor.withDescriptor { $0.rawValue } }
+
+  /// Nil if there is no such name.
+  func identity(of name: [CChar]) -> swsys_identity? {
+    var found = swsys_identity()
+    return unsafe swsys_identify(number, name, &found) < 0 ? nil : found
+  }
+
+  func link(_ from: [CChar], _ to: [CChar]) -> Int32 {
+    if PublishedName.refusals.contains(.link) { return -Errno.notPermitted.rawValue }
+    return unsafe swsys_link(number, from, to)
+  }
+
+  func renameExclusively(_ from: [CChar], _ to: [CChar]) -> Int32 {
+    if PublishedName.refusals.contains(.rename) { return -Errno.invalidArgument.rawValue }
+    return unsafe swsys_rename_exclusively(number, from, to)
+  }
+
+  func exchange(_ from: [CChar], _ to: [CChar]) -> Int32 {
+    if PublishedName.refusals.contains(.rename) { return -Errno.invalidArgument.rawValue }
+    return unsafe swsys_exchange(number, from, to)
+  }
+
+  func unlink(_ name: [CChar]) -> Int32 { unsafe swsys_unlink(number, name) }
+
+  func setMode(of name: [CChar], _ mode: UInt32) -> Int32 { unsafe swsys_set_mode_of(number, name, mode) }
+
+  /// Runs `body` under the lock of those who replace a name in this directory, or without it if it cannot be had.
+  ///
+  /// - Parameter tries: how often to ask for it, 1 ms apart.
+  func withLock<Result, Failure: Error>(
+    tries: Int, _ body: () throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    let lock = lock(tries: tries)
+    defer { if let lock { OwnedDescriptor.closeAtOnce(lock) } }
+    return try body()
+  }
+
+  private func lock(tries: Int) -> Int32? {
+    if PublishedName.refusals.contains(.lock) { return nil }
+    for _ in 0..<tries {
+      let result = swsys_lock_directory(number)
+      if result >= 0 { return result }
+      if result != -Errno.wouldBlock.rawValue { return nil }
+      _ = swsys_wait(-1, 0, -1, 1_000_000)
+    }
+    return nil
+  }
+
+  /// The address of a name in this directory; nil if it does not fit. The path as it was given is preferred, because
+  /// others see it.
+  ///
+  /// - Parameter direct: the path as it was given; or else through the descriptor.
+  func address(of name: [CChar], direct: Bool) -> SocketAddress? {
+    let bytes = name.dropLast().map { UInt8(bitPattern: $0) }
+    if direct {
+      let start =
+        path == [UInt8(ascii: ".")] ? [] : path.last == UInt8(ascii: "/") ? path : path + Array("/".utf8)
+      return (start + bytes).count > 107 ? nil : SocketAddress(unixPathBytes: start + bytes)
+    }
+    if PublishedName.refusals.contains(.proc) { return nil }
+    let start = Array("/proc/self/fd/\(number)/".utf8)
+    return (start + bytes).count > 107 ? nil : SocketAddress(unixPathBytes: start + bytes)
+  }
+}

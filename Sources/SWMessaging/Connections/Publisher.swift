@@ -1,0 +1,252 @@
+internal import CSysShim
+internal import SWIO
+internal import SystemPackage
+
+/// Publishes one socket; `PublishedName` says how.
+struct Publisher {
+  typealias Failure = PublishedName.Failure
+  typealias Published = (socket: FreshDescriptor, identity: swsys_identity)
+
+  private let directory: NameDirectory
+  private let name: [CChar]
+  private let kind: ConnectionKind
+  private let file: SocketFile
+  private let backlog: Int32
+
+  init(
+    _ directory: NameDirectory, _ name: [CChar], _ kind: ConnectionKind, _ file: SocketFile, _ backlog: Int32
+  ) {
+    self.directory = directory
+    self.name = name
+    self.kind = kind
+    self.file = file
+    self.backlog = backlog
+  }
+
+  /// How often the name may change under us.
+  private static var tries: Int { 1_000 }
+
+  func publish() throws(Failure) -> Published {
+    let (socket, privateName) = try bindPrivately()
+    do throws(Failure) {
+      guard let identity = directory.identity(of: privateName) else {
+        throw Failure(.bind, .noSuchFileOrDirectory, "the socket's file has been removed")
+      }
+      if identity.mode != file.permissions {
+        // The umask has taken some away.
+        try check(.bind, directory.setMode(of: privateName, file.permissions))
+      }
+      try listen(socket)
+      if try move(privateName, identity) { return (socket, identity) }
+    } catch {
+      _ = directory.unlink(privateName)
+      throw error
+    }
+    _ = directory.unlink(privateName)
+    return try bindInPlace()
+  }
+
+  // MARK: The private name
+
+  /// The name with the process id and a random number, such as `.app.sock.4711.1f3a5b7c`, as short as it has to be.
+  private func privateName(atMost limit: Int) -> [CChar]? {
+    let digits = String(UInt32.random(in: 0x1000_0000...UInt32.max), radix: 16)
+    let end = ".\(swsys_process_id()).\(digits)".utf8.map { CChar(bitPattern: $0) }
+    let room = min(limit, 255) - end.count - 1
+    if room < 0 { return nil }
+    return [CChar(bitPattern: UInt8(ascii: "."))] + name.dropLast().prefix(room) + end + [0]
+  }
+
+  private func bindPrivately() throws(Failure) -> (FreshDescriptor, [CChar]) {
+    var last = Failure(.bind, .fileNameTooLong, "the path is too long, and /proc is not there to shorten it")
+    for direct in [true, false] {
+      // The room for the name, by what a name of one byte leaves.
+      guard let shortest = directory.address(of: [46, 0], direct: direct) else { continue }
+      let room = 107 - (shortest.bytes.count - 4)
+      for _ in 0..<10 {
+        guard let privateName = privateName(atMost: room),
+          let address = directory.address(of: privateName, direct: direct)
+        else { break }
+        let socket = try makeSocket()
+        let result = socket.call { $0.bind(to: address) }
+        if result >= 0 { return (socket, privateName) }
+        last = Failure(.bind, Errno(rawValue: -result))
+        // A file of that name is there, by chance.
+        if last.error.errno != .addressInUse { break }
+      }
+      // Without /proc the way through the descriptor ends here.
+      if last.error.errno != .fileNameTooLong, last.error.errno != .noSuchFileOrDirectory { throw last }
+    }
+    throw last
+  }
+
+  private func makeSocket() throws(Failure) -> FreshDescriptor {
+    do throws(TransportError) {
+      let socket = try OwnedDescriptor.socket(for: .unnamedUnix, kind, .bind)
+      // The file is made with the mode of the socket, less the umask.
+      _ = try checked(.bind, socket.withDescriptor { swsys_set_mode($0.rawValue, file.permissions) })
+      return FreshDescriptor(socket, kind, isUnix: true)
+    } catch {
+      throw Failure(error.operation, error.errno)
+    }
+  }
+
+  private func listen(_ socket: FreshDescriptor) throws(Failure) {
+    if kind == .datagrams { return }
+    try check(.listen, socket.call { swsys_listen($0.rawValue, backlog) })
+  }
+
+  private func check(_ operation: TransportError.Operation, _ result: Int32) throws(Failure) {
+    if result < 0 { throw Failure(operation, Errno(rawValue: -result)) }
+  }
+
+  // MARK: The name
+
+  /// Gives the socket its name.
+  ///
+  /// - Returns: false if this file system cannot do it.
+  private func move(_ privateName: [CChar], _ identity: swsys_identity) throws(Failure) -> Bool {
+    for _ in 0..<Self.tries {
+      var result = directory.link(privateName, name)
+      if result == 0 {
+        _ = directory.unlink(privateName)
+        return true
+      }
+      if !isPresent(result) { result = directory.renameExclusively(privateName, name) }
+      if result == 0 { return true }
+      guard isPresent(result) else { return false }
+      if try replace(privateName) { return true }
+    }
+    throw Failure(.publish, .addressInUse, "other processes replace the file again and again")
+  }
+
+  private func isPresent(_ result: Int32) -> Bool { result == -Errno.fileExists.rawValue }
+
+  /// What to do about the socket that has the name.
+  private enum Verdict {
+    case replace
+    /// It has gone: try to publish again.
+    case again
+  }
+
+  private func judge(_ found: swsys_identity?) throws(Failure) -> Verdict {
+    guard let found else { return .again }
+    guard found.is_socket else {
+      throw Failure(
+        .publish, .notSocket, "there is something else than a socket at the path, which is left alone")
+    }
+    switch file.ifPresent {
+    case .takeOver: return .replace
+    case .refuse: throw Failure(.publish, .addressInUse, "a socket is there already")
+    case .replaceStale:
+      switch probe(name) {
+      case .dead: return .replace
+      case .none: return .again
+      case .live: throw Failure(.publish, .addressInUse, "another process has that socket")
+      case .unknown(let errno):
+        throw Failure(.publish, .addressInUse, "whether a process has that socket cannot be told: \(errno)")
+      }
+    }
+  }
+
+  /// Replaces the socket that has the name.
+  ///
+  /// - Returns: false if it is worth another try.
+  private func replace(_ privateName: [CChar]) throws(Failure) -> Bool {
+    guard try judge(directory.identity(of: name)) == .replace else { return false }
+    return try directory.withLock(tries: 1_000) { () throws(Failure) in try replaceLocked(privateName) }
+  }
+
+  private func replaceLocked(_ privateName: [CChar]) throws(Failure) -> Bool {
+    // The one that held the lock may have replaced it.
+    let noted = directory.identity(of: name)
+    guard let noted, try judge(noted) == .replace else { return false }
+    let result = directory.exchange(privateName, name)
+    if result == -Errno.noSuchFileOrDirectory.rawValue { return false }
+    if result < 0 {
+      // There is no exchange here: for a moment nobody has the name.
+      _ = directory.unlink(name)
+      return false
+    }
+    guard let displaced = directory.identity(of: privateName) else { return true }
+    let isRight =
+      displaced.is_socket
+      && (file.ifPresent == .takeOver || (displaced.isSame(as: noted) && probe(privateName) == .dead))
+    if isRight {
+      _ = directory.unlink(privateName)
+      return true
+    }
+    // It came in between: it gets its name back.
+    _ = directory.exchange(privateName, name)
+    return false
+  }
+
+  // MARK: Probing
+
+  private enum Probe: Equatable {
+    /// A process has the socket, whether or not it listens.
+    case live
+    /// No process has it.
+    case dead
+    case none
+    case unknown(Errno)
+  }
+
+  /// Whether a process has the socket of that name. No server notices.
+  private func probe(_ name: [CChar]) -> Probe {
+    // Of another type, so that it never connects.
+    switch connect(name, kind == .datagrams ? .stream : .datagrams) {
+    case .protocolWrongTypeForSocket: return .live
+    case .noSuchFileOrDirectory: return .none
+    case .connectionRefused: break
+    case nil: return .live
+    case let errno?: return .unknown(errno)
+    }
+    // A system that refuses whatever is of another type would say the same of a live one.
+    switch connect(name, kind) {
+    case .connectionRefused: return .dead
+    case .noSuchFileOrDirectory: return .none
+    case .protocolWrongTypeForSocket, .wouldBlock, nil: return .live
+    case let errno?: return .unknown(errno)
+    }
+  }
+
+  private func connect(_ name: [CChar], _ kind: ConnectionKind) -> Errno? {
+    guard
+      let address = directory.address(of: name, direct: false) ?? directory.address(of: name, direct: true)
+    else { return .fileNameTooLong }
+    do throws(TransportError) {
+      let socket = try OwnedDescriptor.socket(for: .unnamedUnix, kind, .publish)
+      let result = socket.connect(to: address)
+      return result < 0 ? Errno(rawValue: -result) : nil
+    } catch {
+      return error.errno
+    }
+  }
+
+  // MARK: In place
+
+  /// Binds where the file system allows neither links nor exclusive renames: then the name is there for a moment before
+  /// anybody listens.
+  private func bindInPlace() throws(Failure) -> Published {
+    for _ in 0..<Self.tries {
+      guard
+        let address = directory.address(of: name, direct: true) ?? directory.address(of: name, direct: false)
+      else { throw Failure(.bind, .fileNameTooLong) }
+      let socket = try makeSocket()
+      let result = socket.call { $0.bind(to: address) }
+      if result == -Errno.addressInUse.rawValue {
+        if try judge(directory.identity(of: name)) == .replace { _ = directory.unlink(name) }
+        continue
+      }
+      try check(.bind, result)
+      guard let identity = directory.identity(of: name) else {
+        throw Failure(.bind, .noSuchFileOrDirectory, "the socket's file has been removed")
+      }
+      if identity.mode != file.permissions { try check(.bind, directory.setMode(of: name, file.permissions)) }
+      try listen(socket)
+      return (socket, identity)
+    }
+    throw Failure(.publish, .addressInUse, "other processes replace the file again and again")
+  }
+}
