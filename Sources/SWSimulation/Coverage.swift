@@ -12,7 +12,8 @@ package struct Coverage: Sendable {
   package enum Point: Int, CaseIterable, Sendable {
     case servedShort, shortBlocked, shortInVain, servedAtOnce, servedInPlace, lent, lentInClosure, timedOut,
       cancelled, committed, closedCalls
-    case endOfStream, truncated, resetOrBroken, flushed, batch, halfClose, orphan, assembled, rawMixed
+    case endOfStream, truncated, resetOrBroken, flushed, batch, halfClose, receivingFinished, orphan,
+      assembled, rawMixed
     case detached, detachRefused, registered, watched, unwatched, registrationFailed, threadPolls,
       threadWaits, reactorDrives
     case runInsideAttempt, runInsideScanner, runInsideWakeUp, staleEvent, mainBlocked, stalled

@@ -15,6 +15,8 @@ struct Schedule {
   var isDuplex: Bool
   var capacity: Int
   var plan: SimulationPlan
+  /// An attempt that finds nothing has found all that was there.
+  var findsAll: Bool { plan.spuriousWouldBlock == 0 && plan.stall == 0 }
   var callerCount: Int
   /// How many calls a caller makes at most.
   var mostCalls: Int

@@ -49,6 +49,8 @@ final class World: @unchecked Sendable {
   var receives: [[ReceivedRecord]] = [[], []]
   var takenCounts = [0, 0]
   var detachedUnread: [[UInt8]?] = [nil, nil]
+  /// How much was on the wire when receiving was to end as soon as nothing more is there.
+  var wireAtFinish: [Int?] = [nil, nil]
 
   private(set) var failure: String?
   private(set) var traceHash: UInt64 = 0xcbf2_9ce4_8422_2325
@@ -283,9 +285,10 @@ final class World: @unchecked Sendable {
     guard endingsLeft > 0 else { return }
     endingsLeft -= 1
     let index = below(2)
-    switch below(4) {
+    switch below(5) {
     case 0, 1: close(index)
     case 2: finishSending(index)
+    case 3: finishReceiving(index)
     default: detach(index)
     }
   }
@@ -307,6 +310,14 @@ final class World: @unchecked Sendable {
     trace("is to finish sending", index)
     coverage.note(.halfClose)
     _ = half.start(SendHalf.Call(Outgoing([]), as: .orphan, step: .halfClose, until: .never))
+  }
+
+  private func finishReceiving(_ index: Int) {
+    guard let half = cores[index].receiving else { return }
+    trace("is to finish receiving", index)
+    coverage.note(.receivingFinished)
+    if wireAtFinish[index] == nil { wireAtFinish[index] = ends[index].peer.sent.count }
+    half.finishReceiving()
   }
 
   /// As `EndpointCore.detach` does it, which wants a real descriptor.
@@ -371,7 +382,7 @@ final class World: @unchecked Sendable {
           continue
         }
         hasActed = true
-        if let peer = cores[end.peer.index].receiving, peer.inspect({ !$0.isClosed }) {
+        if let peer = cores[end.peer.index].receiving, peer.inspect({ !$0.isClosed && $0.over == nil }) {
           addDrain(end.peer, peer)
         } else {
           close(end.index)

@@ -22,7 +22,7 @@ import Testing
         return (ExitWatch(child.child), child.processID)
       }
       let (watch, _) = try await spawn("exit 0")
-      _ = try await watch.wait(timeout: .patience)
+      _ = try await watch.wait(CallLimit(.patience, .never))
       let before = openDescriptors()
       watch.abandon()
       let freed = before.subtracting(openDescriptors())
@@ -35,7 +35,7 @@ import Testing
         close(other)
       }
       try? watch.signal(.kill)
-      let error = await endpointError { try await stranger.wait(timeout: .milliseconds(500)) }
+      let error = await endpointError { try await stranger.wait(CallLimit(.milliseconds(500), .never)) }
       #expect(error?.reason == .timedOut, "the stranger lives")
       kill(pid, SIGKILL)
     }

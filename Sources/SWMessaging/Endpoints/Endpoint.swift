@@ -103,6 +103,14 @@ extension ReceivingEndpoint {
     }
   }
 
+  /// Ends receiving in good order: receives return what has arrived, and then report the end of the stream, as if the
+  /// peer had half-closed. A message that has begun to arrive is received whole. What arrives later is not received.
+  ///
+  /// This is for a service that stops: the requests that were sent before are still answered, and the loops that wait
+  /// for the next one end. The peer is not told; it sees the end when the endpoint finishes sending, or is closed.
+  /// Does not wait. Idempotent; may be called from anywhere.
+  public func finishReceiving() { core.receiving?.finishReceiving() }
+
   /// Has received messages bring the credentials of their senders, over a Unix socket (SO_PASSCRED), or no more.
   ///
   /// - Throws: ``EndpointError`` `transport` with `Errno.notSupported` over anything else; `closed`.

@@ -27,6 +27,8 @@ package struct HalfState: Sendable {
   package internal(set) var over: EndpointError?
   /// The half-close has gone out: everything before it is accepted, and a flush finds nothing to wait for.
   package internal(set) var isFinished = false
+  /// Receiving ends as soon as nothing more is there, and no message has begun.
+  var endsWhenIdle = false
   /// A late caller may be waiting for a pass of somebody else's.
   package internal(set) var hasLate = false
   /// When the attempts are repeated that no readiness tells about: those of places that stand aside, and the head's

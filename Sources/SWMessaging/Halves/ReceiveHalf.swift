@@ -48,6 +48,12 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
   /// More than data has been signalled: the end of the stream, an error, urgent data. This never goes back.
   private let hasMoreThanData = Atomic(false)
 
+  /// Receiving goes on until nothing is there between two messages, and then ends for everybody.
+  package func finishReceiving() {
+    locked { state, _ in state.endsWhenIdle = true }
+    stir(wakesPoller: true)
+  }
+
   /// More has been signalled than data, and a short read does not say that it has been seen: the end of the
   /// stream, an error, or urgent data, where reads stop and what is behind it makes no edge.
   func noteMoreThanData() { hasMoreThanData.store(true, ordering: .relaxed) }
@@ -629,6 +635,13 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
 
   private enum Watch: Sendable {
     case again, register, released, closed, late
+    /// Nothing is there, and nothing is waited for any more.
+    case ended
+  }
+
+  /// Under the lock and in the turn, when an attempt found nothing: receiving was to end as soon as that happened.
+  private func endsNow(_ state: HalfState) -> Bool {
+    unsafe state.endsWhenIdle && interest == direction && !isPausing && turn.count == 0 && !turn.holdsItem
   }
 
   /// The attempt moved nothing: watch, or try again if something stirred since. Nil: try again.
@@ -650,6 +663,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
           return isImplied ? .closed : .released
         }
         if state.stirred, !wasPlaced { return .again }
+        if endsNow(state) { return .ended }
         if isImplied {
           guard let place else {
             if unsafe turn.count > 0 {
@@ -671,7 +685,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
         releaseTurn(&state, &actions, by: place ?? me)
         return .released
       }
-      if isImplied, next != .closed, next != .late, next != .again, let place {
+      if isImplied, next != .closed, next != .late, next != .again, next != .ended, let place {
         driver.me = place
         driver.implied = nil
         isPlaced = true
@@ -682,6 +696,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
       case .late:
         return .ended(.failed(EndpointError(.timedOut, byteCount: heldBytes.load(ordering: .relaxed))))
       case .released: return released(driver)
+      case .ended: return serveEnd(.endOfStream, head, driver)
       case .register: register(by: driver.me)
       }
     }

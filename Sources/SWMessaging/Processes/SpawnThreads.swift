@@ -52,7 +52,7 @@ enum SpawnThreads {
     _ body: @escaping @Sendable () throws(EndpointError) -> Value
   ) async throws(EndpointError) -> Value {
     let call = Call(body)
-    let result: Result<Value, EndpointError> = await withTaskCancellationHandler {
+    await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
         call.begin(continuation)
         enqueue(call)
@@ -60,7 +60,7 @@ enum SpawnThreads {
     } onCancel: {
       call.cancel()
     }
-    return try result.get()
+    return try call.result.get()
   }
 
   private static func enqueue(_ job: any Job) {
@@ -95,13 +95,15 @@ enum SpawnThreads {
   }
 
   private final class Call<Value: Sendable>: Job {
-    typealias Continuation = CheckedContinuation<Result<Value, EndpointError>, Never>
+    typealias Continuation = CheckedContinuation<Void, Never>
 
     private enum Phase: Sendable {
       case new
       case waiting(Continuation)
       case cancelled
-      case over
+      /// The body runs; its caller waits for that.
+      case running
+      case over(Result<Value, EndpointError>)
     }
 
     private let body: @Sendable () throws(EndpointError) -> Value
@@ -109,46 +111,54 @@ enum SpawnThreads {
 
     init(_ body: @escaping @Sendable () throws(EndpointError) -> Value) { self.body = body }
 
+    /// The result, once the continuation has been resumed.
+    var result: Result<Value, EndpointError> {
+      phase.withLock { phase in
+        guard case .over(let result) = phase else { preconditionFailure("resumed before the result was there") }
+        return result
+      }
+    }
+
     func begin(_ continuation: Continuation) {
       let isCancelled = phase.withLock { phase in
-        if case .cancelled = phase { return true }
+        if case .cancelled = phase {
+          phase = .over(.failure(EndpointError(.cancelled)))
+          return true
+        }
         phase = .waiting(continuation)
         return false
       }
-      if isCancelled { continuation.resume(returning: .failure(EndpointError(.cancelled))) }
+      if isCancelled { continuation.resume() }
     }
 
-    /// Whoever takes the continuation resumes it.
-    private func take() -> Continuation? {
+    /// Goes from waiting to `next`. The continuation is the caller's to resume; nil if the call is further already.
+    private func take(_ next: Phase) -> Continuation? {
       phase.withLock { phase in
         guard case .waiting(let continuation) = phase else { return nil }
-        phase = .over
+        phase = next
         return continuation
       }
     }
 
     func run() {
-      guard let continuation = take() else { return }
-      continuation.resume(returning: Result { () throws(EndpointError) in try body() })
+      guard let continuation = take(.running) else { return }
+      let result = Result { () throws(EndpointError) in try body() }
+      phase.withLock { $0 = .over(result) }
+      continuation.resume()
     }
 
     func fail(_ errno: Errno) {
-      take()?.resume(
-        returning: .failure(EndpointError(spawning: errno, "no thread can be made that would spawn it")))
+      let error = EndpointError(spawning: errno, "no thread can be made that would spawn it")
+      take(.over(.failure(error)))?.resume()
     }
 
     func cancel() {
-      let continuation: Continuation? = phase.withLock { phase in
-        switch phase {
-        case .new: phase = .cancelled
-        case .waiting(let continuation):
-          phase = .over
-          return continuation
-        case .cancelled, .over: break
-        }
-        return nil
+      let isNew = phase.withLock { phase in
+        guard case .new = phase else { return false }
+        phase = .cancelled
+        return true
       }
-      continuation?.resume(returning: .failure(EndpointError(.cancelled)))
+      if !isNew { take(.over(.failure(EndpointError(.cancelled))))?.resume() }
     }
   }
 }
