@@ -77,7 +77,8 @@ extension RemoteFailure: CustomStringConvertible {
       guard let name = exceptionName else { return "Python raised \(value)" }
       let texts = arguments.map { $0.string ?? $0.description }
       let short = name.module == "builtins" ? name.name : name.description
-      return texts.isEmpty ? "Python raised \(short)" : "Python raised \(short): \(texts.joined(separator: ", "))"
+      return texts.isEmpty
+        ? "Python raised \(short)" : "Python raised \(short): \(texts.joined(separator: ", "))"
     case .traceback(let text): return "Python's server failed: \(Self.lastLine(of: text))"
     case .unserializable(let text):
       return "Python's server cannot pickle the result: \(Self.lastLine(of: text))"

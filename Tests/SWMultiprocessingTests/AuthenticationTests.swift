@@ -1,5 +1,6 @@
 import SWMultiprocessing
 import SWTesting
+import SystemPackage
 import TestSupport
 import Testing
 
@@ -49,7 +50,8 @@ import Testing
     #expect(left.isClosed && right.isClosed)
   }
 
-  @Test func `a listener without a key is waited for until the deadline, and the error says so`() async throws {
+  @Test func `a listener without a key is waited for until the deadline, and the error says so`() async throws
+  {
     let (left, right) = try makeSocketPair(framing: .multiprocessing)
     do {
       try await right.authenticate(
@@ -78,7 +80,7 @@ import Testing
   @Test func `a thread's handshake ends at its deadline, too`() async throws {
     let (left, right) = try makeSocketPair(framing: .multiprocessing)
     let thread = TestThread { () -> String in
-      do {
+      do throws(MultiprocessingError) {
         try left.blocking.authenticate(as: .listener, with: key(), timeout: .milliseconds(20))
         return "no error"
       } catch {
@@ -107,11 +109,13 @@ import Testing
     #expect(failure == AuthenticationFailure(.ended, as: .listener))
   }
 
-  @Test(arguments: [
-    [0x7f, 0xff, 0xff, 0xff], [0, 0, 1, 1], [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 1, 0, 0, 0, 0],
-    [0xff, 0xff, 0xff, 0xfe],
-  ] as [[UInt8]])
-  func `a message of more than 256 bytes is refused when its length has come`(_ header: [UInt8]) async throws {
+  @Test(
+    arguments: [
+      [0x7f, 0xff, 0xff, 0xff], [0, 0, 1, 1], [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 1, 0, 0, 0, 0],
+      [0xff, 0xff, 0xff, 0xfe],
+    ] as [[UInt8]])
+  func `a message of more than 256 bytes is refused when its length has come`(_ header: [UInt8]) async throws
+  {
     let (left, right) = try makeSocketPair()
     try await right.send(header)
     let failure = await authenticationFailure { try await left.authenticate(as: .client, with: key()) }

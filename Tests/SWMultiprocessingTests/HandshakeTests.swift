@@ -119,7 +119,8 @@ import Testing
         == .digestTooWeak(.md5, least: .sha256))
     // A challenge that names MD5 may be answered with a stronger digest.
     var other = Handshake(as: .client, with: key(least: .sha384))
-    let answer = Self.sent(other.next(Self.challenge + Array("{md5}".utf8) + [UInt8](repeating: 1, count: 40)))
+    let answer = Self.sent(
+      other.next(Self.challenge + Array("{md5}".utf8) + [UInt8](repeating: 1, count: 40)))
     #expect(answer?.starts(with: Array("{sha384}".utf8)) == true)
 
     var listener = Handshake(as: .listener, with: key(least: .sha384))

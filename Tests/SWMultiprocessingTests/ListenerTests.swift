@@ -89,11 +89,13 @@ import Testing
     #expect(failures.causes.allSatisfy { $0 == .wrongAnswer })
   }
 
-  @Test(arguments: [
-    [], [0], [0, 0, 0, 16, 1, 2, 3], [0, 0, 0, 0], [0x7f, 0xff, 0xff, 0xff],
-    [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 1, 0, 0, 0, 0], [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
-    [0, 0, 0, 4, 1, 2, 3, 4], [UInt8](repeating: 0x41, count: 4096),
-  ] as [[UInt8]])
+  @Test(
+    arguments: [
+      [], [0], [0, 0, 0, 16, 1, 2, 3], [0, 0, 0, 0], [0x7f, 0xff, 0xff, 0xff],
+      [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 1, 0, 0, 0, 0],
+      [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
+      [0, 0, 0, 4, 1, 2, 3, 4], [UInt8](repeating: 0x41, count: 4096),
+    ] as [[UInt8]])
   func `clients that send nonsense and leave end nothing but their own connections`(
     _ bytes: [UInt8]
   ) async throws {
@@ -114,9 +116,9 @@ import Testing
     let listener = try Self.listener()
     let silent = try await connect(to: listener.address)
     _ = try await silent.receive()
-    async let accepted = listener.accept()
+    let accepted = Task { try await listener.accept() }
     listener.close()
-    await #expect(throws: EndpointError.self) { try await accepted }
+    await #expect(throws: EndpointError.self) { try await accepted.value }
     await #expect(throws: EndpointError.self) { while true { _ = try await silent.receive() } }
   }
 

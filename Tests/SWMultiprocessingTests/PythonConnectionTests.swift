@@ -7,7 +7,8 @@ import Testing
 
 /// `multiprocessing.connection` of CPython at the other end.
 @Suite(
-  .needsKeys, .enabled(if: !Python.all.isEmpty, Comment(rawValue: Python.missing)), .lastResort, .leavesNothing)
+  .needsKeys, .enabled(if: !Python.all.isEmpty, Comment(rawValue: Python.missing)), .lastResort,
+  .leavesNothing)
 struct PythonConnectionTests {
   typealias Peer = MessageDuplex<MultiprocessingFraming>
 
@@ -24,7 +25,9 @@ struct PythonConnectionTests {
   }
 
   /// Connects to Python's listener.
-  private static func client(of address: Address, _ authentication: Authentication = key()) async throws -> Peer {
+  private static func client(of address: Address, _ authentication: Authentication = key()) async throws
+    -> Peer
+  {
     try await connect(to: address, framing: .multiprocessing, authentication: authentication)
   }
 

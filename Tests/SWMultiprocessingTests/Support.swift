@@ -137,7 +137,7 @@ func file(_ text: String) throws -> FileDescriptor {
   let path = FilePath(NSTemporaryDirectory()).appending("sw-\(UInt64.random(in: 0 ... .max))")
   let descriptor = try FileDescriptor.open(
     path, .readWrite, options: [.create, .exclusiveCreate, .closeOnExec], permissions: .ownerReadWrite)
-  unlink(path.string)
+  try FileManager.default.removeItem(atPath: path.string)
   try descriptor.writeAll(text.utf8)
   try descriptor.seek(offset: 0, from: .start)
   return descriptor
@@ -145,12 +145,6 @@ func file(_ text: String) throws -> FileDescriptor {
 
 /// What a file has from its position on.
 func text(of descriptor: FileDescriptor) throws -> String {
-  var bytes: [UInt8] = []
-  while true {
-    let chunk = try [UInt8](unsafeUninitializedCapacity: 4096) { buffer, count in
-      count = try unsafe descriptor.read(into: UnsafeMutableRawBufferPointer(buffer))
-    }
-    if chunk.isEmpty { return String(decoding: bytes, as: UTF8.self) }
-    bytes += chunk
-  }
+  let file = FileHandle(fileDescriptor: descriptor.rawValue, closeOnDealloc: false)
+  return String(decoding: try file.readToEnd() ?? Data(), as: UTF8.self)
 }

@@ -52,7 +52,8 @@ public struct Authentication: Sendable {
   #else
     @available(
       *, unavailable,
-      message: "enable the trait Multiprocessing of the package swift-socketwrapper, which brings swift-crypto"
+      message:
+        "enable the trait Multiprocessing of the package swift-socketwrapper, which brings swift-crypto"
     )
     public init(key: [UInt8], leastDigest: AuthenticationDigest = .md5) {
       self.key = key
@@ -61,7 +62,8 @@ public struct Authentication: Sendable {
 
     @available(
       *, unavailable,
-      message: "enable the trait Multiprocessing of the package swift-socketwrapper, which brings swift-crypto"
+      message:
+        "enable the trait Multiprocessing of the package swift-socketwrapper, which brings swift-crypto"
     )
     public init(key: String, leastDigest: AuthenticationDigest = .md5) {
       self.key = Array(key.utf8)

@@ -1,6 +1,6 @@
+internal import SWFraming
 public import SWIO
 public import SWMessaging
-internal import SWFraming
 internal import SystemPackage
 
 extension Endpoint where Self: ReceivingEndpoint, Self: SendingEndpoint {

@@ -123,7 +123,8 @@ struct Handshake: Sendable {
     switch AuthenticationDigest.Named(in: message) {
     case .absent:
       return failure(
-        .malformed("expected a challenge of 20 bytes, or one that names a digest; found \(message.count) bytes"))
+        .malformed(
+          "expected a challenge of 20 bytes, or one that names a digest; found \(message.count) bytes"))
     case .unknown(let name): return failure(.unknownDigest(name))
     case .known(let named, _):
       // The side that answers may choose a stronger digest than the challenge names.

@@ -1,6 +1,6 @@
+internal import SWFraming
 public import SWIO
 public import SWMessaging
-internal import SWFraming
 public import SystemPackage
 
 extension SendingEndpoint {
@@ -146,7 +146,8 @@ private func handles(of received: ReceivedBytes) throws(EndpointError) -> Receiv
   guard descriptors.count % 256 == Int(byte) else {
     throw EndpointError(
       .codec(
-        UnexpectedHandles(text: "expected as many descriptors as the byte \(byte) says; found \(descriptors.count)")))
+        UnexpectedHandles(
+          text: "expected as many descriptors as the byte \(byte) says; found \(descriptors.count)")))
   }
   return descriptors
 }

@@ -81,11 +81,13 @@ public struct ManagerCall: Sendable {
   /// A keyword argument as a type of Swift's; nil if it is not given.
   ///
   /// - Throws: ``PythonException`` TypeError if it is of another type.
-  public func keyword<Value: Decodable>(_ keyword: String, as type: Value.Type = Value.self) throws -> Value? {
+  public func keyword<Value: Decodable>(_ keyword: String, as type: Value.Type = Value.self) throws -> Value?
+  {
     try keywords[keyword].map { try decode($0, type, "the argument \(keyword)") }
   }
 
-  private func decode<Value: Decodable>(_ value: PickleValue, _ type: Value.Type, _ what: String) throws -> Value
+  private func decode<Value: Decodable>(_ value: PickleValue, _ type: Value.Type, _ what: String) throws
+    -> Value
   {
     do {
       return try PickleDecoder().decode(type, from: value)

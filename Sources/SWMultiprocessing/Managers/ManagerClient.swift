@@ -149,7 +149,8 @@ public struct BlockingManagerClient: Sendable {
     timeout: Duration? = nil, until deadline: Deadline = .never
   ) throws(MultiprocessingError) -> ManagerProxy {
     let request = client.creation(typeID, try client.encoded(repeat each arguments), keywords)
-    return try client.created(typeID, client.links.callBlocking(request, CallLimit(timeout, deadline).deadline))
+    return try client.created(
+      typeID, client.links.callBlocking(request, CallLimit(timeout, deadline).deadline))
   }
 
   /// Blocking form of ``ManagerClient/proxy(for:timeout:until:)``.
@@ -235,7 +236,8 @@ extension ManagerClient {
       let id = parts[0].string, let names = parts[1].elements
     else {
       throw MultiprocessingError(
-        .unexpected("expected the number and the methods of the new object; found \(answer)"), address: address)
+        .unexpected("expected the number and the methods of the new object; found \(answer)"),
+        address: address)
     }
     let token = ManagerToken(typeID: typeID, address: address, id: id)
     return ManagerProxy(token, names.compactMap(\.string), self)
@@ -251,7 +253,8 @@ extension ManagerClient {
 
   func count(in answer: ManagerAnswer) throws(MultiprocessingError) -> Int {
     if case .value(let value) = answer, let count = value.int { return count }
-    throw MultiprocessingError(.unexpected("expected an int as the result; found \(answer)"), address: address)
+    throw MultiprocessingError(
+      .unexpected("expected an int as the result; found \(answer)"), address: address)
   }
 
   func text(in answer: ManagerAnswer) throws(MultiprocessingError) -> String {

@@ -3,6 +3,7 @@ internal import SWIO
 internal import SWMessaging
 internal import SWPickle
 internal import Synchronization
+internal import SystemPackage
 
 #if canImport(Glibc)
   internal import Glibc

@@ -76,7 +76,8 @@ enum ManagerAnswer: Sendable {
       self = .proxy(token, methods: names.compactMap(\.string))
     default:
       throw MultiprocessingError(
-        .unexpected("expected #RETURN, #ERROR, #PROXY, #TRACEBACK or #UNSERIALIZABLE; found \(value.shortText)"))
+        .unexpected(
+          "expected #RETURN, #ERROR, #PROXY, #TRACEBACK or #UNSERIALIZABLE; found \(value.shortText)"))
     }
   }
 

@@ -225,7 +225,9 @@ public final class ManagerServer: Sendable {
   }
 
   private func create(_ request: ManagerRequest) async -> Answer {
-    guard let typeID = request.arguments.first?.string else { return .failed("create takes the name of a type") }
+    guard let typeID = request.arguments.first?.string else {
+      return .failed("create takes the name of a type")
+    }
     guard let make = state.withLock({ $0.makers[typeID] }) else {
       return .failed("no type is registered as \(typeID.debugDescription)")
     }
