@@ -13,10 +13,15 @@ struct ManagerClientTests {
     _ python: Python, at place: Place = .path, _ body: (ManagerClient) async throws -> Void
   ) async throws {
     let child = try await python.start("manager.py", place.address().argument, "secret")
-    let client = ManagerClient(try await child.readyAddress(), authentication: key())
-    try await body(client)
-    try await client.shutDown()
-    client.close()
+    do {
+      let client = ManagerClient(try await child.readyAddress(), authentication: key())
+      defer { client.close() }
+      try await body(client)
+      try await client.shutDown()
+    } catch {
+      try child.kill()
+      throw error
+    }
     #expect(try await child.exitStatus == .exited(0))
   }
 
@@ -157,11 +162,12 @@ struct ManagerClientTests {
       let calculator = try await manager.create("Calculator")
       let child = try await calculator.callForProxy("child", 100)
       #expect(try await child.call("add", as: Int.self) == 101)
-      #expect(child.typeID == "Calculator" && child.methods.contains("add"))
+      #expect(child.typeID == "Child" && child.methods.contains("add"))
       #expect(try await manager.numberOfObjects() == 2)
       await #expect(throws: MultiprocessingError.self) { try await calculator.callForProxy("add") }
 
-      // A list of proxies, as Python nests them.
+      // A list of proxies, as Python nests them. Python 3.8 cannot nest those of types without a proxy class.
+      if python.version == "3.8" { return }
       let list = try await manager.create("list", [PickleValue]())
       try await list.call("append", child.pickleValue)
       let element = try await list.call("__getitem__", 0)

@@ -122,6 +122,8 @@ public final class ManagerProxy: Sendable {
 
   /// The proxy as a value for Python: an argument of a call of this manager, such as an element for a list of
   /// proxies. Python gets a reference of its own.
+  ///
+  /// Python 3.8 refuses it: there `AutoProxy`, for which it stands, cannot be nested.
   public var pickleValue: PickleValue { PickledProxy(token: token, methods: methods).value }
 
   /// Gives the reference back. Calls throw `remote` then if it was the last one. Idempotent.

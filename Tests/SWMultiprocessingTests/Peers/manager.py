@@ -45,7 +45,9 @@ class Manager(SyncManager):
     pass
 
 
-Manager.register('Calculator', Calculator, method_to_typeid={'child': 'Calculator'})
+Manager.register('Calculator', Calculator, method_to_typeid={'child': 'Child'})
+# Its objects are made by methods alone.
+Manager.register('Child', create_method=False)
 
 
 def main():
