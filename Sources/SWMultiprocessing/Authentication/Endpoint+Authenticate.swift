@@ -6,7 +6,7 @@ internal import SystemPackage
 extension Endpoint where Self: ReceivingEndpoint, Self: SendingEndpoint {
   /// Carries out Python's `multiprocessing` handshake on a connection on which nothing has been sent or received.
   ///
-  /// ``SWMessaging/Listener`` and ``SWMessaging/connect(to:framing:mode:maximumFrameSize:kind:waitingForServer:timeout:until:)``
+  /// `Listener` and `connect(to:framing:)`
   /// have forms with `authentication:`, which call this. It is for connections that were made otherwise. Messages
   /// behind the handshake stay for the next receive, and their descriptors, too.
   ///
@@ -47,7 +47,7 @@ extension Endpoint where Self: ReceivingEndpoint, Self: SendingEndpoint {
 }
 
 extension Blocking where E: ReceivingEndpoint, E: SendingEndpoint {
-  /// Blocking form of ``SWMessaging/Endpoint/authenticate(as:with:address:timeout:until:)``.
+  /// Blocking form of `Endpoint.authenticate(as:with:address:timeout:until:)`.
   @available(*, noasync, message: "blocking calls would block the pool: use the async call of the same name")
   public func authenticate(
     as role: AuthenticationRole, with authentication: Authentication, address: Address? = nil,

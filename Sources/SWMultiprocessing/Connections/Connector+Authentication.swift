@@ -4,7 +4,7 @@ public import SWMessaging
 
 extension Connector {
   /// Connects to a Listener of Python's `multiprocessing` that has a key, or to one made with
-  /// ``SWMessaging/Listener/init(_:framing:authentication:mode:maximumFrameSize:backlog:file:accepting:onFailure:)``.
+  /// `Listener(_:framing:authentication:)`.
   ///
   /// - Parameters:
   ///   - framing: the framing of the messages: `.multiprocessing` for Python's `send` and `recv`,
@@ -16,7 +16,7 @@ extension Connector {
   ///     without limit. ``Authentication/timeLimit`` holds for the handshake as well.
   ///   - deadline: until when to wait at most. With a timeout, the earlier one counts.
   /// - Returns: the connection, of which nothing but the handshake has been sent and received.
-  /// - Throws: ``MultiprocessingError`` `connection` as ``SWMessaging/Connector/connect(framing:mode:maximumFrameSize:timeout:until:)``
+  /// - Throws: ``MultiprocessingError`` `connection` as `Connector.connect(framing:)`
   ///   throws it, and `authentication`. No descriptor is left.
   public func connect<F: Framing>(
     framing: F, authentication: Authentication, mode: ReceiveMode = .readAhead,
@@ -37,7 +37,7 @@ extension Connector {
 }
 
 extension BlockingConnector {
-  /// Blocking form of ``SWMessaging/Connector/connect(framing:authentication:mode:maximumFrameSize:timeout:until:)``. An
+  /// Blocking form of `Connector.connect(framing:authentication:timeout:until:)`. An
   /// error of the handshake does not name the address.
   @available(*, noasync, message: "blocking calls would block the pool: use the async call of the same name")
   public func connect<F: Framing>(
@@ -63,7 +63,7 @@ extension BlockingConnector {
 ///       to: .unix("/run/jobs.sock"), framing: .multiprocessing, authentication: Authentication(key: "secret"))
 ///     try await peer.send(["id": 7])
 ///
-/// The short form of ``SWMessaging/Connector/connect(framing:authentication:mode:maximumFrameSize:timeout:until:)``.
+/// The short form of `Connector.connect(framing:authentication:timeout:until:)`.
 ///
 /// - Parameters:
 ///   - address: where the listener listens.

@@ -27,7 +27,7 @@ extension Listener {
   ///   - file: the file of a Unix path.
   ///   - policy: the connections that are accepted; checked before the handshake.
   ///   - onFailure: called when a handshake has failed, in that handshake's task.
-  /// - Throws: ``EndpointError`` as the initialiser without authentication.
+  /// - Throws: `EndpointError` as the initialiser without authentication.
   public convenience init<F: Framing>(
     _ address: Address, framing: F, authentication: Authentication, mode: ReceiveMode = .readAhead,
     maximumFrameSize: Int = defaultMaximumFrameSize, backlog: Int = 4096, file: SocketFile = .mode(0o600),

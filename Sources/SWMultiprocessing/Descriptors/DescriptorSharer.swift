@@ -32,7 +32,7 @@ public final class DescriptorSharer: Sendable {
   ///   - address: where to listen: a path or an abstract name. Unless it is given, the kernel chooses an abstract name.
   ///   - authentication: the key of the Python processes that are to fetch descriptors.
   ///   - policy: the connections that are accepted; nil: those of this user.
-  /// - Throws: ``EndpointError`` as a ``SWMessaging/Listener``.
+  /// - Throws: `EndpointError` as a `Listener`.
   public init(
     _ address: Address = .abstract(""), authentication: Authentication, accepting policy: AcceptPolicy? = nil
   ) throws(EndpointError) {
@@ -50,7 +50,7 @@ public final class DescriptorSharer: Sendable {
   /// Shares a descriptor. It is duplicated: the caller's may be closed.
   ///
   /// - Returns: what to pickle for Python.
-  /// - Throws: ``EndpointError`` `transport` if it cannot be duplicated; `closed`.
+  /// - Throws: `EndpointError` `transport` if it cannot be duplicated; `closed`.
   public func share(_ descriptor: FileDescriptor) throws(EndpointError) -> SharedDescriptor {
     let copy: OwnedDescriptor
     do throws(TransportError) {

@@ -23,7 +23,7 @@ extension SendingEndpoint {
   ///   - descriptors: from 1 to 253.
   ///   - timeout: how long to wait at most; nil: without limit.
   ///   - deadline: until when to wait at most.
-  /// - Throws: ``EndpointError`` as ``ByteSending/send(_:passing:timeout:until:)``. After an error nothing has gone out.
+  /// - Throws: `EndpointError` as `ByteSending.send(_:passing:timeout:until:)`. After an error nothing has gone out.
   ///
   /// Source: CPython 3.8 to 3.13, `Lib/multiprocessing/reduction.py`, `sendfds`.
   public func sendHandles(
@@ -33,7 +33,7 @@ extension SendingEndpoint {
       .send(handleCount(descriptors), passing: descriptors, timeout: timeout, until: deadline)
   }
 
-  /// Passes one descriptor between two messages; see ``sendHandles(_:timeout:until:)``.
+  /// Passes one descriptor between two messages; see `sendHandles(_:timeout:until:)`.
   public func sendHandle(
     _ descriptor: FileDescriptor, timeout: Duration? = nil, until deadline: Deadline = .never
   ) async throws(EndpointError) {
@@ -48,14 +48,14 @@ extension ReceivingEndpoint {
   /// The next byte must be that of the descriptors: call it when the peer is known to pass some, and while no other
   /// caller receives.
   ///
-  /// - Requires: ``SWMessaging/ReceivingEndpoint/maximumDescriptors`` has been set before the descriptors came, to as many
+  /// - Requires: `ReceivingEndpoint.maximumDescriptors` has been set before the descriptors came, to as many
   ///   as are passed at once.
   /// - Parameters:
   ///   - timeout: how long to wait at most; nil: without limit.
   ///   - deadline: until when to wait at most.
   /// - Returns: the descriptors, close-on-exec, to be taken. (Python's own are inheritable.)
   /// - Throws: ``MultiprocessingError``
-  ///   - `connection`: ``EndpointError`` as of any receive, and nothing has been received.
+  ///   - `connection`: `EndpointError` as of any receive, and nothing has been received.
   ///   - `unexpected`: the byte came with no descriptor, or with another number of them than it says. It has been
   ///     received, and the descriptors are closed.
   ///
@@ -72,7 +72,7 @@ extension ReceivingEndpoint {
     }
   }
 
-  /// Receives one descriptor that was passed between two messages; see ``receiveHandles(timeout:until:)``. If more were
+  /// Receives one descriptor that was passed between two messages; see `receiveHandles(timeout:until:)`. If more were
   /// passed, the others are closed.
   public func receiveHandle(
     timeout: Duration? = nil, until deadline: Deadline = .never
@@ -82,7 +82,7 @@ extension ReceivingEndpoint {
 }
 
 extension Blocking where E: SendingEndpoint {
-  /// Blocking form of ``SWMessaging/SendingEndpoint/sendHandles(_:timeout:until:)``.
+  /// Blocking form of `SendingEndpoint.sendHandles(_:timeout:until:)`.
   @available(*, noasync, message: "blocking calls would block the pool: use the async call of the same name")
   public func sendHandles(
     _ descriptors: [FileDescriptor], timeout: Duration? = nil, until deadline: Deadline = .never
@@ -91,7 +91,7 @@ extension Blocking where E: SendingEndpoint {
       .send(handleCount(descriptors), passing: descriptors, timeout: timeout, until: deadline)
   }
 
-  /// Blocking form of ``SWMessaging/SendingEndpoint/sendHandle(_:timeout:until:)``.
+  /// Blocking form of `SendingEndpoint.sendHandle(_:timeout:until:)`.
   @available(*, noasync, message: "blocking calls would block the pool: use the async call of the same name")
   public func sendHandle(
     _ descriptor: FileDescriptor, timeout: Duration? = nil, until deadline: Deadline = .never
@@ -101,7 +101,7 @@ extension Blocking where E: SendingEndpoint {
 }
 
 extension Blocking where E: ReceivingEndpoint {
-  /// Blocking form of ``SWMessaging/ReceivingEndpoint/receiveHandles(timeout:until:)``.
+  /// Blocking form of `ReceivingEndpoint.receiveHandles(timeout:until:)`.
   @available(*, noasync, message: "blocking calls would block the pool: use the async call of the same name")
   public func receiveHandles(
     timeout: Duration? = nil, until deadline: Deadline = .never
@@ -117,7 +117,7 @@ extension Blocking where E: ReceivingEndpoint {
     }
   }
 
-  /// Blocking form of ``SWMessaging/ReceivingEndpoint/receiveHandle(timeout:until:)``.
+  /// Blocking form of `ReceivingEndpoint.receiveHandle(timeout:until:)`.
   @available(*, noasync, message: "blocking calls would block the pool: use the async call of the same name")
   public func receiveHandle(
     timeout: Duration? = nil, until deadline: Deadline = .never

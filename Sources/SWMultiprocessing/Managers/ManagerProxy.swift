@@ -51,7 +51,7 @@ public final class ManagerProxy: Sendable {
   ///
   /// - Parameters:
   ///   - method: its name.
-  ///   - arguments: `Encodable` values, ``PickleValue`` among them.
+  ///   - arguments: `Encodable` values, `PickleValue` among them.
   ///   - keywords: the keyword arguments.
   ///   - timeout: how long to wait at most; nil: without limit, except for the handshake.
   ///   - deadline: until when to wait at most. With a timeout, the earlier one counts.

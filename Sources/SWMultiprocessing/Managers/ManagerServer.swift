@@ -60,7 +60,7 @@ public final class ManagerServer: Sendable {
   ///   - file: the file of a Unix path.
   ///   - policy: the connections that are accepted; checked before the handshake.
   ///   - onFailure: called when a handshake has failed.
-  /// - Throws: ``EndpointError`` as a ``SWMessaging/Listener``.
+  /// - Throws: `EndpointError` as a `Listener`.
   public init(
     _ address: Address, authentication: Authentication, maximumFrameSize: Int = defaultMaximumFrameSize,
     backlog: Int = 4096, file: SocketFile = .mode(0o600), accepting policy: AcceptPolicy? = nil,
@@ -91,7 +91,7 @@ public final class ManagerServer: Sendable {
   /// Serves clients until the server is closed, a client shuts it down, or the task is cancelled. Then connections are
   /// closed, and tasks of methods that run are cancelled and waited for.
   ///
-  /// - Throws: ``EndpointError`` `transport` if the listening socket is unusable; `closed` if the server has been closed
+  /// - Throws: `EndpointError` `transport` if the listening socket is unusable; `closed` if the server has been closed
   ///   before.
   public func run() async throws(EndpointError) {
     if listener.isClosed { throw EndpointError(.closed, subject: .service(address)) }
