@@ -27,6 +27,7 @@ public struct MultiprocessingError: Error, Sendable {
   /// The address of the connection, if it is known: of the listener, on both sides.
   public var address: Address?
 
+  /// An error with a reason, and the address if it is known.
   public init(_ reason: Reason, address: Address? = nil) {
     self.reason = reason
     self.address = address
@@ -34,6 +35,7 @@ public struct MultiprocessingError: Error, Sendable {
 }
 
 extension MultiprocessingError: CustomStringConvertible {
+  /// The address and the reason, for people.
   public var description: String {
     let text =
       switch reason {
@@ -71,6 +73,7 @@ public enum RemoteFailure: Error, Sendable {
 }
 
 extension RemoteFailure: CustomStringConvertible {
+  /// For people: the exception and its arguments, or the last line of the traceback.
   public var description: String {
     switch self {
     case .exception(let value):

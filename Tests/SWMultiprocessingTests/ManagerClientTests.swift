@@ -6,7 +6,8 @@ import Testing
 
 /// A client of managers that run in CPython.
 @Suite(
-  .needsKeys, .enabled(if: !Python.all.isEmpty, Comment(rawValue: Python.missing)), .lastResort, .leavesNothing)
+  .needsKeys, .enabled(if: !Python.all.isEmpty, Comment(rawValue: Python.missing)), .lastResort,
+  .leavesNothing)
 struct ManagerClientTests {
   /// Runs a manager, and ends it.
   private static func withManager(

@@ -108,12 +108,14 @@ private final class Counter: Sendable {
     try await running.value
   }
 
-  @Test(arguments: [
-    7, .tuple([]), .tuple(["0", "add", .tuple([]), [:]]), .tuple([nil, "no such function", .tuple([]), [:]]),
-    .tuple([nil, "incref", .tuple([]), [:]]), .tuple([nil, "get_methods", .tuple([7]), [:]]),
-    .tuple([nil, "create", .tuple([7]), [:]]), .tuple([nil, "decref", .tuple(["9"]), [:]]),
-    .tuple([nil, "dummy", .tuple([]), [1: 2]]),
-  ] as [PickleValue])
+  @Test(
+    arguments: [
+      7, .tuple([]), .tuple(["0", "add", .tuple([]), [:]]),
+      .tuple([nil, "no such function", .tuple([]), [:]]),
+      .tuple([nil, "incref", .tuple([]), [:]]), .tuple([nil, "get_methods", .tuple([7]), [:]]),
+      .tuple([nil, "create", .tuple([7]), [:]]), .tuple([nil, "decref", .tuple(["9"]), [:]]),
+      .tuple([nil, "dummy", .tuple([]), [1: 2]]),
+    ] as [PickleValue])
   func `a request that makes no sense is answered with an error`(_ request: PickleValue) async throws {
     let server = try Self.server(.abstract)
     let running = Task { try await server.run() }

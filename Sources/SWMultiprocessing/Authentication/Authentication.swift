@@ -89,6 +89,8 @@ extension Authentication: CustomStringConvertible, CustomReflectable {
 
 /// A side of Python's `multiprocessing` handshake: the listener gives the first challenge, and the client the second.
 public enum AuthenticationRole: String, Hashable, Sendable {
+  /// The side that listens.
   case listener
+  /// The side that connects.
   case client
 }

@@ -8,9 +8,13 @@
 public enum AuthenticationDigest: String, Hashable, Sendable, CaseIterable, Comparable {
   /// The only digest of Python 3.8 to 3.11.
   case md5
+  /// SHA-256, which Python from 3.12 on names in its challenges.
   case sha256
+  /// SHA3-256.
   case sha3With256Bits = "sha3_256"
+  /// SHA-384.
   case sha384
+  /// SHA3-384.
   case sha3With384Bits = "sha3_384"
 
   /// The weaker digest is less.

@@ -28,6 +28,7 @@ public struct AuthenticationFailure: Error, Hashable, Sendable {
   /// This side's role.
   public let role: AuthenticationRole
 
+  /// A failure of this cause, in this side's role.
   public init(_ cause: Cause, as role: AuthenticationRole) {
     self.cause = cause
     self.role = role
@@ -35,6 +36,7 @@ public struct AuthenticationFailure: Error, Hashable, Sendable {
 }
 
 extension AuthenticationFailure: CustomStringConvertible {
+  /// The role and the cause, for people.
   public var description: String {
     let text =
       switch cause {

@@ -78,7 +78,10 @@ final class AuthenticatedConnections: ItemSource {
           state.withLock { $0.count += 1 }
           group.addTask { await self.greet(connection) }
         } catch {
-          if case .transport(let failure) = error.reason { fail(failure) }
+          guard case .transport(let failure) = error.reason else { break }
+          // Any other operation is about one connection, which is lost.
+          if failure.operation != .accept { continue }
+          fail(failure)
           break
         }
       }

@@ -30,6 +30,7 @@ public struct SharedDescriptor: Hashable, Sendable {
   /// Its number there.
   public let key: Int
 
+  /// A descriptor that is served at an address under a number.
   public init(address: Address, key: Int) {
     self.address = address
     self.key = key

@@ -23,6 +23,10 @@ public struct ManagedObject: Sendable {
   /// What Python's `str(proxy)` gives.
   public var text: @Sendable () -> String
 
+  /// - Parameters:
+  ///   - methods: the methods by name.
+  ///   - value: what a copy of the object is; nil: the object cannot be copied.
+  ///   - text: what `str(proxy)` gives.
   public init(
     methods: [String: Method], value: (@Sendable () async throws -> PickleValue)? = nil,
     text: @escaping @Sendable () -> String = { "an object of a Swift program" }

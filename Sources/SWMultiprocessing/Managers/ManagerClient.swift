@@ -37,6 +37,7 @@ public final class ManagerClient: Sendable {
     /// How many idle connections are kept.
     public var idleConnections = 8
 
+    /// The options as they are unless they are set.
     public init() {}
   }
 

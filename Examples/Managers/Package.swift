@@ -9,7 +9,7 @@ let settings: [SwiftSetting] = [
 
 // A package of its own, which enables the trait: it fetches swift-crypto, and other users of the library do not.
 let package = Package(
-  name: "Multiprocessing",
+  name: "Managers",
   dependencies: [
     .package(name: "swift-socketwrapper", path: "../..", traits: ["Multiprocessing"])
   ],
