@@ -141,7 +141,7 @@ let package = Package(
     .testTarget(
       name: "InteropTests",
       dependencies: [
-        "SWJSON", "SWMessaging", "SWMsgPack", "SWPickle", "SWTesting", "TestSupport", "probe",
+        "SWJSON", "SWMessaging", "SWMsgPack", "SWPickle", "SWTesting", "TestSupport", "probe", system,
       ],
       resources: [.copy("Peers")], swiftSettings: settings),
   ]

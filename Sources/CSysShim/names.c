@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 int swsys_open_place(const char *path, bool is_directory) {
@@ -44,3 +46,16 @@ int swsys_exchange(int directory, const char *from, const char *to) {
 }
 int swsys_process_id(void) { return getpid(); }
 unsigned swsys_effective_user(void) { return geteuid(); }
+int swsys_process_pidfd_id(uint64_t *found) {
+  int pidfd = RESULT((int)syscall(SYS_pidfd_open, getpid(), 0));
+  if (pidfd < 0) return pidfd;
+  struct statfs system;
+  struct stat status;
+  int result = RETRIED(fstatfs(pidfd, &system));
+  /* PIDFS_MAGIC: before Linux 6.9 all pidfds have one inode. */
+  if (result == 0 && system.f_type != 0x50494446) result = -EOPNOTSUPP;
+  if (result == 0) result = RETRIED(fstat(pidfd, &status));
+  close(pidfd);
+  if (result == 0) *found = status.st_ino;
+  return result;
+}

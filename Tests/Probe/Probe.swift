@@ -28,6 +28,12 @@ struct Probe {
     case "read-on":
       guard CommandLine.arguments.count == 5, let count = Int(CommandLine.arguments[3]) else { exit(2) }
       return try readOn(mode: CommandLine.arguments[2], count, unread: CommandLine.arguments[4])
+    case "publish": return try publish()
+    case "modes": return try modes()
+    case "accept-limit": return try acceptLimit()
+    case "activated": return try activated(CommandLine.arguments[2])
+    case "greet": return try greet(CommandLine.arguments[2])
+    case "unremovable": return try unremovable(CommandLine.arguments[2])
     default: inTask(answer)
     }
   }
@@ -77,6 +83,7 @@ struct Probe {
                      | msgpack-memory STREAM READER BYTES | pickle-cost PICKLE BYTES | echo-pickles DESCRIPTOR
                      | park-on-reactor | timed | descriptors-cut | churn | read-on exact|ahead COUNT UNREAD | echo-multiprocessing async|blocking DESCRIPTOR
                      | capitals async|blocking [staged] | frames SENDER COUNT async|blocking
+                     | publish | modes | accept-limit | activated NAME | greet ADDRESS | unremovable DIRECTORY
         """
       )
       exit(2)

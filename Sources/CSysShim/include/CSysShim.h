@@ -150,6 +150,7 @@ int swsys_unlink(int directory, const char *name) SWSYS_NONNULL;
 int swsys_rename_exclusively(int directory, const char *from, const char *to) SWSYS_NONNULL;
 int swsys_exchange(int directory, const char *from, const char *to) SWSYS_NONNULL;
 int swsys_process_id(void);
+int swsys_process_pidfd_id(uint64_t *found) SWSYS_NONNULL;  /* of this process, never used again; since Linux 6.9 */
 unsigned swsys_effective_user(void);
 
 /* ---- pipes and the rest ---- */

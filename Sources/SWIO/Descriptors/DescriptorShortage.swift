@@ -5,13 +5,18 @@ internal import Synchronization
 /// While nobody waits, a close costs one relaxed load more. That is enough: a waiter enters itself and only then makes the
 /// attempt that fails for want of a descriptor; that attempt and the close both take the kernel's lock of the table of
 /// descriptors, so the load of a close that comes after the attempt sees the entry.
-package enum DescriptorShortage {
-  private static let waiterCount = Atomic(0)
-  private static let waiters = Guarded<[ObjectIdentifier: @Sendable () -> Void]>([:])
+package final class DescriptorShortage: Sendable {
+  /// Of this process. A test has its own.
+  package static let shared = DescriptorShortage()
+
+  private let waiterCount = Atomic(0)
+  private let waiters = Guarded<[ObjectIdentifier: @Sendable () -> Void]>([:])
+
+  package init() {}
 
   /// Has `wake` called once when a descriptor has been closed, on the thread that closed it. It must take no lock under
   /// which a descriptor is closed.
-  package static func enter(_ waiter: AnyObject, _ wake: @escaping @Sendable () -> Void) {
+  package func enter(_ waiter: AnyObject, _ wake: @escaping @Sendable () -> Void) {
     let id = ObjectIdentifier(waiter)
     waiters.withLock { waiters in
       waiters[id] = wake
@@ -20,7 +25,7 @@ package enum DescriptorShortage {
   }
 
   /// Takes the entry back. The call may be under way.
-  package static func leave(_ waiter: AnyObject) {
+  package func leave(_ waiter: AnyObject) {
     if waiterCount.load(ordering: .relaxed) == 0 { return }
     let id = ObjectIdentifier(waiter)
     let last = waiters.withLock { waiters in
@@ -32,11 +37,11 @@ package enum DescriptorShortage {
 
   /// A descriptor has been closed.
   @inline(__always)
-  package static func noteClose() {
+  package func noteClose() {
     if waiterCount.load(ordering: .relaxed) > 0 { tell() }
   }
 
-  private static func tell() {
+  private func tell() {
     let all = waiters.withLock { waiters in
       defer {
         waiters = [:]
@@ -48,5 +53,5 @@ package enum DescriptorShortage {
   }
 
   /// How many wait; for tests.
-  package static var count: Int { waiterCount.load(ordering: .relaxed) }
+  package var count: Int { waiterCount.load(ordering: .relaxed) }
 }

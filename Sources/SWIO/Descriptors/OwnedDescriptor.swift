@@ -66,7 +66,7 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
   /// Closes a descriptor that never takes long, on the calling thread.
   package static func closeAtOnce(_ number: Int32) {
     _ = swsys_close(number)
-    DescriptorShortage.noteClose()
+    DescriptorShortage.shared.noteClose()
   }
 }
 

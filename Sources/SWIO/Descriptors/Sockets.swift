@@ -90,6 +90,13 @@ extension FileDescriptor {
     return SocketAddress(bytes: Array(bytes.prefix(max(Int(count), 2))))
   }
 
+  /// Whether a TCP socket has met itself. A connection to a local port that nobody listens at does, if the kernel gives
+  /// it that same port.
+  package var isConnectedToItself: Bool {
+    guard let own = try? address() else { return false }
+    return own == (try? address(ofPeer: true))
+  }
+
   /// Whether it is a Unix socket.
   package var isUnixSocket: Bool { swsys_is_unix(rawValue) }
 }
@@ -162,11 +169,7 @@ package struct ConnectingSocket: ~Copyable, Sendable {
       guard descriptor.isReady(for: .writable) else { return .connecting }
       let result = swsys_socket_error(descriptor.rawValue)
       if result < 0 { return .failed(Errno(rawValue: -result)) }
-      // A connection to a local port that nobody listens at can meet itself, if the kernel gives it that same port.
-      if let own = try? descriptor.address(), own == (try? descriptor.address(ofPeer: true)) {
-        return .failed(.connectionRefused)
-      }
-      return .connected
+      return descriptor.isConnectedToItself ? .failed(.connectionRefused) : .connected
     }
   }
 
@@ -208,6 +211,9 @@ package enum Resolver {
     return addresses
   }
 
+  /// A test's own resolver.
+  @TaskLocal package static var override: (@Sendable (String) -> [SocketAddress])?
+
   /// Looks a host up on a helper thread.
   ///
   /// - Returns: why not: no thread can be had. `completion` is not called then.
@@ -215,7 +221,8 @@ package enum Resolver {
     _ host: String, port: UInt16,
     _ completion: @escaping @Sendable (Result<[SocketAddress], Failure>) -> Void
   ) -> Errno? {
-    threads.submit {
+    if let override { return threads.submit { completion(.success(override(host))) } }
+    return threads.submit {
       completion(Result { () throws(Failure) in try addresses(of: host, port: port) })
     }
   }

@@ -1,7 +1,7 @@
 internal import CSysShim
-internal import SWIO
+package import SWIO
 internal import Synchronization
-internal import SystemPackage
+package import SystemPackage
 
 /// A listening socket as a source of items: accepted connections.
 ///
@@ -10,9 +10,9 @@ internal import SystemPackage
 ///     the peer's error       the next one
 ///     a shortage of ours     a pause, from 10 ms to 1 s, which ends at once when the library closes a descriptor
 ///     any other error        the listener fails, or, if the error is not known to be final, a pause
-final class AcceptSource: ItemSource {
+package final class AcceptSource: ItemSource {
   /// What an error of `accept` means.
-  enum Meaning: Hashable, Sendable {
+  package enum Meaning: Hashable, Sendable {
     case nothingThere
     /// One connection has failed before it was accepted.
     case peers
@@ -21,7 +21,7 @@ final class AcceptSource: ItemSource {
     case final
 
     /// Source: accept(2), section "Error handling". What is not listed there is not known to be final.
-    init(_ errno: Errno) {
+    package init(_ errno: Errno) {
       switch errno {
       case .wouldBlock: self = .nothingThere
       case .connectionAbort, .protocolError, .networkDown, .protocolNotAvailable, .hostIsDown, .noRouteToHost,
@@ -42,6 +42,7 @@ final class AcceptSource: ItemSource {
   private let restoresBlocking: Bool
   /// A test's own, in place of the system call: the number of a descriptor, or a negative errno.
   private let acceptCall: (@Sendable (FileDescriptor) -> Int32)?
+  private let closes: DescriptorShortage
   private let refused = Atomic(0)
   private let state = Guarded(State())
 
@@ -53,15 +54,17 @@ final class AcceptSource: ItemSource {
   }
 
   /// Takes over a listening descriptor.
-  init(
+  package init(
     _ descriptor: consuming OwnedDescriptor, _ kind: ConnectionKind, isUnix: Bool, _ policy: AcceptPolicy,
-    restoresBlocking: Bool = false, acceptCall: (@Sendable (FileDescriptor) -> Int32)? = nil
+    restoresBlocking: Bool = false, closes: DescriptorShortage = .shared,
+    acceptCall: (@Sendable (FileDescriptor) -> Int32)? = nil
   ) {
     number = descriptor.release().rawValue
     self.kind = kind
     self.isUnix = isUnix
     self.policy = policy
     self.restoresBlocking = restoresBlocking
+    self.closes = closes
     self.acceptCall = acceptCall
   }
 
@@ -77,9 +80,9 @@ final class AcceptSource: ItemSource {
 
   // MARK: ItemSource
 
-  var readinessSource: ReadinessSource { .descriptor(FileDescriptor(rawValue: number)) }
+  package var readinessSource: ReadinessSource { .descriptor(FileDescriptor(rawValue: number)) }
 
-  var capabilities: TransportCapabilities {
+  package var capabilities: TransportCapabilities {
     var capabilities = TransportCapabilities()
     capabilities.shortestPause = 10_000_000
     capabilities.longestPause = 1_000_000_000
@@ -89,7 +92,7 @@ final class AcceptSource: ItemSource {
   /// So many connections in a row may come to nothing before others have their turn.
   private static var patience: Int { 64 }
 
-  func receiveItems(atMost limit: Int, _ take: (ReceivedItem) -> Void) -> Attempt {
+  package func receiveItems(atMost limit: Int, _ take: (ReceivedItem) -> Void) -> Attempt {
     var isEntered = false
     for _ in 0..<Self.patience {
       let result = accept()
@@ -115,15 +118,15 @@ final class AcceptSource: ItemSource {
           return .retryLater
         }
         isEntered = true
-        if let wake = state.withLock({ $0.wake }) { DescriptorShortage.enter(self, wake) }
+        if let wake = state.withLock({ $0.wake }) { closes.enter(self, wake) }
       }
     }
     // Connections have come, and none of them is to be handed on.
     return .transferred(0)
   }
 
-  func close() {
-    DescriptorShortage.leave(self)
+  package func close() {
+    closes.leave(self)
     state.withLock { $0 = State() }
     if restoresBlocking { _ = swsys_set_nonblocking(number, false) }
     OwnedDescriptor.close(number)
@@ -153,7 +156,7 @@ final class AcceptSource: ItemSource {
   }
 
   private func endShortage() {
-    DescriptorShortage.leave(self)
+    closes.leave(self)
     let tell = state.withLock { state in
       defer { state.shortage = nil }
       return state.shortage == nil ? nil : state.onPause

@@ -1,4 +1,4 @@
-internal import SWIO
+package import SWIO
 internal import SystemPackage
 
 /// Which address of a host is tried next, and when: RFC 8305, "Happy Eyeballs Version 2". A pure machine: its owner makes
@@ -7,8 +7,8 @@ internal import SystemPackage
 ///     addresses in the resolver's order, IPv6 and IPv4 in turn
 ///     the next one is tried when the last attempt failed, or 250 ms after it began
 ///     the first connection wins; the race is lost when all attempts have failed
-struct AddressRace: Sendable {
-  enum Step: Sendable, Equatable {
+package struct AddressRace: Sendable {
+  package enum Step: Sendable, Equatable {
     /// Begin to connect to it.
     case start(SocketAddress)
     /// Wait for the attempts under way, and for this time.
@@ -27,7 +27,7 @@ struct AddressRace: Sendable {
   private var firstFailure: TransportError?
 
   /// - Parameter addresses: of the host, in the resolver's order; not empty.
-  init(_ addresses: [SocketAddress]) {
+  package init(_ addresses: [SocketAddress]) {
     let groups = Dictionary(grouping: addresses) { $0.family }
     let first = groups[addresses.first?.family ?? .ipv6] ?? []
     let others = addresses.filter { $0.family != addresses.first?.family }
@@ -40,7 +40,7 @@ struct AddressRace: Sendable {
   }
 
   /// What to do next.
-  mutating func next(now: Deadline) -> Step {
+  package mutating func next(now: Deadline) -> Step {
     if started < addresses.count, nextStart <= now {
       nextStart = Deadline(nanoseconds: now.nanoseconds + Self.stagger)
       started += 1
@@ -53,7 +53,7 @@ struct AddressRace: Sendable {
   }
 
   /// An attempt has failed: the next one need not wait.
-  mutating func failed(_ error: TransportError) {
+  package mutating func failed(_ error: TransportError) {
     underWay -= 1
     if firstFailure == nil { firstFailure = error }
     nextStart = .immediately

@@ -60,5 +60,5 @@ extension ReceiveHalf {
   }
 
   /// What a receiver of items asks for.
-  static var nextItem: ReceiveRequest { .upTo(1) }
+  package static var nextItem: ReceiveRequest { .upTo(1) }
 }

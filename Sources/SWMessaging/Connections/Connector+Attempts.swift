@@ -1,4 +1,4 @@
-internal import SWIO
+package import SWIO
 internal import Synchronization
 internal import SystemPackage
 
@@ -133,11 +133,17 @@ extension Connecting {
 
 /// All callers of this process that wait for one Unix socket, in one line: the first in line makes the attempts. Poll
 /// would answer at once and mean nothing, because a socket that is not connected counts as hung up.
-final class WaitingLine: Connecting {
-  struct Key: Hashable, Sendable {
+package final class WaitingLine: Connecting {
+  package struct Key: Hashable, Sendable {
     let address: Address
     let kind: ConnectionKind
     let waitsForServer: Bool
+
+    package init(address: Address, kind: ConnectionKind, waitsForServer: Bool) {
+      self.address = address
+      self.kind = kind
+      self.waitsForServer = waitsForServer
+    }
 
     /// Whether such a failure may pass. The server's queue is full (EAGAIN), or there is no server yet.
     func waits(for errno: Errno) -> Bool {
@@ -161,6 +167,11 @@ final class WaitingLine: Connecting {
     self.key = key
     source = UnixConnectSource(key)
     half = ReceiveHalf(Port(source, for: .readable, reactor: Reactor.shared))
+  }
+
+  /// How many callers wait in a line; for tests.
+  package static func waiting(_ key: Key) -> Int {
+    lines.withLock { $0.lines[key] }?.half.inspect { $0.queue.count } ?? 0
   }
 
   /// - Parameter ifThere: only if others wait.

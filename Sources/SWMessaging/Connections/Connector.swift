@@ -15,7 +15,7 @@ internal import SystemPackage
 ///   until the deadline. Callers of this process that wait for one address are served first come, first served.
 /// - The name of a host is looked up on a thread of the library's own. All its addresses are tried, IPv6 and IPv4 in turn,
 ///   the next one when the last has failed or after 250 ms (RFC 8305). The first connection wins, and the others are
-///   closed.
+///   closed. The library's own thread watches TCP connections on their way, for blocking calls, too.
 /// - `fd:` takes over a connected socket of this process.
 ///
 /// The connection's descriptor is close-on-exec and nonblocking. Over TCP small messages are sent at once

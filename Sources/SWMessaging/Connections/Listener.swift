@@ -1,6 +1,6 @@
 public import SWFraming
 public import SWIO
-internal import SystemPackage
+public import SystemPackage
 
 /// Listens at an address, and accepts connections, for threads and tasks at once.
 ///
@@ -91,7 +91,7 @@ public final class Listener<Connection: Endpoint>: Sendable {
     self.init(try ListenerCore(address, kind, backlog: backlog, file, policy), mode)
   }
 
-  convenience init<F: Framing>(
+  package convenience init<F: Framing>(
     _ core: ListenerCore, _ framing: F, _ mode: ReceiveMode, _ maximumFrameSize: Int
   ) where Connection == MessageDuplex<F> {
     self.init(core) { item throws(EndpointError) in
@@ -101,7 +101,7 @@ public final class Listener<Connection: Endpoint>: Sendable {
     }
   }
 
-  convenience init(_ core: ListenerCore, _ mode: ReceiveMode) where Connection == SocketDuplex {
+  package convenience init(_ core: ListenerCore, _ mode: ReceiveMode) where Connection == SocketDuplex {
     self.init(core) { item throws(EndpointError) in
       SocketDuplex(core: try ListenerCore.connection(item, mode))
     }
@@ -144,6 +144,14 @@ public final class Listener<Connection: Endpoint>: Sendable {
 
   /// How many connections the policy has refused so far.
   public var refusedCount: Int { core.refusedCount }
+
+  /// Lends the listening descriptor while `body` runs, to set options for example; it is not closed before `body`
+  /// returns.
+  ///
+  /// - Throws: what `body` throws, and ``EndpointError`` `closed`.
+  public func withDescriptor<Result>(_ body: (FileDescriptor) throws -> Result) throws -> Result {
+    try core.half.withDescriptor { try body(FileDescriptor(rawValue: $0)) }
+  }
 
   // MARK: The end
 

@@ -19,11 +19,14 @@ package final class ListenerCore: Sendable {
     name = nil
   }
 
-  init(_ source: AcceptSource, address: Address, _ name: PublishedName?) {
+  package init(
+    accepting source: AcceptSource, address: Address, _ name: PublishedName? = nil,
+    reactor: any Reacting = Reactor.shared
+  ) {
     self.address = address
     self.source = source
     self.name = name
-    let half = ReceiveHalf(Port(source, for: .readable, reactor: Reactor.shared))
+    let half = ReceiveHalf(Port(source, for: .readable, reactor: reactor))
     self.half = half
     source.setWake { [weak half] in half?.endPauseEarly() }
   }
@@ -41,7 +44,7 @@ package final class ListenerCore: Sendable {
     }
     let source = AcceptSource(
       opened.socket.take(), kind, isUnix: opened.isUnix, policy, restoresBlocking: opened.restoresBlocking)
-    self.init(source, address: opened.address, opened.name)
+    self.init(accepting: source, address: opened.address, opened.name)
   }
 
   /// Gives up the name, closes the socket, and wakes all callers.
@@ -66,6 +69,18 @@ package final class ListenerCore: Sendable {
     if let fresh = item as? FreshDescriptor { return try fresh.core(mode) }
     guard let core = item as? EndpointCore else { preconditionFailure("a listener yields connections") }
     return core
+  }
+}
+
+extension ListenerCore {
+  /// Whether a descriptor can be listened with.
+  static func check(_ number: Int32, _ kind: ConnectionKind) throws(EndpointError) {
+    do throws(PublishedName.Failure) {
+      try Opened.check(number, kind)
+    } catch {
+      throw EndpointError(
+        .transport(error.error), subject: .service(.descriptor(number)), explanation: error.explanation)
+    }
   }
 }
 
@@ -181,13 +196,7 @@ private struct Opened {
   private static func adopt(
     _ number: Int32, _ kind: ConnectionKind
   ) throws(PublishedName.Failure) -> (FreshDescriptor, wasBlocking: Bool) {
-    let type = try adopted(swsys_socket_type(number))
-    guard type == kind.type else {
-      throw PublishedName.Failure(.adopt, .protocolWrongTypeForSocket, "it is a socket of another kind")
-    }
-    guard try adopted(swsys_is_listening(number)) == 1 else {
-      throw PublishedName.Failure(.adopt, .invalidArgument, "the socket does not listen")
-    }
+    try check(number, kind)
     let wasBlocking = try adopted(swsys_is_nonblocking(number)) == 0
     _ = try adopted(swsys_set_close_on_exec(number, true))
     if wasBlocking { _ = try adopted(swsys_set_nonblocking(number, true)) }
@@ -195,6 +204,17 @@ private struct Opened {
     let isUnix = descriptor.isUnixSocket
     if !isUnix { _ = swsys_set_no_delay(number, true) }
     return (FreshDescriptor(OwnedDescriptor(adopting: descriptor), kind, isUnix: isUnix), wasBlocking)
+  }
+
+  /// Whether a descriptor can be taken over.
+  static func check(_ number: Int32, _ kind: ConnectionKind) throws(PublishedName.Failure) {
+    let type = try adopted(swsys_socket_type(number))
+    guard type == kind.type else {
+      throw PublishedName.Failure(.adopt, .protocolWrongTypeForSocket, "it is a socket of another kind")
+    }
+    guard try adopted(swsys_is_listening(number)) == 1 else {
+      throw PublishedName.Failure(.adopt, .invalidArgument, "the socket does not listen")
+    }
   }
 
   private static func adopted(_ result: Int32) throws(PublishedName.Failure) -> Int32 {

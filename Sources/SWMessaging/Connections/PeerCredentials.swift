@@ -30,13 +30,14 @@ public struct PeerCredentials: Sendable {
 
   /// Nil if the kernel knows nothing of the peer: over TCP for example.
   init?(of fresh: FreshDescriptor) {
-    guard let found = fresh.withNumber(Self.ask) ?? nil else { return nil }
+    guard fresh.isUnix, let found = fresh.withNumber(Self.ask) ?? nil else { return nil }
     self.init(found, .fresh(fresh))
   }
 
   /// Nil if the kernel knows nothing of the peer, or if the endpoint is closed.
   init?(of half: Half) {
-    guard let found = try? half.withDescriptor({ Self.ask($0) }) else { return nil }
+    let found = try? half.withDescriptor { swsys_is_unix($0) ? Self.ask($0) : nil }
+    guard let found else { return nil }
     self.init(found, .half(half))
   }
 
@@ -48,7 +49,6 @@ public struct PeerCredentials: Sendable {
   }
 
   private static func ask(_ number: Int32) -> (pid: Int32, uid: UInt32, gid: UInt32)? {
-    guard swsys_is_unix(number) else { return nil }
     var found: (pid: Int32, uid: UInt32, gid: UInt32) = (0, .max, .max)
     let result = unsafe swsys_peer_credentials(number, &found.pid, &found.uid, &found.gid)
     // What the kernel does not know, it does not call an error: it answers no process and nobody.
@@ -81,16 +81,18 @@ public struct PeerCredentials: Sendable {
   public func openProcess() throws(EndpointError) -> OwnedDescriptor {
     let result = try withNumber { swsys_peer_pidfd($0) }
     do throws(TransportError) {
-      return OwnedDescriptor(
-        adopting: FileDescriptor(rawValue: try checked(.credentials, Self.meaning(result))))
+      // Kernels before 6.16 call it an invalid argument that the process has been reaped.
+      let isReaped = result == -Errno.invalidArgument.rawValue
+      let number = try checked(.credentials, isReaped ? -Errno.noSuchProcess.rawValue : result)
+      let process = OwnedDescriptor(adopting: FileDescriptor(rawValue: number))
+      // Later ones answer with a descriptor, which stands for nobody.
+      if swsys_pidfd_signal(number, 0, false) == -Errno.noSuchProcess.rawValue {
+        throw TransportError(.credentials, .noSuchProcess)
+      }
+      return process
     } catch {
       throw EndpointError(.transport(error))
     }
-  }
-
-  /// Kernels before 6.16 call it an invalid argument that the process has been reaped.
-  private static func meaning(_ result: Int32) -> Int32 {
-    result == -Errno.invalidArgument.rawValue ? -Errno.noSuchProcess.rawValue : result
   }
 
   private func withNumber<Result: Sendable>(_ body: (Int32) -> Result) throws(EndpointError) -> Result {

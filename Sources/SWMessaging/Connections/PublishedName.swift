@@ -18,17 +18,18 @@ internal import SystemPackage
 ///
 /// Where a file system does not allow links, `RENAME_NOREPLACE` does the same; where it allows neither, the socket is
 /// bound in place.
-final class PublishedName: Sendable {
+package final class PublishedName: Sendable {
   /// A test's choice: what the file system does not allow in its scope.
-  struct Refusals: OptionSet, Sendable {
-    let rawValue: Int
-    static var link: Refusals { Refusals(rawValue: 1) }
-    static var rename: Refusals { Refusals(rawValue: 2) }
-    static var lock: Refusals { Refusals(rawValue: 4) }
-    static var proc: Refusals { Refusals(rawValue: 8) }
+  package struct Refusals: OptionSet, Sendable {
+    package let rawValue: Int
+    package init(rawValue: Int) { self.rawValue = rawValue }
+    package static var link: Refusals { Refusals(rawValue: 1) }
+    package static var rename: Refusals { Refusals(rawValue: 2) }
+    package static var lock: Refusals { Refusals(rawValue: 4) }
+    package static var proc: Refusals { Refusals(rawValue: 8) }
   }
 
-  @TaskLocal static var refusals: Refusals = []
+  @TaskLocal package static var refusals: Refusals = []
 
   /// Why a socket could not be published.
   struct Failure: Error, Sendable {

@@ -230,6 +230,8 @@ extension EndpointError: CustomStringConvertible {
     case .descriptor(let number): error.description(object: "descriptor \(number)")
     case .environmentVariable(let name) where error.errno == .noSuchFileOrDirectory:
       "the environment variable \(name) is not set"
+    case .environmentVariable(let name) where error.errno == .invalidArgument && name.hasPrefix("LISTEN_"):
+      "the environment variable \(name) is not valid"
     case .environmentVariable(let name) where error.errno == .invalidArgument:
       "the environment variable \(name) does not hold the number of a descriptor"
     case .environmentVariable(let name):

@@ -42,7 +42,7 @@ extension MessageDuplex {
 }
 
 /// Which of the descriptors that this process was born with have been taken over.
-private enum InheritedDescriptors {
+enum InheritedDescriptors {
   private static let taken = Guarded<Set<Int32>>([])
 
   static func take(_ number: Int32) -> Bool { taken.withLock { $0.insert(number).inserted } }

@@ -37,7 +37,7 @@ package struct HalfState: Sendable {
   /// The head waits for that time, and for nothing else.
   package internal(set) var isHeadPaused = false
   /// How long the last pause was, in nanoseconds; 0 once an attempt has moved something.
-  var pauseLength: UInt64 = 0
+  package internal(set) var pauseLength: UInt64 = 0
   /// How long the first pause is, and how long a pause is at most, in nanoseconds.
   var pauses: ClosedRange<UInt64> = 1_000_000...100_000_000
   /// The reactor has a timer for that.

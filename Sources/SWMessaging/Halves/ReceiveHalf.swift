@@ -417,6 +417,8 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
         let before = unsafe turn.count
         let outcome = attempt(demand, for: request, mayTakeLong: driver.mayTakeLong)
         unsafe driver.byteBudget -= turn.count - before
+        // Items that came to nothing count, too: refused connections must not hold up other halves.
+        if carriesDatagrams, outcome == .moved, unsafe !turn.holdsItem { driver.byteBudget -= 64 << 10 }
         if outcome == .failedOnce, let failure = unsafe turn.failure {
           let error = EndpointError(.transport(failure))
           if let ended = serveFailure(error, head, driver) { return ended }

@@ -11,6 +11,7 @@ struct ListenerTests {
   @Test(arguments: ListenPlace.allCases)
   func `a client connects, and messages go both ways`(place: ListenPlace) async throws {
     let directory = try TestDirectory()
+    defer { directory.remove() }
     let listener = try place.listener(directory)
     let client = try await connect(to: listener.address, framing: .varInt, kind: place.kind)
     let server = try await listener.accept()
@@ -28,6 +29,7 @@ struct ListenerTests {
   @Test(arguments: ListenPlace.allCases)
   func `threads connect and accept`(place: ListenPlace) async throws {
     let directory = try TestDirectory()
+    defer { directory.remove() }
     let listener = try place.listener(directory)
     let server = TestThread { () throws in
       let peer = try listener.blocking.accept()
@@ -46,6 +48,7 @@ struct ListenerTests {
 
   @Test func `without a framing there are raw endpoints`() async throws {
     let directory = try TestDirectory()
+    defer { directory.remove() }
     let listener = try Listener(.unix(directory("s")))
     let client = try await connect(to: .unix(directory("s")))
     let server = try await listener.accept()
@@ -58,6 +61,7 @@ struct ListenerTests {
 
   @Test func `close wakes every accept, of threads and of tasks`() async throws {
     let directory = try TestDirectory()
+    defer { directory.remove() }
     let listener = try ListenPlace.unix.listener(directory)
     let threads = (0..<4).map { _ in
       TestThread { () throws -> EndpointError.Reason? in
@@ -84,6 +88,7 @@ struct ListenerTests {
 
   @Test func `an accept that times out or is cancelled loses nothing`() async throws {
     let directory = try TestDirectory()
+    defer { directory.remove() }
     let listener = try ListenPlace.unix.listener(directory)
     #expect(await endpointError { try await listener.accept(timeout: .zero) }?.reason == .timedOut)
     #expect(await endpointError { try await listener.accept(timeout: .milliseconds(1)) }?.reason == .timedOut)

@@ -1,11 +1,12 @@
 import Foundation
+import Glibc
 import SWMessaging
 import SWTesting
 import Synchronization
 import SystemPackage
 import Testing
 
-/// A directory of a test's own, which goes with it.
+/// A directory of a test's own, until it is removed.
 final class TestDirectory: Sendable {
   let path: FilePath
 
@@ -15,7 +16,7 @@ final class TestDirectory: Sendable {
     try FileManager.default.createDirectory(atPath: path.string, withIntermediateDirectories: false)
   }
 
-  deinit { try? FileManager.default.removeItem(atPath: path.string) }
+  func remove() { try? FileManager.default.removeItem(atPath: path.string) }
 
   /// A path in it.
   func callAsFunction(_ name: String) -> FilePath { path.appending(name) }
@@ -57,4 +58,49 @@ enum ListenPlace: String, CaseIterable, CustomTestStringConvertible, Sendable {
 extension Listener {
   /// How many callers wait in accept.
   var waiting: Int { core.half.inspect { $0.queue.count } }
+}
+
+func makeFIFO(_ path: FilePath) -> Bool { unsafe mkfifo(path.string, 0o600) == 0 }
+func makeDirectory(_ path: FilePath) -> Bool { unsafe mkdir(path.string, 0o700) == 0 }
+func setMode(_ path: FilePath, _ mode: mode_t) -> Bool { unsafe chmod(path.string, mode) == 0 }
+func giveAway(_ path: FilePath, to user: uid_t) -> Bool { unsafe chown(path.string, user, user) == 0 }
+
+extension EndpointError {
+  /// The failure of a system call.
+  var failure: TransportError? {
+    if case .transport(let failure) = reason { return failure }
+    return nil
+  }
+}
+
+/// A connecting client, made by hand: so that it connects when and how a test wants.
+final class HandClient: Sendable {
+  private let number: Guarded<Int32>
+
+  /// The result of `connect`: 0, or a negative errno.
+  let result: Int32
+
+  init(_ address: SocketAddress, _ kind: ConnectionKind = .stream) throws {
+    let socket = try OwnedDescriptor.socket(for: address, kind, .connect)
+    result = socket.connect(to: address)
+    number = Guarded(socket.release().rawValue)
+  }
+
+  deinit { close() }
+
+  func close() {
+    number.withLock { number in
+      if number >= 0 { OwnedDescriptor.close(number) }
+      number = -1
+    }
+  }
+
+  /// Closes with a reset.
+  func reset() {
+    number.withLock { number in
+      var linger = Glibc.linger(l_onoff: 1, l_linger: 0)
+      _ = unsafe setsockopt(number, SOL_SOCKET, SO_LINGER, &linger, UInt32(MemoryLayout<linger>.size))
+    }
+    close()
+  }
 }
