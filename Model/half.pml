@@ -4,11 +4,17 @@
  *   spin -DSEND -a half.pml && ...                                                           (send)
  *
  * -DMISTAKE_xxx seeds a mistake and must report an error. -DNO_CLOSE, -DNO_TIMEOUT, -DNO_CANCEL leave an
- * actor out, -DEARLY_END lets the peer end or break at any time, -DTASKS_FROM=2 changes the mix of callers.
+ * actor out, -DEARLY_END lets the peer end or break at any time, -DTASKS_FROM=2 changes the mix of callers. With
+ * -DPATIENT_THREADS only tasks have deadlines.
  *
  * One `atomic` block = one critical section of the half's mutex, or one system call. Everything between
  * two blocks is outside the lock and interleaves freely. Frames are two bytes long, so that a frame can
  * be begun and not finished.
+ *
+ * It leaves out what turnstile.pml, crossing.pml and pauses.pml have, and: callers with a zero timeout, flushes and
+ * half-closes, requests of several kinds, several places in use, offload, items, and the time between unlocking and
+ * waking. To receive it has also: a task that parks without an attempt in vain (`isDrained`, `hasMoreThanData`,
+ * `owesAttempt`), and watching that ends over an idle half (`Half.stir`).
  *
  * Caller 0: a task of the main actor.  Caller 1: the main thread, in a blocking call: while it is in
  * the call, caller 0 cannot run.  Caller 2: a thread of its own.  Caller 3 (N = 4): a task of a pool.
@@ -29,12 +35,14 @@
 #define BORROWS(e) ((e) == 2)        /* caller 2 uses withMessage, the others copy */
 
 mtype = { none, done, timedOut, cancelled, closedError, ended, committed };
+mtype = { unknown, probablyNone, nothing };       /* ReceiveTurn.Rest: what the last attempt says of what is left */
 
 /* ---- guarded by the half's mutex ---- */
 byte q[N + 1]; byte qn;              /* places, first in first out */
 bool turn;                           /* somebody drives: buffer, scanner, transport are its own */
 bool stirred = true;                 /* an attempt may get on; lowered before each attempt */
 bool called;                         /* the reactor has been asked to drive */
+bool isRegistered;                   /* the reactor watches for this half; the kernel's own flag is `watched` */
 bool closed, over;                   /* over: no more results to come, every caller gets `ended` */
 byte pollers;                        /* threads in ppoll on the descriptor */
 bool out;                            /* the descriptor has been given up */
@@ -43,10 +51,13 @@ bool polling[N];
 /* ---- wake-ups: sticky, may be spurious ---- */
 bool sig[N];
 /* ---- kernel ---- */
-bool fdClosed, registered, edge;     /* edge: an event not yet fetched by epoll_wait (edge-triggered) */
+bool fdClosed, watched, edge;        /* edge: an event not yet fetched by epoll_wait (edge-triggered) */
 byte attempting;
 /* ---- the world ---- */
 bool mainBusy, halt; byte ndone; bool installed[N];
+byte inside;                         /* callers between enter and their return */
+bool stirring;                       /* the reactor has the turn of an idle half, to end the watching */
+bool timed[N];                       /* a task's deadline, which has not passed */
 #ifdef TICKETS
 byte ticket, tick[N], lastTick;      /* asserts what the queue gives by construction: costs states */
 #endif
@@ -55,8 +66,21 @@ byte ticket, tick[N], lastTick;      /* asserts what the queue gives by construc
 byte avail, produced; bool eof;      /* bytes in the kernel */
 byte buf; bool endSeen, lent;        /* owned by the turn: unread bytes, end of stream read */
 byte nextFrame, frames;              /* taken from the stream; returned to a caller */
+mtype rest = unknown;                /* owned by the turn */
+bool hasMoreThanData;                /* the end has been signalled; never goes back */
+bool owesAttempt[N];                 /* the attempt was left out, and is made before the deadline ends the call */
+bool vain[N];                        /* asserts that: no attempt has been made since the one that was left out */
+#ifdef MISTAKE_LEAVE_OUT_AT_END
+#define SEEN_ALL true
+#else
+#define SEEN_ALL (!hasMoreThanData)
+#endif
+#define DATA_IS_ALL (rest == nothing || rest == probablyNone && SEEN_ALL)
+#define IS_DRAINED (!stirred && isRegistered && DATA_IS_ALL)
 #define READY (avail > 0 || eof)
-#define GAVEUP(e) false
+bool marked[N];                      /* gave up as a late caller: it leaves when a pass has come to its end */
+#define GAVEUP(e) marked[e]
+#define TRIES_AGAIN stirred
 #else
 #ifndef ROOM
 #define ROOM 1
@@ -67,9 +91,18 @@ byte wireOpen = 255;                 /* message begun on the wire and not finish
 byte orphanOf; byte fullyGone, sentOK, tails;
 #define READY (room > 0 || broken)
 #define GAVEUP(e) (gaveUp[e] != none)
+#define TRIES_AGAIN (stirred || GAVEUP(q[0]))
 #endif
 
-hidden byte i_;
+/* Whose receive was the last can detach at once: the turn went with the decision. (The reactor may have it still after
+ * others have given up.) */
+#if defined(NO_TIMEOUT) && defined(NO_CANCEL)
+#define LEAVES(e) inside--; assert(res[e] != done || closed || !turn || inside > 0 || stirring)
+#else
+#define LEAVES(e) inside--
+#endif
+
+hidden byte i_, last_;
 inline removeEntry(re) {
   i_ = 0;
   do :: i_ < qn && q[i_] != re -> i_++ :: else -> break od;
@@ -93,7 +126,7 @@ inline pass(pm) {
      :: !TASK(q[0]) ->
         if :: q[0] != pm && !polling[q[0]] -> sig[q[0]] = true :: else -> skip fi
      :: else ->
-        if :: registered && !stirred && !GAVEUP(q[0]) -> skip :: else -> called = true fi
+        if :: isRegistered && !stirred && !GAVEUP(q[0]) -> skip :: else -> called = true fi
      fi
   fi
 }
@@ -105,10 +138,12 @@ inline leaveDescriptor() {
   :: else -> skip
   fi
 }
+/* Past the lock, if nothing has happened meanwhile: Turnstile.giveBack. */
+inline giveBack() { assert(turn && qn == 0 && !closed); turn = false; got = false }
 inline releaseTurn(rm) { turn = false; leaveDescriptor(); pass(rm); got = false }
 
 inline enter(em) {
-  assert(res[em] == none);
+  assert(res[em] == none); inside++;
 #ifdef TICKETS
   tick[em] = ticket; ticket++;
 #endif
@@ -118,7 +153,10 @@ inline enter(em) {
   if
   :: closed -> res[em] = closedError
   :: !closed && over -> res[em] = ended
-  :: else -> q[qn] = em; qn++
+  :: else ->
+     /* alone: past the lock, with the place implied in front; else behind, and the turn is a step of its own */
+     if :: !turn && qn == 0 -> turn = true; got = true; assert(attempting == 0) :: else -> skip fi;
+     q[qn] = em; qn++
   fi
 }
 inline servedInOrder(se) {
@@ -131,11 +169,30 @@ inline takeTurn(tm, tf) {
   atomic {
     if :: tm == NOBODY -> called = false :: else -> skip fi;
     if
-    :: !turn && !closed && !over && qn > 0 && (tf || q[0] == tm) ->
+    :: got -> skip                                  /* since it entered */
+    :: !got && !turn && !closed && !over && qn > 0 && (tf || q[0] == tm) ->
        turn = true; got = true; assert(attempting == 0)
-    :: else -> got = false
+    :: else -> skip
     fi
   }
+}
+/* An attempt has moved nothing: the pass that late callers were promised has come to its end. */
+inline settleLate() {
+#ifndef SEND
+  i_ = qn;
+  do
+  :: i_ > 0 ->
+     h = q[i_ - 1];
+     if
+     :: marked[h] -> assert(!vain[h]); marked[h] = false; i_--; last_ = i_; removeEntry(h); decide(h, timedOut, NOBODY); i_ = last_
+     :: else -> i_--
+     fi
+  :: else -> break
+  od;
+  i_ = 0; h = 0; last_ = 0
+#else
+  skip
+#endif
 }
 /* Blocked: watch, or try again if something stirred since the flag was lowered. */
 inline blocked(bm) {
@@ -145,26 +202,27 @@ inline blocked(bm) {
        if
        :: closed || qn == 0 -> releaseTurn(bm); break
 #ifndef MISTAKE_IGNORE_STIR
-       :: !closed && qn > 0 && (stirred || GAVEUP(q[0])) -> again = true; break
-       :: !closed && qn > 0 && !(stirred || GAVEUP(q[0])) ->
+       :: !closed && qn > 0 && TRIES_AGAIN -> again = true; break
+       :: !closed && qn > 0 && !TRIES_AGAIN ->
 #else
        :: !closed && qn > 0 -> stirred = false;
 #endif
           if
-          :: TASK(q[0]) && !registered ->
+          :: TASK(q[0]) && !isRegistered ->
 #ifdef MISTAKE_REGISTER_OUTSIDE_TURN
              releaseTurn(bm)
 #else
              skip
 #endif
-          :: else -> releaseTurn(bm); break
+          :: else -> settleLate(); releaseTurn(bm); break
           fi
        fi
      }
-     atomic {                                    /* EPOLL_CTL_ADD: tells at once if ready */
-       assert(!fdClosed); registered = true;
+     atomic {                                    /* EPOLL_CTL_ADD or MOD: tells at once if ready */
+       assert(!fdClosed); watched = true;
        if :: READY -> edge = true :: else -> skip fi
      }
+     isRegistered = true;                        /* edges stir from before this on */
 #ifdef MISTAKE_REGISTER_OUTSIDE_TURN
      break
 #endif
@@ -173,6 +231,42 @@ inline blocked(bm) {
 
 #ifndef SEND
 /* ------------------------------------------------------------------ receive: the step */
+#ifdef MISTAKE_TURN_AFTER_LAST
+#define SERVES_ON (qn > 0 || h != vm)
+#else
+#define SERVES_ON (qn > 0)
+#endif
+inline noteAttempt() {
+  i_ = 0;
+  do :: i_ < N -> vain[i_] = false; i_++ :: else -> i_ = 0; break od
+}
+/* A task that entered alone, with nothing in the buffer: it parks without the attempt that is known to be in vain. */
+inline fillFront(fm) {
+  if
+  :: got && buf == 0 && !endSeen ->
+     atomic {
+       if
+#ifdef MISTAKE_LEAVE_OUT_UNREGISTERED
+       /* "Drained" is taken to say that the reactor watches: then nothing is left to do but to park. */
+       :: !closed && !stirred && DATA_IS_ALL -> leftOut = true; turn = false; got = false
+#else
+       :: !closed && IS_DRAINED -> leftOut = true; vain[fm] = timed[fm];
+#ifndef MISTAKE_NO_OWED_ATTEMPT
+          owesAttempt[fm] = timed[fm]
+#endif
+#endif
+       :: else -> skip
+       fi
+     }
+#ifndef MISTAKE_LEAVE_OUT_UNREGISTERED
+     if
+     :: leftOut -> blocked(fm); if :: again -> owesAttempt[fm] = false; leftOut = false :: else -> skip fi; again = false
+     :: else -> skip
+     fi
+#endif
+  :: else -> skip
+  fi
+}
 inline drive(vm, vf) {
   mine = false;
   takeTurn(vm, vf);
@@ -203,8 +297,14 @@ inline drive(vm, vf) {
           :: else ->
              buf = buf - 2;
              if
-             :: true -> skip                     /* serve the next one, too */
-             :: mine || vm == NOBODY ->          /* or stop: enough done for others */
+             :: qn == 0 && h == vm -> giveBack() /* `stirred` stays as it is: nobody waits whom it would concern */
+#ifndef MISTAKE_TURN_AFTER_LAST
+             :: qn == 0 && h != vm ->            /* servedLast: the turn goes with the decision */
+                if :: buf == 0 && IS_DRAINED -> skip :: else -> stirred = true fi;
+                releaseTurn(vm)
+#endif
+             :: SERVES_ON -> skip                /* serve the next one, too */
+             :: qn > 0 && (mine || vm == NOBODY) ->  /* or stop: enough done for others */
 #ifndef MISTAKE_STOP_QUIETLY
                 stirred = true;
 #endif
@@ -216,7 +316,14 @@ inline drive(vm, vf) {
      }
      if
      :: lent && got && mine ->                   /* the closure runs here, on buffer memory */
-        atomic { assert(lent && turn); lent = false; buf = buf - 2; stirred = true; releaseTurn(vm) }
+        atomic {
+          assert(lent && turn); lent = false; buf = buf - 2;
+          if
+          :: qn == 0 && !closed -> giveBack()
+          :: qn == 0 || closed -> stirred = true; releaseTurn(vm)
+          :: qn > 0 && !closed -> skip           /* endLoan goes on for others */
+          fi
+        }
      :: else -> skip
      fi
   :: atomic { got && buf < 2 && endSeen ->
@@ -232,7 +339,7 @@ inline drive(vm, vf) {
   :: atomic { got && buf < 2 && !endSeen ->
        if
        :: closed || qn == 0 || mine -> stirred = true; releaseTurn(vm)
-       :: else -> stirred = false; attempting++; assert(attempting == 1 && !lent)
+       :: else -> stirred = false; noteAttempt(); attempting++; assert(attempting == 1 && !lent)
        fi
      }
      if
@@ -241,10 +348,10 @@ inline drive(vm, vf) {
         atomic {                                 /* recv(2), MSG_DONTWAIT */
           assert(!fdClosed); moved = true;
           if
-          :: avail > 0 -> avail--; buf++
-          :: avail > 1 -> buf = buf + avail; avail = 0
-          :: avail == 0 && eof -> endSeen = true
-          :: avail == 0 && !eof -> moved = false
+          :: avail > 0 -> avail--; buf++; rest = unknown                      /* it filled its room */
+          :: avail > 0 -> buf = buf + avail; avail = 0; rest = probablyNone    /* a short read */
+          :: avail == 0 && eof -> endSeen = true; rest = unknown
+          :: avail == 0 && !eof -> moved = false; rest = nothing
           fi;
           attempting--
         }
@@ -264,6 +371,8 @@ inline finish(fm) {
     assert(res[fm] == done || res[fm] == timedOut || res[fm] == cancelled || res[fm] == closedError
            || res[fm] == ended);
     if :: res[fm] == done -> frames++ :: else -> skip fi;
+    LEAVES(fm);
+    if :: fm < N -> owesAttempt[fm] = false; vain[fm] = false; marked[fm] = false :: else -> skip fi;
     res[fm] = none; if :: fm < N && !TASK(fm) -> sig[fm] = false :: else -> skip fi
   }
 }
@@ -279,9 +388,9 @@ active proctype Peer() {
 #else
        produced++; avail++;
 #endif
-       if :: registered -> edge = true :: else -> skip fi }
+       if :: watched -> edge = true :: else -> skip fi }
 #ifdef EARLY_END
-  :: atomic { ends && !fdClosed && !halt -> eof = true; if :: registered -> edge = true :: else -> skip fi; break }
+  :: atomic { ends && !fdClosed && !halt -> eof = true; if :: watched -> edge = true :: else -> skip fi; break }
 #endif
   :: produced == 2 * TOTAL || fdClosed || halt -> break
   od
@@ -360,8 +469,10 @@ inline drive(vm, vf) {
                 if :: h < N -> decide(h, done, vm) :: else -> sent[h] = 0 fi;
                 if :: h == vm -> mine = true :: else -> skip fi;
                 if
-                :: true -> more = true
-                :: mine || vm == NOBODY ->
+                :: qn == 0 && !closed ->         /* the turn goes with the last decision */
+                   if :: h == vm -> giveBack() :: else -> stirred = true; releaseTurn(vm) fi
+                :: qn > 0 || closed -> more = true
+                :: qn > 0 && (mine || vm == NOBODY) ->
 #ifndef MISTAKE_STOP_QUIETLY
                    stirred = true;
 #endif
@@ -411,6 +522,7 @@ inline finish(fm) {
     assert(res[fm] != done || sent[fm] == 2);
     assert(!(res[fm] == timedOut || res[fm] == cancelled) || sent[fm] == 0);
     if :: res[fm] == done -> sentOK++ :: else -> skip fi;
+    LEAVES(fm);
     memory[fm] = false; sent[fm] = 0; gaveUp[fm] = none;
     res[fm] = none; if :: !TASK(fm) -> sig[fm] = false :: else -> skip fi
   }
@@ -423,10 +535,10 @@ active proctype Peer() {
   do
   :: atomic { room < ROOM && !halt ->
        room++;
-       if :: nospace -> nospace = false; if :: registered && !fdClosed -> edge = true :: else -> skip fi
+       if :: nospace -> nospace = false; if :: watched && !fdClosed -> edge = true :: else -> skip fi
           :: else -> skip fi }
 #ifdef EARLY_END
-  :: atomic { breaks && !halt && !broken -> broken = true; if :: registered && !fdClosed -> edge = true :: else -> skip fi }
+  :: atomic { breaks && !halt && !broken -> broken = true; if :: watched && !fdClosed -> edge = true :: else -> skip fi }
 #endif
   :: halt -> break
   od
@@ -441,9 +553,9 @@ proctype Thread(byte me) {
   :: calls == CALLS -> break
   :: else ->
      atomic {
-       enter(me); first = true; late = false; fin = false; calls++;
+       first = true; late = false; fin = false; calls++; enter(me);
        if :: patient = true                      /* no deadline; chosen now, so that a lost wake is seen */
-#ifndef NO_TIMEOUT
+#if !defined(NO_TIMEOUT) && !defined(PATIENT_THREADS)
           :: patient = false
 #endif
        fi
@@ -493,42 +605,123 @@ proctype Thread(byte me) {
 }
 
 proctype Task_(byte me) {
-  byte h, n, calls; bool got, mine, moved, again, more;
+  byte h, n, calls; bool got, mine, moved, again, more, leftOut;
   if :: ON_MAIN(me) -> atomic { !mainBusy -> mainBusy = true } :: else -> skip fi;
   do
   :: calls == CALLS -> break
   :: else ->
-     atomic { enter(me); calls++ }
-     drive(me, true);                            /* a task drives only before it parks */
+     atomic {
+       calls++;
+       if :: timed[me] = false
+#ifndef NO_TIMEOUT
+          :: timed[me] = true
+#endif
+       fi;
+       enter(me)
+     }
+#ifndef SEND
+     fillFront(me);
+#endif
+     if
+     :: leftOut -> leftOut = false
+     :: else -> drive(me, true)                  /* a task drives only before it parks */
+     fi;
      atomic { installed[me] = true; if :: ON_MAIN(me) && res[me] == none -> mainBusy = false; more = true :: else -> skip fi }
      res[me] != none;                            /* continuation resumed … and an executor thread is free */
      if
      :: more -> atomic { !mainBusy -> mainBusy = true; more = false }
      :: else -> skip
      fi;
-     installed[me] = false;
+     atomic { installed[me] = false; timed[me] = false };
      finish(me)
   od;
   atomic { if :: ON_MAIN(me) -> mainBusy = false :: else -> skip fi; ndone++ }
 }
 
+/* Half.deadlinePassed(of:), of a task's place and on the reactor's thread. Whom the reactor was called for, or who is owed
+ * an attempt, is driven for first. */
+inline deadlinePassed(pt) {
+  timed[pt] = false;
+#ifndef SEND
+  if
+  :: res[pt] == none && owesAttempt[pt] -> owesAttempt[pt] = false; stirred = true; called = true;
+#ifndef MISTAKE_OWED_DRIVE_REFUSED
+     marked[pt] = true                           /* as a late caller: somebody else may have the turn */
+#endif
+  :: else -> skip
+  fi;
+#endif
+  if
+  :: res[pt] == none && called -> due = pt
+  :: res[pt] == none && !called && !GAVEUP(pt) -> assertTried(pt); giveUp(pt, timedOut, NOBODY)
+  :: else -> skip
+  fi
+}
+inline assertTried(at) {
+#ifndef SEND
+  assert(!vain[at])
+#else
+  skip
+#endif
+}
 proctype Reactor() {
-  byte h, n; bool got, mine, moved, again, more;
+  byte h, n, due = NOBODY; bool got, mine, moved, again, more;
   do
-  :: edge && !halt ->
-     edge = false;                               /* epoll_wait; then, later, the half's lock */
-     atomic { stirred = true; pass(NOBODY) }
-  :: called && !halt ->
+  :: due == NOBODY && edge && !halt ->
+     atomic {                                    /* epoll_wait: it says what is so now */
+       edge = false;
+#ifndef SEND
+       moved = eof
+#endif
+     }
+#ifndef SEND
+     if :: moved -> hasMoreThanData = true :: else -> skip fi;  /* noteMoreThanData */
+     moved = false;
+#endif
+     atomic {                                    /* Half.stir; then, later, the half's lock */
+       if
+       :: closed -> skip
+       :: else ->
+          stirred = true; pass(NOBODY);
+          if
+          :: !turn && qn == 0 && isRegistered -> turn = true; got = true; isRegistered = false; stirring = true
+          :: else -> skip
+          fi
+       fi
+     }
+     if
+     :: got ->                                   /* nobody waits for it: the watching ends, in the turn */
+        atomic { assert(!fdClosed); watched = false; edge = false }
+        atomic {
+          stirring = false;
+          if :: qn == 0 && !closed -> giveBack() :: else -> stirred = true; releaseTurn(NOBODY) fi
+        }
+     :: else -> skip
+     fi
+#ifndef NO_TIMEOUT
+  :: atomic { due == NOBODY && !halt && timed[0] && installed[0] -> deadlinePassed(0) }
+#if TASKS_FROM == 2
+  :: atomic { due == NOBODY && !halt && timed[2] && installed[2] -> deadlinePassed(2) }
+#endif
+#endif
+  :: (called || due != NOBODY) && !halt ->
 #ifdef MISTAKE_HEAD_DRIVES_ITSELF
      /* resume the head's task and let it take the step: needs the task's executor */
      if :: qn > 0 && ON_MAIN(q[0]) -> !mainBusy || halt :: else -> skip fi;
 #endif
-     drive(NOBODY, true)
+     drive(NOBODY, true);
+     atomic {
+       if
+       :: due != NOBODY && installed[due] && res[due] == none && !GAVEUP(due) -> assertTried(due); giveUp(due, timedOut, NOBODY)
+       :: else -> skip
+       fi;
+       due = NOBODY
+     }
   :: halt -> break
   od
 }
 
-proctype Canceller(byte t) {                     /* a cancellation handler or a reactor deadline */
+proctype Canceller(byte t) {                     /* a cancellation handler */
   byte uses;
   if
   :: uses = 1
@@ -574,14 +767,14 @@ active proctype Closer() {
 
 active proctype Final() {
 #ifdef SEND
-  ndone == N && (turn == false) && (qn == 0) && !called;
   atomic {
+    ndone == N && (turn == false) && (qn == 0) && !called;
     assert(sentOK <= fullyGone && fullyGone <= sentOK + tails + N * CALLS * closed);
     assert(closed || over || wireOpen == 255);   /* every begun frame was finished */
     assert(closed == fdClosed && pollers == 0 && sent[NOBODY] == 0);
 #else
-  ndone == N && !turn && !called;
   atomic {
+    ndone == N && !turn && !called;
     assert(frames == nextFrame);                 /* no frame lost … */
     assert(2 * nextFrame + buf + avail == produced);
     assert(closed == fdClosed && pollers == 0 && qn == 0);

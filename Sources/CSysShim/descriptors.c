@@ -2,7 +2,9 @@
 #include "support.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -26,6 +28,11 @@ int swsys_above_standard_pair(int ends[2]) {
     return ends[i];
   }
   return 0;
+}
+long swsys_descriptor_limit(void) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > INT_MAX) return INT_MAX;
+  return (long)limit.rlim_cur;
 }
 int swsys_duplicate(int fd, int lowest) { return RESULT(fcntl(fd, F_DUPFD_CLOEXEC, lowest)); }
 int swsys_get_close_on_exec(int fd) {

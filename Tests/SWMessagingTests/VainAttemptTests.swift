@@ -73,6 +73,35 @@ import Testing
     }
   }
 
+  @Test func `the attempt that was left out is owed also while somebody else has the turn`() throws {
+    for brings in [false, true] {
+      // The next attempt may take long: it has not been made when its driver hands the turn to a helper.
+      let hand = drained(then: [.offload] + (brings ? [.bytes([1, 7])] : []))
+      let side = hand.side(.varInt)
+      var front = ReceiveHalf.Front.unseen
+      #expect(try side.messageAtOnce(&front, as: .task, CallLimit(.seconds(1), .never)) == nil)
+      #expect(front == .blocked)
+      guard
+        case .queued(let place) = hand.receiveHalf.start(
+          side.request, as: .task, until: .after(.seconds(1)), after: front)
+      else {
+        Issue.record("nothing is there, and the call ends")
+        return
+      }
+      let call = HandStarted<ReceiveHalf.Outcome>.waiting(HandCaller(place, in: hand.receiveHalf))
+      let behind = hand.receive(side.request)
+      #expect(hand.receiveHalf.inspect { $0.turn })
+      place.deadlinePassed()
+      #expect(hand.result(call, side) == nil, "no attempt has been made for it")
+      #expect(hand.reactor.help())
+      #expect(hand.result(call, side)?.value == (brings ? [7] : nil))
+      #expect(hand.result(call, side)?.error?.reason == (brings ? nil : .timedOut))
+      behind.caller?.giveUp(.cancelled)
+      hand.reactor.drive()
+      #expect(hand.receiveHalf.inspect { $0.queue.isEmpty && !$0.turn && !$0.called })
+    }
+  }
+
   @Test func `what has come since is not missed`() throws {
     let hand = drained()
     hand.bring(.bytes([1, 7]), .bytes([1, 8]))

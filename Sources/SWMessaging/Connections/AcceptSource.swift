@@ -50,7 +50,7 @@ package final class AcceptSource: ItemSource {
     var wake: (@Sendable () -> Void)?
     /// The shortage that there is; nil: none.
     var shortage: Errno?
-    var onPause: (@Sendable (Errno?) -> Void)?
+    var onPause: (@Sendable (TransportError?) -> Void)?
   }
 
   /// Takes over a listening descriptor.
@@ -76,7 +76,9 @@ package final class AcceptSource: ItemSource {
 
   /// Has `tell` called when accepting pauses for want of something, and with nil when it goes on: once each spell. From
   /// any thread.
-  func setOnPause(_ tell: @escaping @Sendable (Errno?) -> Void) { state.withLock { $0.onPause = tell } }
+  func setOnPause(_ tell: @escaping @Sendable (TransportError?) -> Void) {
+    state.withLock { $0.onPause = tell }
+  }
 
   // MARK: ItemSource
 
@@ -152,7 +154,7 @@ package final class AcceptSource: ItemSource {
       defer { state.shortage = errno }
       return state.shortage == nil ? state.onPause : nil
     }
-    tell?(errno)
+    tell?(TransportError(.accept, errno))
   }
 
   private func endShortage() {

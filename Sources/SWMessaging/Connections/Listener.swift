@@ -130,6 +130,8 @@ public final class Listener<Connection: Endpoint>: Sendable {
     do throws(EndpointError) {
       return try make(try core.half.value(of: outcome))
     } catch {
+      var error = error
+      if case .endOfStream = error.reason { error.reason = .closed }
       throw error.about(.service(address))
     }
   }
@@ -145,6 +147,14 @@ public final class Listener<Connection: Endpoint>: Sendable {
   /// How many connections the policy has refused so far.
   public var refusedCount: Int { core.refusedCount }
 
+  /// What the listener and its connections are waiting for at this moment. Takes locks for a short time and waits for
+  /// nobody; may be called from anywhere.
+  public var snapshot: ListenerSnapshot {
+    ListenerSnapshot(
+      address: address, waitingAcceptors: core.half.inspect { $0.queue.count }, connections: core.served,
+      isFinishing: core.isFinishing)
+  }
+
   /// Lends the listening descriptor while `body` runs, to set options for example; it is not closed before `body`
   /// returns.
   ///
@@ -154,6 +164,19 @@ public final class Listener<Connection: Endpoint>: Sendable {
   }
 
   // MARK: The end
+
+  /// Stops accepting in good order. The file of a Unix socket is removed, so that nobody else connects. The connections
+  /// that wait to be accepted still are. After the last of them every call of `accept` throws `closed`, and the loops over
+  /// ``connections`` end.
+  ///
+  /// Calls of ``serve(limit:perUser:greetingTimeout:draining:on:observing:greeting:_:)`` end the connections that they
+  /// serve, and return. Does not wait, throws nothing; idempotent; may be called from anywhere.
+  ///
+  /// Over TCP and abstract names others can connect until ``close()``, which `serve` calls.
+  public func finish() { core.finish() }
+
+  /// Whether it has been told to finish, or closed.
+  public var isFinishing: Bool { core.isFinishing }
 
   /// Closes at once: every caller that waits in accept gets the error `closed`. The file of a Unix socket is
   /// removed if it is the listener's own. Connections that wait to be accepted are reset by the kernel. Idempotent, does

@@ -1,6 +1,7 @@
 internal import CSysShim
 package import SWIO
-package import SystemPackage
+internal import Synchronization
+internal import SystemPackage
 
 /// What a listener stands on, without the type of its connections: a receiving half whose items are connections.
 package final class ListenerCore: Sendable {
@@ -8,6 +9,13 @@ package final class ListenerCore: Sendable {
   package let half: ReceiveHalf
   private let source: AcceptSource?
   private let name: PublishedName?
+  private let services = Guarded(Services())
+
+  /// Those who serve the connections.
+  private struct Services: Sendable {
+    var isFinishing = false
+    var entered: [ObjectIdentifier: any ServesConnections] = [:]
+  }
 
   /// Over a source of items of its own, such as a listener in memory.
   package init(
@@ -51,6 +59,42 @@ package final class ListenerCore: Sendable {
   package func close() {
     unpublish()
     half.close()
+    drainServices()
+  }
+
+  /// Gives up the name. The connections that have been made are accepted, and then accepting ends.
+  package func finish() {
+    unpublish()
+    half.finishReceiving()
+    drainServices()
+  }
+
+  /// It has been told to finish, or closed.
+  package var isFinishing: Bool { services.withLock { $0.isFinishing } }
+
+  private func drainServices() {
+    let entered = services.withLock { services in
+      services.isFinishing = true
+      return Array(services.entered.values)
+    }
+    for service in entered { service.drain() }
+  }
+
+  /// Has the service told when the listener finishes: at once if it has done so.
+  func enter(_ service: any ServesConnections) {
+    let isFinishing = services.withLock { services in
+      services.entered[ObjectIdentifier(service)] = service
+      return services.isFinishing
+    }
+    if isFinishing { service.drain() }
+  }
+
+  func leave(_ service: any ServesConnections) {
+    services.withLock { services in services.entered[ObjectIdentifier(service)] = nil }
+  }
+
+  var served: [ListenerSnapshot.Connection] {
+    services.withLock { Array($0.entered.values) }.flatMap { $0.snapshot }.sorted { $0.number < $1.number }
   }
 
   /// Gives up the name alone: nobody connects any more, and who has connected can be accepted. Over an abstract name and
@@ -58,7 +102,7 @@ package final class ListenerCore: Sendable {
   package func unpublish() { name?.remove() }
 
   /// Has `tell` called when accepting pauses for want of descriptors or memory, and with nil when it goes on.
-  package func setOnPause(_ tell: @escaping @Sendable (Errno?) -> Void) { source?.setOnPause(tell) }
+  package func setOnPause(_ tell: @escaping @Sendable (TransportError?) -> Void) { source?.setOnPause(tell) }
 
   package var refusedCount: Int { source?.refusedCount ?? 0 }
 

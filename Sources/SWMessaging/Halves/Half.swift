@@ -358,14 +358,18 @@ package class Half: ReactorWork, @unchecked Sendable {
   }
 
   /// A deadline of a place has passed; on the reactor's thread. If the reactor was called for this half and has not come
-  /// to it, or if the place still has to be tried once, it does so now: what has arrived in time is delivered.
+  /// to it, or if the place still has to be tried once, it does so now: what has arrived in time is delivered. Somebody
+  /// else may have the turn, and may not have made an attempt. So a place that has to be tried gives up as a late caller.
   final func deadlinePassed(of place: Place) {
     let isOwedDrive = locked { state, actions in
       if place.isQueued, place.owesAttempt {
         place.owesAttempt = false
+        place.isLate = true
         state.stirred = true
         // The drive below is the one that a call of the reactor would ask for.
         state.called = true
+        giveUp(place, .timedOut, by: nil, &state, &actions)
+        return true
       }
       if state.called, place.isQueued { return true }
       giveUp(place, .timedOut, by: nil, &state, &actions)

@@ -110,9 +110,11 @@ package struct HalfState: Sendable {
     pause(for: head.kind, &actions)
   }
 
-  /// A place's attempt is to be repeated after a pause, and nobody has to wait for that.
+  /// A place's attempt is to be repeated after a pause, and nobody has to wait for that. A thread that waits is told: it
+  /// has not limited its wait to the pause.
   mutating func putAside(_ place: Place, _ actions: inout Actions) {
     queue.putAside(place)
+    if place.kind == .thread { actions.signal(place) }
     pause(for: place.kind, &actions)
   }
 

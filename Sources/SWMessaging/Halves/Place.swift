@@ -71,8 +71,10 @@ package class Place: DeadlineReceiver, @unchecked Sendable {
   final var gaveUp: GiveUp?
   /// It stands aside: its attempt is repeated after a pause, and those behind it do not wait for that.
   package fileprivate(set) final var isAside = false
-  /// Its deadline had passed before it came: it leaves no sooner than one pass has come to it.
-  final let isLate: Bool
+  /// It leaves no sooner than one pass has come to it: its deadline had passed before it came, or has passed and an
+  /// attempt is owed to it. Raised under the lock.
+  @safe @exclusivity(unchecked)
+  final var isLate: Bool
   /// Until when its caller wants to wait: looked at while bytes move. Set before it is queued.
   @safe @exclusivity(unchecked)
   final var deadline = Deadline.never

@@ -114,7 +114,9 @@ enum SpawnThreads {
     /// The result, once the continuation has been resumed.
     var result: Result<Value, EndpointError> {
       phase.withLock { phase in
-        guard case .over(let result) = phase else { preconditionFailure("resumed before the result was there") }
+        guard case .over(let result) = phase else {
+          preconditionFailure("resumed before the result was there")
+        }
         return result
       }
     }

@@ -59,7 +59,7 @@ struct AcceptingTests {
         }
       }
       core = ListenerCore(accepting: source, address: .abstract("script"), reactor: reactor)
-      core.setOnPause { errno in state.withLock { $0.spells.append(errno) } }
+      core.setOnPause { error in state.withLock { $0.spells.append(error?.errno) } }
       listener = Listener(core, .readAhead)
     }
 

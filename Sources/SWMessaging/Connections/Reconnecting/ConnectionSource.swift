@@ -1,0 +1,206 @@
+internal import SWFraming
+internal import SWIO
+internal import Synchronization
+
+/// A client's connection as a source of items: the same one for each receiver, until it breaks.
+///
+///     none        a receiver comes: the attempts begin, in a task of their own
+///     attempting  connected: receivers get the connection; given up: those who wait now get the error
+///     connected   broken: none
+///     ended       nothing is made any more
+final class ConnectionSource<F: Framing>: ItemSource {
+  typealias Connect = @Sendable (Deadline) async throws(EndpointError) -> MessageDuplex<F>
+  private typealias States = AsyncStream<ReconnectingClient<F>.State>
+
+  private struct State: Sendable {
+    var signal: ReadinessSignal?
+    var connection: MessageDuplex<F>?
+    /// The attempts, while they are made.
+    var attempts: Task<Void, Never>?
+    /// Why the attempts were given up, and how many receivers are still to be told.
+    var given: (error: EndpointError, count: Int)?
+    var lastFailure: EndpointError?
+    var isEnded = false
+    var told = ReconnectingClient<F>.State.idle
+    var watchers: [Int: States.Continuation] = [:]
+    var lastWatcher = 0
+  }
+
+  private let backoff: Backoff
+  private let attemptTimeout: Duration
+  private let limit: Duration?
+  private let connect: Connect
+  private let bell = Bell()
+  private let guarded = Guarded(State())
+  private let receivers = Guarded<Receivers>(Receivers())
+
+  private struct Receivers: Sendable {
+    weak var half: ReceiveHalf?
+  }
+
+  init(_ backoff: Backoff, _ attemptTimeout: Duration, _ limit: Duration?, _ connect: @escaping Connect) {
+    self.backoff = backoff
+    self.attemptTimeout = attemptTimeout
+    self.limit = limit
+    self.connect = connect
+  }
+
+  func begin(for half: ReceiveHalf) { receivers.withLock { $0.half = half } }
+
+  /// How many wait for a connection.
+  private var waitingCount: Int { receivers.withLock { $0.half }?.inspect { $0.queue.count } ?? 0 }
+
+  // MARK: ItemSource
+
+  var readinessSource: ReadinessSource { .signal }
+
+  func attach(_ signal: ReadinessSignal) { guarded.withLock { $0.signal = signal } }
+
+  func receiveItems(atMost limit: Int, _ take: (ReceivedItem) -> Void) -> Attempt {
+    let result = guarded.withLock { state -> Result<MessageDuplex<F>, EndpointError>? in
+      if let connection = state.connection {
+        if connection.isInOrder { return .success(connection) }
+        state.connection = nil
+        set(.idle, &state)
+      }
+      if let given = state.given {
+        state.given = given.count > 1 ? (given.error, given.count - 1) : nil
+        return .failure(given.error)
+      }
+      if state.attempts == nil, !state.isEnded {
+        state.attempts = Task { [weak self] in await self?.attempt() }
+      }
+      return nil
+    }
+    guard let result else { return .wouldBlock }
+    take(.value(result, stays: false))
+    return .transferred(1)
+  }
+
+  func close() { end() }
+
+  // MARK: Attempts
+
+  private func attempt() async {
+    let giveUp = Deadline.after(limit)
+    var attempt = 0
+    while true {
+      attempt += 1
+      let isWanted = guarded.withLock { state in
+        if !state.isEnded { set(.connecting(attempt: attempt), &state) }
+        return !state.isEnded
+      }
+      guard isWanted else { return }
+      let failure: EndpointError
+      do throws(EndpointError) {
+        let connection = try await connect(min(.after(attemptTimeout), giveUp))
+        return connected(connection)
+      } catch {
+        failure = error
+      }
+      guard let pause = failed(failure, attempt, giveUp) else { return }
+      await bell.wait(until: .after(pause))
+    }
+  }
+
+  private func connected(_ connection: MessageDuplex<F>) {
+    let signal = guarded.withLock { state -> ReadinessSignal? in
+      state.attempts = nil
+      if state.isEnded { return nil }
+      state.connection = connection
+      state.lastFailure = nil
+      set(.connected, &state)
+      return state.signal
+    }
+    if signal == nil { connection.close() }
+    signal?.raise(.readable)
+  }
+
+  /// - Returns: how long to wait for the next attempt; nil: there is none.
+  private func failed(_ failure: EndpointError, _ attempt: Int, _ giveUp: Deadline) -> Duration? {
+    let waiting = waitingCount
+    let pause = backoff.wait(after: attempt)
+    let (isOver, signal) = guarded.withLock { state -> (Bool, ReadinessSignal?) in
+      state.lastFailure = failure
+      if state.isEnded { return (true, nil) }
+      if waiting == 0 || giveUp <= .after(pause) {
+        state.attempts = nil
+        if waiting > 0 { state.given = (failure, waiting) }
+        set(.idle, &state)
+        return (true, state.signal)
+      }
+      set(.waiting(attempt: attempt, pause: pause, after: failure), &state)
+      return (false, nil)
+    }
+    // Also if nobody waited: somebody may have come since, and found that attempts are being made.
+    signal?.raise(.readable)
+    return isOver ? nil : pause
+  }
+
+  // MARK: The end
+
+  func disconnect() {
+    let connection = guarded.withLock { state in
+      if state.connection != nil { set(.idle, &state) }
+      return state.connection.take()
+    }
+    connection?.close()
+  }
+
+  func end() {
+    let (connection, attempts, watchers) = guarded.withLock { state in
+      state.isEnded = true
+      state.signal = nil
+      set(.closed, &state)
+      defer { (state.attempts, state.watchers) = (nil, [:]) }
+      return (state.connection.take(), state.attempts, state.watchers)
+    }
+    // Each takes itself off the list, so without the lock.
+    for watcher in watchers.values { watcher.finish() }
+    connection?.close()
+    attempts?.cancel()
+    bell.ring()
+  }
+
+  // MARK: State
+
+  var lastFailure: EndpointError? { guarded.withLock { $0.lastFailure } }
+  var state: ReconnectingClient<F>.State { guarded.withLock { $0.told } }
+
+  private func set(_ told: ReconnectingClient<F>.State, _ state: inout State) {
+    if case .closed = state.told { return }
+    state.told = told
+    for watcher in state.watchers.values { watcher.yield(told) }
+  }
+
+  func states() -> AsyncStream<ReconnectingClient<F>.State> {
+    let (stream, continuation) = States.makeStream(bufferingPolicy: .bufferingNewest(1))
+    let (number, isEnded) = guarded.withLock { state in
+      continuation.yield(state.told)
+      state.lastWatcher += 1
+      if !state.isEnded { state.watchers[state.lastWatcher] = continuation }
+      return (state.lastWatcher, state.isEnded)
+    }
+    if isEnded {
+      continuation.finish()
+      return stream
+    }
+    continuation.onTermination = { [weak self] _ in
+      self?.guarded.withLock { state in state.watchers[number] = nil }
+    }
+    return stream
+  }
+}
+
+extension MessageDuplex {
+  /// Whether messages can go both ways, as far as this end knows.
+  fileprivate var isInOrder: Bool {
+    let isOver =
+      core.receiving?.inspect { $0.isClosed || $0.over != nil } ?? true
+      || core.sending?.inspect { $0.isClosed || $0.over != nil } ?? true
+    if isOver { return false }
+    // The peer may have gone without anybody's having received since.
+    let hasEnded = try? withDescriptor { $0.isReady(for: .hangUps) }
+    return !(hasEnded ?? false)
+  }
+}

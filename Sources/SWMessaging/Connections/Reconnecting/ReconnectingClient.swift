@@ -1,0 +1,151 @@
+public import SWFraming
+public import SWIO
+internal import Synchronization
+
+/// A connection to a service that is made again when it breaks.
+///
+///     let client = ReconnectingClient(Connector(to: .unix("/run/app.sock")), framing: .varInt)
+///     let answer = try await client.withConnection(timeout: .seconds(2)) { peer in
+///       try await peer.send(request)
+///       return try await peer.receive()
+///     }
+///
+/// The first call connects. Each later call gets the same connection, as long as it is in order, and a new one when it is
+/// not: when it was closed, when the peer has ended it, or when it has failed. Until there is one, callers wait for it, each
+/// as long as it wants to, and attempts are made with pauses between them (``Backoff``). When nobody waits any more, no
+/// attempt is made.
+///
+/// **Nothing is sent twice.** What was under way when the connection broke is not repeated: the calls on that connection
+/// throw what they always throw, and say how much had gone out. Only the caller knows what may be done again.
+///
+/// A limit (`givingUpAfter`) ends the attempts, and those who wait get the error of the last one. The next call begins anew.
+///
+/// All calls may be made from any thread and any task, at the same time; callers are served first come, first served.
+public final class ReconnectingClient<F: Framing>: Sendable {
+  /// How it is with the connection.
+  @nonexhaustive
+  public enum State: Sendable {
+    /// There is none, and nobody wants one.
+    case idle
+    /// An attempt is being made; the first has the number 1.
+    case connecting(attempt: Int)
+    /// There is one. It may have broken since.
+    case connected
+    /// An attempt has failed, and another is made after a pause.
+    case waiting(attempt: Int, pause: Duration, after: EndpointError)
+    /// The client was closed.
+    case closed
+  }
+
+  private let source: ConnectionSource<F>
+  private let half: ReceiveHalf
+
+  /// A client. Does not connect yet.
+  ///
+  /// - Parameters:
+  ///   - connector: how to connect.
+  ///   - framing: the framing of the messages.
+  ///   - mode: whether connections read ahead.
+  ///   - maximumFrameSize: the largest frame to receive, in bytes, header included.
+  ///   - backoff: the pauses between attempts.
+  ///   - attemptTimeout: how long one attempt may take.
+  ///   - limit: for how long attempts are made before they are given up; nil: as long as somebody waits.
+  public init(
+    _ connector: Connector, framing: F, mode: ReceiveMode = .readAhead,
+    maximumFrameSize: Int = defaultMaximumFrameSize, backoff: Backoff = .standard,
+    attemptTimeout: Duration = .seconds(10), givingUpAfter limit: Duration? = nil
+  ) {
+    source = ConnectionSource(backoff, attemptTimeout, limit) { deadline throws(EndpointError) in
+      try await connector.connect(
+        framing: framing, mode: mode, maximumFrameSize: maximumFrameSize, until: deadline)
+    }
+    half = ReceiveHalf(Port(source, for: .readable, reactor: Reactor.shared))
+    source.begin(for: half)
+  }
+
+  deinit { close() }
+
+  // MARK: The connection
+
+  /// The connection: the one that there is, or, when there is none in order, the next.
+  ///
+  /// - Parameters:
+  ///   - timeout: how long to wait for one at most; nil: without limit.
+  ///   - deadline: until when to wait at most. With a timeout, the earlier one counts.
+  /// - Throws: ``EndpointError``: `timedOut` and `cancelled`, whose ``EndpointError/explanation`` has the failure of the
+  ///   last attempt; `closed`, when the client was closed; what the last attempt threw, when attempts were given up.
+  public func connection(
+    timeout: Duration? = nil, until deadline: Deadline = .never
+  ) async throws(EndpointError) -> MessageDuplex<F> {
+    try connection(of: await half.receive(ReceiveHalf.nextItem, CallLimit(timeout, deadline)))
+  }
+
+  /// Runs `body` with the connection. The same as to call it with ``connection(timeout:until:)``, for one expression.
+  ///
+  /// - Parameters:
+  ///   - timeout: how long to wait for a connection at most; nil: without limit. What `body` does is not counted.
+  ///   - deadline: until when to wait at most.
+  ///   - body: is called once, and not again if the connection breaks.
+  /// - Throws: what ``connection(timeout:until:)`` and `body` throw.
+  public func withConnection<Result>(
+    timeout: Duration? = nil, until deadline: Deadline = .never,
+    _ body: (MessageDuplex<F>) async throws -> Result
+  ) async throws -> Result {
+    try await body(try await connection(timeout: timeout, until: deadline))
+  }
+
+  fileprivate func connection(of outcome: ReceiveHalf.Outcome) throws(EndpointError) -> MessageDuplex<F> {
+    do throws(EndpointError) {
+      guard let result = try half.value(of: outcome) as? Result<MessageDuplex<F>, EndpointError> else {
+        preconditionFailure("the source yields connections")
+      }
+      return try result.get()
+    } catch {
+      var error = error
+      if case .timedOut = error.reason, error.explanation.isEmpty, let last = source.lastFailure {
+        error.explanation = "\(last)"
+      }
+      throw error
+    }
+  }
+
+  /// The same calls, blocking. Not usable from async code.
+  @available(*, noasync, message: "blocking calls would block the pool: use the async call of the same name")
+  public var blocking: BlockingReconnectingClient<F> { BlockingReconnectingClient(client: self) }
+
+  fileprivate func connectionBlocking(_ limit: CallLimit) throws(EndpointError) -> MessageDuplex<F> {
+    try connection(of: half.receiveBlocking(ReceiveHalf.nextItem, limit))
+  }
+
+  // MARK: State
+
+  /// How it is with the connection at this moment.
+  public var state: State { source.state }
+
+  /// The states to come, beginning with the present one. A reader that is slow misses states in between and gets the
+  /// latest. Ends when the client is closed.
+  public var states: AsyncStream<State> { source.states() }
+
+  /// Closes the connection that there is. The next call makes another.
+  public func disconnect() { source.disconnect() }
+
+  /// Closes the client, and its connection: all who wait for a connection get `closed` at once, and a pause between attempts
+  /// ends. Idempotent, does not wait; may be called from anywhere.
+  public func close() {
+    half.close()
+    source.end()
+  }
+}
+
+/// The blocking view of a client that reconnects.
+public struct BlockingReconnectingClient<F: Framing>: Sendable {
+  let client: ReconnectingClient<F>
+
+  /// Blocking form of ``ReconnectingClient/connection(timeout:until:)``.
+  @available(*, noasync, message: "blocking calls would block the pool: use the async call of the same name")
+  public func connection(
+    timeout: Duration? = nil, until deadline: Deadline = .never
+  ) throws(EndpointError) -> MessageDuplex<F> {
+    try client.connectionBlocking(CallLimit(timeout, deadline))
+  }
+}

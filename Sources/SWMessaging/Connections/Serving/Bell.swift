@@ -1,0 +1,51 @@
+internal import SWIO
+internal import Synchronization
+
+/// Wakes one task that waits. Sticky: a ring that comes before the wait ends it.
+final class Bell: Sendable {
+  private enum State: Sendable {
+    case silent
+    case rung
+    case awaited(CheckedContinuation<Void, Never>)
+  }
+
+  private let state = Guarded(State.silent)
+
+  func ring() {
+    let continuation: CheckedContinuation<Void, Never>? = state.withLock { state in
+      if case .awaited(let continuation) = state {
+        state = .silent
+        return continuation
+      }
+      state = .rung
+      return nil
+    }
+    continuation?.resume()
+  }
+
+  /// Waits for the next ring, until then at most. Cancellation does not end the wait.
+  func wait(until deadline: Deadline = .never) async {
+    if deadline.hasPassed { return }
+    let timer = deadline == .never ? nil : Timer(Alarm { self.ring() })
+    if let timer { Reactor.shared.set(timer, at: deadline) }
+    await withCheckedContinuation { continuation in
+      let isRung = state.withLock { state in
+        if case .rung = state {
+          state = .silent
+          return true
+        }
+        state = .awaited(continuation)
+        return false
+      }
+      if isRung { continuation.resume() }
+    }
+    if let timer { Reactor.shared.takeBack(timer) }
+  }
+}
+
+/// Calls a closure when a deadline passes, on the reactor's thread.
+final class Alarm: DeadlineReceiver {
+  private let body: @Sendable () -> Void
+  init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+  func deadlinePassed() { body() }
+}

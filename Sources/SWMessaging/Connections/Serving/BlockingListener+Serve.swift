@@ -1,0 +1,148 @@
+public import SWIO
+internal import Synchronization
+
+extension BlockingListener {
+  /// Blocking form of ``Listener/serve(limit:perUser:greetingTimeout:draining:on:observing:greeting:_:)``: so many threads
+  /// accept connections and serve them, each one at a time. The calling thread waits for the end, which begins when
+  /// ``Listener/finish()`` or ``Listener/close()`` is called.
+  ///
+  /// Further clients wait in the queue of the kernel until a thread is free. When `patience` has passed after the beginning
+  /// of the end, connections that are left are closed, which ends the calls of their handlers.
+  ///
+  /// - Parameters:
+  ///   - threads: how many threads serve, and so how many connections are open at once. At least one.
+  ///   - perUser: how many connections a user may have open at once; nil: no limit.
+  ///   - greetingTimeout: how long a greeting may take.
+  ///   - patience: how long the end waits for connections.
+  ///   - observer: is told what happens, on any thread.
+  ///   - greeting: the beginning of each connection; it is given its deadline, and must keep to it. When that has passed
+  ///     the connection is closed. Nil: none.
+  ///   - handler: serves a connection.
+  /// - Throws: ``EndpointError`` `transport`: the listening descriptor is unusable, or no thread can be had. The
+  ///   connections have been ended then, too.
+  @available(*, noasync, message: "blocking calls would block the pool: use the async call of the same name")
+  public func serve(
+    threads: Int, perUser: Int? = nil, greetingTimeout: Duration = .seconds(10),
+    draining patience: Duration = .seconds(5),
+    observing observer: (@Sendable (ListenerEvent) -> Void)? = nil,
+    greeting: (@Sendable (Connection, Deadline) throws -> Void)? = nil,
+    _ handler: @escaping @Sendable (Connection) throws -> Void
+  ) throws(EndpointError) {
+    precondition(threads > 0, "connections are served by at least one thread")
+    let server = ThreadServer(
+      listener, Service<Connection>.Limits(connections: threads, perUser: perUser), observer,
+      greeting.map { ($0, greetingTimeout) }, handler)
+    if let error = server.run(threads, patience) { throw error }
+  }
+}
+
+/// One call of `serve`, for threads.
+private final class ThreadServer<Connection: Endpoint>: Sendable {
+  private let listener: Listener<Connection>
+  private let service: Service<Connection>
+  /// Of the thread that waits for the end.
+  private let wakeUp = WakeUp.take()
+  private let greeting: (body: @Sendable (Connection, Deadline) throws -> Void, timeout: Duration)?
+  private let handler: @Sendable (Connection) throws -> Void
+  private let state = Guarded((threads: 0, error: nil as EndpointError?))
+
+  init(
+    _ listener: Listener<Connection>, _ limits: Service<Connection>.Limits,
+    _ observer: (@Sendable (ListenerEvent) -> Void)?,
+    _ greeting: (body: @Sendable (Connection, Deadline) throws -> Void, timeout: Duration)?,
+    _ handler: @escaping @Sendable (Connection) throws -> Void
+  ) {
+    self.listener = listener
+    self.greeting = greeting
+    self.handler = handler
+    let wakeUp = wakeUp
+    service = Service(limits, observer) { wakeUp.signal() }
+  }
+
+  deinit { WakeUp.giveBack(wakeUp) }
+
+  func run(_ threads: Int, _ patience: Duration) -> EndpointError? {
+    listener.core.setOnPause { [service] error in
+      service.tell(error.map { .acceptingPaused($0) } ?? .acceptingResumed)
+    }
+    listener.core.enter(service)
+    defer { listener.core.leave(service) }
+    for _ in 0..<threads {
+      state.withLock { $0.threads += 1 }
+      if let errno = HelperThread.start(named: "sw-server", { [self] in work() }) {
+        end(EndpointError(.transport(TransportError(.offload, errno)), subject: .service(listener.address)))
+        break
+      }
+    }
+    var deadline = Deadline.never
+    while state.withLock({ $0.threads > 0 }) {
+      if deadline == .never, service.isDraining { deadline = .after(patience) }
+      if deadline.hasPassed {
+        service.noteCancelling()
+        listener.close()
+        service.closeAll()
+        deadline = .after(.seconds(1))
+      }
+      wakeUp.wait(watching: nil, for: [], until: deadline)
+    }
+    listener.close()
+    return state.withLock { $0.error }
+  }
+
+  /// A thread ends.
+  private func end(_ error: EndpointError?) {
+    state.withLock { state in
+      state.threads -= 1
+      if state.error == nil { state.error = error }
+    }
+    if error != nil { listener.close() }
+    wakeUp.signal()
+  }
+
+  private func work() {
+    while true {
+      do throws(EndpointError) {
+        let connection = try listener.blocking.accept()
+        if let number = service.admit(connection, greets: greeting != nil) { attend(connection, number) }
+      } catch {
+        if case .transport = error.reason { return end(error) }
+        return end(nil)
+      }
+    }
+  }
+
+  private func attend(_ connection: Connection, _ number: Int) {
+    var failure: (any Error)?
+    do {
+      if let greeting {
+        try greet(connection, greeting.body, until: .after(greeting.timeout))
+        service.hasGreeted(number)
+      }
+      try handler(connection)
+    } catch {
+      failure = error
+    }
+    connection.core.sendOwedRestBlocking()
+    connection.close()
+    service.leave(number, failure)
+  }
+
+  private func greet(
+    _ connection: Connection, _ body: (Connection, Deadline) throws -> Void, until deadline: Deadline
+  ) throws {
+    let isLate = Guarded(false)
+    let timer = Timer(
+      Alarm {
+        isLate.withLock { $0 = true }
+        connection.close()
+      })
+    if deadline != .never { Reactor.shared.set(timer, at: deadline) }
+    defer { if deadline != .never { Reactor.shared.takeBack(timer) } }
+    do {
+      try body(connection, deadline)
+    } catch {
+      if isLate.withLock({ $0 }) { throw EndpointError(.timedOut, explanation: "the greeting took too long") }
+      throw error
+    }
+  }
+}

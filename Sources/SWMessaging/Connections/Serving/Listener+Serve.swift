@@ -1,0 +1,181 @@
+internal import SWIO
+internal import Synchronization
+
+extension Listener {
+  /// Serves connections until the listener is told to finish, or closed: each has a child task that runs `handler`, and is
+  /// closed when that returns or throws.
+  ///
+  ///     try await listener.serve(limit: 256, draining: .seconds(5)) { peer in
+  ///       for try await request in peer.messages { try await peer.send(answer(to: request)) }
+  ///     }
+  ///
+  /// **Limits.** When as many connections are open as `limit` allows, none is accepted until one is closed: further
+  /// clients wait in the queue of the kernel. A connection of a user who has `perUser` connections already is closed at
+  /// once.
+  ///
+  /// **Greeting.** If a greeting is given, it runs before the handler, in the same task, and has `greetingTimeout`. When
+  /// that has passed its task is cancelled and the connection closed. A peer that says nothing delays nobody else.
+  ///
+  /// **Errors.** What a greeting or a handler throws ends its own connection, and is told to `observer`.
+  ///
+  /// **The end.** It begins when ``finish()`` or ``close()`` is called, or when the calling task is cancelled:
+  /// 1. Nobody else can connect. Connections that have been made are accepted, or closed if `limit` is reached.
+  /// 2. Receives of every connection return what has arrived, and then report the end (see
+  ///    ``ReceivingEndpoint/finishReceiving()``): loops over messages end, and what they were asked is answered.
+  /// 3. When `patience` has passed, the tasks of connections that are left are cancelled, and a second later their
+  ///    connections are closed.
+  ///
+  /// The call returns when the last handler has returned. The listener is closed then.
+  ///
+  /// - Parameters:
+  ///   - limit: how many connections may be open at once; nil: half of the descriptors that this process may have.
+  ///   - perUser: how many connections a user may have open at once; nil: no limit. It concerns Unix sockets alone.
+  ///   - greetingTimeout: how long a greeting may take.
+  ///   - patience: how long the end waits for connections.
+  ///   - executor: where the tasks of connections prefer to run; nil: where this call's task does by default.
+  ///   - observer: is told what happens, on any thread, also while locks of the library are free: it may call whatever
+  ///     does not wait.
+  ///   - greeting: the beginning of each connection, such as an authentication; nil: none.
+  ///   - handler: serves a connection.
+  /// - Throws: ``EndpointError`` `transport`, if the listening descriptor is unusable. The connections have been ended
+  ///   then, too. Cancellation is not an error.
+  public func serve(
+    limit: Int? = nil, perUser: Int? = nil, greetingTimeout: Duration = .seconds(10),
+    draining patience: Duration = .seconds(5), on executor: (any TaskExecutor)? = nil,
+    observing observer: (@Sendable (ListenerEvent) -> Void)? = nil,
+    greeting: (@Sendable (Connection) async throws -> Void)? = nil,
+    _ handler: @escaping @Sendable (Connection) async throws -> Void
+  ) async throws(EndpointError) {
+    let server = AsyncServer(
+      self, Service<Connection>.Limits(connections: limit, perUser: perUser), patience, executor, observer,
+      greeting.map { ($0, greetingTimeout) }, handler)
+    // A task of its own, because cancellation begins the end of the connections and does not cancel them.
+    let serving = Task(executorPreference: executor) { await server.run() }
+    let error = await withTaskCancellationHandler {
+      await serving.value
+    } onCancel: {
+      finish()
+    }
+    if let error { throw error }
+  }
+}
+
+/// One call of `serve`, for tasks.
+private final class AsyncServer<Connection: Endpoint>: Sendable {
+  private let listener: Listener<Connection>
+  private let service: Service<Connection>
+  /// Rung when there may be room for a connection, and when the last one is gone.
+  private let bell = Bell()
+  private let patience: Duration
+  private let executor: (any TaskExecutor)?
+  private let greeting: (body: @Sendable (Connection) async throws -> Void, timeout: Duration)?
+  private let handler: @Sendable (Connection) async throws -> Void
+
+  init(
+    _ listener: Listener<Connection>, _ limits: Service<Connection>.Limits, _ patience: Duration,
+    _ executor: (any TaskExecutor)?, _ observer: (@Sendable (ListenerEvent) -> Void)?,
+    _ greeting: (body: @Sendable (Connection) async throws -> Void, timeout: Duration)?,
+    _ handler: @escaping @Sendable (Connection) async throws -> Void
+  ) {
+    self.listener = listener
+    self.patience = patience
+    self.executor = executor
+    self.greeting = greeting
+    self.handler = handler
+    let bell = bell
+    service = Service(limits, observer) { bell.ring() }
+  }
+
+  func run() async -> EndpointError? {
+    listener.core.setOnPause { [service] error in
+      service.tell(error.map { .acceptingPaused($0) } ?? .acceptingResumed)
+    }
+    listener.core.enter(service)
+    let error = await withDiscardingTaskGroup { group in
+      let error = await acceptAll(in: &group)
+      listener.close()
+      await service(isEmptyBefore: .after(patience))
+      if !service.isEmpty {
+        service.noteCancelling()
+        group.cancelAll()
+        await service(isEmptyBefore: .after(.seconds(1)))
+        service.closeAll()
+      }
+      return error
+    }
+    listener.core.leave(service)
+    return error
+  }
+
+  /// Accepts until the listener yields no more connections.
+  ///
+  /// - Returns: why, if that is not because it was told to finish.
+  private func acceptAll(in group: inout DiscardingTaskGroup) async -> EndpointError? {
+    // If descriptors are lacking at the end, the connections that wait are given up in time.
+    let limit = Timer(Alarm { [listener] in listener.close() })
+    var isLimited = false
+    defer { if isLimited { Reactor.shared.takeBack(limit) } }
+    while true {
+      while !service.accepts { await bell.wait() }
+      if !isLimited, service.isDraining {
+        isLimited = true
+        Reactor.shared.set(limit, at: .after(patience))
+      }
+      do throws(EndpointError) {
+        let connection = try await listener.accept()
+        guard let number = service.admit(connection, greets: greeting != nil) else { continue }
+        group.addTask(executorPreference: executor) { [self] in await attend(connection, number) }
+      } catch {
+        if case .closed = error.reason { return nil }
+        if case .transport = error.reason { return error }
+      }
+    }
+  }
+
+  private func service(isEmptyBefore deadline: Deadline) async {
+    while !service.isEmpty, !deadline.hasPassed { await bell.wait(until: deadline) }
+  }
+
+  private func attend(_ connection: Connection, _ number: Int) async {
+    var failure: (any Error)?
+    do {
+      if let greeting {
+        try await greet(connection, greeting.body, until: .after(greeting.timeout))
+        service.hasGreeted(number)
+      }
+      try await handler(connection)
+    } catch {
+      failure = error
+    }
+    await connection.core.sendOwedRest()
+    connection.close()
+    service.leave(number, failure)
+  }
+
+  private func greet(
+    _ connection: Connection, _ body: @escaping @Sendable (Connection) async throws -> Void,
+    until deadline: Deadline
+  ) async throws {
+    let greeting = Task(executorPreference: executor) { try await body(connection) }
+    let isLate = Guarded(false)
+    let timer = Timer(
+      Alarm {
+        isLate.withLock { $0 = true }
+        greeting.cancel()
+        connection.close()
+      })
+    if deadline != .never { Reactor.shared.set(timer, at: deadline) }
+    defer { if deadline != .never { Reactor.shared.takeBack(timer) } }
+    do {
+      try await withTaskCancellationHandler {
+        try await greeting.value
+      } onCancel: {
+        greeting.cancel()
+      }
+    } catch {
+      if isLate.withLock({ $0 }) { throw EndpointError(.timedOut, explanation: "the greeting took too long") }
+      throw error
+    }
+    if isLate.withLock({ $0 }) { throw EndpointError(.timedOut, explanation: "the greeting took too long") }
+  }
+}

@@ -1,0 +1,32 @@
+/// What happens at a listener that serves; for logs, counters and tests.
+///
+/// A connection has a number, unique in its listener, which is meant for logs. Do not use it as a label of metrics: there
+/// is no end of them.
+@nonexhaustive
+public enum ListenerEvent: Sendable {
+  /// Why a connection was closed before anything was read from it.
+  @nonexhaustive
+  public enum Refusal: Hashable, Sendable {
+    /// Its user has as many connections as one user may have.
+    case userLimit
+    /// The service ends, and has as many connections as it may have.
+    case draining
+  }
+
+  /// A connection has been accepted, and its handler begins.
+  case accepted(connection: Int, peer: PeerCredentials?)
+  /// A connection was closed at once.
+  case refused(Refusal, peer: PeerCredentials?)
+  /// The greeting of a connection threw, or took too long. The connection is closed.
+  case greetingFailed(connection: Int, any Error)
+  /// The handler of a connection has returned, or thrown, and the connection is closed.
+  case closed(connection: Int, error: (any Error)?, after: Duration)
+  /// Descriptors or memory are lacking, so connections wait. Told once for each time that this begins.
+  case acceptingPaused(TransportError)
+  /// Accepting goes on.
+  case acceptingResumed
+  /// The service ends: nobody else can connect, and so many connections are open.
+  case draining(connectionCount: Int)
+  /// The time for the end has passed: so many connections are cancelled.
+  case cancelling(connectionCount: Int)
+}

@@ -1,0 +1,144 @@
+import Foundation
+import SWFraming
+import SWMessaging
+import SWTesting
+import Synchronization
+import SystemPackage
+import TestSupport
+import Testing
+
+/// A client whose connection is made again.
+@Suite(.lastResort, .leavesNothing) struct ReconnectingTests {
+  private func client(
+    _ address: Address, backoff: Backoff = Backoff(first: .milliseconds(1), most: .milliseconds(5)),
+    givingUpAfter limit: Duration? = nil
+  ) -> ReconnectingClient<VarIntFraming> {
+    ReconnectingClient(Connector(to: address), framing: .varInt, backoff: backoff, givingUpAfter: limit)
+  }
+
+  private func ask(_ client: ReconnectingClient<VarIntFraming>, _ text: String) async throws -> [UInt8] {
+    try await client.withConnection(timeout: .patience) { peer in
+      try await peer.send(text)
+      return try await peer.receive()
+    }
+  }
+
+  private func serve(_ listener: VarIntListener) -> Task<Void, any Error> {
+    Task { try await listener.serve(ServeTests.echo) }
+  }
+
+  @Test func `one connection serves all calls, and another when it has broken`() async throws {
+    let directory = try TestDirectory()
+    let client = client(.unix(directory("s")))
+    var listener = try ListenPlace.unix.listener(directory)
+    var serving = serve(listener)
+    #expect(try await ask(client, "a") == Array("a".utf8))
+    let first = try await client.connection()
+    #expect(try await client.connection() === first)
+    listener.finish()
+    try await serving.value
+    // It notices by itself that the peer is gone.
+    listener = try ListenPlace.unix.listener(directory)
+    serving = serve(listener)
+    #expect(try await ask(client, "b") == Array("b".utf8))
+    #expect(try await client.connection() !== first)
+    client.disconnect()
+    #expect(try await ask(client, "c") == Array("c".utf8))
+    client.close()
+    listener.finish()
+    try await serving.value
+  }
+
+  @Test func `it waits for a server, and tells how it is`() async throws {
+    let directory = try TestDirectory()
+    let client = client(.unix(directory("s")))
+    guard case .idle = client.state else {
+      Issue.record("nobody has asked for a connection")
+      return
+    }
+    let hasWaited = Gate()
+    let watching = Task {
+      var seen: [String] = []
+      for await state in client.states {
+        switch state {
+        case .idle: seen.append("idle")
+        case .connecting: seen.append("connecting")
+        case .connected: seen.append("connected")
+        case .waiting(_, _, let error):
+          seen.append("waiting")
+          guard case .transport(let failure) = error.reason else { continue }
+          #expect(failure.errno == .noSuchFileOrDirectory)
+          hasWaited.open()
+        case .closed: seen.append("closed")
+        @unknown default: break
+        }
+      }
+      return seen
+    }
+    let asking = Task { try await ask(client, "late") }
+    await hasWaited.wait()
+    let listener = try ListenPlace.unix.listener(directory)
+    let serving = serve(listener)
+    #expect(try await asking.value == Array("late".utf8))
+    client.close()
+    let seen = await watching.value
+    #expect(seen.contains("waiting") && seen.last == "closed")
+    listener.finish()
+    try await serving.value
+  }
+
+  @Test func `a limit ends the attempts for those who wait, and the next call begins anew`() async throws {
+    let directory = try TestDirectory()
+    let client = client(.unix(directory("s")), givingUpAfter: .milliseconds(20))
+    for _ in 0..<2 {
+      let error = await endpointError { _ = try await client.connection() }
+      guard case .transport(let failure) = error?.reason else {
+        Issue.record("there is no server")
+        return
+      }
+      #expect(failure.errno == .noSuchFileOrDirectory)
+    }
+    let listener = try ListenPlace.unix.listener(directory)
+    let serving = serve(listener)
+    #expect(try await ask(client, "again") == Array("again".utf8))
+    client.close()
+    listener.finish()
+    try await serving.value
+  }
+
+  @Test func `callers give up each by itself, and close ends a pause at once`() async throws {
+    let directory = try TestDirectory()
+    let hour = Duration.seconds(3600)
+    let client = client(.unix(directory("s")), backoff: Backoff(first: hour, most: hour, isRandom: false))
+    let error = await endpointError { _ = try await client.connection(timeout: .milliseconds(10)) }
+    guard case .timedOut = error?.reason else {
+      Issue.record("it was to wait for ten milliseconds")
+      return
+    }
+    #expect(error?.explanation.contains("ENOENT") ?? false)
+    let cancelled = Task { try await client.connection() }
+    cancelled.cancel()
+    let cancellation = await endpointError { _ = try await cancelled.value }
+    #expect(cancellation?.reason == .cancelled)
+    let waiting = Task { await endpointError { _ = try await client.connection() }?.reason }
+    let thread = TestThread { () -> EndpointError.Reason? in
+      do throws(EndpointError) { _ = try client.blocking.connection() } catch { return error.reason }
+      return nil
+    }
+    await eventually { if case .waiting = client.state { true } else { false } }
+    client.close()
+    #expect(await waiting.value == .closed)
+    #expect(try await thread.value == .closed)
+    #expect(await endpointError { _ = try await client.connection() }?.reason == .closed)
+  }
+
+  @Test func `pauses get longer up to a limit, at random below it`() {
+    let backoff = Backoff(first: .milliseconds(50), factor: 2, most: .seconds(1))
+    #expect(backoff.longestWait(after: 1) == .milliseconds(50))
+    #expect(backoff.longestWait(after: 3) == .milliseconds(200))
+    #expect(backoff.longestWait(after: 1000) == .seconds(1))
+    let waits = (0..<200).map { _ in backoff.wait(after: 3) }
+    #expect(waits.allSatisfy { $0 >= .zero && $0 <= .milliseconds(200) })
+    #expect(Set(waits).count > 100)
+  }
+}

@@ -1,0 +1,359 @@
+import Foundation
+import SWFraming
+import SWMessaging
+import SWTesting
+import Synchronization
+import SystemPackage
+import TestSupport
+import Testing
+
+typealias VarIntListener = Listener<MessageDuplex<VarIntFraming>>
+typealias VarIntDuplex = MessageDuplex<VarIntFraming>
+
+/// What an observer was told.
+final class EventLog: Sendable {
+  private let log = Mutex<[ListenerEvent]>([])
+  var note: @Sendable (ListenerEvent) -> Void { { event in self.log.withLock { $0.append(event) } } }
+
+  func count(_ matches: (ListenerEvent) -> Bool) -> Int { log.withLock { $0.count(where: matches) } }
+  var accepted: Int { count { if case .accepted = $0 { true } else { false } } }
+  var closed: Int { count { if case .closed = $0 { true } else { false } } }
+  var failed: Int { count { if case .closed(_, .some, _) = $0 { true } else { false } } }
+  var greetingsFailed: Int { count { if case .greetingFailed = $0 { true } else { false } } }
+  var cancelling: Int { count { if case .cancelling = $0 { true } else { false } } }
+  func refused(_ refusal: ListenerEvent.Refusal) -> Int {
+    count { if case .refused(refusal, _) = $0 { true } else { false } }
+  }
+}
+
+/// Serving connections, and the end of that.
+@Suite(.lastResort, .leavesNothing) struct ServeTests {
+  @Sendable static func echo(_ peer: VarIntDuplex) async throws {
+    for try await message in peer.messages { try await peer.send(message) }
+  }
+
+  private func ask(_ client: VarIntDuplex, _ text: String) async throws {
+    try await client.send(text)
+    #expect(try await client.receive() == Array(text.utf8))
+  }
+
+  @Test(arguments: ListenPlace.allCases)
+  func `clients are served, and finish ends the service`(_ place: ListenPlace) async throws {
+    let directory = try TestDirectory()
+    let listener = try place.listener(directory)
+    let log = EventLog()
+    let serving = Task { try await listener.serve(observing: log.note, Self.echo) }
+    var clients: [VarIntDuplex] = []
+    for index in 0..<10 {
+      let client = try await connect(to: listener.address, framing: .varInt, kind: place.kind)
+      try await ask(client, "\(index)")
+      clients.append(client)
+    }
+    listener.finish()
+    try await serving.value
+    #expect(listener.isClosed && listener.isFinishing)
+    for client in clients {
+      #expect(try await client.next() == nil)
+      client.close()
+    }
+    #expect(log.accepted == 10 && log.closed == 10 && log.failed == 0 && log.cancelling == 0)
+    let error = await endpointError {
+      _ = try await connect(to: listener.address, framing: .varInt, kind: place.kind)
+    }
+    guard case .transport(let failure) = error?.reason else {
+      Issue.record("there is nobody any more")
+      return
+    }
+    #expect([.noSuchFileOrDirectory, .connectionRefused].contains(failure.errno))
+  }
+
+  @Test func `a request that was sent before the end is answered, and cancellation is such an end`()
+    async throws
+  {
+    let directory = try TestDirectory()
+    let listener = try ListenPlace.unix.listener(directory)
+    let gate = Gate()
+    let serving = Task {
+      try await listener.serve { peer in
+        for try await message in peer.messages {
+          await gate.wait()
+          try await peer.send(message)
+        }
+      }
+    }
+    let client = try await connect(to: listener.address, framing: .varInt)
+    try await client.send("one")
+    try await client.send("two")
+    await eventually {
+      listener.snapshot.connections.first.map { $0.endpoint.waitingReceivers == 0 } ?? false
+    }
+    serving.cancel()
+    await eventually { listener.isFinishing }
+    gate.open()
+    #expect(try await client.receive() == Array("one".utf8))
+    #expect(try await client.receive() == Array("two".utf8))
+    #expect(try await client.next() == nil)
+    client.close()
+    try await serving.value
+  }
+
+  @Test func `a handler that does not end is cancelled, and its connection closed`() async throws {
+    let directory = try TestDirectory()
+    let listener = try ListenPlace.unix.listener(directory)
+    let log = EventLog()
+    let reason = Mutex<EndpointError.Reason?>(nil)
+    let serving = Task {
+      try await listener.serve(draining: .milliseconds(20), observing: log.note) { peer in
+        // It does not look at the end of its messages.
+        let (idle, other) = try makeSocketPair()
+        let error = await endpointError { try await idle.receive() }
+        reason.withLock { $0 = error?.reason }
+        idle.close()
+        other.close()
+      }
+    }
+    let client = try await connect(to: listener.address, framing: .varInt)
+    await eventually { log.accepted == 1 }
+    listener.finish()
+    try await serving.value
+    #expect(try await client.next() == nil)
+    client.close()
+    #expect(log.cancelling == 1 && log.closed == 1)
+    guard case .cancelled = reason.withLock({ $0 }) else {
+      Issue.record("it was cancelled")
+      return
+    }
+  }
+
+  @Test func `who waits to be accepted at the end is served or told`() async throws {
+    let directory = try TestDirectory()
+    let listener = try ListenPlace.unix.listener(directory)
+    let log = EventLog()
+    let gate = Gate()
+    let serving = Task {
+      try await listener.serve(limit: 1, observing: log.note) { peer in
+        await gate.wait()
+        try await Self.echo(peer)
+      }
+    }
+    var clients: [VarIntDuplex] = []
+    for index in 0..<50 {
+      let client = try await connect(to: listener.address, framing: .varInt)
+      try await client.send("\(index)")
+      clients.append(client)
+    }
+    await eventually { log.accepted == 1 }
+    #expect(listener.snapshot.connections.count == 1)
+    listener.finish()
+    gate.open()
+    var (answered, told) = (0, 0)
+    for (index, client) in clients.enumerated() {
+      do throws(EndpointError) {
+        if let message = try await client.next() {
+          #expect(message == Array("\(index)".utf8))
+          answered += 1
+        } else {
+          told += 1
+        }
+      } catch {
+        // What it has sent was not read.
+        guard case .transport(let failure) = error.reason else { throw error }
+        #expect(failure.errno == .connectionReset)
+        told += 1
+      }
+      client.close()
+    }
+    try await serving.value
+    #expect(answered >= 1 && answered + told == 50)
+    #expect(answered == log.accepted && log.refused(.draining) == 50 - log.accepted)
+  }
+
+  @Test func `told to finish before it begins, it accepts who is there and returns`() async throws {
+    let directory = try TestDirectory()
+    let listener = try ListenPlace.unix.listener(directory)
+    let client = try await connect(to: listener.address, framing: .varInt)
+    try await client.send("early")
+    listener.finish()
+    #expect(directory.names.isEmpty)
+    try await listener.serve(Self.echo)
+    #expect(try await client.receive() == Array("early".utf8))
+    #expect(try await client.next() == nil)
+    client.close()
+    #expect(listener.isClosed)
+  }
+
+  @Test func `an accept loop of one's own ends behind the connections that were made`() async throws {
+    let directory = try TestDirectory()
+    let listener = try ListenPlace.unix.listener(directory)
+    let clients = [
+      try await connect(to: listener.address, framing: .varInt),
+      try await connect(to: listener.address, framing: .varInt),
+    ]
+    listener.finish()
+    var accepted = 0
+    for try await peer in listener.connections {
+      accepted += 1
+      peer.close()
+    }
+    #expect(accepted == 2)
+    for client in clients { client.close() }
+    listener.close()
+  }
+
+  @Test func `peers that say nothing delay nobody, and their greeting ends`() async throws {
+    let directory = try TestDirectory()
+    let listener = try ListenPlace.unix.listener(directory)
+    let log = EventLog()
+    let serving = Task {
+      try await listener.serve(
+        greetingTimeout: .milliseconds(100), observing: log.note,
+        greeting: { peer in
+          #expect(try await peer.receive() == Array("hello".utf8))
+          try await peer.send("welcome")
+        }, Self.echo)
+    }
+    var silent: [VarIntDuplex] = []
+    for _ in 0..<100 { silent.append(try await connect(to: listener.address, framing: .varInt)) }
+    // One of those that come behind them; the deadline of its own greeting is as short, so it may have to try again.
+    while true {
+      let client = try await connect(to: listener.address, framing: .varInt)
+      defer { client.close() }
+      try await client.send("hello")
+      guard try await client.next() == Array("welcome".utf8) else { continue }
+      try await ask(client, "and now")
+      break
+    }
+    await eventually { log.greetingsFailed >= 100 }
+    for client in silent {
+      #expect(try await client.next() == nil)
+      client.close()
+    }
+    listener.finish()
+    try await serving.value
+  }
+
+  @Test func `a user has so many connections at most, and gets another when one is closed`() async throws {
+    let directory = try TestDirectory()
+    let listener = try ListenPlace.unix.listener(directory)
+    let log = EventLog()
+    let serving = Task { try await listener.serve(perUser: 2, observing: log.note, Self.echo) }
+    let first = try await connect(to: listener.address, framing: .varInt)
+    let second = try await connect(to: listener.address, framing: .varInt)
+    try await ask(first, "1")
+    try await ask(second, "2")
+    let third = try await connect(to: listener.address, framing: .varInt)
+    #expect(try await third.next() == nil)
+    third.close()
+    #expect(log.refused(.userLimit) == 1)
+    first.close()
+    await eventually { log.closed == 1 }
+    let fourth = try await connect(to: listener.address, framing: .varInt)
+    try await ask(fourth, "4")
+    second.close()
+    fourth.close()
+    listener.finish()
+    try await serving.value
+  }
+
+  @Test func `at the limit nobody is accepted until one is closed`() async throws {
+    let directory = try TestDirectory()
+    let listener = try ListenPlace.unix.listener(directory)
+    let log = EventLog()
+    let serving = Task { try await listener.serve(limit: 2, observing: log.note, Self.echo) }
+    var clients: [VarIntDuplex] = []
+    for index in 0..<3 {
+      clients.append(try await connect(to: listener.address, framing: .varInt))
+      try await clients[index].send("\(index)")
+    }
+    #expect(try await clients[0].receive() == Array("0".utf8))
+    #expect(try await clients[1].receive() == Array("1".utf8))
+    #expect(log.accepted == 2 && listener.snapshot.waitingAcceptors == 0)
+    clients[0].close()
+    #expect(try await clients[2].receive() == Array("2".utf8))
+    clients[1].close()
+    clients[2].close()
+    listener.finish()
+    try await serving.value
+  }
+
+  @Test func `the error of a connection is its own`() async throws {
+    struct Refused: Error {}
+    let directory = try TestDirectory()
+    let listener = try ListenPlace.unix.listener(directory)
+    let log = EventLog()
+    let serving = Task {
+      try await listener.serve(observing: log.note) { peer in
+        for try await message in peer.messages {
+          if message.isEmpty { throw Refused() }
+          try await peer.send(message)
+        }
+      }
+    }
+    let (good, bad) = (
+      try await connect(to: listener.address, framing: .varInt),
+      try await connect(to: listener.address, framing: .varInt)
+    )
+    try await ask(good, "a")
+    try await bad.send([])
+    #expect(try await bad.next() == nil)
+    await eventually { log.failed == 1 }
+    try await ask(good, "b")
+    good.close()
+    bad.close()
+    listener.finish()
+    try await serving.value
+    #expect(log.closed == 2 && log.failed == 1)
+  }
+
+  @Test func `threads serve, and finish ends them`() async throws {
+    let directory = try TestDirectory()
+    let listener = try ListenPlace.unix.listener(directory)
+    let log = EventLog()
+    let serving = TestThread {
+      try listener.blocking.serve(
+        threads: 2, observing: log.note,
+        greeting: { peer, deadline in try peer.blocking.send("hello", until: deadline) }
+      ) { peer in
+        while let message = try peer.blocking.next() { try peer.blocking.send(message) }
+      }
+    }
+    var clients: [VarIntDuplex] = []
+    for index in 0..<3 {
+      clients.append(try await connect(to: listener.address, framing: .varInt))
+      try await clients[index].send("\(index)")
+    }
+    for index in 0..<2 {
+      #expect(try await clients[index].receive() == Array("hello".utf8))
+      #expect(try await clients[index].receive() == Array("\(index)".utf8))
+    }
+    #expect(log.accepted == 2)
+    listener.finish()
+    // The third is served now, because the end frees a thread.
+    #expect(try await clients[2].receive() == Array("hello".utf8))
+    #expect(try await clients[2].receive() == Array("2".utf8))
+    for client in clients {
+      #expect(try await client.next() == nil)
+      client.close()
+    }
+    try await serving.value
+    #expect(log.closed == 3 && log.failed == 0)
+  }
+
+  @Test func `a thread that does not end loses its connection`() async throws {
+    let directory = try TestDirectory()
+    let listener = try ListenPlace.unix.listener(directory)
+    let log = EventLog()
+    let serving = TestThread {
+      try listener.blocking.serve(threads: 1, draining: .milliseconds(20), observing: log.note) { peer in
+        // The peer takes nothing.
+        while true { try peer.blocking.send([UInt8](repeating: 0, count: 10_000)) }
+      }
+    }
+    let client = try await connect(to: listener.address, framing: .varInt)
+    await eventually { listener.snapshot.connections.first?.endpoint.waitingSenders == 1 }
+    listener.finish()
+    try await serving.value
+    #expect(log.failed == 1 && log.cancelling == 1)
+    client.close()
+  }
+}
