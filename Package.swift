@@ -39,10 +39,18 @@ let package = Package(
     .library(name: "SWMessaging", targets: ["SWMessaging"]),
     .library(name: "SWJSON", targets: ["SWJSON"]),
     .library(name: "SWMsgPack", targets: ["SWMsgPack"]),
+    .library(name: "SWMultiprocessing", targets: ["SWMultiprocessing"]),
     .library(name: "SWTesting", targets: ["SWTesting"]),
   ],
+  traits: [
+    .trait(
+      name: "Multiprocessing",
+      description: "Authentication keys in SWMultiprocessing; the package then also needs swift-crypto.")
+  ],
   dependencies: [
-    .package(url: "https://github.com/apple/swift-system", from: "1.6.0")
+    .package(url: "https://github.com/apple/swift-system", from: "1.6.0"),
+    // Not fetched unless the trait is enabled.
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
   ],
   targets: [
     .target(name: "CSysShim"),
@@ -59,6 +67,13 @@ let package = Package(
     .target(name: "SWCoding", exclude: ["README.md"], swiftSettings: settings),
     .target(
       name: "SWMessaging", dependencies: ["CSysShim", "SWIO", "SWFraming", system],
+      swiftSettings: settings),
+    .target(
+      name: "SWMultiprocessing",
+      dependencies: [
+        "SWFraming", "SWIO", "SWMessaging", "SWPickle", system,
+        .product(name: "Crypto", package: "swift-crypto", condition: .when(traits: ["Multiprocessing"])),
+      ],
       swiftSettings: settings),
     // A target of its own, so that a program which uses no JSON does not link Foundation for it.
     .target(name: "SWJSON", dependencies: ["SWFraming"], swiftSettings: settings),
@@ -122,6 +137,10 @@ let package = Package(
       ],
       swiftSettings: settings),
     .testTarget(
+      name: "SWMultiprocessingTests",
+      dependencies: ["SWMultiprocessing", "SWMessaging", "SWPickle", "SWTesting", "TestSupport", system],
+      resources: [.copy("Peers"), .copy("Vectors")], swiftSettings: settings),
+    .testTarget(
       name: "InteropTests",
       dependencies: [
         "SWJSON", "SWMessaging", "SWMsgPack", "SWPickle", "SWTesting", "TestSupport", "probe", system,
@@ -129,3 +148,8 @@ let package = Package(
       resources: [.copy("Peers")], swiftSettings: settings),
   ]
 )
+
+// scripts/test builds the tests that need a trait in a place of their own, and leaves out all others there.
+if let name = Context.environment["SWTEST_ONLY"] {
+  package.targets.removeAll { $0.type == .test && $0.name != name }
+}

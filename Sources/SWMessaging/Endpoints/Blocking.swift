@@ -6,7 +6,7 @@ public import SWIO
 /// The compiler refuses the view and its methods in async code, where a blocking call would block a thread of the
 /// pool that others need.
 public struct Blocking<E: Endpoint>: Sendable {
-  @usableFromInline let endpoint: E
+  @usableFromInline package let endpoint: E
 
   @inlinable
   init(endpoint: E) { self.endpoint = endpoint }

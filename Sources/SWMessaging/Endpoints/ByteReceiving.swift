@@ -82,6 +82,20 @@ extension ByteReceiving {
     let request = ReceiveRequest.upTo(half.largestChunk, accompanied: true)
     return try half.accompanied(await half.receive(request, CallLimit(timeout, deadline)))
   }
+
+  /// Receives what is there, at least one byte and at most so many, with what its sender sent beside it. Otherwise like
+  /// ``receiveBytes(timeout:until:)``; of a datagram this takes so many bytes, and drops the rest.
+  ///
+  /// - Parameter byteCount: how many bytes at most; at least 1.
+  /// - Throws: ``EndpointError`` as ``receive(timeout:until:)``.
+  public func receiveBytes(
+    upTo byteCount: Int, timeout: Duration? = nil, until deadline: Deadline = .never
+  ) async throws(EndpointError) -> ReceivedBytes {
+    precondition(byteCount > 0, "something is to be received")
+    let half = receiveHalf
+    let request = ReceiveRequest.upTo(byteCount, accompanied: true)
+    return try half.accompanied(await half.receive(request, CallLimit(timeout, deadline)))
+  }
 }
 
 extension Blocking where E: ByteReceiving {
@@ -121,6 +135,17 @@ extension Blocking where E: ByteReceiving {
   ) throws(EndpointError) -> ReceivedBytes {
     let half = endpoint.receiveHalf
     let request = ReceiveRequest.upTo(half.largestChunk, accompanied: true)
+    return try half.accompanied(half.receiveBlocking(request, CallLimit(timeout, deadline)))
+  }
+
+  /// Blocking form of ``ByteReceiving/receiveBytes(upTo:timeout:until:)``.
+  @available(*, noasync, message: "blocking calls would block the pool: use the async call of the same name")
+  public func receiveBytes(
+    upTo byteCount: Int, timeout: Duration? = nil, until deadline: Deadline = .never
+  ) throws(EndpointError) -> ReceivedBytes {
+    precondition(byteCount > 0, "something is to be received")
+    let half = endpoint.receiveHalf
+    let request = ReceiveRequest.upTo(byteCount, accompanied: true)
     return try half.accompanied(half.receiveBlocking(request, CallLimit(timeout, deadline)))
   }
 }

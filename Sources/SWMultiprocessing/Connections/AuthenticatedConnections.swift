@@ -1,0 +1,133 @@
+internal import SWIO
+internal import SWMessaging
+internal import Synchronization
+internal import SystemPackage
+
+/// The connections of a listener that have passed the handshake, as a source of items.
+///
+/// One task accepts, and has a child task for each handshake. It holds this source, until the source is closed.
+final class AuthenticatedConnections: ItemSource {
+  /// Connections that are held at most: in a handshake, or waiting to be taken.
+  private static var limit: Int { 4096 }
+
+  private struct State: Sendable {
+    /// The first one last taken in.
+    var ready: [EndpointCore] = []
+    /// The ready ones, and those in a handshake.
+    var count = 0
+    var failure: TransportError?
+    var isClosed = false
+    var signal: ReadinessSignal?
+    /// The accepting task, when it waits for room.
+    var accepting: CheckedContinuation<Void, Never>?
+    var task: Task<Void, Never>?
+  }
+
+  private let listener: Listener<SocketDuplex>
+  private let authentication: Authentication
+  private let onFailure: (@Sendable (MultiprocessingError) -> Void)?
+  private let state = Guarded(State())
+
+  init(
+    _ listener: Listener<SocketDuplex>, _ authentication: Authentication,
+    _ onFailure: (@Sendable (MultiprocessingError) -> Void)?
+  ) {
+    self.listener = listener
+    self.authentication = authentication
+    self.onFailure = onFailure
+    let task = Task.detached { await self.run() }
+    state.withLock { $0.task = task }
+  }
+
+  // MARK: ItemSource
+
+  var readinessSource: ReadinessSource { .signal }
+
+  func attach(_ signal: ReadinessSignal) { state.withLock { $0.signal = signal } }
+
+  func receiveItems(atMost limit: Int, _ take: (ReceivedItem) -> Void) -> Attempt {
+    let (taken, failure, accepting) = state.withLock { state in
+      let taken = Array(state.ready.prefix(limit))
+      state.ready.removeFirst(taken.count)
+      state.count -= taken.count
+      return (taken, state.failure, taken.isEmpty ? nil : state.accepting.take())
+    }
+    accepting?.resume()
+    if taken.isEmpty { return failure.map { .failed($0) } ?? .wouldBlock }
+    for core in taken { take(.value(core, stays: false)) }
+    return .transferred(taken.count)
+  }
+
+  func close() {
+    listener.close()
+    let last = state.withLock { state in
+      defer { state = State(isClosed: true) }
+      return (task: state.task, accepting: state.accepting, ready: state.ready)
+    }
+    last.task?.cancel()
+    last.accepting?.resume()
+  }
+
+  // MARK: The task
+
+  private func run() async {
+    await withDiscardingTaskGroup { group in
+      while await waitForRoom() {
+        do throws(EndpointError) {
+          let connection = try await listener.accept()
+          state.withLock { $0.count += 1 }
+          group.addTask { await self.greet(connection) }
+        } catch {
+          guard case .transport(let failure) = error.reason else { break }
+          // Any other operation is about one connection, which is lost.
+          if failure.operation != .accept { continue }
+          fail(failure)
+          break
+        }
+      }
+      group.cancelAll()
+    }
+  }
+
+  private func greet(_ connection: SocketDuplex) async {
+    do throws(MultiprocessingError) {
+      try await connection.authenticate(as: .listener, with: authentication, address: listener.address)
+    } catch {
+      let accepting = state.withLock { state in
+        state.count -= 1
+        return state.accepting.take()
+      }
+      accepting?.resume()
+      if !isClosed { onFailure?(error) }
+      return
+    }
+    let signal = state.withLock { state in
+      if !state.isClosed { state.ready.append(connection.core) }
+      return state.signal
+    }
+    signal?.raise(.readable)
+  }
+
+  private var isClosed: Bool { state.withLock { $0.isClosed } }
+
+  private func fail(_ failure: TransportError) {
+    let signal = state.withLock { state in
+      state.failure = failure
+      return state.signal
+    }
+    signal?.raise(.readable)
+  }
+
+  /// Returns false when the source is closed.
+  private func waitForRoom() async -> Bool {
+    await withCheckedContinuation { continuation in
+      let hasRoom = state.withLock { state in
+        if state.isClosed || state.count < Self.limit { return true }
+        state.accepting = continuation
+        return false
+      }
+      if hasRoom { continuation.resume() }
+    }
+    return !isClosed
+  }
+}

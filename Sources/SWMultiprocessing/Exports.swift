@@ -1,0 +1,2 @@
+@_exported public import SWMessaging
+@_exported public import SWPickle

@@ -1,0 +1,163 @@
+import SWMultiprocessing
+import SWTesting
+import Synchronization
+import TestSupport
+import Testing
+
+/// Listeners that ask for a key, and what hostile clients do to them.
+@Suite(.needsKeys, .lastResort, .leavesNothing) struct ListenerTests {
+  private static func listener(
+    _ place: Place = .abstract, _ authentication: Authentication = key(),
+    onFailure: (@Sendable (MultiprocessingError) -> Void)? = nil
+  ) throws -> Listener<MessageDuplex<MultiprocessingFraming>> {
+    try Listener(
+      place.address(), framing: .multiprocessing, authentication: authentication, onFailure: onFailure)
+  }
+
+  /// A client with the key sends something and gets it back.
+  private static func checkService(
+    _ listener: Listener<MessageDuplex<MultiprocessingFraming>>
+  ) async throws {
+    async let accepted = listener.accept()
+    let client = try await connect(to: listener.address, framing: .multiprocessing, authentication: key())
+    let peer = try await accepted
+    try await client.send("question")
+    #expect(try await peer.receive() == "question")
+  }
+
+  @Test(arguments: Place.allCases)
+  func `a client with the key is accepted`(_ place: Place) async throws {
+    let listener = try Self.listener(place)
+    defer { listener.close() }
+    try await Self.checkService(listener)
+  }
+
+  @Test func `threads connect and accept`() async throws {
+    let listener = try Self.listener()
+    defer { listener.close() }
+    let address = listener.address
+    let server = TestThread {
+      let peer = try listener.blocking.accept()
+      try peer.blocking.send(try peer.blocking.receive())
+    }
+    let client = TestThread {
+      let peer = try Connector(to: address).blocking.connect(
+        framing: .multiprocessing, authentication: key())
+      try peer.blocking.send([1, 2])
+      return try peer.blocking.receive()
+    }
+    try await server.value
+    #expect(try await client.value == [1, 2])
+  }
+
+  @Test func `silent clients delay nobody`() async throws {
+    let listener = try Self.listener()
+    defer { listener.close() }
+    var silent: [SocketDuplex] = []
+    for _ in 0..<1000 { silent.append(try await connect(to: listener.address)) }
+    // Their handshakes have as long as this test has.
+    try await Self.checkService(listener)
+    for peer in silent { peer.close() }
+  }
+
+  @Test func `a silent client is disconnected when its time has passed`() async throws {
+    var hurried = key()
+    hurried.timeLimit = .milliseconds(20)
+    let failures = Failures()
+    let listener = try Self.listener(.abstract, hurried) { failures.add($0) }
+    defer { listener.close() }
+    let silent = try await connect(to: listener.address)
+    var received: [UInt8] = []
+    while let chunk = try? await silent.receive() { received += chunk }
+    #expect(received.dropFirst(4).starts(with: "#CHALLENGE#{sha256}".utf8))
+    await eventually { failures.count == 1 }
+    #expect(failures.causes == [.noAnswer])
+  }
+
+  @Test func `a client with another key ends nothing but its own connection`() async throws {
+    let failures = Failures()
+    let listener = try Self.listener { failures.add($0) }
+    defer { listener.close() }
+    for _ in 0..<20 {
+      let failure = await authenticationFailure {
+        _ = try await connect(to: listener.address, framing: .multiprocessing, authentication: key("wrong"))
+      }
+      #expect(failure == AuthenticationFailure(.rejected, as: .client))
+    }
+    try await Self.checkService(listener)
+    await eventually { failures.count == 20 }
+    #expect(failures.causes.allSatisfy { $0 == .wrongAnswer })
+  }
+
+  @Test(
+    arguments: [
+      [], [0], [0, 0, 0, 16, 1, 2, 3], [0, 0, 0, 0], [0x7f, 0xff, 0xff, 0xff],
+      [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 1, 0, 0, 0, 0],
+      [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
+      [0, 0, 0, 4, 1, 2, 3, 4], [UInt8](repeating: 0x41, count: 4096),
+    ] as [[UInt8]])
+  func `clients that send nonsense and leave end nothing but their own connections`(
+    _ bytes: [UInt8]
+  ) async throws {
+    let failures = Failures()
+    let listener = try Self.listener { failures.add($0) }
+    defer { listener.close() }
+    for _ in 0..<100 {
+      let client = try await connect(to: listener.address)
+      if !bytes.isEmpty { _ = try? await client.send(bytes) }
+      client.finishSending()
+      client.close()
+    }
+    try await Self.checkService(listener)
+    await eventually { failures.count == 100 }
+  }
+
+  @Test func `a closed listener ends its handshakes and wakes its callers`() async throws {
+    let listener = try Self.listener()
+    let silent = try await connect(to: listener.address)
+    _ = try await silent.receive()
+    let accepted = Task { try await listener.accept() }
+    listener.close()
+    await #expect(throws: EndpointError.self) { try await accepted.value }
+    await #expect(throws: EndpointError.self) { while true { _ = try await silent.receive() } }
+  }
+
+  @Test func `connections that nobody accepts are closed with the listener`() async throws {
+    let listener = try Self.listener()
+    let client = try await connect(to: listener.address, framing: .multiprocessing, authentication: key())
+    listener.close()
+    await #expect(throws: EndpointError.self) { try await client.receive() }
+  }
+
+  @Test func `a listener that is dropped closes`() async throws {
+    var listener: Listener<MessageDuplex<MultiprocessingFraming>>? = try Self.listener()
+    let address = try #require(listener?.address)
+    let client = try await connect(to: address, framing: .multiprocessing, authentication: key())
+    listener = nil
+    await #expect(throws: EndpointError.self) { try await client.receive() }
+  }
+
+  @Test func `an accept that was cancelled loses no connection`() async throws {
+    let listener = try Self.listener()
+    defer { listener.close() }
+    await #expect(throws: EndpointError.self) { try await listener.accept(timeout: .zero) }
+    try await Self.checkService(listener)
+  }
+}
+
+/// The failures of handshakes that a listener tells of.
+final class Failures: Sendable {
+  private let errors = Mutex<[MultiprocessingError]>([])
+
+  func add(_ error: MultiprocessingError) { errors.withLock { $0.append(error) } }
+
+  var count: Int { errors.withLock { $0.count } }
+
+  var causes: [AuthenticationFailure.Cause] {
+    errors.withLock { errors in
+      errors.compactMap { error in
+        if case .authentication(let failure) = error.reason { failure.cause } else { nil }
+      }
+    }
+  }
+}
