@@ -16,7 +16,7 @@ final class AuthenticatedConnections: ItemSource {
     /// The ready ones, and those in a handshake.
     var count = 0
     var failure: TransportError?
-    /// Nobody else is to connect, and those who have are still to be accepted.
+    /// No other client is to connect. The clients that have connected are still to be accepted.
     var isFinishing = false
     /// The task accepts no more.
     var hasFinished = false
@@ -26,8 +26,8 @@ final class AuthenticatedConnections: ItemSource {
     var accepting: CheckedContinuation<Void, Never>?
     var task: Task<Void, Never>?
 
-    /// What an attempt finds when no connection is ready. While one is still to come, a half that is to end when nothing
-    /// is there must not take this for nothing: it waits for the signal alone.
+    /// The outcome of an attempt when no connection is ready. While the listener finishes and a connection is still to come,
+    /// it is `waitsFor([])`: after `wouldBlock` the half would end.
     var nothing: Attempt {
       if let failure { return .failed(failure) }
       return isFinishing && (count > 0 || !hasFinished) ? .waitsFor([]) : .wouldBlock
@@ -69,7 +69,7 @@ final class AuthenticatedConnections: ItemSource {
     return .transferred(taken.count)
   }
 
-  /// Accepts those who have connected, and then no more.
+  /// Accepts the clients that have connected, and then no more.
   func finish() {
     state.withLock { $0.isFinishing = true }
     listener.finish()
@@ -128,7 +128,7 @@ final class AuthenticatedConnections: ItemSource {
 
   private var isClosed: Bool { state.withLock { $0.isClosed } }
 
-  /// Changes what attempts find, and has another one made.
+  /// Changes the state, and has another attempt made.
   private func change(_ body: (inout State) -> Void) {
     let signal = state.withLock { state in
       body(&state)
