@@ -14,7 +14,7 @@ public struct MultiprocessingError: Error, Sendable {
     case connection(EndpointError)
     /// Python answered with an exception. The connection goes on.
     case remote(RemoteFailure)
-    /// The peer sent what its protocol does not provide for. The text says what was expected and what was found.
+    /// The peer sent a message that the protocol does not provide for. The text says what was expected and what was found.
     case unexpected(String)
     /// An argument has no form in Python, or the request could not be encoded. Nothing was sent.
     case encoding(any Error)

@@ -129,6 +129,42 @@ import Testing
     await #expect(throws: EndpointError.self) { try await client.receive() }
   }
 
+  @Test(arguments: Place.allCases)
+  func `a listener that finishes accepts those who have connected, and nobody else`(_ place: Place)
+    async throws
+  {
+    let listener = try Self.listener(place)
+    defer { listener.close() }
+    // Connected, and in the middle of the handshake.
+    let late = try await connect(to: listener.address)
+    let connected = try await connect(to: listener.address, framing: .multiprocessing, authentication: key())
+    try await connected.send("question")
+    listener.finish()
+    async let handshake: Void = late.authenticate(as: .client, with: key())
+    let peers = [try await listener.accept(), try await listener.accept()]
+    try await handshake
+    let messages = MessageDuplex(over: late, framing: .multiprocessing)
+    try await messages.send("question")
+    for peer in peers { #expect(try await peer.receive() == "question") }
+    await #expect(throws: EndpointError.self) { try await listener.accept() }
+    await #expect(throws: EndpointError.self) { try await connect(to: listener.address) }
+  }
+
+  @Test func `a listener with a key serves, and drains`() async throws {
+    let listener = try Self.listener()
+    let serving = Task {
+      try await listener.serve(draining: .patience) { peer in
+        for try await message in peer.messages { try await peer.send(message) }
+      }
+    }
+    let client = try await connect(to: listener.address, framing: .multiprocessing, authentication: key())
+    try await client.send(1)
+    #expect(try await client.receive() == 1)
+    listener.finish()
+    #expect(try await client.next() == nil)
+    try await serving.value
+  }
+
   @Test func `a listener that is dropped closes`() async throws {
     var listener: Listener<MessageDuplex<MultiprocessingFraming>>? = try Self.listener()
     let address = try #require(listener?.address)

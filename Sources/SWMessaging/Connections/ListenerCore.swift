@@ -9,6 +9,8 @@ package final class ListenerCore: Sendable {
   package let half: ReceiveHalf
   private let source: AcceptSource?
   private let name: PublishedName?
+  /// What else gives up the name: that of a listener below.
+  private let unpublishing: (@Sendable () -> Void)?
   private let services = Guarded(Services())
 
   /// Those who serve the connections.
@@ -18,10 +20,15 @@ package final class ListenerCore: Sendable {
   }
 
   /// Over a source of items of its own, such as a listener in memory.
+  ///
+  /// - Parameter unpublishing: gives up the name of a listener below; called when this one finishes or closes, perhaps
+  ///   more than once.
   package init(
-    _ source: some ItemSource, address: Address, reactor: any Reacting = Reactor.shared
+    _ source: some ItemSource, address: Address, reactor: any Reacting = Reactor.shared,
+    unpublishing: (@Sendable () -> Void)? = nil
   ) {
     self.address = address
+    self.unpublishing = unpublishing
     half = ReceiveHalf(Port(source, for: .readable, reactor: reactor))
     self.source = nil
     name = nil
@@ -34,6 +41,7 @@ package final class ListenerCore: Sendable {
     self.address = address
     self.source = source
     self.name = name
+    unpublishing = nil
     let half = ReceiveHalf(Port(source, for: .readable, reactor: reactor))
     self.half = half
     source.setWake { [weak half] in half?.endPauseEarly() }
@@ -99,7 +107,10 @@ package final class ListenerCore: Sendable {
 
   /// Gives up the name alone: nobody connects any more, and who has connected can be accepted. Over an abstract name and
   /// over TCP nothing happens.
-  package func unpublish() { name?.remove() }
+  package func unpublish() {
+    name?.remove()
+    unpublishing?()
+  }
 
   /// Has `tell` called when accepting pauses for want of descriptors or memory, and with nil when it goes on.
   package func setOnPause(_ tell: @escaping @Sendable (TransportError?) -> Void) { source?.setOnPause(tell) }

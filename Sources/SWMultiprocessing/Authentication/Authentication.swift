@@ -12,8 +12,8 @@
 /// ```
 ///
 /// **What the handshake gives.** Each side proves that it knows the key; the key itself is not sent. Messages are neither
-/// encrypted nor authenticated afterwards, and a man in the middle can hand the handshake on. Python unpickles what it
-/// receives, so a peer that knows the key can run anything in a Python process. Use it over Unix sockets and
+/// encrypted nor authenticated afterwards, and a man in the middle can hand the handshake on. Python unpickles every message
+/// that it receives, so a peer that knows the key can run anything in a Python process. Use it over Unix sockets and
 /// loopback, or inside an encrypted connection.
 ///
 /// **Digests.** The side that answers a challenge chooses the digest. Python from 3.12 on answers with the digest that the

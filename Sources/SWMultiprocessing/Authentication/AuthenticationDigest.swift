@@ -32,7 +32,7 @@ public enum AuthenticationDigest: String, Hashable, Sendable, CaseIterable, Comp
     }
   }
 
-  /// What stands before a challenge, or before an answer, to say the digest: `{sha256}`.
+  /// The name before a challenge or an answer: `{sha256}`.
   var prefix: [UInt8] { Array("{\(rawValue)}".utf8) }
 
   /// The digest that stands in braces at the beginning of a challenge or an answer.
@@ -78,7 +78,7 @@ public enum AuthenticationDigest: String, Hashable, Sendable, CaseIterable, Comp
 }
 
 extension [UInt8] {
-  /// Whether both are equal. The time that it takes depends on the lengths alone.
+  /// Whether both are equal. The time of the comparison depends on the lengths alone.
   func isEqualInConstantTime(to other: [UInt8]) -> Bool {
     if count != other.count { return false }
     var difference: UInt8 = 0

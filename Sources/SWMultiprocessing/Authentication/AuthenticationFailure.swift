@@ -1,6 +1,6 @@
 /// Why a handshake failed. The connection is closed.
 public struct AuthenticationFailure: Error, Hashable, Sendable {
-  /// What was missing or wrong.
+  /// The cause of the failure.
   @nonexhaustive
   public enum Cause: Hashable, Sendable {
     /// The peer sent no challenge before the deadline. A listener without a key sends none.
@@ -23,7 +23,7 @@ public struct AuthenticationFailure: Error, Hashable, Sendable {
     case malformed(String)
   }
 
-  /// What was missing or wrong.
+  /// The cause of the failure.
   public let cause: Cause
   /// This side's role.
   public let role: AuthenticationRole

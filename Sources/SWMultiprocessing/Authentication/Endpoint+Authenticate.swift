@@ -76,9 +76,9 @@ extension Blocking where E: ReceivingEndpoint, E: SendingEndpoint {
   }
 }
 
-/// What both forms of the handshake share.
+/// The parts that the blocking and the async handshake share.
 private struct HandshakeExchange {
-  /// It never reads beyond a message: what follows may come with descriptors.
+  /// It never reads beyond a message, because the next one may come with descriptors.
   let channel: MessageDuplex<HandshakeFraming>
   let handshake: Handshake
   private let address: Address?

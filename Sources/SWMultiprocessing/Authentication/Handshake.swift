@@ -55,7 +55,7 @@ struct Handshake: Sendable {
     state = role == .listener ? .delivering : .awaitingChallenge
   }
 
-  /// What it means that nothing comes.
+  /// The cause of a failure in which no message comes in time.
   var silence: AuthenticationFailure.Cause {
     switch state {
     case .awaitingChallenge: .noChallenge
@@ -64,7 +64,7 @@ struct Handshake: Sendable {
     }
   }
 
-  /// What to do next.
+  /// The next action.
   ///
   /// - Parameter received: the message that the last action was to receive.
   mutating func next(_ received: [UInt8]? = nil) -> Action {
@@ -133,7 +133,7 @@ struct Handshake: Sendable {
     }
   }
 
-  /// What is wrong with an answer; nil if it is right.
+  /// The fault in an answer; nil if the answer is right.
   private func fault(in answer: [UInt8]) -> AuthenticationFailure.Cause? {
     let digest: AuthenticationDigest
     let code: [UInt8]

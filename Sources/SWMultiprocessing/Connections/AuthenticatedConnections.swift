@@ -11,16 +11,27 @@ final class AuthenticatedConnections: ItemSource {
   private static var limit: Int { 4096 }
 
   private struct State: Sendable {
-    /// The first one last taken in.
+    /// In the order in which they passed the handshake.
     var ready: [EndpointCore] = []
     /// The ready ones, and those in a handshake.
     var count = 0
     var failure: TransportError?
+    /// No other client is to connect. The clients that have connected are still to be accepted.
+    var isFinishing = false
+    /// The task accepts no more.
+    var hasFinished = false
     var isClosed = false
     var signal: ReadinessSignal?
     /// The accepting task, when it waits for room.
     var accepting: CheckedContinuation<Void, Never>?
     var task: Task<Void, Never>?
+
+    /// The outcome of an attempt when no connection is ready. While the listener finishes and a connection is still to come,
+    /// it is `waitsFor([])`: after `wouldBlock` the half would end.
+    var nothing: Attempt {
+      if let failure { return .failed(failure) }
+      return isFinishing && (count > 0 || !hasFinished) ? .waitsFor([]) : .wouldBlock
+    }
   }
 
   private let listener: Listener<SocketDuplex>
@@ -46,16 +57,22 @@ final class AuthenticatedConnections: ItemSource {
   func attach(_ signal: ReadinessSignal) { state.withLock { $0.signal = signal } }
 
   func receiveItems(atMost limit: Int, _ take: (ReceivedItem) -> Void) -> Attempt {
-    let (taken, failure, accepting) = state.withLock { state in
+    let (taken, nothing, accepting) = state.withLock { state in
       let taken = Array(state.ready.prefix(limit))
       state.ready.removeFirst(taken.count)
       state.count -= taken.count
-      return (taken, state.failure, taken.isEmpty ? nil : state.accepting.take())
+      return (taken, state.nothing, taken.isEmpty ? nil : state.accepting.take())
     }
     accepting?.resume()
-    if taken.isEmpty { return failure.map { .failed($0) } ?? .wouldBlock }
+    if taken.isEmpty { return nothing }
     for core in taken { take(.value(core, stays: false)) }
     return .transferred(taken.count)
+  }
+
+  /// Accepts the clients that have connected, and then no more.
+  func finish() {
+    state.withLock { $0.isFinishing = true }
+    listener.finish()
   }
 
   func close() {
@@ -81,11 +98,13 @@ final class AuthenticatedConnections: ItemSource {
           guard case .transport(let failure) = error.reason else { break }
           // Any other operation is about one connection, which is lost.
           if failure.operation != .accept { continue }
-          fail(failure)
+          state.withLock { $0.failure = failure }
           break
         }
       }
-      group.cancelAll()
+      // Handshakes go on until their ends, unless this task is cancelled.
+      listener.close()
+      change { $0.hasFinished = true }
     }
   }
 
@@ -99,20 +118,20 @@ final class AuthenticatedConnections: ItemSource {
       }
       accepting?.resume()
       if !isClosed { onFailure?(error) }
+      change { _ in }
       return
     }
-    let signal = state.withLock { state in
+    change { state in
       if !state.isClosed { state.ready.append(connection.core) }
-      return state.signal
     }
-    signal?.raise(.readable)
   }
 
   private var isClosed: Bool { state.withLock { $0.isClosed } }
 
-  private func fail(_ failure: TransportError) {
+  /// Changes the state, and has another attempt made.
+  private func change(_ body: (inout State) -> Void) {
     let signal = state.withLock { state in
-      state.failure = failure
+      body(&state)
       return state.signal
     }
     signal?.raise(.readable)

@@ -14,6 +14,8 @@ extension Listener {
   /// handshake ends nothing but its connection. Connections that have passed the handshake wait to be accepted; 4096 of
   /// them, those in a handshake included, are held at most, and further ones wait in the kernel's queue.
   ///
+  /// `finish()` has the connections that have been made pass their handshakes, and accepts them.
+  ///
   /// An address is as Python's: `.unix(path)` for a path, `.abstract(name)` for `"\0name"`, `.tcp(host:port:)` for a tuple.
   ///
   /// - Parameters:
@@ -36,7 +38,8 @@ extension Listener {
     let listener = try Listener<SocketDuplex>(
       address, mode: mode, backlog: backlog, file: file, accepting: policy)
     let source = AuthenticatedConnections(listener, authentication, onFailure)
-    self.init(ListenerCore(source, address: listener.address)) { item throws(EndpointError) in
+    let core = ListenerCore(source, address: listener.address, unpublishing: { source.finish() })
+    self.init(core) { item throws(EndpointError) in
       MessageDuplex(
         core: try ListenerCore.connection(item, mode), framing: framing, mode: mode,
         maximumFrameSize: maximumFrameSize)

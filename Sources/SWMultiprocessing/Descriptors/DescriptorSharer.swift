@@ -4,7 +4,7 @@ internal import SWPickle
 internal import Synchronization
 public import SystemPackage
 
-/// Serves descriptors to Python: what this program pickles as a ``SharedDescriptor``, Python fetches here.
+/// Serves descriptors to Python, which finds their addresses as ``SharedDescriptor`` in a pickle and fetches them here.
 ///
 /// ```swift
 /// let sharer = try DescriptorSharer(authentication: authentication)
@@ -14,8 +14,8 @@ public import SystemPackage
 /// ```
 ///
 /// Python authenticates with the `authkey` of its process (`multiprocessing.current_process().authkey`), so the key here
-/// must be that one. Each descriptor is given away once. Those that nobody fetches stay until ``close()``, or until they
-/// are taken back.
+/// must be that one. Each descriptor is given away once. A descriptor that is not fetched stays until ``close()``, or until it
+/// is taken back.
 ///
 /// Safe to use from any thread and task.
 ///
@@ -49,7 +49,7 @@ public final class DescriptorSharer: Sendable {
 
   /// Shares a descriptor. It is duplicated: the caller's may be closed.
   ///
-  /// - Returns: what to pickle for Python.
+  /// - Returns: the address and the number of the descriptor, to be pickled for Python.
   /// - Throws: `EndpointError` `transport` if it cannot be duplicated; `closed`.
   public func share(_ descriptor: FileDescriptor) throws(EndpointError) -> SharedDescriptor {
     let copy: OwnedDescriptor
@@ -71,7 +71,7 @@ public final class DescriptorSharer: Sendable {
   /// How many descriptors are shared and have not been fetched.
   public var count: Int { shares.count }
 
-  /// Closes the descriptors that nobody has fetched, and stops serving. Idempotent, does not wait.
+  /// Closes the descriptors that have not been fetched, and stops serving. Idempotent, does not wait.
   public func close() {
     listener.close()
     task.cancel()

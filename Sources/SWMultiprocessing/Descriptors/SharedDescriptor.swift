@@ -83,7 +83,7 @@ public struct SharedDescriptor: Hashable, Sendable {
 
   // MARK: Fetching
 
-  /// Fetches the descriptor, which the server then gives to nobody else.
+  /// Fetches the descriptor, which the server gives away once.
   ///
   /// - Parameters:
   ///   - authentication: the key of the process that pickled the descriptor.

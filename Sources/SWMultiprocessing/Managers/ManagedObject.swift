@@ -18,15 +18,15 @@ public struct ManagedObject: Sendable {
 
   /// The methods by name. Python's proxy has them all.
   public var methods: [String: Method]
-  /// What a copy of the object is, for Python's `_getvalue()`; nil: that raises an error.
+  /// Makes a copy of the object, for Python's `_getvalue()`. If it is nil, `_getvalue()` raises an error.
   public var value: (@Sendable () async throws -> PickleValue)?
-  /// What Python's `str(proxy)` gives.
+  /// Makes the result of Python's `str(proxy)`.
   public var text: @Sendable () -> String
 
   /// - Parameters:
   ///   - methods: the methods by name.
-  ///   - value: what a copy of the object is; nil: the object cannot be copied.
-  ///   - text: what `str(proxy)` gives.
+  ///   - value: makes a copy of the object; nil: the object cannot be copied.
+  ///   - text: makes the result of `str(proxy)`.
   public init(
     methods: [String: Method], value: (@Sendable () async throws -> PickleValue)? = nil,
     text: @escaping @Sendable () -> String = { "an object of a Swift program" }
@@ -56,7 +56,7 @@ public enum ManagerResult: Sendable {
   }
 }
 
-/// A call of a method, or of what makes an object: its arguments.
+/// The arguments of a call: of a method, or of a closure that makes an object.
 public struct ManagerCall: Sendable {
   /// The name of the method, or of the type of which an object is to be made.
   public let name: String
@@ -90,13 +90,13 @@ public struct ManagerCall: Sendable {
     try keywords[keyword].map { try decode($0, type, "the argument \(keyword)") }
   }
 
-  private func decode<Value: Decodable>(_ value: PickleValue, _ type: Value.Type, _ what: String) throws
+  private func decode<Value: Decodable>(_ value: PickleValue, _ type: Value.Type, _ place: String) throws
     -> Value
   {
     do {
       return try PickleDecoder().decode(type, from: value)
     } catch {
-      throw PythonException("TypeError", "\(name): \(what) is not of the right type: \(value.shortText)")
+      throw PythonException("TypeError", "\(name): \(place) is not of the right type: \(value.shortText)")
     }
   }
 }

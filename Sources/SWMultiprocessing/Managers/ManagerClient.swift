@@ -67,7 +67,7 @@ public final class ManagerClient: Sendable {
   ///
   /// - Parameters:
   ///   - typeID: the name under which the type is registered, such as `list`, `dict`, `Queue` of a `SyncManager`.
-  ///   - arguments: what its constructor is called with.
+  ///   - arguments: the arguments of its constructor.
   ///   - keywords: the keyword arguments.
   ///   - timeout: how long to wait at most; nil: without limit, except for the handshake.
   ///   - deadline: until when to wait at most.

@@ -6,7 +6,7 @@ internal import SWPickle
 //   request   (ident, function or method, args, kwds); ident is None for the server's own functions
 //   answer    (kind, value)
 //
-//   #RETURN          what the call returned
+//   #RETURN          the result
 //   #ERROR           the exception that the method raised
 //   #PROXY           (names of methods, Token): the result stays in the server, as an object of its own
 //   #TRACEBACK       the text of an error in the server
@@ -34,7 +34,7 @@ struct ManagerRequest: Sendable {
 }
 
 extension ManagerRequest {
-  /// - Returns: nil for what is no request.
+  /// - Returns: nil if the value is no request.
   init?(_ value: PickleValue) {
     guard let parts = value.elements, parts.count == 4, let name = parts[1].string,
       parts[0].isNone || parts[0].string != nil, let arguments = parts[2].elements, let pairs = parts[3].pairs
@@ -53,7 +53,7 @@ enum ManagerAnswer: Sendable {
   case value(PickleValue)
   case proxy(ManagerToken, methods: [String])
 
-  /// - Throws: `remote` for an error of the server's, `unexpected` for what is no answer.
+  /// - Throws: `remote` for an error of the server's, `unexpected` if the value is no answer.
   init(_ value: PickleValue) throws(MultiprocessingError) {
     guard let parts = value.elements, parts.count == 2, let kind = parts[0].string else {
       throw MultiprocessingError(

@@ -55,7 +55,7 @@ public final class ManagerProxy: Sendable {
   ///   - keywords: the keyword arguments.
   ///   - timeout: how long to wait at most; nil: without limit, except for the handshake.
   ///   - deadline: until when to wait at most. With a timeout, the earlier one counts.
-  /// - Returns: what the method returns.
+  /// - Returns: the result of the method.
   /// - Throws: ``MultiprocessingError``. `remote` has the exception that the method raised. After `connection` the method may
   ///   have been called or not, and may still run. `unexpected`: the result is an object that stays in the manager;
   ///   ``callForProxy(_:_:keywords:timeout:until:)`` takes those.

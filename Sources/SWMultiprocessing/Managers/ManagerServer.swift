@@ -182,7 +182,7 @@ public final class ManagerServer: Sendable {
     case failed(String)
     case proxy(ManagerToken, methods: [String])
 
-    /// What a closure of the program's has thrown.
+    /// The answer for an error that a closure of the program has thrown.
     init(_ error: any Error) {
       if let exception = error as? PythonException {
         self = .raised(exception.value)
