@@ -1,10 +1,11 @@
 import SWFraming
+import TestSupport
 import Testing
 
 @testable import SWMultiprocessing
 
 /// The handshake without I/O, against what CPython did.
-@Suite(.needsKeys) struct HandshakeTests {
+@Suite(.needsKeys, .lastResort, .leavesNothing) struct HandshakeTests {
   private static let challenge = Array("#CHALLENGE#".utf8)
   private static let welcome = Array("#WELCOME#".utf8)
   private static let failure = Array("#FAILURE#".utf8)

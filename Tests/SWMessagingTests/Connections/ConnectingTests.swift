@@ -363,7 +363,7 @@ struct ConnectingTests {
 }
 
 /// The order in which addresses are tried.
-@Suite struct AddressRaceTests {
+@Suite(.lastResort, .leavesNothing) struct AddressRaceTests {
   private func ip(_ text: String) throws -> SocketAddress { try #require(SocketAddress(ip: text, port: 80)) }
 
   private func instant(_ milliseconds: UInt64) -> Deadline { Deadline(nanoseconds: milliseconds * 1_000_000) }
