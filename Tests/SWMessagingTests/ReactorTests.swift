@@ -519,6 +519,13 @@ import Testing
     signal.cancelRaise(.writable)
     reactor.pass(.after(.seconds(8)))
     #expect(log.all == ["readable"] && reactor.timerCount == 0)
+    for direction in [Readiness.readable, .writable] {
+      signal.raise([.readable, .writable], after: .seconds(7))
+      signal.cancelRaise(direction)
+      #expect(reactor.timerCount == 1)
+      signal.cancelRaise([.readable, .writable])
+      #expect(reactor.timerCount == 0)
+    }
     signal.raise([.readable, .writable], after: .seconds(7))
     signal.detach()
     signal.raise(.readable, after: .seconds(7))

@@ -127,3 +127,8 @@ func openDescriptors() -> Set<Int32> {
   for number in Int32(0)..<1024 where swsys_get_close_on_exec(number) >= 0 { open.insert(number) }
   return open
 }
+
+/// Whether no more is open than before, but for what the runtime opens for a moment.
+func opensNothing(beyond before: Set<Int32>) async -> Bool {
+  await holds { openDescriptors().subtracting(before).isEmpty }
+}

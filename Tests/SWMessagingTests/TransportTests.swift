@@ -156,18 +156,45 @@ import Testing
     #expect(left.peek(2).bytes == [1, 2])
     #expect(left.receive().bytes == [1, 2, 3])
     #expect(left.transport.nextDatagramSize() == .transferred(0))
+    // A look alone cannot tell an empty packet from the end.
+    #expect(left.peek(1).attempt == (kind == .unixPackets ? .endOfStream : .transferred(0)))
     #expect(left.receive().attempt == .transferred(0))
     #expect(left.receive().bytes == [4])
     let cut = left.receive(2).attempt
     #expect(cut == .failed(TransportError(.receive, .messageTooLong)) && Self.scope(cut) == .item)
     let large = right.send([UInt8](repeating: 1, count: 10_000_000))
     #expect(large == .failed(TransportError(.send, .messageTooLong)) && Self.scope(large) == .item)
+    // What goes along may be wrong, and then only that datagram fails.
+    let wrong = right.gather(
+      [1, 2], with: OutgoingAncillary(descriptors: [FileDescriptor(rawValue: 1_000_000)]))
+    #expect(wrong == .failed(TransportError(.send, .badFileDescriptor)) && Self.scope(wrong) == .item)
+    try left.transport.setReceivesCredentials(true)
+    var (passes, length) = (Int32(0), socklen_t(4))
+    let isRead = unsafe getsockopt(left.transport.number, SOL_SOCKET, SO_PASSCRED, &passes, &length) == 0
+    #expect(isRead && passes == 1)
+    try left.transport.setReceivesCredentials(false)
+    // A receiver that takes nothing is waited for by readiness, as there is one only.
+    while case .transferred = right.send([9]) {}
+    #expect(right.send([9]) == .wouldBlock && right.gather([9], with: OutgoingAncillary()) == .wouldBlock)
+    while case .transferred = left.receive().attempt {}
     if kind == .unixPackets {
       try right.transport.finishSending()
       #expect(left.transport.nextDatagramSize() == .endOfStream && left.peek(1).attempt == .endOfStream)
       let ended = right.send([1])
       #expect(ended == .failed(TransportError(.send, .brokenPipe)) && Self.scope(ended) == .direction)
     }
+  }
+
+  @Test func `a UDP socket has no credentials, and knows no peer by itself`() throws {
+    let number = socket(AF_INET, Int32(SOCK_DGRAM.rawValue), 0)
+    let socket = try Held(
+      OwnedDescriptor(adopting: FileDescriptor(rawValue: number)), for: [.readable, .writable])
+    #expect(throws: TransportError(.receive, .notSupported)) {
+      try socket.transport.setReceivesCredentials(true)
+    }
+    #expect(socket.receive().attempt == .wouldBlock && socket.transport.nextDatagramSize() == .wouldBlock)
+    let lost = socket.send([1])
+    #expect(Self.scope(lost) == .item)
   }
 
   // MARK: Pipes
@@ -268,6 +295,28 @@ import Testing
     #expect(throws: badDescriptor) { _ = try makeTransport(over: 1_000_000, for: .readable) }
     _ = try makeTransport(over: reading, for: .readable)
     _ = try makeTransport(over: writing, for: .writable)
+  }
+
+  @Test func `errors are equal if operation and number are, whatever they end`() {
+    let error = TransportError(.send, .brokenPipe)
+    #expect(error == TransportError(.send, .brokenPipe, scope: .direction))
+    #expect(error != TransportError(.receive, .brokenPipe) && error != TransportError(.send, .badAddress))
+    let all: Set = [
+      error, TransportError(.send, .brokenPipe, scope: .item), TransportError(.receive, .brokenPipe),
+      TransportError(.send, .badAddress),
+    ]
+    #expect(all.count == 3)
+  }
+
+  @Test func `a transport of the library's own asks the descriptor for credentials`() throws {
+    let pair = try DescriptorPair.sockets()
+    let number = pair.first.withDescriptor { $0.rawValue }
+    let transport = try SystemTransport(adopting: pair.first)
+    try transport.setReceivesCredentials(true)
+    var (passes, length) = (Int32(0), socklen_t(4))
+    let isRead = unsafe getsockopt(number, SOL_SOCKET, SO_PASSCRED, &passes, &length) == 0
+    #expect(isRead && passes == 1)
+    transport.close()
   }
 
   // MARK: Packets

@@ -123,9 +123,11 @@ package final class DatagramSocket: DescriptorTransport {
     let result = unsafe sendMessage(number, parts, ancillary)
     // Over a Unix socket that is not connected, readiness says nothing of a receiver whose queue is full.
     if result == -Int(Errno.wouldBlock.rawValue), ancillary.address != nil, !isUDP { return .retryLater }
-    // The fault may lie with a descriptor, or with the receiver.
+    // The fault may lie with a descriptor, or with the receiver. The socket's own number is open during an attempt.
+    let isDescriptors =
+      !ancillary.descriptors.isEmpty && result == -Int(Errno.badFileDescriptor.rawValue)
     return result < 0 && !isTransient(result) && result != -Int(Errno.wouldBlock.rawValue)
-      && (ancillary.address != nil || !isBroken(result))
+      && (ancillary.address != nil || isDescriptors || !isBroken(result))
       ? Attempt(.send, result: result, scope: .item) : sent(result)
   }
 
