@@ -1,5 +1,5 @@
-// An echo service at a Unix path, with a client that is a task and one that is a thread. The file is there from the moment
-// that the service listens until it is closed, and only processes of the same user are let in.
+// An echo service at a Unix path. Its clients are two Python programs, one that waits for its answers and one in asyncio, and
+// a thread of this program. Then the service ends in good order: a request that was sent before is answered.
 import Foundation
 import SWMessaging
 
@@ -10,41 +10,57 @@ defer { try? FileManager.default.removeItem(at: directory) }
 // The same as `.unix(…)`, as it could stand in a configuration file.
 let address = try Address(parsing: "unix:\(directory.path)/echo.sock")
 
-// The clients may come first.
-let first = Task {
-  let peer = try await connect(
-    to: address, framing: .varInt, waitingForServer: true, timeout: .seconds(20))
-  try await peer.send("from a task")
-  return String(decoding: try await peer.receive(timeout: .seconds(20)), as: UTF8.self)
-}
-let second = Task {
-  try await withCheckedThrowingContinuation { continuation in
-    Thread.detachNewThread {
-      continuation.resume(
-        with: Result {
-          let connector = Connector(to: address, waitingForServer: true)
-          let peer = try connector.blocking.connect(framing: .varInt, timeout: .seconds(20))
-          try peer.blocking.send("from a thread")
-          return String(decoding: try peer.blocking.receive(timeout: .seconds(20)), as: UTF8.self)
-        })
-    }
-  }
-}
+let blockingClient = """
+  import socket, sys
+  with socket.socket(socket.AF_UNIX) as peer:
+      peer.connect(sys.argv[1])
+      peer.sendall(b"from Python\\n")
+      print(peer.makefile().readline(), end="")
+  """
+let asyncClient = """
+  import asyncio, sys
+  async def main():
+      reader, writer = await asyncio.open_unix_connection(sys.argv[1])
+      writer.write(b"from asyncio\\n")
+      print((await reader.readline()).decode(), end="")
+  asyncio.run(main())
+  """
 
-let listener = try Listener(address, framing: .varInt)
+// The service. Only processes of the same user are let in, and the file is there when the service listens.
+let listener = try Listener(address, framing: .lines)
 let service = Task {
-  try await withThrowingDiscardingTaskGroup { group in
-    for try await peer in listener.connections {
-      print("connected: user \(peer.peer?.userID == getuid() ? "is our own" : "is another")")
-      group.addTask { for try await message in peer.messages { try await peer.send(message) } }
-    }
+  try await listener.serve(limit: 100, draining: .seconds(5)) { peer in
+    for try await line in peer.messages { try await peer.send(line) }
   }
 }
 
-let answers = try await [first.value, second.value]
-listener.close()
+// Its clients.
+for script in [blockingClient, asyncClient] {
+  let client = try await Command(
+    "python3", arguments: ["-c", script, "\(directory.path)/echo.sock"]
+  ).run(timeout: .seconds(60))
+  print("a client has its answer: \(client.outputText)", terminator: "")
+  precondition(client.status.isSuccess && client.outputText.hasPrefix("from "))
+}
+let answer = try await withCheckedThrowingContinuation { continuation in
+  Thread.detachNewThread {
+    continuation.resume(
+      with: Result {
+        let peer = try Connector(to: address).blocking.connect(framing: .lines, timeout: .seconds(60))
+        try peer.blocking.send("from a thread")
+        return String(decoding: try peer.blocking.receive(timeout: .seconds(60)), as: UTF8.self)
+      })
+  }
+}
+precondition(answer == "from a thread")
+
+// The end, with one request still to be answered.
+let last = try await connect(to: address, framing: .lines, timeout: .seconds(60))
+try await last.send("not too late")
+listener.finish()
+let lastAnswer = try await last.receive(timeout: .seconds(60))
+precondition(lastAnswer == Array("not too late".utf8))
 try await service.value
-precondition(answers == ["from a task", "from a thread"])
 let files = try FileManager.default.contentsOfDirectory(atPath: directory.path)
 precondition(files.isEmpty)
-print("both clients have their answers, and the file is gone")
+print("all clients have their answers, the service has ended, and the file is gone")
