@@ -6,6 +6,139 @@ internal import Synchronization
 protocol ServesConnections: AnyObject, Sendable {
   /// The listener finishes.
   func drain()
+  var snapshot: [ListenerSnapshot.Connection] { get }
+}
+
+/// The books of one call of `serve`: who is served, who may be, and whether it is time to end.
+///
+///     room       connections are accepted
+///     full       they wait in the kernel until one that is served is closed
+///     draining   none is accepted that was not made before; those that are served receive what has arrived, and end
+final class Service<Connection: Endpoint>: ServesConnections {
+  struct Limits: Sendable {
+    var connections: Int
+    var perUser: Int?
+
+    /// - Parameter connections: nil: half of the descriptors that this process may have.
+    init(connections: Int?, perUser: Int?) {
+      self.connections = max(connections ?? Int(swsys_descriptor_limit() / 2), 1)
+      self.perUser = perUser
+    }
+  }
+
+  private struct Entry: Sendable {
+    let connection: Connection
+    let peer: PeerCredentials?
+    let begin: Deadline
+    var isGreeting: Bool
+  }
+
+  private struct State: Sendable {
+    var served: [Int: Entry] = [:]
+    /// How many connections each user has; if that is limited.
+    var users: [UInt32: Int] = [:]
+    var lastNumber = 0
+    var isDraining = false
+  }
+
+  private let limits: Limits
+  private let observer: (@Sendable (ListenerEvent) -> Void)?
+  /// Called after each change that somebody may wait for: a connection is closed, or draining begins.
+  private let changed: @Sendable () -> Void
+  private let state = Guarded(State())
+
+  init(
+    _ limits: Limits, _ observer: (@Sendable (ListenerEvent) -> Void)?,
+    changed: @escaping @Sendable () -> Void
+  ) {
+    self.limits = limits
+    self.observer = observer
+    self.changed = changed
+  }
+
+  func tell(_ event: ListenerEvent) { observer?(event) }
+
+  // MARK: Connections
+
+  /// Whether a connection is accepted now. When it drains, those that waited are.
+  var accepts: Bool { state.withLock { $0.isDraining || $0.served.count < limits.connections } }
+  var isDraining: Bool { state.withLock { $0.isDraining } }
+  var isEmpty: Bool { state.withLock { $0.served.isEmpty } }
+
+  /// Enters a connection that has been accepted.
+  ///
+  /// - Returns: its number; nil if it is refused, and closed.
+  func admit(_ connection: Connection, greets: Bool) -> Int? {
+    let peer = connection.peer
+    let (number, refusal, isDraining) = state.withLock {
+      state -> (Int, ListenerEvent.Refusal?, isDraining: Bool) in
+      if state.served.count >= limits.connections { return (0, .draining, true) }
+      if let perUser = limits.perUser, let user = peer?.userID {
+        let count = state.users[user, default: 0]
+        if count >= perUser { return (0, .userLimit, false) }
+        state.users[user] = count + 1
+      }
+      state.lastNumber += 1
+      state.served[state.lastNumber] = Entry(
+        connection: connection, peer: peer, begin: .now, isGreeting: greets)
+      return (state.lastNumber, nil, state.isDraining)
+    }
+    if let refusal {
+      connection.close()
+      tell(.refused(refusal, peer: peer))
+      return nil
+    }
+    tell(.accepted(connection: number, peer: peer))
+    if isDraining { connection.core.receiving?.finishReceiving() }
+    return number
+  }
+
+  func hasGreeted(_ number: Int) { state.withLock { $0.served[number]?.isGreeting = false } }
+
+  /// A connection is over, and closed.
+  func leave(_ number: Int, _ error: (any Error)?) {
+    let entry = state.withLock { state -> Entry? in
+      let entry = state.served.removeValue(forKey: number)
+      if limits.perUser != nil, let user = entry?.peer?.userID, let count = state.users[user] {
+        state.users[user] = count > 1 ? count - 1 : nil
+      }
+      return entry
+    }
+    guard let entry else { return }
+    if entry.isGreeting, let error {
+      tell(.greetingFailed(connection: number, error))
+    } else {
+      let nanoseconds = Deadline.now.nanoseconds - entry.begin.nanoseconds
+      tell(.closed(connection: number, error: error, after: .nanoseconds(Int64(clamping: nanoseconds))))
+    }
+    changed()
+  }
+
+  // MARK: The end
+
+  func drain() {
+    let served = state.withLock { state -> [Connection]? in
+      if state.isDraining { return nil }
+      state.isDraining = true
+      return state.served.values.map { $0.connection }
+    }
+    guard let served else { return }
+    tell(.draining(connectionCount: served.count))
+    for connection in served { connection.core.receiving?.finishReceiving() }
+    changed()
+  }
+
+  /// The time for the end has passed.
+  func noteCancelling() {
+    let count = state.withLock { $0.served.count }
+    if count > 0 { tell(.cancelling(connectionCount: count)) }
+  }
+
+  /// Closes what is left.
+  func closeAll() {
+    for connection in state.withLock({ $0.served.values.map { $0.connection } }) { connection.close() }
+  }
+
   var snapshot: [ListenerSnapshot.Connection] {
     let served = state.withLock { $0.served }
     // After all of them have begun.
