@@ -40,7 +40,7 @@ public final class MemoryListener<F: Framing>: Sendable {
   /// Connects to the listener.
   ///
   /// - Returns: the client's end.
-  /// - Throws: ``EndpointError`` `transport` with the operation `connect`: ECONNREFUSED, when the listener has been told to
+  /// - Throws: `EndpointError` `transport` with the operation `connect`: ECONNREFUSED, when the listener has been told to
   ///   finish or closed; EAGAIN, when as many connections wait as may.
   public func connect() throws(EndpointError) -> MessageDuplex<F> {
     let (client, server) = SimulatedTransport.pair(capacity: capacity, plan: plan)
