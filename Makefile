@@ -16,7 +16,7 @@ help:
 	@echo 'make simulate    run simulated endpoints through SEEDS=$(SEEDS) random schedules'
 	@echo 'make packaging   build where msgpack-c is missing, and where it has other names: a minute'
 	@echo 'make fuzz        let the fuzzers search (SECONDS_PER_FUZZER=30)'
-	@echo 'make model       check the model of a half: small worlds and seeded mistakes, minutes'
+	@echo 'make model       check the models of a half: small worlds and seeded mistakes, a quarter of an hour'
 	@echo 'make model-full  check it in large worlds: half an hour'
 	@echo 'make bench       run the benchmarks, five minutes (BENCH="run --quick round-trip": some of them)'
 	@echo 'make bench-counts  hold instructions, allocations and system calls against the baseline (UPDATE=1: write it)'
