@@ -1,5 +1,6 @@
 import CSysShim
 import Foundation
+import SWIO
 import SWMessaging
 import SWTesting
 import Synchronization
@@ -185,7 +186,7 @@ struct AcceptingTests {
 
   @Test func `every close of the library's counts`() throws {
     let shortage = DescriptorShortage.shared
-    let told = Mutex(0)
+    let told = Guarded(0)
     let closes: [() throws -> Void] = [
       { _ = try DescriptorPair.pipe() }, { try makePipe().reader.close() },
       { try makeSocketPair().0.close() },
@@ -301,7 +302,8 @@ struct AcceptingTests {
     }
   }
 
-  @Test func `at the limit of descriptors all are served in the end, and nothing spins`() async throws {
+  @Test(.disabled(if: isSanitized, "a sanitizer's own time counts"))
+  func `at the limit of descriptors all are served in the end, and nothing spins`() async throws {
     let probe = process(try probePath(), ["accept-limit"])
     let (input, output) = (Pipe(), Pipe())
     (probe.standardInput, probe.standardOutput) = (input, output)
@@ -327,7 +329,7 @@ struct AcceptingTests {
     let listener = try ListenPlace.unix.listener(directory)
     defer { listener.close() }
     let count = stressed(2_000)
-    let served = Mutex(0)
+    let served = Guarded(0)
     let serve: @Sendable (MessageDuplex<VarIntFraming>) -> Void = { peer in
       peer.close()
       served.withLock { $0 += 1 }
@@ -352,7 +354,7 @@ struct AcceptingTests {
     defer { directory.remove() }
     let listener = try ListenPlace.unix.listener(directory)
     let count = stressed(500)
-    let served = Mutex(0)
+    let served = Guarded(0)
     let serve: @Sendable () async -> Void = {
       guard let peer = try? await listener.accept() else { return }
       peer.close()

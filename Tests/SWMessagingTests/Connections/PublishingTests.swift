@@ -1,5 +1,6 @@
 import CSysShim
 import Foundation
+import SWIO
 import SWMessaging
 import SWTesting
 import Synchronization
@@ -92,7 +93,7 @@ struct PublishingTests {
     for _ in 0..<50 {
       #expect(failure(blockingError { try Raw(.unix(directory("s"))) })?.errno == .addressInUse)
     }
-    let served = Mutex(0)
+    let served = Guarded(0)
     let serving = Task {
       for try await peer in first.connections {
         peer.close()
@@ -150,7 +151,7 @@ struct PublishingTests {
     defer { directory.remove() }
     let path = directory("s")
     let first = try Raw(.unix(path))
-    let isOver = Mutex(false)
+    let isOver = Guarded(false)
     let connecting = Task {
       var count = 0
       while !isOver.withLock({ $0 }) {

@@ -1,5 +1,6 @@
 import Foundation
 import SWFraming
+import SWIO
 import SWMessaging
 import SWTesting
 import Synchronization
@@ -12,7 +13,7 @@ typealias VarIntDuplex = MessageDuplex<VarIntFraming>
 
 /// What an observer was told.
 final class EventLog: Sendable {
-  private let log = Mutex<[ListenerEvent]>([])
+  private let log = Guarded<[ListenerEvent]>([])
   var note: @Sendable (ListenerEvent) -> Void { { event in self.log.withLock { $0.append(event) } } }
 
   func count(_ matches: (ListenerEvent) -> Bool) -> Int { log.withLock { $0.count(where: matches) } }
@@ -101,7 +102,7 @@ final class EventLog: Sendable {
     let directory = try TestDirectory()
     let listener = try ListenPlace.unix.listener(directory)
     let log = EventLog()
-    let reason = Mutex<EndpointError.Reason?>(nil)
+    let reason = Guarded<EndpointError.Reason?>(nil)
     let serving = Task {
       try await listener.serve(draining: .milliseconds(20), observing: log.note) { peer in
         // It does not look at the end of its messages.

@@ -1,5 +1,6 @@
 import Foundation
 import SWFraming
+import SWIO
 import SWMessaging
 import SWTesting
 import Synchronization
@@ -63,7 +64,7 @@ import Testing
   }
 
   @Test func `a listener of which a client cannot be accepted is found out`() async throws {
-    let made = Mutex(0)
+    let made = Guarded(0)
     let violation = await #expect(throws: ListenerViolation.self) {
       try await checkListener(connections: 5) {
         let (memory, other) = (MemoryListener(framing: .varInt), MemoryListener(framing: .varInt))
@@ -72,7 +73,7 @@ import Testing
           made += 1
           return made == 4
         }
-        let lost = Mutex(isLossy)
+        let lost = Guarded(isLossy)
         return (
           memory.listener,
           {
