@@ -16,8 +16,7 @@ public import Testing
 public func limitLife(of process: Process, sourceLocation: SourceLocation = #_sourceLocation) {
   let name = ([process.executableURL?.lastPathComponent ?? "a program"] + (process.arguments ?? []))
     .joined(separator: " ")
-  Task.detached { [weak process] in
-    try? await Task.sleep(for: .patience)
+  afterPatience { [weak process] in
     guard let process, process.isRunning else { return }
     recordExpiry(of: name, sourceLocation)
     kill(-process.processIdentifier, SIGKILL)
@@ -32,13 +31,21 @@ public func limitLife(of process: Process, sourceLocation: SourceLocation = #_so
 public func limitLife<F: Framing>(
   of child: ChildProcess<F>, named name: String, sourceLocation: SourceLocation = #_sourceLocation
 ) -> ChildProcess<F> {
-  Task.detached { [weak child] in
-    try? await Task.sleep(for: .patience)
-    guard let child, (try? await child.waitForExit(timeout: .zero)) == nil else { return }
-    recordExpiry(of: name, sourceLocation)
-    try? child.kill()
+  afterPatience { [weak child] in
+    Task {
+      guard let child, (try? await child.waitForExit(timeout: .zero)) == nil else { return }
+      recordExpiry(of: name, sourceLocation)
+      try? child.kill()
+    }
   }
   return child
+}
+
+/// Runs `body` when the deadline of a foreign program has passed. Dispatch keeps the time: a timer of the reactor would
+/// count among those that a suite leaves behind.
+private func afterPatience(_ body: @escaping @Sendable () -> Void) {
+  let seconds = Int(Duration.patience.components.seconds)
+  DispatchQueue.global().asyncAfter(deadline: .now() + .seconds(seconds), execute: body)
 }
 
 private func recordExpiry(of name: String, _ sourceLocation: SourceLocation) {

@@ -1,6 +1,6 @@
 /// Why a text is no ``Address``, or why an address cannot be used.
 public struct AddressError: Error, Hashable, Sendable {
-  /// What is wrong.
+  /// The kind of the fault.
   @nonexhaustive
   public enum Reason: Hashable, Sendable {
     /// The address does not begin with `unix:`, `tcp:` or `fd:`.
@@ -25,13 +25,13 @@ public struct AddressError: Error, Hashable, Sendable {
     case invalidDescriptor
   }
 
-  /// What is wrong.
+  /// The kind of the fault.
   public let reason: Reason
   /// The address as text.
   public let text: String
   /// Where in the text the fault is, in bytes of UTF-8 from its start.
   public let offset: Int
-  /// What is wrong, for people.
+  /// The fault in words, for people.
   public let explanation: String
 
   init(_ reason: Reason, in text: String, at offset: Int, _ explanation: String) {

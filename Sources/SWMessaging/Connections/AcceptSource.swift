@@ -11,7 +11,7 @@ package import SystemPackage
 ///     a shortage of ours     a pause, from 10 ms to 1 s, which ends at once when the library closes a descriptor
 ///     any other error        the listener fails, or, if the error is not known to be final, a pause
 package final class AcceptSource: ItemSource {
-  /// What an error of `accept` means.
+  /// The meaning of an error of `accept`.
   package enum Meaning: Hashable, Sendable {
     case nothingThere
     /// One connection has failed before it was accepted.
@@ -20,7 +20,7 @@ package final class AcceptSource: ItemSource {
     case shortage
     case final
 
-    /// Source: accept(2), section "Error handling". What is not listed there is not known to be final.
+    /// Source: accept(2), section "Error handling". An error that is not listed there is not known to be final.
     package init(_ errno: Errno) {
       switch errno {
       case .wouldBlock: self = .nothingThere

@@ -39,7 +39,7 @@ package struct AddressRace: Sendable {
     self.addresses = mixed
   }
 
-  /// What to do next.
+  /// The next step.
   package mutating func next(now: Deadline) -> Step {
     if started < addresses.count, nextStart <= now {
       nextStart = Deadline(nanoseconds: now.nanoseconds + Self.stagger)

@@ -59,6 +59,6 @@ extension ReceiveHalf {
     return value
   }
 
-  /// What a receiver of items asks for.
+  /// The request of every receiver of items.
   package static var nextItem: ReceiveRequest { .upTo(1) }
 }

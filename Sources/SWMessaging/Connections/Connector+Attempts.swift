@@ -106,7 +106,7 @@ extension EndpointCore {
 /// A connection on its way that has to wait.
 protocol Connecting: Sendable {
   var half: ReceiveHalf { get }
-  /// What the caller should know beside the error.
+  /// Further facts for the caller, beside the error.
   func explanation(of error: EndpointError, at address: Address) -> String
   /// The caller has its result, or has given up.
   func end()

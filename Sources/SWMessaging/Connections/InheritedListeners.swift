@@ -91,7 +91,7 @@ package struct InheritedSocket: Hashable, Sendable {
   }
 }
 
-/// What a service manager has passed to this process.
+/// The sockets that a service manager has passed to this process.
 package enum InheritedSockets {
   /// The first descriptor (SD_LISTEN_FDS_START).
   private static var start: Int32 { 3 }
@@ -131,7 +131,7 @@ package enum InheritedSockets {
     return unsafe swsys_process_pidfd_id(&found) < 0 ? nil : found
   }
 
-  /// What the variables say.
+  /// The contents of the variables.
   ///
   /// - Parameters:
   ///   - value: the value of a variable.

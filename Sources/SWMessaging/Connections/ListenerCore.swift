@@ -3,7 +3,7 @@ package import SWIO
 internal import Synchronization
 internal import SystemPackage
 
-/// What a listener stands on, without the type of its connections: a receiving half whose items are connections.
+/// The part that all listeners share, without the type of its connections: a receiving half whose items are connections.
 package final class ListenerCore: Sendable {
   package let address: Address
   package let half: ReceiveHalf
@@ -66,15 +66,23 @@ package final class ListenerCore: Sendable {
   /// Gives up the name, closes the socket, and wakes all callers.
   package func close() {
     unpublish()
-    half.close()
     drainServices()
+    half.close()
   }
 
   /// Gives up the name. The connections that have been made are accepted, and then accepting ends.
   package func finish() {
     unpublish()
-    half.finishReceiving()
     drainServices()
+    half.finishReceiving()
+  }
+
+  /// Accepting has ended for good because the listening descriptor is unusable. Any other error concerns one connection.
+  var hasFailed: Bool {
+    half.inspect { state in
+      guard case .transport = state.over?.reason else { return false }
+      return true
+    }
   }
 
   /// It has been told to finish, or closed.

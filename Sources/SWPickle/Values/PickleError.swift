@@ -2,7 +2,7 @@
 ///
 /// On an endpoint it arrives as the `.codec` reason: the frame is consumed and the stream goes on.
 public struct PickleError: Error, Hashable, Sendable {
-  /// What is wrong.
+  /// The kind of the fault.
   public enum Kind: Hashable, Sendable {
     /// The pickle ends too early.
     case truncated

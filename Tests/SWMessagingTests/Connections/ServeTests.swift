@@ -357,4 +357,15 @@ final class EventLog: Sendable {
     #expect(log.failed == 1 && log.cancelling == 1)
     client.close()
   }
+
+  @Test func `a lack of descriptors does not hold up the end beyond its time`() async throws {
+    let memory = MemoryListener(framing: .varInt)
+    // They last for far longer than the test may take.
+    for _ in 0..<50_000 { memory.failAccepts(.tooManyOpenFiles) }
+    let serving = Task { try await memory.listener.serve(draining: .milliseconds(20), Self.echo) }
+    await eventually { memory.listener.snapshot.waitingAcceptors == 1 }
+    memory.listener.finish()
+    try await serving.value
+    #expect(memory.listener.isClosed)
+  }
 }

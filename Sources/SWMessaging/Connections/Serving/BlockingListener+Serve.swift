@@ -105,8 +105,8 @@ private final class ThreadServer<Connection: Endpoint>: Sendable {
         let connection = try listener.blocking.accept()
         if let number = service.admit(connection, greets: greeting != nil) { attend(connection, number) }
       } catch {
-        if case .transport = error.reason { return end(error) }
-        return end(nil)
+        if case .closed = error.reason { return end(nil) }
+        if listener.core.hasFailed { return end(error) }
       }
     }
   }

@@ -67,6 +67,8 @@ private final class AsyncServer<Connection: Endpoint>: Sendable {
   /// Rung when there may be room for a connection, and when the last one is gone.
   private let bell = Bell()
   private let patience: Duration
+  /// Closes the listener when the time for the end has passed: it may still wait for descriptors to accept with.
+  private let limit: Timer
   private let executor: (any TaskExecutor)?
   private let greeting: (body: @Sendable (Connection) async throws -> Void, timeout: Duration)?
   private let handler: @Sendable (Connection) async throws -> Void
@@ -82,8 +84,11 @@ private final class AsyncServer<Connection: Endpoint>: Sendable {
     self.executor = executor
     self.greeting = greeting
     self.handler = handler
-    let bell = bell
-    service = Service(limits, observer) { bell.ring() }
+    let (bell, limit) = (bell, Timer(Alarm { listener.close() }))
+    self.limit = limit
+    service = Service(
+      limits, observer, drainBegins: { Reactor.shared.set(limit, at: .after(patience)) },
+      changed: { bell.ring() })
   }
 
   func run() async -> EndpointError? {
@@ -104,6 +109,7 @@ private final class AsyncServer<Connection: Endpoint>: Sendable {
       return error
     }
     listener.core.leave(service)
+    Reactor.shared.takeBack(limit)
     return error
   }
 
@@ -111,23 +117,15 @@ private final class AsyncServer<Connection: Endpoint>: Sendable {
   ///
   /// - Returns: why, if that is not because it was told to finish.
   private func acceptAll(in group: inout DiscardingTaskGroup) async -> EndpointError? {
-    // If descriptors are lacking at the end, the connections that wait are given up in time.
-    let limit = Timer(Alarm { [listener] in listener.close() })
-    var isLimited = false
-    defer { if isLimited { Reactor.shared.takeBack(limit) } }
     while true {
       while !service.accepts { await bell.wait() }
-      if !isLimited, service.isDraining {
-        isLimited = true
-        Reactor.shared.set(limit, at: .after(patience))
-      }
       do throws(EndpointError) {
         let connection = try await listener.accept()
         guard let number = service.admit(connection, greets: greeting != nil) else { continue }
         group.addTask(executorPreference: executor) { [self] in await attend(connection, number) }
       } catch {
         if case .closed = error.reason { return nil }
-        if case .transport = error.reason { return error }
+        if listener.core.hasFailed { return error }
       }
     }
   }

@@ -45,12 +45,15 @@ final class Service<Connection: Endpoint>: ServesConnections {
   private let observer: (@Sendable (ListenerEvent) -> Void)?
   /// Called after each change that somebody may wait for: a connection is closed, or draining begins.
   private let changed: @Sendable () -> Void
+  /// Called when draining begins, once, before the listener stops accepting.
+  private let drainBegins: @Sendable () -> Void
   private let state = Guarded(State())
 
   init(
     _ limits: Limits, _ observer: (@Sendable (ListenerEvent) -> Void)?,
-    changed: @escaping @Sendable () -> Void
+    drainBegins: @escaping @Sendable () -> Void = {}, changed: @escaping @Sendable () -> Void
   ) {
+    self.drainBegins = drainBegins
     self.limits = limits
     self.observer = observer
     self.changed = changed
@@ -123,6 +126,7 @@ final class Service<Connection: Endpoint>: ServesConnections {
       return state.served.values.map { $0.connection }
     }
     guard let served else { return }
+    drainBegins()
     tell(.draining(connectionCount: served.count))
     for connection in served { connection.core.receiving?.finishReceiving() }
     changed()
