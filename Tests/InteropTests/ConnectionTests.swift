@@ -5,8 +5,7 @@ import SystemPackage
 import TestSupport
 import Testing
 
-/// Python's and Node's own sockets at the other end of connections, and socat's where it is installed. F12 and F13 of
-/// CONNECTIONS.
+/// Python's and Node's own sockets at the other end of connections, and socat's where it is installed.
 @Suite(.lastResort, .leavesNothing)
 struct ConnectionTests {
   enum Kind: String, CaseIterable, Sendable { case unix, abstract, tcp, tcp6 }

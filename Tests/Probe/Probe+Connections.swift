@@ -89,12 +89,15 @@ extension Probe {
     while let peer = try? listener.blocking.accept(timeout: .zero) { held.append(peer) }
     print("held=\(held.count)")
     let before = cpuTime()
+    let waitsBefore = waitCount()
     let start = Deadline.now
     let error = blockingError { () throws(EndpointError) in try listener.blocking.accept(timeout: .seconds(2))
     }
     print("timedOut=\(error?.reason == .timedOut)")
     let share = Double(cpuTime() - before) / Double(Deadline.now.nanoseconds - start.nanoseconds)
-    print("busy=\(share < 0.01)")
+    // Without a descriptor to be woken by, a thread waits in slices of 10 ms: 200 in two seconds. A loop without pauses
+    // waits far more often, or takes a whole processor.
+    print("spins=\(share > 0.1 || waitCount() - waitsBefore > 1_000)")
     // A thread accepts; each close lets it go on.
     let count = clients - held.count
     let accepting = TestThread { () throws in
@@ -188,5 +191,12 @@ extension Probe {
     print("closed=\(listener.isClosed) open=\(swsys_get_close_on_exec(number) >= 0)")
     print("present=\(FileManager.default.fileExists(atPath: path.string))")
     unsafe chmod(directory, 0o700)
+  }
+
+  /// How often this process's threads have waited.
+  private static func waitCount() -> Int {
+    var usage = rusage()
+    _ = unsafe getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
+    return usage.ru_nvcsw
   }
 }

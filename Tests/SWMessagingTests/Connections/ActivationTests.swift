@@ -6,7 +6,7 @@ import SystemPackage
 import TestSupport
 import Testing
 
-/// Sockets that a service manager passes. F7 and F49 to F51 of CONNECTIONS.
+/// Sockets that a service manager passes.
 @Suite(.lastResort, .leavesNothing)
 struct ActivationTests {
   static let activator = "/usr/bin/systemd-socket-activate"

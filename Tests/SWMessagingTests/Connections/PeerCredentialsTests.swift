@@ -6,7 +6,7 @@ import SystemPackage
 import TestSupport
 import Testing
 
-/// Who is at the other end, and who is let in. F36 to F39 of CONNECTIONS.
+/// Who is at the other end, and who is let in.
 @Suite(.lastResort, .leavesNothing)
 struct PeerCredentialsTests {
   private static var canBeAnother: Bool {

@@ -8,7 +8,7 @@ import SystemPackage
 import TestSupport
 import Testing
 
-/// The names of Unix sockets. F1 to F13 are the faults of CONNECTIONS that each test is against.
+/// The names of Unix sockets.
 @Suite(.lastResort, .leavesNothing)
 struct PublishingTests {
   typealias Raw = Listener<SocketDuplex>
