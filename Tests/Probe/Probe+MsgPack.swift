@@ -114,10 +114,14 @@ extension Probe {
   static func resetPeakKilobytes() -> Int {
     let mappings = (try? String(contentsOfFile: "/proc/self/maps", encoding: .utf8)) ?? ""
     for mapping in mappings.split(separator: "\n") where mapping.contains("/") && mapping.contains(" r") {
-      let bounds = mapping.prefix { $0 != " " }.split(separator: "-").compactMap { UInt(String($0), radix: 16) }
+      let bounds = mapping.prefix { $0 != " " }.split(separator: "-").compactMap {
+        UInt(String($0), radix: 16)
+      }
       guard bounds.count == 2 else { continue }
-      let populateRead: Int32 = 22  // MADV_POPULATE_READ, since Linux 5.14: no file of glibc 2.36 has a name for it.
-      _ = unsafe madvise(UnsafeMutableRawPointer(bitPattern: bounds[0]), Int(bounds[1] - bounds[0]), populateRead)
+      // MADV_POPULATE_READ, since Linux 5.14.
+      let populateRead: Int32 = 22
+      _ = unsafe madvise(
+        UnsafeMutableRawPointer(bitPattern: bounds[0]), Int(bounds[1] - bounds[0]), populateRead)
     }
     try? Data("5".utf8).write(to: URL(filePath: "/proc/self/clear_refs"))
     return status("VmRSS:")
