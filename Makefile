@@ -6,7 +6,7 @@ TEST ?=
 # What is handed on to the mutation tool.
 MUTATE ?=
 
-.PHONY: help demo test mutate bench fuzz simulate sanitize packaging model model-full bench-counts hostile-counts api docs format lint clean swcat
+.PHONY: help demo test mutate bench fuzz simulate sanitize packaging model model-full bench-counts hostile-counts api docs code-blocks format lint clean swcat
 
 help:
 	@echo 'make demo        run every example'
@@ -22,6 +22,7 @@ help:
 	@echo 'make bench-counts  hold instructions, allocations and system calls against the baseline (UPDATE=1: write it)'
 	@echo 'make hostile-counts  count what hostile pickles cost at n bytes and at 4n'
 	@echo 'make api         hold the public interface against docs/api (UPDATE=1: write it), and what it must refuse'
+	@echo 'make code-blocks compile the Swift code in the documents'
 	@echo 'make docs        build the documentation; a warning is an error'
 	@echo 'make format      give the code its form'
 	@echo 'make lint        complain where it has another, or breaks a house rule'
@@ -96,6 +97,11 @@ hostile-counts:
 api:
 	@scripts/setup-swift
 	@scripts/api $(if $(UPDATE),--update)
+
+# Builds nothing that is built already.
+code-blocks:
+	@scripts/setup-swift
+	@scripts/code-blocks
 
 docs:
 	@scripts/setup-swift

@@ -1,4 +1,4 @@
-// A framing of one's own, from nothing to the laws: docs/custom-framing.md walks through it.
+// A framing of one's own, from nothing to the laws: docs/Guide.docc/WritingAFraming.md walks through it.
 //
 // The format is that of netstrings: the payload's length in decimal digits, a colon, the payload, a comma.
 //
