@@ -10,6 +10,8 @@ in a directive. A directive is an HTML comment on the lines directly above the b
     <!-- code: file -->               the block is a whole file: extensions, protocols, @main
     <!-- code: manifest -->           the block consists of lines of a Package.swift
     <!-- code: quoted -->             the block is part of a program that is compiled elsewhere
+
+The code files of tutorials are programs, and manifests if their name says so. Each is type-checked alone.
 """
 
 import argparse
@@ -114,11 +116,19 @@ def compile(blocks, flags, scratch):
     return result.stderr if result.returncode else ""
 
 
+def check(program, flags):
+    """Type-checks a whole program of one file. Returns what the compiler said."""
+    command = ["swiftc", "-typecheck", "-swift-version", "6", "-suppress-warnings", *flags, str(program)]
+    result = subprocess.run(command, capture_output=True, text=True)
+    return result.stderr if result.returncode else ""
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--build", type=pathlib.Path, help="a build folder other than this package's")
     parser.add_argument("documents", nargs="*", type=pathlib.Path)
     arguments = parser.parse_args()
+    programs = [] if arguments.documents else sorted((ROOT / "docs").rglob("Tutorials/Code/*.swift"))
     documents = arguments.documents or [
         ROOT / "README.md",
         ROOT / "CONTRIBUTING.md",
@@ -146,9 +156,12 @@ def main():
         for group, flags in groups:
             if group:
                 output += compile(group, flags, scratch)
+    for program in programs:
+        output += check(program, manifest_flags if "Package" in program.name else module_flags(build))
     if output:
         sys.exit(output)
-    print(f"code-blocks: {len(compiled)} blocks of {len(documents)} documents compile")
+    counts = f"{len(compiled)} blocks of {len(documents)} documents and {len(programs)} files of tutorials"
+    print(f"code-blocks: {counts} compile")
 
 
 main()
