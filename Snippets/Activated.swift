@@ -34,3 +34,6 @@ try await withChildProcess(manager) { _ in
   precondition(answer == "hello!")
   peer.close()
 }
+
+// Prints:
+//   hello!

@@ -23,3 +23,7 @@ for try await message in reader.messages {
 try await sender.value
 print("received: \(received.joined(separator: ", "))")
 precondition(received == (1...5).map { "message \($0)" })
+
+// Prints:
+//   nobody has sent: timed out
+//   received: message 1, message 2, message 3, message 4, message 5

@@ -74,3 +74,7 @@ let points = NetstringFraming.netstrings.json(Point.self)
 try checkFraming(points, messages: [Point(x: 0, y: 0), Point(x: -1, y: 2.5)])
 // end compose
 print("JSON over netstrings does too")
+
+// Prints:
+//   netstrings keep the laws
+//   JSON over netstrings does too

@@ -36,3 +36,9 @@ if let python {
 } else {
   print("skipped: no Python. Set SWTEST_PYTHON, or run scripts/setup-python.")
 }
+
+// Prints:
+//   stressed -> desserts
+//    ->
+//   x-y -> y-x
+//   x- -> cannot send the message: …

@@ -37,3 +37,8 @@ try await working.value
 let end = try await near.next(timeout: .seconds(60))
 precondition(end == nil)
 print("descriptor \(number) went to another thread and back")
+
+// Prints:
+//   stressed -> desserts
+//   drawer -> reward
+//   descriptor … went to another thread and back

@@ -36,3 +36,8 @@ print("refused: \(why)")
 precondition(sum == 3.5 && why == "nothing to add\nup")
 left.finishSending()
 try await server.value
+
+// Prints:
+//   1 + 2.5 = 3.5
+//   refused: nothing to add
+//   up

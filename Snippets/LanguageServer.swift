@@ -67,3 +67,7 @@ try await server.channel.send(Request(method: "exit"))
 let status = try await server.waitForExit(timeout: .seconds(20))
 print("the server \(status)")
 precondition(status.isSuccess)
+
+// Prints:
+//   the server can: ["hoverProvider"]
+//   the server exited with code 0

@@ -99,3 +99,7 @@ try await sending
 let counts = metered.counts
 precondition(message.count == 100_000 && counts.sent == 100_004 && counts.postponed > 0)
 print("\(counts.sent) bytes went out, and had to wait \(counts.postponed) times")
+
+// Prints:
+//   the metered transport keeps the laws
+//   100004 bytes went out, and had to wait … times

@@ -56,3 +56,7 @@ child.channel.finishSending()
 let status = try await child.waitForExit(timeout: .seconds(20))
 precondition(status.isSuccess, "Python \(status)")
 print("and echoed bytes up to 1 MiB; it \(status)")
+
+// Prints:
+//   Python read and wrote {"data": <48656c6c6f20776f726c6421>}
+//   and echoed bytes up to 1 MiB; it exited with code 0

@@ -63,3 +63,7 @@ let boss = try await ChildProcess.spawn(
 let bossStatus = try await boss.waitForExit(timeout: .seconds(20))
 print("a Python parent with a Pipe(): \(bossStatus)")
 precondition(bossStatus.isSuccess)
+
+// Prints:
+//   a Python child with a Connection: exited with code 0
+//   a Python parent with a Pipe(): exited with code 0

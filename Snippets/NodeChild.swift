@@ -41,3 +41,9 @@ if let node {
 } else {
   print("skipped: no node in PATH")
 }
+
+// Prints:
+//   0: ["a", "b", "c"]
+//   1: ["one"]
+//   2: ["grüße,", "welt"]
+//   Node exited with code 0

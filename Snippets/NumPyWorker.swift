@@ -61,3 +61,7 @@ if let python = candidates.compactMap({ $0 }).first(where: FileManager.default.i
 } else {
   print("skipped: no Python. Set SWTEST_PYTHON, or run scripts/setup-python.")
 }
+
+// Prints:
+//   array(<f8, shape: [100001]): x from 0.0 to 1.0, mean 0.5
+//   the mean of 2x² + 1 is 1.66667…

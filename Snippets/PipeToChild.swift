@@ -23,3 +23,9 @@ if CommandLine.arguments.dropFirst().first == "child" {
   print("the child \(status)")
   precondition(status.isSuccess)
 }
+
+// Prints:
+//   stressed -> desserts
+//   drawer -> reward
+//    ->
+//   the child exited with code 0

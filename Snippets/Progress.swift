@@ -43,3 +43,8 @@ for meter in meters {
     count > total / 2 && total > message.count && calls > 1, "told to the last piece, and on the way")
 }
 print("1 MiB went there and back")
+
+// Prints:
+//   left sent … of 1048580 bytes
+//   …
+//   1 MiB went there and back

@@ -23,3 +23,7 @@ try await messages.send(empty)
 let sent = try await raw.receive(exactly: stream.count, timeout: .seconds(60))
 precondition(sent == stream)
 print("and sent the same bytes")
+
+// Prints:
+//   received [10, 5, 104, 101, 108, 108, 111] and []
+//   and sent the same bytes

@@ -87,3 +87,9 @@ if let python = interpreter() {
 } else {
   print("skipped: no Python. Set SWTEST_PYTHON, or run scripts/setup-python.")
 }
+
+// Prints:
+//   blocking Python over a socket pair: 400 small messages and 1 MiB both ways; Python exited with code 0
+//   blocking Python over two pipes: 400 small messages and 1 MiB both ways; Python exited with code 0
+//   asyncio over a socket pair: 400 small messages and 1 MiB both ways; Python exited with code 0
+//   asyncio over two pipes: 400 small messages and 1 MiB both ways; Python exited with code 0

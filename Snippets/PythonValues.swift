@@ -79,3 +79,8 @@ extension PickleDateTime {
     self = value
   }
 }
+
+// Prints:
+//   0: DIG A HOLE, 10 characters, due 2023-11-15T22:13:20+00:00
+//   1: FILL IT, 7 characters, due 2023-11-15T22:13:20+00:00
+//   {"id": 7, "text": "STRASSE", "length": 6, "due": 2023-11-15T22:13:20+00:00}

@@ -32,3 +32,8 @@ let answer = try await withChildProcess(echo, channel: .standardStreams, framing
 }
 print(answer)
 precondition(answer == "anybody there?")
+
+// Prints:
+//   sort exited with code 0: ["c", "b", "a"]
+//   it said ["starting", "done"] and exited with code 3
+//   anybody there?

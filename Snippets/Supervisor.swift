@@ -80,3 +80,7 @@ await withTaskGroup { group in
 let results = await jobs.results
 print("\(results.count) jobs done; done again: \(await jobs.repeated)")
 precondition(results == Dictionary(uniqueKeysWithValues: (0..<40).map { ($0, $0 * $0) }))
+
+// Prints:
+//   worker … has died, and another takes its place
+//   40 jobs done; done again: [7]

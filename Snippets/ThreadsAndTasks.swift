@@ -47,3 +47,6 @@ let sent = (0..<4).flatMap { index in
 }
 precondition(received.sorted() == sent.sorted())
 print("\(received.count) messages went there and back, each of them once")
+
+// Prints:
+//   4000 messages went there and back, each of them once

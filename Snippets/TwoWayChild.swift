@@ -32,3 +32,11 @@ if CommandLine.arguments.dropFirst().first == "child" {
   print("the child \(status)")
   precondition(status.isSuccess)
 }
+
+// Prints:
+//   the child is process …
+//   parent: dig a hole
+//   child:  dig a hole: with what?
+//   parent: a spade
+//   child:  done, with a spade
+//   the child exited with code 0

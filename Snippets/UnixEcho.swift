@@ -64,3 +64,8 @@ try await service.value
 let files = try FileManager.default.contentsOfDirectory(atPath: directory.path)
 precondition(files.isEmpty)
 print("all clients have their answers, the service has ended, and the file is gone")
+
+// Prints:
+//   a client has its answer: from …
+//   a client has its answer: from …
+//   all clients have their answers, the service has ended, and the file is gone

@@ -79,8 +79,8 @@ def hoisted(text):
 def source(block):
     place = f'#sourceLocation(file: "{block.document}", line: {block.line})'
     if block.kind == "manifest":
-        text = re.sub(r"^(\s*\.package.*?),?(\s*//.*)?$", r"_ = \1 as Package.Dependency", block.text, flags=re.M)
-        text = re.sub(r"^(\s*\.product.*?),?(\s*//.*)?$", r"_ = \1 as Target.Dependency", text, flags=re.M)
+        text = re.sub(r"^(\s*\.package.*?),?(\s+//.*)?$", r"_ = \1 as Package.Dependency", block.text, flags=re.M)
+        text = re.sub(r"^(\s*\.product.*?),?(\s+//.*)?$", r"_ = \1 as Target.Dependency", text, flags=re.M)
         return f"import PackageDescription\nprivate func block() {{\n{place}\n{text}\n}}\n"
     given_imports, given = hoisted(block.given)
     imports, text = hoisted(block.text)
