@@ -90,6 +90,11 @@ let package = Package(
       name: "SWSimulation", dependencies: ["SWIO", "SWFraming", "SWMessaging", "SWTesting", system],
       swiftSettings: settings),
     .executableTarget(name: "simulate", dependencies: ["SWSimulation"], swiftSettings: settings),
+    // The passages that the guide's cookbook quotes, run.
+    .testTarget(
+      name: "CookbookTests",
+      dependencies: ["SWJSON", "SWMessaging", "SWPickle", "SWTesting", "TestSupport", system],
+      swiftSettings: settings),
     // Every feature of Codable through every family of coders.
     .testTarget(
       name: "ConformanceTests", dependencies: ["SWMsgPack", "SWPickle", "TestSupport"],
