@@ -17,7 +17,7 @@ struct NetstringFraming: ByteFraming {
   }
 
   struct Scanner: FrameScanner {
-    /// More digits than these could not be counted with an `Int`.
+    /// An `Int` holds every number of this many digits, and what is added to it below.
     static let mostDigits = 18
 
     mutating func demand(in received: Span<UInt8>) throws(FramingError) -> FrameDemand {
@@ -26,15 +26,18 @@ struct NetstringFraming: ByteFraming {
         switch received[index] {
         case UInt8(ascii: ":") where index > 0:
           let payload = (index + 1)..<(index + 1 + length)
-          // The comma behind the payload is scanned too: it is asked for, and then looked at.
+          // The comma after the payload belongs to the frame: demand it, then look at it.
           guard received.count > payload.upperBound else { return .atLeast(payload.upperBound + 1) }
           guard received[payload.upperBound] == UInt8(ascii: ",") else {
             throw FramingError(
               .malformedHeader, offset: payload.upperBound,
-              explanation: "expected a comma behind the payload; found byte \(received[payload.upperBound])")
+              explanation: "expected a comma after the payload; found byte \(received[payload.upperBound])")
           }
           return .frame(byteCount: payload.upperBound + 1, payload: payload)
         case let digit where UInt8(ascii: "0")...UInt8(ascii: "9") ~= digit && index < Self.mostDigits:
+          if index == 1, length == 0 {
+            throw FramingError(.malformedHeader, offset: 0, explanation: "a length has no leading zeros")
+          }
           length = 10 * length + Int(digit - UInt8(ascii: "0"))
         case let other:
           throw FramingError(
