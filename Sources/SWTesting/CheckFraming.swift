@@ -1,7 +1,7 @@
 public import SWFraming
 
-/// Holds a framing to the laws of `Framing` and `FrameScanner`. Belongs to no test library: it returns
-/// when all is well and throws otherwise.
+/// Checks that a framing keeps the laws of `Framing` and `FrameScanner`. It works with every test library: it returns
+/// if the laws are kept and throws if one is broken.
 ///
 /// ```swift
 /// @Test func `my framing keeps the laws`() throws {
@@ -11,29 +11,29 @@ public import SWFraming
 /// }
 /// ```
 ///
-/// Each message is encoded, and its frame scanned and decoded whole, byte by byte, cut at every point
-/// (long frames: at many), with other frames and with garbage behind it, and in the steps of an endpoint
-/// that never reads more than it was asked to. Then come copies of scanners, bytes that no sender would
-/// write, and time. The laws are the cases of ``FramingViolation/Law``.
+/// The check encodes each message. It scans and decodes the frame as a whole, byte by byte, cut at every point (long
+/// frames: at many points), followed by other frames and by garbage, and in the steps of an endpoint that never reads
+/// more than it was asked for. Then it checks copies of scanners, invalid input, and time. The laws are the cases of
+/// ``FramingViolation/Law``.
 ///
-/// Lengths with leading zeros, a sign or blanks, and those that overflow, are among the bytes that no sender would write.
-/// No law says whether a format takes or refuses `007`, `+5` or `-0`: the laws demand that it does not trap, that the
-/// answer does not depend on how the bytes are cut, and that no demand is below 1. A format that forbids such lengths
-/// needs tests of its own.
+/// The invalid input includes lengths with leading zeros, a sign or blanks, and lengths that overflow. The laws do not
+/// say whether a format accepts `007`, `+5` or `-0`. They demand that the framing does not trap, that its answer does
+/// not depend on how the bytes are cut, and that no demand is below 1. If the format forbids such lengths, test that
+/// separately.
 ///
-/// A framing that traps takes the process with it, which no check can turn into an error: that a payload's
-/// range leaves its frame, for one, `FrameDemand` itself refuses.
+/// A framing that traps ends the process, and no check can turn that into an error. For example, `FrameDemand` traps
+/// if a payload's range leaves its frame.
 ///
 /// - Parameters:
 ///   - framing: the framing to check.
-///   - messages: what to send: the empty message, the shortest, those on each side of every border the
-///     format has, one of some thousand bytes.
-///   - seed: of what is chosen at random. The same seed makes the same choices.
-///   - hostileInputs: how many inputs of random and of mutated bytes to try.
-///   - measuresTime: whether to check that work is linear. Uses the thread's CPU time, so that a busy
+///   - messages: the messages to send: the empty message, the shortest, those on each side of every limit of the
+///     format, and one of some thousand bytes.
+///   - seed: the seed of random choices. The same seed makes the same choices.
+///   - hostileInputs: the number of inputs of random and of mutated bytes.
+///   - measuresTime: whether to check that the work is linear. The check uses the thread's processor time, so a busy
 ///     machine does not matter, and a generous threshold.
-///   - largeMessage: makes a message whose frame has roughly so many bytes, or `nil` where there is none;
-///     without it, time is not measured.
+///   - largeMessage: makes a message whose frame has roughly the given number of bytes, or returns nil if there is
+///     none. Without it, time is not measured.
 /// - Throws: ``FramingViolation``, the first one found.
 public func checkFraming<F: Framing>(
   _ framing: F,
@@ -48,7 +48,7 @@ public func checkFraming<F: Framing>(
     measuresTime: measuresTime, largeMessage: largeMessage, isEqual: ==)
 }
 
-/// Holds a framing of payloads to the laws, and what it puts around them to what it scans:
+/// Checks a byte framing, and also that its envelope is what it encodes and scans:
 /// ``FramingViolation/Law/envelopeFits``.
 ///
 /// The parameters are those of `checkFraming(_:messages:seed:hostileInputs:measuresTime:largeMessage:)`.
@@ -68,10 +68,10 @@ public func checkFraming<F: ByteFraming>(
   }
 }
 
-/// Holds a framing to the laws whose messages cannot be compared with `==`, or differ in type between
-/// sending and receiving.
+/// Checks a framing whose messages cannot be compared with `==`, or whose messages have different types for sending
+/// and receiving.
 ///
-/// - Parameter isEqual: whether what arrived is what was sent.
+/// - Parameter isEqual: whether the received message equals the sent one.
 ///
 /// The other parameters are those of
 /// `checkFraming(_:messages:seed:hostileInputs:measuresTime:largeMessage:)`.
@@ -89,9 +89,9 @@ public func checkFraming<F: Framing>(
     measuresTime: measuresTime, largeMessage: largeMessage, isEqual: isEqual)
 }
 
-/// Holds the receiving side of one framing to the laws, with frames that its peer's framing sends.
+/// Checks the receiving side of one framing with frames that the peer's framing sends.
 ///
-/// A conversation whose two sides differ takes two checks, one in each direction:
+/// If the two sides of a conversation differ, check each direction:
 ///
 /// ```swift
 /// try checkFraming(client, peer: server, messages: responses, isEqual: ==)
@@ -99,9 +99,9 @@ public func checkFraming<F: Framing>(
 /// ```
 ///
 /// - Parameters:
-///   - framing: scans and decodes.
-///   - peer: encodes.
-///   - isEqual: whether what arrived is what was sent.
+///   - framing: the framing that scans and decodes.
+///   - peer: the framing that encodes.
+///   - isEqual: whether the received message equals the sent one.
 ///
 /// The other parameters are those of
 /// `checkFraming(_:messages:seed:hostileInputs:measuresTime:largeMessage:)`.

@@ -5,24 +5,24 @@ internal import Synchronization
 
 /// A promise of `Listener` that was broken, as ``checkListener(connections:make:)`` found it.
 public struct ListenerViolation: Error, Hashable, Sendable {
-  /// What every listener must keep to.
+  /// A promise of every listener.
   @nonexhaustive
   public enum Law: String, Hashable, Sendable, CaseIterable {
-    /// Each connection is accepted once, by a task or by a thread, and is connected to its own client.
+    /// Each connection is accepted exactly once, by a task or a thread, and is connected to its own client.
     case acceptsEachOnce
     /// A call that times out or is cancelled takes no connection.
     case losesNoneToTimeouts
-    /// `close` wakes every caller, and nothing is accepted after it.
+    /// `close` wakes every caller, and no connection is accepted after it.
     case closeWakesEverybody
-    /// After `finish` the connections that were made are accepted, and then `accept` throws `closed`.
+    /// After `finish` the connections that exist are accepted, and then `accept` throws `closed`.
     case finishLosesNone
-    /// `serve` answers what was sent before the end, and returns.
+    /// `serve` answers requests that were sent before the end, and returns.
     case servesUntilTheEnd
   }
 
   public var law: Law
 
-  /// What was expected, and what was found.
+  /// The expected and the actual result.
   public var explanation: String
 }
 
@@ -30,21 +30,21 @@ extension ListenerViolation: CustomStringConvertible {
   public var description: String { "the listener breaks the law '\(law)': \(explanation)" }
 }
 
-/// Holds a listener, and the way to connect to it, to what `Listener` promises. Belongs to no test library: it returns
-/// when all is well and throws otherwise.
+/// Checks that a listener, together with a way to connect to it, keeps the promises of `Listener`. It works with every
+/// test library: it returns if the promises are kept and throws if one is broken.
 ///
 ///     try await checkListener {
 ///       let listener = try Listener(.abstract(""), framing: .varInt)
 ///       return (listener, { try await connect(to: listener.address, framing: .varInt) })
 ///     }
 ///
-/// It uses a handful of listeners, one after the other, and closes what it has made. The laws are the cases of
+/// The check uses several listeners, one after the other, and closes them. The promises are the cases of
 /// ``ListenerViolation/Law``.
 ///
 /// - Parameters:
-///   - connections: how many connections are made to each listener.
-///   - make: makes a listener that nobody else uses, and a way to connect to it.
-/// - Throws: ``ListenerViolation``, the first one found; what `make` and the way to connect throw.
+///   - connections: the number of connections to each listener.
+///   - make: makes a listener that nothing else uses, and a way to connect to it.
+/// - Throws: ``ListenerViolation``, the first one found; or the errors of `make` and of connecting.
 public func checkListener<F: ByteFraming>(
   connections: Int = 50,
   make:

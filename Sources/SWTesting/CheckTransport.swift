@@ -1,7 +1,7 @@
 public import SWIO
 
-/// Holds a transport to the laws of `SocketLike`. Belongs to no test library: it returns when all is well and
-/// throws otherwise.
+/// Checks that a transport keeps the laws of `SocketLike`. It works with every test library: it returns if the laws are
+/// kept and throws if one is broken.
 ///
 /// ```swift
 /// @Test func `my transport keeps the laws`() throws {
@@ -9,19 +9,19 @@ public import SWIO
 /// }
 /// ```
 ///
-/// It uses a dozen pairs, one after the other, in the direction from `sender` to `receiver`; a transport that goes
-/// both ways takes two checks. Attempts are made by hand first, then message endpoints use a pair with threads. The
-/// laws are the cases of ``TransportViolation/Law``.
+/// The check uses a dozen pairs, one after the other, in the direction from `sender` to `receiver`. Check a transport
+/// that works in both directions twice. The check first makes attempts itself; then message endpoints use a pair from
+/// several threads. The laws are the cases of ``TransportViolation/Law``.
 ///
-/// It blocks the calling thread, mostly for milliseconds. What should come and does not come within `patience` is a
-/// violation.
+/// The call blocks the calling thread, usually for milliseconds. If readiness does not come within `patience`, that is
+/// a violation.
 ///
 /// - Parameters:
-///   - seed: of what is chosen at random. The same seed makes the same choices.
-///   - patience: how long to wait for readiness that should come. The default of ten minutes is far beyond
-///     what any machine needs.
-///   - makePair: makes connected ends that nobody else uses; both are closed by the check.
-/// - Throws: ``TransportViolation``, the first one found; what `makePair` throws.
+///   - seed: the seed of random choices. The same seed makes the same choices.
+///   - patience: how long to wait for expected readiness. The default of ten minutes is far more than any machine
+///     needs.
+///   - makePair: makes connected ends that nothing else uses. The check closes both.
+/// - Throws: ``TransportViolation``, the first one found; or the error of `makePair`.
 public func checkTransport(
   seed: UInt64 = 1, patience: Duration = .seconds(600),
   makePair: @escaping () throws -> (sender: any SocketLike, receiver: any SocketLike)

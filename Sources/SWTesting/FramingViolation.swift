@@ -1,42 +1,42 @@
 /// A law of `Framing` or `FrameScanner` that a framing broke, as `checkFraming` found it.
 public struct FramingViolation: Error, Hashable, Sendable {
-  /// What every framing must keep to.
+  /// A law of every framing.
   @nonexhaustive
   public enum Law: String, Hashable, Sendable, CaseIterable {
-    /// Every message given to the check encodes, to at least one byte.
+    /// Every message given to the check can be encoded, to at least one byte.
     case encodes
-    /// What was encoded scans as one frame of that length, and decodes to the message.
+    /// The encoded bytes are scanned as one frame of that length, and decode to the message.
     case roundTrips
     /// No demand is smaller than the one before.
     case demandNeverShrinks
-    /// A demand is at least 1, and one that is not final asks for more than has been received.
+    /// A demand is at least 1, and a demand that is not final asks for more than has been received.
     case demandGetsOn
-    /// At the end of the stream a last frame is final and not longer than the bytes, and a stream without bytes holds
-    /// none.
+    /// At the end of the stream a last frame is final and not longer than the bytes. A stream without bytes has no
+    /// frame.
     case endFitsBytes
     /// No demand passes the frame's end.
     case demandStaysInFrame
-    /// A part of a frame is never taken for a whole one.
+    /// A part of a frame is never scanned as a whole frame.
     case truncatedStaysOpen
-    /// Length, payload and message are the same however the bytes are cut, and whatever follows them.
+    /// Length, payload and message do not depend on how the bytes are cut or on the bytes after them.
     case ignoresChunking
-    /// What a `ByteFraming` puts around the payload is what it encodes and what it scans.
+    /// The envelope of a `ByteFraming` is what it encodes and what it scans.
     case envelopeFits
-    /// A copy of a scanner goes on alone, and leaves the original as it was.
+    /// A copy of a scanner is independent and leaves the original unchanged.
     case copiesAreAlone
-    /// A frame that comes in many pieces costs work proportional to its length.
+    /// The work for a frame that arrives in many pieces is proportional to its length.
     case workIsLinear
   }
 
   public var law: Law
 
-  /// Which of the messages it was, from 0; `nil` for bytes made up by the check and for the large message.
+  /// The index of the message; nil for bytes that the check made up and for the large message.
   public var messageIndex: Int?
 
-  /// Where, in bytes from the frame's first byte.
+  /// The offset in bytes from the first byte of the frame.
   public var offset: Int
 
-  /// What was expected, what was found, and what it takes to see it again.
+  /// The expected and the actual result, and how to reproduce it.
   public var explanation: String
 }
 

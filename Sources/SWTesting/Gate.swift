@@ -1,8 +1,8 @@
 internal import SWIO
 internal import Synchronization
 
-/// A latch that threads and tasks wait at until somebody opens it: orders events in tests, where sleeping
-/// would only make them likely. Opening is once and for all.
+/// A latch that threads and tasks wait for until it is opened. Tests use it to order events, where sleeping would only
+/// make an order likely. A gate that has been opened stays open.
 public final class Gate: Sendable {
   @safe
   private struct State {
@@ -15,7 +15,7 @@ public final class Gate: Sendable {
 
   public init() {}
 
-  /// Lets everybody through who waits, and who will come.
+  /// Opens the gate for all present and future callers.
   public func open() {
     let (tasks, threads) = state.withLock { state in
       state.isOpen = true

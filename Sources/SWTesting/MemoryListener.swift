@@ -4,13 +4,13 @@ public import SWMessaging
 internal import Synchronization
 public import SystemPackage
 
-/// A listener whose connections exist in memory only: for tests of services, without addresses, files and the kernel.
+/// A listener whose connections exist in memory only. It tests services without addresses, files and the kernel.
 ///
 ///     let memory = MemoryListener(framing: .varInt)
 ///     let serving = Task { try await memory.listener.serve { peer in … } }
 ///     let client = try memory.connect()
 ///
-/// Connections are ``SimulatedTransport``s, so a ``SimulationPlan`` can make life hard for both ends. Safe to use from any
+/// Connections are ``SimulatedTransport``s, so a ``SimulationPlan`` can disturb both ends. It is safe to use from any
 /// thread and task.
 public final class MemoryListener<F: Framing>: Sendable {
   /// The listener, as a service uses it.
@@ -23,9 +23,9 @@ public final class MemoryListener<F: Framing>: Sendable {
 
   /// - Parameters:
   ///   - framing: the framing of the messages.
-  ///   - backlog: how many connections may wait to be accepted.
-  ///   - capacity: how many bytes may be under way in either direction of a connection.
-  ///   - plan: what happens to attempts, at both ends of each connection.
+  ///   - backlog: the number of connections that may wait to be accepted.
+  ///   - capacity: the number of bytes that may be under way in either direction of a connection.
+  ///   - plan: the disturbances at both ends of each connection.
   public init(
     framing: F, backlog: Int = 4096, capacity: Int = 65_536, plan: SimulationPlan = SimulationPlan(seed: 1)
   ) {
@@ -40,8 +40,8 @@ public final class MemoryListener<F: Framing>: Sendable {
   /// Connects to the listener.
   ///
   /// - Returns: the client's end.
-  /// - Throws: `EndpointError` `transport` with the operation `connect`: ECONNREFUSED, when the listener has been told to
-  ///   finish or closed; EAGAIN, when as many connections wait as may.
+  /// - Throws: `EndpointError` `transport` with the operation `connect`: ECONNREFUSED if the listener is finishing or
+  ///   closed; EAGAIN if `backlog` connections wait already.
   public func connect() throws(EndpointError) -> MessageDuplex<F> {
     let (client, server) = SimulatedTransport.pair(capacity: capacity, plan: plan)
     let refusal: Errno? =
@@ -53,9 +53,10 @@ public final class MemoryListener<F: Framing>: Sendable {
     return MessageDuplex(transport: client, framing: framing)
   }
 
-  /// Has the next accepts fail, one after the other, before connections are accepted again. A listener waits out what a
-  /// lack of descriptors or memory causes (EMFILE, ENFILE, ENOBUFS, ENOMEM), goes on after the error of one peer
-  /// (ECONNABORTED), and fails for good after EBADF, EINVAL and ENOTSOCK.
+  /// Makes the next accepts fail with these errors, one after the other.
+  ///
+  /// A listener waits after a shortage (EMFILE, ENFILE, ENOBUFS, ENOMEM), continues after the error of one peer
+  /// (ECONNABORTED), and ends after EBADF, EINVAL and ENOTSOCK.
   public func failAccepts(_ errors: Errno...) { source.fail(errors) }
 }
 

@@ -2,41 +2,41 @@ public import SWIO
 internal import Synchronization
 public import SystemPackage
 
-/// A transport that plays a script: each attempt takes the next step of its direction. For tests that drive
-/// an endpoint by hand and want to say exactly what the other side of the system call does.
+/// A transport that plays a script: each attempt takes the next step of its direction. Tests use it to decide exactly
+/// what each system call would return.
 ///
 /// ```swift
 /// let transport = ScriptedTransport(receiving: [.bytes([2, 0x68]), .wouldBlock, .bytes([0x69]), .endOfStream])
 /// let reader = MessageReader(transport: transport, framing: .varInt)
 /// ```
 ///
-/// When the script has run out, attempts would block. Steps that are appended later make the direction
-/// ready, and the endpoint is told. Without a script for sending, everything is accepted.
+/// When the script has ended, attempts would block. Steps that are appended later make the direction ready and signal
+/// the endpoint. Without a script for sending, every byte is accepted.
 ///
-/// Safe to use from any thread; readiness is signalled without a lock held.
+/// It is safe to use from any thread. It signals readiness without holding a lock.
 public final class ScriptedTransport: SocketLike {
-  /// What a receive finds.
+  /// The result of an attempt to receive.
   @nonexhaustive
   public enum ReceiveStep: Hashable, Sendable {
-    /// So much is there. What does not fit is left for the next attempt.
+    /// These bytes arrive. Bytes that do not fit are left for the next attempt.
     case bytes([UInt8])
     case wouldBlock
     case waitsFor(Readiness)
-    /// The attempt may take long; made so, it takes the next step.
+    /// The attempt may take long and is offloaded. The offloaded attempt takes the next step.
     case offload
-    /// Stays: nothing comes behind it.
+    /// The stream ends. Later attempts find the end, too.
     case endOfStream
     case failure(Errno)
   }
 
-  /// What becomes of a send.
+  /// The result of an attempt to send.
   @nonexhaustive
   public enum SendStep: Hashable, Sendable {
-    /// So many bytes are accepted, or all if there are fewer.
+    /// At most this number of bytes is accepted.
     case accept(Int)
     case wouldBlock
     case waitsFor(Readiness)
-    /// The attempt may take long; made so, it takes the next step.
+    /// The attempt may take long and is offloaded. The offloaded attempt takes the next step.
     case offload
     case failure(Errno)
   }
@@ -55,35 +55,37 @@ public final class ScriptedTransport: SocketLike {
 
   private let state: Guarded<State>
 
-  /// - Parameter sending: what becomes of sends; nil: everything is accepted.
+  /// - Parameters:
+  ///   - receiving: the script for receiving.
+  ///   - sending: the script for sending. If it is nil, every byte is accepted.
   public init(receiving: [ReceiveStep] = [], sending: [SendStep]? = nil) {
     state = Guarded(State(receiving: receiving, sending: sending))
   }
 
   // MARK: For tests
 
-  /// Appends steps, and tells the endpoint that receiving may get on.
+  /// Appends steps, and signals that receiving may make progress.
   public func append(receiving steps: [ReceiveStep]) {
     state.withLock { $0.receiving += steps }
     raise(.readable)
   }
 
-  /// Appends steps, and tells the endpoint that sending may get on.
+  /// Appends steps, and signals that sending may make progress.
   public func append(sending steps: [SendStep]) {
     state.withLock { $0.sending = ($0.sending ?? []) + steps }
     raise(.writable)
   }
 
-  /// Tells the endpoint that attempts may get on, true or not.
+  /// Signals readiness to the endpoint, whether or not it is true.
   public func raise(_ readiness: Readiness) { state.withLock { $0.signal }?.raise(readiness) }
 
-  /// Everything that was accepted, in order.
+  /// The accepted bytes, in order.
   public var sent: [UInt8] { state.withLock { $0.sent } }
-  /// How many attempts to receive there were.
+  /// The number of attempts to receive.
   public var receiveCount: Int { state.withLock { $0.receiveCount } }
-  /// How many attempts to send there were.
+  /// The number of attempts to send.
   public var sendCount: Int { state.withLock { $0.sendCount } }
-  /// Whether both scripts have been played to their end.
+  /// Whether both scripts have ended.
   public var isPlayed: Bool { state.withLock { $0.receiving.isEmpty && ($0.sending ?? []).isEmpty } }
   public var isSendingFinished: Bool { state.withLock { $0.isSendingFinished } }
   public var isClosed: Bool { state.withLock { $0.closeCount > 0 } }

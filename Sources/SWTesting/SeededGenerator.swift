@@ -1,5 +1,5 @@
-/// Random numbers that repeat: the same seed gives the same numbers on every machine, so that what a test
-/// found once it finds again.
+/// Random numbers that repeat: the same seed gives the same numbers on every machine, so a failing test can be
+/// repeated.
 ///
 /// SplitMix64, from Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators" (2014).
 public struct SeededGenerator: RandomNumberGenerator, Sendable {

@@ -2,9 +2,9 @@ public import SWIO
 internal import Synchronization
 internal import SystemPackage
 
-/// One end of a connection that exists in memory only: no descriptor, no kernel, bounded room, and a
-/// ``SimulationPlan`` that makes life hard for who uses it. For tests of endpoints, and of programs that
-/// use endpoints, with real threads and tasks or with a scheduler of the test's own.
+/// One end of a connection that exists in memory only, without a descriptor or the kernel. It has bounded room, and a
+/// ``SimulationPlan`` can disturb its attempts. It serves tests of programs that use endpoints, with real threads and
+/// tasks or with the test's own scheduler.
 ///
 /// ```swift
 /// let (left, right) = SimulatedTransport.pair(capacity: 64, plan: .unsteady(seed: 7))
@@ -12,11 +12,11 @@ internal import SystemPackage
 /// let server = MessageDuplex(transport: right, framing: .varInt)
 /// ```
 ///
-/// It behaves as a stream socket does: what was accepted arrives in order, once; data before an end is
-/// received before it; who sends to a closed end has a broken pipe. Whoever was told that an attempt would
-/// block is told when another may get on, and only then, unless the plan says otherwise.
+/// It behaves like a stream socket. Accepted bytes arrive in order, exactly once. Data before an end is received before
+/// the end. Sending to a closed end fails with a broken pipe. After an attempt that would block, readiness is signalled
+/// when another attempt can make progress, and only then, unless the plan says otherwise.
 ///
-/// Safe to use from any thread. Readiness is signalled without a lock held.
+/// It is safe to use from any thread. It signals readiness without holding a lock.
 public final class SimulatedTransport: SocketLike {
   private let link: Link
   /// 0 or 1: which end of the link this is.
@@ -30,8 +30,8 @@ public final class SimulatedTransport: SocketLike {
   /// Makes two connected ends.
   ///
   /// - Parameters:
-  ///   - capacity: how many bytes may be under way in either direction; at least 1.
-  ///   - plan: what happens to attempts, at both ends.
+  ///   - capacity: the number of bytes that may be under way in either direction; at least 1.
+  ///   - plan: the disturbances at both ends.
   public static func pair(
     capacity: Int = 65_536, plan: SimulationPlan
   ) -> (SimulatedTransport, SimulatedTransport) {
@@ -65,8 +65,8 @@ public final class SimulatedTransport: SocketLike {
     }
   }
 
-  /// - Returns: `.failed` with `Errno.brokenPipe` when the peer is gone or the connection broke, with
-  ///   `Errno.connectionReset` once it is reset.
+  /// - Returns: `.failed` with `Errno.brokenPipe` if the peer has closed or the connection broke, with
+  ///   `Errno.connectionReset` after a reset.
   public func send(_ bytes: UnsafeRawBufferPointer) -> Attempt {
     // Invariant: used only inside this call, by this thread.
     nonisolated(unsafe) let bytes = unsafe bytes
@@ -79,7 +79,7 @@ public final class SimulatedTransport: SocketLike {
     return link.changed { state, news in unsafe state.send(bytes, by: side, mayTakeLong: true, &news) }
   }
 
-  /// - Throws: `Errno.wouldBlock` where the plan has it wait.
+  /// - Throws: `Errno.wouldBlock` if the plan makes it wait.
   public func finishSending() throws(TransportError) {
     let isFinished = link.changed { state, news in state.finish(by: side, &news) }
     if !isFinished { throw TransportError(.finishSending, .wouldBlock) }
@@ -99,7 +99,7 @@ public final class SimulatedTransport: SocketLike {
 
   // MARK: For tests
 
-  /// What an attempt could do now. A direction that stands still is not ready.
+  /// The directions in which an attempt could make progress now. A stalled direction is not ready.
   public var readiness: Readiness { link.changed { state, _ in state.readiness(of: side) } }
 
   /// The same, and what an attempt was told to wait for across.
@@ -112,12 +112,12 @@ public final class SimulatedTransport: SocketLike {
     }
   }
 
-  /// Whether a direction stands still, at this end, until the next ``tick()``.
+  /// Whether a direction of this end is stalled until the next ``tick()``.
   public var isStalled: Bool {
     link.changed { state, _ in state.sides[side].receiving.isStalled || state.sides[side].sending.isStalled }
   }
 
-  /// Lets this end's directions that stand still get on.
+  /// Ends the stalls of this end.
   public func tick() {
     link.changed { state, news in
       let (receiving, sending) = (state.sides[side].receiving.isStalled, state.sides[side].sending.isStalled)
@@ -134,7 +134,7 @@ public final class SimulatedTransport: SocketLike {
   /// Resets the connection: see ``SimulationPlan/reset``.
   public func reset() { link.changed { state, news in state.reset(&news) } }
 
-  /// From now on nothing happens but what the capacity brings with it, and what was broken already.
+  /// Ends all disturbances from now on. The capacity, and a connection that is already broken, stay as they are.
   public func calm() { link.changed { state, _ in state.isCalm = true } }
 
   /// Whether the endpoint has closed this end.

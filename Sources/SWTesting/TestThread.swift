@@ -2,7 +2,7 @@ internal import CSysShim
 internal import SWIO
 internal import Synchronization
 
-/// A thread of its own that computes a value, to be awaited by tasks: for tests of blocking calls.
+/// A separate thread that computes a value, which tasks can await. Tests of blocking calls use it.
 public final class TestThread<Value: Sendable>: Sendable {
   private struct State {
     var result: Result<Value, any Error>?
@@ -20,7 +20,7 @@ public final class TestThread<Value: Sendable>: Sendable {
     }
   }
 
-  /// What the thread returned, or threw.
+  /// The value that the thread returned. Throws the error that it threw.
   public var value: Value {
     get async throws {
       await done.wait()
@@ -56,8 +56,8 @@ private final class ThreadBody: Sendable {
   init(_ run: @escaping @Sendable () -> Void) { self.run = run }
 }
 
-/// Yields until a condition holds: for what other threads and tasks will bring about on their own. A
-/// condition that does not hold after ten minutes never will: the call traps, so that no test hangs.
+/// Yields until a condition holds that other threads or tasks bring about. If it does not hold after ten minutes, the
+/// call traps, so no test hangs.
 public func eventually(
   _ condition: () -> Bool, file: StaticString = #file, line: UInt = #line
 ) async {

@@ -1,33 +1,34 @@
 /// A law of `SocketLike` that a transport broke, as `checkTransport` found it.
 public struct TransportViolation: Error, Hashable, Sendable {
-  /// What every transport must keep to.
+  /// A law of every transport.
   @nonexhaustive
   public enum Law: String, Hashable, Sendable, CaseIterable {
-    /// What was accepted arrives once, in order, and nothing else does.
+    /// Accepted bytes arrive exactly once and in order, and no other bytes arrive.
     case deliversInOrder
-    /// An attempt moves at least a byte of a stream and at most what it was given; of datagrams a whole one.
+    /// An attempt on a stream moves at least one byte and at most the bytes it was given. On datagrams it moves one whole
+    /// datagram.
     case countsRightly
-    /// With nothing there a receive would block, and with no room left a send does.
+    /// If no bytes are there, a receive reports that it would block. If no room is left, a send does.
     case blocksInsteadOfWaiting
-    /// After an attempt that would block, readiness comes when another may get on.
+    /// After an attempt that would block, readiness is signalled when another one may make progress.
     case tellsReadiness
-    /// Several parts are sent as if they were in one piece.
+    /// Several parts are sent as if they were one.
     case gathersParts
-    /// Data before an end is received before it, and the end stays.
+    /// Data before an end is received before the end, and later receives find the end again.
     case endsBehindData
-    /// To a peer that is gone, sending fails.
+    /// Sending to a peer that has closed fails.
     case failsWithoutPeer
-    /// An attempt that may take long is offloaded once.
+    /// An attempt that may take long is offloaded exactly once.
     case offloadsOnce
-    /// The inheritance flag reads as it was set, and is off from the beginning.
+    /// The inheritance flag reads as it was set, and is off at first.
     case isInheritedOnlyIfTold
-    /// Message endpoints over it lose nothing.
+    /// Message endpoints over the transport lose no message.
     case carriesMessages
   }
 
   public var law: Law
 
-  /// What was expected, and what was found.
+  /// The expected and the actual result.
   public var explanation: String
 }
 
