@@ -122,3 +122,12 @@ let stopping = Task {
 try await supervisor.value
 stopping.cancel()
 print("stopped")
+
+// Prints:
+//   job 10: 9 words
+//   worker failed (…); starting another
+//   job 20: 9 words
+//   …
+//   stopping: the job under way is finished first
+//   …
+//   stopped
