@@ -1,19 +1,18 @@
 internal import CSysShim
 public import SystemPackage
 
-/// A descriptor that is closed exactly once: when its owner goes, unless it was given away with
-/// ``release()``.
+/// A descriptor that is closed exactly once: when its owner ends, unless ``release()`` was called.
 ///
-/// The numbers 0 to 2 are never left free: closing one of them points it at `/dev/null` instead, so that
-/// the peer sees the end, and the next file opened does not become somebody's standard output.
+/// The numbers 0 to 2 are never left free. Closing one of them points it at `/dev/null` instead: the peer sees the end,
+/// and the next file that is opened does not become standard output.
 public struct OwnedDescriptor: ~Copyable, Sendable {
   private let number: Int32
 
-  /// Takes over a descriptor that is open and that nobody else closes.
+  /// Takes over an open descriptor. No other code may close it.
   public init(adopting descriptor: FileDescriptor) { number = descriptor.rawValue }
 
-  /// Duplicates a descriptor (`F_DUPFD_CLOEXEC`), which stays its owner's. Both share one open file
-  /// description: position, flags, and, for a socket, everything.
+  /// Duplicates a descriptor (`F_DUPFD_CLOEXEC`), which stays open. Both share one open file description: its position,
+  /// its flags, and for a socket everything.
   public init(duplicating descriptor: FileDescriptor) throws(TransportError) {
     number = try checked(.duplicate, swsys_duplicate(descriptor.rawValue, 3))
   }
@@ -25,7 +24,7 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
     try body(FileDescriptor(rawValue: number))
   }
 
-  /// Gives the number away; it is the caller's to close.
+  /// Returns the number. The caller has to close it.
   public consuming func release() -> FileDescriptor {
     let number = number
     discard self
@@ -37,7 +36,7 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
     try Self.isInheritable(number)
   }
 
-  /// Lets child processes inherit the descriptor, or not.
+  /// Sets whether child processes inherit the descriptor.
   public borrowing func setInheritable(_ inheritable: Bool) throws(TransportError) {
     try Self.setInheritable(number, inheritable)
   }
@@ -70,8 +69,7 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
   }
 }
 
-/// Two descriptors that belong together: the ends of a pipe (`first` reads, `second` writes) or of a
-/// socket pair.
+/// Two connected descriptors: the ends of a pipe (`first` reads, `second` writes) or of a socket pair.
 @frozen
 public struct DescriptorPair: ~Copyable, Sendable {
   public var first: OwnedDescriptor

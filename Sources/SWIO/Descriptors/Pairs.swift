@@ -24,8 +24,8 @@ public enum SocketPairKind: Hashable, Sendable {
 }
 
 extension DescriptorPair {
-  /// A pipe, close-on-exec and blocking: what an endpoint does with it leaves no mark on the description,
-  /// so a child may inherit either end.
+  /// Makes a pipe, close-on-exec and blocking. Endpoints do not change the flags of its open file descriptions, so a
+  /// child may inherit either end.
   public static func pipe() throws(TransportError) -> DescriptorPair {
     var ends: (Int32, Int32) = (-1, -1)
     let result = unsafe withUnsafeMutableBytes(of: &ends) { bytes in
@@ -37,11 +37,10 @@ extension DescriptorPair {
     return DescriptorPair(ends)
   }
 
-  /// Two connected sockets, close-on-exec.
+  /// Makes two connected sockets, close-on-exec.
   ///
-  /// Linux knows no `socketpair` for TCP: ours listens on the loopback, connects, and accepts only the
-  /// connection that is its own. TCP ends have `TCP_NODELAY` set: a message is complete when it is
-  /// sent, and waiting for more only makes it late.
+  /// Linux has no `socketpair` for TCP. This call listens on the loopback, connects, and accepts only its own
+  /// connection. TCP sockets have `TCP_NODELAY` set, because a message is complete when it is sent.
   public static func sockets(_ kind: SocketPairKind = .unix) throws(TransportError) -> DescriptorPair {
     var ends: (Int32, Int32) = (-1, -1)
     let result = unsafe withUnsafeMutableBytes(of: &ends) { bytes in

@@ -2,7 +2,7 @@ internal import CSysShim
 
 /// The address of a socket: IPv4, IPv6, or Unix.
 ///
-/// It keeps the bytes that the system takes and gives (`struct sockaddr`), at their exact length:
+/// It keeps the bytes of the system's form (`struct sockaddr`), at their exact length:
 ///
 /// ```
 ///   family (2, native order) | port (2, BE) | address (4) | zero (8)                          IPv4
@@ -25,8 +25,8 @@ public struct SocketAddress: Hashable, Sendable {
     case other(UInt16)
   }
 
-  /// An address as the system gives it. Bytes that mean nothing (behind the end of a path, or beside an IPv4 address)
-  /// are left out or made zero.
+  /// An address in the system's form. Bytes without meaning (after the end of a path, or beside an IPv4 address) are left
+  /// out or set to zero.
   ///
   /// - Parameter bytes: a `struct sockaddr`. Requires 2 to 128 bytes.
   public init(bytes: [UInt8]) {

@@ -1,15 +1,16 @@
 internal import Synchronization
 public import SystemPackage
 
-/// What came beside the bytes of a message: descriptors, the sender's address, the sender's credentials.
+/// The control data that came with the bytes of a message: descriptors, the sender's address, the sender's credentials.
 ///
-/// Descriptors arrive only at an endpoint that asks for them, with their own message and once. Credentials arrive
-/// only where the endpoint asks for those.
+/// Descriptors arrive only at an endpoint that asks for them, with their own message, exactly once. Credentials arrive
+/// only at an endpoint that asks for credentials.
 public struct Ancillary: Sendable {
   /// The descriptors that the sender passed; nil if none came.
   public var descriptors: ReceivedDescriptors?
 
-  /// Whether the kernel, or the endpoint's limit, has cut descriptors off. Those are closed. The bytes are whole.
+  /// Whether descriptors are missing because of the kernel or of the endpoint's limit. Those are closed. The bytes are
+  /// complete.
   public var lostDescriptors: Bool
 
   /// The address of the sender of a datagram; nil if the sender has no address, and on a stream.
@@ -85,11 +86,11 @@ public final class ReceivedDescriptors: Sendable {
   }
 }
 
-/// What goes beside the bytes of a send. The descriptors are the sender's, and stay open until its call has ended.
+/// The control data of a send. The descriptors stay the sender's, who keeps them open until the call has ended.
 public struct OutgoingAncillary: Sendable {
   /// The descriptors to pass: at most 253.
   public var descriptors: [FileDescriptor]
-  /// Where a datagram goes; nil: to the peer.
+  /// The destination of a datagram. If it is nil, the datagram goes to the peer.
   public var address: SocketAddress?
 
   public init(descriptors: [FileDescriptor] = [], address: SocketAddress? = nil) {

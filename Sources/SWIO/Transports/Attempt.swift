@@ -1,27 +1,28 @@
 public import SystemPackage
 
-/// How one attempt to move bytes ended. An attempt never waits.
+/// The result of one attempt to move bytes. An attempt never waits.
 @nonexhaustive
 public enum Attempt: Hashable, Sendable {
-  /// So many bytes moved: at least one on a stream. On datagrams one moved whole, and it may be empty.
+  /// The number of bytes that moved: at least one on a stream. On datagrams exactly one datagram moved, which may be
+  /// empty.
   case transferred(Int)
-  /// Nothing can move now, and nothing was taken. Readiness for the attempt's own direction will tell when
-  /// another is worth it.
+  /// No byte can move now, and none was taken. Readiness of the attempt's own direction is signalled when another
+  /// attempt may succeed.
   case wouldBlock
-  /// Nothing can move before the transport is ready for this, which need not be the attempt's own
-  /// direction: TLS may have to write before it can read. Nothing at all (`[]`): before its
-  /// ``ReadinessSignal`` is raised, whatever the descriptor shows. Nothing was taken.
+  /// No byte can move before the transport is ready for this direction, and none was taken. The direction need not be
+  /// the attempt's own: TLS may have to write before it can read. The empty set means that the attempt waits for the
+  /// transport's ``ReadinessSignal``, whatever the descriptor shows.
   case waitsFor(Readiness)
-  /// Nothing can move now, nothing was taken, and no readiness will tell when another attempt is worth it: the
-  /// receiver of a datagram has a full queue, or the kernel is short of memory. The attempt is repeated after a
-  /// pause, which grows from 1 ms to 100 ms.
+  /// No byte can move now, none was taken, and no readiness will be signalled: the receiver of a datagram has a full
+  /// queue, or the kernel is short of memory. The endpoint repeats the attempt after a pause, which grows from 1 ms to
+  /// 100 ms.
   case retryLater
-  /// The peer will send nothing more. Receiving only.
+  /// The peer will send no more bytes. Only receiving returns this.
   case endOfStream
-  /// The attempt may block the thread, such as a read from a disk, and has not been made: it is repeated with
+  /// The attempt could block the thread, as a read from a disk does, and has not been made. The endpoint repeats it with
   /// ``SocketLike/receiveTakingLong(into:)`` or ``SocketLike/sendTakingLong(gathering:)`` on a thread that may wait.
   case offload
-  /// It failed, and nothing was taken. `Errno.interrupted` means: try again at once.
+  /// The attempt failed, and no byte was taken. After `Errno.interrupted` the endpoint tries again at once.
   case failed(TransportError)
 
   /// The result of a system call: a byte count, or a negative errno.
@@ -36,35 +37,35 @@ public enum Attempt: Hashable, Sendable {
   }
 }
 
-/// Where a transport's readiness comes from.
+/// The source of a transport's readiness.
 @nonexhaustive
 public enum ReadinessSource: Sendable {
   /// A descriptor that `poll(2)` and `epoll(7)` can watch, for both directions.
   case descriptor(FileDescriptor)
-  /// The transport itself: it calls the ``ReadinessSignal`` it was given.
+  /// The transport itself, which calls its ``ReadinessSignal``.
   case signal
 }
 
-/// What a transport carries.
+/// The content of a transport: a stream or datagrams.
 @nonexhaustive
 public enum TransportContent: Hashable, Sendable {
-  /// Bytes in order, cut anywhere.
+  /// Bytes in order, without boundaries.
   case stream
-  /// Datagrams: an attempt moves one, whole. A receive that is given less room than it takes cuts it.
+  /// Datagrams. An attempt moves one whole datagram. A receive with too little room cuts it.
   case datagrams
 }
 
-/// What a transport can do, and how it wants to be used. The defaults hold for every transport.
+/// The abilities and wishes of a transport. The defaults are right for every transport.
 public struct TransportCapabilities: Hashable, Sendable {
-  /// Writes up to this size are not mixed with those of other writers, and larger ones may be: sends end where a
-  /// frame ends, and at this size at the latest unless one frame is larger. In bytes; 0: sends are not cut.
+  /// The largest write, in bytes, that is never mixed with the bytes of other writers. If it is not 0, a send ends at the
+  /// end of a frame and has at most this size, unless one frame is larger.
   public var atomicSendSize = 0
 
-  /// The transport may hand out packets, and drop what does not fit into the room of a receive. In bytes: receives
-  /// have at least so much room wherever reading ahead is allowed. 0: it drops nothing.
+  /// The size of packets, in bytes, if the transport may return packets and drop the part that does not fit. If it is not
+  /// 0, receives have at least this much room if reading ahead is allowed.
   public var packetSize = 0
 
-  /// The transport is known to hand out packets: every receive has room for one.
+  /// Whether the transport always returns packets. If so, every receive has room for one.
   public var keepsPackets = false
 
   /// How long the first pause is, in nanoseconds, when an attempt is to be repeated later.

@@ -1,7 +1,9 @@
 internal import Synchronization
 
-/// What an in-process transport calls when an attempt may get on. From any thread, at any time, but
-/// not while holding a lock that its own `receive` or `send` takes.
+/// The signal that an in-process transport raises when an attempt may make progress.
+///
+/// Raise it from any thread, at any time, but not while holding a lock that the transport's own `receive` or `send`
+/// takes.
 public final class ReadinessSignal: Sendable {
   private struct State: Sendable {
     var receiver: (any ReadinessReceiver)?
@@ -18,18 +20,18 @@ public final class ReadinessSignal: Sendable {
     self.reactor = reactor
   }
 
-  /// An attempt in one of these directions may get on now. Calling it without need does no harm.
+  /// Signals that an attempt in one of these directions may make progress now. A needless call does no harm.
   public func raise(_ readiness: Readiness) {
     let receiver = state.withLock { $0.receiver }
     receiver?.readinessChanged(readiness)
   }
 
-  /// Raises it when a time has passed: for a transport that waits for a clock.
+  /// Raises the signal after a delay, for a transport that waits for a clock.
   ///
-  /// One raise waits in each direction. A later call for the same direction replaces it, and
-  /// ``cancelRaise(_:)`` takes it back. When the endpoint is closed, none is left.
+  /// Each direction has at most one delayed signal. A later call for the same direction replaces it, and
+  /// ``cancelRaise(_:)`` cancels it. Closing the endpoint cancels it, too.
   ///
-  /// - Parameter delay: zero and less raises it on the reactor's thread at once.
+  /// - Parameter delay: the delay. If it is not positive, the signal is raised at once, on the reactor's thread.
   public func raise(_ readiness: Readiness, after delay: Duration) {
     let deadline = Deadline.after(delay)
     state.withLock { state in
@@ -39,7 +41,7 @@ public final class ReadinessSignal: Sendable {
     }
   }
 
-  /// Takes back what ``raise(_:after:)`` has set for these directions. It may be raised right now.
+  /// Cancels the delayed signals of these directions. One that is being raised at this moment is not stopped.
   public func cancelRaise(_ readiness: Readiness) {
     state.withLock { state in
       if !readiness.isDisjoint(with: .concernsReceiving) { takeBack(&state.toReceive) }

@@ -1,11 +1,13 @@
 internal import SystemPackage
 
-/// A transport: moves bytes, never waits, knows nothing of messages. Endpoints call `receive` from one
-/// thread at a time and `send` from one thread at a time; both may run at once, on different threads.
+/// A transport. It moves bytes, never waits, and does not know messages.
 ///
-/// Five members are all that must be written. The others have defaults: a stream, whose parts are sent one
-/// block at a time, that can neither peek nor pass descriptors. A transport around another one hands on what it does
-/// not change, and loses nothing by it: batches, packets and the scope of errors are members, too.
+/// Endpoints call `receive` from one thread at a time and `send` from one thread at a time. Both may run at the same
+/// time on different threads.
+///
+/// Five members are required. The others have defaults, which describe a stream that sends its parts as one block and
+/// can neither peek nor pass descriptors. A transport around another one forwards the members that it does not change,
+/// and keeps all abilities of the inner one: batches, packets and the scope of errors are members, too.
 ///
 /// ```swift
 /// final class Loud: SocketLike {
@@ -17,117 +19,117 @@ internal import SystemPackage
 /// }
 /// ```
 ///
-/// What every transport must keep to is checked by `checkTransport` of SWTesting:
-/// - What was accepted arrives in order, once. What would block has taken nothing: the next attempt may
+/// Every transport keeps these laws, which `checkTransport` of SWTesting checks:
+/// - Accepted bytes arrive in order, exactly once. An attempt that would block has taken nothing: the next attempt may
 ///   bring other bytes, or none.
-/// - After an attempt that would block, readiness comes when another may get on. It may come without need:
-///   the attempt is the truth.
-/// - Data before an end is received before it, and the end stays.
+/// - After an attempt that would block, readiness is signalled when another one may make progress. It may also be
+///   signalled without need.
+/// - Data before an end is received before the end, and later receives find the end again.
 /// - Room for one byte is enough to receive from a stream.
 ///
-/// An error says in ``TransportError/scope`` what it ends. If it does not, an error about datagrams ends that
-/// datagram alone, unless it says that the socket is unusable; over a stream a broken pipe ends sending, and any other
-/// error ends both directions.
+/// ``TransportError/scope`` says whether an error ends one item, one direction or the connection. If it is nil, an error
+/// on datagrams ends that datagram only, unless the error says that the socket is unusable. On a stream, a broken pipe
+/// ends sending, and any other error ends both directions.
 public protocol SocketLike: AnyObject, Sendable {
-  /// Where readiness comes from. Asked once, before anything else.
+  /// The source of readiness. The endpoint asks once, before it calls any other member.
   var readinessSource: ReadinessSource { get }
 
-  /// Receives what is there, at most as much as there is room for, which is at least one byte.
+  /// Receives the bytes that are there, at most as many as there is room for. There is room for at least one byte.
   func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt
 
-  /// Sends as much as is accepted at once; of a datagram transport, this as one datagram.
+  /// Sends as many bytes as are accepted at once. A datagram transport sends the bytes as one datagram.
   func send(_ bytes: UnsafeRawBufferPointer) -> Attempt
 
-  /// Tells the peer that nothing more will be sent; receiving goes on. Called once at most, and no `send` comes
-  /// after it.
+  /// Tells the peer that no more bytes will be sent. Receiving continues. The endpoint calls it at most once, and calls
+  /// no `send` after it.
   ///
-  /// - Throws: `Errno.wouldBlock` when it has to wait, for the readiness of sending; it is called again then.
-  ///   `Errno.notSupported` where only closing tells the peer: the endpoint gives the transport up for sending.
+  /// - Throws: `Errno.wouldBlock` if it has to wait for the readiness of sending; the endpoint calls it again then.
+  ///   `Errno.notSupported` if only closing tells the peer; the endpoint then stops sending over this transport.
   func finishSending() throws(TransportError)
 
-  /// Closes. Called exactly once, when no attempt runs and none will follow.
+  /// Closes the transport. The endpoint calls it exactly once, when no attempt runs and none will follow.
   func close()
 
   // MARK: With defaults
 
-  /// Hands over what to call when the transport may have become ready; called once, before the first
-  /// attempt. A transport with a descriptor needs it only if it knows more than its descriptor shows.
+  /// Gives the transport the signal that it raises when it may have become ready. The endpoint calls it once, before the
+  /// first attempt. A transport with a descriptor needs the signal only if it knows more than its descriptor shows.
   func attach(_ signal: ReadinessSignal)
 
-  /// Whether it carries a stream, which is the default, or datagrams. Asked once.
+  /// Whether the transport carries a stream, which is the default, or datagrams. The endpoint asks once.
   var content: TransportContent { get }
 
-  /// Sends from several parts, one after the other, as if they were in one piece: as much as is accepted at
-  /// once. There is at least one part.
+  /// Sends several parts as if they were one block, as many bytes as are accepted at once. There is at least one part.
   ///
-  /// The default copies what is short into one block, 16 KiB at the most (a datagram whole), and makes one
-  /// attempt with it.
+  /// The default copies short parts into one block of at most 16 KiB (a datagram as a whole), and makes one attempt with
+  /// it.
   func send(gathering parts: UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt
 
-  /// Makes the attempt that said ``Attempt/offload``, on a thread that may wait for a while. Must not say so
-  /// again. The default is an ordinary attempt.
+  /// Makes the attempt that returned ``Attempt/offload``, on a thread that may wait. It must not return that again. The
+  /// default is an ordinary attempt.
   func receiveTakingLong(into memory: UnsafeMutableRawBufferPointer) -> Attempt
 
-  /// Makes the attempt that said ``Attempt/offload``, on a thread that may wait for a while. Must not say so
-  /// again. The default is an ordinary attempt.
+  /// Makes the attempt that returned ``Attempt/offload``, on a thread that may wait. It must not return that again. The
+  /// default is an ordinary attempt.
   func sendTakingLong(gathering parts: UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt
 
-  /// Copies what an attempt to receive would bring, and takes nothing. The default cannot:
+  /// Copies the bytes that an attempt to receive would return, without taking them. The default fails with
   /// `Errno.notSupported`.
   func peek(into memory: UnsafeMutableRawBufferPointer) -> Attempt
 
-  /// How the transport wants to be used. Asked once.
+  /// The abilities and wishes of the transport. The endpoint asks once.
   var capabilities: TransportCapabilities { get }
 
-  /// Whether a receive that does not fill its room has taken all that was there, so that another one is in vain
-  /// until readiness is signalled again. Asked after such a receive. The default says no.
+  /// Whether a receive that did not fill its room has taken all bytes that were there, so another one would block until
+  /// readiness is signalled again. The endpoint asks after such a receive. The default is false.
   var drainsInOneReceive: Bool { get }
 
-  /// Receives, and takes what came beside the bytes: descriptors, at most so many, the sender's address and
-  /// credentials. Surplus descriptors are closed. `ancillary` is nil before, and stays so if nothing came. By default
-  /// nothing comes beside the bytes.
+  /// Receives bytes with their control data: at most `maximumDescriptors` descriptors, the sender's address and
+  /// credentials. Surplus descriptors are closed. `ancillary` is nil before the call, and stays nil if there is no control
+  /// data. By default there is none.
   func receive(
     into memory: UnsafeMutableRawBufferPointer, maximumDescriptors: Int, ancillary: inout Ancillary?
   ) -> Attempt
 
-  /// Sends with descriptors, which go with the first byte or with the datagram, or to an address. The default
-  /// cannot: `Errno.notSupported`.
+  /// Sends bytes with descriptors, which go with the first byte or with the datagram, or to an address. The default fails
+  /// with `Errno.notSupported`.
   func send(
     gathering parts: UnsafeBufferPointer<UnsafeRawBufferPointer>, with ancillary: OutgoingAncillary
   ) -> Attempt
 
-  /// How many bytes the next datagram has: `transferred` with that size, which may be 0; `wouldBlock`,
-  /// `endOfStream` and `failed` as a receive. Datagram transports only.
+  /// The size of the next datagram in bytes: `transferred` with that size, which may be 0; `wouldBlock`, `endOfStream`
+  /// and `failed` as for a receive. For datagram transports.
   ///
-  /// The default says 65,536: what is larger would be cut.
+  /// The default is 65,536. A larger datagram would be cut.
   func nextDatagramSize() -> Attempt
 
-  /// Receives whole datagrams, at most so many, and hands each to `take`. `transferred` with any count if there
-  /// was one at least. Datagram transports only.
+  /// Receives at most `maximum` whole datagrams and hands each to `take`. Returns `transferred` with any count if there
+  /// was at least one. For datagram transports.
   ///
-  /// The default receives one, into as much room as ``nextDatagramSize()`` says.
+  /// The default receives one, into as much room as ``nextDatagramSize()`` returns.
   ///
   /// - Parameters:
-  ///   - maximumDescriptors: how many descriptors each may bring; surplus ones are closed.
-  ///   - mayTakeLong: the attempt is made on a thread that may wait; it must not say ``Attempt/offload``.
+  ///   - maximumDescriptors: the number of descriptors that each may bring. Surplus ones are closed.
+  ///   - mayTakeLong: whether the attempt is made on a thread that may wait. If so, it must not return
+  ///     ``Attempt/offload``.
   func receiveDatagrams(
     atMost limit: Int, maximumDescriptors: Int, mayTakeLong: Bool, _ take: (Datagram) -> Void
   ) -> Attempt
 
-  /// Sends each part as a datagram, as many as are accepted at once: `transferred` with the bytes of those, all of
-  /// them whole. There is at least one part. Datagram transports only.
+  /// Sends each part as a datagram, as many as are accepted at once. Returns `transferred` with the total size of those.
+  /// There is at least one part. For datagram transports.
   ///
-  /// The default sends the first.
+  /// The default sends the first part.
   func sendDatagrams(_ parts: UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt
 
-  /// Has receives bring the sender's credentials, or no more. The default cannot: `Errno.notSupported`.
+  /// Sets whether receives return the sender's credentials. The default fails with `Errno.notSupported`.
   func setReceivesCredentials(_ receives: Bool) throws(TransportError)
 
-  /// Whether child processes inherit its descriptor, if it has one, at exec. The default looks at the
-  /// descriptor of ``readinessSource``, and is false without.
+  /// Whether child processes inherit the transport's descriptor at exec. The default asks the descriptor of
+  /// ``readinessSource``, and is false without one.
   func isInheritable() throws(TransportError) -> Bool
 
-  /// Lets child processes inherit its descriptor, or not. The default sets the flag of the descriptor of
+  /// Sets whether child processes inherit the transport's descriptor. The default sets the flag of the descriptor of
   /// ``readinessSource``; without one it throws `Errno.notSupported`.
   func setInheritable(_ inheritable: Bool) throws(TransportError)
 }

@@ -1,17 +1,17 @@
 internal import SystemPackage
 
-/// A descriptor as a transport: what endpoints do by themselves with the descriptors that they adopt, for
-/// transports of your own that stand on one.
+/// A descriptor as a transport. Endpoints use the same code for the descriptors that they adopt. Use it as the inner
+/// transport of your own one.
 ///
-/// Attempts never wait, leave no flag behind on a description that others share, and raise no SIGPIPE. Sockets
-/// pass descriptors and peek; datagram and seqpacket sockets carry datagrams.
+/// Attempts never wait, change no flag of an open file description that other processes share, and raise no SIGPIPE.
+/// Sockets pass descriptors and peek. Datagram and seqpacket sockets carry datagrams.
 public final class SystemTransport: SocketLike {
   private let transport: any DescriptorTransport
 
-  /// Takes over a descriptor, which is closed even when this throws.
+  /// Takes over a descriptor, which is closed even if this throws.
   ///
-  /// - Parameter directions: what it must be open for.
-  /// - Throws: ``TransportError`` when it is not open, not for these directions, or no stream.
+  /// - Parameter directions: the directions that it must be open for.
+  /// - Throws: ``TransportError`` if the descriptor is not open, not open for these directions, or no stream.
   public init(
     adopting descriptor: consuming OwnedDescriptor, for directions: Readiness = [.readable, .writable]
   ) throws(TransportError) {
@@ -75,8 +75,8 @@ public final class SystemTransport: SocketLike {
     unsafe transport.sendDatagrams(parts)
   }
 
-  /// - Throws: ``TransportError`` `Errno.notSupported` where only closing tells the peer: on anything but a
-  ///   stream or seqpacket socket.
+  /// - Throws: ``TransportError`` `Errno.notSupported` on everything except stream and seqpacket sockets, where only
+  ///   closing tells the peer.
   public func finishSending() throws(TransportError) { try transport.finishSending() }
 
   public func isInheritable() throws(TransportError) -> Bool { try transport.isInheritable() }

@@ -5,7 +5,7 @@ public import SystemPackage
 ///
 /// Two errors are equal if their operation and their `Errno` are.
 public struct TransportError: Error, Sendable {
-  /// What was tried.
+  /// The operation that failed.
   @nonexhaustive
   public enum Operation: Hashable, Sendable {
     case adopt, duplicate, makePipe, makeSocketPair, receive, send, finishSending, wait, inheritance
@@ -16,19 +16,19 @@ public struct TransportError: Error, Sendable {
     /// Making a socket to listen with, and giving it its address.
     case bind
     case listen
-    /// Giving a listening Unix socket its path, or replacing what is there.
+    /// Giving a listening Unix socket its path, or replacing the file that is there.
     case publish
     case accept
     /// Asking for the credentials of a peer, or for its process.
     case credentials
   }
 
-  /// What an error ends.
+  /// The extent of an error.
   @nonexhaustive
   public enum Scope: Hashable, Sendable {
-    /// One message, one datagram, one call. The next may fare better.
+    /// One message, one datagram or one call. The next one may succeed.
     case item
-    /// Receiving, or sending, whichever the operation was.
+    /// The direction of the operation: receiving or sending.
     case direction
     /// Both directions.
     case connection
@@ -36,11 +36,11 @@ public struct TransportError: Error, Sendable {
 
   public var operation: Operation
 
-  /// Why it failed.
+  /// The system's reason.
   public var errno: Errno
 
-  /// What the error ends. Nil in an error that a transport returns: the endpoint decides. An error that an
-  /// endpoint throws always says it.
+  /// The extent of the error. A transport may leave it nil, and the endpoint decides. An error that an endpoint throws
+  /// always has one.
   public var scope: Scope?
 
   public init(_ operation: Operation, _ errno: Errno, scope: Scope? = nil) {
@@ -62,7 +62,7 @@ extension TransportError: Hashable {
 }
 
 extension TransportError: CustomStringConvertible {
-  /// What could not be done, and why: the system's text for the error number, and its name.
+  /// The failed operation and the reason: the system's text for the error number, and its name.
   public var description: String { description(object: nil) }
 
   /// - Parameter object: what the operation was applied to; nil: as the operation says.

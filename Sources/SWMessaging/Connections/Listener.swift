@@ -147,7 +147,7 @@ public final class Listener<Connection: Endpoint>: Sendable {
   /// How many connections the policy has refused so far.
   public var refusedCount: Int { core.refusedCount }
 
-  /// What the listener and its connections are waiting for at this moment. Takes locks for a short time and waits for
+  /// The state of the listener and of its connections at this moment. Takes locks for a short time and waits for
   /// nobody; may be called from anywhere.
   public var snapshot: ListenerSnapshot {
     ListenerSnapshot(

@@ -129,7 +129,7 @@ extension Endpoint {
     return PeerCredentials(of: half)
   }
 
-  /// What the kernel says of the process at the other end of a Unix socket, however the endpoint came by it. Of a
+  /// The kernel's account of the process at the other end of a Unix socket, also of an adopted one. Of a
   /// socket pair these are the credentials of the process that made the pair. Nil over anything else, and when the
   /// endpoint is closed.
   public func credentialsOfPeer() -> PeerCredentials? { anyHalf.flatMap { PeerCredentials(of: $0) } }

@@ -5,7 +5,7 @@
 /// The file has its permissions from the moment that it has its name, whatever the process's umask is. Clients need the
 /// permission to write.
 public struct SocketFile: Hashable, Sendable {
-  /// What becomes of a socket that is at the path already.
+  /// The treatment of a socket that is at the path already.
   @nonexhaustive
   public enum Presence: Hashable, Sendable {
     /// The listener is not made: EADDRINUSE, also if no server listens there any more.
@@ -21,7 +21,7 @@ public struct SocketFile: Hashable, Sendable {
 
   /// The permissions, such as 0o600: all nine bits count.
   public var permissions: UInt32
-  /// What becomes of a socket that is at the path already. Anything but a socket is never touched.
+  /// The treatment of a socket that is at the path already. Files of other kinds are never touched.
   public var ifPresent: Presence
 
   /// - Parameters:

@@ -1,8 +1,8 @@
 internal import SWFraming
 public import SWIO
 
-/// A raw endpoint that receives. All calls are safe from any thread and task at once; one that times
-/// out or is cancelled takes nothing: its bytes stay for the next.
+/// A raw endpoint that receives. All calls are safe from any thread and task at the same time. A call that times out or
+/// is cancelled takes nothing: the bytes stay for the next call.
 ///
 /// Every call takes a timeout, a deadline, or both; the earlier one counts. Calls that share a deadline end together.
 public protocol ByteReceiving: ReceivingEndpoint {
@@ -23,21 +23,20 @@ public struct ByteReceivingSide: Sendable {
 extension ByteReceiving {
   var receiveHalf: ReceiveHalf { receivingSide.half }
 
-  /// How much `receive()` returns at most.
+  /// The largest number of bytes that `receive()` returns.
   public static var largestChunk: Int { 65_536 }
 
-  /// Receives just so many bytes; zero are there at once.
+  /// Receives exactly `byteCount` bytes. 0 returns at once.
   ///
-  /// A datagram must have just so many; the error `codec` has the bytes of one that has not.
+  /// A datagram must have exactly this size. Otherwise the call throws `codec`, and the error has the datagram's bytes.
   ///
   /// - Parameters:
-  ///   - byteCount: how many bytes; not negative.
-  ///   - timeout: how long to wait; zero takes what is there, after those who came before; nil
-  ///     waits without limit.
-  ///   - deadline: until when to wait. With a timeout, the earlier one counts.
-  /// - Throws: ``EndpointError`` `endOfStream` when the stream ended before the first of them,
-  ///   `truncated` when it ended before the last (they stay, for `receive(upTo:)`), `timedOut`,
-  ///   `cancelled`, `closed`, `transport`.
+  ///   - byteCount: the number of bytes; not negative.
+  ///   - timeout: the longest time to wait. Zero makes one attempt, after the calls that are queued ahead. Nil waits
+  ///     without limit.
+  ///   - deadline: the instant to wait for at the latest. With a timeout, the earlier one counts.
+  /// - Throws: ``EndpointError`` `endOfStream` if the stream ended before the first byte, `truncated` if it ended before
+  ///   the last (the bytes stay, for `receive(upTo:)`), `timedOut`, `cancelled`, `closed`, `transport`.
   public func receive(
     exactly byteCount: Int, timeout: Duration? = nil, until deadline: Deadline = .never
   ) async throws(EndpointError) -> [UInt8] {
@@ -46,8 +45,8 @@ extension ByteReceiving {
     return try receiveHalf.bytes(of: outcome, exactly: byteCount)
   }
 
-  /// Receives what is there: at least one byte, at most so many. Of a datagram this takes so many bytes, and
-  /// drops the rest.
+  /// Receives the bytes that are there: at least one and at most `byteCount`. It takes at most `byteCount` bytes of a
+  /// datagram and drops the rest.
   ///
   /// - Throws: as ``receive(exactly:timeout:until:)``; `endOfStream` at the end.
   public func receive(
@@ -58,8 +57,8 @@ extension ByteReceiving {
       of: await receiveHalf.receive(.upTo(byteCount), CallLimit(timeout, deadline)))
   }
 
-  /// Receives the first available chunk, ``largestChunk`` bytes at most; over a datagram or a seqpacket socket one
-  /// whole datagram, whatever its size, which may be empty.
+  /// Receives the bytes that are there, at most ``largestChunk``. On a datagram or seqpacket socket it receives one whole
+  /// datagram of any size, which may be empty.
   ///
   /// - Throws: as ``receive(exactly:timeout:until:)``; `endOfStream` at the end.
   public func receive(
@@ -68,11 +67,11 @@ extension ByteReceiving {
     try await receive(upTo: receiveHalf.largestChunk, timeout: timeout, until: deadline)
   }
 
-  /// Receives the first available chunk or one whole datagram, as ``receive(timeout:until:)`` does, with what its
-  /// sender sent beside it: descriptors (see ``ReceivingEndpoint/maximumDescriptors``), its address, its credentials.
+  /// Receives like ``receive(timeout:until:)``, and returns the control data, too: descriptors (see
+  /// ``ReceivingEndpoint/maximumDescriptors``), the sender's address and credentials.
   ///
-  /// On a stream the descriptors came with the last of the bytes; the kernel may have put bytes in front that
-  /// were sent before. Other calls of this endpoint close descriptors that come with the bytes that they take.
+  /// On a stream the descriptors came with the last of the bytes. The kernel may have put earlier bytes in front of
+  /// them. Other calls of this endpoint close the descriptors that come with their bytes.
   ///
   /// - Throws: ``EndpointError`` as ``receive(timeout:until:)``.
   public func receiveBytes(
@@ -83,10 +82,10 @@ extension ByteReceiving {
     return try half.accompanied(await half.receive(request, CallLimit(timeout, deadline)))
   }
 
-  /// Receives what is there, at least one byte and at most so many, with what its sender sent beside it. Otherwise like
-  /// ``receiveBytes(timeout:until:)``; of a datagram this takes so many bytes, and drops the rest.
+  /// Receives at most `byteCount` bytes with their control data. Otherwise like ``receiveBytes(timeout:until:)``. It takes
+  /// at most `byteCount` bytes of a datagram and drops the rest.
   ///
-  /// - Parameter byteCount: how many bytes at most; at least 1.
+  /// - Parameter byteCount: the largest number of bytes; at least 1.
   /// - Throws: ``EndpointError`` as ``receive(timeout:until:)``.
   public func receiveBytes(
     upTo byteCount: Int, timeout: Duration? = nil, until deadline: Deadline = .never

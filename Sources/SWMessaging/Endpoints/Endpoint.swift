@@ -5,47 +5,45 @@ public import SystemPackage
 /// ``SocketWriter``, ``SocketDuplex`` for raw bytes, ``MessageReader``, ``MessageWriter``,
 /// ``MessageDuplex`` for messages.
 ///
-/// All calls may be made from any thread and any task, at the same time. Callers are served first come,
-/// first served, per direction, blocking and async calls alike. An endpoint owns its descriptor and closes it
-/// when it is closed, or with the last reference.
+/// All calls may be made from any thread and any task, at the same time. In each direction callers are served in the order
+/// in which they called, blocking and async calls alike. An endpoint owns its descriptor. The descriptor is closed by
+/// ``close()``, or with the last reference to the endpoint.
 ///
-/// Several endpoints can stand over one connection: messages over a raw endpoint (`init(over:framing:)`), and a
-/// reader or a writer over one direction of a duplex (`init(over:)`). They share the descriptor, the unread bytes and
-/// the order of callers. ``close()`` of one closes the directions that it has, for all of them. The descriptor itself
-/// is closed when every direction is closed, or when the last of the endpoints has gone.
+/// Several endpoints can share one connection: a message endpoint over a raw endpoint (`init(over:framing:)`), and a
+/// reader or a writer over one direction of a duplex (`init(over:)`). They share the descriptor, the unread bytes and the
+/// order of callers. ``close()`` of one closes its directions for all of them. The descriptor itself is closed when every
+/// direction is closed, or with the last of the endpoints.
 public protocol Endpoint: AnyObject, Sendable {
   /// The connection behind the endpoint. Opaque.
   var core: EndpointCore { get }
 }
 
 extension Endpoint {
-  /// Closes at once: every blocked thread and suspended task of this endpoint gets the error `closed`.
-  /// Idempotent, does not wait, throws nothing; may be called from anywhere. The descriptor itself is
-  /// released when its last user has left, so that its number is not reused while a call still uses it. The
-  /// rest of a message that timed out half sent is dropped: ``SendingEndpoint/close(drainingFor:)``
-  /// waits for it.
+  /// Closes the endpoint at once. Every blocked thread and suspended task of this endpoint gets the error `closed`.
+  ///
+  /// The call is idempotent, does not wait, throws nothing, and may be made from anywhere. The descriptor itself is closed
+  /// after the last call has left it, so its number is not reused while a call uses it. The rest of a half-sent message is
+  /// dropped: ``SendingEndpoint/close(drainingFor:)`` waits for it.
   ///
   /// Closing one direction of a duplex does not tell the peer: ``SendingEndpoint/finishSending()`` does.
   public func close() { core.close() }
 
-  /// Whether it has been closed or detached.
+  /// Whether the endpoint has been closed or detached.
   public var isClosed: Bool { core.isClosed }
 
-  /// Lends the descriptor while `body` runs; it is not closed before `body` returns. Do not close it, and
-  /// do not read or write it while others use the endpoint. Of a duplex over two descriptors it is the
-  /// one for receiving.
+  /// Lends the descriptor to `body`. It is not closed before `body` returns. Do not close it, and do not read or write it
+  /// while other callers use the endpoint. A duplex over two descriptors lends the one for receiving.
   ///
-  /// - Throws: what `body` throws, and ``EndpointError`` `closed` when there is no descriptor any more
-  ///   or never was one.
+  /// - Throws: the error of `body`, and ``EndpointError`` `closed` if the endpoint has no descriptor (any more).
   public func withDescriptor<Result>(_ body: (FileDescriptor) throws -> Result) throws -> Result {
     guard let half = core.receiving as Half? ?? core.sending else { throw EndpointError(.closed) }
     return try half.withDescriptor { try body(FileDescriptor(rawValue: $0)) }
   }
 
-  /// Whether child processes inherit the descriptor at exec. Off from creation on.
+  /// Whether child processes inherit the descriptor at exec. It is false at first.
   ///
-  /// Reading it asks the system; it is false on a closed endpoint and over a transport without a descriptor.
-  /// Setting it there changes nothing, as reading it again shows: ``setInheritable(_:)`` throws instead.
+  /// Reading the property asks the system. It is false on a closed endpoint and over a transport without a descriptor.
+  /// Setting it there changes nothing; ``setInheritable(_:)`` throws instead.
   public var isInheritable: Bool {
     get {
       guard let half = core.receiving as Half? ?? core.sending else { return false }
@@ -56,7 +54,7 @@ extension Endpoint {
     }
   }
 
-  /// Lets child processes inherit the descriptor at exec, or not; of a duplex over two descriptors, both.
+  /// Sets whether child processes inherit the descriptor at exec. For a duplex over two descriptors it sets both.
   ///
   /// - Throws: ``EndpointError`` `closed`; `transport` with `Errno.notSupported` over a transport without a
   ///   descriptor.
@@ -73,16 +71,16 @@ extension Endpoint {
     }
   }
 
-  /// Takes the endpoint apart: descriptor and unread bytes go back to the caller, the endpoint is closed
-  /// and the descriptor is not. Other endpoints over the same connection are closed, too.
+  /// Closes the endpoint and returns its descriptor, still open, with the unread bytes. Other endpoints over the same
+  /// connection are closed, too.
   ///
-  /// A reader or a writer over one direction of a duplex can be detached when the other direction has been closed, or
-  /// has a descriptor of its own.
+  /// A reader or a writer over one direction of a duplex can be detached if the other direction has been closed, or has
+  /// a descriptor of its own.
   ///
-  /// - Throws: ``EndpointError`` `busy` when a call is under way, when the rest of a message is still owed, or when
-  ///   the other direction of the descriptor is open; `unreadDatagrams` when datagrams have been received ahead and
-  ///   no receive has returned them: a receive has the next of them at once (nothing has changed then); `closed` when
-  ///   there is nothing left to detach; `transport` over a transport of your own.
+  /// - Throws: ``EndpointError`` `busy` if a call is under way, if the rest of a message has not gone out yet, or if the
+  ///   other direction of the descriptor is open; `unreadDatagrams` if datagrams have been received ahead and not been
+  ///   returned (receive them first); `closed` if the endpoint is closed; `transport` over a transport of your own. After
+  ///   `busy` and `unreadDatagrams` the endpoint is as before.
   public func detach() throws(EndpointError) -> DetachedEndpoint { try core.detach() }
 }
 
@@ -90,11 +88,11 @@ extension Endpoint {
 public protocol ReceivingEndpoint: Endpoint {}
 
 extension ReceivingEndpoint {
-  /// How many descriptors a message, or a raw receive, may bring over a Unix socket: 0 unless it is set. All endpoints
-  /// over one descriptor share it.
+  /// The number of descriptors that a message, or a raw receive, may bring over a Unix socket. The default is 0. All
+  /// endpoints over one descriptor share it.
   ///
-  /// Descriptors beyond it are closed, on a thread of the library's own, and the message is received without them. Set
-  /// it before the first message comes: what has been received ahead came without.
+  /// Surplus descriptors are closed, on a separate thread, and the message is received without them. Set it before the
+  /// first message arrives: messages that were received ahead have lost theirs.
   public var maximumDescriptors: Int {
     get { core.receiving?.port.maximumDescriptors ?? 0 }
     set {
@@ -103,15 +101,16 @@ extension ReceivingEndpoint {
     }
   }
 
-  /// Ends receiving in good order: receives return what has arrived, and then report the end of the stream, as if the
-  /// peer had half-closed. A message that has begun to arrive is received whole. What arrives later is not received.
+  /// Ends receiving gracefully. Receives return the messages that have arrived, and then report the end of the stream, as
+  /// if the peer had half-closed. A message that has begun to arrive is received completely. Later messages are not
+  /// received.
   ///
-  /// This is for a service that stops: the requests that were sent before are still answered, and the loops that wait
-  /// for the next one end. The peer is not told; it sees the end when the endpoint finishes sending, or is closed.
-  /// Does not wait. Idempotent; may be called from anywhere.
+  /// A service uses it to stop: requests that were sent before are still answered, and loops that wait for the next
+  /// request end. The peer is not told. It sees the end when the endpoint finishes sending, or is closed. The call does
+  /// not wait, is idempotent, and may be made from anywhere.
   public func finishReceiving() { core.receiving?.finishReceiving() }
 
-  /// Has received messages bring the credentials of their senders, over a Unix socket (SO_PASSCRED), or no more.
+  /// Sets whether received messages carry the credentials of their senders (SO_PASSCRED). For Unix sockets.
   ///
   /// - Throws: ``EndpointError`` `transport` with `Errno.notSupported` over anything else; `closed`.
   public func setReceivesCredentials(_ receives: Bool) throws(EndpointError) {
@@ -141,12 +140,12 @@ extension SendingEndpoint {
   @inlinable
   package var sendHalf: SendHalf { sendingSide.half }
 
-  /// Waits until everything sent before has been accepted by the kernel: other callers' messages, and
-  /// the rest of one that timed out.
+  /// Waits until the kernel has accepted everything that was sent before: the messages of other callers, and the rest of
+  /// a message that timed out.
   ///
   /// - Parameters:
-  ///   - timeout: how long to wait at most; nil: without limit.
-  ///   - deadline: until when to wait at most. With both, the earlier one counts.
+  ///   - timeout: the longest time to wait. Nil waits without limit.
+  ///   - deadline: the instant to wait for at the latest. With both, the earlier one counts.
   /// - Throws: ``EndpointError`` `timedOut`, `cancelled`, `closed`, `transport`. Nothing is left behind.
   public func flush(timeout: Duration? = nil, until deadline: Deadline = .never) async throws(EndpointError) {
     let deadline = CallLimit(timeout, deadline).deadline
@@ -155,17 +154,18 @@ extension SendingEndpoint {
     }
   }
 
-  /// Half-close: the peer sees the end of the stream behind everything that has been sent so far, the rest
-  /// of a half-sent message included. Later sends throw `closed`; receiving goes on. Does not wait for the peer.
+  /// Half-closes the connection. The peer sees the end of the stream after everything that has been sent so far, including
+  /// the rest of a half-sent message. Later sends throw `closed`. Receiving continues. The call does not wait for the
+  /// peer.
   ///
-  /// On a stream socket this is `shutdown(SHUT_WR)`. On any other descriptor the endpoint gives up its descriptor for
-  /// sending. The peer sees the end when that is closed: at once, unless the same descriptor also receives, as that of
-  /// a terminal does; then when the endpoint is closed.
+  /// On a stream socket this is `shutdown(SHUT_WR)`. On any other descriptor the endpoint closes its descriptor for
+  /// sending. If the same descriptor also receives, as that of a terminal does, the peer sees the end when the endpoint is
+  /// closed.
   public func finishSending() {
     _ = sendHalf.start(SendHalf.Call(Outgoing([]), as: .orphan, step: .halfClose, until: .never))
   }
 
-  /// Flushes, then closes, whether or not everything went out in time.
+  /// Flushes, and then closes, whether or not everything went out in time.
   ///
   /// - Throws: what ``flush(timeout:until:)`` throws; the endpoint is closed all the same.
   public func close(drainingFor timeout: Duration) async throws(EndpointError) {

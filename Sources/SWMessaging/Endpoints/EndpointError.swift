@@ -33,7 +33,7 @@ public struct EndpointError: Error, Sendable {
     case address(AddressError)
   }
 
-  /// What a failed operation was about, for people.
+  /// The object of a failed operation, as text.
   @nonexhaustive
   public enum Subject: Hashable, Sendable {
     /// The program that was to be started, as it was given.
@@ -81,15 +81,14 @@ public struct EndpointError: Error, Sendable {
     set { change { $0.messageCount = newValue } }
   }
 
-  /// What the operation was about: a program, an environment variable, an address, a descriptor; nil where the call
-  /// says it.
+  /// The object of the operation: a program, an environment variable, an address or a descriptor. It is nil if the call
+  /// itself says it.
   public var subject: Subject? {
     get { content.fields.subject }
     set { change { $0.subject = newValue } }
   }
 
-  /// For people: the program, variable, file or descriptor that the operation was about, where that is known. Empty
-  /// otherwise.
+  /// A text for people that names the program, variable, file or descriptor, if it is known. Otherwise empty.
   public var explanation: String {
     get { content.fields.explanation }
     set { change { $0.explanation = newValue } }

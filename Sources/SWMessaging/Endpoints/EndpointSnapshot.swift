@@ -1,20 +1,20 @@
-/// What an endpoint is waiting for, at one moment; for logs and for finding out why a program stands still.
+/// The state of an endpoint at one moment, for logs and for finding out why a program waits.
 public struct EndpointSnapshot: Hashable, Sendable {
-  /// How many calls wait to receive.
+  /// The number of calls that wait to receive.
   public var waitingReceivers: Int
-  /// How many calls wait to send.
+  /// The number of calls that wait to send.
   public var waitingSenders: Int
-  /// How many bytes have been received and not been returned by a receive.
+  /// The number of bytes that have been received, and that no call has returned yet.
   public var unreadByteCount: Int
-  /// The rest of a message that timed out half sent has not gone out yet.
+  /// Whether the rest of a half-sent message has not gone out yet.
   public var owesRest: Bool
-  /// The endpoint has been closed or detached.
+  /// Whether the endpoint has been closed or detached.
   public var isClosed: Bool
 }
 
 extension Endpoint {
-  /// What the endpoint is waiting for at this moment. Takes the endpoint's locks for a short time and waits for nobody;
-  /// may be called from anywhere.
+  /// The state of the endpoint at this moment. The call takes the endpoint's locks for a short time and never waits for
+  /// the peer. It may be made from anywhere.
   public var snapshot: EndpointSnapshot {
     let (receivers, isReceivingClosed) =
       core.receiving?.inspect { ($0.queue.count, $0.isClosed) } ?? (0, true)

@@ -29,7 +29,7 @@ internal import Synchronization
 ///
 /// Source: CPython 3.8 to 3.13, `Lib/multiprocessing/managers.py`, `Server`.
 public final class ManagerServer: Sendable {
-  /// Makes an object. What it throws reaches Python as an error of the call.
+  /// Makes an object. If it throws, the call in Python fails with that error.
   public typealias Maker = @Sendable (ManagerCall) async throws -> ManagedObject
 
   /// Where it listens.

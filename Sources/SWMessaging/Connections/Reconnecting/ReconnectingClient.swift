@@ -83,7 +83,7 @@ public final class ReconnectingClient<F: Framing>: Sendable {
   /// Runs `body` with the connection. The same as to call it with ``connection(timeout:until:)``, for one expression.
   ///
   /// - Parameters:
-  ///   - timeout: how long to wait for a connection at most; nil: without limit. What `body` does is not counted.
+  ///   - timeout: the longest time to wait for a connection; nil: without limit. It does not include `body`.
   ///   - deadline: until when to wait at most.
   ///   - body: is called once, and not again if the connection breaks.
   /// - Throws: what ``connection(timeout:until:)`` and `body` throw.

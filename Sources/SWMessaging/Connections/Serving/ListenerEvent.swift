@@ -1,4 +1,4 @@
-/// What happens at a listener that serves; for logs, counters and tests.
+/// An event of a listener that serves, for logs, counters and tests.
 ///
 /// A connection has a number, unique in its listener, which is meant for logs. Do not use it as a label of metrics: there
 /// is no end of them.

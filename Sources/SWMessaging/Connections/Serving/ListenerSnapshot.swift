@@ -1,4 +1,4 @@
-/// What a listener and the connections that it serves are waiting for, at one moment.
+/// The state of a listener and of the connections that it serves, at one moment.
 public struct ListenerSnapshot: Sendable {
   /// A connection that is being served.
   public struct Connection: Sendable {
@@ -10,7 +10,7 @@ public struct ListenerSnapshot: Sendable {
     public var age: Duration
     /// Its greeting has not returned yet.
     public var isGreeting: Bool
-    /// What its endpoint is waiting for.
+    /// The state of its endpoint.
     public var endpoint: EndpointSnapshot
   }
 
