@@ -35,7 +35,7 @@ public final class ChildProcess<F: Framing>: SpawnedProcess, @unchecked Sendable
   /// - Parameters:
   ///   - path: the program: a path if there is a slash in it, else a name, which is looked up in the child's `PATH`. The
   ///     child sees it as its argument 0.
-  ///   - arguments: the arguments behind it.
+  ///   - arguments: the arguments after it.
   ///   - environment: the child's variables.
   ///   - workingDirectory: the directory that the child starts in; nil: this process's.
   ///   - channel: the place where the child finds its end. With a descriptor the child's standard input is `/dev/null`.

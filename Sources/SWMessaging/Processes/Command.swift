@@ -73,7 +73,7 @@ public struct Command: Hashable, Sendable {
   /// The program.
   public var program: Program
 
-  /// The arguments behind the program's name.
+  /// The arguments after the program's name.
   public var arguments: [String]
 
   /// The child's argument 0; nil: the program as it is written in ``program``.
@@ -118,7 +118,7 @@ public struct Command: Hashable, Sendable {
 
   /// - Parameters:
   ///   - program: the program, by its path or by its name.
-  ///   - arguments: the arguments behind the program's name.
+  ///   - arguments: the arguments after the program's name.
   public init(_ program: Program, arguments: [String] = []) {
     self.program = program
     self.arguments = arguments
@@ -126,13 +126,13 @@ public struct Command: Hashable, Sendable {
 
   /// - Parameters:
   ///   - program: the program: a path if there is a slash in it, else a name.
-  ///   - arguments: the arguments behind the program's name.
+  ///   - arguments: the arguments after the program's name.
   public init(_ program: String, arguments: [String] = []) {
     self.init(Program(program), arguments: arguments)
   }
 
   /// - Parameters:
   ///   - path: the path of the program. A relative path starts at the child's working directory.
-  ///   - arguments: the arguments behind the program's name.
+  ///   - arguments: the arguments after the program's name.
   public init(_ path: FilePath, arguments: [String] = []) { self.init(.path(path), arguments: arguments) }
 }
