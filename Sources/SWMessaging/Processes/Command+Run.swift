@@ -42,14 +42,14 @@ extension Command {
   ///   - limit: how many bytes of each output are collected.
   ///   - timeout: how long the child may take, its output included; nil: without limit.
   ///   - deadline: until when it may run at most. With both, the earlier one counts.
-  ///   - steps: what to do before SIGKILL if the child has to be ended.
+  ///   - steps: what to do before SIGKILL if the child has to be ended. Its input has ended by then.
   /// - Throws: ``EndpointError`` as ``spawn()``; `timedOut`; `cancelled`; `transport` with the operation `receive` and
   ///   EMSGSIZE if an output exceeds the limit, with its first bytes in ``EndpointError/partialBytes``; `transport`
   ///   with ECHILD when the status was lost. In every case the child has ended when this throws.
   public func run(
     input: [UInt8]? = nil, limit: Int = defaultOutputLimit, timeout: Duration? = nil,
     until deadline: Deadline = .never,
-    ending steps: [EndStep] = .standard
+    ending steps: [EndStep] = [.signal(.terminate, within: .seconds(2))]
   ) async throws(EndpointError) -> CommandResult {
     let deadline = CallLimit(timeout, deadline).deadline
     let child = try await collecting(input).spawn()
@@ -123,7 +123,7 @@ extension BlockingCommand {
   public func run(
     input: [UInt8]? = nil, limit: Int = Command.defaultOutputLimit, timeout: Duration? = nil,
     until deadline: Deadline = .never,
-    ending steps: [EndStep] = .standard
+    ending steps: [EndStep] = [.signal(.terminate, within: .seconds(2))]
   ) throws(EndpointError) -> CommandResult {
     let deadline = CallLimit(timeout, deadline).deadline
     let child = try command.collecting(input).blocking.spawn()
