@@ -65,7 +65,11 @@ import Testing
     #expect(EndpointError(.endOfStream).description == "end of stream")
     #expect(
       EndpointError(.timedOut, byteCount: 1, isCommitted: true, messageCount: 3).description
-        == "timed out after 1 byte of a message; the rest of it will be sent; 3 messages before")
+        == "timed out after 1 byte of a message; the rest of it will be sent; 2 messages before")
+    #expect(
+      EndpointError(.timedOut, byteCount: 1, isCommitted: true, messageCount: 1).description
+        == "timed out after 1 byte of a message; the rest of it will be sent")
+    #expect(EndpointError(.timedOut, messageCount: 3).description == "timed out; 3 messages before")
   }
 
   @Test func `what cannot be sent is not the peer's fault, and what was broken is not the sender's`()

@@ -179,7 +179,9 @@ extension EndpointError: CustomStringConvertible {
     case .endOfStream, .truncated, .busy, .unreadDatagrams, .framing, .codec, .address: break
     }
     if isCommitted { text += "; the rest of it will be sent" }
-    if messageCount > 0 { text += "; \(Self.count(messageCount, "message")) before" }
+    // A message that is committed counts, and is not before itself.
+    let before = messageCount - (isCommitted ? 1 : 0)
+    if before > 0 { text += "; \(Self.count(before, "message")) before" }
     return text
   }
 
