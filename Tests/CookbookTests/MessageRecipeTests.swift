@@ -1,6 +1,7 @@
 import Foundation
 import SWJSON
 import SWMessaging
+import SWPickle
 import SWTesting
 import SystemPackage
 import TestSupport
@@ -82,6 +83,30 @@ import Testing
     // end CutStream
     #expect(records == [[1, 2, 3]])
     #expect(missing == "the stream ends after 3 bytes of record 1")
+  }
+
+  @Test func `a pickle of a stranger is refused by name and runs nothing`() async throws {
+    let (input, output) = try makePipe()
+    let stranger = MessageWriter(over: output, framing: .multiprocessingBytes)
+    try await stranger.send("cos\nsystem\n(S'echo gotcha'\ntR.")
+    try await stranger.send("I42\n.")
+    stranger.close()
+    output.close()
+    var (values, refused): ([PickleValue], [String]) = ([], [])
+    // begin UntrustedPickle
+    var registry = PickleRegistry.strict
+    registry.register("app.models", "User")  // the one class that may appear
+    let framing = MultiprocessingBytesFraming.multiprocessingBytes.pickle(registry: registry)
+    let reader = MessageReader(over: input, framing: framing.results)
+    for try await result in reader.messages {
+      switch result {
+      case .success(let value): values.append(value)
+      case .failure(let error): refused.append("\(error)")
+      }
+    }
+    // end UntrustedPickle
+    #expect(values == [42])
+    #expect(refused.count == 1 && refused.first?.contains("system") == true)
   }
 
   @Test func `a greeting in lines is followed by messages in another framing`() async throws {

@@ -188,7 +188,7 @@ import Testing
       .unix(path), framing: .lines, file: .mode(0o666),
       accepting: .when { peer in peer.userID == 0 || peer.userID == owner })
     let peer = try await listener.accept()
-    try await peer.send("hello, user \(peer.peer?.userID ?? 0)")
+    if let user = peer.peer?.userID { try await peer.send("hello, user \(user)") }
     // end WhoMayConnect
     defer { listener.close() }
     return peer.peer?.userID
