@@ -28,9 +28,11 @@ import Testing
     var command = Command("sh", arguments: ["-c", "sleep 1000 & echo done"])
     command.group = .new
     // begin GrandchildHoldsOutput
-    command.channelGrace = .milliseconds(100)  // for how long the output outlives the child itself
+    command.channelGrace = .milliseconds(100)  // the output outlives the child
     let child = try await command.spawn(channel: .standardStreams, framing: .lines)
-    for try await line in child.channel.messages { lines.append(String(decoding: line, as: UTF8.self)) }
+    for try await line in child.channel.messages {
+      lines.append(String(decoding: line, as: UTF8.self))
+    }
     // end GrandchildHoldsOutput
     try child.signal(.kill, to: .group)
     #expect(lines == ["done"])
@@ -43,7 +45,7 @@ import Testing
     var command = Command("sh", arguments: ["-c", "sleep 1000 & echo started; wait"])
     command.descriptors = [5: try held.withDescriptor { $0 }]
     // begin EndGroup
-    command.group = .new  // the child leads a group, and its descendants belong to it
+    command.group = .new  // its descendants belong to the group, too
     let first = try await withChildProcess(
       command, channel: .standardStreams, framing: .lines,
       ending: [.signal(.terminate, within: .seconds(2))]
@@ -64,7 +66,8 @@ import Testing
     // begin CollectOutput
     do throws(EndpointError) {
       let result = try await command.run(limit: 1000, until: deadline)
-      return result.status.isSuccess ? result.outputText : "\(result.status): \(result.errorText)"
+      if result.status.isSuccess { return result.outputText }
+      return "\(result.status): \(result.errorText)"
     } catch {
       // In each of these cases the program has been ended.
       switch error.reason {

@@ -11,7 +11,8 @@ import Testing
   // begin BrokenConnection
   /// Asks a question that may be asked twice.
   func ask(
-    _ question: String, of client: ReconnectingClient<LineFraming>, until deadline: Deadline
+    _ question: String, of client: ReconnectingClient<LineFraming>,
+    until deadline: Deadline
   ) async throws -> [UInt8] {
     while true {
       let peer = try await client.connection(until: deadline)
@@ -21,8 +22,10 @@ import Testing
       } catch {
         peer.close()  // the next call of `connection` makes another
         switch error.reason {
-        case .endOfStream, .truncated, .transport: try await Task.sleep(for: .milliseconds(100))
-        default: throw error
+        case .endOfStream, .truncated, .transport:
+          try await Task.sleep(for: .milliseconds(100))
+        default:
+          throw error
         }
       }
     }
@@ -57,7 +60,7 @@ import Testing
       try await peer.send(request, until: deadline)
       return try await peer.receive(until: deadline)
     } catch {
-      peer.close()  // an answer that still came would be taken for the next request's
+      peer.close()  // or a late answer would be taken for the next request's
       throw error
     }
   }
@@ -96,7 +99,9 @@ import Testing
     private var lastID = 0
     private var failure: (any Error)?
 
-    init(_ peer: MessageDuplex<JSONFraming<LineFraming, Reply, Request>>) { self.peer = peer }
+    init(_ peer: MessageDuplex<JSONFraming<LineFraming, Reply, Request>>) {
+      self.peer = peer
+    }
 
     func call(_ text: String) async throws -> Reply {
       if let failure { throw failure }
@@ -105,7 +110,11 @@ import Testing
       return try await withCheckedThrowingContinuation { continuation in
         waiting[request.id] = continuation
         Task {
-          do { try await peer.send(request) } catch { end(request.id, with: .failure(error)) }
+          do {
+            try await peer.send(request)
+          } catch {
+            end(request.id, with: .failure(error))
+          }
         }
       }
     }
@@ -113,12 +122,16 @@ import Testing
     /// Receives the replies. Runs for as long as the connection lives.
     func run() async {
       do {
-        for try await reply in peer.messages { end(reply.id, with: .success(reply)) }
+        for try await reply in peer.messages {
+          end(reply.id, with: .success(reply))
+        }
         failure = EndpointError(.endOfStream)
       } catch {
         failure = error
       }
-      for id in waiting.keys { end(id, with: .failure(failure ?? EndpointError(.endOfStream))) }
+      for id in waiting.keys {
+        end(id, with: .failure(failure ?? EndpointError(.endOfStream)))
+      }
     }
 
     private func end(_ id: Int, with result: Result<Reply, any Error>) {

@@ -24,7 +24,7 @@ import Testing
     for try await result in reader.messages {
       switch result {
       case .success(let event): events.append(event)
-      case .failure(let error): noise.append("\(error)")  // the text shows the line
+      case .failure(let error): noise.append("\(error)")  // shows the line
       }
     }
     // end NoiseBetweenLines
@@ -39,7 +39,9 @@ import Testing
     var lines: [String] = []
     // begin LastLine
     let reader = MessageReader(over: output, framing: .lines(takesLastLine: true))
-    for try await line in reader.messages { lines.append(String(decoding: line, as: UTF8.self)) }
+    for try await line in reader.messages {
+      lines.append(String(decoding: line, as: UTF8.self))
+    }
     // end LastLine
     #expect(lines == ["one", "two"])
   }
@@ -51,11 +53,14 @@ import Testing
     func handle(_ message: [UInt8]) { log.append(text(message)) }
     // begin HugeMessage
     let peer = MessageDuplex(
-      over: connection, framing: .lengthPrefixed(.uint32), maximumFrameSize: 1 << 20)
+      over: connection, framing: .lengthPrefixed(.uint32),
+      maximumFrameSize: 1 << 20)
     do throws(EndpointError) {
       while let message = try await peer.next() { handle(message) }
     } catch {
-      if case .framing(let fault) = error.reason, case .tooLarge(let declared, let limit) = fault.kind {
+      if case .framing(let fault) = error.reason,
+        case .tooLarge(let declared, let limit) = fault.kind
+      {
         log.append("a message of \(declared) bytes, and \(limit) are allowed")
       }
       peer.close()  // where the next message begins is not known any more
@@ -78,7 +83,8 @@ import Testing
       // Every record has come whole.
     } catch {
       guard error.reason == .truncated else { throw error }
-      missing = "the stream ends after \(error.partialBytes.count) bytes of record \(records.count)"
+      let count = error.partialBytes.count
+      missing = "the stream ends after \(count) bytes of record \(records.count)"
     }
     // end CutStream
     #expect(records == [[1, 2, 3]])
@@ -96,8 +102,9 @@ import Testing
     // begin UntrustedPickle
     var registry = PickleRegistry.strict
     registry.register("app.models", "User")  // the one class that may appear
-    let framing = MultiprocessingBytesFraming.multiprocessingBytes.pickle(registry: registry)
-    let reader = MessageReader(over: input, framing: framing.results)
+    let bytes = MultiprocessingBytesFraming.multiprocessingBytes
+    let reader = MessageReader(
+      over: input, framing: bytes.pickle(registry: registry).results)
     for try await result in reader.messages {
       switch result {
       case .success(let value): values.append(value)
@@ -134,11 +141,13 @@ import Testing
     // The sender keeps its own copy.
     let file = try FileDescriptor.open(directory("file"), .readOnly)
     defer { try? file.close() }
-    receiver.maximumDescriptors = 1  // no endpoint takes descriptors unless it is told to
+    receiver.maximumDescriptors = 1  // none are taken unless this is set
     try await sender.send(Array("a file".utf8), passing: [file])
 
     let received = try await receiver.receiveMessage()
-    guard let descriptor = received.descriptors?.take() else { throw Errno.badFileDescriptor }
+    guard let descriptor = received.descriptors?.take() else {
+      throw Errno.badFileDescriptor
+    }
     let contents = try await SocketReader(adopting: descriptor).receive(upTo: 100)
     // end DescriptorWithMessage
     #expect(text(received.message) == "a file")

@@ -17,7 +17,11 @@ import Testing
     do throws(EndpointError) {
       return try Listener(.unix(path), framing: .lines)
     } catch {
-      if case .transport(let failure) = error.reason, failure.errno == .addressInUse { return nil }
+      if case .transport(let failure) = error.reason,
+        failure.errno == .addressInUse
+      {
+        return nil
+      }
       throw error
     }
   }
@@ -60,8 +64,8 @@ import Testing
 
   // begin GracefulStop
   func serve(
-    _ listener: Listener<MessageDuplex<LineFraming>>, until number: Int32 = SIGTERM,
-    draining patience: Duration = .seconds(5)
+    _ listener: Listener<MessageDuplex<LineFraming>>,
+    until number: Int32 = SIGTERM, draining patience: Duration = .seconds(5)
   ) async throws {
     signal(number, SIG_IGN)  // so that the signal does not end the process
     let stop = DispatchSource.makeSignalSource(signal: number)
@@ -99,7 +103,7 @@ import Testing
       try await listener.serve(draining: .seconds(1)) { peer in
         while true {
           try await peer.send("still here", timeout: .seconds(10))
-          try await Task.sleep(for: .seconds(3600))  // throws when the task is cancelled
+          try await Task.sleep(for: .seconds(3600))  // throws if it is cancelled
         }
       }
       // end EndlessHandler
@@ -121,7 +125,9 @@ import Testing
       let greeting = String(decoding: try await peer.receive(), as: UTF8.self)
       guard greeting == token else { throw NotAuthorised() }
     }
-    try await listener.serve(greetingTimeout: greetingTimeout, greeting: authorise) { peer in
+    try await listener.serve(
+      greetingTimeout: greetingTimeout, greeting: authorise
+    ) { peer in
       for try await request in peer.messages { try await peer.send(request) }
     }
     // end SilentClient
@@ -159,7 +165,9 @@ import Testing
     let service = Task {
       // begin GreedyUser
       @Sendable func note(_ event: ListenerEvent) {
-        if case .refused(.userLimit, let peer?) = event { log.append("user \(peer.userID)") }
+        if case .refused(.userLimit, let peer?) = event {
+          log.append("user \(peer.userID)")
+        }
       }
       try await listener.serve(limit: 100, perUser: 2, observing: note) { peer in
         for try await request in peer.messages { try await peer.send(request) }
@@ -213,7 +221,9 @@ import Testing
       hasBegun.open()
       // begin BlockedThread
       do throws(EndpointError) {
-        while let request = try peer.blocking.next() { try peer.blocking.send(request) }
+        while let request = try peer.blocking.next() {
+          try peer.blocking.send(request)
+        }
       } catch {
         guard error.reason == .closed else { throw error }
         return "closed"  // another thread, or a task, has called peer.close()
