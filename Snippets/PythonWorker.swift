@@ -90,17 +90,20 @@ func supervise(_ jobs: Jobs, onResult report: @Sendable (WordCount, Worker) -> V
 
 struct TooManyFailures: Error {}
 
-/// Calls a function for each SIGTERM that this process receives, instead of ending it.
-func onTermination(_ handler: @escaping @Sendable () -> Void) -> any DispatchSourceSignal {
+/// Calls a function for each SIGTERM that this process receives, instead of ending it. Returns when that has begun.
+func onTermination(_ handler: @escaping @Sendable () -> Void) async -> sending any DispatchSourceSignal {
   signal(SIGTERM, SIG_IGN)
   let source = DispatchSource.makeSignalSource(signal: SIGTERM, queue: .global())
   source.setEventHandler(handler: handler)
-  source.resume()
+  await withCheckedContinuation { continuation in
+    source.setRegistrationHandler { continuation.resume() }
+    source.resume()
+  }
   return source
 }
 
 let terminations = AsyncStream.makeStream(of: Void.self)
-let signals = onTermination { terminations.continuation.yield() }
+let signals = await onTermination { terminations.continuation.yield() }
 
 let jobs = Jobs()
 let supervisor = Task {
