@@ -34,14 +34,18 @@ struct NetstringFraming: ByteFraming {
               explanation: "expected a comma after the payload; found byte \(received[payload.upperBound])")
           }
           return .frame(byteCount: payload.upperBound + 1, payload: payload)
-        case let digit where UInt8(ascii: "0")...UInt8(ascii: "9") ~= digit && index < Self.mostDigits:
+        case UInt8(ascii: "0")...UInt8(ascii: "9") where index == Self.mostDigits:
+          throw FramingError(
+            .malformedHeader, offset: index,
+            explanation: "expected a length of at most \(Self.mostDigits) digits; found another digit")
+        case let digit where UInt8(ascii: "0")...UInt8(ascii: "9") ~= digit:
           if index == 1, length == 0 {
             throw FramingError(.malformedHeader, offset: 0, explanation: "a length has no leading zeros")
           }
           length = 10 * length + Int(digit - UInt8(ascii: "0"))
         case let other:
           throw FramingError(
-            .malformedHeader, offset: index, explanation: "expected a length's digit; found byte \(other)")
+            .malformedHeader, offset: index, explanation: "expected a digit of the length; found byte \(other)")
         }
       }
       return .atLeast(received.count + 1)
@@ -60,6 +64,17 @@ try checkFraming(.netstrings, messages: [[], [1], Array(repeating: 7, count: 10_
 }
 // end check
 print("netstrings keep the laws")
+for (bytes, fault) in [
+  ("007:1234567,", "leading zeros"), ("00:,", "leading zeros"), ("1234567890123456789:", "at most 18 digits"),
+  ("-1:", "a digit"), ("1:ab", "a comma"),
+] {
+  do {
+    _ = try NetstringFraming.netstrings.decode(filling: Array(bytes.utf8))
+    preconditionFailure("\(bytes) is no netstring")
+  } catch let error as FramingError {
+    precondition(error.explanation.contains(fault), error.explanation)
+  }
+}
 
 // begin use
 let (left, right) = try makeSocketPair(framing: .netstrings)

@@ -11,6 +11,8 @@
  * itself, the elements of each container when its header is read, and each token takes its own away. */
 #include "library.h"
 
+#include <endian.h>
+
 #if __has_include(<msgpack/unpack_define.h>)
 #define MSGPACK_EMBED_STACK_SIZE (SWMP_DEEPEST + 1)
 #include <msgpack/unpack_define.h>
@@ -208,9 +210,9 @@ static inline uint64_t number(const uint8_t *at, size_t size) {
   uint64_t eight;
   switch (size) {
     case 1: return *at;
-    case 2: memcpy(&two, at, 2); return __builtin_bswap16(two);
-    case 4: memcpy(&four, at, 4); return __builtin_bswap32(four);
-    default: memcpy(&eight, at, 8); return __builtin_bswap64(eight);
+    case 2: memcpy(&two, at, 2); return be16toh(two);
+    case 4: memcpy(&four, at, 4); return be32toh(four);
+    default: memcpy(&eight, at, 8); return be64toh(eight);
   }
 }
 

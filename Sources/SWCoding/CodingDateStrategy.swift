@@ -4,7 +4,8 @@
   public import Foundation
 #endif
 
-/// How a `Date` stands in a message. The encoders and decoders of this package take the same strategies.
+/// The form in which a `Date` is encoded and expected. All encoders and decoders of this package take the same
+/// strategies.
 public struct CodingDateStrategy: Sendable {
   package enum Kind: Sendable {
     case native
@@ -19,33 +20,33 @@ public struct CodingDateStrategy: Sendable {
 
   package let kind: Kind
 
-  /// As the format's own kind of date: a timestamp in MessagePack, a `datetime` in a pickle.
+  /// The format's own date type: a timestamp in MessagePack, a `datetime` in a pickle.
   public static var native: CodingDateStrategy { CodingDateStrategy(kind: .native) }
 
-  /// As `Date` encodes itself: a floating point number of seconds since the start of 2001, in UTC.
+  /// The form in which `Date` encodes itself: a floating point number of seconds since the start of 2001, in UTC.
   public static var deferredToDate: CodingDateStrategy { CodingDateStrategy(kind: .deferredToDate) }
 
-  /// As a floating point number of seconds since the start of 1970, in UTC: Python's `time.time()`.
+  /// A floating point number of seconds since the start of 1970, in UTC: Python's `time.time()`.
   public static var secondsSince1970: CodingDateStrategy { CodingDateStrategy(kind: .secondsSince1970) }
 
-  /// As a floating point number of milliseconds since the start of 1970, in UTC: JavaScript's `Date.now()`.
+  /// A floating point number of milliseconds since the start of 1970, in UTC: JavaScript's `Date.now()`.
   public static var millisecondsSince1970: CodingDateStrategy {
     CodingDateStrategy(kind: .millisecondsSince1970)
   }
 
-  /// As text such as `2026-11-25T20:00:00Z` or `2026-11-25T20:00:00.250Z`.
+  /// Text such as `2026-11-25T20:00:00Z` or `2026-11-25T20:00:00.250Z`.
   ///
-  /// Written in UTC, with as many of 0, 3, 6 or 9 digits of a second's fraction as the date needs. Read with any
-  /// number of digits, and with `Z`, with an offset such as `+02:00`, or with neither, which means UTC.
+  /// The encoder writes UTC, with 0, 3, 6 or 9 digits of the fraction of a second, as few as the date needs. The
+  /// decoder reads any number of digits, and `Z`, an offset such as `+02:00`, or neither, which means UTC.
   ///
   /// Source: ISO 8601; Python's `datetime.isoformat()`.
   public static var iso8601: CodingDateStrategy { CodingDateStrategy(kind: .iso8601) }
 
-  /// Functions write and read the date. A direction without its function throws.
+  /// Your own functions write and read the date. Encoding or decoding without its function throws.
   ///
   /// - Parameters:
-  ///   - encoding: writes the date to the encoder; called by each thread or task that encodes.
-  ///   - decoding: reads a date from the decoder; called by each thread or task that decodes.
+  ///   - encoding: writes the date to the encoder; called on every thread and task that encodes.
+  ///   - decoding: reads a date from the decoder; called on every thread and task that decodes.
   public static func custom(
     encoding: (@Sendable (Date, any Encoder) throws -> Void)? = nil,
     decoding: (@Sendable (any Decoder) throws -> Date)? = nil

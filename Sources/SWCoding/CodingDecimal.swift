@@ -8,8 +8,9 @@
 // a word (`Decimal(string:)`). These are exact, or return nil.
 
 extension Decimal {
-  /// The number that a text spells: `-12.50`, `1E+3`, `NaN`. Returns nil for any other text, for an infinity, and for
-  /// a number that a `Decimal` cannot hold exactly: more than 38 digits or so, or an exponent that 8 bits cannot hold.
+  /// The number that a text spells: `-12.50`, `1E+3`, `NaN`. Returns nil for any other text, for an infinity, and
+  /// for a number that a `Decimal` cannot hold exactly: more than 38 digits or so, or an exponent that 8 bits
+  /// cannot hold.
   package init?(exactText text: String) {
     guard let parsed = ParsedDecimal(text) else { return nil }
     switch parsed {

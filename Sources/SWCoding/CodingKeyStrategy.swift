@@ -1,9 +1,9 @@
-/// How keys of types become keys of messages, and keys of messages those of types.
+/// How the keys of a type correspond to the keys of a message.
 ///
-/// The encoders and decoders of this package take the same strategies. Keys of dictionaries, such as those of
-/// `[String: Int]`, are data: no strategy changes them.
+/// All encoders and decoders of this package take the same strategies. The keys of dictionaries, such as those of a
+/// `[String: Int]`, are data, and no strategy changes them.
 ///
-/// Two keys of a type that become the same key of a message are an `EncodingError`: no entry is dropped.
+/// If two keys of a type become the same key of a message, encoding throws an `EncodingError`. No entry is dropped.
 public struct CodingKeyStrategy: Sendable {
   package enum Kind: Sendable {
     case unchanged
@@ -13,21 +13,21 @@ public struct CodingKeyStrategy: Sendable {
 
   package let kind: Kind
 
-  /// Keys stay what they are.
+  /// The keys of the message are those of the type.
   public static var unchanged: CodingKeyStrategy { CodingKeyStrategy(kind: .unchanged) }
 
-  /// `oneTwo` in a type is `one_two` in a message.
+  /// The key `oneTwo` of a type is `one_two` in a message.
   ///
-  /// A decoder looks up the message's key that the encoder would write: so `myURL` is found as `my_url`, and a key
-  /// of a type that is in snake case already is found as it is.
+  /// A decoder looks up the key that the encoder writes. `myURL` is therefore found as `my_url`, and a key of a
+  /// type that is already in snake case is found unchanged.
   public static var snakeCase: CodingKeyStrategy { CodingKeyStrategy(kind: .snakeCase) }
 
-  /// A function decides.
+  /// Your own function converts the keys.
   ///
-  /// - Parameter convert: takes the coding path, with the key to convert as its last element, and returns the
-  ///   converted key. An encoder gives it the key of a type and writes the returned one; a decoder gives it a
-  ///   key of a message and compares the returned one with the keys of the type. It is called by each
-  ///   thread or task that encodes or decodes.
+  /// - Parameter convert: takes the coding path, whose last element is the key to convert, and returns the
+  ///   converted key. An encoder passes the key of a type, and writes the returned key. A decoder passes a key of a
+  ///   message, and compares the returned key with the keys of the type. It is called on every thread and task that
+  ///   encodes or decodes.
   public static func custom(
     _ convert: @escaping @Sendable (_ codingPath: [any CodingKey]) -> any CodingKey
   ) -> CodingKeyStrategy {

@@ -1,12 +1,12 @@
-/// A framing chosen at run time, such as from a command line or a configuration file.
+/// A framing that is chosen at run time, for example from a command line or a configuration file.
 ///
 /// ```swift
 /// let framing: AnyFraming<[UInt8], [UInt8]> =
 ///   isTagged ? AnyFraming(TaggedFraming()) : AnyFraming(.varInt)
 /// ```
 ///
-/// Costs a dynamic call, and where the scanner is larger than three words an allocation, for each frame.
-/// ``AnyByteFraming`` does the same and keeps the short cuts of a ``ByteFraming``.
+/// Each frame costs a dynamic call, and an allocation if the scanner is larger than three words. ``AnyByteFraming``
+/// does the same and keeps the optimisations of a ``ByteFraming``.
 public struct AnyFraming<Incoming: Sendable, Outgoing: Sendable>: Framing {
   private let base: any Framing<Incoming, Outgoing>
 
@@ -33,7 +33,7 @@ public struct AnyFraming<Incoming: Sendable, Outgoing: Sendable>: Framing {
   public func decode(filling bytes: Span<UInt8>) throws -> Incoming { try base.decode(filling: bytes) }
 }
 
-/// A ``ByteFraming`` chosen at run time; like ``AnyFraming`` for framings whose message is the payload.
+/// A ``ByteFraming`` that is chosen at run time; like ``AnyFraming``, for framings whose message is the payload.
 public struct AnyByteFraming: ByteFraming {
   private let base: any ByteFraming
 
@@ -66,8 +66,8 @@ public struct AnyByteFraming: ByteFraming {
 
 /// The scanner of ``AnyFraming`` and ``AnyByteFraming``.
 ///
-/// A framing decodes with the very scanner it made, and erasure loses that type. So framing and scanner
-/// are erased as one value, and no cast is needed to bring them together again.
+/// A framing decodes with the scanner that it made, and erasure loses the scanner's type. The framing and the
+/// scanner are therefore erased together as one value, so that no cast is needed.
 public struct AnyFrameScanner<Incoming: Sendable>: FrameScanner {
   private var scan: any Scan<Incoming>
 

@@ -1,5 +1,5 @@
-/// A header section of text lines that names the payload's length, an empty line, and the payload: the base
-/// protocol of the Language Server and Debug Adapter protocols.
+/// A header section of text lines that gives the payload's length, an empty line, and the payload: the base
+/// protocol of the Language Server Protocol and the Debug Adapter Protocol.
 ///
 /// ```
 ///   ╭─ header section ────────────────╮╭─ payload ─╮
@@ -13,27 +13,39 @@
 ///   ╰─────────────────────────────────╯
 /// ```
 ///
-/// Reading bears with what real peers write: names in any case, no space or several around the value, other
-/// headers in any order (ignored, `Content-Type` too), LF for CR LF, the same length twice; blank lines before the
-/// first header, which a server leaves that prints its body with a newline; and a byte order mark before it. It
-/// refuses, as soon as the line is there: a line that is no header, whose name has to be a token; a length that is not
-/// all digits; two lengths that differ; a section without a length; a section longer than ``headerLimit``, the
-/// blank lines included. A program that prints to a standard output that carries messages is found out this way. An
-/// endpoint with `.exact` reads the header section byte by byte.
+/// The reader accepts what real peers write:
+/// - names in any case, and any number of spaces around the value;
+/// - other headers in any order, which are ignored, `Content-Type` among them;
+/// - LF instead of CR LF;
+/// - the same length twice;
+/// - blank lines before the first header, from a server that prints its body with a newline;
+/// - a byte order mark before the first header.
 ///
-/// Blank lines at the end of the stream mean nothing.
+/// It refuses the following as soon as the line has been received, so that a program which prints other text to the
+/// same output is detected:
+/// - a line that is not a header; the name must be a token;
+/// - a length that is not all digits;
+/// - two different lengths;
+/// - a section without a length;
+/// - a section longer than ``headerLimit``, including the blank lines.
 ///
-/// Source: Language Server Protocol 3.17, "Base Protocol",
-/// <https://microsoft.github.io/language-server-protocol/>; Debug Adapter Protocol, "Base protocol",
-/// <https://microsoft.github.io/debug-adapter-protocol/overview>; RFC 9110, section 5.6.2, "Tokens".
+/// An endpoint with `.exact` reads the header section byte by byte. Blank lines at the end of the stream are
+/// ignored.
+///
+/// Source: Language Server Protocol 3.17, "Base Protocol", <https://microsoft.github.io/language-server-protocol/>;
+/// Debug Adapter Protocol, "Base protocol", <https://microsoft.github.io/debug-adapter-protocol/overview>; RFC
+/// 9110, section 5.6.2, "Tokens".
 public struct ContentLengthFraming: ByteFraming {
-  /// The longest header section that is read unless another is named: 8 KiB.
+  /// The default of ``headerLimit``: 8 KiB.
   @inlinable public static var defaultHeaderLimit: Int { 8192 }
 
-  /// The longest header section that is read, in bytes, its empty line included.
+  /// The length of the longest header section that is read, in bytes, including its empty line.
   public let headerLimit: Int
 
-  /// - Parameter headerLimit: the longest header section that is read, in bytes, its empty line included.
+  /// A framing with a limit on header sections.
+  ///
+  /// - Parameter headerLimit: the length of the longest header section that is read, in bytes, including its empty
+  ///   line.
   @inlinable
   public init(headerLimit: Int = defaultHeaderLimit) {
     precondition(headerLimit > 0, "a header section has at least one byte")
@@ -47,7 +59,7 @@ public struct ContentLengthFraming: ByteFraming {
     FrameEnvelope(header: ShortBytes("Content-Length: \(payload.count)\r\n\r\n".utf8))
   }
 
-  /// Remembers the lines it has read, not their text.
+  /// The scanner. It remembers which lines it has read, not their text.
   public struct Scanner: FrameScanner {
     private let headerLimit: Int
     private var searched = 0
@@ -209,11 +221,11 @@ extension UInt8 {
 }
 
 extension Framing where Self == ContentLengthFraming {
-  /// Payloads behind a `Content-Length` header, as the Language Server and Debug Adapter protocols have it.
+  /// Payloads with a `Content-Length` header, as in the Language Server Protocol and the Debug Adapter Protocol.
   @inlinable
   public static var contentLength: ContentLengthFraming { ContentLengthFraming() }
 
-  /// Payloads behind a `Content-Length` header, in a section of at most `headerLimit` bytes.
+  /// Payloads with a `Content-Length` header, in a section of at most `headerLimit` bytes.
   @inlinable
   public static func contentLength(headerLimit: Int) -> ContentLengthFraming {
     ContentLengthFraming(headerLimit: headerLimit)

@@ -1,13 +1,13 @@
-/// The bare form for transports that carry datagrams: a message is the datagram, with nothing around it. An empty
-/// datagram is an empty message.
+/// The framing for transports that carry datagrams: a message is exactly one datagram, with nothing around it. An
+/// empty datagram is an empty message.
 ///
 /// ```
 ///   68 65 6c 6c 6f       "hello"
 ///                        the empty message
 /// ```
 ///
-/// A stream has no datagrams: over one, sending and receiving throw ``FramingError/Kind/needsDatagrams``. Other
-/// framings go over datagrams too: each datagram is one frame, and filled by it exactly.
+/// A stream has no datagrams: over a stream, sending and receiving throw ``FramingError/Kind/needsDatagrams``.
+/// Other framings also work over datagrams; each datagram must then hold exactly one frame.
 public struct DatagramFraming: ByteFraming {
   @inlinable
   public init() {}
@@ -25,7 +25,7 @@ public struct DatagramFraming: ByteFraming {
     unsafe bytes.withUnsafeBufferPointer { unsafe Array($0) }
   }
 
-  /// There is nothing to find in a stream.
+  /// The scanner. It throws, because a stream has no datagrams.
   public struct Scanner: FrameScanner {
     @inlinable
     init() {}
@@ -37,7 +37,7 @@ public struct DatagramFraming: ByteFraming {
 }
 
 extension Framing where Self == DatagramFraming {
-  /// Datagrams as they are.
+  /// Messages that are datagrams.
   @inlinable
   public static var datagram: DatagramFraming { DatagramFraming() }
 }

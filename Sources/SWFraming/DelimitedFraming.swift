@@ -1,4 +1,4 @@
-/// The payload, and a delimiter behind it: any bytes, from one on.
+/// The payload, followed by a delimiter of at least one byte.
 ///
 /// ```
 ///   ╭─ payload ─╮╭─ delimiter ─╮
@@ -8,21 +8,23 @@
 ///   ╰───────────╯╰─────────────╯
 /// ```
 ///
-/// A frame ends where the delimiter first does. So a payload that would read back otherwise is refused when
-/// it is to be sent: one that holds the delimiter, and one whose end and the delimiter together hold it
-/// earlier, as `x-` before `--` does. Bytes behind the last delimiter at the end of the stream are an end
-/// inside a frame.
+/// A frame ends at the first occurrence of the delimiter. Sending therefore refuses a payload that would be read
+/// back differently: a payload that contains the delimiter, and a payload such as `x-` before the delimiter `--`,
+/// whose end and the delimiter together contain it earlier. If the stream ends with bytes after the last delimiter,
+/// it ends inside a frame.
 ///
-/// Each byte is searched once, however the stream is cut. An endpoint with `.exact` reads at most as many
-/// bytes at a time as are missing of the delimiter.
+/// Each byte is searched once, however the stream is cut into chunks. An endpoint with `.exact` reads at most as
+/// many bytes at a time as are missing from the delimiter.
 ///
-/// Source: what Python's socketwrapper 0.2.0 calls `framing.DelimiterTerminatedBytes`.
+/// Source: Python's socketwrapper 0.2.0, `framing.DelimiterTerminatedBytes`.
 public struct DelimitedFraming: ByteFraming {
-  /// What stands behind each payload.
+  /// The bytes after each payload.
   public let delimiter: [UInt8]
   @usableFromInline let pattern: BytePattern
 
-  /// - Parameter delimiter: what stands behind each payload, at least one byte.
+  /// A framing with a delimiter.
+  ///
+  /// - Parameter delimiter: the bytes after each payload, at least one.
   public init(by delimiter: [UInt8] = [0]) {
     self.delimiter = delimiter
     pattern = BytePattern(delimiter)
@@ -41,11 +43,11 @@ public struct DelimitedFraming: ByteFraming {
   func ambiguous(at offset: Int) -> FramingError {
     FramingError(
       .unrepresentable, offset: offset,
-      explanation: "expected the delimiter behind the payload only; "
+      explanation: "expected the delimiter only after the payload; "
         + "the frame would hold it from the payload's byte \(offset) on, and end there")
   }
 
-  /// Remembers how far it has searched, and how much of the delimiter the bytes so far end with.
+  /// The scanner. It remembers how far it has searched, and how much of the delimiter the bytes so far end with.
   public struct Scanner: FrameScanner {
     @usableFromInline let pattern: BytePattern
     @usableFromInline var search = BytePattern.Search()
@@ -64,12 +66,12 @@ public struct DelimitedFraming: ByteFraming {
 }
 
 extension Framing where Self == DelimitedFraming {
-  /// Payloads with a delimiter of at least one byte behind each; NUL unless another is named.
+  /// Payloads, each followed by a delimiter of at least one byte; NUL by default.
   public static func delimited(by delimiter: [UInt8] = [0]) -> DelimitedFraming {
     DelimitedFraming(by: delimiter)
   }
 
-  /// Payloads with a delimiter behind each: the UTF-8 bytes of a text, at least one.
+  /// Payloads, each followed by a delimiter: the UTF-8 bytes of a text, at least one.
   public static func delimited(by delimiter: String) -> DelimitedFraming {
     DelimitedFraming(by: Array(delimiter.utf8))
   }

@@ -1,4 +1,4 @@
-/// Records that all have the same length, back to back: nothing is written around them.
+/// Records of one length, one directly after another.
 ///
 /// ```
 ///   ╭─ record ──╮╭─ record ──╮
@@ -6,16 +6,16 @@
 ///   ╰───────────╯╰───────────╯
 /// ```
 ///
-/// A payload of any other length is refused when it is to be sent. An end of the stream inside a record is an
-/// end inside a frame.
+/// Sending refuses a payload of any other length. If the stream ends inside a record, it ends inside a frame.
 ///
-/// Source: none; a file or a stream of C structures, say.
+/// Source: none; files and streams of C structures have this form.
 public struct FixedSizeFraming: ByteFraming {
   /// The length of each record, in bytes.
   public let byteCount: Int
 
-  /// - Parameter byteCount: the length of each record, at least 1: of records that have no bytes, a stream
-  ///   holds as many as one likes.
+  /// A framing with records of one length.
+  ///
+  /// - Parameter byteCount: the length of each record in bytes, at least 1.
   @inlinable
   public init(_ byteCount: Int) {
     precondition(byteCount > 0, "a record has at least one byte")
@@ -38,7 +38,7 @@ public struct FixedSizeFraming: ByteFraming {
       explanation: "expected a record of \(byteCount) bytes; found \(found)")
   }
 
-  /// Knows everything from the start.
+  /// The scanner. It knows the length of a frame without reading a byte.
   public struct Scanner: FrameScanner {
     @usableFromInline let byteCount: Int
 
@@ -53,7 +53,7 @@ public struct FixedSizeFraming: ByteFraming {
 }
 
 extension Framing where Self == FixedSizeFraming {
-  /// Records of `byteCount` bytes each, at least 1, with nothing around them.
+  /// Records of `byteCount` bytes each, at least 1.
   @inlinable
   public static func fixedSize(_ byteCount: Int) -> FixedSizeFraming { FixedSizeFraming(byteCount) }
 }

@@ -1,5 +1,5 @@
-/// The parts of one frame, in order, as ``Framing/encode(_:into:)`` gives them: short pieces are
-/// copied, arrays are retained and sent from where they are.
+/// The parts of one frame, in order, as ``Framing/encode(_:into:)`` appends them. Short parts are copied. Arrays
+/// are retained, and sent from where they are.
 public struct FrameParts: Sendable {
   /// Arrays shorter than this are copied behind what precedes them: a copy is cheaper than a part.
   @usableFromInline static var smallestRetained: Int { 1024 }
@@ -14,7 +14,7 @@ public struct FrameParts: Sendable {
   @inlinable
   public init() {}
 
-  /// The frame's length so far.
+  /// The length of the frame so far, in bytes.
   @inlinable
   public var byteCount: Int { count }
 
@@ -38,7 +38,7 @@ public struct FrameParts: Sendable {
     }
   }
 
-  /// Appends an array; a long one is retained and not copied.
+  /// Appends an array. A long array is retained, not copied.
   @inlinable
   public mutating func append(_ bytes: [UInt8]) {
     if bytes.count < Self.smallestRetained {
@@ -48,7 +48,7 @@ public struct FrameParts: Sendable {
     }
   }
 
-  /// Appends an array and what a ``ByteFraming`` puts around it; a long one is retained and not copied.
+  /// Appends an array with the header and trailer of a ``ByteFraming``. A long array is retained, not copied.
   @inlinable
   public mutating func append(_ payload: [UInt8], in envelope: FrameEnvelope) {
     if payload.count >= Self.smallestRetained {
@@ -131,7 +131,7 @@ public struct FrameParts: Sendable {
     return chunks
   }
 
-  /// The whole frame in one array; for tests and for tools.
+  /// The whole frame in one array, for tests and tools.
   public var bytes: [UInt8] {
     var bytes: [UInt8] = []
     bytes.reserveCapacity(byteCount)

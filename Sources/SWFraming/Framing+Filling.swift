@@ -1,15 +1,14 @@
 extension Framing {
-  /// Makes a message of bytes that one frame has to fill exactly: those of a datagram, of a file, of a record
-  /// in a log.
+  /// Decodes bytes that must be exactly one frame, such as a datagram, a file, or a record in a log.
   ///
   /// ```
   ///   05 68 65 6c 6c 6f       "hello", in the varint framing
   ///   05 68 65                refused: the frame is longer
-  ///   02 68 65 6c             refused: a byte is left
+  ///   02 68 65 6c             refused: there is a byte after the frame
   /// ```
   ///
-  /// - Throws: ``FramingError`` when the bytes hold less or more than one frame
-  ///   (``FramingError/Kind/misfit``) or none at all; what ``decode(_:payload:scanned:)`` throws.
+  /// - Throws: ``FramingError`` if the bytes are not exactly one frame (``FramingError/Kind/misfit``), or no frame at
+  ///   all; and an error of ``decode(_:payload:scanned:)``.
   public func decode(filling bytes: Span<UInt8>) throws -> Incoming {
     var scanner = makeScanner()
     var demand = FrameDemand.atLeast(1)
@@ -30,13 +29,13 @@ extension Framing {
     if demand.byteCount < bytes.count {
       throw FramingError(
         .misfit, offset: demand.byteCount,
-        explanation: "expected one frame of \(demand.byteCount) bytes and nothing behind it; "
+        explanation: "expected one frame of \(demand.byteCount) bytes and nothing after it; "
           + "found \(bytes.count)")
     }
     return try decode(bytes, payload: payload, scanned: scanner)
   }
 
-  /// Makes a message of bytes that one frame has to fill exactly, as the function for a span does.
+  /// Decodes bytes that must be exactly one frame, as the function for a span does.
   ///
   /// - Throws: as the function for a span.
   public func decode(filling bytes: [UInt8]) throws -> Incoming { try decode(filling: bytes.span) }

@@ -1,6 +1,7 @@
 extension Framing where Incoming == Outgoing {
-  /// The framing for the other side of a conversation: what this one sends, that one receives. The same,
-  /// where both sides send and receive the same type; framings whose types differ have one of their own.
+  /// The framing for the other side of the connection: it sends what this framing receives, and receives what this
+  /// framing sends. A framing that sends and receives one type is its own counterpart; other framings have their
+  /// own `flipped`.
   @inlinable
   public var flipped: Self { self }
 }

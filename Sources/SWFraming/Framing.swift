@@ -1,53 +1,56 @@
-/// How messages become frames in a stream of bytes, and frames become messages again. No I/O here: a
-/// framing works the same over a socket, a pipe, a file or a test's array.
+/// How messages become frames in a stream of bytes, and frames become messages again. A framing does no I/O: it
+/// works the same over a socket, a pipe, a file or an array in a test.
 ///
-/// A framing is a value that endpoints share between threads and tasks; the state of one frame's scan
-/// lives in its ``FrameScanner``.
+/// A framing is a value that endpoints share between threads and tasks. The state of scanning one frame is in a
+/// ``FrameScanner``.
 public protocol Framing<Incoming, Outgoing>: Sendable {
-  /// What `receive` returns.
+  /// The type of received messages.
   associatedtype Incoming: Sendable
-  /// What `send` takes.
+  /// The type of sent messages.
   associatedtype Outgoing: Sendable
-  /// Finds where a frame ends.
+  /// The type that finds where a frame ends.
   associatedtype Scanner: FrameScanner
 
   /// A scanner for the next frame.
   func makeScanner() -> Scanner
 
-  /// Turns a whole frame into a message.
+  /// Decodes the message in a whole frame.
   ///
   /// - Parameters:
-  ///   - frame: the frame, header and trailer included, and nothing after it.
-  ///   - payload: where the payload lies in it, as the scanner said.
-  ///   - scanned: the scanner that found the frame's end, so that one pass may serve both.
-  /// - Throws: anything; the frame is consumed and the stream goes on with the next.
+  ///   - frame: the frame with its header and trailer, and nothing after it.
+  ///   - payload: the range of the payload in the frame, as the scanner returned it.
+  ///   - scanned: the scanner that found the frame's end. A scanner may decode on the way, so that the bytes are read
+  ///     only once.
+  /// - Throws: any error. The frame is consumed, and the next receive reads the next frame.
   func decode(_ frame: Span<UInt8>, payload: Range<Int>, scanned: borrowing Scanner) throws -> Incoming
 
-  /// Turns a message into the parts of one frame.
+  /// Encodes a message as the parts of one frame.
   ///
-  /// Called before the first byte is sent: when it throws, nothing has gone out.
+  /// An endpoint calls this before it sends the first byte.
+  ///
+  /// - Throws: any error. Nothing has been sent then.
   func encode(_ message: Outgoing, into parts: inout FrameParts) throws
 
-  /// Told, outside every lock, that the transport has accepted bytes of a frame; for progress. The
-  /// default does nothing. Must not call the endpoint.
+  /// Observes that the transport has accepted bytes of a frame. The default does nothing.
+  ///
+  /// An endpoint calls this outside every lock. It must not call the endpoint.
   ///
   /// - Parameters:
-  ///   - count: how many bytes of the frame have been accepted so far, header and trailer included.
-  ///   - total: the frame's length.
+  ///   - count: the number of bytes of the frame that have been accepted so far, counting header and trailer.
+  ///   - total: the frame's length in bytes.
   func didSend(count: Int, of total: Int)
 
-  /// Makes a message of bytes that one frame has to fill exactly, such as a datagram's. The default scans and
-  /// decodes them.
+  /// Decodes bytes that must be exactly one frame, such as a datagram. The default scans and decodes them.
   ///
-  /// - Throws: ``FramingError`` when the bytes hold less or more than one frame
-  ///   (``FramingError/Kind/misfit``) or none at all; what ``decode(_:payload:scanned:)`` throws.
+  /// - Throws: ``FramingError`` if the bytes are not exactly one frame (``FramingError/Kind/misfit``), or no frame at
+  ///   all; and an error of ``decode(_:payload:scanned:)``.
   func decode(filling bytes: Span<UInt8>) throws -> Incoming
 
-  /// Whether messages have no borders of their own, so that only datagrams keep them apart. The default is
-  /// false.
+  /// Whether frames have no boundaries of their own, so that only a transport with datagrams can separate messages.
+  /// The default is false.
   var needsDatagrams: Bool { get }
 
-  /// Whether ``didSend(count:of:)`` wants to be called, so that endpoints need not where it does nothing.
+  /// Whether endpoints call ``didSend(count:of:)``. The default is false.
   var observesSending: Bool { get }
 }
 
@@ -58,23 +61,23 @@ extension Framing {
   public var needsDatagrams: Bool { false }
 }
 
-/// A framing whose message is the payload itself: it gives only what stands before and after.
+/// A framing whose message is the payload itself, so that the framing only adds a header and a trailer.
 ///
-/// Endpoints read a large payload straight into the array that `receive` returns, and send a payload
-/// from the caller's memory.
+/// An endpoint reads a large payload directly into the array that `receive` returns, and sends a payload from the
+/// caller's memory.
 public protocol ByteFraming: Framing where Incoming == [UInt8], Outgoing == [UInt8] {
-  /// Gives header and trailer for a payload.
+  /// Returns the header and trailer for a payload.
   ///
-  /// - Throws: ``FramingError`` when the payload cannot be sent in this framing, such as one that
-  ///   would read back differently. Nothing has gone out then.
+  /// - Throws: ``FramingError`` if the payload cannot be sent in this framing, for example because it would be read
+  ///   back differently. Nothing has been sent then.
   func envelope(for payload: Span<UInt8>) throws(FramingError) -> FrameEnvelope
 
-  /// Gives header and trailer for a payload of which only the length is known, so that a payload in several parts
+  /// Returns the header and trailer for a payload whose length alone is known, so that a payload in several parts
   /// need not be joined.
   ///
-  /// - Returns: nil if the envelope depends on the payload's bytes, or the payload has to be inspected. The default
+  /// - Returns: nil if the envelope depends on the payload's bytes, or if the payload must be inspected. The default
   ///   returns nil.
-  /// - Throws: ``FramingError`` when no payload of that length can be sent.
+  /// - Throws: ``FramingError`` if no payload of that length can be sent.
   func envelope(forByteCount byteCount: Int) throws(FramingError) -> FrameEnvelope?
 }
 
@@ -95,11 +98,12 @@ extension ByteFraming {
   }
 }
 
-/// What a ``ByteFraming`` puts around a payload.
+/// The bytes that a ``ByteFraming`` puts around a payload.
 public struct FrameEnvelope: Sendable {
-  /// The bytes before the payload. A framing that needs more than ``ShortBytes/capacity`` is a ``Framing``.
+  /// The bytes before the payload. A framing with headers longer than ``ShortBytes/capacity`` must conform to
+  /// ``Framing`` instead.
   public var header: ShortBytes
-  /// The bytes after it; an array that the framing keeps costs nothing here.
+  /// The bytes after the payload. An array that the framing keeps is not copied.
   public var trailer: [UInt8]
 
   @inlinable

@@ -1,29 +1,29 @@
-/// The bytes of a stream, or a message to be sent, broke the rules of a framing.
+/// An error in the bytes of a stream, or in a message to be sent, that breaks the rules of a framing.
 public struct FramingError: Error, Hashable, Sendable {
-  /// What is wrong.
+  /// The kind of the error.
   @nonexhaustive
   public enum Kind: Hashable, Sendable {
-    /// A frame is, or says it is, longer than the endpoint's `maximumFrameSize`, or than any machine
-    /// could hold. Nothing was reserved for it.
+    /// A frame is longer, or declares that it is longer, than the endpoint's `maximumFrameSize`, or than any
+    /// machine could hold. No memory was reserved for it.
     case tooLarge(declared: UInt64, limit: UInt64)
-    /// A header that no sender of this framing writes.
+    /// A header is not one that a sender of this framing writes.
     case malformedHeader
-    /// The payload would read back differently, so it was not sent.
+    /// The payload would be read back differently. It was not sent.
     case unrepresentable
-    /// Bytes that one frame has to fill exactly, such as a datagram's, hold less or more than it.
+    /// Bytes that must be exactly one frame, such as a datagram, are shorter or longer than the frame.
     case misfit
-    /// The framing marks no border between messages, and the transport carries a stream.
+    /// The framing does not separate messages, and the transport is a stream.
     case needsDatagrams
-    /// The scanner broke its protocol's laws; a fault of the framing and not of the peer.
+    /// The scanner broke the laws of ``FrameScanner``. This is a bug in the framing, not an error of the peer.
     case brokenScanner
   }
 
   public var kind: Kind
 
-  /// Where, in bytes from the frame's first byte (when sending: from the payload's first byte).
+  /// The offset of the error in bytes, from the start of the frame; when sending, from the start of the payload.
   public var offset: Int
 
-  /// What was expected and what was found, for people.
+  /// A readable description of what was expected and what was found.
   public var explanation: String
 
   public init(_ kind: Kind, offset: Int, explanation: String = "") {

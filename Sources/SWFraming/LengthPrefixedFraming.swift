@@ -1,4 +1,4 @@
-/// The payload behind its length as an integer of one, two, four or eight bytes, in either byte order.
+/// The payload, preceded by its length as an integer of one, two, four or eight bytes in either byte order.
 ///
 /// ```
 ///   ╭─ length ────╮╭─ payload ─╮
@@ -9,13 +9,13 @@
 ///   ╰─────────────╯╰───────────╯
 /// ```
 ///
-/// The integer is unsigned. What it cannot count is refused when it is to be sent; a received length that
-/// counts the header and is smaller than it, is an error.
+/// The integer is unsigned. Sending refuses a payload that is too long for it. A received length that counts the
+/// header and is smaller than the header is an error.
 ///
-/// Source: no one document; it is how many binary protocols begin, such as DNS over TCP (RFC 1035, 4.2.2: two
+/// Source: no single document; many binary protocols begin this way, such as DNS over TCP (RFC 1035, 4.2.2: two
 /// bytes, big-endian) and Chrome's native messaging (four bytes in the machine's order).
 public struct LengthPrefixedFraming: ByteFraming {
-  /// How many bytes the length takes.
+  /// The size of the length field.
   @nonexhaustive
   public enum Width: Int, Hashable, Sendable, CaseIterable {
     case uint8 = 1
@@ -24,7 +24,7 @@ public struct LengthPrefixedFraming: ByteFraming {
     case uint64 = 8
   }
 
-  /// Which byte of the length comes first.
+  /// The order of the bytes of the length.
   public enum ByteOrder: Hashable, Sendable, CaseIterable {
     case bigEndian
     case littleEndian
@@ -32,7 +32,7 @@ public struct LengthPrefixedFraming: ByteFraming {
 
   public let width: Width
   public let byteOrder: ByteOrder
-  /// The length is that of header and payload together.
+  /// Whether the length counts the header as well as the payload.
   public let countsHeader: Bool
 
   @inlinable
@@ -71,7 +71,7 @@ public struct LengthPrefixedFraming: ByteFraming {
         + "bytes can count; found \(byteCount)")
   }
 
-  /// Holds no state but what it looks for: a header is at most eight bytes and lies at the frame's start.
+  /// The scanner. It has no state of its own: a header is at most eight bytes at the start of the frame.
   public struct Scanner: FrameScanner {
     @usableFromInline let framing: LengthPrefixedFraming
 
@@ -104,12 +104,12 @@ public struct LengthPrefixedFraming: ByteFraming {
 }
 
 extension Framing where Self == LengthPrefixedFraming {
-  /// Each payload behind its length as an unsigned integer.
+  /// Payloads, each preceded by its length as an unsigned integer.
   ///
   /// - Parameters:
-  ///   - width: how many bytes the length takes.
-  ///   - byteOrder: which of them comes first.
-  ///   - countsHeader: whether the length counts its own bytes too.
+  ///   - width: the size of the length field.
+  ///   - byteOrder: the order of its bytes.
+  ///   - countsHeader: whether the length counts the header as well as the payload.
   @inlinable
   public static func lengthPrefixed(
     _ width: LengthPrefixedFraming.Width, byteOrder: LengthPrefixedFraming.ByteOrder = .bigEndian,

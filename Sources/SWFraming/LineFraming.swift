@@ -1,5 +1,5 @@
-/// Lines: the payload and a line feed behind it. What newline-delimited JSON, MCP over standard streams,
-/// Node's channel to its children and many tools speak.
+/// Lines: the payload, followed by a line feed. Newline-delimited JSON, MCP over standard streams, Node's channel
+/// to its children and many tools use this form.
 ///
 /// ```
 ///   ╭─ payload ─╮╭─ ending ─╮
@@ -9,23 +9,23 @@
 ///   ╰───────────╯╰──────────╯
 /// ```
 ///
-/// A payload that would read back otherwise is refused when it is to be sent: one that holds a line feed,
-/// and, where a carriage return is read as part of the ending and not written, one that ends with it.
+/// Sending refuses a payload that would be read back differently: a payload that contains a line feed, and, if CR
+/// LF is read but not written, a payload that ends with a carriage return.
 ///
-/// A last line without its ending is an end inside a frame, with the line as the error's `partialBytes`: whether a
-/// peer ended there or broke off cannot be told. ``takesLastLine`` takes it as a line, for files and programs that
-/// leave the ending out.
+/// If the stream ends after a line without its ending, it ends inside a frame, because the peer may have broken
+/// off. The error's `partialBytes` has the line. ``takesLastLine`` accepts such a line, for files and programs that
+/// omit the last ending.
 ///
-/// With ``skipsBlankLines`` lines of nothing but spaces, tabs and carriage returns are passed over, as readers of
+/// With ``skipsBlankLines``, lines that contain only spaces, tabs and carriage returns are ignored, as readers of
 /// JSON lines do. They count towards the size of the frame that follows them.
 ///
-/// Source: JSON Lines, <https://jsonlines.org>, which has LF and lets readers bear with CR LF; the Model
-/// Context Protocol's stdio transport, <https://modelcontextprotocol.io/specification>.
+/// Source: JSON Lines, <https://jsonlines.org>, which has LF and lets readers accept CR LF; the Model Context
+/// Protocol's stdio transport, <https://modelcontextprotocol.io/specification>.
 public struct LineFraming: ByteFraming {
-  /// What ends a line.
+  /// The bytes that end a line.
   @nonexhaustive
   public enum Ending: Hashable, Sendable, CaseIterable {
-    /// LF and nothing else: a CR before it belongs to the line.
+    /// Only LF: a CR before it belongs to the line.
     case lineFeed
     /// LF is written, LF and CR LF are read.
     case either
@@ -34,15 +34,17 @@ public struct LineFraming: ByteFraming {
   }
 
   public let ending: Ending
-  /// Whether blank lines are passed over when receiving, and refused when sending.
+  /// Whether blank lines are ignored when receiving, and refused when sending.
   public let skipsBlankLines: Bool
-  /// Whether the bytes behind the last ending are a line when the stream ends.
+  /// Whether bytes after the last ending are a line when the stream ends.
   public let takesLastLine: Bool
 
+  /// A framing with options.
+  ///
   /// - Parameters:
   ///   - ending: the bytes that end a line.
-  ///   - skipsBlankLines: whether blank lines are passed over when receiving, and refused when sending.
-  ///   - takesLastLine: whether the bytes behind the last ending are a line when the stream ends.
+  ///   - skipsBlankLines: whether blank lines are ignored when receiving, and refused when sending.
+  ///   - takesLastLine: whether bytes after the last ending are a line when the stream ends.
   @inlinable
   public init(ending: Ending = .either, skipsBlankLines: Bool = false, takesLastLine: Bool = false) {
     self.ending = ending
@@ -65,7 +67,7 @@ public struct LineFraming: ByteFraming {
     if skipsBlankLines, Self.isBlank(payload, 0..<payload.count) {
       throw FramingError(
         .unrepresentable, offset: 0,
-        explanation: "expected a line with text; found a blank one, which the receiver passes over")
+        explanation: "expected a line with text; found a blank one, which the receiver ignores")
     }
     switch ending {
     case .lineFeed: return FrameEnvelope(trailer: [Self.lineFeed])
@@ -93,7 +95,7 @@ public struct LineFraming: ByteFraming {
     return true
   }
 
-  /// Remembers how far it has searched, and where the line begins that is being received.
+  /// The scanner. It remembers how far it has searched, and where the current line begins.
   public struct Scanner: FrameScanner {
     @usableFromInline let stripsReturn: Bool
     @usableFromInline let skipsBlankLines: Bool
@@ -136,16 +138,16 @@ public struct LineFraming: ByteFraming {
 }
 
 extension Framing where Self == LineFraming {
-  /// Each payload as a line: LF behind it, and a CR before that is borne with.
+  /// Payloads as lines that end with LF; the reader accepts CR LF too.
   @inlinable
   public static var lines: LineFraming { LineFraming() }
 
-  /// Each payload as a line, with options.
+  /// Payloads as lines, with options.
   ///
   /// - Parameters:
   ///   - ending: the bytes that end a line.
-  ///   - skipsBlankLines: whether blank lines are passed over when receiving, and refused when sending.
-  ///   - takesLastLine: whether the bytes behind the last ending are a line when the stream ends.
+  ///   - skipsBlankLines: whether blank lines are ignored when receiving, and refused when sending.
+  ///   - takesLastLine: whether bytes after the last ending are a line when the stream ends.
   @inlinable
   public static func lines(
     ending: LineFraming.Ending = .either, skipsBlankLines: Bool = false, takesLastLine: Bool = false

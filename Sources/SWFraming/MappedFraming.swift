@@ -1,6 +1,5 @@
-/// Any framing with messages of other types: two functions turn what it receives into what you receive, and
-/// what you send into what it sends. The bytes on the wire, the limits and the laws are those of the framing
-/// inside.
+/// Any framing with messages of other types: two functions convert received and sent messages. The bytes, the
+/// limits and the laws are those of the inner framing.
 ///
 /// ```swift
 /// let texts = LineFraming.lines.mapping(
@@ -8,9 +7,9 @@
 ///   sending: { (text: String) in Array(text.utf8) })
 /// ```
 ///
-/// What the functions throw is a codec error: the received frame is consumed and the stream goes on; of the
-/// message that was to be sent nothing has gone out. They are called outside every lock, by several threads
-/// at once, and must not call the endpoint.
+/// An error that a function throws is a codec error. A received frame is then consumed, and the next receive reads
+/// the next message; of a message to be sent, nothing is sent. The functions are called outside every lock,
+/// possibly by several threads at once, and must not call the endpoint.
 public struct MappedFraming<Base: Framing, Incoming: Sendable, Outgoing: Sendable>: Framing {
   public let base: Base
   @usableFromInline let receiving: @Sendable (Base.Incoming) throws -> Incoming
@@ -60,8 +59,8 @@ extension Framing {
   /// This framing with messages of other types.
   ///
   /// - Parameters:
-  ///   - receiving: makes a message of what this framing received.
-  ///   - sending: makes what this framing sends of a message.
+  ///   - receiving: converts a message that this framing received.
+  ///   - sending: converts a message into one that this framing sends.
   @inlinable
   public func mapping<NewIncoming: Sendable, NewOutgoing: Sendable>(
     receiving: @escaping @Sendable (Incoming) throws -> NewIncoming,

@@ -1,5 +1,5 @@
-/// What `send_bytes` and `recv_bytes` of Python's `multiprocessing.connection` put around a payload: its
-/// length as a signed 32-bit integer, big-endian; above 2^31-1 bytes -1 and an unsigned 64-bit one.
+/// The framing of `send_bytes` and `recv_bytes` in Python's `multiprocessing.connection`: the payload's length as a
+/// signed big-endian 32-bit integer; above 2^31-1 bytes, -1 followed by an unsigned 64-bit integer.
 ///
 /// ```
 ///   ╭─ int32 ─────╮╭─ payload ─╮
@@ -11,12 +11,12 @@
 ///   ╰─────────────╯╰─────────────────────────╯╰───────────╯
 /// ```
 ///
-/// The long form is written only where the short one does not do, and is accepted with any length. Other
-/// negative lengths are refused, where Python reads an empty message and goes on: nobody writes them. An end
-/// of the stream behind a header is an end inside a frame, where Python sees a clean one.
+/// The long form is written only if the short form is too small, and is read with any length. Other negative
+/// lengths are refused; Python reads an empty message and goes on. If the stream ends directly after a header, it
+/// ends inside a frame; Python sees a regular end.
 ///
-/// Source: CPython 3.8 to 3.13, `Lib/multiprocessing/connection.py`, `Connection._send_bytes` and
-/// `_recv_bytes`. Python's socketwrapper calls it `MultiprocessingBytes`.
+/// Source: CPython 3.8 to 3.13, `Lib/multiprocessing/connection.py`, `Connection._send_bytes` and `_recv_bytes`.
+/// Python's socketwrapper calls it `MultiprocessingBytes`.
 public struct MultiprocessingBytesFraming: ByteFraming {
   @inlinable public init() {}
 
@@ -45,7 +45,7 @@ public struct MultiprocessingBytesFraming: ByteFraming {
     return header
   }
 
-  /// Holds no state: a header is at most twelve bytes and lies at the frame's start.
+  /// The scanner. It has no state: a header is at most twelve bytes at the start of the frame.
   public struct Scanner: FrameScanner {
     @inlinable public init() {}
 
@@ -73,7 +73,7 @@ public struct MultiprocessingBytesFraming: ByteFraming {
 }
 
 extension Framing where Self == MultiprocessingBytesFraming {
-  /// What `send_bytes` and `recv_bytes` of Python's `multiprocessing.connection` speak.
+  /// Payloads as `send_bytes` and `recv_bytes` of Python's `multiprocessing.connection` exchange them.
   @inlinable
   public static var multiprocessingBytes: MultiprocessingBytesFraming { MultiprocessingBytesFraming() }
 }

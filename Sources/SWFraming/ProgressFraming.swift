@@ -1,5 +1,5 @@
-/// Any framing that tells how far its frames have come: long ones are asked for in pieces, and of sent ones
-/// it tells what the transport has accepted. The bytes on the wire are those of the framing inside.
+/// Any framing that also reports the progress of its frames. Long received frames are demanded in pieces; for sent
+/// frames, the bytes are reported that the transport has accepted. The bytes are those of the inner framing.
 ///
 /// ```
 ///   ╭── piece ──┬── piece ──┬── pie ─╮
@@ -7,14 +7,17 @@
 ///   ╰────────────────────────────────╯
 /// ```
 ///
-/// The functions are told bytes of the frame, header and trailer included, and the frame's length. Receiving,
-/// that begins once the length is known, so a framing that searches for its frame's end tells next to
-/// nothing; what comes after the last piece's begin is the message itself. They are called outside every lock
-/// and must not call the endpoint. A framing of payloads gives up that a large one is received straight into
-/// its array: it is copied once.
+/// The functions are called with a number of bytes of the frame, counting header and trailer, and with the frame's
+/// length.
+///
+/// Receiving reports progress once the length is known, so a framing that searches for its frame's end reports
+/// almost nothing. No call is made for the last piece; the message itself marks the end. Around a ``ByteFraming``,
+/// a large payload is no longer received directly into its array: it is copied once.
+///
+/// The functions are called outside every lock, and must not call the endpoint.
 public struct ProgressFraming<Base: Framing>: Framing {
   public let base: Base
-  /// How long a piece is, in bytes.
+  /// The length of a piece, in bytes.
   public let pieceByteCount: Int
   @usableFromInline let received: (@Sendable (_ count: Int, _ total: Int) -> Void)?
   @usableFromInline let sent: (@Sendable (_ count: Int, _ total: Int) -> Void)?
@@ -64,7 +67,7 @@ public struct ProgressFraming<Base: Framing>: Framing {
   @inlinable
   public func decode(filling bytes: Span<UInt8>) throws -> Base.Incoming { try base.decode(filling: bytes) }
 
-  /// Asks in pieces for the frame that the scanner inside has found.
+  /// The scanner. It demands in pieces the frame that the inner scanner has found.
   public struct Scanner: FrameScanner {
     @usableFromInline var base: Base.Scanner
     @usableFromInline let pieceByteCount: Int
@@ -114,12 +117,12 @@ extension ProgressFraming: ByteFraming where Base: ByteFraming {
 }
 
 extension Framing {
-  /// This framing, telling how far its frames have come.
+  /// This framing, with reports of progress.
   ///
   /// - Parameters:
-  ///   - pieceByteCount: how many bytes to ask for at a time, at least 1.
-  ///   - received: told how many bytes of a frame are there, and its length.
-  ///   - sent: told how many bytes of a frame the transport has accepted, and its length.
+  ///   - pieceByteCount: the number of bytes to demand at a time, at least 1.
+  ///   - received: called with the number of received bytes of a frame, and its length.
+  ///   - sent: called with the number of bytes of a frame that the transport has accepted, and its length.
   @inlinable
   public func progress(
     every pieceByteCount: Int = 65_536,

@@ -1,5 +1,5 @@
-/// The payload behind its length as a protobuf varint, seven bits a byte, the low ones first: a stream of
-/// protobuf messages as protobuf's own libraries write and read it.
+/// The payload, preceded by its length as a protobuf varint of seven bits a byte, the low bits first: the form in
+/// which protobuf's own libraries write and read a stream of messages.
 ///
 /// ```
 ///   ╭─ varint ─╮╭─ payload ─╮
@@ -9,14 +9,12 @@
 ///   ╰──────────╯╰───────────╯
 /// ```
 ///
-/// A length has at most ten bytes, of which the last is at most 1. One that is longer than need be (`85 00`
-/// for 5) is accepted and never written. Protobuf itself limits a message to 2^31-1 bytes; this framing does
-/// not.
+/// A length has at most ten bytes, of which the last is at most 1. A form that is longer than necessary (`85 00`
+/// for 5) is read and never written. Protobuf itself limits a message to 2^31-1 bytes; this framing does not.
 ///
-/// Source: protobuf's encoding document, "Base 128 Varints",
-/// <https://protobuf.dev/programming-guides/encoding/>; what is compatible with it: `BinaryDelimited` of
-/// swift-protobuf, `writeDelimitedTo` and `parseDelimitedFrom` of Java, `serialize_length_prefixed` of
-/// Python's `google.protobuf.proto`.
+/// Source: protobuf's encoding document, "Base 128 Varints", <https://protobuf.dev/programming-guides/encoding/>.
+/// Compatible with `BinaryDelimited` of swift-protobuf, `writeDelimitedTo` and `parseDelimitedFrom` of Java, and
+/// `serialize_length_prefixed` of Python's `google.protobuf.proto`.
 public struct ProtobufDelimitedFraming: ByteFraming {
   /// The longest varint, in bytes: seven bits of 64 in each.
   @inlinable static var longestHeader: Int { 10 }
@@ -43,7 +41,7 @@ public struct ProtobufDelimitedFraming: ByteFraming {
     return header
   }
 
-  /// Holds no state: a header is at most ten bytes and lies at the frame's start.
+  /// The scanner. It has no state: a header is at most ten bytes at the start of the frame.
   public struct Scanner: FrameScanner {
     @inlinable public init() {}
 
@@ -70,7 +68,7 @@ public struct ProtobufDelimitedFraming: ByteFraming {
 }
 
 extension Framing where Self == ProtobufDelimitedFraming {
-  /// Each payload behind its length as a protobuf varint; what protobuf's libraries call delimited.
+  /// Payloads, each preceded by its length as a protobuf varint; protobuf's libraries call this form delimited.
   @inlinable
   public static var protobufDelimited: ProtobufDelimitedFraming { ProtobufDelimitedFraming() }
 }

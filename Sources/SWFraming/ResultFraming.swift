@@ -1,8 +1,8 @@
-/// A framing whose messages are results: a frame that cannot be decoded is a failure and not an error of the receive, so a
-/// loop over messages goes on with the next frame.
+/// A framing whose messages are results. A frame that cannot be decoded is a `.failure` instead of an error of the
+/// receive, so a loop over messages goes on with the next frame.
 ///
-/// The bytes on the wire, the limits and the laws are those of the framing inside. Errors of the framing itself, after
-/// which the borders of the stream are lost, are thrown as before.
+/// The bytes, the limits and the laws are those of the inner framing. A framing error, after which frames can no
+/// longer be told apart, is thrown as before.
 public struct ResultFraming<Base: Framing>: Framing {
   public let base: Base
 
@@ -37,7 +37,9 @@ public struct ResultFraming<Base: Framing>: Framing {
   @inlinable
   public var needsDatagrams: Bool { base.needsDatagrams }
 
-  /// - Throws: ``FramingError`` of the framing inside; its other errors are failures.
+  /// Decodes bytes that must be exactly one frame.
+  ///
+  /// - Throws: ``FramingError`` of the inner framing. Its other errors are returned as a `.failure`.
   @inlinable
   public func decode(filling bytes: Span<UInt8>) throws -> Result<Base.Incoming, any Error> {
     do {
@@ -51,7 +53,8 @@ public struct ResultFraming<Base: Framing>: Framing {
 }
 
 extension Framing {
-  /// This framing with results as messages: a frame that cannot be decoded is a failure, and a loop goes on behind it.
+  /// This framing with results as messages: a frame that cannot be decoded is a `.failure`, and a loop goes on with
+  /// the next frame.
   @inlinable
   public var results: ResultFraming<Self> { ResultFraming(self) }
 }

@@ -1,6 +1,6 @@
-/// A few bytes that need no allocation and are copied like a number: headers. At most ``capacity``.
+/// At most ``capacity`` bytes, such as a header, which need no allocation and are copied like a number.
 public struct ShortBytes: Sendable, ExpressibleByArrayLiteral {
-  /// How many bytes there may be.
+  /// The largest number of bytes: 63.
   @inlinable
   public static var capacity: Int { 63 }
 
@@ -28,7 +28,9 @@ public struct ShortBytes: Sendable, ExpressibleByArrayLiteral {
   @inlinable
   public var isEmpty: Bool { count == 0 }
 
-  /// Appends a byte. There must be room for it.
+  /// Appends a byte.
+  ///
+  /// - Requires: fewer than ``capacity`` bytes.
   @inlinable
   public mutating func append(_ byte: UInt8) {
     precondition(count < Self.capacity, "too many for short bytes")
@@ -54,7 +56,7 @@ public struct ShortBytes: Sendable, ExpressibleByArrayLiteral {
     }
   }
 
-  /// Lends the bytes.
+  /// Calls a function with the bytes. The span is valid during the call.
   @inlinable
   public func withBytes<Result, Failure: Error>(
     _ body: (Span<UInt8>) throws(Failure) -> Result

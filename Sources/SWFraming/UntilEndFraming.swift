@@ -1,4 +1,4 @@
-/// Everything until the end of the stream as one message, such as the body of an HTTP/1.0 response.
+/// All bytes until the end of the stream as one message, such as the body of an HTTP/1.0 response.
 ///
 /// ```
 ///   ╭─ payload ─────────╮
@@ -6,8 +6,8 @@
 ///   ╰───────────────────╯
 /// ```
 ///
-/// A stream without bytes holds no message. The sender sends one message and ends the stream behind it: what is sent
-/// later belongs to the same message.
+/// A stream without bytes has no message. The sender sends one message and then ends the stream; bytes that it
+/// sends later would belong to the same message.
 ///
 /// Source: RFC 9112, section 6.3, "Message Body Length", case 8.
 public struct UntilEndFraming: ByteFraming {
@@ -17,7 +17,9 @@ public struct UntilEndFraming: ByteFraming {
   @inlinable
   public func makeScanner() -> Scanner { Scanner() }
 
-  /// - Throws: ``FramingError`` for an empty payload, which no receiver could see.
+  /// Returns an empty header and an empty trailer.
+  ///
+  /// - Throws: ``FramingError`` for an empty payload, which a receiver could not see.
   @inlinable
   public func envelope(for payload: Span<UInt8>) throws(FramingError) -> FrameEnvelope {
     if payload.isEmpty {
@@ -27,7 +29,7 @@ public struct UntilEndFraming: ByteFraming {
     return FrameEnvelope()
   }
 
-  /// Asks for more until the stream ends.
+  /// The scanner. It demands more bytes until the stream ends.
   public struct Scanner: FrameScanner {
     @inlinable
     init() {}
@@ -45,7 +47,7 @@ public struct UntilEndFraming: ByteFraming {
 }
 
 extension Framing where Self == UntilEndFraming {
-  /// Everything until the end of the stream as one payload.
+  /// All bytes until the end of the stream as one payload.
   @inlinable
   public static var untilEnd: UntilEndFraming { UntilEndFraming() }
 }

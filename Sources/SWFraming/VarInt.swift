@@ -1,4 +1,4 @@
-/// SQLite4's variable-length integer: 1 to 9 bytes for 0 to 2^64-1, and the first byte tells how many.
+/// SQLite4's variable-length integer: 1 to 9 bytes for 0 to 2^64-1. The first byte gives the length.
 ///
 /// ```
 ///   00 … f0                      1 byte    the byte itself                     … 240
@@ -10,16 +10,16 @@
 ///   ff  B  C  D  E  F  G  H  I   9 bytes   big-endian BCDEFGHI                 … 2^64-1
 /// ```
 ///
-/// The encoder writes the shortest form, so that encoded integers sort like the integers. The decoder also
-/// takes the overlong ones, such as `f100` for 240 or `ff0000000000000000` for 0, as Python does.
+/// The encoder writes the shortest form, so that encoded integers sort like the integers. The decoder also accepts
+/// longer forms, such as `f100` for 240 or `ff0000000000000000` for 0, as Python does.
 ///
-/// Source: SQLite4's design document, <https://sqlite.org/src4/doc/trunk/www/varint.wiki>; the golden data
-/// of our tests was written by Python's socketwrapper 0.2.0.
+/// Source: SQLite4's design document, <https://sqlite.org/src4/doc/trunk/www/varint.wiki>. Python's socketwrapper
+/// 0.2.0 wrote the golden data of the tests.
 public enum VarInt {
-  /// The longest encoding, in bytes.
+  /// The length of the longest encoding, in bytes.
   @inlinable public static var longestByteCount: Int { 9 }
 
-  /// How many bytes an encoding has, to be told from its first byte.
+  /// The length of an encoding in bytes, from its first byte.
   @inlinable
   public static func byteCount(startingWith first: UInt8) -> Int {
     switch first {
@@ -51,10 +51,10 @@ public enum VarInt {
     return bytes
   }
 
-  /// Reads the value at the start of `bytes`, of whatever length its encoding is.
+  /// Decodes the value at the start of `bytes`.
   ///
-  /// - Returns: the value and how many bytes it took; `nil` when they are not all there, in which case the
-  ///   first byte, if there is one, says how many it takes (``byteCount(startingWith:)``).
+  /// - Returns: the value and the length of its encoding; nil if the encoding is not complete. If there is a first
+  ///   byte, ``byteCount(startingWith:)`` then gives the length.
   @inlinable
   public static func decode(_ bytes: Span<UInt8>) -> (value: UInt64, byteCount: Int)? {
     if bytes.isEmpty { return nil }

@@ -1,5 +1,5 @@
-/// The payload behind its length as a ``VarInt``: one byte of header up to 240 bytes of payload, and any
-/// payload a machine can hold.
+/// The payload, preceded by its length as a ``VarInt``: one byte of header for up to 240 bytes of payload, and any
+/// payload that a machine can hold.
 ///
 /// ```
 ///   ╭─ VarInt ─╮╭─ payload ──╮
@@ -9,8 +9,8 @@
 ///   ╰──────────╯╰────────────╯
 /// ```
 ///
-/// Overlong lengths are accepted and never written. What Python's socketwrapper calls `VarIntBytes`, and
-/// uses when no framing is named.
+/// A length in a longer form than necessary is read and never written. Python's socketwrapper calls this framing
+/// `VarIntBytes`; there and here it is the default.
 public struct VarIntFraming: ByteFraming {
   @inlinable public init() {}
 
@@ -22,8 +22,8 @@ public struct VarIntFraming: ByteFraming {
     FrameEnvelope(header: VarInt.encode(UInt64(payload.count)))
   }
 
-  /// Holds no state: a header is at most nine bytes and lies at the frame's start, so looking at it again
-  /// costs less than remembering how far one had come.
+  /// The scanner. It has no state: a header is at most nine bytes at the start of the frame, and reading it again
+  /// costs less than remembering how much has been read.
   public struct Scanner: FrameScanner {
     @inlinable public init() {}
 
@@ -44,7 +44,7 @@ public struct VarIntFraming: ByteFraming {
 }
 
 extension Framing where Self == VarIntFraming {
-  /// Each payload behind its length as a SQLite4 varint; what endpoints use when no framing is named.
+  /// Payloads, each preceded by its length as a SQLite4 varint; the default framing of endpoints.
   @inlinable
   public static var varInt: VarIntFraming { VarIntFraming() }
 }

@@ -8,7 +8,7 @@ public import SWFraming
   public import Foundation
 #endif
 
-/// Values as JSON over any byte framing; the types of the two directions may differ.
+/// Values as JSON in the payloads of any byte framing. The types of the two directions may differ.
 ///
 /// ```
 ///   {"id":7,"text":"hello"} ␊                      over .lines
@@ -20,20 +20,23 @@ public import SWFraming
 /// let (left, right) = try makeSocketPair(framing: client, peer: client.flipped)
 /// ```
 ///
-/// A value goes out in compact form, on one line, in which a line feed is an escape. (If you have the encoder
-/// print it prettily, `.lines` refuses to send it.) A payload that is no JSON, or not of the type, is a codec
-/// error with Foundation's `DecodingError`: its frame is consumed and the stream goes on. So is one that
-/// nests deeper than 512 levels, which is Foundation's limit. The error's text shows the payload, and its underlying
-/// error is a ``JSONPayloadError`` that holds it, to be logged. A byte order mark before the text is passed over.
+/// A value is sent in compact form on one line; a line feed in a string is an escape. (If you configure the encoder
+/// to print prettily, `.lines` refuses to send the value.)
 ///
-/// A stream of lines with blank ones and with noise between them:
+/// A payload that is not JSON, or not of the expected type, throws a codec error with Foundation's `DecodingError`.
+/// So does a payload nested deeper than 512 levels, which is Foundation's limit. The frame is consumed, and the
+/// next receive reads the next message. The error's text shows the payload. Its underlying error is a
+/// ``JSONPayloadError``, which holds the payload, for example for a log. A byte order mark before the text is
+/// ignored.
+///
+/// To read a stream with blank lines and with lines that are not JSON:
 ///
 /// ```swift
 /// let framing = LineFraming.lines(skipsBlankLines: true, takesLastLine: true).json(JSONValue.self).results
-/// for try await result in reader.messages { … }    // .failure for a line that is no JSON, and on with the next
+/// for try await result in reader.messages { … }    // a .failure for a line that is not JSON, then the next line
 /// ```
 ///
-/// Source: RFC 8259; lines of it, <https://jsonlines.org>.
+/// Source: RFC 8259; for lines, <https://jsonlines.org>.
 public struct JSONFraming<
   Base: ByteFraming, Incoming: Decodable & Sendable, Outgoing: Encodable & Sendable
 >: Framing {
@@ -42,9 +45,11 @@ public struct JSONFraming<
   private let encoder: JSONEncoder
   private let decoder: JSONDecoder
 
+  /// Puts JSON into the payloads of a framing.
+  ///
   /// - Parameters:
-  ///   - base: what the JSON text is the payload of.
-  ///   - configure: sets options, once: for dates, keys, binary data, …
+  ///   - base: the framing whose payloads hold the JSON text.
+  ///   - configure: sets options of the encoder and decoder, such as date and key strategies; called once.
   public init(_ base: Base, configure: (JSONEncoder, JSONDecoder) -> Void = { _, _ in }) {
     let (encoder, decoder) = (JSONEncoder(), JSONDecoder())
     configure(encoder, decoder)
@@ -91,8 +96,8 @@ public struct JSONFraming<
 }
 
 extension JSONFraming where Incoming: Encodable, Outgoing: Decodable {
-  /// The framing for the other side of the conversation: what this one sends, that one receives, with the
-  /// same options.
+  /// The framing for the other side of the connection: it sends what this framing receives, and receives what this
+  /// framing sends, with the same options.
   public var flipped: JSONFraming<Base, Outgoing, Incoming> { .init(base, encoder, decoder) }
 }
 
@@ -100,9 +105,9 @@ extension ByteFraming {
   /// Values as JSON in the payloads of this framing.
   ///
   /// - Parameters:
-  ///   - receiving: what arrives.
-  ///   - sending: what is sent.
-  ///   - configure: sets options, once: for dates, keys, binary data, …
+  ///   - receiving: the type of received messages.
+  ///   - sending: the type of sent messages.
+  ///   - configure: sets options of the encoder and decoder, such as date and key strategies; called once.
   public func json<Incoming: Decodable & Sendable, Outgoing: Encodable & Sendable>(
     receiving: Incoming.Type, sending: Outgoing.Type,
     configure: (JSONEncoder, JSONDecoder) -> Void = { _, _ in }

@@ -4,11 +4,11 @@
   internal import Foundation
 #endif
 
-/// The payload that a ``JSONFraming`` could not decode: the underlying error of its `DecodingError`.
+/// A payload that a ``JSONFraming`` could not decode. It is the underlying error of the framing's `DecodingError`.
 public struct JSONPayloadError: Error, Sendable {
   /// The payload as it was received.
   public let payload: [UInt8]
-  /// The underlying error that Foundation gave, if it gave one.
+  /// The underlying error of Foundation's own error, if there is one.
   public let cause: (any Error)?
 
   /// The payload as text, with a replacement character for each sequence that is not UTF-8.

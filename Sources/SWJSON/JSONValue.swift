@@ -1,13 +1,13 @@
-/// Any JSON value, for messages whose shape is not known beforehand: beside `MsgPackValue` and
-/// `PickleValue`.
+/// Any JSON value, for messages whose structure is not known in advance. `MsgPackValue` and `PickleValue` are its
+/// counterparts in other formats.
 ///
 /// ```swift
 /// let value: JSONValue = ["id": 7, "tags": ["a", nil, true], "ratio": 0.5]
 /// value["tags"]?[0]?.text    // "a"
 /// ```
 ///
-/// Integers of 64 bits are exact; other numbers are of double precision. An object does not keep the order of its
-/// keys, and of a key that comes twice Foundation decides which value counts.
+/// An integer of 64 bits is exact; any other number has double precision. An object does not keep the order of its
+/// keys. If a key occurs twice in a text, Foundation chooses one of the values.
 public enum JSONValue: Hashable, Sendable {
   case null
   case bool(Bool)
@@ -19,21 +19,21 @@ public enum JSONValue: Hashable, Sendable {
   case array([JSONValue])
   case object([String: JSONValue])
 
-  /// The value of an object's key; nil if there is none or if this is no object.
+  /// The value for a key of an object; nil if there is none, and for other values.
   public subscript(key: String) -> JSONValue? {
     if case .object(let members) = self { members[key] } else { nil }
   }
 
-  /// An array's element; nil behind its end or if this is no array.
+  /// An element of an array; nil if there is none, and for other values.
   public subscript(index: Int) -> JSONValue? {
     guard case .array(let elements) = self, elements.indices.contains(index) else { return nil }
     return elements[index]
   }
 
-  /// Whether this is null.
+  /// Whether the value is null.
   public var isNull: Bool { self == .null }
 
-  /// The integer, if this is one that fits.
+  /// The value as an `Int`, if it is an integer that fits; otherwise nil.
   public var integer: Int? {
     switch self {
     case .int(let value): Int(exactly: value)
@@ -42,14 +42,14 @@ public enum JSONValue: Hashable, Sendable {
     }
   }
 
-  /// The text, if this is a string.
+  /// The text of a string; nil for other values.
   public var text: String? {
     if case .string(let text) = self { text } else { nil }
   }
 }
 
 extension JSONValue: Codable {
-  /// The value of any decoder whose data JSON can express.
+  /// Decodes a value from any decoder whose data JSON can express.
   ///
   /// - Throws: `DecodingError`.
   public init(from decoder: any Decoder) throws {
@@ -72,11 +72,13 @@ extension JSONValue: Codable {
         object[key.stringValue] = try members.decode(JSONValue.self, forKey: key)
       }
       self = .object(object)
-    } else {
-      var array = try decoder.unkeyedContainer()
+    } else if var array = try? decoder.unkeyedContainer() {
       var elements: [JSONValue] = []
       while !array.isAtEnd { elements.append(try array.decode(JSONValue.self)) }
       self = .array(elements)
+    } else {
+      // Most likely a string with a lone surrogate, about which the decoder's error says more than about a container.
+      self = .string(try single.decode(String.self))
     }
   }
 
@@ -119,7 +121,7 @@ extension JSONValue: ExpressibleByNilLiteral, ExpressibleByBooleanLiteral, Expre
   public init(floatLiteral value: Double) { self = .double(value) }
   public init(stringLiteral value: String) { self = .string(value) }
   public init(arrayLiteral elements: JSONValue...) { self = .array(elements) }
-  /// A key that is given twice counts with its last value.
+  /// An object. If a key occurs twice, its last value counts.
   public init(dictionaryLiteral elements: (String, JSONValue)...) {
     self = .object(Dictionary(elements) { _, last in last })
   }

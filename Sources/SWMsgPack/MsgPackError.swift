@@ -1,34 +1,34 @@
 internal import CMsgPack
 
-/// Bytes that are not MessagePack, or not such as can be taken.
+/// Bytes that are not MessagePack, or that exceed a limit.
 public struct MsgPackError: Error, Hashable, Sendable {
   /// The kinds of errors.
   @nonexhaustive
   public enum Kind: Hashable, Sendable {
     /// No value begins with this byte (0xc1).
     case noValue
-    /// The bytes end inside of a value, which has at least so many.
+    /// The bytes end inside a value, which has at least `needed` bytes.
     case truncated(needed: UInt64)
-    /// Bytes lie behind the value.
+    /// There are bytes after the value.
     case trailingBytes
-    /// More containers lie in each other than ``MsgPackLimits/depth`` allows.
+    /// Containers are nested deeper than ``MsgPackLimits/depth``.
     case tooDeep(limit: Int)
-    /// More values are declared than ``MsgPackLimits/elements`` allows.
+    /// The headers declare more values than ``MsgPackLimits/elements``.
     case tooManyElements(limit: Int)
-    /// An extension of 2³² − 1 bytes, which msgpack-c cannot count.
+    /// An extension has 2³² − 1 bytes, which msgpack-c cannot count.
     case tooLong
     /// A string is not UTF-8.
     case notUTF8
-    /// An extension of type −1 that is no timestamp: of another length than 4, 8 or 12, or with a billion
-    /// nanoseconds or more.
+    /// An extension of type −1 is not a timestamp: its length is not 4, 8 or 12, or it has a billion nanoseconds or
+    /// more.
     case malformedTimestamp
   }
 
   public var kind: Kind
-  /// Where, in bytes from the value's first: the beginning of the bad header; of a string and an extension
-  /// the first byte of its payload.
+  /// The offset from the start of the value, in bytes: of the bad header, or of the first byte of the payload of a
+  /// string or extension.
   public var offset: Int
-  /// The byte there, if there is one.
+  /// The byte at the offset, if there is one.
   public var firstByte: UInt8?
 
   init(_ kind: Kind, offset: Int, in bytes: UnsafeRawBufferPointer) {

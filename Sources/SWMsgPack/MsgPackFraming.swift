@@ -1,17 +1,18 @@
 public import SWFraming
 
-/// Swift values as bare MessagePack values, one behind the other; the types of the two directions may differ.
+/// Swift values as bare MessagePack values, one after another. The types of the two directions may differ.
 ///
 /// ```swift
 /// let client = MsgPackFraming(receiving: Reply.self, sending: Request.self)
 /// let (left, right) = try makeSocketPair(framing: client, peer: client.flipped)
 /// ```
 ///
-/// The bytes, the limits and the laws are those of ``MsgPackValueFraming``. A value that is not of the type
-/// is a codec error with a `DecodingError`: its frame is consumed and the stream goes on.
+/// The bytes, the limits and the laws are those of ``MsgPackValueFraming``. A value that is not of the expected
+/// type throws a codec error with a `DecodingError`. The frame is consumed, and the next receive reads the next
+/// message.
 public struct MsgPackFraming<Incoming: Decodable & Sendable, Outgoing: Encodable & Sendable>: Framing {
   public let encoder: MsgPackEncoder
-  /// Its limits are those of the framing.
+  /// The decoder of received messages. Its limits are the limits of the framing.
   public let decoder: MsgPackDecoder
 
   public init(
@@ -37,8 +38,8 @@ public struct MsgPackFraming<Incoming: Decodable & Sendable, Outgoing: Encodable
 }
 
 extension MsgPackFraming where Incoming: Encodable, Outgoing: Decodable {
-  /// The framing for the other side of the conversation: what this one sends, that one receives, with the
-  /// same options.
+  /// The framing for the other side of the connection: it sends what this framing receives, and receives what this
+  /// framing sends, with the same options.
   public var flipped: MsgPackFraming<Outgoing, Incoming> {
     MsgPackFraming<Outgoing, Incoming>(encoder: encoder, decoder: decoder)
   }
@@ -48,10 +49,10 @@ extension Framing {
   /// Swift values as bare MessagePack values.
   ///
   /// - Parameters:
-  ///   - receiving: what arrives.
-  ///   - sending: what is sent.
-  ///   - encoder: with the options to send with.
-  ///   - decoder: with the options and the limits to receive with.
+  ///   - receiving: the type of received messages.
+  ///   - sending: the type of sent messages.
+  ///   - encoder: the options for sending.
+  ///   - decoder: the options and limits for receiving.
   public static func msgPack<Incoming: Decodable & Sendable, Outgoing: Encodable & Sendable>(
     receiving: Incoming.Type, sending: Outgoing.Type, encoder: MsgPackEncoder = MsgPackEncoder(),
     decoder: MsgPackDecoder = MsgPackDecoder()

@@ -1,19 +1,19 @@
-/// How much a value may hold, checked when a header declares it and before anything is reserved for it.
+/// Limits on the size of a value. They are checked when a header declares the size, before any memory is reserved.
 ///
-/// How many bytes a value may have is the affair of who holds them: an endpoint's `maximumFrameSize`.
+/// The number of bytes of a value is limited elsewhere: by an endpoint's `maximumFrameSize`.
 public struct MsgPackLimits: Hashable, Sendable {
-  /// How many containers may lie in each other: 512 unless told otherwise, and ``deepest`` at most.
+  /// The deepest nesting of containers, in levels; 512 by default, at most ``deepest``.
   public var depth: Int {
     willSet { precondition((1...Self.deepest).contains(newValue), "a depth from 1 to \(Self.deepest)") }
   }
 
-  /// How many values one value may hold, itself, keys and all that is nested included: 16,777,216 unless told
-  /// otherwise. Each takes 16 bytes while it is decoded, and a byte of the stream at least.
+  /// The largest number of values in one value, including itself, keys and everything nested; 16,777,216 by
+  /// default. Each value takes 16 bytes while it is decoded, and at least one byte of the stream.
   public var elements: Int {
     willSet { precondition(newValue >= 1, "a value is one at least") }
   }
 
-  /// The largest ``depth``: 1024.
+  /// The largest permitted ``depth``: 1024.
   public static var deepest: Int { 1024 }
 
   public init(depth: Int = 512, elements: Int = 1 << 24) {

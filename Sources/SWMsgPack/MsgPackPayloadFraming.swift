@@ -1,6 +1,6 @@
 public import SWFraming
 
-/// Swift values as MessagePack in the payloads of any byte framing; the types of the two directions may differ.
+/// Swift values as MessagePack in the payloads of any byte framing. The types of the two directions may differ.
 ///
 /// ```
 ///   00 00 00 07  82 a2 i d 07 a1 …        over .lengthPrefixed(.uint32)
@@ -11,9 +11,9 @@ public import SWFraming
 /// let (left, right) = try makeSocketPair(framing: client, peer: client.flipped)
 /// ```
 ///
-/// The payload is one value and nothing else. A payload that is none, or not of the type, is a codec error with a
-/// `DecodingError`: its frame is consumed and the stream goes on. For bare values, which need no other framing, use
-/// ``MsgPackFraming``.
+/// A payload is exactly one value. A payload that is not, or whose value is not of the expected type, throws a
+/// codec error with a `DecodingError`. The frame is consumed, and the next receive reads the next message. Bare
+/// values need no other framing; ``MsgPackFraming`` has them.
 public struct MsgPackPayloadFraming<
   Base: ByteFraming, Incoming: Decodable & Sendable, Outgoing: Encodable & Sendable
 >: Framing {
@@ -21,10 +21,12 @@ public struct MsgPackPayloadFraming<
   public let encoder: MsgPackEncoder
   public let decoder: MsgPackDecoder
 
+  /// Puts MessagePack into the payloads of a framing.
+  ///
   /// - Parameters:
-  ///   - base: the framing whose payload the value is.
-  ///   - encoder: the options to send with.
-  ///   - decoder: the options and limits to receive with.
+  ///   - base: the framing whose payloads hold the values.
+  ///   - encoder: the options for sending.
+  ///   - decoder: the options and limits for receiving.
   public init(
     _ base: Base, encoder: MsgPackEncoder = MsgPackEncoder(), decoder: MsgPackDecoder = MsgPackDecoder()
   ) {
@@ -57,8 +59,8 @@ public struct MsgPackPayloadFraming<
 }
 
 extension MsgPackPayloadFraming where Incoming: Encodable, Outgoing: Decodable {
-  /// The framing for the other side of the conversation: what this one sends, that one receives, with the same
-  /// options.
+  /// The framing for the other side of the connection: it sends what this framing receives, and receives what this
+  /// framing sends, with the same options.
   public var flipped: MsgPackPayloadFraming<Base, Outgoing, Incoming> {
     .init(base, encoder: encoder, decoder: decoder)
   }
@@ -68,10 +70,10 @@ extension ByteFraming {
   /// Values as MessagePack in the payloads of this framing.
   ///
   /// - Parameters:
-  ///   - receiving: the type of messages that arrive.
-  ///   - sending: the type of messages that are sent.
-  ///   - encoder: the options to send with.
-  ///   - decoder: the options and limits to receive with.
+  ///   - receiving: the type of received messages.
+  ///   - sending: the type of sent messages.
+  ///   - encoder: the options for sending.
+  ///   - decoder: the options and limits for receiving.
   public func msgPack<Incoming: Decodable & Sendable, Outgoing: Encodable & Sendable>(
     receiving: Incoming.Type, sending: Outgoing.Type, encoder: MsgPackEncoder = MsgPackEncoder(),
     decoder: MsgPackDecoder = MsgPackDecoder()

@@ -1,6 +1,7 @@
 internal import CMsgPack
 
-/// The extension of type −1: seconds since 1970 and nanoseconds, as a `Date` cannot hold exactly.
+/// A timestamp, the extension of type −1: seconds since the start of 1970, and nanoseconds. It is more precise than
+/// a `Date`.
 ///
 /// ```
 ///   d6 ff  SS SS SS SS                             seconds, unsigned
@@ -8,11 +9,11 @@ internal import CMsgPack
 ///   c7 0c ff  NN NN NN NN  SS SS SS SS SS SS SS SS    nanoseconds, seconds (signed)
 /// ```
 ///
-/// The smallest form that fits is written, each is read. Source: the MessagePack specification, "Timestamp
-/// extension type".
+/// The encoder writes the smallest form that fits; the decoder reads all three. Source: the MessagePack
+/// specification, "Timestamp extension type".
 public struct MsgPackTimestamp: Hashable, Sendable {
   public var seconds: Int64
-  /// Below a billion.
+  /// The nanoseconds, below a billion.
   public var nanoseconds: UInt32
 
   public init(seconds: Int64, nanoseconds: UInt32) {
@@ -45,7 +46,7 @@ public struct MsgPackTimestamp: Hashable, Sendable {
     self.nanoseconds = UInt32(nanoseconds)
   }
 
-  /// The timestamp that a value is; `nil` for another value, and for a malformed one.
+  /// The timestamp in a value; nil for any other value, and for a malformed timestamp.
   public init?(_ value: MsgPackValue) {
     guard case .extension(-1, let bytes) = value else { return nil }
     guard let timestamp = unsafe bytes.withUnsafeBytes({ unsafe MsgPackTimestamp($0) }) else { return nil }

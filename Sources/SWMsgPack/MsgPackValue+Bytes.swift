@@ -1,12 +1,12 @@
 internal import CMsgPack
 
 extension MsgPackValue {
-  /// Reads the one value that the bytes hold.
+  /// Reads bytes that are exactly one value.
   ///
   /// - Parameters:
-  ///   - limits: how much it may hold.
-  ///   - usesOldRaw: whether a string that is not UTF-8 becomes ``binary(_:)`` instead of an error, for peers
-  ///     of the format as it was before 2013.
+  ///   - limits: the limits on the size of the value.
+  ///   - usesOldRaw: whether a string that is not UTF-8 becomes ``binary(_:)`` instead of an error, for peers that
+  ///     use the format as it was before 2013.
   /// - Throws: ``MsgPackError``.
   public init(
     _ bytes: Span<UInt8>, limits: MsgPackLimits = MsgPackLimits(), usesOldRaw: Bool = false
@@ -18,7 +18,7 @@ extension MsgPackValue {
     }
   }
 
-  /// Reads the one value that the bytes hold, as the initialiser from a span does.
+  /// Reads bytes that are exactly one value, as the initialiser from a span does.
   ///
   /// - Throws: ``MsgPackError``.
   public init(
@@ -27,12 +27,12 @@ extension MsgPackValue {
     try self.init(bytes.span, limits: limits, usesOldRaw: usesOldRaw)
   }
 
-  /// The value's bytes, in the shortest form.
+  /// Returns the value's bytes, in the shortest form.
   ///
   /// - Parameters:
-  ///   - limits: how deep it may be.
-  ///   - usesOldRaw: whether binary data goes out as strings, as the format had it before 2013.
-  /// - Throws: `EncodingError` when it is deeper, or a part of it is longer than the format can say.
+  ///   - limits: the deepest nesting that is permitted.
+  ///   - usesOldRaw: whether binary data is written as strings, as in the format before 2013.
+  /// - Throws: `EncodingError` if the value is nested deeper, or if a part is longer than the format can count.
   public func encoded(
     limits: MsgPackLimits = MsgPackLimits(), usesOldRaw: Bool = false
   ) throws -> [UInt8] {

@@ -1,7 +1,7 @@
 extension MsgPackTimestamp: Codable {
   private enum CodingKeys: String, CodingKey { case seconds, nanoseconds }
 
-  /// The extension for this module's decoder; a map of two numbers for others.
+  /// Decodes a timestamp: from the extension with this module's decoder, from a map of two numbers with others.
   public init(from decoder: any Decoder) throws {
     if decoder is MsgPackDecoding {
       self = try decoder.singleValueContainer().decode(MsgPackTimestamp.self)
@@ -29,8 +29,8 @@ extension MsgPackTimestamp: Codable {
 }
 
 extension MsgPackValue: Codable {
-  /// Itself for this module's decoder. From others, such as JSON's, what they hold: binary data and
-  /// extensions do not occur there, and keys are strings.
+  /// Decodes any value with this module's decoder. Other decoders, such as `JSONDecoder`, give the values that
+  /// their format has: no binary data, no extensions, and only strings as keys.
   public init(from decoder: any Decoder) throws {
     if decoder is MsgPackDecoding {
       self = try decoder.singleValueContainer().decode(MsgPackValue.self)
@@ -65,8 +65,8 @@ extension MsgPackValue: Codable {
     }
   }
 
-  /// Itself for this module's encoder. For others: binary data as an array of integers, an extension as an
-  /// array of its type and its bytes, and a key that is no string as its description.
+  /// Encodes the value as itself with this module's encoder. With other encoders, binary data becomes an array of
+  /// integers, an extension an array of its type and its bytes, and a key that is not a string its description.
   public func encode(to encoder: any Encoder) throws {
     switch self {
     case .map(let pairs) where !(encoder is MsgPackEncoding):

@@ -1,4 +1,4 @@
-/// Any MessagePack value, for messages whose shape is not known beforehand.
+/// Any MessagePack value, for messages whose structure is not known in advance.
 ///
 /// ```swift
 /// let value: MsgPackValue = ["data": .binary(Array("Hello world!".utf8)), "tags": [1, 2.5, nil]]
@@ -6,10 +6,9 @@
 /// value["tags"]?[1]    // .double(2.5)
 /// ```
 ///
-/// Two values are equal when they are of the same kind and hold the same: `.int(1)` and `.double(1)` differ,
-/// and so do maps whose pairs come in another order. Integers have one form: ``uint(_:)`` is for those above
-/// `Int64.max`;
-/// ``init(_:)-(BinaryInteger)`` chooses.
+/// Two values are equal if they have the same kind and the same content: `.int(1)` and `.double(1)` differ, and so
+/// do maps whose pairs are in a different order. An integer has one form: ``uint(_:)`` is for integers above
+/// `Int64.max`, and ``init(_:)-(BinaryInteger)`` chooses the form.
 public enum MsgPackValue: Hashable, Sendable {
   case null
   case bool(Bool)
@@ -22,7 +21,7 @@ public enum MsgPackValue: Hashable, Sendable {
   case binary([UInt8])
   case `extension`(type: Int8, [UInt8])
   case array([MsgPackValue])
-  /// Pairs, in the order in which they are written. Any value may be a key, and the same key may come twice.
+  /// Pairs, in the order in which they are written. Any value may be a key, and the same key may occur twice.
   case map([Pair])
 
   /// A key and its value.
@@ -36,7 +35,7 @@ public enum MsgPackValue: Hashable, Sendable {
     }
   }
 
-  /// An integer in its one form; `nil` for what 64 bits cannot hold.
+  /// An integer in its one form; nil if it does not fit 64 bits.
   public init?(_ integer: some BinaryInteger) {
     if let signed = Int64(exactly: integer) {
       self = .int(signed)
@@ -47,17 +46,16 @@ public enum MsgPackValue: Hashable, Sendable {
     }
   }
 
-  /// The value of a map's key, the last if there are several; `nil` where there is none and for what is no
-  /// map.
+  /// The value for a key of a map, the last if there are several; nil if there is none, and for other values.
   public subscript(key: MsgPackValue) -> MsgPackValue? {
     guard case .map(let pairs) = self else { return nil }
     return pairs.last { $0.key == key }?.value
   }
 
-  /// The value of a map's key that is a string.
+  /// The value for a string key of a map.
   public subscript(key: String) -> MsgPackValue? { self[.string(key)] }
 
-  /// An array's element; `nil` behind its end and for what is no array.
+  /// An element of an array; nil if there is none, and for other values.
   public subscript(index: Int) -> MsgPackValue? {
     guard case .array(let elements) = self, elements.indices.contains(index) else { return nil }
     return elements[index]
@@ -65,7 +63,7 @@ public enum MsgPackValue: Hashable, Sendable {
 
   public var isNull: Bool { self == .null }
 
-  /// The integer, if it is one that fits.
+  /// The value as an `Int`, if it is an integer that fits; otherwise nil.
   public var integer: Int? {
     switch self {
     case .int(let value): Int(exactly: value)
@@ -74,12 +72,12 @@ public enum MsgPackValue: Hashable, Sendable {
     }
   }
 
-  /// The text, if it is a string.
+  /// The text of a string; nil for other values.
   public var text: String? {
     if case .string(let text) = self { text } else { nil }
   }
 
-  /// The bytes, if it is binary data.
+  /// The bytes of binary data; nil for other values.
   public var bytes: [UInt8]? {
     if case .binary(let bytes) = self { bytes } else { nil }
   }
@@ -101,9 +99,9 @@ extension MsgPackValue: ExpressibleByNilLiteral, ExpressibleByBooleanLiteral, Ex
 }
 
 extension MsgPackValue: CustomStringConvertible {
-  /// As people read it: `{"data": <48656c6c6f>, 7: [1, 2.5, nil], "when": ext(-1, <00000001>)}`.
+  /// A readable form: `{"data": <48656c6c6f>, 7: [1, 2.5, nil], "when": ext(-1, <00000001>)}`.
   ///
-  /// Never deeper than ``MsgPackLimits/deepest`` levels: what lies below is an ellipsis.
+  /// Levels below ``MsgPackLimits/deepest`` are shown as an ellipsis.
   public var description: String {
     var text = ""
     describe(into: &text, depth: 0)

@@ -1,7 +1,7 @@
 internal import CMsgPack
 public import SWFraming
 
-/// Bare MessagePack values, one behind the other: what Python's socketwrapper calls `MsgPack`.
+/// Bare MessagePack values, one after another: what Python's socketwrapper calls `MsgPack`.
 ///
 /// ```
 ///   ╭─ value ─────────────────────────────────────╮
@@ -11,16 +11,16 @@ public import SWFraming
 ///   ╰─────────────────────────────────────────────╯
 /// ```
 ///
-/// A value's own headers tell where it ends. Longer forms than need be are read, the shortest is written.
-/// Refused, as an error of the framing: the byte 0xc1, and what exceeds the ``MsgPackLimits``. A string that
-/// is not UTF-8 is a codec error: its frame is consumed and the stream goes on.
+/// The headers inside a value tell where it ends. Forms that are longer than necessary are read; the shortest form
+/// is written. The byte 0xc1, and a value that exceeds the ``MsgPackLimits``, are framing errors. A string that is
+/// not UTF-8 is a codec error: its frame is consumed, and the next receive reads the next message.
 ///
-/// Source: the MessagePack specification, <https://github.com/msgpack/msgpack/blob/master/spec.md>;
-/// socketwrapper 0.2.0, `framing.MsgPack`.
+/// Source: the MessagePack specification, <https://github.com/msgpack/msgpack/blob/master/spec.md>; socketwrapper
+/// 0.2.0, `framing.MsgPack`.
 public struct MsgPackValueFraming: Framing {
   public let limits: MsgPackLimits
-  /// Whether binary data goes out as strings, and strings that are not UTF-8 come in as binary data, for peers of the
-  /// format as it was before 2013.
+  /// Whether binary data is sent as strings, and strings that are not UTF-8 are received as binary data, for peers
+  /// that use the format as it was before 2013.
   public let usesOldRaw: Bool
 
   public init(limits: MsgPackLimits = MsgPackLimits(), usesOldRaw: Bool = false) {
@@ -59,10 +59,10 @@ extension MsgPackSink {
 }
 
 extension Framing where Self == MsgPackValueFraming {
-  /// Bare MessagePack values of any shape.
+  /// Bare MessagePack values of any kind.
   public static var msgPackValues: MsgPackValueFraming { MsgPackValueFraming() }
 
-  /// Bare MessagePack values of any shape, within limits.
+  /// Bare MessagePack values of any kind, with limits.
   public static func msgPackValues(
     limits: MsgPackLimits = MsgPackLimits(), usesOldRaw: Bool = false
   ) -> MsgPackValueFraming {

@@ -9,34 +9,37 @@ public import SWCoding
 
 /// Decodes values from MessagePack, in the manner of Foundation's `JSONDecoder`.
 ///
-/// The table of ``MsgPackEncoder`` holds in the other direction, and further:
-/// - An integer and a floating point number become each other's types if nothing is lost, and else are an error. A
-///   number of double precision becomes the nearest `Float`; a finite one that would become infinite is an error.
-/// - `Data` and `[UInt8]` are binary data or a string, `[UInt8]` also an array.
-/// - `UUID` is a string with or without dashes, or 16 bytes. `Decimal` is a string or a number.
-/// - A key of a type is found as a string, as binary data that is UTF-8, and, if it has an integer value, as the integer.
-/// - A dictionary is a map, and an array in which keys and values take turns if its keys are neither strings nor `Int`.
+/// The table of ``MsgPackEncoder`` holds in the other direction. In addition:
+/// - An integer and a floating point number convert into each other's types if nothing is lost; otherwise decoding
+///   throws. A number of double precision becomes the nearest `Float`; a finite number that would become infinite
+///   is an error.
+/// - `Data` and `[UInt8]` are read from binary data or a string, `[UInt8]` also from an array.
+/// - `UUID` is read from a string with or without dashes, or from 16 bytes; `Decimal` from a string or a number.
+/// - A key of a type is found as a string, as binary data that is UTF-8, and, if it has an integer value, as an
+///   integer.
+/// - A dictionary is read from a map. If its keys are neither strings nor `Int`, it is also read from an array in
+///   which keys and values alternate.
 ///
-/// A key that a map repeats exactly counts with its last value. Two distinct keys that become the same key of a
-/// dictionary are an error, and so is a key that the dictionary's type cannot express.
+/// If a map repeats a key exactly, the last value counts. If two different keys become the same key of a
+/// dictionary, or if the dictionary's type cannot express a key, decoding throws.
 ///
-/// Safe to share between threads and tasks as long as no one changes its options meanwhile.
+/// A decoder is a value: tasks and threads may use copies of it at the same time.
 public struct MsgPackDecoder: Sendable {
-  /// What the keys of types are in messages. Keys of dictionaries never change.
+  /// How the keys of a type correspond to the keys of messages. The keys of dictionaries never change.
   public var keyStrategy = CodingKeyStrategy.unchanged
-  /// How dates are read.
+  /// The form in which a `Date` is expected.
   public var dateStrategy = CodingDateStrategy.native
-  /// The extension types of the program.
+  /// The extension types that the program defines.
   public var extensions = MsgPackExtensions()
-  /// Whether a string that is not UTF-8 becomes ``MsgPackValue/binary(_:)`` in a ``MsgPackValue`` instead of an error.
-  /// Peers of the format as it was before 2013 send binary data as strings. `Data` and `[UInt8]` are read from strings
-  /// in any case.
+  /// Whether a string that is not UTF-8 is read as ``MsgPackValue/binary(_:)`` in a ``MsgPackValue`` instead of an
+  /// error. Peers that use the format as it was before 2013 send binary data as strings. `Data` and `[UInt8]` are
+  /// always read from strings, too.
   public var usesOldRaw = false
-  /// What types see of their surroundings.
+  /// The values that a type's `init(from:)` finds in `Decoder.userInfo`.
   public var userInfo: [CodingUserInfoKey: any Sendable] = [:]
-  /// How much a value may hold.
+  /// The limits on the size of a value.
   public var limits = MsgPackLimits()
-  /// How many levels of containers a value may have: ``MsgPackLimits/depth`` of ``limits``.
+  /// The deepest nesting of containers, in levels: ``MsgPackLimits/depth`` of ``limits``.
   public var maximumDepth: Int {
     get { limits.depth }
     set { limits.depth = newValue }
@@ -65,7 +68,7 @@ public struct MsgPackDecoder: Sendable {
     try unsafe bytes.withUnsafeBytes { bytes in try unsafe decode(type, filling: bytes) }
   }
 
-  /// Decodes a value without a Swift type.
+  /// Decodes from a value that has been read already.
   ///
   /// - Throws: as ``decode(_:from:)-(_,Data)``, and `EncodingError` for a value that is nested too deeply.
   public func decode<T: Decodable>(_ type: T.Type, from value: MsgPackValue) throws -> T {

@@ -7,46 +7,52 @@ public import SWCoding
   public import Foundation
 #endif
 
-/// Encodes values to MessagePack, in the manner of Foundation's `JSONEncoder`.
+/// Encodes values as MessagePack, in the manner of Foundation's `JSONEncoder`.
 ///
 /// | Swift | MessagePack |
 /// |---|---|
 /// | struct, class, `[String: …]` | map, keys in the order in which they are encoded |
-/// | dictionaries with other keys | map; its keys are what the dictionary's keys encode to, such as integers |
+/// | dictionaries with other keys | map; its keys are the encoded keys of the dictionary, such as integers |
 /// | array, set | array |
 /// | `nil` | nil |
 /// | `Bool`, `String` | boolean, string |
-/// | integers | integer in its shortest form; `Int128` and `UInt128` if 64 bits hold them |
+/// | integers | integer in its shortest form; `Int128` and `UInt128` if the value fits 64 bits |
 /// | `Float`, `Double` | floating point number of 32 and 64 bits |
 /// | `Data` | binary data |
 /// | `[UInt8]` | binary data, or an array: ``bytesStrategy`` |
 /// | `Date` | timestamp extension, or as ``dateStrategy`` says |
 /// | `UUID`, `URL`, `Decimal` | string |
-/// | ``MsgPackValue``, ``MsgPackTimestamp`` | themselves |
+/// | ``MsgPackValue``, ``MsgPackTimestamp`` | the value itself |
 /// | types in ``extensions`` | their extension |
 ///
-/// Safe to share between threads and tasks as long as no one changes its options meanwhile.
+/// The keys of an `[Int: Value]` are integers wherever a container encodes the dictionary. A type whose
+/// `encode(to:)` calls the dictionary's own `encode(to:)` gets strings instead, as with `JSONEncoder`: the
+/// dictionary then shows only coding keys, which are the same for `[Int: Value]` and `[String: Value]`. Encode it
+/// with `singleValueContainer().encode(dictionary)` to keep integers. ``MsgPackDecoder`` reads both forms.
+///
+/// An encoder is a value: tasks and threads may use copies of it at the same time.
 public struct MsgPackEncoder: Sendable {
-  /// What becomes of the keys of types. Keys of dictionaries never change.
+  /// How the keys of a type become keys of messages. The keys of dictionaries never change.
   public var keyStrategy = CodingKeyStrategy.unchanged
-  /// Whether a key of a type that has an integer value is written as the integer, which is shorter. Keys of
-  /// dictionaries are written as what they are in any case.
+  /// Whether a key of a type is written as its integer value, if it has one; this is shorter. The keys of
+  /// dictionaries are not affected.
   public var usesIntegerKeys = false
-  /// How dates are written.
+  /// The form in which a `Date` is encoded.
   public var dateStrategy = CodingDateStrategy.native
-  /// How `[UInt8]` is written.
+  /// The form in which a `[UInt8]` is encoded.
   public var bytesStrategy = CodingBytesStrategy.bytes
   /// Whether the entries of each map are sorted by the bytes of their encoded keys, so that equal values have equal
-  /// bytes. Costs a second pass over the message.
+  /// bytes. This needs a second pass over the message.
   public var sortsKeys = false
-  /// The extension types of the program.
+  /// The extension types that the program defines.
   public var extensions = MsgPackExtensions()
-  /// Whether to write the format as it was before 2013, for peers that know no binary data: binary data goes out as a
-  /// string ("raw"), and a string takes no header of 8 bits. Extensions, and so timestamps, stay what they are.
+  /// Whether to write the format as it was before 2013, for peers that do not know binary data. Binary data is then
+  /// written as a string ("raw"), and no string has a header of 8 bits. Extensions, including timestamps, do not
+  /// change.
   ///
   /// Source: the MessagePack specification, "Upgrading MessagePack specification".
   public var usesOldRaw = false
-  /// How many levels of containers a value may have: 512 unless told otherwise.
+  /// The deepest nesting of containers, in levels; 512 by default.
   ///
   /// - Requires: 1 to ``MsgPackLimits/deepest``.
   public var maximumDepth = 512 {
@@ -55,30 +61,30 @@ public struct MsgPackEncoder: Sendable {
         (1...MsgPackLimits.deepest).contains(newValue), "a depth from 1 to \(MsgPackLimits.deepest)")
     }
   }
-  /// What types see of their surroundings.
+  /// The values that a type's `encode(to:)` finds in `Encoder.userInfo`.
   public var userInfo: [CodingUserInfoKey: any Sendable] = [:]
 
   public init() {}
 
   /// Encodes a value.
   ///
-  /// - Throws: `EncodingError` for a value that is nested too deeply, longer than the format can count, that encodes
-  ///   nothing at all, that encodes the same key twice, or that MessagePack cannot express; and the errors of the
-  ///   value's own `encode(to:)`.
+  /// - Throws: `EncodingError` for a value that is nested too deeply, that is longer than the format can count,
+  ///   that encodes nothing, that encodes the same key twice, or that MessagePack cannot express; and an error of
+  ///   the value's own `encode(to:)`.
   public func encode(_ value: some Encodable) throws -> Data {
     try sink(encoding: value).data
   }
 
-  /// Encodes a value to an array of bytes.
+  /// Encodes a value as an array of bytes.
   ///
   /// - Throws: as ``encode(_:)``.
   public func encodeBytes(_ value: some Encodable) throws -> [UInt8] {
     try sink(encoding: value).array
   }
 
-  /// Encodes a value to a value without a Swift type.
+  /// Encodes a value as a ``MsgPackValue``.
   ///
-  /// - Throws: as ``encode(_:)``. A value of more than ``MsgPackLimits/elements`` values throws ``MsgPackError``.
+  /// - Throws: as ``encode(_:)``; ``MsgPackError`` if there are more than ``MsgPackLimits/elements`` values.
   public func encodeValue(_ value: some Encodable) throws -> MsgPackValue {
     try MsgPackValue(
       sink(encoding: value).array, limits: MsgPackLimits(depth: maximumDepth), usesOldRaw: usesOldRaw)
@@ -87,7 +93,7 @@ public struct MsgPackEncoder: Sendable {
   func sink(encoding value: some Encodable) throws -> MsgPackSink {
     let state = MsgPackEncodingState(self, prefix: [], room: maximumDepth)
     try MsgPackEncoding(state: state, level: 0).encode(value, key: NoKey())
-    if let failure = state.takeFailure() { throw failure }
+    if state.hasFailure, let failure = state.takeFailure() { throw failure }
     try state.gather()
     if state.count == 0 {
       throw EncodingError.invalidValue(

@@ -133,8 +133,9 @@ struct MsgPackKeyedEncoding<Key: CodingKey>: KeyedEncodingContainerProtocol {
 
   /// Notes which keys there are, to find one that is encoded twice.
   ///
-  /// Nearly all types of keys are enumerations of less than 64 cases without payloads, which are one byte: a bit for
-  /// each tells exactly. (To look through the map for each key would cost more than to write it.) Keys of a dictionary are distinct. Other keys are compared when the map ends.
+  /// Nearly all types of keys are enumerations of less than 64 cases without payloads, which are one byte: a bit
+  /// for each tells exactly. (To look through the map for each key would cost more than to write it.) Keys of a
+  /// dictionary are distinct. Other keys are compared when the map ends.
   @inline(__always)
   private func note(_ key: Key) {
     let size = MemoryLayout<Key>.size

@@ -14,7 +14,8 @@ final class MsgPackEncodingState: MsgPackSink {
   let room: Int
   let convertsKeys: Bool
   let hasExtensions: Bool
-  /// The first mistake of a value that its encoder could not throw at once. The value that is being encoded throws it.
+  /// The first mistake of a value that its encoder could not throw at once. The value that is being encoded throws
+  /// it.
   private var failure: EncodingError?
   /// What is looked at for each value, in memory of its own: in the object it would be checked for exclusive
   /// access each time.

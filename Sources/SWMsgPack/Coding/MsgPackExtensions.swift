@@ -1,4 +1,4 @@
-/// The extension types that a program gives a meaning of its own: which Swift type stands for which of them.
+/// The extension types that a program defines: which Swift type corresponds to which extension type.
 ///
 /// ```swift
 /// var extensions = MsgPackExtensions()
@@ -13,8 +13,8 @@
 /// decoder.extensions = extensions
 /// ```
 ///
-/// A registered type is written and read as its extension wherever it stands in a value: its own `encode(to:)` and
-/// `init(from:)` are not called. This is what `default` and `ext_hook` are to Python's `msgpack`.
+/// A registered type is written and read as its extension at any position of a value. Its own `encode(to:)` and
+/// `init(from:)` are not called. Python's `msgpack` has `default` and `ext_hook` for the same purpose.
 public struct MsgPackExtensions: Sendable {
   struct Entry: Sendable {
     let type: Int8
@@ -26,13 +26,14 @@ public struct MsgPackExtensions: Sendable {
 
   public init() {}
 
-  /// Gives an extension type a meaning. A later registration of a Swift type replaces an earlier one.
+  /// Registers a Swift type as an extension type. A later registration of the same Swift type replaces the earlier
+  /// one.
   ///
   /// - Parameters:
   ///   - type: the Swift type.
-  ///   - number: the extension type, from 0 to 127. MessagePack reserves the negative ones.
-  ///   - encode: makes the extension's bytes; called by each thread or task that encodes.
-  ///   - decode: reads them; called by each thread or task that decodes. An error that it throws becomes the
+  ///   - number: the extension type, from 0 to 127. MessagePack reserves the negative numbers.
+  ///   - encode: makes the extension's bytes; called on every thread and task that encodes.
+  ///   - decode: reads the bytes; called on every thread and task that decodes. An error that it throws becomes the
   ///     underlying error of a `DecodingError` with the coding path.
   /// - Requires: a number that is not negative.
   public mutating func register<T>(

@@ -28,8 +28,8 @@ final class MsgPackKeyIndex {
   /// Whether there are keys that are neither text nor an integer.
   private(set) var hasUnreadable = false
 
-  /// - Throws: `DecodingError` if two distinct keys become the same one. A key that is repeated exactly counts with its
-  ///   last value.
+  /// - Throws: `DecodingError` if two distinct keys become the same one. A key that is repeated exactly counts with
+  ///   its last value.
   init(_ decoding: MsgPackDecoding, converts: Bool) throws {
     var index = Int(decoding.index) + 1
     while index < Int(decoding.own.extent) {

@@ -1,15 +1,15 @@
 internal import CMsgPack
 public import SWFraming
 
-/// Finds the end of a MessagePack value, and reads it on the way: the tape of its tokens is what the framings
-/// of this module decode.
+/// Finds the end of a MessagePack value, and reads the value on the way: the framings of this module decode the
+/// tape of its tokens.
 ///
-/// The states: no bytes seen; waiting, with the state of msgpack-c's template and the tape so far on the
-/// heap; done, with the tape. Only the second takes memory between calls, and only from a value's first byte
-/// on.
+/// A scanner has three states: no byte has been seen; waiting, with the state of msgpack-c's template and the tape
+/// so far in allocated memory; done, with the tape. It takes memory between calls only while waiting.
 ///
-/// It demands the rest of the token that is being read and a byte for each element that is still to come, and
-/// looks at no byte that it has not demanded: so neither a frame's end nor a refusal depends on the cuts.
+/// It demands the rest of the current token, plus one byte for each element that is still missing, and reads no
+/// byte that it has not demanded. Neither the end of a frame nor a refusal therefore depends on how the bytes were
+/// cut into chunks.
 public struct MsgPackScanner: FrameScanner {
   private let limits: MsgPackLimits
   private var needed = 1

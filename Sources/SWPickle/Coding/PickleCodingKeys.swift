@@ -1,5 +1,5 @@
-/// For a value that has no key: the whole, and what a single value container holds. A type of its own costs less than an
-/// optional key, whose metadata would be looked up at each value.
+/// For a value that has no key: the whole, and what a single value container holds. A type of its own costs less
+/// than an optional key, whose metadata would be looked up at each value.
 struct PickleNoKey: CodingKey {
   var stringValue: String { "" }
   var intValue: Int? { nil }

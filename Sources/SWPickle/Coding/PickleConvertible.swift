@@ -1,7 +1,7 @@
-/// A type that stands for one kind of Python's values. ``PickleDecoder`` and ``PickleEncoder`` take it as it is,
-/// wherever it appears in a `Codable` type; other coders cannot code it.
+/// A type that stands for one kind of Python value. ``PickleDecoder`` and ``PickleEncoder`` take such a value as it
+/// is, at any position of a `Codable` type. Other coders cannot encode or decode it.
 ///
-/// A type of your own may conform, such as one that a Python class is to become.
+/// A type of your own may conform, such as the Swift counterpart of a Python class.
 public protocol PickleConvertible: Codable, SendableMetatype {
   /// - Returns: nil for a value of another kind.
   init?(pickleValue: PickleValue)

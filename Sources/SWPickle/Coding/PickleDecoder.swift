@@ -6,42 +6,51 @@ public import SWCoding
   public import Foundation
 #endif
 
-/// Makes `Decodable` values of Python's.
+/// Decodes Python values into `Decodable` types.
 ///
-/// The table of ``PickleEncoder`` holds in the other direction, and further:
-/// - A sequence is a list, a tuple, a set or a frozenset; a deque, a range or an `array.array`; a NumPy array, of
-///   several dimensions for a sequence of sequences, also one of objects, or a masked one, whose masked elements are nil.
-/// - `[UInt8]` and `Data` are bytes, a bytearray, or a NumPy array of `uint8`; `[UInt8]` may also be a list of ints.
-/// - Numbers convert as the table of `CodingNumbers` says: exactly, a float to the nearest `Float`, or it is an error.
-///   A NumPy array without dimensions is a number.
-/// - `Date` is a datetime or a date, or NumPy's `datetime64`; one without a time zone is taken for UTC. `UUID` may also
-///   be a str, `Decimal` an int, a float or a str, `URL` a str or a path, `String` a path.
-/// - A dictionary is a dict with keys of any kind, an OrderedDict, Counter or defaultdict, or an object's attributes.
-/// - A struct may also be an object: its attributes by name. An object that names no attributes is the sequence of
-///   its arguments, as a namedtuple is, or its one argument, as a member of an enum is.
+/// The table of ``PickleEncoder`` holds in the other direction. In addition:
+/// - A sequence is read from a list, tuple, set or frozenset, from a deque, range or `array.array`, or from a NumPy
+///   array. A sequence of sequences is read from a NumPy array of several dimensions. Arrays of objects and masked
+///   arrays are sequences too; a masked element is nil.
+/// - `[UInt8]` and `Data` are read from bytes, a bytearray, or a NumPy array of `uint8`; `[UInt8]` also from a list
+///   of ints.
+/// - A number converts exactly, a float to the nearest `Float`; any other conversion is an error. A NumPy array
+///   without dimensions is a number.
+/// - `Date` is read from a datetime, a date, or NumPy's `datetime64`. A value without a time zone is taken as UTC.
+/// - `UUID` is also read from a str; `Decimal` from an int, float or str; `URL` from a str or path; `String` from a
+///   path.
+/// - A dictionary is read from a dict with keys of any kind, an OrderedDict, Counter or defaultdict, or from the
+///   attributes of an object.
+/// - A struct is also read from the attributes of an object, by name. An object without named attributes is read as
+///   the sequence of its arguments (a namedtuple), or as its only argument (a member of an enum).
 ///
-/// A value may share its parts, and so stand for far more than its pickle had bytes. Decoding visits sixteen times
-/// as many parts as the value has, and ``PickleLimits/repeatedParts`` more, before it gives up; and goes
-/// ``maximumDepth`` deep.
+/// A pickle may refer to one part many times, so that a few bytes stand for a very large value. A call therefore
+/// visits at most 16 times as many parts as the value has, plus ``PickleLimits/repeatedParts``, and throws
+/// `DecodingError.dataCorrupted` beyond that. It also throws for a value nested deeper than ``maximumDepth``.
 ///
-/// Errors are `DecodingError` with the coding path, as those of Foundation's coders.
+/// The errors are `DecodingError` with a coding path, as in Foundation's coders. A decoder is a value: tasks and
+/// threads may use copies of it at the same time.
 public struct PickleDecoder: Sendable {
-  /// How keys of types are found among those of dicts and objects.
+  /// How the keys of a type correspond to the keys of dicts and the attributes of objects.
   public var keyStrategy = CodingKeyStrategy.unchanged
-  /// What a `Date` is read from.
+  /// The form in which a `Date` is expected.
   public var dateStrategy = CodingDateStrategy.native
-  /// Which names of a pickle are interpreted; for pickles, not for values.
+  /// The classes and functions that are interpreted when a pickle is read. Decoding from a ``PickleValue`` ignores
+  /// it.
   public var registry = PickleRegistry.standard
-  /// How much a pickle may ask for.
+  /// The limits on the size of a pickle.
   public var limits = PickleLimits()
-  /// How deep containers may be nested: a type that contains itself decodes by recursion.
+  /// The deepest nesting of containers, in levels; one level more throws `DecodingError`. A type that contains itself
+  /// decodes by recursion, so this bounds the use of the stack.
   public var maximumDepth = 512
-  /// What types see of their surroundings.
+  /// The values that a type's `init(from:)` finds in `Decoder.userInfo`.
   public var userInfo: [CodingUserInfoKey: any Sendable] = [:]
 
   public init() {}
 
-  /// - Throws: `DecodingError`, and what the type's own `init(from:)` throws.
+  /// Decodes a value that has been read already.
+  ///
+  /// - Throws: `DecodingError`, or an error of the type's own `init(from:)`.
   public func decode<T: Decodable>(_ type: T.Type, from value: PickleValue) throws -> T {
     var weight = 16
     if case .node(let graph, _) = value.storage { weight += graph.weight }

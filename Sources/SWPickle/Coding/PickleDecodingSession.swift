@@ -19,7 +19,6 @@ final class PickleDecodingSession {
     var runIndices: [Int: PickleKeyIndex] = [:]
     /// The containers of the pickle as values, by the number of the run, once one has been asked for.
     var containers: [PickleValue]?
-    var tables: [(type: ObjectIdentifier, table: KeyTable)] = []
     /// The paths of containers and decoders that may be used out of order.
     var prefixes: [PicklePath?] = []
   }
@@ -43,21 +42,19 @@ final class PickleDecodingSession {
     var type: ObjectIdentifier
   }
 
-  /// Where each case of a type of keys was found last. Dicts that were written by one program have their keys in one
-  /// order and refer to the same strs, so that most keys are found by two comparisons of numbers.
-  @safe
-  struct KeyTable {
-    static var count: Int { 32 }
-    let rows: UnsafeMutablePointer<Row>
-
-    struct Row {
-      /// Which of the dict's keys it was.
-      var position: Int32 = 0
-      /// The token of that key.
-      var count: UInt32 = .max
-      var offset = -1
-    }
+  /// Where a case of a type of keys was found last. Dicts that were written by one program have their keys in one order
+  /// and refer to the same strs, so that most keys are found by two comparisons of numbers.
+  struct FoundKey: BitwiseCopyable {
+    /// Which of the dict's keys it was.
+    var position: Int32 = 0
+    /// The token of that key.
+    var count: UInt32 = .max
+    var offset = -1
   }
+
+  typealias KeyTable = PickleKeyTables<FoundKey>.Table
+  /// How many cases of a type have a row.
+  static var tableRowCount: Int { 32 }
 
   /// What is looked at for each value, in memory of its own: in the object it would be checked for exclusive access
   /// each time.
@@ -69,11 +66,7 @@ final class PickleDecodingSession {
     var depth = 0
     /// A dict whose keys are known to differ: where they begin, and how many there are.
     var distinct = (start: 0, count: 0)
-    /// The type of keys that was looked for first, which has no table: most small values are one container.
-    var firstType: ObjectIdentifier?
-    /// The type of keys that was asked for last, and its table.
-    var lastType: ObjectIdentifier?
-    var lastTable: KeyTable?
+    var tables = PickleKeyTables(rowCount: PickleDecodingSession.tableRowCount, initial: FoundKey())
     /// Where the next key most often is: behind the one that was found last.
     var hint = 0
   }
@@ -89,7 +82,7 @@ final class PickleDecodingSession {
   deinit {
     unsafe own.pointee.path.end()
     unsafe own.pointee.tape?.free()
-    if let madeRare { for (_, table) in madeRare.tables { unsafe table.rows.deallocate() } }
+    unsafe own.pointee.tables.end()
     unsafe own.deallocate()
   }
 
@@ -186,55 +179,39 @@ final class PickleDecodingSession {
 
   /// The rows of a type of keys; nil if its values are not of one byte.
   @inline(__always)
-  func table<Key: CodingKey>(_ type: Key.Type) -> KeyTable? {
-    if MemoryLayout<Key>.size > 1 { return nil }
-    let type = ObjectIdentifier(type)
-    if unsafe own.pointee.lastType == type { return unsafe own.pointee.lastTable }
-    let table = table(type)
-    if table != nil {
-      unsafe own.pointee.lastType = type
-      unsafe own.pointee.lastTable = table
-    }
-    return table
-  }
-
-  @inline(never)
-  private func table(_ type: ObjectIdentifier) -> KeyTable? {
-    if unsafe own.pointee.firstType == nil {
-      unsafe own.pointee.firstType = type
-      return nil
-    }
-    let rare = rare
-    for (known, table) in rare.tables where known == type { return table }
-    let rows = UnsafeMutablePointer<KeyTable.Row>.allocate(capacity: KeyTable.count)
-    unsafe rows.initialize(repeating: KeyTable.Row(), count: KeyTable.count)
-    let table = unsafe KeyTable(rows: rows)
-    rare.tables.append((type, table))
-    return table
-  }
+  func table<Key: CodingKey>(_ type: Key.Type) -> KeyTable? { unsafe own.pointee.tables.table(type) }
 
   // The searches are here and not in the container, because a function of a generic type that captures `self` looks up that
   // type: 330 instructions for each key.
 
   /// Which of the keys of a small dict is a str of this text. The first of them stands at a place.
   func position(of name: String, _ start: Int, _ count: Int) -> Int? {
-    var name = name
-    return name.withUTF8 { name in
-      let tape = tape
-      let tokens = unsafe tape.tokens + start
-      var position = hint < count ? hint : 0
-      for _ in 0..<count {
-        let token = unsafe tokens[2 * position]
-        if unsafe token.kind == .text && Int(token.count) == name.count
-          && haveSameBytes(UnsafeRawBufferPointer(tape.bytes(token)), UnsafeRawBufferPointer(name))
-        {
-          hint = position + 1
-          return position
-        }
-        position = position + 1 == count ? 0 : position + 1
-      }
-      return nil
+    // The bytes where they lie: a copy would be counted as another reference to the text.
+    if let found = unsafe name.utf8.withContiguousStorageIfAvailable({ name in
+      unsafe position(of: name, start, count)
+    }) {
+      return found
     }
+    var name = name
+    return name.withUTF8 { name in unsafe position(of: name, start, count) }
+  }
+
+  @inline(__always)
+  private func position(of name: UnsafeBufferPointer<UInt8>, _ start: Int, _ count: Int) -> Int? {
+    let (tokens, input) = unsafe (tape.tokens + start, tape.input)
+    var position = hint < count ? hint : 0
+    for _ in 0..<count {
+      let token = unsafe tokens[2 * position]
+      if unsafe token.kind == .text && Int(token.count) == name.count
+        && haveSameBytes(
+          UnsafeRawBufferPointer(start: input + token.value, count: name.count), UnsafeRawBufferPointer(name))
+      {
+        hint = position + 1
+        return position
+      }
+      position = position + 1 == count ? 0 : position + 1
+    }
+    return nil
   }
 
   /// Which of them is an int.

@@ -6,41 +6,49 @@ public import SWCoding
   public import Foundation
 #endif
 
-/// Makes Python's values of `Encodable` ones.
+/// Encodes `Encodable` values as Python values.
 ///
 /// | Swift | Python |
 /// |---|---|
 /// | struct, class | dict with str keys, in the order in which they are encoded |
-/// | dictionary | dict; its keys are str, int, or whatever Python can hash |
+/// | dictionary | dict; a key is a str, an int, or any value that Python can hash |
 /// | array, set | list |
 /// | `nil` | None |
 /// | `Bool`, integers, `Double`, `Float`, `String` | bool, int, float, str |
 /// | `Data` | bytes |
 /// | `[UInt8]` | bytes, or list: ``bytesStrategy`` |
-/// | `Date` | datetime in UTC, to the microsecond; or ``dateStrategy`` |
+/// | `Date` | datetime in UTC, rounded to the microsecond; or ``dateStrategy`` |
 /// | `UUID`, `Decimal`, `URL` | UUID, Decimal, str |
-/// | ``PickleValue`` and its parts, ``NumPyArray`` | themselves |
+/// | ``PickleValue`` and its parts, ``NumPyArray`` | the value itself |
 ///
 /// ```swift
 /// let pickle = try PickleEncoder().encode(Request(id: 7, text: "…"))       // {"id": 7, "text": "…"}
 /// let value = try PickleEncoder().encodeValue(Request(id: 7, text: "…"))   // the same, as a PickleValue
 /// ```
 ///
-/// Encoding is finished, or has failed, before anything of it is seen.
+/// The keys of an `[Int: Value]` are ints wherever a container encodes the dictionary. A type whose `encode(to:)`
+/// calls the dictionary's own `encode(to:)` gets str keys instead, as with `JSONEncoder`: the dictionary then shows
+/// only coding keys, which are the same for `[Int: Value]` and `[String: Value]`. Encode it with
+/// `singleValueContainer().encode(dictionary)` to keep ints. ``PickleDecoder`` reads both forms.
+///
+/// A call returns the whole encoding or throws; it never returns a part of it. An encoder is a value: tasks and
+/// threads may use copies of it at the same time.
 public struct PickleEncoder: Sendable {
-  /// How keys of types become keys of dicts.
+  /// How the keys of a type become keys of dicts.
   public var keyStrategy = CodingKeyStrategy.unchanged
-  /// What a `Date` becomes.
+  /// The form in which a `Date` is encoded.
   public var dateStrategy = CodingDateStrategy.native
-  /// What `[UInt8]` becomes.
+  /// The form in which a `[UInt8]` is encoded.
   public var bytesStrategy = CodingBytesStrategy.bytes
-  /// Whether the keys of dicts are sorted by their bytes, ints first, so that equal values become equal pickles.
+  /// Whether the keys of each dict are sorted: ints first, then the others by their bytes. Equal values then have
+  /// equal pickles.
   public var sortsKeys = false
-  /// How deep containers may be nested: a type that contains itself encodes by recursion.
+  /// The deepest nesting of containers, in levels; one level more throws `EncodingError`. A type that contains itself
+  /// encodes by recursion, so this bounds the use of the stack.
   public var maximumDepth = 512
-  /// The protocol of the pickles that are written.
+  /// The pickle protocol that is written.
   public var version = PickleProtocol.four
-  /// What types see of their surroundings.
+  /// The values that a type's `encode(to:)` finds in `Encoder.userInfo`.
   public var userInfo: [CodingUserInfoKey: any Sendable] = [:]
 
   public init() {}
@@ -57,7 +65,7 @@ public struct PickleEncoder: Sendable {
     try encoded(value).finishBytes()
   }
 
-  /// Encodes a value as a value of Python's.
+  /// Encodes a value as a ``PickleValue``.
   ///
   /// - Throws: `EncodingError` if Python has no such value, and what the value's own `encode(to:)` throws.
   public func encodeValue(_ value: some Encodable) throws -> PickleValue {

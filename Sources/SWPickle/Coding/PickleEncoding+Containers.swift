@@ -35,7 +35,7 @@ extension PickleEncoding: SingleValueEncodingContainer {
   @inline(__always)
   func encode<T: Encodable>(_ value: T) throws {
     try checkSingle(value)
-    if !state.writePlain(value) { try single(value) }
+    if PickleEncodingState.isPlain(T.self) { state.writePlain(value) } else { try single(value) }
     state[level].kind = .single
   }
 
@@ -87,23 +87,25 @@ struct PickleUnkeyedEncoding: UnkeyedEncodingContainer {
   var codingPath: [any CodingKey] { encoding.codingPath }
   var count: Int { encoding.level < encoding.state.levelCount ? encoding.state[encoding.level].count : 0 }
 
-  private var state: PickleEncodingState { encoding.state }
-
   func encodeNil() {
     encoding.check()
-    state.beginElement(encoding.level)
-    state.boundary()
-    state.write(PickleOpcode.none)
-    state.endElement(encoding.level)
+    encoding.state.beginElement(encoding.level)
+    encoding.state.boundary()
+    encoding.state.write(PickleOpcode.none)
+    encoding.state.endElement(encoding.level)
   }
 
   @inline(__always)
   func encode<T: Encodable>(_ value: T) throws {
     encoding.check()
-    let start = state.mark
-    state.beginElement(encoding.level)
-    if !state.writePlain(value) { try other(value, start) }
-    state.endElement(encoding.level)
+    let start = encoding.state.mark
+    encoding.state.beginElement(encoding.level)
+    if PickleEncodingState.isPlain(T.self) {
+      encoding.state.writePlain(value)
+    } else {
+      try other(value, start)
+    }
+    encoding.state.endElement(encoding.level)
   }
 
   func encode(_ value: Int128) throws { wide(value) }
@@ -111,21 +113,21 @@ struct PickleUnkeyedEncoding: UnkeyedEncodingContainer {
 
   private func wide(_ value: some FixedWidthInteger) {
     encoding.check()
-    state.beginElement(encoding.level)
-    state.boundary()
-    state.write(value)
-    state.endElement(encoding.level)
+    encoding.state.beginElement(encoding.level)
+    encoding.state.boundary()
+    encoding.state.write(value)
+    encoding.state.endElement(encoding.level)
   }
 
   @inline(never)
   private func other<T: Encodable>(_ value: T, _ start: PickleSink.Mark) throws {
-    let batchCount = state[encoding.level].batchCount
+    let batchCount = encoding.state[encoding.level].batchCount
     do {
       try encoding.other(value, key: PicklePosition(count))
     } catch {
-      state.takeBack(to: start)
+      encoding.state.takeBack(to: start)
       // The batch that ended is full again.
-      if batchCount == 0, count > 0 { state[encoding.level].batchCount = Int32(PickleWriter.batch) }
+      if batchCount == 0, count > 0 { encoding.state[encoding.level].batchCount = Int32(PickleWriter.batch) }
       throw error
     }
   }
@@ -138,9 +140,9 @@ struct PickleUnkeyedEncoding: UnkeyedEncodingContainer {
 
   private func apart() -> PickleEncoding {
     encoding.check()
-    state.beginElement(encoding.level)
+    encoding.state.beginElement(encoding.level)
     let part = encoding.apart(PicklePosition(count))
-    state.endElement(encoding.level)
+    encoding.state.endElement(encoding.level)
     return part
   }
 }
@@ -149,79 +151,107 @@ struct PickleKeyedEncoding<Key: CodingKey>: KeyedEncodingContainerProtocol {
   fileprivate let encoding: PickleEncoding
   fileprivate let table: PickleEncodingState.KeyTable?
 
+  // `encoding.state` in full each time: by way of a property of its own it would be counted as another reference, twice
+  // for each field.
   var codingPath: [any CodingKey] { encoding.codingPath }
-
-  private var state: PickleEncodingState { encoding.state }
-
-  /// Which key it is.
-  @inline(__always)
-  private func number(of key: Key) -> Int {
-    if let table, MemoryLayout<Key>.size <= 1 {
-      let tag = MemoryLayout<Key>.size == 0 ? 0 : Int(unsafe unsafeBitCast(key, to: UInt8.self))
-      if tag < PickleEncodingState.KeyTable.count {
-        let row = unsafe Int(table.rows[tag])
-        if row > 0 { return row - 1 }
-        let number = find(key)
-        if let row = UInt16(exactly: number + 1) { unsafe table.rows[tag] = row }
-        return number
-      }
-    }
-    return find(key)
-  }
-
-  @inline(never)
-  private func find(_ key: Key) -> Int {
-    if Key.self == CodingDictionaryKeys.type { return state.key(key.stringValue) }
-    return switch state.options.keyStrategy.kind {
-    case .unchanged: state.key(key.stringValue)
-    case .snakeCase: state.key(key.stringValue.inSnakeCase)
-    case .custom(let convert): state.key(convert(codingPath + [key]).stringValue)
-    }
-  }
 
   /// Writes a key, which must not be there yet.
   ///
   /// - Returns: which key it is.
   @inline(__always)
-  private func begin(_ number: Int) throws -> Int {
-    guard state.note(number, encoding.level) else { throw repeated(number) }
-    state.write(key: number)
+  private func begin(_ key: Key) throws(EncodingError) -> Int {
+    if let table, MemoryLayout<Key>.size <= 1, key.caseNumber < 64 {
+      let row = unsafe Int(table.rows[key.caseNumber])
+      if row > 0 {
+        guard encoding.state.note(row - 1, encoding.level) else { throw repeated(row - 1) }
+        encoding.state.write(key: row - 1)
+        return row - 1
+      }
+    }
+    return try beginUnknown(key)
+  }
+
+  @inline(never)
+  private func beginUnknown(_ key: Key) throws(EncodingError) -> Int {
+    let number = try begin(text: text(of: key))
+    if let table, MemoryLayout<Key>.size <= 1, key.caseNumber < 64, let row = UInt16(exactly: number + 1) {
+      unsafe table.rows[key.caseNumber] = row
+    }
     return number
+  }
+
+  @inline(__always)
+  private func begin(text: String) throws(EncodingError) -> Int {
+    let found = encoding.state.findOrWrite(text)
+    let number = found < 0 ? ~found : found
+    // One that has just been written is in no dict.
+    guard encoding.state.note(number, encoding.level) else { throw repeated(number) }
+    if found >= 0 { encoding.state.write(key: number) }
+    return number
+  }
+
+  @inline(__always)
+  private func text(of key: Key) -> String {
+    unsafe encoding.state.own.pointee.convertsKeys ? converted(key) : key.stringValue
+  }
+
+  @inline(never)
+  private func converted(_ key: Key) -> String {
+    if Key.self == CodingDictionaryKeys.type { return key.stringValue }
+    return switch encoding.state.options.keyStrategy.kind {
+    case .unchanged: key.stringValue
+    case .snakeCase: key.stringValue.inSnakeCase
+    case .custom(let convert): convert(codingPath + [key]).stringValue
+    }
   }
 
   @inline(never)
   private func repeated(_ number: Int) -> EncodingError {
-    .sameKey(state.text(of: number), at: codingPath)
+    .sameKey(encoding.state.text(of: number), at: codingPath)
   }
 
   @inline(__always)
   private func end(_ number: Int, _ start: PickleSink.Mark) {
-    if state.options.sortsKeys { remember(number, start) }
-    state.endPair(encoding.level)
+    if unsafe encoding.state.own.pointee.sortsKeys { remember(number, start) }
+    encoding.state.endPair(encoding.level)
   }
 
   @inline(never)
   private func remember(_ number: Int, _ start: PickleSink.Mark) {
-    state.sorting.add(
-      .text(state.text(of: number)), start.count..<state.count, start.memoCount,
-      to: state[encoding.level].sorted)
+    encoding.state.sorting.add(
+      .text(encoding.state.text(of: number)), start.count..<encoding.state.count, start.memoCount,
+      to: encoding.state[encoding.level].sorted)
   }
 
   func encodeNil(forKey key: Key) throws {
     encoding.check()
-    let start = state.mark
-    let number = try begin(number(of: key))
-    state.boundary()
-    state.write(PickleOpcode.none)
+    let start = encoding.state.mark
+    let number = try begin(key)
+    encoding.state.boundary()
+    encoding.state.write(PickleOpcode.none)
     end(number, start)
   }
 
   @inline(__always)
   func encode<T: Encodable>(_ value: T, forKey key: Key) throws {
     encoding.check()
-    let start = state.mark
-    let number = try begin(number(of: key))
-    if !state.writePlain(value) { try other(value, key, number, start) }
+    if unsafe !PickleEncodingState.isPlain(T.self) || encoding.state.own.pointee.sortsKeys {
+      return try encodeAny(value, key)
+    }
+    _ = try begin(key)
+    encoding.state.writePlain(value)
+    encoding.state.endPair(encoding.level)
+  }
+
+  @inline(never)
+  private func encodeAny<T: Encodable>(_ value: T, _ key: Key) throws {
+    let start = encoding.state.mark
+    let number = try begin(key)
+    if PickleEncodingState.isPlain(T.self) {
+      encoding.state.writePlain(value)
+    } else {
+      try other(value, key, number, start)
+    }
     end(number, start)
   }
 
@@ -230,10 +260,10 @@ struct PickleKeyedEncoding<Key: CodingKey>: KeyedEncodingContainerProtocol {
 
   private func wide(_ value: some FixedWidthInteger, _ key: Key) throws {
     encoding.check()
-    let start = state.mark
-    let number = try begin(number(of: key))
-    state.boundary()
-    state.write(value)
+    let start = encoding.state.mark
+    let number = try begin(key)
+    encoding.state.boundary()
+    encoding.state.write(value)
     end(number, start)
   }
 
@@ -242,8 +272,8 @@ struct PickleKeyedEncoding<Key: CodingKey>: KeyedEncodingContainerProtocol {
     do {
       try encoding.other(value, key: key)
     } catch {
-      state.takeBack(to: start)
-      state.forget(number, encoding.level)
+      encoding.state.takeBack(to: start)
+      encoding.state.forget(number, encoding.level)
       throw error
     }
   }
@@ -251,26 +281,32 @@ struct PickleKeyedEncoding<Key: CodingKey>: KeyedEncodingContainerProtocol {
   func nestedContainer<NestedKey: CodingKey>(
     keyedBy type: NestedKey.Type, forKey key: Key
   ) -> KeyedEncodingContainer<NestedKey> {
-    apart(number(of: key), key).container(keyedBy: type)
+    apart(key).container(keyedBy: type)
   }
   func nestedUnkeyedContainer(forKey key: Key) -> any UnkeyedEncodingContainer {
-    apart(number(of: key), key).unkeyedContainer()
+    apart(key).unkeyedContainer()
   }
   func superEncoder() -> any Encoder {
     let key = PickleKey("super")
-    return apart(state.key(key.stringValue), key)
+    return apart(key) { () throws(EncodingError) in try begin(text: key.stringValue) }
   }
-  func superEncoder(forKey key: Key) -> any Encoder { apart(number(of: key), key) }
+  func superEncoder(forKey key: Key) -> any Encoder { apart(key) }
 
-  private func apart(_ number: Int, _ key: some CodingKey) -> PickleEncoding {
+  private func apart(_ key: Key) -> PickleEncoding {
+    apart(key) { () throws(EncodingError) in try begin(key) }
+  }
+
+  private func apart(_ key: some CodingKey, _ begin: () throws(EncodingError) -> Int) -> PickleEncoding {
     encoding.check()
-    let start = state.mark
-    guard state.note(number, encoding.level) else {
+    let start = encoding.state.mark
+    let number: Int
+    do throws(EncodingError) {
+      number = try begin()
+    } catch {
       // The encoding ends with the error: what is encoded until then is not seen.
-      state.fail(repeated(number))
-      return PickleEncoding(state: PickleEncodingState(state.options, prefix: encoding.path(key)), level: 0)
+      encoding.state.fail(error)
+      return PickleEncoding(state: PickleEncodingState(encoding.state.options, prefix: encoding.path(key)), level: 0)
     }
-    state.write(key: number)
     let part = encoding.apart(key)
     end(number, start)
     return part

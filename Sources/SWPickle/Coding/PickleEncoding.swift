@@ -62,7 +62,7 @@ struct PickleEncoding {
 
   @inline(__always)
   func encode<T: Encodable>(_ value: T, key: some CodingKey) throws {
-    if !state.writePlain(value) { try other(value, key: key) }
+    if PickleEncodingState.isPlain(T.self) { state.writePlain(value) } else { try other(value, key: key) }
   }
 
   // In parts, so that values in values take little of the stack.
@@ -120,11 +120,20 @@ struct PickleEncoding {
 }
 
 extension PickleEncodingState {
-  /// Writes a value of the plainest types; others are not written.
+  /// Whether a type is one of the plainest.
   ///
   /// Each question is a comparison of pointers, of which the compiler leaves none where it knows the type.
   @inline(__always)
-  func writePlain<T>(_ value: T) -> Bool {
+  static func isPlain<T>(_ type: T.Type) -> Bool {
+    type == String.self || type == Int.self || type == Double.self || type == Bool.self || type == Float.self
+      || type == Int64.self || type == Int32.self || type == UInt8.self || type == UInt64.self
+      || type == UInt.self || type == UInt32.self || type == Int8.self || type == Int16.self
+      || type == UInt16.self
+  }
+
+  /// Writes a value of one of the plainest types.
+  @inline(__always)
+  func writePlain<T>(_ value: T) {
     if T.self == String.self {
       boundary()
       write(unsafe unsafeBitCast(value, to: String.self))
@@ -167,10 +176,7 @@ extension PickleEncodingState {
     } else if T.self == UInt16.self {
       boundary()
       write(Int(unsafe unsafeBitCast(value, to: UInt16.self)))
-    } else {
-      return false
     }
-    return true
   }
 
   /// A list of simple values.

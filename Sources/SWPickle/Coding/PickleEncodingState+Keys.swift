@@ -3,60 +3,79 @@
 extension PickleEncodingState {
   /// The rows of a type of keys; nil if its values are not of one byte.
   @inline(__always)
-  func table<K: CodingKey>(_ type: K.Type) -> KeyTable? {
-    if MemoryLayout<K>.size > 1 { return nil }
-    let type = ObjectIdentifier(type)
-    if unsafe own.pointee.lastType == type { return unsafe own.pointee.lastTable }
-    let table = table(type)
-    if table != nil {
-      unsafe own.pointee.lastType = type
-      unsafe own.pointee.lastTable = table
-    }
-    return table
+  func table<K: CodingKey>(_ type: K.Type) -> KeyTable? { unsafe own.pointee.tables.table(type) }
+
+  // MARK: Writing
+
+  /// Writes a key: a reference to its text.
+  @inline(__always)
+  func write(key: Int) {
+    boundary()
+    let number = unsafe own.pointee.keys[key].number
+    if number >= 0 { get(Int(number)) } else { writeAgain(key) }
   }
 
   @inline(never)
-  private func table(_ type: ObjectIdentifier) -> KeyTable? {
-    if unsafe own.pointee.firstType == nil {
-      unsafe own.pointee.firstType = type
-      return nil
+  private func writeAgain(_ key: Int) { write(text(of: key)) }
+
+  /// Writes the text of a key if there is no such key yet.
+  ///
+  /// - Returns: which key it is; the complement of that if it has been written.
+  @inline(never)
+  func findOrWrite(_ text: String) -> Int {
+    // The bytes where they lie: a copy would be counted as another reference to the text.
+    if let key = unsafe text.utf8.withContiguousStorageIfAvailable({ bytes in unsafe findOrWrite(bytes) }) {
+      return key
     }
-    let rare = rarely
-    for (known, table) in rare.tables where known == type { return table }
-    if case .custom = options.keyStrategy.kind { return nil }
-    let rows = UnsafeMutablePointer<UInt16>.allocate(capacity: KeyTable.count)
-    unsafe rows.initialize(repeating: 0, count: KeyTable.count)
-    let table = unsafe KeyTable(rows: rows)
-    rare.tables.append((type, table))
-    return table
+    var text = text
+    return text.withUTF8 { bytes in unsafe findOrWrite(bytes) }
   }
 
-  /// The key of a text.
-  func key(_ text: String) -> Int {
-    let count = unsafe own.pointee.keyCount
-    if count <= Self.fewKeys {
-      let length = text.utf8.count
-      for key in 0..<count
-      where unsafe own.pointee.keys[key].text.utf8.count == length
-        && own.pointee.keys[key].text.hasSameBytes(as: text)
-      {
-        return key
-      }
-    } else if let known = rare?.index[PickleText(text)] {
-      return known
-    }
-    if unsafe count == own.pointee.keyCapacity { growKeys() }
-    unsafe (own.pointee.keys + count).initialize(to: Key(text: text))
+  @inline(__always)
+  private func findOrWrite(_ bytes: UnsafeBufferPointer<UInt8>) -> Int {
+    let bit: UInt64 = 1 << UInt64(truncatingIfNeeded: bytes.count & 63)
+    if unsafe own.pointee.lengths & bit != 0, let known = unsafe find(bytes) { return known }
+    let key = unsafe own.pointee.keyCount
+    if unsafe key == own.pointee.keyCapacity { growKeys() }
+    boundary()
+    let start = count
+    let number = Int32(exactly: memoCount) ?? -1
+    unsafe write(text: bytes)
+    // One more than the opcode has bytes for the length.
+    let headerByteCount = bytes.count < 256 ? 2 : bytes.count <= 0xffff_ffff ? 5 : 9
+    unsafe (own.pointee.keys + key).initialize(
+      to: Key(start: start + headerByteCount, count: bytes.count, number: number))
     unsafe own.pointee.keyCount += 1
-    if count >= Self.fewKeys { addToIndex(count) }
-    return count
+    unsafe own.pointee.lengths |= bit
+    if key >= Self.fewKeys { addToIndex(key) }
+    return ~key
+  }
+
+  /// Writes a key, whether it is new or not.
+  func write(keyText: String) {
+    let key = findOrWrite(keyText)
+    if key >= 0 { write(key: key) }
+  }
+
+  // MARK: Finding
+
+  private func find(_ bytes: UnsafeBufferPointer<UInt8>) -> Int? {
+    let count = unsafe own.pointee.keyCount
+    if count > Self.fewKeys { return rare?.index[PickleText(unsafe String(decoding: bytes, as: UTF8.self))] }
+    for key in 0..<count
+    where unsafe own.pointee.keys[key].count == bytes.count
+      && haveSameBytes(UnsafeRawBufferPointer(self.bytes(of: key)), UnsafeRawBufferPointer(bytes))
+    {
+      return key
+    }
+    return nil
   }
 
   @inline(never)
   private func growKeys() {
     let count = unsafe own.pointee.keyCount
     let larger = UnsafeMutablePointer<Key>.allocate(capacity: 2 * count)
-    unsafe larger.moveInitialize(from: own.pointee.keys, count: count)
+    unsafe larger.update(from: own.pointee.keys, count: count)
     if unsafe own.pointee.keys != firstKeys { unsafe own.pointee.keys.deallocate() }
     unsafe own.pointee.keys = unsafe larger
     unsafe own.pointee.keyCapacity = 2 * count
@@ -65,49 +84,60 @@ extension PickleEncodingState {
   /// Adds a key to the index; with the first beyond a few, all.
   @inline(never)
   private func addToIndex(_ key: Int) {
-    for key in (key == Self.fewKeys ? 0 : key)...key {
-      rarely.index[PickleText(text(of: key))] = key
-    }
+    for key in (key == Self.fewKeys ? 0 : key)...key { rarely.index[PickleText(text(of: key))] = key }
   }
 
-  /// Writes a key: the first time its text, and then a reference to that.
-  @inline(__always)
-  func write(key: Int) {
-    boundary()
-    let number = unsafe own.pointee.keys[key].number
-    if number >= 0 { get(Int(number)) } else { writeFirst(key) }
-  }
-
-  @inline(never)
-  private func writeFirst(_ key: Int) {
-    // More than fit are written in full, each time.
-    if let number = Int32(exactly: memoCount) {
-      unsafe own.pointee.keys[key].number = number
-      unsafe own.pointee.keys[key].previous = own.pointee.lastNumbered
-      unsafe own.pointee.lastNumbered = Int32(truncatingIfNeeded: key)
-    }
-    write(unsafe own.pointee.keys[key].text)
+  private func bytes(of key: Int) -> UnsafeBufferPointer<UInt8> {
+    let found = unsafe own.pointee.keys[key]
+    return unsafe UnsafeBufferPointer(start: core.pointee.bytes + found.start, count: found.count)
   }
 
   /// The text of a key.
-  func text(of key: Int) -> String { unsafe own.pointee.keys[key].text }
+  func text(of key: Int) -> String { unsafe String(decoding: bytes(of: key), as: UTF8.self) }
 
   /// Which key each number stands for.
   var keysByNumber: [Int: String] {
     var keys: [Int: String] = [:]
     for key in unsafe 0..<own.pointee.keyCount where unsafe own.pointee.keys[key].number >= 0 {
-      unsafe keys[Int(own.pointee.keys[key].number)] = own.pointee.keys[key].text
+      unsafe keys[Int(own.pointee.keys[key].number)] = text(of: key)
     }
     return keys
   }
+
+  // MARK: Changes of the bytes
+
+  /// Forgets the keys whose texts are taken back, which are the last ones.
+  func forgetKeys(from place: Int) {
+    let count = unsafe own.pointee.keyCount
+    while unsafe own.pointee.keyCount > 0, unsafe own.pointee.keys[own.pointee.keyCount - 1].start > place {
+      unsafe own.pointee.keyCount -= 1
+    }
+    if unsafe own.pointee.keyCount == count { return }
+    unsafe own.pointee.tables.clear()
+    guard let rare, !rare.index.isEmpty else { return }
+    let left = unsafe own.pointee.keyCount
+    rare.index = left > Self.fewKeys ? rare.index.filter { $0.value < left } : [:]
+  }
+
+  /// Moves the texts after a byte that is going to be removed.
+  func moveKeys(after place: Int) {
+    var key = unsafe own.pointee.keyCount
+    while key > 0, unsafe own.pointee.keys[key - 1].start > place {
+      key -= 1
+      unsafe own.pointee.keys[key].start -= 1
+    }
+  }
+
+  // MARK: The keys of a dict
 
   /// Notes that a dict has a key. False: it had it before.
   @inline(__always)
   func note(_ key: Int, _ level: Int) -> Bool {
     if key >= 64 { return noteMany(key, level) }
-    let bit: UInt64 = 1 << UInt64(key)
-    if self[level].seen & bit != 0 { return false }
-    self[level].seen |= bit
+    let own = unsafe pointer(to: level)
+    let bit: UInt64 = 1 << UInt64(truncatingIfNeeded: key)
+    if unsafe own.pointee.seen & bit != 0 { return false }
+    unsafe own.pointee.seen |= bit
     return true
   }
 

@@ -1,11 +1,11 @@
 internal import SWCoding
 
-/// What the encoders share that write into the same sink, which it is: the values that are being encoded, each in the one
-/// before, and the keys that have been written.
+/// What the encoders share that write into the same sink, which it is: the values that are being encoded, each in
+/// the one before, and the keys that have been written.
 ///
-/// A container writes its MARK before its first element and takes it back if there is only one, as Python does. Nested
-/// containers and the encoders of superclasses may be used out of order: they get a state and a sink of their own, and
-/// ``PickleRelinker`` puts the parts together.
+/// A container writes its MARK before its first element and takes it back if there is only one, as Python does.
+/// Nested containers and the encoders of superclasses may be used out of order: they get a state and a sink of
+/// their own, and ``PickleRelinker`` puts the parts together.
 @safe
 final class PickleEncodingState: PickleSink {
   let options: PickleEncoder
@@ -22,7 +22,6 @@ final class PickleEncodingState: PickleSink {
     var known = PickleWriter.Known()
     /// The keys by text, once there are more than a few.
     var index: [PickleText: Int] = [:]
-    var tables: [(type: ObjectIdentifier, table: KeyTable)] = []
     /// The keys beyond the first 64 that a dict has, each with the dict's own number.
     var seen: Set<SeenKey> = []
     var dictCount = 0
@@ -72,24 +71,16 @@ final class PickleEncodingState: PickleSink {
     var depth: Int
   }
 
-  /// A key of a type.
+  /// A key that has been written: its text lies where it was written first, so that nothing is kept of a `String`.
   struct Key {
-    var text: String
-    /// The number of the str that it was written as, or -1.
-    var number: Int32 = -1
-    /// The key that was numbered before, or -1.
-    var previous: Int32 = -1
+    /// Where the text lies.
+    var start: Int
+    var count: Int
+    /// The number of the str; -1 if it has none, because it would not fit.
+    var number: Int32
   }
 
-  /// For each case of a type of keys which key it is, counted from 1; 0 is not known.
-  ///
-  /// Nearly all types of keys are enumerations without payloads, whose values are one byte. So a key costs a load, where
-  /// its text and the lookup of that cost 60 ns. A type whose keys are written once has no table.
-  @safe
-  struct KeyTable {
-    static var count: Int { 64 }
-    let rows: UnsafeMutablePointer<UInt16>
-  }
+  typealias KeyTable = PickleKeyTables<UInt16>.Table
 
   /// What is looked at for each value, in memory of its own: in the object it would be checked for exclusive access
   /// each time.
@@ -102,14 +93,13 @@ final class PickleEncodingState: PickleSink {
     var keys: UnsafeMutablePointer<Key>
     var keyCount = 0
     var keyCapacity: Int
-    /// The key that was numbered last, or -1.
-    var lastNumbered: Int32 = -1
-    /// The type of keys that had a container first, and none since.
-    var firstType: ObjectIdentifier?
-    /// The type of keys that was asked for last, and its table.
-    var lastType: ObjectIdentifier?
-    var lastTable: KeyTable?
+    /// A bit for each length, modulo 64, of a key's text: most new keys are told from all others by it.
+    var lengths: UInt64 = 0
+    /// Which key each case was written as, counted from 1; 0 is not known.
+    var tables = PickleKeyTables<UInt16>(rowCount: 64, initial: 0)
     var outerDepth = 0
+    let convertsKeys: Bool
+    let sortsKeys: Bool
     var hasFailure = false
     var needsRelinking = false
   }
@@ -137,7 +127,8 @@ final class PickleEncodingState: PickleSink {
         + Self.fewKeys * MemoryLayout<Key>.stride)
     unsafe own.initialize(
       to: Own(
-        levels: firstLevels, levelCapacity: Self.levelCapacity, keys: firstKeys, keyCapacity: Self.fewKeys))
+        levels: firstLevels, levelCapacity: Self.levelCapacity, keys: firstKeys, keyCapacity: Self.fewKeys,
+        convertsKeys: !options.keyStrategy.isUnchanged, sortsKeys: options.sortsKeys))
     unsafe firstLevels.initialize(to: Level(depth: 0))
     if outerDepth > 0 {
       unsafe own.pointee.outerDepth = outerDepth
@@ -147,10 +138,9 @@ final class PickleEncodingState: PickleSink {
 
   deinit {
     unsafe own.pointee.path.end()
+    unsafe own.pointee.tables.end()
     if unsafe own.pointee.levels != firstLevels { unsafe own.pointee.levels.deallocate() }
-    unsafe own.pointee.keys.deinitialize(count: own.pointee.keyCount)
     if unsafe own.pointee.keys != firstKeys { unsafe own.pointee.keys.deallocate() }
-    if let rare { for (_, table) in rare.tables { unsafe table.rows.deallocate() } }
   }
 
   // MARK: Levels
@@ -160,14 +150,15 @@ final class PickleEncodingState: PickleSink {
 
   @inline(__always)
   subscript(level: Int) -> Level {
-    get {
-      precondition(level < levelCount, "no such level")
-      return unsafe own.pointee.levels[level]
-    }
-    _modify {
-      precondition(level < levelCount, "no such level")
-      yield unsafe &own.pointee.levels[level]
-    }
+    get { unsafe pointer(to: level).pointee }
+    _modify { yield unsafe &pointer(to: level).pointee }
+  }
+
+  /// Where a level is until another is entered: for two or more accesses, each of which would be checked.
+  @inline(__always)
+  func pointer(to level: Int) -> UnsafeMutablePointer<Level> {
+    precondition(level < levelCount, "no such level")
+    return unsafe own.pointee.levels + level
   }
 
   /// Enters a value under a key. False: it would lie too deep.
@@ -232,12 +223,7 @@ final class PickleEncodingState: PickleSink {
   @inline(never)
   func takeBack(to mark: Mark) {
     truncate(to: mark)
-    while unsafe own.pointee.lastNumbered >= 0 {
-      let key = unsafe own.pointee.keys + Int(own.pointee.lastNumbered)
-      if unsafe Int(key.pointee.number) < mark.memoCount { break }
-      unsafe own.pointee.lastNumbered = unsafe key.pointee.previous
-      unsafe key.pointee.number = -1
-    }
+    forgetKeys(from: mark.count)
     guard let rare else { return }
     // It refers to what is no longer there.
     rare.known = PickleWriter.Known()
@@ -272,19 +258,21 @@ final class PickleEncodingState: PickleSink {
   /// An element of a list has been written.
   @inline(__always)
   func endElement(_ level: Int) {
-    self[level].batchCount += 1
-    self[level].count += 1
+    let own = unsafe pointer(to: level)
+    unsafe own.pointee.batchCount += 1
+    unsafe own.pointee.count += 1
   }
 
   /// A key of a dict has been written, and its value. A batch that is full ends, and another follows in any case.
   @inline(__always)
   func endPair(_ level: Int) {
-    self[level].batchCount += 1
-    self[level].count += 1
-    if self[level].batchCount == PickleWriter.batch {
+    let own = unsafe pointer(to: level)
+    unsafe own.pointee.batchCount += 1
+    unsafe own.pointee.count += 1
+    if unsafe own.pointee.batchCount == PickleWriter.batch {
       write(.setItems)
       write(.mark)
-      self[level].batchCount = 0
+      unsafe own.pointee.batchCount = 0
     }
   }
 
@@ -308,8 +296,9 @@ final class PickleEncodingState: PickleSink {
     if options.sortsKeys {
       // Nothing is moved, because places are remembered.
       sorting.holes.insert(own.mark)
-    } else if removeByte(at: own.mark, cutCount: own.cutCount) {
-      unsafe self.own.pointee.needsRelinking = true
+    } else {
+      moveKeys(after: own.mark)
+      if removeByte(at: own.mark, cutCount: own.cutCount) { unsafe self.own.pointee.needsRelinking = true }
     }
   }
 
@@ -324,8 +313,8 @@ final class PickleEncodingState: PickleSink {
     try withWriter { (writer) throws(PickleError) in try writer.write(node) }
   }
 
-  /// A writer that knows what those before it have written, so that what values share is shared. Where keys are sorted the
-  /// values change places, so each is for itself.
+  /// A writer that knows what those before it have written, so that what values share is shared. Where keys are
+  /// sorted the values change places, so each is for itself.
   private func withWriter(_ body: (inout PickleWriter) throws(PickleError) -> Void) throws(PickleError) {
     let rare = rarely
     var known = PickleWriter.Known()

@@ -75,8 +75,8 @@ struct PickleSorting {
   }
 }
 
-/// Copies opcodes into a new sink and numbers the objects anew: what was encoded apart comes to its place, entries of dicts
-/// come in order, and frames end where they do if all had been written in that order at once.
+/// Copies opcodes into a new sink and numbers the objects anew: what was encoded apart comes to its place, entries
+/// of dicts come in order, and frames end where they do if all had been written in that order at once.
 ///
 /// Most messages need none of it.
 struct PickleRelinker {

@@ -130,8 +130,8 @@ struct PickleTapeUnkeyedDecoding: UnkeyedDecodingContainer {
 
 /// A dict that is being decoded.
 ///
-/// A key is looked for where the same case of its type was found last, then one by one in a small dict, and in an index
-/// of a large one.
+/// A key is looked for where the same case of its type was found last, then one by one in a small dict, and in an
+/// index of a large one.
 struct PickleTapeKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
   private let decoding: PickleTapeDecoding
   private let start: Int32
@@ -145,10 +145,12 @@ struct PickleTapeKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
     table = decoding.session.table(Key.self)
   }
 
-  private var session: PickleDecodingSession { decoding.session }
-  private var isDictionary: Bool { Key.self == CodingDictionaryKeys.type }
+  // `decoding.session` in full each time: by way of a property of its own it would be counted as another reference for
+  // each field. And keys of one byte are no dictionary's: the type of those is a global, which is made when it is asked for.
+  @inline(__always)
+  private var isDictionary: Bool { MemoryLayout<Key>.size > 1 && Key.self == CodingDictionaryKeys.type }
   private var usesSnakeCase: Bool {
-    if case .snakeCase = session.options.keyStrategy.kind { return !isDictionary }
+    if case .snakeCase = decoding.session.options.keyStrategy.kind { return !isDictionary }
     return false
   }
 
@@ -158,12 +160,12 @@ struct PickleTapeKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
     var keys: [Key] = []
     var seen: Set<PickleText> = []
     for position in 0..<Int(count) {
-      let token = session[Int(start) + 2 * position]
+      let token = decoding.session[Int(start) + 2 * position]
       if token.kind == .int {
         if let key = Key(intValue: token.value) { keys.append(key) }
         continue
       }
-      let text = session.tape.text(token)
+      let text = decoding.session.tape.text(token)
       // A small dict has no key twice.
       if count > PickleDecodingSession.fewKeys, !seen.insert(PickleText(text)).inserted { continue }
       if let key = Key(stringValue: usesSnakeCase ? text.inCamelCase : text) { keys.append(key) }
@@ -177,14 +179,14 @@ struct PickleTapeKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
   @inline(__always)
   private func find(_ key: Key) throws -> Int? {
     guard let table, MemoryLayout<Key>.size <= 1 else { return try search(key)?.index }
-    let tag = MemoryLayout<Key>.size == 0 ? 0 : Int(unsafe unsafeBitCast(key, to: UInt8.self))
-    guard tag < PickleDecodingSession.KeyTable.count, count <= PickleDecodingSession.fewKeys else {
+    let tag = key.caseNumber
+    guard tag < PickleDecodingSession.tableRowCount, count <= PickleDecodingSession.fewKeys else {
       return try search(key)?.index
     }
     let row = unsafe table.rows[tag]
     if row.position < count {
       let index = Int(start + 2 * row.position)
-      let token = session[index]
+      let token = decoding.session[index]
       if token.value == row.offset, token.count == row.count, token.kind == .text { return index + 1 }
     }
     return try searchAndRemember(key, tag, table)
@@ -195,9 +197,9 @@ struct PickleTapeKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
     _ key: Key, _ tag: Int, _ table: PickleDecodingSession.KeyTable
   ) throws -> Int? {
     guard let found = try search(key) else { return nil }
-    let token = session[found.index - 1]
+    let token = decoding.session[found.index - 1]
     if token.kind == .text {
-      unsafe table.rows[tag] = PickleDecodingSession.KeyTable.Row(
+      unsafe table.rows[tag] = PickleDecodingSession.FoundKey(
         position: Int32(found.position), count: token.count, offset: token.value)
     }
     return found.index
@@ -205,15 +207,15 @@ struct PickleTapeKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
 
   @inline(never)
   private func search(_ key: some CodingKey) throws -> (position: Int, index: Int)? {
-    let name = isDictionary ? key.stringValue : session.name(key.stringValue)
+    let name = isDictionary ? key.stringValue : decoding.session.name(key.stringValue)
     let (start, count) = (Int(start), Int(count))
     let position: Int?
     if count <= PickleDecodingSession.fewKeys {
       position =
-        session.position(of: name, start, count)
-        ?? key.intValue.flatMap { session.position(of: $0, start, count) }
+        decoding.session.position(of: name, start, count)
+        ?? key.intValue.flatMap { decoding.session.position(of: $0, start, count) }
     } else {
-      position = try session.positionInLarge(
+      position = try decoding.session.positionInLarge(
         decoding.own.value, of: name, key.intValue, start, count, path: decoding)
     }
     return position.map { ($0, start + 2 * $0 + 1) }
@@ -234,7 +236,7 @@ struct PickleTapeKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
 
   func contains(_ key: Key) -> Bool { ((try? find(key)) ?? nil) != nil }
 
-  func decodeNil(forKey key: Key) throws -> Bool { session[try require(key)].kind == .none }
+  func decodeNil(forKey key: Key) throws -> Bool { decoding.session[try require(key)].kind == .none }
 
   @inline(__always)
   func decode<T: Decodable>(_ type: T.Type, forKey key: Key) throws -> T {
@@ -250,7 +252,7 @@ struct PickleTapeKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
 
   @inline(__always)
   func decodeIfPresent<T: Decodable>(_ type: T.Type, forKey key: Key) throws -> T? {
-    guard let index = try find(key), session[index].kind != .none else { return nil }
+    guard let index = try find(key), decoding.session[index].kind != .none else { return nil }
     return try decoding.decode(type, at: index, key: key)
   }
 

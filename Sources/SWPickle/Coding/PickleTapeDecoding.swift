@@ -10,9 +10,9 @@ struct PickleTapeDecoding {
   let index: Int32
   /// How much of the session's path is this value's.
   let depth: Int32
-  /// Which of the session's prefixes is the path of a value that may be decoded out of order; -1: the session's path is
-  /// this value's. A number and no reference, because the box around a container copies it with each value that is asked
-  /// for, and counts its references.
+  /// Which of the session's prefixes is the path of a value that may be decoded out of order; -1: the session's
+  /// path is this value's. A number and no reference, because the box around a container copies it with each value
+  /// that is asked for, and counts its references.
   let prefix: Int32
 
   @inline(__always)
@@ -85,9 +85,9 @@ struct PickleTapeDecoding {
 
   /// Decodes a value in or of this decoding.
   ///
-  /// Each question is a comparison of pointers, of which the compiler leaves out all but one where it knows the type. No
-  /// function here returns an optional `T`: where the type is not known, the runtime looks up the optional's for each
-  /// value, in 370 instructions.
+  /// Each question is a comparison of pointers, of which the compiler leaves out all but one where it knows the
+  /// type. No function here returns an optional `T`: where the type is not known, the runtime looks up the
+  /// optional's for each value, in 370 instructions.
   @inline(__always)
   func decode<T: Decodable>(_ type: T.Type, at index: Int, key: some CodingKey) throws -> T {
     let token = session[index]

@@ -8,9 +8,9 @@ private import Synchronization
 
 /// How the coders treat a type.
 ///
-/// The answer for a type never changes, so one table keeps it for the whole process. It is found by the address of the
-/// type's metadata, without a lock: the question takes about 3 ns, where a dictionary in a mutex took 40 and the dynamic
-/// casts that find the answer take a microsecond.
+/// The answer for a type never changes, so one table keeps it for the whole process. It is found by the address of
+/// the type's metadata, without a lock: the question takes about 3 ns, where a dictionary in a mutex took 40 and
+/// the dynamic casts that find the answer take a microsecond.
 enum PickleTypeCode: UInt8 {
   case unknown
   /// It codes itself.
@@ -66,7 +66,8 @@ enum PickleTypeCode: UInt8 {
   // Invariant: `slots` is never changed, and what it refers to is atomic.
   private final class Table: @unchecked Sendable {
     private static var count: Int { 1024 }
-    /// How many slots an address may be away from its own. A table that is full is no fault: the answer is found anew.
+    /// How many slots an address may be away from its own. A table that is full is no fault: the answer is found
+    /// anew.
     private static var reach: Int { 8 }
     private let slots: UnsafeMutablePointer<Atomic<UInt>>
 

@@ -59,8 +59,8 @@ extension Dictionary: PickleDictionary where Key: Decodable, Value: Decodable {
     return dictionary
   }
 
-  /// Of strs as keys; ints and other types of keys are converted, and keys that are there twice compared, by the general
-  /// decoder.
+  /// Of strs as keys; ints and other types of keys are converted, and keys that are there twice compared, by the
+  /// general decoder.
   static func decode(_ decoding: PickleTapeDecoding) throws -> [Key: Value]? {
     guard Key.self == String.self else { return nil }
     let session = decoding.session
@@ -119,7 +119,7 @@ extension Dictionary: PickleEncodableDictionary where Key: Encodable, Value: Enc
       if kind == .text {
         let text = key as? String ?? ""
         (name, sorted) = (PickleKey(text), .text(text))
-        state.write(key: state.key(text))
+        state.write(keyText: text)
       } else if kind == .integer {
         let number = key as? Int ?? 0
         (name, sorted) = (PickleKey(number), .int(number))
@@ -153,7 +153,7 @@ extension Dictionary: PickleEncodableDictionary where Key: Encodable, Value: Enc
     _ key: PickleValue, to state: PickleEncodingState
   ) throws(PickleError) -> PickleSorting.Key {
     if let text = key.string {
-      state.write(key: state.key(text))
+      state.write(keyText: text)
       return .text(text)
     }
     let start = state.count

@@ -1,18 +1,19 @@
 public import SWFraming
 
-/// Python's values, as `multiprocessing.connection.Connection` sends them with `send` and returns them from `recv`:
-/// a pickle behind its length.
+/// Python values as `multiprocessing.connection.Connection` sends them with `send` and returns them from `recv`: a
+/// length, then a pickle.
 ///
-/// The length is big-endian; beyond 2^31-1 it is -1 and a uint64 follows (`MultiprocessingBytesFraming`).
+/// The length is a big-endian int32. A length above 2^31-1 is written as -1 followed by a uint64
+/// (`MultiprocessingBytesFraming`).
 ///
 /// Source: CPython 3.13, `Lib/multiprocessing/connection.py` (`_ConnectionBase.send`, `recv`) and `pickle`.
 public typealias MultiprocessingFraming = PickleFraming<MultiprocessingBytesFraming>
 
 extension Framing where Self == MultiprocessingFraming {
-  /// Python's values as pickles, for `Connection.send` and `recv`: `.multiprocessingBytes.pickle()`.
+  /// Python values as pickles, for `Connection.send` and `recv`: `.multiprocessingBytes.pickle()`.
   public static var multiprocessing: MultiprocessingFraming { MultiprocessingBytesFraming().pickle() }
 
-  /// Python's values as pickles, with names registered, limits, or protocol 5.
+  /// Python values as pickles, with a registry, limits and a protocol version.
   public static func multiprocessing(
     registry: PickleRegistry = .standard, limits: PickleLimits = PickleLimits(),
     version: PickleProtocol = .four
@@ -22,7 +23,7 @@ extension Framing where Self == MultiprocessingFraming {
 }
 
 extension Framing {
-  /// Python's values as pickles, with types of Swift's on this side.
+  /// Swift values as pickles, for `Connection.send` and `recv`.
   public static func multiprocessing<In: Decodable & Sendable, Out: Encodable & Sendable>(
     receiving: In.Type, sending: Out.Type, encoder: PickleEncoder = PickleEncoder(),
     decoder: PickleDecoder = PickleDecoder()

@@ -1,6 +1,6 @@
 public import SWFraming
 
-/// Python's values as pickles in the payloads of any byte framing.
+/// Python values as pickles in the payloads of any byte framing.
 ///
 /// ```swift
 /// .multiprocessing                         // Python's Connection.send and recv
@@ -14,18 +14,19 @@ public import SWFraming
 ///   ╰─────────────╯╰─────────────────────────────────────╯
 /// ```
 ///
-/// A message that cannot be decoded throws a ``PickleError`` and is consumed; the stream goes on with the next.
-/// Reading runs nothing of the peer's (``PickleRegistry``). Python trusts its peer: send it only what it may run.
+/// A message that cannot be decoded throws a ``PickleError`` and is consumed; the next receive reads the next
+/// message. Reading never runs code that the peer names (``PickleRegistry``). Python does run it: a Python peer
+/// must trust what you send.
 ///
 /// Source: CPython 3.13, `Modules/_pickle.c`.
 public struct PickleFraming<Base: ByteFraming>: Framing {
-  /// The framing whose payloads the pickles are.
+  /// The framing that carries the pickles.
   public let base: Base
-  /// Which names of the peer's pickles are interpreted.
+  /// The classes and functions that are interpreted in received pickles.
   public var registry: PickleRegistry
-  /// How much one pickle of the peer's may take.
+  /// The limits on the size of a received pickle.
   public var limits: PickleLimits
-  /// The protocol of the pickles that are sent. All are received.
+  /// The protocol of sent pickles. Every protocol from 0 to 5 is received.
   public var version: PickleProtocol
 
   public init(
@@ -61,14 +62,14 @@ public struct PickleFraming<Base: ByteFraming>: Framing {
   public var needsDatagrams: Bool { base.needsDatagrams }
 }
 
-/// ``PickleFraming`` with types of Swift's at both ends: dicts and lists of Python's arrive as `Incoming`, and
-/// `Outgoing` leaves as such.
+/// Swift values as pickles: received dicts and lists are decoded as `Incoming`, and values of `Outgoing` are encoded.
 ///
-/// A message that is no pickle, or not of the type, is a codec error: its frame is consumed and the stream goes on.
+/// A message that is no pickle, or whose value is not an `Incoming`, throws the codec error and is consumed; the next
+/// receive reads the next message.
 public struct TypedPickleFraming<
   Base: ByteFraming, Incoming: Decodable & Sendable, Outgoing: Encodable & Sendable
 >: Framing {
-  /// The framing whose payloads the pickles are.
+  /// The framing that carries the pickles.
   public let base: Base
   public var encoder: PickleEncoder
   public var decoder: PickleDecoder
@@ -114,12 +115,12 @@ extension TypedPickleFraming where Incoming: Encodable, Outgoing: Decodable {
 }
 
 extension ByteFraming {
-  /// Python's values as pickles in the payloads of this framing.
+  /// Python values as pickles in the payloads of this framing.
   ///
   /// - Parameters:
-  ///   - registry: which names of the peer's pickles are interpreted.
-  ///   - limits: how much one pickle of the peer's may take.
-  ///   - version: the protocol of the pickles that are sent.
+  ///   - registry: the classes and functions that are interpreted in received pickles.
+  ///   - limits: the limits on the size of a received pickle.
+  ///   - version: the protocol of sent pickles.
   public func pickle(
     registry: PickleRegistry = .standard, limits: PickleLimits = PickleLimits(),
     version: PickleProtocol = .four
@@ -127,11 +128,11 @@ extension ByteFraming {
     PickleFraming(self, registry: registry, limits: limits, version: version)
   }
 
-  /// Values of Swift's types as pickles in the payloads of this framing.
+  /// Swift values as pickles in the payloads of this framing.
   ///
   /// - Parameters:
-  ///   - receiving: the type of what arrives.
-  ///   - sending: the type of what is sent.
+  ///   - receiving: the type of received messages.
+  ///   - sending: the type of sent messages.
   public func pickle<In: Decodable & Sendable, Out: Encodable & Sendable>(
     receiving: In.Type, sending: Out.Type, encoder: PickleEncoder = PickleEncoder(),
     decoder: PickleDecoder = PickleDecoder()
@@ -139,7 +140,7 @@ extension ByteFraming {
     TypedPickleFraming(self, receiving: receiving, sending: sending, encoder: encoder, decoder: decoder)
   }
 
-  /// Values of one type, in both directions, as pickles in the payloads of this framing.
+  /// Swift values of one type, in both directions, as pickles in the payloads of this framing.
   public func pickle<Message: Codable & Sendable>(
     _ type: Message.Type, encoder: PickleEncoder = PickleEncoder(), decoder: PickleDecoder = PickleDecoder()
   ) -> TypedPickleFraming<Self, Message, Message> {

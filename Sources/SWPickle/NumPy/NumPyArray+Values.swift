@@ -1,12 +1,15 @@
 // The elements of arrays as values of Python's: what NumPy's `item()` and `tolist()` give.
 
 extension NumPyArray {
-  /// The element at some place in the order, as Python's own value: a number, a str or bytes without their padding, a
-  /// date, datetime or timedelta where it is exact and otherwise the int that is stored, None for a time that is none.
-  /// A record is a dict of its fields, where NumPy gives a tuple. What Swift and Python do not have, such as a
-  /// `longdouble`, is bytes.
+  /// The element at an index, as a Python value.
   ///
-  /// - Precondition: `index` is in `0..<count`.
+  /// - A number is a bool, int, float or complex; text and bytes have no padding.
+  /// - A `datetime64` or `timedelta64` is a date, datetime or timedelta if it is exact; otherwise it is the stored
+  ///   int. "Not a time" is None.
+  /// - A record is a dict of its fields, where NumPy has a tuple.
+  /// - An element that neither Python nor Swift has, such as a `longdouble`, is bytes.
+  ///
+  /// - Precondition: `index` is in `0..<count`, counted in the array's ``order``.
   public func value(at index: Int) -> PickleValue {
     precondition(0..<count ~= index, "no element \(index) in an array of \(count)")
     return value(type, at: index * type.byteCount)
@@ -92,7 +95,8 @@ extension NumPyType {
 }
 
 extension PickleObject {
-  /// An array of objects: its shape, and its elements, the last index fastest unless it is in Fortran's order.
+  /// The shape, the order and the elements of a NumPy array of objects; nil if the object is not one. In row-major
+  /// order the last index changes fastest.
   public var objectArray: (shape: [Int], order: NumPyArray.Order, elements: PickleElements)? {
     guard let name = name?.canonical, name.module == "numpy._core.multiarray", name.name == "_reconstruct",
       case .tuple(let parts) = state?.content, parts.count == 5, case .tuple(let extents) = parts[1].content,
@@ -111,7 +115,8 @@ extension PickleObject {
     return nil
   }
 
-  /// A masked array: its data, and for each element in the same order whether it is masked.
+  /// The data of a masked array, and for each element, in the same order, whether it is masked; nil if the object
+  /// is not one.
   public var maskedArray: (array: NumPyArray, mask: [Bool])? {
     guard let name = name?.canonical, name.module == "numpy.ma.core" || name.module == "numpy.ma",
       name.name == "_mareconstruct", case .tuple(let parts) = state?.content, parts.count == 7,

@@ -1,5 +1,5 @@
-/// A NumPy array: shape, element type, order, and the bytes as NumPy has them. An array of objects is a
-/// ``PickleObject``, see ``PickleObject/objectArray``.
+/// A NumPy array: its shape, element type, order, and its bytes in NumPy's own form. An array of objects is a
+/// ``PickleObject``; see ``PickleObject/objectArray``.
 ///
 /// ```swift
 /// if let array = value.array, array.shape == [480, 640] {
@@ -8,9 +8,9 @@
 /// let reply = NumPyArray([1.5, 2.5, 3.5])
 /// ```
 ///
-/// The bytes are copied once, out of the frame that they came in, and shared from then on.
+/// Reading copies the bytes once, out of the received frame. Copies of the array share them.
 public struct NumPyArray: Hashable, Sendable {
-  /// How the elements of several dimensions follow each other.
+  /// The order of elements in memory if there are several dimensions.
   public enum Order: Hashable, Sendable {
     /// The last index changes fastest, as in C.
     case rowMajor
@@ -18,21 +18,23 @@ public struct NumPyArray: Hashable, Sendable {
     case columnMajor
   }
 
-  /// How many elements there are along each dimension; none for a single number.
+  /// The number of elements along each dimension; empty for a single number.
   public let shape: [Int]
   public let type: NumPyType
   public let order: Order
-  /// All elements in that order, without gaps.
+  /// The bytes of all elements in the array's ``order``, without gaps.
   public let bytes: [UInt8]
-  /// Whether it is a scalar of NumPy's, such as `numpy.datetime64`, which Python can hash, and not an array without
-  /// dimensions.
+  /// Whether it is a NumPy scalar, such as `numpy.datetime64`, which Python can hash. False for an array, also for
+  /// one without dimensions.
   public let isScalar: Bool
 
-  /// How many elements there are.
+  /// The number of elements.
   public var count: Int { type.byteCount == 0 ? shape.reduce(1, *) : bytes.count / type.byteCount }
 
-  /// - Returns: nil when the bytes are not as many as shape and type say, or the shape has more than NumPy's 64
-  ///   dimensions.
+  /// An array of these bytes.
+  ///
+  /// - Returns: nil if the number of bytes does not match the shape and type, or if there are more than NumPy's
+  ///   limit of 64 dimensions.
   public init?(shape: [Int], type: NumPyType, order: Order = .rowMajor, bytes: [UInt8]) {
     guard shape.count <= 64, Self.byteCount(shape: shape, type: type) == bytes.count else { return nil }
     // Elements of no bytes would be as many as a few bytes of a pickle say.
@@ -44,9 +46,10 @@ public struct NumPyArray: Hashable, Sendable {
     isScalar = false
   }
 
-  /// A scalar of NumPy's, such as a `numpy.datetime64`. Those that Python's own types hold are read as such.
+  /// A NumPy scalar, such as a `numpy.datetime64`. Scalars that Python's own types can hold are read as such, not
+  /// as arrays.
   ///
-  /// - Returns: nil when the bytes are not as many as the type has.
+  /// - Returns: nil if the number of bytes is not that of the type.
   public init?(scalar type: NumPyType, bytes: [UInt8]) {
     guard type.byteCount == bytes.count else { return nil }
     shape = []
@@ -56,7 +59,7 @@ public struct NumPyArray: Hashable, Sendable {
     isScalar = true
   }
 
-  /// An array of one dimension.
+  /// An array of one dimension, with a copy of the elements.
   public init<Element: NumPyElement>(_ elements: [Element]) {
     shape = [elements.count]
     type = Element.numPyType
@@ -96,17 +99,18 @@ public struct NumPyArray: Hashable, Sendable {
     return strides
   }
 
-  /// The array's type is not the one that was asked for.
+  /// The array's element type is not the requested one.
   public struct Mismatch: Error, Hashable, Sendable, CustomStringConvertible {
     public let expected: NumPyType
     public let found: NumPyType
     public var description: String { "an array of \(found), and not of \(expected)" }
   }
 
-  /// Lends all elements, in their order and without a copy.
+  /// Calls a function with all elements, in the array's ``order`` and without a copy. The span is valid during the
+  /// call.
   ///
-  /// - Throws: ``Mismatch`` when the array holds another type, or has the other byte order; ``elements(as:)``
-  ///   takes any.
+  /// - Throws: ``Mismatch`` if the array has another element type or the other byte order; ``elements(as:)``
+  ///   converts instead. Also what the function throws.
   public func withElements<Element: NumPyElement, Result>(
     as type: Element.Type, _ body: (borrowing Span<Element>) throws -> Result
   ) throws -> Result {
@@ -126,9 +130,10 @@ public struct NumPyArray: Hashable, Sendable {
     }
   }
 
-  /// Copies all elements in their order, as numbers of another type where that loses nothing.
+  /// Returns a copy of all elements, in the array's ``order``, converted to another numeric type if no element loses
+  /// anything.
   ///
-  /// - Throws: ``Mismatch`` when some element cannot be represented.
+  /// - Throws: ``Mismatch`` if an element cannot be represented.
   public func elements<Element: NumPyElement>(as type: Element.Type = Element.self) throws -> [Element] {
     if self.type == Element.numPyType {
       return try withElements(as: type) { span in span.indices.map { index in span[index] } }

@@ -1,4 +1,4 @@
-/// A type of Swift's that NumPy has too. Do not conform others to it.
+/// A Swift type that is also a NumPy element type. Do not add conformances.
 public protocol NumPyElement: BitwiseCopyable, Sendable {
   /// In the byte order of this machine.
   static var numPyType: NumPyType { get }

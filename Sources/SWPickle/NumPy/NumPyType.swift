@@ -1,4 +1,4 @@
-/// The type of a NumPy array's elements, its dtype.
+/// The element type of a NumPy array: its dtype.
 public struct NumPyType: Hashable, Sendable {
   public enum Kind: Hashable, Sendable {
     case bool
@@ -10,30 +10,32 @@ public struct NumPyType: Hashable, Sendable {
     case text
     /// `S`: bytes, padded with zeros.
     case bytes
-    /// `V`: bytes of which NumPy knows nothing.
+    /// `V`: bytes without a meaning in NumPy.
     case raw
-    /// `M8`, `datetime64`: a count of ``unit`` since 1970 began, or not a time.
+    /// `M8`, `datetime64`: a count of ``unit`` since the start of 1970, or "not a time".
     case date
     /// `m8`, `timedelta64`: a count of ``unit``.
     case timeDelta
-    /// A structured type: ``fields``.
+    /// A structured type, with ``fields``.
     case record
-    /// An array as a part of a record: its one field has its type and shape.
+    /// An array inside a record. Its only field has the array's type and shape.
     case subarray
-    /// `O`: objects of Python's, which are no bytes.
+    /// `O`: Python objects. They have no bytes.
     case object
   }
 
-  /// What a `datetime64` or `timedelta64` counts: so many of a unit.
+  /// The step of a `datetime64` or `timedelta64`: ``count`` times a unit of time.
   public struct Unit: Hashable, Sendable {
     /// NumPy's code: `Y`, `M`, `W`, `D`, `h`, `m`, `s`, `ms`, `us`, `ns`, `ps`, `fs`, `as`, or `generic`.
     public let code: String
-    /// From 1 on, most often 1.
+    /// The number of units in a step, at least 1; usually 1.
     public let count: Int
 
     static let codes = ["Y", "M", "W", "D", "h", "m", "s", "ms", "us", "ns", "ps", "fs", "as", "generic"]
 
-    /// - Returns: nil for a unit that NumPy does not have.
+    /// A step of `count` units.
+    ///
+    /// - Returns: nil if NumPy has no such unit.
     public init?(_ code: String, count: Int = 1) {
       guard Self.codes.contains(code), 1...Int(Int32.max) ~= count else { return nil }
       self.code = code
@@ -58,11 +60,11 @@ public struct NumPyType: Hashable, Sendable {
     }
   }
 
-  /// A part of a record.
+  /// A field of a record.
   public struct Field: Hashable, Sendable {
     public let name: String
     public let type: NumPyType
-    /// Where in the record it begins, in bytes.
+    /// The offset of the field from the start of the record, in bytes.
     public let offset: Int
     /// Not empty for the field of a ``NumPyType/Kind/subarray``.
     let shape: [Int]
@@ -80,13 +82,14 @@ public struct NumPyType: Hashable, Sendable {
   }
 
   public let kind: Kind
-  /// The size of one element: 1 for a bool, 1 to 8 for an integer, 2 to 16 for a float, 8 to 32 for a complex.
+  /// The size of one element in bytes: 1 for a bool, 1 to 8 for an integer, 2 to 16 for a float, 8 to 32 for a
+  /// complex.
   public let byteCount: Int
-  /// False if there is only one byte.
+  /// Whether the most significant byte comes first; false for elements of one byte.
   public let isBigEndian: Bool
-  /// Of a date or time difference.
+  /// The step of a date or time difference; nil for other types.
   public let unit: Unit?
-  /// Of a record.
+  /// The fields of a record; empty for other types.
   public let fields: [Field]
   /// What else a pickle says of it: whether it is aligned.
   let isAligned: Bool
@@ -98,12 +101,12 @@ public struct NumPyType: Hashable, Sendable {
   private static let mostParts = 1024
   private static let deepest = 8
 
-  /// A type of numbers.
+  /// A numeric type.
   ///
-  /// A float of 10, 12 or 16 bytes is a `longdouble`, and a complex of twice that a `clongdouble`: their bytes mean
-  /// different things on different machines, and are handed on as they are.
+  /// A float of 10, 12 or 16 bytes is a `longdouble`, and a complex of twice that size a `clongdouble`. Their bytes
+  /// depend on the machine, and are passed on unchanged.
   ///
-  /// - Returns: nil for a size that NumPy does not have.
+  /// - Returns: nil if NumPy has no such size.
   public init?(_ kind: Kind, byteCount: Int, isBigEndian: Bool = false) {
     let isPossible =
       switch kind {
@@ -131,10 +134,10 @@ public struct NumPyType: Hashable, Sendable {
     NumPyType(.timeDelta, 8, isBigEndian: isBigEndian, unit: unit)
   }
 
-  /// A structured type of so many bytes.
+  /// A structured type of `byteCount` bytes.
   ///
-  /// - Returns: nil if a field lies outside of these bytes, or holds objects, or has the name of another; or if there are
-  ///   more than 1,024 fields, or structures in each other deeper than 8.
+  /// - Returns: nil if a field lies outside these bytes, holds objects, or has the name of another field; or if
+  ///   there are more than 1,024 fields, or structures nested deeper than 8 levels.
   public init?(fields: [Field], byteCount: Int, isAligned: Bool = false) {
     guard Set(fields.map { PickleText($0.name) }).count == fields.count else { return nil }
     self.init(.record, fields: fields, byteCount: byteCount, isAligned: isAligned)

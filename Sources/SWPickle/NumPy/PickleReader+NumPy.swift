@@ -112,8 +112,8 @@ extension PickleReader {
     return array
   }
 
-  /// A dtype with its state: a version, the byte order, the type and shape of a subarray, names and fields of a record,
-  /// size, alignment, flags, and the unit of a date.
+  /// A dtype with its state: a version, the byte order, the type and shape of a subarray, names and fields of a
+  /// record, size, alignment, flags, and the unit of a date.
   mutating func finish(_ type: NumPyType, _ state: PickleSlot) throws(PickleError) -> NumPyType? {
     guard let parts = tuple(state), 8...9 ~= parts.count, let mark = string(parts[1]) else { return nil }
     if let subarray = tuple(parts[2]) {

@@ -1,21 +1,22 @@
-/// How much a peer's pickle may ask for. A pickle that asks for more is refused with a ``PickleError``, before
-/// the memory is taken.
+/// Limits on the size of a received pickle. A pickle that exceeds one is refused with a ``PickleError`` before the
+/// memory is allocated.
 ///
-/// Whatever the limits are, a pickle of n bytes is read in time and memory proportional to n: at most 256 bytes of
-/// memory for each byte, and 64 KiB. (An empty list is one byte of a pickle and about 100 of memory.)
+/// Whatever the limits are, the time and memory for reading a pickle of n bytes are proportional to n: at most 256
+/// bytes of memory for each byte, plus 64 KiB. (An empty list is one byte in a pickle, and about 100 bytes in
+/// memory.)
 public struct PickleLimits: Hashable, Sendable {
-  /// How deep containers may be nested, counted when one is put into another. What is nested deeper than
-  /// Python's own recursion limit (1,000) no Python has written.
+  /// The deepest nesting of containers, in levels, counted when one container is put into another. Python itself
+  /// cannot write values nested deeper than its recursion limit (1,000).
   public var depth: Int
-  /// How many objects the pickle may number for later reference.
+  /// The largest number of objects that the pickle may number in its memo.
   public var memoEntries: Int
-  /// How many elements all containers together may have.
+  /// The largest number of elements in all containers together.
   public var elements: Int
-  /// How many bytes the value may take in memory, roughly.
+  /// The approximate number of bytes that the value may take in memory.
   public var memory: Int
-  /// How many parts ``PickleDecoder`` may visit again because the value shares them, beside sixteen times the parts that
-  /// the value has; and never more than 1,024 for each of its parts, and of 16 more. The decoded values are as large as if
-  /// nothing had been shared.
+  /// The number of parts that ``PickleDecoder`` may visit repeatedly because the value shares them, in addition to
+  /// 16 times the number of its parts. Never more than 1,024 for each part, and for 16 more. Decoded values take as
+  /// much memory as if nothing had been shared.
   public var repeatedParts: Int
 
   public init(

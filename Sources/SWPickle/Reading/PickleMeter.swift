@@ -1,10 +1,11 @@
 /// Counts the memory and the work that one message costs: the only place that does, for the reader and the decoder
 /// alike.
 ///
-/// Opcodes can refer to one part again and again, and so ask for far more than the pickle has bytes. Each such request
-/// is charged before it is carried out, and the sums may reach a fixed multiple of the pickle's length: 256 bytes of
-/// memory and 64 steps for each byte, and a constant beside it. What no opcode multiplies stays below that: the
-/// costliest byte is an empty container, of about 150 bytes. What a decoder may visit is in proportion to the value's parts.
+/// Opcodes can refer to one part again and again, and so ask for far more than the pickle has bytes. Each such
+/// request is charged before it is carried out, and the sums may reach a fixed multiple of the pickle's length: 256
+/// bytes of memory and 64 steps for each byte, and a constant beside it. What no opcode multiplies stays below
+/// that: the costliest byte is an empty container, of about 150 bytes. What a decoder may visit is in proportion to
+/// the value's parts.
 struct PickleMeter {
   private(set) var memory = 0
   private(set) var work = 0
@@ -17,8 +18,9 @@ struct PickleMeter {
   private static let constant = 1 << 16
   /// How many times as many parts as there are a decoder may visit, whatever is shared.
   static let visitsPerPart = 16
-  /// How many times as many parts it may visit again, up to ``PickleLimits/repeatedParts``. A pickle of 35 bytes that says
-  /// `range(0, 1 << 40)` thus costs some 20,000 elements before it is given up, and `[[0] * 640] * 480`, of 2 KB, decodes.
+  /// How many times as many parts it may visit again, up to ``PickleLimits/repeatedParts``. A pickle of 35 bytes
+  /// that says `range(0, 1 << 40)` thus costs some 20,000 elements before it is given up, and `[[0] * 640] * 480`,
+  /// of 2 KB, decodes.
   private static let repetitionsPerPart = 1024
 
   /// For the reading of so many bytes.

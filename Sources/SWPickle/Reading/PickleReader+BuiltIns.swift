@@ -166,8 +166,8 @@ extension PickleReader {
 
   // MARK: Objects
 
-  /// An object in protocols 0 and 1: its class, a class that it extends, and what that one's initialiser is given; the
-  /// state follows.
+  /// An object in protocols 0 and 1: its class, a class that it extends, and what that one's initialiser is given;
+  /// the state follows.
   private mutating func reconstruct(
     _ arguments: [PickleSlot], isNew: Bool
   ) throws(PickleError) -> PickleSlot? {

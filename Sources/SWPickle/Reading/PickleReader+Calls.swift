@@ -213,19 +213,31 @@ extension PickleReader {
       guard case .object(let node) = arena.nodes[object],
         case .object(let reader?) = entries(of: node.callee)?.entry
       else { continue }
-      // A snapshot shares the memory, and is gone before the next change; so a reader may keep what it is shown.
+      // A snapshot shares the memory, and is gone before the next change; a reader may keep what it is shown, and the
+      // change then copies all objects, which is charged.
       let result: PickleSlot
       let copies: [PickleNode]
+      let isKept: Bool
       do {
-        let snapshot = PickleGraph(snapshot: arena.nodes)
-        let value = try reader(PickleObject(node, in: snapshot))
-        (result, copies) = PickleArena.copies(of: value, startingAt: arena.nodes.count, own: snapshot)
+        var snapshot = PickleGraph(snapshot: arena.nodes)
+        (result, copies) = try Self.read(node, reader, &snapshot, arena.nodes.count)
+        isKept = !isKnownUniquelyReferenced(&snapshot)
       }
+      if isKept { try charge(arena.nodes.count * MemoryLayout<PickleNode>.stride) }
       arena.nodes += copies
       // A reader that gives the object itself leaves it what it is.
       if case .node(object) = result { continue }
       arena.nodes[object] = .alias(result)
     }
     return PickleValue(root, in: PickleGraph(nodes: arena.nodes))
+  }
+
+  /// What a reader makes of an object. A function of its own, so that the object and the value are gone when it returns.
+  @inline(never)
+  private static func read(
+    _ node: PickleObjectNode, _ reader: PickleRegistry.Reader, _ snapshot: inout PickleGraph, _ start: Int
+  ) throws -> (PickleSlot, [PickleNode]) {
+    let value = try reader(PickleObject(node, in: snapshot))
+    return PickleArena.copies(of: value, startingAt: start, own: snapshot)
   }
 }

@@ -100,7 +100,7 @@ extension PickleReader {
         bytes.append(UInt8(truncatingIfNeeded: value))
       case UInt8(ascii: "x"):
         guard rest.count >= 2, let value = Self.hexadecimal(rest.prefix(2)) else {
-          throw error(.malformed, "two digits behind \\x", quoted(line))
+          throw error(.malformed, "two digits after \\x", quoted(line))
         }
         bytes.append(UInt8(value))
         rest.removeFirst(2)

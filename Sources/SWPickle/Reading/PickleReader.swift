@@ -67,6 +67,12 @@ struct PickleReader {
   /// - Returns: the value, and how many bytes it took up to STOP.
   mutating func read(_ input: Span<UInt8>) throws -> (value: PickleValue, byteCount: Int) {
     meter = PickleMeter(byteCount: input.count, limits: limits)
+    // Enough for a small message, whose arrays would each grow four times.
+    let few = min(input.count, 32)
+    arena.nodes.reserveCapacity(few)
+    depths.reserveCapacity(few)
+    stack.reserveCapacity(few)
+    memo.reserveCapacity(few)
     let root = try run(input)
     return (try finish(root), position)
   }

@@ -1,20 +1,23 @@
-/// Which names of a pickle are interpreted, and what is made of them.
+/// The classes and functions that are interpreted when a pickle is read, and what each of them becomes.
 ///
-/// A pickle names classes and functions, and Python calls what it names: that is how a pickle runs `os.system`. Here
-/// nothing is looked up and nothing is called. What a pickle says of a class or function that is not interpreted is
-/// kept as a ``PickleObject``, or refused by name if the registry is strict.
+/// A pickle names classes and functions, and Python calls them: that is how a pickle runs `os.system`. This library
+/// never looks up a name and never calls anything. A class or function that is not interpreted becomes a
+/// ``PickleObject``, which says what Python would do. A strict registry refuses it by name instead.
 ///
 /// ```swift
 /// var registry = PickleRegistry.standard
-/// registry.register("app.models", "Point") { point in        // something else than a PickleObject
+/// registry.register("app.models", "Point") { point in        // a tuple instead of a PickleObject
 ///   .tuple(point.arguments)
 /// }
 /// var strict = PickleRegistry.strict
-/// strict.register("app.models", "User")                      // the one class that may appear
+/// strict.register("app.models", "User")                      // the only class that may appear
 /// ```
 public struct PickleRegistry: Sendable {
-  /// Makes a value of what a pickle says of an object. What it throws ends the reading. It may be called for
-  /// every such object of a pickle, on whatever thread reads.
+  /// Makes a value from a pickle's description of an object. An error that it throws ends the reading.
+  ///
+  /// It is called for every object of its name, on the thread that reads, and by several threads at once if they
+  /// read at once. A reader that keeps a ``PickleObject`` beyond the call keeps a copy of all objects of the
+  /// pickle; each copy counts against ``PickleLimits/memory``. Keep values taken out of it instead.
   public typealias Reader = @Sendable (PickleObject) throws -> PickleValue
 
   enum Entry: Sendable {
@@ -22,15 +25,16 @@ public struct PickleRegistry: Sendable {
     case object(Reader?)
   }
 
-  /// What becomes of a str that Python 2 pickled: bytes of which the pickle does not say the encoding. As Python's
-  /// `pickle.loads(…, encoding=…)`.
+  /// The interpretation of a str that Python 2 pickled, whose encoding the pickle does not give; like the
+  /// `encoding` argument of Python's `pickle.loads`.
   public struct Python2Strings: Hashable, Sendable {
     enum Storage: Sendable { case ascii, latin1, bytes }
     let storage: Storage
 
-    /// A str; other bytes than ASCII are an error. Python's default.
+    /// A str; a byte that is not ASCII is an error. This is Python's default.
     public static let ascii = Python2Strings(storage: .ascii)
-    /// A str of as many characters as there were bytes. NumPy's arrays and datetimes of Python 2 need it in Python.
+    /// A str with one character for each byte. Python needs this for NumPy arrays and datetimes that Python 2
+    /// pickled.
     public static let latin1 = Python2Strings(storage: .latin1)
     /// Bytes.
     public static let bytes = Python2Strings(storage: .bytes)
@@ -38,20 +42,20 @@ public struct PickleRegistry: Sendable {
 
   private var entries: [PickleName: Entry]
 
-  /// Whether names that are not registered are refused, instead of becoming part of a ``PickleObject``; and strs that
-  /// hold a lone surrogate, and calls of standard names with other arguments than usual.
+  /// Whether names that are not registered are refused instead of becoming a ``PickleObject``. A strict registry also
+  /// refuses a str with a lone surrogate, and a call of a standard name with unusual arguments.
   public var isStrict: Bool
 
-  /// What becomes of strs that Python 2 pickled.
+  /// The interpretation of strs that Python 2 pickled.
   public var python2Strings = Python2Strings.ascii
 
-  /// Nothing at all: pickles that name anything are refused, and with them bytes in protocols 0 to 2, sets in
-  /// protocols 0 to 3 and bytearrays in protocols 0 to 4.
+  /// A registry without any name. It also refuses bytes in protocols 0 to 2, sets in protocols 0 to 3, and
+  /// bytearrays in protocols 0 to 4, because those protocols write them by name.
   public static let empty = PickleRegistry(entries: [:], isStrict: true)
 
-  /// Interprets what Python's plain values need: set, frozenset, bytes, bytearray and complex in the protocols that
-  /// write them by name; datetime, date, time, timedelta and timezone; Decimal, UUID and OrderedDict; NumPy's arrays,
-  /// scalars and dtypes. Everything else is kept as a ``PickleObject``.
+  /// A registry that interprets Python's plain values: set, frozenset, bytes, bytearray and complex in the
+  /// protocols that write them by name; datetime, date, time, timedelta and timezone; Decimal, UUID and
+  /// OrderedDict; NumPy arrays, scalars and dtypes. Any other object becomes a ``PickleObject``.
   public static let standard: PickleRegistry = {
     var entries: [PickleName: Entry] = [:]
     for builtIn in PickleBuiltIn.allCases {
@@ -60,35 +64,38 @@ public struct PickleRegistry: Sendable {
     return PickleRegistry(entries: entries, isStrict: false)
   }()
 
-  /// Interprets the same as ``standard``, and refuses everything that is not registered.
+  /// A registry that interprets the same names as ``standard`` and refuses all others.
   public static let strict: PickleRegistry = {
     var registry = PickleRegistry.standard
     registry.isStrict = true
     return registry
   }()
 
-  /// Registers a name: what a pickle says of such an object is kept as a ``PickleObject``, or handed to a reader.
+  /// Registers a name. An object of that name becomes a ``PickleObject``, or the value that the reader returns for
+  /// it.
   ///
-  /// A reader is called when the whole pickle is read, for the objects in the order in which they were completed;
-  /// so it sees what readers made of the objects inside, except where objects contain each other. Registering a
-  /// name again replaces what it was registered for. A module that Python or NumPy calls otherwise in some release,
-  /// such as `pathlib` (in 3.13 `pathlib._local`) or `builtins` (in 2.7 `__builtin__`), is meant under each name.
+  /// Readers are called after the whole pickle has been read, for objects in the order in which they were
+  /// completed. A reader therefore sees the results of other readers inside its object, unless objects contain each
+  /// other. Registering a name again replaces the earlier registration. A module that has different names in
+  /// different releases of Python or NumPy is registered under all of them: `pathlib` is `pathlib._local` in 3.13,
+  /// and `builtins` is `__builtin__` in 2.7.
   ///
   /// - Parameters:
-  ///   - module: the module as the pickle has it, such as `pathlib`.
+  ///   - module: the module as the pickle names it, such as `pathlib`.
   ///   - name: the name in that module, with dots if it has any.
+  ///   - reader: makes the value; nil keeps the ``PickleObject``.
   public mutating func register(_ module: String, _ name: String, reader: Reader? = nil) {
     entries[PickleName(module, name).canonical] = .object(reader)
   }
 
-  /// The same with a name registered.
+  /// Returns a copy of the registry in which a name is registered; see ``register(_:_:reader:)``.
   public func registering(_ module: String, _ name: String, reader: Reader? = nil) -> PickleRegistry {
     var registry = self
     registry.register(module, name, reader: reader)
     return registry
   }
 
-  /// Takes a name out, such as one of the standard ones.
+  /// Removes a name, such as one of the standard names.
   public mutating func remove(_ module: String, _ name: String) {
     entries[PickleName(module, name).canonical] = nil
   }

@@ -1,12 +1,12 @@
-/// A pickle of plain values as tokens of one size: None, bools, ints, floats, strs, bytes, lists, tuples and dicts, which are
-/// nearly all that programs send that know nothing of each other.
+/// A pickle of plain values as tokens of one size: None, bools, ints, floats, strs, bytes, lists, tuples and dicts,
+/// which are nearly all that programs send that know nothing of each other.
 ///
-/// ``PickleDecoder`` decodes straight from it. Strs and bytes stay where they are in the pickle until a type asks for them,
-/// and a container's elements lie in one piece beside those of all others: 16 bytes for each, without an object or a
-/// reference to count. Reading into a ``PickleGraph`` first took four times as long.
+/// ``PickleDecoder`` decodes straight from it. Strs and bytes stay where they are in the pickle until a type asks
+/// for them, and a container's elements lie in one piece beside those of all others: 16 bytes for each, without an
+/// object or a reference to count. Reading into a ``PickleGraph`` first took four times as long.
 ///
-/// It holds what ``PickleReader`` would read, or nothing: whatever the scanner does not know, or finds fault with, is left
-/// to that reader, which reads from the start, and says what is wrong.
+/// It holds what ``PickleReader`` would read, or nothing: whatever the scanner does not know, or finds fault with,
+/// is left to that reader, which reads from the start, and says what is wrong.
 @safe
 struct PickleTape {
   private let tokenBuffer: PickleBuffer<PickleToken>

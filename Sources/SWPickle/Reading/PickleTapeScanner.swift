@@ -30,7 +30,7 @@ struct PickleTapeScanner {
     ) { scratch in
       guard let start = scratch.baseAddress else { return nil }
       let memory = UnsafeMutableRawPointer.allocate(
-        byteCount: tokenCapacity * tokenSize + runCapacity * MemoryLayout<PickleRun>.stride, alignment: 16)
+        byteCount: tokenCapacity * tokenSize + runCapacity * MemoryLayout<PickleRun>.stride, alignment: 8)
       var scanner = unsafe PickleTapeScanner(
         input, limits, stack: start, memo: start + stackCapacity * tokenSize, marks: start + markOffset,
         tokens: memory, runs: memory + tokenCapacity * tokenSize)

@@ -1,4 +1,4 @@
-/// Makes values whose parts are shared, or that contain themselves.
+/// Builds values whose parts are shared, or that contain themselves.
 ///
 /// ```swift
 /// var builder = PickleBuilder()
@@ -8,9 +8,9 @@
 /// let value = builder.value(list)
 /// ```
 ///
-/// Literals and ``PickleValue/list(_:)`` are enough for values that are trees.
+/// Values that are trees need no builder: literals and ``PickleValue/list(_:)`` are enough.
 public struct PickleBuilder {
-  /// Something of the value in the making. It belongs to the builder that gave it.
+  /// A part of the value that is being built. It may be used only with the builder that returned it.
   public struct Reference {
     let slot: PickleSlot
   }
@@ -21,7 +21,7 @@ public struct PickleBuilder {
 
   public init() {}
 
-  /// Takes in a value, without a copy. Taken in once and used twice it is shared.
+  /// Adds a value without copying it. A reference that is used twice makes the value shared.
   public mutating func add(_ value: PickleValue) -> Reference { Reference(slot: arena.link(value)) }
 
   public mutating func string(_ value: String) -> Reference { add(PickleValue(value)) }
@@ -30,31 +30,32 @@ public struct PickleBuilder {
   public mutating func list(_ elements: [Reference] = []) -> Reference { make(.list(elements.map(\.slot))) }
   public mutating func tuple(_ elements: [Reference]) -> Reference { make(.tuple(elements.map(\.slot))) }
 
-  /// A set of elements; of those that are equal in Python, the first is kept.
+  /// Adds a set. If several elements are equal in Python, the first is kept; see ``PickleValue/set(_:)`` for the
+  /// exceptions.
   ///
-  /// An element that Python cannot hash, such as a list, is kept: writing the value is an error then.
+  /// An element that Python cannot hash, such as a list, is kept; writing the value then throws.
   public mutating func set(_ elements: [Reference] = []) -> Reference {
     let slots = distinct(elements, "a set")
     return make(.set(slots))
   }
 
-  /// A frozenset, like ``set(_:)``.
+  /// Adds a frozenset, as ``set(_:)`` adds a set.
   public mutating func frozenSet(_ elements: [Reference]) -> Reference {
     let slots = distinct(elements, "a frozenset")
     return make(.frozenSet(slots))
   }
 
-  /// A dict. Of keys that are equal in Python the first is kept, with the last value.
+  /// Adds a dict. If several keys are equal in Python, the first key is kept, with the last value.
   ///
-  /// A key that Python cannot hash, such as a list, is kept: writing the value is an error then.
+  /// A key that Python cannot hash, such as a list, is kept; writing the value then throws.
   public mutating func dict(_ pairs: [(Reference, Reference)] = []) -> Reference {
     let dict = make(.dict([]))
     set(pairs, in: dict)
     return dict
   }
 
-  /// An object that Python makes by calling `callee`, as ``PickleValue/object(calling:_:keywordArguments:isNew:state:appended:items:)``
-  /// does.
+  /// Adds an object that Python makes by calling `callee`, like
+  /// ``PickleValue/object(calling:_:keywordArguments:isNew:state:appended:items:)``.
   public mutating func object(
     calling callee: Reference, _ arguments: [Reference] = [], base: Reference? = nil,
     keywordArguments: Reference? = nil, isNew: Bool = false, state: Reference? = nil,
@@ -69,13 +70,13 @@ public struct PickleBuilder {
           isNew: isNew || keywordArguments != nil)))
   }
 
-  /// Something that is used before it is there: ``define(_:as:)`` says what it is. Until then it is None.
+  /// Adds a part that is defined later, with ``define(_:as:)``. Until then it is None.
   public mutating func placeholder() -> Reference { make(.alias(.none)) }
 
-  /// Says what a placeholder of this builder stands for.
+  /// Defines what a placeholder of this builder stands for.
   ///
-  /// A tuple or frozenset may contain itself by way of a list or a dict, as in Python. One that contains itself
-  /// without such cannot be written.
+  /// A tuple or frozenset may contain itself through a list or a dict, as in Python. If there is no list or dict in
+  /// between, writing the value throws.
   public mutating func define(_ placeholder: Reference, as reference: Reference) {
     guard case .node(let index) = placeholder.slot, case .alias = arena.nodes[index] else {
       preconditionFailure("not a placeholder of this builder")
@@ -88,7 +89,7 @@ public struct PickleBuilder {
     arena.nodes[index] = .alias(slot)
   }
 
-  /// Appends to a list of this builder.
+  /// Appends an element to a list of this builder.
   public mutating func append(_ element: Reference, to list: Reference) {
     guard case .node(let index) = list.slot, case .list(var slots) = arena.take(index) else {
       preconditionFailure("not a list of this builder")
@@ -97,7 +98,9 @@ public struct PickleBuilder {
     arena.nodes[index] = .list(slots)
   }
 
-  /// Adds pairs to a dict of this builder; linear in the dict and what is added.
+  /// Adds pairs to a dict of this builder.
+  ///
+  /// - Complexity: linear in the size of the dict and of the pairs.
   public mutating func set(_ pairs: [(Reference, Reference)], in dict: Reference) {
     guard case .node(let index) = dict.slot, case .dict(var slots) = arena.take(index) else {
       preconditionFailure("not a dict of this builder")

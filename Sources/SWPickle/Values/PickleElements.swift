@@ -1,4 +1,4 @@
-/// The elements of a list, tuple or set in a ``PickleValue``; those of a set in the order of the pickle.
+/// The elements of a list, tuple or set in a ``PickleValue``. The elements of a set are in the order of the pickle.
 public struct PickleElements: RandomAccessCollection, Sendable {
   let slots: [PickleSlot]
   let graph: PickleGraph
@@ -13,7 +13,7 @@ public struct PickleElements: RandomAccessCollection, Sendable {
   public subscript(position: Int) -> PickleValue { PickleValue(slots[position], in: graph) }
 }
 
-/// The keys and values of a dict in a ``PickleValue``, in its order. No key is there twice.
+/// The keys and values of a dict in a ``PickleValue``, in the order of the dict. No key occurs twice.
 public struct PicklePairs: RandomAccessCollection, Sendable {
   let slots: [PickleSlot]
   let graph: PickleGraph
@@ -32,7 +32,9 @@ public struct PicklePairs: RandomAccessCollection, Sendable {
     (PickleValue(slots[2 * position], in: graph), PickleValue(slots[2 * position + 1], in: graph))
   }
 
-  /// The value of a key that is a string, found by looking at each key.
+  /// The value for a str key; nil if there is none.
+  ///
+  /// - Complexity: linear in the number of keys.
   public subscript(key: String) -> PickleValue? {
     for index in indices where isKey(at: index, key) { return self[index].value }
     return nil

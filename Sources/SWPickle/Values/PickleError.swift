@@ -1,31 +1,32 @@
-/// A pickle that cannot be read, or a value that cannot be written as one.
+/// An error of reading a pickle, or of writing a value as one.
 ///
-/// On an endpoint it arrives as the `.codec` reason: the frame is consumed and the stream goes on.
+/// An endpoint throws it as the `.codec` reason. The frame is then consumed, and the next receive reads the next
+/// message.
 public struct PickleError: Error, Hashable, Sendable {
-  /// The kind of the fault.
+  /// The kind of the error.
   public enum Kind: Hashable, Sendable {
-    /// The pickle ends too early.
+    /// The pickle ends before its STOP opcode.
     case truncated
-    /// No pickler writes that, or Python itself would refuse it.
+    /// The pickle is not one that a pickler writes, or that Python accepts.
     case malformed
-    /// The pickle names a class or a function for which no reader is registered (``PickleRegistry``). Nothing
-    /// has been looked up, and nothing has run.
+    /// A strict registry does not have the class or function that the pickle names (``PickleRegistry``). Nothing
+    /// was looked up or called.
     case notAllowed(PickleName)
-    /// Something of pickle that needs an agreement between both sides which is not there: a persistent
-    /// identifier, the extension registry, out-of-band buffers.
+    /// The pickle needs an agreement between both sides: a persistent identifier, the extension registry, or
+    /// out-of-band buffers.
     case unsupported
-    /// More than ``PickleLimits`` allow.
+    /// The pickle exceeds one of the ``PickleLimits``.
     case limit
-    /// When writing: Python has no such value.
+    /// The value cannot be written, because Python has no such value.
     case unrepresentable
   }
 
   public var kind: Kind
-  /// Where in the pickle, in bytes: the opcode. When writing: 0.
+  /// The offset of the opcode in the pickle, in bytes; 0 for an error of writing.
   public var offset: Int
-  /// What was expected there.
+  /// A description of what was expected at the offset.
   public var expected: String
-  /// What was found.
+  /// A description of what was found instead.
   public var found: String
 
   public init(_ kind: Kind, offset: Int, expected: String, found: String) {

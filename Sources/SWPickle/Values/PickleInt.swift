@@ -1,16 +1,16 @@
-/// Python's `int`: of any size.
+/// Python's `int`, of any size.
 ///
-/// What fits an `Int` is one; anything larger is kept as a pickle has it, in two's complement, the least
-/// significant byte first, without a byte too many. Nothing is computed with such numbers here: they are
-/// compared, shown, and handed on.
+/// A value that fits an `Int` is stored as one. Any larger value is stored as in a pickle: in two's complement, the
+/// least significant byte first, without redundant bytes. The type has no arithmetic; it compares, converts and
+/// prints.
 ///
 /// ```swift
 /// let big: PickleInt = "1267650600228229401496703205376" // or "0x10000000000000000000000000"
 /// let id = Int(exactly: big)                             // nil
 /// ```
 public struct PickleInt: Sendable {
-  /// The longest decimal text that is read or written, in digits; Python's limit, and for its reason: the
-  /// work is quadratic. Hexadecimal text has no limit.
+  /// The largest number of decimal digits that is read or written. It is Python's limit, and has the same reason: the
+  /// conversion takes quadratic time. Hexadecimal text has no limit.
   public static var longestDecimal: Int { 4300 }
 
   private enum Storage: Hashable, Sendable {
@@ -21,7 +21,7 @@ public struct PickleInt: Sendable {
 
   private var storage: Storage
 
-  /// Any integer of Swift.
+  /// The value of any Swift integer.
   public init(_ value: some BinaryInteger) {
     if let small = Int(exactly: value) {
       self.init(integerLiteral: small)
@@ -38,7 +38,7 @@ public struct PickleInt: Sendable {
     self.init(twosComplement: bytes[...])
   }
 
-  /// Reads two's complement, the least significant byte first; no bytes are 0.
+  /// The value of a number in two's complement, the least significant byte first; 0 if there are no bytes.
   public init(twosComplement bytes: ArraySlice<UInt8>) {
     var bytes = bytes
     while let last = bytes.last, bytes.count > 1 {
@@ -55,7 +55,7 @@ public struct PickleInt: Sendable {
     storage = .small(Int(bitPattern: word))
   }
 
-  /// The shortest two's complement, the least significant byte first; 0 has one byte.
+  /// The shortest two's complement form, the least significant byte first; one byte for 0.
   public var twosComplement: [UInt8] {
     switch storage {
     case .large(let bytes): return bytes
@@ -78,7 +78,7 @@ public struct PickleInt: Sendable {
     }
   }
 
-  /// How far it is from 0, the least significant byte first.
+  /// The absolute value, the least significant byte first.
   public var magnitude: [UInt8] {
     var bytes = twosComplement
     guard isNegative else { return bytes }
@@ -119,13 +119,16 @@ extension PickleInt: Hashable, Comparable, ExpressibleByIntegerLiteral {
 }
 
 extension PickleInt: CustomStringConvertible, LosslessStringConvertible, ExpressibleByStringLiteral {
-  /// A literal that is no integer is a mistake of the program.
+  /// The integer of a literal, in the form that ``init(_:)-(String)`` reads.
+  ///
+  /// - Requires: a literal that is an integer.
   public init(stringLiteral text: String) {
     guard let value = PickleInt(text) else { preconditionFailure("not an integer: \(text)") }
     self = value
   }
 
-  /// Reads decimal digits (``longestDecimal`` at the most), or hexadecimal ones behind `0x`, after a sign.
+  /// The integer of a text: an optional sign, then at most ``longestDecimal`` decimal digits, or `0x` and
+  /// hexadecimal digits; nil for any other text.
   public init?(_ text: String) {
     if let value = Int(text) {
       self.init(integerLiteral: value)
@@ -189,7 +192,7 @@ extension PickleInt: CustomStringConvertible, LosslessStringConvertible, Express
     }
   }
 
-  /// Decimal digits, or hexadecimal ones behind `0x` where the decimal text would be too long.
+  /// Decimal digits; `0x` and hexadecimal digits if there would be more than ``longestDecimal``.
   public var description: String {
     switch storage {
     case .small(let value): return String(value)
@@ -200,7 +203,7 @@ extension PickleInt: CustomStringConvertible, LosslessStringConvertible, Express
     }
   }
 
-  /// The digits behind `0x`, after a sign.
+  /// The hexadecimal form: a minus sign if it is negative, then `0x` and the digits.
   public var hexadecimal: String {
     let digits = Array("0123456789abcdef".utf8)
     var text: [UInt8] = []
@@ -241,7 +244,7 @@ extension PickleInt: CustomStringConvertible, LosslessStringConvertible, Express
 }
 
 extension PickleInt {
-  /// The whole number that a finite `Double` is; nil if it has a fraction.
+  /// The integer that is equal to a `Double`; nil if the `Double` has a fraction or is not finite.
   public init?(exactly value: Double) {
     guard value.isFinite, value == value.rounded(.towardZero) else { return nil }
     if let small = Int(exactly: value) {
@@ -257,7 +260,7 @@ extension PickleInt {
     self.init(isNegative: value < 0, magnitude: magnitude)
   }
 
-  /// The nearest `Double`, as Python's `float(n)` gives it; infinite where Python raises.
+  /// The nearest `Double`, like Python's `float(n)`; infinite if Python raises `OverflowError`.
   public var double: Double {
     if let small { return Double(small) }
     let bytes = magnitude
@@ -276,7 +279,7 @@ extension PickleInt {
 }
 
 extension BinaryInteger {
-  /// The number, if it fits.
+  /// The integer, if this type can represent it.
   public init?(exactly value: PickleInt) {
     if let small = value.small {
       self.init(exactly: small)

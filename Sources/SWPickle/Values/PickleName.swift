@@ -1,7 +1,7 @@
-/// The name of a class or a function in a pickle, such as `os.system`: the module, and the name in it.
+/// The name of a class or function in a pickle, such as `os.system`: a module, and a name in that module.
 public struct PickleName: Sendable {
   public let module: String
-  /// May have dots, as the name of a class inside a class has.
+  /// The name in the module. The name of a nested class has dots.
   public let name: String
 
   public init(_ module: String, _ name: String) {
@@ -42,7 +42,8 @@ extension PickleName: Hashable, CustomStringConvertible {
     hasher.combine(PickleText(name))
   }
 
-  /// Both, and a dot between them; a long name is cut, and what cannot be printed is escaped: it comes from the peer.
+  /// The module, a dot, and the name. The text is safe to log: a long name is cut, and characters that cannot be
+  /// printed are escaped, because a peer may choose them.
   public var description: String {
     let text = "\(module).\(name)"
     let cut = text.utf8.count <= 200 ? text : "\(String(text.unicodeScalars.prefix(100)))…"

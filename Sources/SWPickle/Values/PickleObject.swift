@@ -1,5 +1,5 @@
-/// An object of a class that is not interpreted here, or the result of a function that is not: what its pickle says
-/// of it. No such object is made, and nothing is called.
+/// An object whose class is not interpreted, or the result of a function that is not: the description that its pickle
+/// gives. The object itself is never made, and nothing is called.
 ///
 /// ```swift
 /// if case .object(let object) = value.content, object.name == PickleName("builtins", "ValueError") {
@@ -16,11 +16,12 @@ public struct PickleObject: Sendable {
     self.graph = graph
   }
 
-  /// What Python would call to make it: a class or function (``PickleValue/Content/name(_:)``), or an object.
+  /// The value that Python calls to make the object: a class or function (``PickleValue/Content/name(_:)``), or an
+  /// object.
   public var callee: PickleValue { PickleValue(node.callee, in: graph) }
 
-  /// The name of the class, or of the function that makes it; of an attribute of a class, such as
-  /// `zoneinfo.ZoneInfo._unpickle`, with dots. Nil if the callee is another object.
+  /// The name of the class, or of the function that makes the object. The name of an attribute of a class has dots,
+  /// such as `zoneinfo.ZoneInfo._unpickle`. Nil if the callee is another object.
   public var name: PickleName? {
     if case .link(let link) = node.callee {
       let link = graph.links[link]
@@ -31,30 +32,33 @@ public struct PickleObject: Sendable {
 
   /// The arguments of the call.
   public var arguments: PickleElements { PickleElements(node.arguments, in: graph) }
-  /// The keyword arguments of the call: a dict.
+  /// The keyword arguments of the call, as a dict; nil if there are none.
   public var keywordArguments: PickleValue? { node.keywordArguments.map { PickleValue($0, in: graph) } }
-  /// In protocols 0 and 1: the class of Python's own that the object's class extends, such as `tuple`. It is given the
-  /// one argument, and the class itself is not called.
+  /// In protocols 0 and 1, the built-in class that the object's class extends, such as `tuple`. Python then calls the
+  /// `__new__` of this class, with the only argument. Otherwise nil.
   public var base: PickleValue? { node.base.map { PickleValue($0, in: graph) } }
-  /// Whether the class's `__new__` alone is called, and no initialiser.
+  /// Whether Python calls only the class's `__new__`, and no initialiser.
   public var isNew: Bool { node.isNew }
-  /// What its `__setstate__` is given, most often the dict of its attributes.
+  /// The argument of `__setstate__`: usually a dict of the object's attributes. Nil if the pickle has no state.
   public var state: PickleValue? { node.state.map { PickleValue($0, in: graph) } }
-  /// What is then appended, as to a list.
+  /// The elements that Python then appends, as to a list.
   public var appended: PickleElements { PickleElements(node.appended, in: graph) }
-  /// What is then set, as in a dict.
+  /// The items that Python then sets, as in a dict.
   public var items: PicklePairs { PicklePairs(node.items, in: graph) }
 
-  /// An attribute, if the object's state names its attributes; see ``attributes``.
+  /// An attribute, found by name in ``attributes``; nil if there is none of that name.
   public subscript(attribute: String) -> PickleValue? {
     for pairs in attributes ?? [] { if let found = pairs[attribute] { return found } }
     return nil
   }
 
-  /// The attributes by name, in one dict or two, as the object's state has them: a dict; `(None or dict, dict)` if the
-  /// class has `__slots__`; for models of pydantic the dict below `__dict__`.
+  /// The attributes by name, in one dict or two, as the state has them:
+  /// - a dict;
+  /// - `(None or dict, dict)` if the class has `__slots__`;
+  /// - for pydantic models, the dict under the key `__dict__`.
   ///
-  /// Nil if there is no state, or one that names nothing, such as the list of values of a frozen dataclass with slots.
+  /// Nil if there is no state, or if the state names nothing, such as the list of values of a frozen dataclass with
+  /// slots.
   public var attributes: [PicklePairs]? {
     switch state?.content {
     case .dict(let pairs):
@@ -68,8 +72,8 @@ public struct PickleObject: Sendable {
     }
   }
 
-  /// The values of an object whose state has them in order and without names, as that of a frozen dataclass with
-  /// slots.
+  /// The values of an object whose state is a sequence without names, such as that of a frozen dataclass with slots;
+  /// otherwise nil.
   public var stateValues: PickleElements? {
     switch state?.content {
     case .list(let values): return values
@@ -80,8 +84,8 @@ public struct PickleObject: Sendable {
 }
 
 extension PickleValue {
-  /// An object of a class of Python's, or what a function of Python's returns, for Python to make when it reads the
-  /// pickle: it calls `name(*arguments)`, then sets the state, appends and sets items.
+  /// An object that Python makes when it reads the pickle: it calls `name(*arguments)`, sets the state, then
+  /// appends elements and sets items.
   ///
   /// ```swift
   /// .object(PickleName("builtins", "ValueError"), ["no such id"])            // an exception
@@ -91,9 +95,9 @@ extension PickleValue {
   /// ```
   ///
   /// - Parameters:
-  ///   - isNew: whether the class's `__new__` alone is called, as Python's own pickles do for classes, and no
-  ///     initialiser. Needed for keyword arguments.
-  ///   - state: what `__setstate__` is given, or the dict of the attributes.
+  ///   - isNew: whether Python calls only the class's `__new__` and no initialiser, as in Python's own pickles of
+  ///     classes. Keyword arguments need it.
+  ///   - state: the argument of `__setstate__`, or the dict of the attributes.
   public static func object(
     _ name: PickleName, _ arguments: [PickleValue] = [], keywordArguments: PickleValue? = nil,
     isNew: Bool = false, state: PickleValue? = nil, appended: [PickleValue] = [],
@@ -104,7 +108,7 @@ extension PickleValue {
       appended: appended, items: items)
   }
 
-  /// An object that Python makes by calling another object: a ``name(_:)``, or what a call returns.
+  /// An object that Python makes by calling another object: a ``name(_:)``, or the result of a call.
   public static func object(
     calling callee: PickleValue, _ arguments: [PickleValue] = [], keywordArguments: PickleValue? = nil,
     isNew: Bool = false, state: PickleValue? = nil, appended: [PickleValue] = [],
@@ -122,17 +126,17 @@ extension PickleValue {
     return PickleValue(root, in: PickleGraph(nodes: arena.nodes, links: arena.links))
   }
 
-  /// A class or function itself.
+  /// A class or function.
   public static func name(_ name: PickleName) -> PickleValue { PickleValue(PickleNode.name(name)) }
 
-  /// An exception of Python's own, such as `ValueError`.
+  /// An exception of Python's `builtins` module, such as `ValueError`.
   public static func exception(_ name: String, _ arguments: PickleValue...) -> PickleValue {
     object(PickleName("builtins", name), arguments)
   }
 
-  /// An OrderedDict. Of keys that are equal in Python the first is kept, with the last value.
+  /// An OrderedDict. If several keys are equal in Python, the first key is kept, with the last value.
   ///
-  /// A key that Python cannot hash (``isHashable``), such as a list, is kept: writing the value is an error then.
+  /// A key that Python cannot hash (``isHashable``), such as a list, is kept; writing the value then throws.
   public static func orderedDict(_ pairs: some Sequence<(PickleValue, PickleValue)>) -> PickleValue {
     let dict = dict(pairs)
     guard case .node(let graph, let index) = dict.storage, case .dict(let slots) = graph.nodes[index] else {
@@ -143,10 +147,10 @@ extension PickleValue {
     return PickleValue(.node(index), in: PickleGraph(nodes: nodes, links: graph.links, defect: graph.defect))
   }
 
-  /// NumPy's dtype, alone.
+  /// A NumPy dtype.
   public init(_ value: NumPyType) { self.init(PickleNode.arrayType(value)) }
 
-  /// The attributes of an OrderedDict that has any: a dict.
+  /// The attributes of an OrderedDict, as a dict; nil if it has none, and for other values.
   public var attributes: PickleValue? {
     guard case .node(let graph, let index) = storage,
       case .orderedDict(_, let attributes?) = graph.nodes[index]
@@ -154,7 +158,7 @@ extension PickleValue {
     return PickleValue(attributes, in: graph)
   }
 
-  /// What the pickle says of an object.
+  /// The object, if the value is one.
   public var object: PickleObject? { if case .object(let object) = content { object } else { nil } }
 
   /// Whether Python can hash the value, so that it may be a key of a dict or an element of a set.

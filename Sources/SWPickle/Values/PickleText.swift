@@ -49,20 +49,28 @@ extension String {
   }
 }
 
-/// Whether two buffers of one length have the same bytes, eight at a time.
+/// Whether two buffers of one length have the same bytes.
+///
+/// Eight at a time, and the last eight once more: most keys have fewer than 16 bytes, and so take two comparisons, where
+/// `memcmp` takes a call.
+@inline(__always)
 func haveSameBytes(_ a: UnsafeRawBufferPointer, _ b: UnsafeRawBufferPointer) -> Bool {
-  var index = 0
-  while index + 8 <= a.count {
-    if unsafe a.loadUnaligned(fromByteOffset: index, as: UInt64.self)
-      != b.loadUnaligned(fromByteOffset: index, as: UInt64.self)
-    {
-      return false
+  let count = a.count
+  guard let left = a.baseAddress, let right = b.baseAddress else { return count == 0 }
+  @inline(__always)
+  func isSame<Word: FixedWidthInteger & BitwiseCopyable>(_ type: Word.Type, at offset: Int) -> Bool {
+    unsafe left.loadUnaligned(fromByteOffset: offset, as: type)
+      == right.loadUnaligned(fromByteOffset: offset, as: type)
+  }
+  if count >= 8 {
+    var index = 0
+    while index + 8 < count {
+      if !isSame(UInt64.self, at: index) { return false }
+      index += 8
     }
-    index += 8
+    return isSame(UInt64.self, at: count - 8)
   }
-  while index < a.count {
-    if unsafe a[index] != b[index] { return false }
-    index += 1
-  }
-  return true
+  if count >= 4 { return isSame(UInt32.self, at: 0) && isSame(UInt32.self, at: count - 4) }
+  if count >= 2 { return isSame(UInt16.self, at: 0) && isSame(UInt16.self, at: count - 2) }
+  return count == 0 || isSame(UInt8.self, at: 0)
 }

@@ -1,13 +1,15 @@
 /// Python's `datetime.date`.
 public struct PickleDate: Hashable, Sendable {
-  /// 1 to 9999, in the Gregorian calendar, extended to all times.
+  /// The year, from 1 to 9999, in the proleptic Gregorian calendar.
   public let year: Int
-  /// 1 to 12.
+  /// The month, from 1 to 12.
   public let month: Int
-  /// From 1 on.
+  /// The day of the month, from 1.
   public let day: Int
 
-  /// - Returns: nil for a date that is not in the calendar.
+  /// A date.
+  ///
+  /// - Returns: nil if the calendar has no such date.
   public init?(year: Int, month: Int, day: Int) {
     guard Self.isValid(year: year, month: month, day: day) else { return nil }
     self.year = year
@@ -22,7 +24,7 @@ public struct PickleDate: Hashable, Sendable {
     return 1...days ~= day
   }
 
-  /// Days since 1 January 1970.
+  /// The number of days since 1 January 1970.
   public var daysSince1970: Int {
     // Years that begin in March: the leap day is the last.
     let shifted = month > 2 ? year : year - 1
@@ -30,7 +32,7 @@ public struct PickleDate: Hashable, Sendable {
     return 365 * shifted + shifted / 4 - shifted / 100 + shifted / 400 + dayOfYear - 719_468
   }
 
-  /// The date so many days after 1 January 1970; nil outside the years 1 to 9999.
+  /// The date a number of days after 1 January 1970; nil outside the years 1 to 9999.
   public init?(daysSince1970 days: Int) {
     guard -719_162...2_932_896 ~= days else { return nil }
     let sinceMarch0 = days + 719_468
@@ -48,7 +50,7 @@ public struct PickleDate: Hashable, Sendable {
 
 /// Python's `datetime.time`.
 public struct PickleTime: Hashable, Sendable {
-  /// 0 to 23.
+  /// The hour, from 0 to 23.
   public let hour: Int
   /// 0 to 59.
   public let minute: Int
@@ -56,12 +58,14 @@ public struct PickleTime: Hashable, Sendable {
   public let second: Int
   /// 0 to 999,999.
   public let microsecond: Int
-  /// The second of two times of the same name, when clocks are put back.
+  /// Whether this is the second of two equal times, when clocks are put back.
   public var isFold: Bool
-  /// Nil: the time of some place that is not said, which Python calls naive.
+  /// The time zone; nil for a time that Python calls naive.
   public var timeZone: PickleTimeZone?
 
-  /// - Returns: nil for a time that no day has.
+  /// A time.
+  ///
+  /// - Returns: nil if a day has no such time.
   public init?(
     hour: Int, minute: Int, second: Int = 0, microsecond: Int = 0, isFold: Bool = false,
     timeZone: PickleTimeZone? = nil
@@ -97,7 +101,7 @@ public struct PickleTime: Hashable, Sendable {
   }
 }
 
-/// Python's `datetime.datetime`: aware of its time zone, or naive.
+/// Python's `datetime.datetime`, aware or naive.
 public struct PickleDateTime: Hashable, Sendable {
   public var date: PickleDate
   public var time: PickleTime
@@ -107,8 +111,8 @@ public struct PickleDateTime: Hashable, Sendable {
     self.time = time
   }
 
-  /// Microseconds since 1970 began in UTC; a naive one is taken for UTC. Nil if it is in a time zone of which the
-  /// offset is not known.
+  /// The number of microseconds since the start of 1970 in UTC; a naive datetime is taken as UTC. Nil if the offset
+  /// of the time zone is not known.
   public var microsecondsSince1970: Int? {
     var offset = 0
     if let zone = time.timeZone {
@@ -124,7 +128,7 @@ public struct PickleDateTime: Hashable, Sendable {
     return seconds * 1_000_000 + time.microsecond
   }
 
-  /// That moment, in UTC; nil outside the years 1 to 9999.
+  /// The datetime in UTC a number of microseconds after the start of 1970; nil outside the years 1 to 9999.
   public init?(microsecondsSince1970 microseconds: Int) {
     self.init(microseconds: microseconds, in: .utc)
   }
@@ -139,14 +143,15 @@ public struct PickleDateTime: Hashable, Sendable {
 
 /// Python's `datetime.timedelta`.
 public struct PickleTimeDelta: Hashable, Sendable {
-  /// -999,999,999 to 999,999,999.
+  /// The days, from -999,999,999 to 999,999,999.
   public let days: Int
-  /// 0 to 86,399.
+  /// The seconds, from 0 to 86,399.
   public let seconds: Int
   /// 0 to 999,999.
   public let microseconds: Int
 
-  /// Carries over, so that each part is in its range; nil where Python overflows, at 999,999,999 days.
+  /// A difference with its parts carried over into their ranges; nil if there are more than 999,999,999 days, where
+  /// Python overflows.
   public init?(days: Int, seconds: Int = 0, microseconds: Int = 0) {
     let (carriedSeconds, microseconds) = microseconds.flooredDivision(by: 1_000_000)
     let (sum, isTooLarge) = seconds.addingReportingOverflow(carriedSeconds)
@@ -167,13 +172,15 @@ public struct PickleTimeDelta: Hashable, Sendable {
   }
 }
 
-/// The time zone of a datetime or a time: Python's `datetime.timezone`, which is an offset from UTC and perhaps a name;
-/// or one of another class, such as `zoneinfo.ZoneInfo`, of which the name is known and most often not the offset.
+/// The time zone of a datetime or a time.
+///
+/// Either a `datetime.timezone`, which is an offset from UTC and perhaps a name; or a zone of another class, such as
+/// `zoneinfo.ZoneInfo`, whose name is known and whose offset usually is not.
 public struct PickleTimeZone: Hashable, Sendable {
-  /// Less than a day, either way; nil if the pickle does not say it, because it depends on the date.
+  /// The offset from UTC, less than a day; nil if the pickle does not give one because it depends on the date.
   public let offset: Offset?
-  /// The name of a `datetime.timezone` that has one; of others the identifier, such as `Europe/Berlin`, as far as the
-  /// pickle says it.
+  /// The name of a `datetime.timezone`, if it has one; for other zones the identifier, such as `Europe/Berlin`, if
+  /// the pickle gives one.
   public let name: String?
 
   public struct Offset: Hashable, Sendable {
@@ -182,7 +189,7 @@ public struct PickleTimeZone: Hashable, Sendable {
 
   /// A `datetime.timezone`.
   ///
-  /// - Returns: nil when the offset is a day or more.
+  /// - Returns: nil if the offset is a day or more.
   public init?(offset: PickleTimeDelta, name: String? = nil) {
     guard let offset = Offset(offset) else { return nil }
     self.init(offset: offset, name: name)
@@ -199,7 +206,7 @@ public struct PickleTimeZone: Hashable, Sendable {
   /// Whether neither offset nor name is known.
   var isUnknown: Bool { offset == nil && name == nil }
 
-  /// UTC, `datetime.timezone.utc`.
+  /// UTC: `datetime.timezone.utc`.
   public static let utc = PickleTimeZone(offset: Offset(microseconds: 0), name: nil)
 
   var delta: PickleTimeDelta {

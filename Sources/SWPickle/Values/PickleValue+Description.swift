@@ -1,5 +1,5 @@
 extension PickleValue: CustomStringConvertible {
-  /// As Python would show it, cut where it gets long: a few hundred parts, whatever the value.
+  /// The value as Python shows it. A long value is cut after a few hundred parts.
   public var description: String {
     var text = PickleDescription()
     text.write(self)

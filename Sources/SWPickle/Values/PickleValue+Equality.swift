@@ -3,7 +3,10 @@
 // nothing. Objects of registered classes are equal when all that their pickles say is.
 
 extension PickleValue: Hashable {
-  /// Linear in both values, whatever their depth, sharing and recursion.
+  /// Whether two values are equal as Swift values: `1`, `true` and `1.0` differ.
+  ///
+  /// - Complexity: linear in the number of parts and bytes of both values, whatever their depth, sharing and
+  ///   recursion. Bytes objects that share one buffer are compared once for each object.
   public static func == (a: PickleValue, b: PickleValue) -> Bool {
     switch (a.storage, b.storage) {
     case (.none, .none): return true
@@ -20,7 +23,7 @@ extension PickleValue: Hashable {
     }
   }
 
-  /// Looks at a few parts only, so that it takes the same time for any value.
+  /// Hashes a few parts of the value only, so that it takes constant time.
   public func hash(into hasher: inout Hasher) {
     var waiting = [self]
     var position = 0

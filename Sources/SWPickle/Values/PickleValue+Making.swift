@@ -11,7 +11,7 @@ extension PickleValue: ExpressibleByNilLiteral, ExpressibleByBooleanLiteral, Exp
   public init(stringLiteral value: String) { self.init(Storage.string(value)) }
   /// A list.
   public init(arrayLiteral elements: PickleValue...) { self = .list(elements) }
-  /// A dict of str keys, in this order.
+  /// A dict, in this order.
   public init(dictionaryLiteral pairs: (PickleValue, PickleValue)...) { self = .dict(pairs) }
 }
 
@@ -45,19 +45,21 @@ extension PickleValue {
   public static func tuple(_ elements: some Sequence<PickleValue>) -> PickleValue {
     build { builder in builder.tuple(elements.map { builder.add($0) }) }
   }
-  /// A set. Of elements that are equal in Python the first is kept.
+  /// A set. If several elements are equal in Python, the first is kept. Two kinds of values are compared by their
+  /// parts instead: Decimals by their text, and aware datetimes and times by their fields.
   ///
-  /// An element that Python cannot hash (``isHashable``), such as a list, is kept: writing the value is an error then.
+  /// An element that Python cannot hash (``isHashable``), such as a list, is kept; writing the value then throws.
   public static func set(_ elements: some Sequence<PickleValue>) -> PickleValue {
     build { builder in builder.set(elements.map { builder.add($0) }) }
   }
-  /// A frozenset, like ``set(_:)``.
+  /// A frozenset, with elements as in ``set(_:)``.
   public static func frozenSet(_ elements: some Sequence<PickleValue>) -> PickleValue {
     build { builder in builder.frozenSet(elements.map { builder.add($0) }) }
   }
-  /// A dict. Of keys that are equal in Python the first is kept, with the last value.
+  /// A dict. If several keys are equal in Python, the first key is kept, with the last value; see ``set(_:)`` for the
+  /// exceptions.
   ///
-  /// A key that Python cannot hash (``isHashable``), such as a list, is kept: writing the value is an error then.
+  /// A key that Python cannot hash (``isHashable``), such as a list, is kept; writing the value then throws.
   public static func dict(_ pairs: some Sequence<(PickleValue, PickleValue)>) -> PickleValue {
     build { builder in builder.dict(pairs.map { (builder.add($0), builder.add($1)) }) }
   }
@@ -72,16 +74,16 @@ extension PickleValue {
 extension PickleValue {
   public var isNone: Bool { if case .none = storage { true } else { false } }
 
-  /// A bool's value.
+  /// The value of a bool; nil for other values.
   public var bool: Bool? { if case .bool(let value) = storage { value } else { nil } }
 
-  /// An int's value, if it fits an `Int`; ``bigInt`` has it of any size.
+  /// The value of an int that fits an `Int`; nil for other values. ``bigInt`` has ints of any size.
   public var int: Int? { if case .int(let value) = storage { value } else { nil } }
 
-  /// An int's value.
+  /// The value of an int; nil for other values.
   public var bigInt: PickleInt? { if case .int(let value) = content { value } else { nil } }
 
-  /// A float's value, or an int's as the nearest one.
+  /// The value of a float, or the nearest `Double` to the value of an int; nil for other values.
   public var double: Double? {
     switch content {
     case .float(let value): value
@@ -92,7 +94,7 @@ extension PickleValue {
 
   public var string: String? { if case .string(let value) = content { value } else { nil } }
 
-  /// The bytes of a bytes or a bytearray.
+  /// The bytes of a bytes or bytearray; nil for other values.
   public var bytes: [UInt8]? {
     switch content {
     case .bytes(let value), .byteArray(let value): value
@@ -100,7 +102,7 @@ extension PickleValue {
     }
   }
 
-  /// The elements of a list, tuple, set or frozenset.
+  /// The elements of a list, tuple, set or frozenset; nil for other values.
   public var elements: PickleElements? {
     switch content {
     case .list(let elements), .tuple(let elements), .set(let elements), .frozenSet(let elements): elements
@@ -108,7 +110,7 @@ extension PickleValue {
     }
   }
 
-  /// The keys and values of a dict or an OrderedDict.
+  /// The keys and values of a dict or OrderedDict; nil for other values.
   public var pairs: PicklePairs? {
     switch content {
     case .dict(let pairs), .orderedDict(let pairs): pairs
@@ -118,10 +120,12 @@ extension PickleValue {
 
   public var array: NumPyArray? { if case .array(let value) = content { value } else { nil } }
 
-  /// A dict's value for a str, found by looking at each key; nil also where this is no dict.
+  /// The value for a str key of a dict; nil if there is none, and for values that are no dict.
+  ///
+  /// - Complexity: linear in the number of keys.
   public subscript(key: String) -> PickleValue? { pairs?[key] }
 
-  /// An element of a list or tuple; nil also where there is none.
+  /// An element of a list or tuple; nil if there is none, and for other values.
   public subscript(index: Int) -> PickleValue? {
     switch content {
     case .list(let elements), .tuple(let elements):

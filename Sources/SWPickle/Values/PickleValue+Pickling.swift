@@ -1,11 +1,11 @@
 extension PickleValue {
-  /// Reads a pickle of any protocol from 0 to 5, as Python's `pickle.loads` does: what stands behind its STOP is
-  /// ignored.
+  /// Reads a pickle of any protocol from 0 to 5. Like Python's `pickle.loads`, it ignores bytes after the STOP
+  /// opcode.
   ///
-  /// Nothing that the pickle names is looked up or run (``PickleRegistry``). The work and the memory are in
-  /// proportion to the pickle's length, and bounded by the limits.
+  /// Nothing that the pickle names is looked up or called (``PickleRegistry``). Work and memory are proportional to
+  /// the pickle's length, and bounded by the limits.
   ///
-  /// - Throws: ``PickleError``, or what a registered reader throws.
+  /// - Throws: ``PickleError``, or an error of a registered reader.
   public init(
     pickle bytes: Span<UInt8>, registry: PickleRegistry = .standard, limits: PickleLimits = PickleLimits()
   ) throws {
@@ -22,7 +22,7 @@ extension PickleValue {
 
   /// Reads the pickle at the start of `bytes`.
   ///
-  /// - Returns: its value, and how many bytes it took up to its STOP.
+  /// - Returns: the value, and the number of bytes up to and including STOP.
   /// - Throws: as ``init(pickle:registry:limits:)-(Span<UInt8>,_,_)`` does.
   public static func reading(
     _ bytes: Span<UInt8>, registry: PickleRegistry = .standard, limits: PickleLimits = PickleLimits()
@@ -31,12 +31,17 @@ extension PickleValue {
     return try reader.read(bytes)
   }
 
-  /// The pickle of the value, byte for byte as Python's `pickle.dumps` writes it, sharing and recursion included.
+  /// Returns the value as a pickle: the bytes that the C pickler of CPython writes for the same objects, with their
+  /// sharing and recursion.
   ///
-  /// Two strings are one object here only where they were one when the value was read or made; Python may have
-  /// one where we have two, and then refers back. Elements of a set stand in the value's order.
+  /// The bytes may differ from Python's in three ways; the value that Python reads is the same:
+  /// - Two equal strings are one object only if they were one when the value was read or made. Python may have one
+  ///   object where this value has two.
+  /// - The elements of a set are written in the value's order.
+  /// - NumPy arrays, scalars and dtypes have the module names of NumPy 1, which NumPy 2 reads too, and each array
+  ///   is written with a dtype of its own.
   ///
-  /// - Throws: ``PickleError`` where Python has no such value.
+  /// - Throws: ``PickleError`` if Python has no such value.
   public func pickled(_ version: PickleProtocol = .four) throws(PickleError) -> [UInt8] {
     let parts = try PickleWriter.write(self, version)
     return parts.inOne

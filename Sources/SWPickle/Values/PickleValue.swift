@@ -1,4 +1,4 @@
-/// A value of Python's, as `pickle` carries it: what Python's `Connection.send` sends and `recv` gives.
+/// A Python value, as a pickle carries it: what Python's `Connection.send` sends and `recv` returns.
 ///
 /// ```swift
 /// let request: PickleValue = ["id": 7, "tags": ["a", "b"]]
@@ -12,12 +12,12 @@
 /// }
 /// ```
 ///
-/// A value cannot be changed. Objects that Python shares, or that contain themselves, are shared here too and
-/// never expanded: a value takes memory in proportion to its pickle. Who walks through one, following
-/// every reference, may walk for ever; ``PickleDecoder`` and `description` bound that themselves. Any depth of
-/// nesting is safe to make, to compare and to drop.
+/// A value is immutable. Objects that Python shares, or that contain themselves, are shared here too and never
+/// expanded: a value takes memory in proportion to its pickle. Your own code that follows every reference of a
+/// value may therefore run for a very long time, or for ever if the value contains itself. ``PickleDecoder`` and
+/// `description` have bounds. Making, comparing and releasing a value is safe at any depth of nesting.
 ///
-/// Cyclic values are made with a ``PickleBuilder``.
+/// ``PickleBuilder`` makes values that contain themselves.
 public struct PickleValue: Sendable {
   enum Storage: Sendable {
     case none
@@ -50,7 +50,7 @@ public struct PickleValue: Sendable {
   /// A single object.
   init(_ node: PickleNode) { storage = .node(PickleGraph(nodes: [node]), 0) }
 
-  /// What kind of value it is, and what is in it.
+  /// The kind of a value, and its content.
   public enum Content: Sendable {
     case none
     case bool(Bool)
@@ -73,20 +73,21 @@ public struct PickleValue: Sendable {
     case timeZone(PickleTimeZone)
     case decimal(PickleDecimal)
     case uuid(PickleUUID)
-    /// A NumPy array. NumPy's scalars are read as Python's own numbers.
+    /// A NumPy array. Scalars are read as Python's own numbers where those can hold them.
     case array(NumPyArray)
-    /// The element type of arrays, alone.
+    /// A NumPy dtype.
     case arrayType(NumPyType)
-    /// An object of any other class, or what any other function returns: what the pickle says of it.
+    /// An object of any other class, or the result of any other function: the description that the pickle gives.
     case object(PickleObject)
-    /// A class or function itself.
+    /// A class or function.
     case name(PickleName)
   }
 
-  /// Which object of Python's it is: two values with one identity are one object, as Python's `is` says. Nil for
-  /// None, bools, floats, ints up to 64 bits and the empty tuple, and for strings that are no part of another value.
+  /// The identity of the Python object: two values have the same identity if Python's `is` says that they are one
+  /// object. Nil for None, bools, floats, ints up to 64 bits and the empty tuple, and for a string that is not a
+  /// part of another value.
   ///
-  /// Valid as long as the value, or one that contains it, is there.
+  /// An identity is valid as long as the value, or a value that contains it, exists.
   public var identity: Identity? {
     guard case .node(let graph, let index) = storage else { return nil }
     if case .tuple(let slots) = graph.nodes[index], slots.isEmpty { return nil }
@@ -150,17 +151,19 @@ public struct PickleComplex: Hashable, Sendable {
 
 /// Python's `uuid.UUID`.
 public struct PickleUUID: Hashable, Sendable {
-  /// Its 16 bytes as one number, the first byte the most significant.
+  /// The 16 bytes as one number, the first byte the most significant.
   public var number: UInt128
 
   public init(number: UInt128) { self.number = number }
 }
 
-/// Python's `decimal.Decimal`: its exact text, trailing zeros included, such as `-123.4500` or `1E+3`.
+/// Python's `decimal.Decimal`, as its exact text, with trailing zeros, such as `-123.4500` or `1E+3`.
 public struct PickleDecimal: Hashable, Sendable {
   public let text: String
 
-  /// - Returns: nil for a text that is no decimal number, and neither `NaN`, `sNaN` nor `Infinity`.
+  /// The decimal of a text.
+  ///
+  /// - Returns: nil if the text is neither a decimal number nor `NaN`, `sNaN` or `Infinity`.
   public init?(_ text: String) {
     guard Self.isValid(text) else { return nil }
     self.text = text

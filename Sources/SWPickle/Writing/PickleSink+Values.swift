@@ -8,8 +8,8 @@ extension PickleSink {
     advance(by: 1)
   }
 
-  /// An opcode and a number, little-endian. Eight bytes are stored whatever the number's size is: one store instead of a
-  /// loop.
+  /// An opcode and a number, little-endian. Eight bytes are stored whatever the number's size is: one store instead
+  /// of a loop.
   @inline(__always)
   final func write(_ opcode: PickleOpcode, _ number: Int, byteCount: Int) {
     let room = unsafe room(for: 9)
@@ -101,10 +101,34 @@ extension PickleSink {
     let room = unsafe room(for: bytes.count + 3)
     unsafe room.pointee = PickleOpcode.shortBinaryUnicode.rawValue
     unsafe room[1] = UInt8(truncatingIfNeeded: bytes.count)
-    if let start = bytes.baseAddress { unsafe (room + 2).update(from: start, count: bytes.count) }
+    if let start = bytes.baseAddress { unsafe Self.copyShort(start, to: room + 2, bytes.count) }
     unsafe room[2 + bytes.count] = PickleOpcode.memoize.rawValue
     advance(by: bytes.count + 3)
     unsafe core.pointee.memoCount += 1
+  }
+
+  /// Copies a few bytes. Most texts have at most 16: two words that overlap are all of one, and a call of `memcpy` takes
+  /// twenty instructions more.
+  @inline(__always)
+  private static func copyShort(
+    _ source: UnsafePointer<UInt8>, to target: UnsafeMutablePointer<UInt8>, _ count: Int
+  ) {
+    let (from, to) = unsafe (UnsafeRawPointer(source), UnsafeMutableRawPointer(target))
+    if 8...16 ~= count {
+      let (first, last) = unsafe (
+        from.loadUnaligned(as: UInt64.self), from.loadUnaligned(fromByteOffset: count - 8, as: UInt64.self)
+      )
+      unsafe to.storeBytes(of: first, as: UInt64.self)
+      unsafe to.storeBytes(of: last, toByteOffset: count - 8, as: UInt64.self)
+    } else if 4..<8 ~= count {
+      let (first, last) = unsafe (
+        from.loadUnaligned(as: UInt32.self), from.loadUnaligned(fromByteOffset: count - 4, as: UInt32.self)
+      )
+      unsafe to.storeBytes(of: first, as: UInt32.self)
+      unsafe to.storeBytes(of: last, toByteOffset: count - 4, as: UInt32.self)
+    } else {
+      unsafe target.update(from: source, count: count)
+    }
   }
 
   @inline(never)

@@ -6,14 +6,14 @@ extension PickleWriter {
   mutating func save(_ array: NumPyArray, _ identity: PickleIdentity?) {
     if array.isScalar {
       reduce(
-        "numpy.core.multiarray", "scalar", [.value(PickleValue(.arrayType(array.type))), .data(array.bytes)],
+        "numpy.core.multiarray", "scalar", [.arrayType(array.type), .data(array.bytes)],
         identity)
       return
     }
     let shape = PickleValue.tuple(array.shape.map { PickleValue($0) })
     waiting += [.opcode(.build), .finishTuple(nil, count: 5), .data(array.bytes)]
     waiting += [
-      .small(.bool(array.order == .columnMajor)), .value(PickleValue(.arrayType(array.type))), .value(shape),
+      .small(.bool(array.order == .columnMajor)), .arrayType(array.type), .value(shape),
       .small(.int(1)), .opcode(.mark), .boundary,
     ]
     reduce(
@@ -21,7 +21,10 @@ extension PickleWriter {
       [.name(PickleName("numpy", "ndarray")), .value(.tuple([0])), .data([UInt8(ascii: "b")])], identity)
   }
 
-  mutating func saveArrayType(_ type: NumPyType, _ identity: PickleIdentity?) {
+  /// Writes a dtype.
+  ///
+  /// - Parameter memoize: the step that numbers it.
+  mutating func saveArrayType(_ type: NumPyType, _ memoize: Step) {
     func number(_ value: Int) -> Step { .small(.int(value)) }
     let size =
       switch type.kind {
@@ -68,7 +71,8 @@ extension PickleWriter {
         number(flags),
       ]
         + unit)
-    reduce(
-      "numpy", "dtype", [.text(type.code), .small(.bool(false)), .small(.bool(true))], identity)
+    waiting += [memoize, .opcode(.reduce)]
+    waitForTuple([.text(type.code), .small(.bool(false)), .small(.bool(true))])
+    save(PickleName("numpy", "dtype"))
   }
 }

@@ -1,13 +1,14 @@
-/// The protocols of pickle that are written. All from 0 to 5 are read.
+/// The pickle protocols that can be written. All protocols from 0 to 5 can be read.
 public enum PickleProtocol: UInt8, Sendable {
-  /// What Python 3.8 to 3.13 write, and 3.4 and later read.
+  /// Protocol 4: the default of Python 3.8 to 3.13, read by 3.4 and later.
   case four = 4
-  /// What Python 3.14 writes, and 3.8 and later read.
+  /// Protocol 5: the default of Python 3.14, read by 3.8 and later.
   case five = 5
 }
 
 /// Writes values, byte for byte as CPython's C pickler does: the same opcodes in the same frames, numbered in the
-/// same order. A part that appears twice in the value as one object is written once.
+/// same order. A part that appears twice in the value as one object is written once. NumPy's objects are written with
+/// the names of NumPy 1, which NumPy 2 reads too, and so not byte for byte.
 ///
 /// No nesting recurses: what is still to be written waits on a stack.
 ///
@@ -26,6 +27,8 @@ struct PickleWriter {
     var modules: [PickleText: Int] = [:]
     /// Python has one `timezone.utc`; other zones are written once too.
     var zones: [PickleTimeZone: Int] = [:]
+    /// NumPy has one object for each dtype of numbers, and arrays share others: each is written once for all arrays.
+    var arrayTypes: [NumPyType: Int] = [:]
     /// The one key of a UUID's state, which is one object in Python.
     var uuidKey: Int?
     /// For objects that are numbered only after what they contain: how many were numbered when they were last met.
@@ -52,6 +55,8 @@ struct PickleWriter {
     case name(PickleName)
     case zone(PickleTimeZone)
     case memoizeZone(PickleTimeZone)
+    case arrayType(NumPyType)
+    case memoizeArrayType(NumPyType)
     case uuidState(PickleUUID)
     case small(PickleSlot)
     case text(String)
@@ -121,6 +126,12 @@ struct PickleWriter {
     case .zone(let zone): save(zone, nil)
     case .memoizeZone(let zone):
       known.zones[zone] = sink.memoCount
+      sink.memoize()
+    case .arrayType(let type):
+      sink.boundary()
+      if let index = known.arrayTypes[type] { sink.get(index) } else { saveArrayType(type, .memoizeArrayType(type)) }
+    case .memoizeArrayType(let type):
+      known.arrayTypes[type] = sink.memoCount
       sink.memoize()
     case .uuidState(let uuid): saveState(uuid)
     case .small(let slot): saveSmall(slot)
@@ -266,7 +277,7 @@ struct PickleWriter {
     case .object(let object): try save(object, identity, graph)
     case .name(let name): save(name)
     case .array(let array): save(array, identity)
-    case .arrayType(let type): saveArrayType(type, identity)
+    case .arrayType(let type): saveArrayType(type, .memoize(identity))
     case .alias: throw Self.unrepresentable("an object that refers to itself alone")
     case .date, .time, .dateTime, .timeDelta, .timeZone, .decimal, .uuid: saveStandard(node, identity, graph)
     }
