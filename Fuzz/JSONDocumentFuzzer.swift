@@ -59,7 +59,8 @@ private func isSame(_ document: JSONDocument, _ index: Int, _ value: Any) -> Boo
     // Of integers beyond 64 bits Foundation does not make the nearest `Double`.
     return abs(number.doubleValue - own) <= 1e-12 * abs(own)
       || Int64(spelling) == number.int64Value || UInt64(spelling) == number.uint64Value
-  case .string(let text): return (value as? String).map { Array($0.unicodeScalars) } == Array(text.unicodeScalars)
+  case .string(let text):
+    return (value as? String).map { Array($0.unicodeScalars) } == Array(text.unicodeScalars)
   case .array(let elements):
     guard let others = value as? [Any], others.count == elements.count else { return false }
     return zip(elements, others).allSatisfy { isSame(document, $0, $1) }
@@ -68,7 +69,9 @@ private func isSame(_ document: JSONDocument, _ index: Int, _ value: Any) -> Boo
     // Of a name that stands twice Foundation keeps one value; names that look the same are one for it.
     guard Set(members.map(\.name)).count == members.count else { return true }
     return others.count == members.count
-      && members.allSatisfy { member in others[member.name].map { isSame(document, member.value, $0) } ?? false }
+      && members.allSatisfy { member in
+        others[member.name].map { isSame(document, member.value, $0) } ?? false
+      }
   }
 }
 

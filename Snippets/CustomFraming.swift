@@ -45,7 +45,8 @@ struct NetstringFraming: ByteFraming {
           length = 10 * length + Int(digit - UInt8(ascii: "0"))
         case let other:
           throw FramingError(
-            .malformedHeader, offset: index, explanation: "expected a digit of the length; found byte \(other)")
+            .malformedHeader, offset: index,
+            explanation: "expected a digit of the length; found byte \(other)")
         }
       }
       return .atLeast(received.count + 1)

@@ -20,8 +20,11 @@ import Testing
     return (messages, end)
   }
 
-  @Test(arguments: [#"{"a":NaN}"#, #"{"a":Infinity}"#, #"{"a":"\udff3"}"#, #"{"a":"\ud83d"}"#, #"{"a":"\ud83dx"}"#])
-  func `case 29: a text that Foundation refuses costs its own line, and traps nowhere`(_ line: String) throws {
+  @Test(arguments: [
+    #"{"a":NaN}"#, #"{"a":Infinity}"#, #"{"a":"\udff3"}"#, #"{"a":"\ud83d"}"#, #"{"a":"\ud83dx"}"#,
+  ])
+  func `case 29: a text that Foundation refuses costs its own line, and traps nowhere`(_ line: String) throws
+  {
     let (results, end) = try results(Array("\(line)\n{\"a\":2}\n".utf8))
     try #require(results.count == 2)
     // What Foundation makes of a lone surrogate is its own affair; an error names the line.
@@ -40,7 +43,8 @@ import Testing
     #expect(try results.map { try $0.get()["a"] } == [1, 2])
   }
 
-  @Test(arguments: [1, 2, 3, 5, .max]) func `case 30: only a line feed ends a line, however the stream is cut`(
+  @Test(arguments: [1, 2, 3, 5, .max])
+  func `case 30: only a line feed ends a line, however the stream is cut`(
     _ chunk: Int
   ) throws {
     let stream = Array("{\"a\":\"x\u{2028}y\u{85}z\u{2029}\"}\n{\"a\":1}\r\n{\"a\":1}".utf8)

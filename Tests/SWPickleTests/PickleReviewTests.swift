@@ -86,7 +86,9 @@ import Testing
     #expect(kept.objects.withLock { $0.count } == 10)
     #expect(kept.objects.withLock { $0.allSatisfy { $0.name == PickleName("m", "C") } })
     kept.objects.withLock { $0 = [] }
-    let error = #expect(throws: PickleError.self) { try PickleValue(pickle: pickle(5000), registry: registry) }
+    let error = #expect(throws: PickleError.self) {
+      try PickleValue(pickle: pickle(5000), registry: registry)
+    }
     #expect(error?.kind == .limit)
     #expect(kept.objects.withLock { $0.count } < 1000)
     // One that keeps nothing may be called as often as it likes.
@@ -130,7 +132,9 @@ import Testing
 
   @Test func `A15: a key that is written through two containers is an error, and stands nowhere twice`() {
     #expect(throws: EncodingError.self) { try PickleEncoder().encode(TwoContainers()) }
-    #expect(throws: EncodingError.self) { try PickleEncoder().encodeValue([TwoContainers(), TwoContainers()]) }
+    #expect(throws: EncodingError.self) {
+      try PickleEncoder().encodeValue([TwoContainers(), TwoContainers()])
+    }
   }
 
   struct Wrapper: Codable, Equatable {
@@ -140,7 +144,8 @@ import Testing
     func encode(to encoder: any Encoder) throws { try table.encode(to: encoder) }
   }
 
-  @Test func `the keys of a dictionary that a type encodes by hand are str, and both forms are read`() throws {
+  @Test func `the keys of a dictionary that a type encodes by hand are str, and both forms are read`() throws
+  {
     let wrapper = Wrapper([7: "a", -1: "b"])
     let value = try PickleEncoder().encodeValue(wrapper)
     #expect(value == ["7": "a", "-1": "b"] || value == ["-1": "b", "7": "a"])
@@ -155,7 +160,8 @@ import Testing
   // MARK: Changing the framing
 
   /// What a peer that is not Python does by hand: answers a challenge in bytes, and goes on with pickles.
-  @Test func `case 20: after a handshake in bytes the same connection goes on with pickles, and no byte is lost`()
+  @Test
+  func `case 20: after a handshake in bytes the same connection goes on with pickles, and no byte is lost`()
     async throws
   {
     let (left, right) = try makeSocketPair()

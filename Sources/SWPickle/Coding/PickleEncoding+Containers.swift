@@ -305,7 +305,8 @@ struct PickleKeyedEncoding<Key: CodingKey>: KeyedEncodingContainerProtocol {
     } catch {
       // The encoding ends with the error: what is encoded until then is not seen.
       encoding.state.fail(error)
-      return PickleEncoding(state: PickleEncodingState(encoding.state.options, prefix: encoding.path(key)), level: 0)
+      return PickleEncoding(
+        state: PickleEncodingState(encoding.state.options, prefix: encoding.path(key)), level: 0)
     }
     let part = encoding.apart(key)
     end(number, start)

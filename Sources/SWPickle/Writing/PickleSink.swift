@@ -83,7 +83,8 @@ class PickleSink {
   @inline(never)
   private final func grow(_ byteCount: Int) {
     let capacity = unsafe max(2 * core.pointee.capacity, core.pointee.count + byteCount)
-    let larger = unsafe UnsafeMutablePointer<UInt8>.allocate(capacity: Self.headerRoom + capacity) + Self.headerRoom
+    let larger =
+      unsafe UnsafeMutablePointer<UInt8>.allocate(capacity: Self.headerRoom + capacity) + Self.headerRoom
     unsafe larger.update(from: core.pointee.bytes, count: core.pointee.count)
     freeBytes()
     unsafe core.pointee.bytes = unsafe larger

@@ -129,7 +129,11 @@ struct PickleWriter {
       sink.memoize()
     case .arrayType(let type):
       sink.boundary()
-      if let index = known.arrayTypes[type] { sink.get(index) } else { saveArrayType(type, .memoizeArrayType(type)) }
+      if let index = known.arrayTypes[type] {
+        sink.get(index)
+      } else {
+        saveArrayType(type, .memoizeArrayType(type))
+      }
     case .memoizeArrayType(let type):
       known.arrayTypes[type] = sink.memoCount
       sink.memoize()
