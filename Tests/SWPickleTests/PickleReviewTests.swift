@@ -45,6 +45,24 @@ import Testing
     #expect(try again.pickled() == many)
   }
 
+  // MARK: Times
+
+  @Test func `the hour of a datetime has no fold, which is the month's, and an hour beyond 23 is refused`()
+    throws
+  {
+    func dateTime(_ month: String, _ hour: String) throws -> PickleDateTime? {
+      let hex =
+        "8004" + "8c08" + hex("datetime") + "8c08" + hex("datetime") + "93"
+        + "430a07e8\(month)01\(hour)0000000000"
+      if case .dateTime(let value) = try value(hex + "85522e").content { return value }
+      return nil
+    }
+    #expect(try dateTime("81", "01")?.time.isFold == true)
+    #expect(try dateTime("01", "01")?.time.isFold == false)
+    let error = #expect(throws: PickleError.self) { try dateTime("01", "81") }
+    #expect(error?.found.hasPrefix("129:") == true)
+  }
+
   // MARK: Equality
 
   @Test func `A15: zones of other names are other elements of a set`() throws {

@@ -260,16 +260,18 @@ extension PickleReader {
       let zone = arguments.count == 2 ? arguments[1] : .none
       guard isZone(zone) else { return nil }
       return try new(
-        .time(time(bytes[...], try self.zone(zone)), zone: isNone(zone) ? nil : zone), depth: depth(zone))
+        .time(time(bytes[...], try self.zone(zone), mayFold: true), zone: isNone(zone) ? nil : zone),
+        depth: depth(zone))
     default:
       guard 1...2 ~= arguments.count, var bytes = packed(arguments[0]), bytes.count == 10 else { return nil }
       let zone = arguments.count == 2 ? arguments[1] : .none
       guard isZone(zone) else { return nil }
+      // The month's top bit is the fold.
       let isFold = bytes[2] & 0x80 != 0
       bytes[2] &= 0x7f
       let date = try date(bytes[..<4])
-      var time = try time(bytes[4...], try self.zone(zone))
-      time.isFold = time.isFold || isFold
+      var time = try time(bytes[4...], try self.zone(zone), mayFold: false)
+      time.isFold = isFold
       return try new(
         .dateTime(PickleDateTime(date: date, time: time), zone: isNone(zone) ? nil : zone), depth: depth(zone)
       )
@@ -286,10 +288,14 @@ extension PickleReader {
     return date
   }
 
-  /// Six bytes: hour, minute, second, and three of microseconds. The hour's top bit is the fold.
-  private func time(_ bytes: ArraySlice<UInt8>, _ zone: PickleTimeZone?) throws(PickleError) -> PickleTime {
+  /// Six bytes: hour, minute, second, and three of microseconds. The hour's top bit may be the fold.
+  private func time(
+    _ bytes: ArraySlice<UInt8>, _ zone: PickleTimeZone?, mayFold: Bool
+  ) throws(PickleError) -> PickleTime {
     let parts = bytes.map(Int.init)
-    let (hour, microsecond) = (parts[0] & 0x7f, parts[3] << 16 | parts[4] << 8 | parts[5])
+    let (hour, microsecond) = (
+      mayFold ? parts[0] & 0x7f : parts[0], parts[3] << 16 | parts[4] << 8 | parts[5]
+    )
     guard
       let time = PickleTime(
         hour: hour, minute: parts[1], second: parts[2], microsecond: microsecond,

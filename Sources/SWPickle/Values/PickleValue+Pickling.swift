@@ -34,12 +34,13 @@ extension PickleValue {
   /// Returns the value as a pickle: the bytes that the C pickler of CPython writes for the same objects, with their
   /// sharing and recursion.
   ///
-  /// The bytes may differ from Python's in three ways; the value that Python reads is the same:
-  /// - Two equal strings are one object only if they were one when the value was read or made. Python may have one
-  ///   object where this value has two.
+  /// The bytes may differ from Python's in four ways; the value that Python reads is the same:
+  /// - Two equal strings are one object only if they were one when the value was read or made; Python may have one
+  ///   object where this value has two. The names of one module are one object, where Python may have two.
+  /// - The tuple of an object's arguments is an object of its own, also if Python has it elsewhere too.
   /// - The elements of a set are written in the value's order.
-  /// - NumPy arrays, scalars and dtypes have the module names of NumPy 1, which NumPy 2 reads too, and each array
-  ///   is written with a dtype of its own.
+  /// - NumPy arrays, scalars and dtypes have the module names of NumPy 1, which NumPy 2 reads too. Arrays of one type
+  ///   share its dtype.
   ///
   /// - Throws: ``PickleError`` if Python has no such value.
   public func pickled(_ version: PickleProtocol = .four) throws(PickleError) -> [UInt8] {

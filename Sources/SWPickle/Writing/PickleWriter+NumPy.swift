@@ -44,7 +44,9 @@ extension PickleWriter {
     switch type.kind {
     case .text: flags = 8
     case .record:
-      flags = 16 | (type.isAligned ? 0x80 : 0)
+      // The flags are a signed byte for NumPy 1, which refuses a larger number; NumPy 2 makes an equal type of it that does not
+      // say that it is aligned.
+      flags = 16 | (type.isAligned ? -128 : 0)
       names = .value(.tuple(type.fields.map { PickleValue($0.name) }))
       fields = .value(
         .dict(
