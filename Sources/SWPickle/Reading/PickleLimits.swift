@@ -1,7 +1,7 @@
 /// Limits on the size of a received pickle. A pickle that exceeds one is refused with a ``PickleError`` before the
 /// memory is allocated.
 ///
-/// Whatever the limits are, the time and memory for reading a pickle of n bytes are proportional to n: at most 256
+/// With any limits, the time and memory for reading a pickle of n bytes are proportional to n: at most 256
 /// bytes of memory for each byte, plus 64 KiB. (An empty list is one byte in a pickle, and about 100 bytes in
 /// memory.)
 public struct PickleLimits: Hashable, Sendable {
