@@ -49,6 +49,37 @@ import Testing
     try await serving.value
   }
 
+  @Test func `a server that ends each connection at once is not asked again without a pause`() async throws {
+    let directory = try TestDirectory()
+    let listener = try ListenPlace.unix.listener(directory)
+    let hour = Backoff(first: .seconds(3600), most: .seconds(7200), isRandom: false)
+    let client = client(.unix(directory("s")), backoff: hour)
+    let peer = try await client.connection(timeout: .patience)
+    try await listener.accept(timeout: .patience).close()
+    #expect(try await peer.next(timeout: .patience) == nil)
+    await #expect(throws: EndpointError.self) { _ = try await client.connection(timeout: .milliseconds(50)) }
+    guard case .waiting(attempt: 1, let pause, let error) = client.state else {
+      Issue.record("\(client.state) instead of a pause")
+      return
+    }
+    #expect(error.reason == .endOfStream && pause <= .seconds(3600))
+    await #expect(throws: EndpointError.self) { _ = try await listener.accept(timeout: .zero) }
+    client.close()
+    listener.close()
+  }
+
+  @Test func `a connection that the caller ends is no reason for a pause`() async throws {
+    let directory = try TestDirectory()
+    let listener = try ListenPlace.unix.listener(directory)
+    let client = client(.unix(directory("s")), backoff: Backoff(first: .seconds(3600), most: .seconds(7200)))
+    for _ in 0..<3 {
+      _ = try await client.connection(timeout: .patience)
+      client.disconnect()
+    }
+    client.close()
+    listener.close()
+  }
+
   @Test func `it waits for a server, and tells how it is`() async throws {
     let directory = try TestDirectory()
     let client = client(.unix(directory("s")))

@@ -1,5 +1,5 @@
-/// How long to wait between attempts: longer each time, up to a limit, and at random below that, so that clients of one
-/// server do not come back all at once.
+/// The pauses between attempts to connect. Each is longer than the last, up to a limit, and chosen at random below that,
+/// so the clients of one server do not return all at once.
 public struct Backoff: Hashable, Sendable {
   /// The longest wait before the second attempt.
   public var first: Duration
@@ -30,7 +30,7 @@ public struct Backoff: Hashable, Sendable {
   /// From 50 ms, twice as long each time, to 5 s, with full jitter.
   public static var standard: Backoff { Backoff() }
 
-  /// The longest wait behind an attempt; the first has the number 1.
+  /// The longest wait after an attempt; the first has the number 1.
   package func longestWait(after attempt: Int) -> Duration {
     var wait = first
     for _ in 1..<max(attempt, 1) where wait < most { wait = wait * factor }

@@ -20,6 +20,12 @@ final class ConnectionSource<F: Framing>: ItemSource {
     /// Why the attempts were given up, and how many receivers are still to be told.
     var given: (error: EndpointError, count: Int)?
     var lastFailure: EndpointError?
+    /// How many connections in a row broke before they had lasted for the longest pause.
+    var briefCount = 0
+    /// When the connection has lasted so long that the next one is made without a pause, and when it counts as brief
+    /// no longer.
+    var mayRetryFrom = Deadline.immediately
+    var isBriefUntil = Deadline.immediately
     var isEnded = false
     var told = ReconnectingClient<F>.State.idle
     var watchers: [Int: States.Continuation] = [:]
@@ -61,6 +67,7 @@ final class ConnectionSource<F: Framing>: ItemSource {
       if let connection = state.connection {
         if connection.isInOrder { return .success(connection) }
         state.connection = nil
+        state.briefCount = state.isBriefUntil.hasPassed ? 0 : state.briefCount + 1
         set(.idle, &state)
       }
       if let given = state.given {
@@ -83,6 +90,7 @@ final class ConnectionSource<F: Framing>: ItemSource {
 
   private func attempt() async {
     let giveUp = Deadline.after(limit)
+    guard await pauseAfterBriefConnection(giveUp) else { return }
     var attempt = 0
     while true {
       attempt += 1
@@ -103,12 +111,39 @@ final class ConnectionSource<F: Framing>: ItemSource {
     }
   }
 
+  /// A server that accepts connections and ends them at once is no reason to connect without a pause.
+  ///
+  /// - Returns: whether to go on. If not, nobody waits any more.
+  private func pauseAfterBriefConnection(_ giveUp: Deadline) async -> Bool {
+    let pauseEnd = guarded.withLock { state -> Deadline? in
+      let now = Deadline.now
+      guard !state.isEnded, state.briefCount > 0, state.mayRetryFrom > now else { return nil }
+      let pause = Duration.nanoseconds(Int64(clamping: state.mayRetryFrom.nanoseconds - now.nanoseconds))
+      set(.waiting(attempt: state.briefCount, pause: pause, after: EndpointError(.endOfStream)), &state)
+      return state.mayRetryFrom
+    }
+    guard let pauseEnd else { return true }
+    await bell.wait(until: min(pauseEnd, giveUp))
+    let waiting = waitingCount
+    let signal = guarded.withLock { state -> ReadinessSignal? in
+      if waiting > 0 || state.isEnded { return nil }
+      state.attempts = nil
+      set(.idle, &state)
+      return state.signal
+    }
+    // A receiver may have come since, and found that attempts are being made.
+    signal?.raise(.readable)
+    return signal == nil
+  }
+
   private func connected(_ connection: MessageDuplex<F>) {
     let signal = guarded.withLock { state -> ReadinessSignal? in
       state.attempts = nil
       if state.isEnded { return nil }
       state.connection = connection
       state.lastFailure = nil
+      state.mayRetryFrom = .after(backoff.wait(after: state.briefCount + 1))
+      state.isBriefUntil = .after(backoff.most)
       set(.connected, &state)
       return state.signal
     }

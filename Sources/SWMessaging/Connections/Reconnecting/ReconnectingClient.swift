@@ -13,7 +13,8 @@ internal import Synchronization
 /// The first call connects. Each later call gets the same connection, as long as it is in order, and a new one when it is
 /// not: when it was closed, when the peer has ended it, or when it has failed. Until there is one, callers wait for it, each
 /// as long as it wants to, and attempts are made with pauses between them (``Backoff``). When nobody waits any more, no
-/// attempt is made.
+/// attempt is made. A connection that breaks before it has lasted for ``Backoff/most`` counts as a failed attempt: the
+/// next one begins no sooner than a pause after it was made.
 ///
 /// **Nothing is sent twice.** What was under way when the connection broke is not repeated: the calls on that connection
 /// throw what they always throw, and say how much had gone out. Only the caller knows what may be done again.
@@ -31,7 +32,8 @@ public final class ReconnectingClient<F: Framing>: Sendable {
     case connecting(attempt: Int)
     /// There is one. It may have broken since.
     case connected
-    /// An attempt has failed, and another is made after a pause.
+    /// An attempt has failed, or a connection broke soon after it was made (`endOfStream`). Another attempt is made
+    /// after a pause.
     case waiting(attempt: Int, pause: Duration, after: EndpointError)
     /// The client was closed.
     case closed
