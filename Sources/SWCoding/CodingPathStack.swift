@@ -9,7 +9,7 @@ package struct CodingPathStack {
   @usableFromInline var capacity = 0
   @usableFromInline package var count = 0
 
-  @inlinable
+  @inlinable @inline(__always)
   package init() { unsafe memory = nil }
 
   @inlinable @inline(__always)
@@ -48,6 +48,7 @@ package struct CodingPathStack {
     for key in keys { append(key) }
   }
 
+  @inlinable @inline(__always)
   package mutating func end() {
     truncate(to: 0)
     if let memory = unsafe memory { unsafe memory.deallocate() }

@@ -92,7 +92,7 @@ struct BytePattern: Hashable, Sendable {
   }
 
   /// Where in `payload`, or where it and the pattern meet, the first occurrence in payload and pattern
-  /// together begins; `nil` if that is behind the payload, where it belongs.
+  /// together begins; `nil` if that is after the payload, where it belongs.
   @usableFromInline
   func earlyOccurrence(in payload: Span<UInt8>) -> Int? {
     var search = Search()

@@ -1,5 +1,5 @@
 extension FrameDemand {
-  /// A frame of a header, then a payload of a declared length, and nothing behind it.
+  /// A frame of a header, then a payload of a declared length, and nothing after it.
   ///
   /// - Parameter offset: where the length stands in the header; for the error.
   /// - Throws: ``FramingError/Kind/tooLarge(declared:limit:)`` when no `Int` can count the frame.

@@ -1,12 +1,12 @@
 /// The parts of one frame, in order, as ``Framing/encode(_:into:)`` appends them. Short parts are copied. Arrays
 /// are retained, and sent from where they are.
 public struct FrameParts: Sendable {
-  /// Arrays shorter than this are copied behind what precedes them: a copy is cheaper than a part.
+  /// Arrays shorter than this are copied after what precedes them: a copy is cheaper than a part.
   @usableFromInline static var smallestRetained: Int { 1024 }
 
   /// All parts but the last.
   @usableFromInline var chunks: [[UInt8]] = []
-  /// What short pieces are gathered in, and room behind them.
+  /// What short pieces are gathered in, and room after them.
   @usableFromInline var gathered: [UInt8] = []
   @usableFromInline var filled = 0
   @usableFromInline var count = 0
@@ -70,7 +70,7 @@ public struct FrameParts: Sendable {
     }
   }
 
-  /// Has `body` fill in so many bytes behind those that are there.
+  /// Has `body` fill in so many bytes after those that are there.
   @inlinable @inline(__always)
   mutating func extend(by byteCount: Int, _ body: (UnsafeMutableRawPointer) -> Void) {
     if gathered.count - filled < byteCount { reserve(byteCount) }

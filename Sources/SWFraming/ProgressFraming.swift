@@ -97,7 +97,7 @@ public struct ProgressFraming<Base: Framing>: Framing {
         whole = demand
       }
       self.received?(min(received.count, whole.byteCount), whole.byteCount)
-      // On a grid, so that demands do not run ahead of the bytes: the next border behind what is there.
+      // On a grid, so that demands do not run ahead of the bytes: the next border after what is there.
       let next = (received.count / pieceByteCount &+ 1).multipliedReportingOverflow(by: pieceByteCount)
       return next.overflow || next.partialValue >= whole.byteCount ? whole : .atLeast(next.partialValue)
     }

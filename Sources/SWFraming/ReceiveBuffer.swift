@@ -56,7 +56,7 @@ package struct ReceiveBuffer: ~Copyable {
     return try body(unsafe Span(_unsafeElements: bytes))
   }
 
-  /// Makes room behind the unread bytes for `minimum` bytes at least, so that `declared` will fit if it
+  /// Makes room after the unread bytes for `minimum` bytes at least, so that `declared` will fit if it
   /// is a trusted size, and lends the room, `maximum` bytes at the most.
   ///
   /// - Returns: what `body` returns, after taking in as many bytes as `body` says it filled.

@@ -225,6 +225,23 @@ import Testing
     #expect(try MsgPackDecoder().decode([UInt8: String].self, from: [1, "a", 2, "b"]) == [1: "a", 2: "b"])
   }
 
+  struct ByHand: Codable, Equatable {
+    var table: [Int: String]
+    init(_ table: [Int: String]) { self.table = table }
+    init(from decoder: any Decoder) throws { table = try [Int: String](from: decoder) }
+    func encode(to encoder: any Encoder) throws { try table.encode(to: encoder) }
+  }
+
+  @Test func `the keys of a dictionary that a type encodes by hand are strings, and both forms are read`()
+    throws
+  {
+    let byHand = ByHand([7: "a", -1: "b"])
+    let value = try MsgPackEncoder().encodeValue(byHand)
+    #expect(value["7"] == "a" && value["-1"] == "b" && value[7] == nil)
+    #expect(try MsgPackDecoder().decode(ByHand.self, from: value) == byHand)
+    #expect(try MsgPackDecoder().decode(ByHand.self, from: MsgPackEncoder().encode(byHand.table)) == byHand)
+  }
+
   @Test func `keys that cannot be told apart or expressed are errors`() throws {
     func refuse<T: Decodable>(_ type: T.Type, _ pairs: [MsgPackValue.Pair]) {
       #expect(throws: DecodingError.self) { try MsgPackDecoder().decode(type, from: .map(pairs)) }

@@ -83,7 +83,7 @@ public struct MsgPackDecoder: Sendable {
       throw DecodingError.dataCorrupted(
         .init(codingPath: [], debugDescription: error.description, underlyingError: error))
     }
-    return try unsafe decode(type, MsgPackDecodingState(taking: tape, bytes, self))
+    return try unsafe decode(type, MsgPackDecodingState(nil, own: tape, bytes, self))
   }
 
   /// Decodes a value from its tape.

@@ -142,7 +142,7 @@ struct MsgPackUnkeyedDecoding: UnkeyedDecodingContainer {
 
 /// A map that is being decoded.
 ///
-/// Small maps are searched from the key behind the last one found; larger ones, those with duplicates, and
+/// Small maps are searched from the key after the last one found; larger ones, those with duplicates, and
 /// those whose keys are converted have an index.
 struct MsgPackKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
   private let decoding: MsgPackDecoding

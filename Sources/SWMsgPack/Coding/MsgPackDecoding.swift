@@ -169,7 +169,22 @@ struct MsgPackDecoding {
   // In three parts, so that values in values take little of the stack.
   @inline(never)
   private func other<T: Decodable>(_ type: T.Type, at index: Int, key: some CodingKey) throws -> T {
-    if state.hasExtensions, let value = try readExtension(type, at: index, key: key) { return value }
+    if state.hasExtensions { return try otherOrExtension(type, at: index, key: key) }
+    return try byKind(type, at: index, key: key)
+  }
+
+  // A function of its own: an optional of a type that is not known is a type that the runtime looks up, in 300
+  // instructions.
+  @inline(never)
+  private func otherOrExtension<T: Decodable>(
+    _ type: T.Type, at index: Int, key: some CodingKey
+  ) throws -> T {
+    if let value = try readExtension(type, at: index, key: key) { return value }
+    return try byKind(type, at: index, key: key)
+  }
+
+  @inline(__always)
+  private func byKind<T: Decodable>(_ type: T.Type, at index: Int, key: some CodingKey) throws -> T {
     let kind = MsgPackTypeKind(of: type)
     switch kind {
     case .special: return try special(type, at: index, key: key)

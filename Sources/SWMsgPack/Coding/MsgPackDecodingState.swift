@@ -42,12 +42,14 @@ final class MsgPackDecodingState {
 
   private struct Hint {
     var map: UInt32
-    /// The key behind.
+    /// The key after.
     var key: UInt32
   }
 
-  private init(
-    _ tape: MsgPackTape?, own: swmp_tape, _ bytes: UnsafeRawBufferPointer, _ options: MsgPackDecoder
+  /// Of a tape that belongs to a framing's scanner, or of one that it frees itself.
+  init(
+    _ tape: MsgPackTape?, own: swmp_tape = unsafe swmp_tape(), _ bytes: UnsafeRawBufferPointer,
+    _ options: MsgPackDecoder
   ) {
     guard let tokens = unsafe tape?.tokens ?? UnsafePointer(own.tokens), let start = bytes.baseAddress else {
       preconditionFailure("a value has a token and a byte")
@@ -69,14 +71,6 @@ final class MsgPackDecodingState {
     unsafe shared.initialize(
       to: Shared(
         start: start.assumingMemoryBound(to: UInt8.self), byteCount: bytes.count, ownTape: own))
-  }
-
-  convenience init(taking tape: swmp_tape, _ bytes: UnsafeRawBufferPointer, _ options: MsgPackDecoder) {
-    unsafe self.init(nil, own: tape, bytes, options)
-  }
-
-  convenience init(_ tape: MsgPackTape, _ bytes: UnsafeRawBufferPointer, _ options: MsgPackDecoder) {
-    unsafe self.init(tape, own: swmp_tape(), bytes, options)
   }
 
   /// A state for a part of the value.
@@ -137,7 +131,7 @@ final class MsgPackDecodingState {
     if depth < 8 { unsafe shared.pointee.hints[Int(depth)] = Hint(map: map, key: key) }
   }
 
-  /// Runs a body for the value at an index, with the path so long, and a key behind it.
+  /// Runs a body for the value at an index, with the path so long, and a key after it.
   @inline(__always)
   func within<Result, Key: CodingKey>(
     index: Int, depth: UInt32, key: Key, _ body: (MsgPackDecoding) throws -> Result
@@ -165,7 +159,7 @@ final class MsgPackDecodingState {
     return try body(MsgPackDecoding(state: whole, index: UInt32(index), depth: UInt32(depth)))
   }
 
-  /// The path of what has so much of it, and a key behind it.
+  /// The path of what has so much of it, and a key after it.
   func path(depth: UInt32, _ key: some CodingKey) -> [any CodingKey] {
     let path = unsafe prefix ?? shared.pointee.path.keys(to: Int(depth))
     return key is NoKey ? path : path + [key]

@@ -122,8 +122,16 @@ struct MsgPackKeyedEncoding<Key: CodingKey>: KeyedEncodingContainerProtocol {
 
   @inline(__always)
   private func write(_ key: Key) {
+    let level = unsafe encoding.state.pointer(to: encoding.level)
+    if unsafe !level.pointee.hasPlainKeys { return writeOther(key) }
+    unsafe note(key, level)
+    encoding.state.write(key.stringValue)
+  }
+
+  @inline(never)
+  private func writeOther(_ key: Key) {
     if encoding.state[encoding.level].hasTextKeys { return encoding.state.write(key.stringValue) }
-    note(key)
+    unsafe note(key, encoding.state.pointer(to: encoding.level))
     if encoding.state.convertsKeys || encoding.state[encoding.level].hasIntegerKeys {
       convert(key)
     } else {
@@ -133,19 +141,17 @@ struct MsgPackKeyedEncoding<Key: CodingKey>: KeyedEncodingContainerProtocol {
 
   /// Notes which keys there are, to find one that is encoded twice.
   ///
-  /// Nearly all types of keys are enumerations of less than 64 cases without payloads, which are one byte: a bit
-  /// for each tells exactly. (To look through the map for each key would cost more than to write it.) Keys of a
+  /// Nearly all types of keys are enumerations of less than 64 cases without payloads, which are one byte: a bit for
+  /// each tells exactly. (To look through the map for each key would cost more than to write it.) Keys of a
   /// dictionary are distinct. Other keys are compared when the map ends.
   @inline(__always)
-  private func note(_ key: Key) {
+  private func note(_ key: Key, _ level: UnsafeMutablePointer<MsgPackEncodingState.Level>) {
     let size = MemoryLayout<Key>.size
     if size <= 1 {
       let tag = size == 0 ? 0 : unsafe unsafeBitCast(key, to: UInt8.self)
       let bit: UInt64 = tag < 64 ? 1 << UInt64(tag) : .max
-      if encoding.state[encoding.level].seenKeys & bit != 0 {
-        encoding.state[encoding.level].mayRepeatKeys = true
-      }
-      encoding.state[encoding.level].seenKeys |= bit
+      if unsafe level.pointee.seenKeys & bit != 0 { unsafe level.pointee.mayRepeatKeys = true }
+      unsafe level.pointee.seenKeys |= bit
     } else {
       noteUnknown()
     }

@@ -124,6 +124,7 @@ struct MsgPackEncoding {
     state[level].hasTextKeys = kind == .textDictionary
     state[level].hasIntegerKeys = kind == .integerDictionary
     state[level].isPairs = kind == .otherDictionary
+    state[level].hasPlainKeys = false
   }
 
   /// Writes the header of a value's container.

@@ -16,7 +16,8 @@ final class MsgPackEncodingState: MsgPackSink {
   let hasExtensions: Bool
   /// The first mistake of a value that its encoder could not throw at once. The value that is being encoded throws
   /// it.
-  private var failure: EncodingError?
+  // Not of its own type, whose optional costs 50 instructions to make and to end.
+  private var failure: (any Error)?
   /// What is looked at for each value, in memory of its own: in the object it would be checked for exclusive
   /// access each time.
   private let core: UnsafeMutablePointer<Core>
@@ -34,6 +35,8 @@ final class MsgPackEncodingState: MsgPackSink {
     var hasIntegerKeys = false
     /// The value is a dictionary that encodes itself as an array of keys and values, which are a map's here.
     var isPairs = false
+    /// Keys are written as the text that they have: one question for each key, where there would be four.
+    var hasPlainKeys: Bool
     /// Keys of which it is not known whether they differ have been written: they are compared at the end.
     var mayRepeatKeys = false
     var place = 0
@@ -63,7 +66,7 @@ final class MsgPackEncodingState: MsgPackSink {
     self.room = room
     convertsKeys = !options.keyStrategy.isUnchanged || options.usesIntegerKeys
     hasExtensions = !options.extensions.isEmpty
-    // Room for the first levels and the first bytes lies behind, in the same memory.
+    // Room for the first levels and the first bytes lies after, in the same memory.
     let (levelCount, byteCount) = (8, 256)
     let memory = unsafe swmp_allocate(
       MemoryLayout<Core>.stride + levelCount * MemoryLayout<Level>.stride + byteCount)
@@ -73,7 +76,7 @@ final class MsgPackEncodingState: MsgPackSink {
     let sink = unsafe swmp_sink(
       bytes: bytes, count: 0, capacity: byteCount, parts: 0, first: bytes, uses_old_raw: options.usesOldRaw)
     unsafe core.initialize(to: Core(sink: sink, levels: levels, levelCapacity: levelCount))
-    unsafe levels.initialize(to: Level(depth: 0, containers: 0))
+    unsafe levels.initialize(to: Level(hasPlainKeys: !convertsKeys, depth: 0, containers: 0))
     unsafe super.init(in: memory.assumingMemoryBound(to: swmp_sink.self))
   }
 
@@ -91,14 +94,15 @@ final class MsgPackEncodingState: MsgPackSink {
 
   @inline(__always)
   subscript(level: Int) -> Level {
-    get {
-      precondition(level < levelCount, "no such level")
-      return unsafe core.pointee.levels[level]
-    }
-    _modify {
-      precondition(level < levelCount, "no such level")
-      yield unsafe &core.pointee.levels[level]
-    }
+    get { unsafe pointer(to: level).pointee }
+    _modify { yield unsafe &pointer(to: level).pointee }
+  }
+
+  /// Where a level is until another is entered: for two or more accesses, each of which would be checked.
+  @inline(__always)
+  func pointer(to level: Int) -> UnsafeMutablePointer<Level> {
+    precondition(level < levelCount, "no such level")
+    return unsafe core.pointee.levels + level
   }
 
   // MARK: Failures
@@ -113,7 +117,7 @@ final class MsgPackEncodingState: MsgPackSink {
   @inline(__always)
   var hasFailure: Bool { unsafe core.pointee.hasFailure }
 
-  func takeFailure() -> EncodingError? {
+  func takeFailure() -> (any Error)? {
     defer {
       failure = nil
       unsafe core.pointee.hasFailure = false
@@ -129,7 +133,7 @@ final class MsgPackEncodingState: MsgPackSink {
     if Key.self != NoKey.self { unsafe core.pointee.path.append(key) }
     if unsafe levelCount == core.pointee.levelCapacity { grow() }
     unsafe (core.pointee.levels + levelCount).initialize(
-      to: Level(depth: core.pointee.path.count, containers: containers))
+      to: Level(hasPlainKeys: !convertsKeys, depth: core.pointee.path.count, containers: containers))
     unsafe core.pointee.levelCount += 1
   }
 

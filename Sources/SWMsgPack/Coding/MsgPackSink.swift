@@ -41,7 +41,7 @@ class MsgPackSink {
   @inline(__always)
   final var mark: Mark { unsafe Mark(count: count, parts: sink.pointee.parts) }
 
-  /// Takes back what was written behind a mark, of a value whose encoding has failed.
+  /// Takes back what was written after a mark, of a value whose encoding has failed.
   final func truncate(to mark: Mark) {
     unsafe sink.pointee.count = mark.count
     unsafe sink.pointee.parts = mark.parts
@@ -70,7 +70,7 @@ class MsgPackSink {
     withExtendedLifetime(whole) { unsafe swap(&sink.pointee, &whole.sink.pointee) }
   }
 
-  /// Moves places behind a header that has become longer.
+  /// Moves places after a header that has become longer.
   private final func shift(from place: Int, by byteCount: Int) {
     for index in parts.indices where parts[index].place > place { parts[index].place += byteCount }
   }
@@ -95,7 +95,7 @@ class MsgPackSink {
     text.withUTF8 { units in unsafe swmp_write_string(sink, units.baseAddress, units.count) }
   }
 
-  /// Closes a container, whose header moves what lies behind it when it is long.
+  /// Closes a container, whose header moves what lies after it when it is long.
   final func close(at place: Int, count: Int, isMap: Bool) {
     let before = self.count
     unsafe swmp_close(sink, place, count, isMap)

@@ -3,7 +3,7 @@ internal import SWFraming
 
 /// A value as a flat list of tokens, which point into its bytes.
 ///
-/// A container comes first, then its elements, and it knows the index behind the last of them: whole subtrees
+/// A container comes first, then its elements, and it knows the index after the last of them: whole subtrees
 /// are skipped in a step. Never changed once it is made.
 @safe
 // Invariant: the tokens belong to this object alone and are only read.
@@ -58,7 +58,7 @@ extension swmp_token {
   /// The elements of an array, the pairs of a map.
   var elementCount: Int { Int(value) }
 
-  /// The index of what comes behind the token at `index` and all that it holds.
+  /// The index of what comes after the token at `index` and all that it holds.
   func next(after index: Int) -> Int {
     kind >= TokenKind.array.rawValue ? Int(extent) : index + 1
   }

@@ -1,6 +1,6 @@
 internal import SWCoding
 
-/// The keys of a dict, for those who look for more than a few.
+/// The keys of a dict, for those that look for more than a few.
 final class PickleKeyIndex {
   var byText: [PickleText: Int] = [:]
   var byNumber: [Int: Int] = [:]
@@ -28,7 +28,7 @@ struct PickleKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
   private let isDictionary: Bool
   /// Of a strategy that only goes from a message's keys to a type's.
   private var converted: [PickleText: PickleValue]?
-  /// Where the next key most often is: behind the one that was found last.
+  /// Where the next key most often is: after the one that was found last.
   private final class Hint { var next = 0 }
   private let hint = Hint()
   private static var smallCount: Int { 16 }

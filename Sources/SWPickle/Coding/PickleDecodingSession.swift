@@ -67,7 +67,7 @@ final class PickleDecodingSession {
     /// A dict whose keys are known to differ: where they begin, and how many there are.
     var distinct = (start: 0, count: 0)
     var tables = PickleKeyTables(rowCount: PickleDecodingSession.tableRowCount, initial: FoundKey())
-    /// Where the next key most often is: behind the one that was found last.
+    /// Where the next key most often is: after the one that was found last.
     var hint = 0
   }
 

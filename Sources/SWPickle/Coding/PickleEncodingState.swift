@@ -219,7 +219,7 @@ final class PickleEncodingState: PickleSink {
     if unsafe own.pointee.hasFailure, let failure = rare?.failure { throw failure }
   }
 
-  /// Takes back what was written behind a mark, of a value whose encoding has failed.
+  /// Takes back what was written after a mark, of a value whose encoding has failed.
   @inline(never)
   func takeBack(to mark: Mark) {
     truncate(to: mark)

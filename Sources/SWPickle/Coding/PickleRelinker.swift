@@ -34,7 +34,7 @@ struct PickleSorting {
 
   struct Dict {
     var range: Range<Int>
-    /// How many objects had been numbered before, and are behind it.
+    /// How many objects had been numbered before, and are after it.
     var memoCount: Range<Int>
     var entries: [Entry] = []
   }
@@ -58,7 +58,7 @@ struct PickleSorting {
     dicts[dict].entries.sort { Key.isBefore($0.key, $1.key) }
   }
 
-  /// Forgets what lies behind a place.
+  /// Forgets what lies after a place.
   mutating func truncate(to place: Int) {
     while let last = dicts.last, last.range.lowerBound >= place { dicts.removeLast() }
     if !holes.isEmpty { holes = holes.filter { $0 < place } }
@@ -107,7 +107,7 @@ struct PickleRelinker {
     try copy(&source, -1..<state.count, &memoCount)
   }
 
-  /// Copies the opcodes of a range, and what was encoded apart behind its first byte and up to its end.
+  /// Copies the opcodes of a range, and what was encoded apart after its first byte and up to its end.
   private mutating func copy(_ source: inout Source, _ range: Range<Int>, _ memoCount: inout Int) throws {
     var place = max(0, range.lowerBound)
     let cuts = source.state.cuts
@@ -144,7 +144,7 @@ struct PickleRelinker {
     }
   }
 
-  /// Copies the opcode at a place, and a MEMOIZE behind a key.
+  /// Copies the opcode at a place, and a MEMOIZE after a key.
   ///
   /// - Returns: where the next one stands.
   private mutating func copyOpcode(_ source: inout Source, at place: Int, _ memoCount: inout Int) -> Int {

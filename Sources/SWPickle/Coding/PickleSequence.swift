@@ -75,7 +75,7 @@ struct PickleArrayView {
     }
   }
 
-  /// The numbers of the last dimension, if they lie behind each other and are of just that type.
+  /// The numbers of the last dimension, if they lie after each other and are of just that type.
   func contiguous<Element: PickleSimple>(as type: Element.Type) -> [Element]? {
     guard dimension == shape.count - 1, strides[dimension] == 1, case .numbers(let array) = base,
       array.type == Element.elementType

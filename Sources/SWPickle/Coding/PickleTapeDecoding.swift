@@ -158,7 +158,7 @@ struct PickleTapeDecoding {
     try within(at: index, key: key) { decoding in try T(from: decoding) }
   }
 
-  /// Runs a body for a value in this one, with its key behind the path.
+  /// Runs a body for a value in this one, with its key after the path.
   @inline(__always)
   private func within<Result, Key: CodingKey>(
     at index: Int, key: Key, _ body: (PickleTapeDecoding) throws -> Result

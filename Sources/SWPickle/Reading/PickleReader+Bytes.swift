@@ -1,4 +1,4 @@
-// The bytes behind an opcode, and the strs and bytes that they are.
+// The bytes after an opcode, and the strs and bytes that they are.
 
 extension PickleReader {
   /// Moves past bytes that must be there.

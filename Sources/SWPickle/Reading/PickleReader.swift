@@ -1,6 +1,6 @@
 /// Reads a pickle: the machine that its opcodes drive, with a stack, a memo, and nothing that it could run.
 ///
-/// It follows CPython's C unpickler in what it accepts, down to the details: data behind STOP and surplus items on
+/// It follows CPython's C unpickler in what it accepts, down to the details: data after STOP and surplus items on
 /// the stack are ignored, FRAME is a promise that so many bytes follow and no more than that, and what a PUT has
 /// numbered may be numbered again. Where Python would call something, `PickleReader+BuiltIns.swift` knows the few
 /// names that are understood.

@@ -30,7 +30,7 @@ struct PickleTape {
     unsafe ownInput = nil
   }
 
-  /// The elements of all containers, and the whole value behind them. The keys and values of a dict take turns.
+  /// The elements of all containers, and the whole value after them. The keys and values of a dict take turns.
   @inline(__always)
   var tokens: UnsafeMutablePointer<PickleToken> { unsafe tokenBuffer.memory }
   @inline(__always)
@@ -110,7 +110,7 @@ struct PickleRun {
   var depth: Int32 = 0
 }
 
-/// Values in plain memory, which grows. The first memory belongs to somebody else.
+/// Values in plain memory, which grows. The first memory belongs to another owner.
 @safe
 struct PickleBuffer<Element: BitwiseCopyable> {
   private(set) var memory: UnsafeMutablePointer<Element>

@@ -148,7 +148,7 @@ struct PickleTapeScanner {
     let first = stack.count - count
     if own.count + Int32(count) > own.capacity {
       if Int(own.start) + Int(own.count) == tokens.count {
-        // Nothing stands behind it: it grows where it is.
+        // Nothing stands after it: it grows where it is.
         try reserve(count)
       } else if own.count == 0 {
         try reserve(count)

@@ -9,7 +9,7 @@ final class PickleGraph: @unchecked Sendable {
   let nodes: [PickleNode]
   /// The objects of other graphs, to which `PickleSlot.link` refers.
   private(set) var links: [PickleLink]
-  /// How many objects and elements there are, those of the graphs behind links included.
+  /// How many objects and elements there are, those of the graphs that links refer to included.
   let weight: Int
   /// Why Python cannot read it: a key or an element of a set that it cannot hash.
   let defect: String?

@@ -73,7 +73,7 @@ class PickleSink {
   @inline(__always)
   final var memoCount: Int { unsafe core.pointee.memoCount }
 
-  /// Memory for so many bytes, behind those that are there.
+  /// Memory for so many bytes, after those that are there.
   @inline(__always)
   final func room(for byteCount: Int) -> UnsafeMutablePointer<UInt8> {
     if unsafe core.pointee.capacity - core.pointee.count < byteCount { grow(byteCount) }
@@ -118,7 +118,7 @@ class PickleSink {
       cutCount: core.pointee.cutCount)
   }
 
-  /// Takes back what was written behind a mark.
+  /// Takes back what was written after a mark.
   final func truncate(to mark: Mark) {
     unsafe core.pointee.count = mark.count
     unsafe core.pointee.memoCount = mark.memoCount
@@ -154,7 +154,7 @@ class PickleSink {
     cut(PickleCut(start: count, end: count, kind: .frame))
   }
 
-  /// What was written from a place on stands outside every frame, and the bytes behind it, which are not copied.
+  /// What was written from a place on stands outside every frame, and the bytes after it, which are not copied.
   final func leaveOutside(from start: Int, _ data: [UInt8]? = nil) {
     cut(PickleCut(start: start, end: count, kind: data.map { .data($0) } ?? .outside))
   }
@@ -226,7 +226,7 @@ struct PickleCut {
     case frame
     /// The opcodes stand outside of frames.
     case outside
-    /// The same, with bytes behind them that are elsewhere.
+    /// The same, with bytes after them that are elsewhere.
     case data([UInt8])
     /// A value belongs here that is encoded apart.
     case part(PickleEncodingState)

@@ -79,7 +79,7 @@ struct PickleWriter {
     return sink.finish()
   }
 
-  /// Writes a value behind what is there.
+  /// Writes a value after what is there.
   mutating func write(_ value: PickleValue) throws(PickleError) {
     waiting.append(.value(value))
     try run()
@@ -200,7 +200,7 @@ struct PickleWriter {
     try save(graph.nodes[index], identity, graph)
   }
 
-  /// Writes slots one after another, up to one that consists of others: what comes behind that waits.
+  /// Writes slots one after another, up to one that consists of others: what comes after that waits.
   mutating func writeRun(_ slots: PickleSlots, _ range: Range<Int>) throws(PickleError) {
     for index in range {
       switch slots.slots[index] {
