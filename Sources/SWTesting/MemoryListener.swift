@@ -56,12 +56,13 @@ public final class MemoryListener<F: Framing>: Sendable {
   /// Makes the next accepts fail with these errors, one after the other.
   ///
   /// A listener waits after a shortage (EMFILE, ENFILE, ENOBUFS, ENOMEM), continues after the error of one peer
-  /// (ECONNABORTED), and ends after EBADF, EINVAL and ENOTSOCK.
+  /// (ECONNABORTED), and ends after EBADF, EINVAL and ENOTSOCK. It tells the
+  /// observer of `serve` of shortages.
   public func failAccepts(_ errors: Errno...) { source.fail(errors) }
 }
 
 /// Connections that wait to be accepted, and errors that come before them.
-final class MemorySource: ItemSource {
+final class MemorySource: AcceptingSource {
   private struct State: Sendable {
     var waiting: [EndpointCore] = []
     var errors: [Errno] = []
@@ -69,6 +70,7 @@ final class MemorySource: ItemSource {
     var isClosed = false
   }
 
+  let reporter = AcceptReporter()
   private let backlog: Int
   private let state = Guarded(State())
 
@@ -107,10 +109,13 @@ final class MemorySource: ItemSource {
       switch AcceptSource.Meaning(error) {
       case .nothingThere: return .wouldBlock
       case .peers: return .transferred(0)
-      case .shortage: return .retryLater
+      case .shortage:
+        reporter.beginShortage(error)
+        return .retryLater
       case .final: return .failed(TransportError(.accept, error, scope: .connection))
       }
     }
+    reporter.endShortage()
     guard let core else { return .wouldBlock }
     take(.value(core, stays: false))
     return .transferred(1)
@@ -123,6 +128,7 @@ final class MemorySource: ItemSource {
       defer { state.waiting = [] }
       return state.waiting
     }
+    reporter.end()
     // Each closes with its last reference.
     _ = consume waiting
   }

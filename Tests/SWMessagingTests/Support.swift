@@ -99,6 +99,11 @@ func stressed(_ rounds: Int) -> Int {
   return max(rounds * percent / 100, 1)
 }
 
+/// As ``stressed``, or the number that was promised for the full test, which `SWTEST_FULL=1` asks for: minutes.
+func stressed(_ rounds: Int, full: Int) -> Int {
+  ProcessInfo.processInfo.environment["SWTEST_FULL"] != nil ? full : stressed(rounds)
+}
+
 /// A sanitizer keeps memory of its own beside ours.
 let isSanitized = ProcessInfo.processInfo.environment["SWTEST_SANITIZED"] != nil
 

@@ -1,6 +1,8 @@
+import SWIO
 import SWMultiprocessing
 import SWTesting
 import Synchronization
+import SystemPackage
 import TestSupport
 import Testing
 
@@ -48,6 +50,42 @@ import Testing
     }
     try await server.value
     #expect(try await client.value == [1, 2])
+  }
+
+  @Test func `what concerns the socket is asked of the socket: refusals, events and the descriptor`()
+    async throws
+  {
+    let asked = Guarded(0)
+    let listener = try Listener(
+      Place.abstract.address(), framing: .multiprocessing, authentication: key(),
+      accepting: .when { _ in
+        asked.withLock { asked in
+          asked += 1
+          return asked > 1
+        }
+      })
+    let refused = Guarded(0)
+    let serving = Task {
+      try await listener.serve(observing: { event in
+        if case .refused(.policy, .some) = event { refused.withLock { $0 += 1 } }
+      }) { peer in
+        for try await message in peer.messages { try await peer.send(message) }
+      }
+    }
+    await eventually { listener.snapshot.waitingAcceptors == 1 }
+    let stranger = try await connect(to: listener.address)
+    await #expect(throws: EndpointError.self) { try await stranger.receive() }
+    stranger.close()
+    #expect(listener.refusedCount == 1 && refused.withLock { $0 } == 1)
+    let client = try await connect(to: listener.address, framing: .multiprocessing, authentication: key())
+    try await client.send("served")
+    #expect(try await client.receive() == "served")
+    client.close()
+    let address = try listener.withDescriptor { Address(try $0.address()) }
+    #expect(address == listener.address)
+    listener.finish()
+    try await serving.value
+    #expect(throws: EndpointError.self) { try listener.withDescriptor { _ in } }
   }
 
   @Test func `silent clients delay nobody`() async throws {

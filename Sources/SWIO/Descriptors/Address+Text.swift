@@ -28,7 +28,12 @@ extension Address: LosslessStringConvertible {
         }
         self = .unix(FilePath(bytes: path))
       }
-    case "tcp": self = try Self.tcp(bytes, from: start, of: text)
+    case "tcp":
+      let (host, port) = try Self.hostAndPort(bytes, from: start, of: text)
+      self = .tcp(host: host, port: port)
+    case "udp":
+      let (host, port) = try Self.hostAndPort(bytes, from: start, of: text)
+      self = .udp(host: host, port: port)
     case "fd": self = .descriptor(try Self.descriptor(bytes[start...], of: text))
     default: throw AddressError.scheme(text)
     }
@@ -44,8 +49,8 @@ extension Address: LosslessStringConvertible {
       return bytes.first == UInt8(ascii: "@")
         ? "unix:\\x40\(Self.escaped(bytes.dropFirst()))" : "unix:\(Self.escaped(bytes[...]))"
     case .abstract(let name): return "unix:@\(Self.escaped(name[...]))"
-    case .tcp(let host, let port):
-      return host.utf8.contains(UInt8(ascii: ":")) ? "tcp:[\(host)]:\(port)" : "tcp:\(host):\(port)"
+    case .tcp(let host, let port): return "tcp:\(Self.written(host)):\(port)"
+    case .udp(let host, let port): return "udp:\(Self.written(host)):\(port)"
     case .descriptor(let number): return "fd:\(number)"
     }
   }
@@ -67,7 +72,7 @@ extension Address {
           .nameTooLong, in: text, at: 6,
           "the abstract name has \(name.count) bytes; the limit is \(Self.longestName)")
       }
-    case .tcp(let host, _):
+    case .tcp(let host, _), .udp(let host, _):
       if host.isEmpty {
         throw AddressError(.missingHost, in: text, at: 4, "there is no host; 0.0.0.0 and [::] mean any")
       }
@@ -103,8 +108,14 @@ extension Address {
       }
   }
 
-  private static func tcp(_ bytes: [UInt8], from start: Int, of text: String) throws(AddressError) -> Address
-  {
+  /// A host with brackets where it needs them.
+  private static func written(_ host: String) -> String {
+    host.utf8.contains(UInt8(ascii: ":")) ? "[\(host)]" : host
+  }
+
+  private static func hostAndPort(
+    _ bytes: [UInt8], from start: Int, of text: String
+  ) throws(AddressError) -> (host: String, port: UInt16) {
     var hostStart = start
     var hostEnd = bytes[start...].firstIndex(of: UInt8(ascii: ":")) ?? bytes.count
     var portStart = hostEnd
@@ -122,7 +133,8 @@ extension Address {
     let digits = bytes[(portStart + 1)...]
     if digits.contains(UInt8(ascii: ":")) {
       throw AddressError(
-        .invalidHost, in: text, at: start, "an IPv6 address must be written in brackets, as in tcp:[::1]:80")
+        .invalidHost, in: text, at: start,
+        "an IPv6 address must be written in brackets, as in \(text.prefix(3)):[::1]:80")
     }
     if digits.isEmpty {
       throw AddressError(.missingPort, in: text, at: portStart + 1, "there is no port behind the colon")
@@ -134,7 +146,7 @@ extension Address {
     if isBracketed, !host.utf8.contains(UInt8(ascii: ":")) {
       throw AddressError(.invalidHost, in: text, at: hostStart, "'\(host)' is not an IPv6 address")
     }
-    return .tcp(host: host, port: port)
+    return (host, port)
   }
 
   private static func descriptor(_ digits: ArraySlice<UInt8>, of text: String) throws(AddressError) -> Int32 {
@@ -206,6 +218,6 @@ extension Address {
 
 extension AddressError {
   fileprivate static func scheme(_ text: String) -> AddressError {
-    AddressError(.unknownScheme, in: text, at: 0, "an address begins with unix:, tcp: or fd:")
+    AddressError(.unknownScheme, in: text, at: 0, "an address begins with unix:, tcp:, udp: or fd:")
   }
 }

@@ -1,8 +1,8 @@
 internal import CSysShim
 public import SystemPackage
 
-/// Where a service listens, and where its clients connect: a Unix path, an abstract name, a TCP host and port, or a
-/// descriptor that this process was given.
+/// Where a service listens, and where its clients connect: a Unix path, an abstract name, a host and port of TCP or UDP,
+/// or a descriptor that this process was given.
 ///
 /// | written | made | |
 /// |---|---|---|
@@ -11,6 +11,7 @@ public import SystemPackage
 /// | `unix:@` | `.abstract("")` | the kernel chooses an abstract name; for listening |
 /// | `tcp:example.org:80`, `tcp:127.0.0.1:80` | `.tcp(host: "example.org", port: 80)` | |
 /// | `tcp:[::1]:80`, `tcp:[fe80::1%eth0]:80` | `.tcp(host: "::1", port: 80)` | brackets are written, and not part of the host |
+/// | `udp:example.org:514`, `udp:[::1]:514` | `.udp(host: "example.org", port: 514)` | datagrams over IP |
 /// | `fd:3` | `.descriptor(3)` | taken over: a connected socket, or for listening a listening one |
 ///
 /// In text, a byte of a path or of an abstract name can be written as `\x` and two hexadecimal digits. A backslash, a
@@ -19,6 +20,9 @@ public import SystemPackage
 ///
 /// Names keep their exact length: nothing is cut or padded. A path may be as long as the system allows (4095 bytes),
 /// although a socket address of the kernel has room for 108 bytes: longer ones are reached through `/proc/self/fd`.
+///
+/// An address says where a service is. Over a Unix socket ``ConnectionKind`` says whether a stream, packets or datagrams go
+/// there; `tcp:` always means a stream, and `udp:` datagrams.
 ///
 /// An address that was made in code may be unusable: an empty path, an abstract name of more than 107 bytes, an
 /// empty host. The call that uses it throws an ``AddressError`` then.
@@ -32,6 +36,8 @@ public struct Address: Hashable, Sendable {
     case abstract([UInt8])
     /// A host name or an IP address, without brackets, and a port.
     case tcp(host: String, port: UInt16)
+    /// A host name or an IP address, without brackets, and a port of UDP.
+    case udp(host: String, port: UInt16)
     /// The number of a descriptor.
     case descriptor(Int32)
   }
@@ -62,10 +68,19 @@ public struct Address: Hashable, Sendable {
   ///   - port: the port. 0: the kernel chooses one when a listener is made.
   public static func tcp(host: String, port: UInt16) -> Address { Address(.tcp(host: host, port: port)) }
 
+  /// A UDP service.
+  ///
+  /// - Parameters:
+  ///   - host: a host name, an IPv4 address, or an IPv6 address without brackets, which may name its network
+  ///     interface ("fe80::1%eth0").
+  ///   - port: the port. 0: the kernel chooses one when a socket is bound.
+  public static func udp(host: String, port: UInt16) -> Address { Address(.udp(host: host, port: port)) }
+
   /// A descriptor of this process, which is taken over by the call that uses the address.
   public static func descriptor(_ number: Int32) -> Address { Address(.descriptor(number)) }
 
-  /// The address that the system gives; nil of a family without a written form, and of a Unix socket without a name.
+  /// The address that the system gives; nil of a family without a written form, and of a Unix socket without a name. An
+  /// IP address and a port are taken for TCP's.
   public init?(_ address: SocketAddress) {
     if let ip = address.ip, let port = address.port {
       let scope = address.scope ?? 0
@@ -93,7 +108,7 @@ extension Address {
       let bytes = path.bytes
       return bytes.count > 108 ? nil : SocketAddress(unixPathBytes: bytes)
     case .abstract(let name): return name.isEmpty ? .unnamedUnix : SocketAddress(abstractName: name)
-    case .tcp(let host, let port): return SocketAddress(ip: host, port: port)
+    case .tcp(let host, let port), .udp(let host, let port): return SocketAddress(ip: host, port: port)
     case .descriptor: return nil
     }
   }

@@ -3,7 +3,7 @@ public struct AddressError: Error, Hashable, Sendable {
   /// The kind of the fault.
   @nonexhaustive
   public enum Reason: Hashable, Sendable {
-    /// The address does not begin with `unix:`, `tcp:` or `fd:`.
+    /// The address does not begin with `unix:`, `tcp:`, `udp:` or `fd:`.
     case unknownScheme
     /// The path is empty.
     case emptyPath

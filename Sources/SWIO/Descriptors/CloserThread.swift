@@ -18,4 +18,13 @@ package enum CloserThread {
   package static func close(_ number: Int32) {
     if threads.submit({ OwnedDescriptor.closeHere(number) }) != nil { OwnedDescriptor.closeHere(number) }
   }
+
+  /// Runs `body` and then closes a descriptor: here, or soon if this is the reactor's thread.
+  static func close(_ number: Int32, after body: @escaping @Sendable () -> Void) {
+    let close: @Sendable () -> Void = {
+      body()
+      OwnedDescriptor.closeHere(number)
+    }
+    if !Reactor.isCurrentThread || threads.submit(close) != nil { close() }
+  }
 }

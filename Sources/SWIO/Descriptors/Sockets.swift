@@ -11,7 +11,7 @@ public enum ConnectionKind: Hashable, Sendable {
   case stream
   /// Packets in order that end as a stream does (SOCK_SEQPACKET). Unix sockets only.
   case packets
-  /// Datagrams (SOCK_DGRAM). Unix sockets only, and they are connected to and not listened for.
+  /// Datagrams (SOCK_DGRAM), over Unix sockets and UDP. They are not listened for: a socket is bound, and receives them.
   case datagrams
 
   package var type: Int32 {
@@ -51,10 +51,10 @@ extension OwnedDescriptor {
     for address: SocketAddress, _ kind: ConnectionKind, _ operation: TransportError.Operation,
     noDelay: Bool = true
   ) throws(TransportError) -> OwnedDescriptor {
-    if address.isIP, kind != .stream { throw TransportError(operation, .protocolNotSupported) }
+    if address.isIP, kind == .packets { throw TransportError(operation, .protocolNotSupported) }
     let number = try checked(operation, swsys_socket(address.familyNumber, kind.type))
     let socket = OwnedDescriptor(adopting: FileDescriptor(rawValue: number))
-    if address.isIP, noDelay { _ = try checked(operation, swsys_set_no_delay(number, true)) }
+    if address.isIP, kind == .stream, noDelay { _ = try checked(operation, swsys_set_no_delay(number, true)) }
     return socket
   }
 
@@ -90,7 +90,7 @@ extension FileDescriptor {
     return SocketAddress(bytes: Array(bytes.prefix(max(Int(count), 2))))
   }
 
-  /// Whether a TCP socket has met itself. A connection to a local port that nobody listens at does, if the kernel gives
+  /// Whether a socket has met itself. A connection to a local port that nobody listens at does, if the kernel gives
   /// it that same port.
   package var isConnectedToItself: Bool {
     guard let own = try? address() else { return false }
@@ -143,7 +143,7 @@ extension OwnedDescriptor {
   }
 }
 
-/// A TCP connection on its way.
+/// A connection over IP on its way. A datagram socket is connected at once.
 package struct ConnectingSocket: ~Copyable, Sendable {
   private let socket: OwnedDescriptor
 
@@ -154,8 +154,8 @@ package struct ConnectingSocket: ~Copyable, Sendable {
   }
 
   /// Begins to connect.
-  package init(to address: SocketAddress, noDelay: Bool) throws(TransportError) {
-    let made = try OwnedDescriptor.socket(for: address, .stream, .connect, noDelay: noDelay)
+  package init(to address: SocketAddress, _ kind: ConnectionKind, noDelay: Bool) throws(TransportError) {
+    let made = try OwnedDescriptor.socket(for: address, kind, .connect, noDelay: noDelay)
     let result = made.connect(to: address)
     if result != -Errno.nowInProgress.rawValue { _ = try checked(.connect, result) }
     socket = made

@@ -10,14 +10,24 @@ package final class DatagramSocket: DescriptorTransport {
   private let isPacket: Bool
   /// Datagrams over IP: each fits a slot of `DatagramRoom`, and no descriptors come with it.
   private let isUDP: Bool
+  /// Called before the descriptor is closed, on a thread that may wait: gives up the name of a bound socket.
+  private let willClose: (@Sendable () -> Void)?
 
   /// - Throws: `TransportError` `adopt` with `Errno.invalidArgument` for a socket with UDP_GRO, which glues
   ///   datagrams together.
-  init(_ number: Int32, isPacket: Bool) throws(TransportError) {
+  package init(
+    _ number: Int32, isPacket: Bool, willClose: (@Sendable () -> Void)? = nil
+  ) throws(TransportError) {
     self.number = number
     self.isPacket = isPacket
+    self.willClose = willClose
     isUDP = !isPacket && swsys_is_udp(number)
     if isUDP, swsys_glues_datagrams(number) { throw TransportError(.adopt, .invalidArgument) }
+  }
+
+  package func close() {
+    guard let willClose else { return OwnedDescriptor.close(number) }
+    CloserThread.close(number, after: willClose)
   }
 
   // MARK: Receiving

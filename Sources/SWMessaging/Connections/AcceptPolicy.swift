@@ -2,7 +2,7 @@ internal import CSysShim
 internal import SWIO
 
 /// Whose connections a listener accepts. A connection is checked before one byte of it is read; if it is refused, it is
-/// closed and counted (``Listener/refusedCount``), and the listener goes on.
+/// closed and counted (``Listener/refusedCount``), the observer of ``Listener``'s `serve` is told, and the listener goes on.
 ///
 /// All but ``anyone`` ask for the credentials of a Unix socket's peer, which is the process that connected.
 public struct AcceptPolicy: Sendable {

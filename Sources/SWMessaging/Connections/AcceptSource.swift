@@ -6,11 +6,11 @@ package import SystemPackage
 /// A listening socket as a source of items: accepted connections.
 ///
 ///     accepted, admitted     the item
-///     accepted, refused      closed and counted; the next one
+///     accepted, refused      closed, counted and told; the next one
 ///     the peer's error       the next one
 ///     a shortage of ours     a pause, from 10 ms to 1 s, which ends at once when the library closes a descriptor
 ///     any other error        the listener fails, or, if the error is not known to be final, a pause
-package final class AcceptSource: ItemSource {
+package final class AcceptSource: AcceptingSource {
   /// The meaning of an error of `accept`.
   package enum Meaning: Hashable, Sendable {
     case nothingThere
@@ -43,15 +43,8 @@ package final class AcceptSource: ItemSource {
   /// A test's own, in place of the system call: the number of a descriptor, or a negative errno.
   private let acceptCall: (@Sendable (FileDescriptor) -> Int32)?
   private let closes: DescriptorShortage
-  private let refused = Atomic(0)
-  private let state = Guarded(State())
-
-  private struct State: Sendable {
-    var wake: (@Sendable () -> Void)?
-    /// The shortage that there is; nil: none.
-    var shortage: Errno?
-    var onPause: (@Sendable (TransportError?) -> Void)?
-  }
+  package let reporter = AcceptReporter()
+  private let wake = Guarded<(@Sendable () -> Void)?>(nil)
 
   /// Takes over a listening descriptor.
   package init(
@@ -68,17 +61,8 @@ package final class AcceptSource: ItemSource {
     self.acceptCall = acceptCall
   }
 
-  /// How many connections the policy has refused.
-  var refusedCount: Int { refused.load(ordering: .relaxed) }
-
   /// Has `wake` called when an attempt may get on before its pause has passed.
-  func setWake(_ wake: @escaping @Sendable () -> Void) { state.withLock { $0.wake = wake } }
-
-  /// Has `tell` called when accepting pauses for want of something, and with nil when it goes on: once each spell. From
-  /// any thread.
-  func setOnPause(_ tell: @escaping @Sendable (TransportError?) -> Void) {
-    state.withLock { $0.onPause = tell }
-  }
+  func setWake(_ wake: @escaping @Sendable () -> Void) { self.wake.withLock { $0 = wake } }
 
   // MARK: ItemSource
 
@@ -116,11 +100,11 @@ package final class AcceptSource: ItemSource {
       case .shortage:
         // A descriptor may be closed between the attempt and the entry: so there is another attempt after it.
         if isEntered {
-          beginShortage(errno)
+          reporter.beginShortage(errno)
           return .retryLater
         }
         isEntered = true
-        if let wake = state.withLock({ $0.wake }) { closes.enter(self, wake) }
+        if let wake = wake.withLock({ $0 }) { closes.enter(self, wake) }
       }
     }
     // Connections have come, and none of them is to be handed on.
@@ -129,7 +113,8 @@ package final class AcceptSource: ItemSource {
 
   package func close() {
     closes.leave(self)
-    state.withLock { $0 = State() }
+    wake.withLock { $0 = nil }
+    reporter.end()
     if restoresBlocking { _ = swsys_set_nonblocking(number, false) }
     OwnedDescriptor.close(number)
   }
@@ -145,24 +130,15 @@ package final class AcceptSource: ItemSource {
     let descriptor = OwnedDescriptor(adopting: FileDescriptor(rawValue: number))
     let fresh = FreshDescriptor(descriptor, kind, isUnix: isUnix)
     if policy.admits(fresh) { return fresh }
-    refused.add(1, ordering: .relaxed)
+    let peer = PeerCredentials(of: fresh)
+    // Closed here and now: an observer may keep the credentials, which hold on to the descriptor.
+    _ = fresh.take()
+    reporter.refused(peer)
     return nil
-  }
-
-  private func beginShortage(_ errno: Errno) {
-    let tell = state.withLock { state in
-      defer { state.shortage = errno }
-      return state.shortage == nil ? state.onPause : nil
-    }
-    tell?(TransportError(.accept, errno))
   }
 
   private func endShortage() {
     closes.leave(self)
-    let tell = state.withLock { state in
-      defer { state.shortage = nil }
-      return state.shortage == nil ? nil : state.onPause
-    }
-    tell?(nil)
+    reporter.endShortage()
   }
 }

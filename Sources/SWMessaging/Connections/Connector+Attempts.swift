@@ -52,7 +52,10 @@ extension Connector {
       }
     case .tcp(let host, let port):
       if kind != .stream { throw failure(TransportError(.connect, .protocolNotSupported)) }
-      return .waits(TCPConnecting(host: host, port: port, self))
+      return .waits(HostConnecting(host: host, port: port, .stream, self))
+    case .udp(let host, let port):
+      if kind == .packets { throw failure(TransportError(.connect, .protocolNotSupported)) }
+      return .waits(HostConnecting(host: host, port: port, .datagrams, self))
     case .unix, .abstract:
       let key = WaitingLine.Key(address: address, kind: kind, waitsForServer: waitsForServer)
       if let line = WaitingLine.join(key, ifThere: true) { return .waits(line) }

@@ -16,6 +16,8 @@ internal import SystemPackage
 /// - The name of a host is looked up on a thread of the library's own. All its addresses are tried, IPv6 and IPv4 in turn,
 ///   the next one when the last has failed or after 250 ms (RFC 8305). The first connection wins, and the others are
 ///   closed. The library's own thread watches TCP connections on their way, for blocking calls, too.
+/// - Datagrams have a connected socket: it sends to the service alone and receives from nobody else. Over UDP that tells
+///   nothing of a server being there; a send fails with ECONNREFUSED after an earlier one has met none.
 /// - `fd:` takes over a connected socket of this process.
 ///
 /// The connection's descriptor is close-on-exec and nonblocking. Over TCP small messages are sent at once
@@ -24,7 +26,8 @@ public struct Connector: Hashable, Sendable {
   /// Where the service listens.
   public var address: Address
 
-  /// The kind of socket. TCP and `fd:` have streams only; `fd:` takes any socket.
+  /// The kind of a Unix socket. TCP has streams only, and UDP has datagrams, also if this is `stream`; `fd:` takes any
+  /// socket.
   public var kind = ConnectionKind.stream
 
   /// Whether a service that is not there yet is waited for: as long as there is no such file, or the connection is refused,
@@ -54,7 +57,7 @@ extension Connector {
   ///   - framing: the framing of the messages.
   ///   - mode: whether to read ahead.
   ///   - maximumFrameSize: the largest frame to receive, in bytes, header included.
-  ///   - timeout: how long to wait at most; nil: without limit. Zero makes one attempt, which cannot succeed over TCP.
+  ///   - timeout: how long to wait at most; nil: without limit. Zero makes one attempt, which cannot succeed over TCP, nor if a host must be looked up.
   ///   - deadline: until when to wait at most. With a timeout, the earlier one counts.
   /// - Returns: the connected endpoint.
   /// - Throws: ``EndpointError`` with the ``EndpointError/subject`` `service`. No descriptor is left.

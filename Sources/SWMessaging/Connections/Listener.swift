@@ -144,7 +144,7 @@ public final class Listener<Connection: Endpoint>: Sendable {
   @available(*, noasync, message: "blocking calls would block the pool: use the async call of the same name")
   public var blocking: BlockingListener<Connection> { BlockingListener(listener: self) }
 
-  /// How many connections the policy has refused so far.
+  /// How many connections the policy has refused so far. ``ListenerEvent/refused(_:peer:)`` tells of each.
   public var refusedCount: Int { core.refusedCount }
 
   /// The state of the listener and of its connections at this moment. Takes locks for a short time and waits for
@@ -160,7 +160,7 @@ public final class Listener<Connection: Endpoint>: Sendable {
   ///
   /// - Throws: what `body` throws, and ``EndpointError`` `closed`.
   public func withDescriptor<Result>(_ body: (FileDescriptor) throws -> Result) throws -> Result {
-    try core.half.withDescriptor { try body(FileDescriptor(rawValue: $0)) }
+    try core.withDescriptor { try body(FileDescriptor(rawValue: $0)) }
   }
 
   // MARK: The end

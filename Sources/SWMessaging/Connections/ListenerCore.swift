@@ -7,9 +7,11 @@ internal import SystemPackage
 package final class ListenerCore: Sendable {
   package let address: Address
   package let half: ReceiveHalf
-  private let source: AcceptSource?
+  private let reporter: AcceptReporter?
   private let name: PublishedName?
-  /// What else gives up the name: that of a listener below.
+  /// The listener whose connections this one hands on.
+  private let lower: ListenerCore?
+  /// What else gives up the name: that of the listener below.
   private let unpublishing: (@Sendable () -> Void)?
   private let services = Guarded(Services())
 
@@ -21,17 +23,23 @@ package final class ListenerCore: Sendable {
 
   /// Over a source of items of its own, such as a listener in memory.
   ///
-  /// - Parameter unpublishing: gives up the name of a listener below; called when this one finishes or closes, perhaps
-  ///   more than once.
+  /// - Parameters:
+  ///   - lower: the listener whose connections the source hands on. Its descriptor, its count of refused connections and
+  ///     its events are this one's.
+  ///   - unpublishing: gives up the name of the listener below; called when this one finishes or closes, perhaps more than
+  ///     once.
   package init(
     _ source: some ItemSource, address: Address, reactor: any Reacting = Reactor.shared,
-    unpublishing: (@Sendable () -> Void)? = nil
+    over lower: ListenerCore? = nil, unpublishing: (@Sendable () -> Void)? = nil
   ) {
     self.address = address
+    self.lower = lower
     self.unpublishing = unpublishing
     half = ReceiveHalf(Port(source, for: .readable, reactor: reactor))
-    self.source = nil
+    reporter = (source as? any AcceptingSource)?.reporter
     name = nil
+    reporter?.setObserver { [weak self] event in self?.tell(event) }
+    lower?.enter(EventRelay(to: self))
   }
 
   package init(
@@ -39,19 +47,21 @@ package final class ListenerCore: Sendable {
     reactor: any Reacting = Reactor.shared
   ) {
     self.address = address
-    self.source = source
+    reporter = source.reporter
     self.name = name
+    lower = nil
     unpublishing = nil
     let half = ReceiveHalf(Port(source, for: .readable, reactor: reactor))
     self.half = half
     source.setWake { [weak half] in half?.endPauseEarly() }
+    source.reporter.setObserver { [weak self] event in self?.tell(event) }
   }
 
   /// Listens at an address.
   convenience init(
     _ address: Address, _ kind: ConnectionKind, backlog: Int, _ file: SocketFile, _ policy: AcceptPolicy?
   ) throws(EndpointError) {
-    let opened = try Opened(address, kind, backlog: Int32(clamping: backlog), file)
+    let opened = try ListeningSocket(address, kind, backlog: Int32(clamping: backlog), file)
     let policy = policy ?? (opened.isOwnUnix ? .sameUser : .anyone)
     if policy.needsCredentials, !opened.isUnix {
       throw EndpointError(
@@ -97,7 +107,7 @@ package final class ListenerCore: Sendable {
   }
 
   /// Has the service told when the listener finishes: at once if it has done so.
-  func enter(_ service: any ServesConnections) {
+  package func enter(_ service: any ServesConnections) {
     let isFinishing = services.withLock { services in
       services.entered[ObjectIdentifier(service)] = service
       return services.isFinishing
@@ -120,10 +130,18 @@ package final class ListenerCore: Sendable {
     unpublishing?()
   }
 
-  /// Has `tell` called when accepting pauses for want of descriptors or memory, and with nil when it goes on.
-  package func setOnPause(_ tell: @escaping @Sendable (TransportError?) -> Void) { source?.setOnPause(tell) }
+  /// Tells those who serve the connections of something that concerns the listener.
+  private func tell(_ event: ListenerEvent) {
+    for service in services.withLock({ Array($0.entered.values) }) { service.tell(event) }
+  }
 
-  package var refusedCount: Int { source?.refusedCount ?? 0 }
+  var refusedCount: Int { lower?.refusedCount ?? reporter?.refusedCount ?? 0 }
+
+  /// Lends the listening descriptor.
+  func withDescriptor<Result>(_ body: (Int32) throws -> Result) throws -> Result {
+    if let lower { return try lower.withDescriptor(body) }
+    return try half.withDescriptor(body)
+  }
 
   /// The connection that an item stands for: one that was accepted, or one made elsewhere.
   package static func connection(_ item: any Sendable, _ mode: ReceiveMode) throws(EndpointError)
@@ -135,153 +153,29 @@ package final class ListenerCore: Sendable {
   }
 }
 
+/// Hands the events of one listener on to the one that stands on it.
+private final class EventRelay: ServesConnections {
+  private let state: Guarded<Weak>
+
+  private struct Weak: Sendable { weak var upper: ListenerCore? }
+
+  init(to upper: ListenerCore) { state = Guarded(Weak(upper: upper)) }
+
+  func drain() {}
+  func tell(_ event: ListenerEvent) { state.withLock { $0.upper }?.relay(event) }
+  var snapshot: [ListenerSnapshot.Connection] { [] }
+}
+
 extension ListenerCore {
+  fileprivate func relay(_ event: ListenerEvent) { tell(event) }
+
   /// Whether a descriptor can be listened with.
   static func check(_ number: Int32, _ kind: ConnectionKind) throws(EndpointError) {
     do throws(PublishedName.Failure) {
-      try Opened.check(number, kind)
+      try ListeningSocket.check(number, kind)
     } catch {
       throw EndpointError(
         .transport(error.error), subject: .service(.descriptor(number)), explanation: error.explanation)
     }
-  }
-}
-
-/// A listening socket, before anybody accepts from it.
-private struct Opened {
-  let socket: FreshDescriptor
-  let address: Address
-  let isUnix: Bool
-  /// It was made here, with a Unix address.
-  let isOwnUnix: Bool
-  var name: PublishedName?
-  var restoresBlocking = false
-
-  init(
-    _ address: Address, _ kind: ConnectionKind, backlog: Int32, _ file: SocketFile
-  ) throws(EndpointError) {
-    do throws(AddressError) { try address.validate() } catch {
-      throw EndpointError(.address(error), subject: .service(address))
-    }
-    do throws(PublishedName.Failure) {
-      if kind == .datagrams {
-        throw PublishedName.Failure(.listen, .notSupportedOnSocket, "datagrams have no connections to accept")
-      }
-      switch address.kind {
-      case .unix(let path):
-        let (socket, name) = try PublishedName.listen(at: path, kind, file, backlog: backlog)
-        self.init(socket: socket, address: address, isUnix: true, isOwnUnix: true, name: name)
-      case .abstract(let name):
-        guard let wanted = name.isEmpty ? .unnamedUnix : SocketAddress(abstractName: name) else {
-          throw PublishedName.Failure(.bind, .fileNameTooLong)
-        }
-        let socket = try Self.listen(at: wanted, kind, backlog)
-        self.init(
-          socket: socket, address: Self.address(of: socket) ?? address, isUnix: true, isOwnUnix: true)
-      case .tcp(let host, let port):
-        let socket = try Self.listen(atHost: host, port: port, kind, backlog)
-        self.init(
-          socket: socket, address: Self.address(of: socket) ?? address, isUnix: false, isOwnUnix: false)
-      case .descriptor(let number):
-        let (socket, wasBlocking) = try Self.adopt(number, kind)
-        self.init(
-          socket: socket, address: Self.address(of: socket) ?? address, isUnix: socket.isUnix,
-          isOwnUnix: false,
-          restoresBlocking: wasBlocking)
-      }
-    } catch {
-      throw EndpointError(
-        .transport(error.error), subject: .service(address), explanation: error.explanation)
-    }
-  }
-
-  private init(
-    socket: FreshDescriptor, address: Address, isUnix: Bool, isOwnUnix: Bool, name: PublishedName? = nil,
-    restoresBlocking: Bool = false
-  ) {
-    self.socket = socket
-    self.address = address
-    self.isUnix = isUnix
-    self.isOwnUnix = isOwnUnix
-    self.name = name
-    self.restoresBlocking = restoresBlocking
-  }
-
-  private static func address(of socket: FreshDescriptor) -> Address? {
-    let found = socket.withNumber { try? FileDescriptor(rawValue: $0).address() } ?? nil
-    return found.flatMap { Address($0) }
-  }
-
-  private static func listen(
-    at address: SocketAddress, _ kind: ConnectionKind, _ backlog: Int32
-  ) throws(PublishedName.Failure) -> FreshDescriptor {
-    do throws(TransportError) {
-      let socket = try OwnedDescriptor.socket(for: address, kind, .bind)
-      let number = socket.withDescriptor { $0.rawValue }
-      if let bytes = address.ipBytes {
-        _ = try checked(.bind, swsys_set_reuse_address(number))
-        // The address that stands for any: over IPv4, too, whatever the system's own choice is.
-        if bytes.count == 16, !bytes.contains(where: { $0 != 0 }) {
-          _ = try checked(.bind, swsys_set_v6_only(number, false))
-        }
-      }
-      _ = try checked(.bind, socket.bind(to: address))
-      _ = try checked(.listen, swsys_listen(number, backlog))
-      return FreshDescriptor(socket, kind, isUnix: !address.isIP)
-    } catch {
-      throw PublishedName.Failure(error.operation, error.errno)
-    }
-  }
-
-  private static func listen(
-    atHost host: String, port: UInt16, _ kind: ConnectionKind, _ backlog: Int32
-  ) throws(PublishedName.Failure) -> FreshDescriptor {
-    let addresses: [SocketAddress]
-    if let address = SocketAddress(ip: host, port: port) {
-      addresses = [address]
-    } else {
-      do throws(Resolver.Failure) {
-        addresses = try Resolver.addresses(of: host, port: port)
-      } catch {
-        throw PublishedName.Failure(.resolve, error.errno, error.explanation)
-      }
-    }
-    var last = PublishedName.Failure(.bind, .noSuchAddressOrDevice)
-    for address in addresses {
-      do throws(PublishedName.Failure) { return try listen(at: address, kind, backlog) } catch {
-        last = error
-      }
-    }
-    throw last
-  }
-
-  /// Takes over a listening socket, unless it is something else.
-  private static func adopt(
-    _ number: Int32, _ kind: ConnectionKind
-  ) throws(PublishedName.Failure) -> (FreshDescriptor, wasBlocking: Bool) {
-    try check(number, kind)
-    let wasBlocking = try adopted(swsys_is_nonblocking(number)) == 0
-    _ = try adopted(swsys_set_close_on_exec(number, true))
-    if wasBlocking { _ = try adopted(swsys_set_nonblocking(number, true)) }
-    let descriptor = FileDescriptor(rawValue: number)
-    let isUnix = descriptor.isUnixSocket
-    if !isUnix { _ = swsys_set_no_delay(number, true) }
-    return (FreshDescriptor(OwnedDescriptor(adopting: descriptor), kind, isUnix: isUnix), wasBlocking)
-  }
-
-  /// Whether a descriptor can be taken over.
-  static func check(_ number: Int32, _ kind: ConnectionKind) throws(PublishedName.Failure) {
-    let type = try adopted(swsys_socket_type(number))
-    guard type == kind.type else {
-      throw PublishedName.Failure(.adopt, .protocolWrongTypeForSocket, "it is a socket of another kind")
-    }
-    guard try adopted(swsys_is_listening(number)) == 1 else {
-      throw PublishedName.Failure(.adopt, .invalidArgument, "the socket does not listen")
-    }
-  }
-
-  private static func adopted(_ result: Int32) throws(PublishedName.Failure) -> Int32 {
-    if result < 0 { throw PublishedName.Failure(.adopt, Errno(rawValue: -result)) }
-    return result
   }
 }

@@ -17,7 +17,9 @@ internal import SystemPackage
 /// than a second: without it the exchange is still safe against processes that bind in place.
 ///
 /// Where a file system does not allow links, `RENAME_NOREPLACE` does the same; where it allows neither, the socket is
-/// bound in place.
+/// bound in place. A socket of datagrams is always bound in place: there is nothing between bind and receive, and its peers
+/// answer to the address that it was bound to. It replaces another by renaming that one first, which is looked at again
+/// under its new name as above.
 package final class PublishedName: Sendable {
   /// A test's choice: what the file system does not allow in its scope.
   package struct Refusals: OptionSet, Sendable {

@@ -27,6 +27,8 @@ struct Publisher {
   private static var tries: Int { 1_000 }
 
   func publish() throws(Failure) -> Published {
+    // Peers see the address to which a socket of datagrams was bound, and answer to it: so it has no private name.
+    if kind == .datagrams { return try bindInPlace() }
     let (socket, privateName) = try bindPrivately()
     do throws(Failure) {
       guard let identity = directory.identity(of: privateName) else {
@@ -194,9 +196,9 @@ struct Publisher {
 
   /// Whether a process has the socket of that name. No server notices.
   private func probe(_ name: [CChar]) -> Probe {
-    // Of another type, so that it never connects.
-    switch connect(name, kind == .datagrams ? .stream : .datagrams) {
-    case .protocolWrongTypeForSocket: return .live
+    // With datagrams: a server of streams refuses the type, and one of datagrams is not told.
+    switch connect(name, .datagrams) {
+    case .protocolWrongTypeForSocket, .notPermitted: return .live
     case .noSuchFileOrDirectory: return .none
     case .connectionRefused: break
     case nil: return .live
@@ -226,27 +228,61 @@ struct Publisher {
 
   // MARK: In place
 
-  /// Binds where the file system allows neither links nor exclusive renames: then the name is there for a moment before
-  /// anybody listens.
+  /// Binds a socket to the name itself: one of datagrams, or any where the file system allows neither links nor
+  /// exclusive renames. The latter has its name for a moment before it listens.
   private func bindInPlace() throws(Failure) -> Published {
     for _ in 0..<Self.tries {
-      guard
-        let address = directory.address(of: name, direct: true) ?? directory.address(of: name, direct: false)
-      else { throw Failure(.bind, .fileNameTooLong) }
-      let socket = try makeSocket()
-      let result = socket.call { $0.bind(to: address) }
-      if result == -Errno.addressInUse.rawValue {
-        if try judge(directory.identity(of: name)) == .replace { _ = directory.unlink(name) }
-        continue
+      if let published = try bindOnce() { return published }
+      guard try judge(directory.identity(of: name)) == .replace else { continue }
+      let published = try directory.withLock(tries: 1_000) { () throws(Failure) in
+        try displace() ? try bindOnce() : nil
       }
-      try check(.bind, result)
-      guard let identity = directory.identity(of: name) else {
-        throw Failure(.bind, .noSuchFileOrDirectory, "the socket's file has been removed")
-      }
-      if identity.mode != file.permissions { try check(.bind, directory.setMode(of: name, file.permissions)) }
-      try listen(socket)
-      return (socket, identity)
+      if let published { return published }
     }
     throw Failure(.publish, .addressInUse, "other processes replace the file again and again")
+  }
+
+  /// Returns nil if the name is taken.
+  private func bindOnce() throws(Failure) -> Published? {
+    guard
+      let address = directory.address(of: name, direct: true) ?? directory.address(of: name, direct: false)
+    else { throw Failure(.bind, .fileNameTooLong) }
+    let socket = try makeSocket()
+    let result = socket.call { $0.bind(to: address) }
+    if result == -Errno.addressInUse.rawValue { return nil }
+    try check(.bind, result)
+    guard let identity = directory.identity(of: name) else {
+      throw Failure(.bind, .noSuchFileOrDirectory, "the socket's file has been removed")
+    }
+    do throws(Failure) {
+      if identity.mode != file.permissions { try check(.bind, directory.setMode(of: name, file.permissions)) }
+      try listen(socket)
+    } catch {
+      if let found = directory.identity(of: name), found.isSame(as: identity) { _ = directory.unlink(name) }
+      throw error
+    }
+    return (socket, identity)
+  }
+
+  /// Takes the name from a socket that is to be replaced, under the lock.
+  ///
+  /// - Returns: false if another socket has come in between. It has its name again.
+  private func displace() throws(Failure) -> Bool {
+    guard let noted = directory.identity(of: name) else { return true }
+    guard try judge(noted) == .replace, let aside = privateName(atMost: 255) else { return false }
+    let result = directory.renameExclusively(name, aside)
+    if result == -Errno.noSuchFileOrDirectory.rawValue { return true }
+    if result < 0 {
+      // There is no exclusive rename here, so it cannot be put back: it was looked at a moment ago.
+      _ = directory.unlink(name)
+      return true
+    }
+    guard let displaced = directory.identity(of: aside) else { return true }
+    let isRight =
+      displaced.is_socket
+      && (file.ifPresent == .takeOver || (displaced.isSame(as: noted) && probe(aside) == .dead))
+    if !isRight, directory.renameExclusively(aside, name) == 0 { return false }
+    _ = directory.unlink(aside)
+    return isRight
   }
 }

@@ -1,4 +1,4 @@
-/// The file of a Unix socket that a listener makes: its permissions, and what becomes of one that is there already.
+/// The file of a Unix socket that a listener, or ``bindDatagrams(at:framing:maximumFrameSize:file:)``, makes: its permissions, and what becomes of one that is there already.
 ///
 ///     let listener = try Listener(.unix("/run/app.sock"), framing: .varInt, file: .mode(0o660))
 ///
@@ -14,7 +14,7 @@ public struct SocketFile: Hashable, Sendable {
     /// listener is not made: EADDRINUSE. Of several processes that replace the same file, one succeeds.
     case replaceStale
     /// The socket is replaced, whether or not a server has it. Clients that connect from then on reach the new listener,
-    /// and no client finds that the path is missing. The old server keeps its connections and its queue; when a
+    /// and no client finds that the path is missing; of a socket for datagrams it is missing for a moment. The old server keeps its connections and its queue; when a
     /// listener of this library is closed, the new file is left alone.
     case takeOver
   }

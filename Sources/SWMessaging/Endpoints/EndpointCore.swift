@@ -63,6 +63,19 @@ public final class EndpointCore: Sendable {
       Port(connected: transport, reactor: reactor), unread: [], for: [.readable, .writable], mode: mode)
   }
 
+  /// Takes over a socket of datagrams that is bound to an address.
+  ///
+  /// - Parameter willClose: called before the descriptor is closed: gives up the name.
+  convenience init(
+    datagrams descriptor: consuming OwnedDescriptor, willClose: (@Sendable () -> Void)?
+  ) throws(TransportError) {
+    let number = descriptor.withDescriptor { $0.rawValue }
+    let transport = try DatagramSocket(number, isPacket: false, willClose: willClose)
+    _ = descriptor.release()
+    self.init(
+      Port(connected: transport, reactor: Reactor.shared), unread: [], for: [.readable, .writable])
+  }
+
   /// Takes over a transport.
   package convenience init(
     _ transport: some SocketLike, for directions: Readiness, mode: ReceiveMode = .readAhead,
@@ -72,7 +85,9 @@ public final class EndpointCore: Sendable {
       Port(transport, for: directions, reactor: reactor), unread: [], for: directions, mode: mode)
   }
 
-  private convenience init(_ port: Port, unread: [UInt8], for directions: Readiness, mode: ReceiveMode) {
+  private convenience init(
+    _ port: Port, unread: [UInt8], for directions: Readiness, mode: ReceiveMode = .readAhead
+  ) {
     self.init(
       receiving: directions.contains(.readable) ? ReceiveHalf(port, unread: unread) : nil,
       sending: directions.contains(.writable) ? SendHalf(port) : nil, mode: mode)

@@ -29,13 +29,13 @@ extension Address {
     }
   }
 
-  /// The address as Python's `multiprocessing` takes it; nil of a descriptor.
+  /// The address as Python's `multiprocessing` takes it; nil of a descriptor and of UDP.
   public var pythonValue: PickleValue? {
     switch kind {
     case .unix(let path): PickleValue(path.string)
     case .abstract(let name): PickleValue("\0" + String(decoding: name, as: UTF8.self))
     case .tcp(let host, let port): .tuple([PickleValue(host), PickleValue(port)])
-    case .descriptor: nil
+    case .udp, .descriptor: nil
     @unknown default: nil
     }
   }

@@ -38,7 +38,8 @@ extension Listener {
     let listener = try Listener<SocketDuplex>(
       address, mode: mode, backlog: backlog, file: file, accepting: policy)
     let source = AuthenticatedConnections(listener, authentication, onFailure)
-    let core = ListenerCore(source, address: listener.address, unpublishing: { source.finish() })
+    let core = ListenerCore(
+      source, address: listener.address, over: listener.core, unpublishing: { source.finish() })
     self.init(core) { item throws(EndpointError) in
       MessageDuplex(
         core: try ListenerCore.connection(item, mode), framing: framing, mode: mode,

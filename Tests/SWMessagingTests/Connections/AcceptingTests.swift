@@ -24,6 +24,7 @@ struct AcceptingTests {
       var rest = Step.fails(.wouldBlock)
       var calls = 0
       var spells: [Errno?] = []
+      var refusals = 0
       var during: (@Sendable () -> Void)?
     }
 
@@ -40,11 +41,29 @@ struct AcceptingTests {
     let core: ListenerCore
     let listener: Listener<SocketDuplex>
     let file: OpenFile
+    let observer: Observer
+
+    /// Stands for a service, which is told of shortages.
+    final class Observer: ServesConnections {
+      private let state: Script
+      init(_ state: Script) { self.state = state }
+      func drain() {}
+      var snapshot: [ListenerSnapshot.Connection] { [] }
+      func tell(_ event: ListenerEvent) {
+        switch event {
+        case .acceptingPaused(let error): state.withLock { $0.spells.append(error.errno) }
+        case .acceptingResumed: state.withLock { $0.spells.append(nil) }
+        case .refused(.policy, _): state.withLock { $0.refusals += 1 }
+        default: Issue.record("\(event)")
+        }
+      }
+    }
 
     init(_ policy: AcceptPolicy = .anyone) throws {
       let socket = try OwnedDescriptor.socket(for: .unnamedUnix, .stream, .bind)
       file = socket.withDescriptor { OpenFile($0) }
       let state = state
+      observer = Observer(state)
       let source = AcceptSource(socket, .stream, isUnix: true, policy, closes: closes) { _ in
         let during = state.withLock { $0.during }
         during?()
@@ -60,7 +79,7 @@ struct AcceptingTests {
         }
       }
       core = ListenerCore(accepting: source, address: .abstract("script"), reactor: reactor)
-      core.setOnPause { error in state.withLock { $0.spells.append(error?.errno) } }
+      core.enter(observer)
       listener = Listener(core, .readAhead)
     }
 
@@ -249,6 +268,7 @@ struct AcceptingTests {
     #expect(scripted.reactor.driveOnce())
     let refused = scripted.listener.refusedCount
     #expect(refused > 0 && refused <= 1_024)
+    #expect(scripted.state.withLock { $0.refusals } == refused, "each is told")
     #expect(scripted.reactor.isCalled, "it goes on")
     scripted.listener.close()
     #expect(caller.isDecided)
@@ -269,7 +289,7 @@ struct AcceptingTests {
         }
       }
     }
-    for round in 0..<stressed(2_000) {
+    for round in 0..<stressed(10_000) {
       let client = try HandClient(address)
       client.reset()
       if round % 50 == 0 {

@@ -22,6 +22,8 @@ struct AddressTests {
     ("tcp:[::1]:65535", .tcp(host: "::1", port: 65535)),
     ("tcp:[fe80::1%eth0]:80", .tcp(host: "fe80::1%eth0", port: 80)),
     ("tcp:[::ffff:1.2.3.4]:80", .tcp(host: "::ffff:1.2.3.4", port: 80)),
+    ("udp:localhost:514", .udp(host: "localhost", port: 514)),
+    ("udp:[::1]:0", .udp(host: "::1", port: 0)),
     ("fd:3", .descriptor(3)),
     ("fd:2147483647", .descriptor(.max)),
   ]
@@ -52,7 +54,7 @@ struct AddressTests {
 
   static let faults: [(String, AddressError.Reason, Int)] = [
     ("", .unknownScheme, 0), ("unix", .unknownScheme, 0), ("/run/app.sock", .unknownScheme, 0),
-    ("udp:localhost:80", .unknownScheme, 0), ("Unix:/a", .unknownScheme, 0), (" unix:/a", .unknownScheme, 0),
+    ("unixgram:/a", .unknownScheme, 0), ("Unix:/a", .unknownScheme, 0), (" unix:/a", .unknownScheme, 0),
     ("unix:", .emptyPath, 5), ("unix:/a\\x00b", .nulInPath, 5), ("unix:/a\0b", .nulInPath, 5),
     ("unix:/a\\b", .invalidEscape, 7), ("unix:@a\\x4", .invalidEscape, 7), ("unix:@\\", .invalidEscape, 6),
     ("unix:@\\xg0", .invalidEscape, 6),
@@ -65,6 +67,8 @@ struct AddressTests {
     ("tcp:[::1]", .missingPort, 9), ("tcp:[::1]80", .missingPort, 9), ("tcp:[localhost]:80", .invalidHost, 5),
     ("tcp:[::g]:80", .invalidHost, 4), ("tcp:[fe80::1%]:80", .invalidHost, 4), ("tcp:[]:80", .invalidHost, 5),
     ("tcp:a b:80", .invalidHost, 4), ("tcp:a\0b:80", .invalidHost, 4), ("tcp:a/b:80", .invalidHost, 4),
+    ("udp:", .missingPort, 4), ("udp::80", .missingHost, 4), ("udp:::1:80", .invalidHost, 4),
+    ("udp:host:65536", .invalidPort, 9),
     ("fd:", .invalidDescriptor, 3), ("fd:x", .invalidDescriptor, 3), ("fd:-1", .invalidDescriptor, 3),
     ("fd:2147483648", .invalidDescriptor, 3), ("fd:3 ", .invalidDescriptor, 3),
   ]
@@ -81,7 +85,8 @@ struct AddressTests {
 
   @Test(arguments: [
     Address.unix(""), .abstract(String(repeating: "x", count: 108)), .tcp(host: "", port: 1),
-    .tcp(host: "[::1]", port: 1), .tcp(host: "a:b", port: 1), .tcp(host: "a\0b", port: 1), .descriptor(-1),
+    .tcp(host: "[::1]", port: 1), .tcp(host: "a:b", port: 1), .tcp(host: "a\0b", port: 1),
+    .udp(host: "", port: 1), .udp(host: "[::1]", port: 1), .descriptor(-1),
   ])
   func `an address that was made in code may be unusable, and says so`(address: Address) {
     #expect(throws: AddressError.self) { try address.validate() }

@@ -168,7 +168,7 @@ struct ConnectingTests {
   @Test func `failed connections leave nothing`() async throws {
     let before = openDescriptors()
     let address = try closedPort()
-    for _ in 0..<stressed(1_000) {
+    for _ in 0..<stressed(5_000) {
       _ = await endpointError { try await connect(to: .unix("/nowhere/s")) }
       _ = await endpointError { try await connect(to: address) }
     }
@@ -190,7 +190,7 @@ struct ConnectingTests {
     _ = consume socket
     // By chance it happens about once in 28,000 times.
     let address = try closedPort()
-    for _ in 0..<stressed(5_000) {
+    for _ in 0..<stressed(5_000, full: 100_000) {
       #expect(await endpointError { try await connect(to: address) }?.failure?.errno == .connectionRefused)
     }
   }

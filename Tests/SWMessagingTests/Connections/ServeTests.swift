@@ -306,6 +306,119 @@ final class EventLog: Sendable {
     #expect(log.closed == 2 && log.failed == 1)
   }
 
+  @Test func `a connection that cannot be made into an endpoint ends no service`() async throws {
+    let directory = try TestDirectory()
+    let real = try ListenPlace.unix.listener(directory)
+    // What fails with every second connection, after it was accepted.
+    let made = Guarded(0)
+    let failing = Listener<VarIntDuplex>(real.core) { item throws(EndpointError) in
+      let core = try ListenerCore.connection(item, .readAhead)
+      let number = made.withLock { made in
+        made += 1
+        return made
+      }
+      if number % 2 == 1 { throw EndpointError(.transport(TransportError(.adopt, .noMemory))) }
+      return MessageDuplex(core: core, framing: .varInt)
+    }
+    let log = EventLog()
+    let serving = Task { try await failing.serve(observing: log.note, Self.echo) }
+    for round in 0..<20 {
+      let client = try await connect(to: real.address, framing: .varInt)
+      if round % 2 == 0 {
+        #expect(try await client.next() == nil)
+      } else {
+        try await ask(client, "\(round)")
+      }
+      client.close()
+    }
+    failing.finish()
+    try await serving.value
+    #expect(log.accepted == 10 && log.closed == 10 && log.failed == 0)
+    _ = consume real
+  }
+
+  @Test func `a connection that the policy refuses is told, and closed although the event is kept`()
+    async throws
+  {
+    let directory = try TestDirectory()
+    let asked = Guarded(0)
+    let policy = AcceptPolicy.when { _ in
+      asked.withLock { asked in
+        asked += 1
+        return asked > 2
+      }
+    }
+    let listener = try ListenPlace.unix.listener(directory, accepting: policy)
+    let (log, other) = (EventLog(), EventLog())
+    // Both services of one listener are told.
+    let serving = [log, other].map { log in
+      Task { try await listener.serve(observing: log.note, Self.echo) }
+    }
+    await eventually { listener.snapshot.waitingAcceptors == 2 }
+    for _ in 0..<2 {
+      let client = try await connect(to: listener.address, framing: .varInt)
+      #expect(try await client.next() == nil)
+      client.close()
+    }
+    let client = try await connect(to: listener.address, framing: .varInt)
+    try await ask(client, "the third")
+    client.close()
+    listener.finish()
+    for task in serving { try await task.value }
+    for log in [log, other] {
+      let isKnown = { (event: ListenerEvent) in
+        if case .refused(.policy, let peer) = event { peer?.processID == getpid() } else { false }
+      }
+      #expect(log.refused(.policy) == 2 && log.count(isKnown) == 2)
+    }
+    #expect(listener.refusedCount == 2 && log.accepted + other.accepted == 1)
+  }
+
+  @Test func `in memory a shortage is told once when it begins and once when it ends`() async throws {
+    let memory = MemoryListener(framing: .varInt)
+    let log = EventLog()
+    let serving = Task { try await memory.listener.serve(observing: log.note, Self.echo) }
+    memory.failAccepts(.tooManyOpenFiles, .tooManyOpenFiles, .noMemory)
+    let client = try memory.connect()
+    try await ask(client, "at last")
+    #expect(
+      log.count {
+        if case .acceptingPaused(let error) = $0 { error.errno == .tooManyOpenFiles } else { false }
+      } == 1)
+    #expect(log.count { if case .acceptingResumed = $0 { true } else { false } } == 1)
+    client.close()
+    memory.listener.finish()
+    try await serving.value
+  }
+
+  @Test func `without a limit a service has half of the descriptors that its process may have`() async throws
+  {
+    let probe = process(try probePath(), ["serve-limit"])
+    let (input, output) = (Pipe(), Pipe())
+    (probe.standardInput, probe.standardOutput) = (input, output)
+    try probe.run()
+    let reader = try MessageReader(
+      duplicating: FileDescriptor(rawValue: output.fileHandleForReading.fileDescriptor), framing: .lines)
+    let address = try Address(parsing: String(decoding: try await reader.receive(), as: UTF8.self))
+    var clients: [VarIntDuplex] = []
+    // The process may have 64.
+    for index in 0..<33 {
+      clients.append(try await connect(to: address, framing: .varInt))
+      try await clients[index].send("\(index)")
+    }
+    for index in 0..<32 { #expect(try await clients[index].receive() == Array("\(index)".utf8)) }
+    try input.fileHandleForWriting.write(contentsOf: Data("\n".utf8))
+    #expect(try await reader.receive() == Array("served=32 accepting=0".utf8))
+    clients[0].close()
+    #expect(try await clients[32].receive() == Array("32".utf8))
+    for client in clients { client.close() }
+    try input.fileHandleForWriting.close()
+    while try await reader.next() != nil {}
+    probe.waitUntilExit()
+    #expect(probe.terminationStatus == 0)
+    reader.close()
+  }
+
   @Test func `threads serve, and finish ends them`() async throws {
     let directory = try TestDirectory()
     let listener = try ListenPlace.unix.listener(directory)

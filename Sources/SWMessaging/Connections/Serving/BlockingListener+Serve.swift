@@ -62,9 +62,6 @@ private final class ThreadServer<Connection: Endpoint>: Sendable {
   deinit { WakeUp.giveBack(wakeUp) }
 
   func run(_ threads: Int, _ patience: Duration) -> EndpointError? {
-    listener.core.setOnPause { [service] error in
-      service.tell(error.map { .acceptingPaused($0) } ?? .acceptingResumed)
-    }
     listener.core.enter(service)
     defer { listener.core.leave(service) }
     for _ in 0..<threads {

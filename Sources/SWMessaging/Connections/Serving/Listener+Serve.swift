@@ -92,9 +92,6 @@ private final class AsyncServer<Connection: Endpoint>: Sendable {
   }
 
   func run() async -> EndpointError? {
-    listener.core.setOnPause { [service] error in
-      service.tell(error.map { .acceptingPaused($0) } ?? .acceptingResumed)
-    }
     listener.core.enter(service)
     let error = await withDiscardingTaskGroup { group in
       let error = await acceptAll(in: &group)

@@ -7,6 +7,8 @@ public enum ListenerEvent: Sendable {
   /// Why a connection was closed before anything was read from it.
   @nonexhaustive
   public enum Refusal: Hashable, Sendable {
+    /// The listener's ``AcceptPolicy`` does not admit its peer.
+    case policy
     /// Its user has as many connections as one user may have.
     case userLimit
     /// The service ends, and has as many connections as it may have.

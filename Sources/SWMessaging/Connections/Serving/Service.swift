@@ -3,9 +3,11 @@ internal import SWIO
 internal import Synchronization
 
 /// Those who serve a listener's connections, without the type of the connections.
-protocol ServesConnections: AnyObject, Sendable {
+package protocol ServesConnections: AnyObject, Sendable {
   /// The listener finishes.
   func drain()
+  /// Something has happened that concerns the listener.
+  func tell(_ event: ListenerEvent)
   var snapshot: [ListenerSnapshot.Connection] { get }
 }
 

@@ -2,13 +2,13 @@ internal import SWIO
 internal import Synchronization
 internal import SystemPackage
 
-/// A TCP connection on its way, for one caller.
-final class TCPConnecting: Connecting {
+/// A connection over TCP or UDP on its way, for one caller.
+final class HostConnecting: Connecting {
   let half: ReceiveHalf
-  private let source: TCPConnectSource
+  private let source: HostConnectSource
 
-  init(host: String, port: UInt16, _ connector: Connector) {
-    source = TCPConnectSource(host: host, port: port, connector)
+  init(host: String, port: UInt16, _ kind: ConnectionKind, _ connector: Connector) {
+    source = HostConnectSource(host: host, port: port, kind, connector)
     half = ReceiveHalf(Port(source, for: .readable, reactor: Reactor.shared))
   }
 
@@ -26,7 +26,7 @@ final class TCPConnecting: Connecting {
 ///     resolving   a helper thread looks the host up. An IP address is known at once
 ///     racing      attempts to connect are under way, each watched by the reactor
 ///     closed      all sockets are closed; the resolver's answer comes to nothing
-private final class TCPConnectSource: ItemSource, ReadinessReceiver {
+private final class HostConnectSource: ItemSource, ReadinessReceiver {
   private enum Phase: Sendable {
     case new
     case resolving
@@ -46,13 +46,15 @@ private final class TCPConnectSource: ItemSource, ReadinessReceiver {
 
   private let host: String
   private let port: UInt16
+  private let kind: ConnectionKind
   private let waitsForServer: Bool
   private let noDelay: Bool
   private let state = Guarded(State())
 
-  init(host: String, port: UInt16, _ connector: Connector) {
+  init(host: String, port: UInt16, _ kind: ConnectionKind, _ connector: Connector) {
     self.host = host
     self.port = port
+    self.kind = kind
     waitsForServer = connector.waitsForServer
     noDelay = !connector.delaysSmallMessages
   }
@@ -119,11 +121,11 @@ private final class TCPConnectSource: ItemSource, ReadinessReceiver {
 
   private func run(_ begun: AddressRace, _ take: (ReceivedItem) -> Void) -> Attempt {
     var race = begun
-    if let winner = look(&race) {
-      take(.value(FreshDescriptor(winner.release(), .stream, isUnix: false), stays: false))
-      return .transferred(1)
-    }
     while true {
+      if let winner = look(&race) {
+        take(.value(FreshDescriptor(winner.release(), kind, isUnix: false), stays: false))
+        return .transferred(1)
+      }
       switch race.next(now: .now) {
       case .start(let address):
         if let error = start(address) {
@@ -171,7 +173,7 @@ private final class TCPConnectSource: ItemSource, ReadinessReceiver {
 
   private func start(_ address: SocketAddress) -> TransportError? {
     do throws(TransportError) {
-      let socket = WatchedSocket(try ConnectingSocket(to: address, noDelay: noDelay))
+      let socket = WatchedSocket(try ConnectingSocket(to: address, kind, noDelay: noDelay))
       if let errno = socket.watch(for: self) { return TransportError(.wait, errno) }
       state.withLock { $0.sockets.append(socket) }
       return nil

@@ -1,0 +1,64 @@
+internal import CSysShim
+internal import SWIO
+internal import SystemPackage
+
+/// Sockets that are given an address of their own.
+enum BoundSocket {
+  typealias Failure = PublishedName.Failure
+
+  /// A socket with that address.
+  static func bind(to address: SocketAddress, _ kind: ConnectionKind) throws(Failure) -> FreshDescriptor {
+    do throws(TransportError) {
+      let socket = try OwnedDescriptor.socket(for: address, kind, .bind)
+      let number = socket.withDescriptor { $0.rawValue }
+      if let bytes = address.ipBytes {
+        // Of a datagram socket it would let another process bind the same address.
+        if kind == .stream { _ = try checked(.bind, swsys_set_reuse_address(number)) }
+        // The address that stands for any: over IPv4, too, whatever the system's own choice is.
+        if bytes.count == 16, !bytes.contains(where: { $0 != 0 }) {
+          _ = try checked(.bind, swsys_set_v6_only(number, false))
+        }
+      }
+      _ = try checked(.bind, socket.bind(to: address))
+      return FreshDescriptor(socket, kind, isUnix: !address.isIP)
+    } catch {
+      throw Failure(error.operation, error.errno)
+    }
+  }
+
+  /// A socket with the first address of a host that can be had. Looks the host up on the calling thread.
+  ///
+  /// - Parameter prepare: what else must succeed with that address.
+  static func bind(
+    toHost host: String, port: UInt16, _ kind: ConnectionKind,
+    _ prepare: (FreshDescriptor) throws(Failure) -> Void = { _ in }
+  ) throws(Failure) -> FreshDescriptor {
+    let addresses: [SocketAddress]
+    if let address = SocketAddress(ip: host, port: port) {
+      addresses = [address]
+    } else {
+      do throws(Resolver.Failure) {
+        addresses = try Resolver.addresses(of: host, port: port)
+      } catch {
+        throw Failure(.resolve, error.errno, error.explanation)
+      }
+    }
+    var last = Failure(.bind, .noSuchAddressOrDevice)
+    for address in addresses {
+      do throws(Failure) {
+        let socket = try bind(to: address, kind)
+        try prepare(socket)
+        return socket
+      } catch {
+        last = error
+      }
+    }
+    throw last
+  }
+
+  /// The address that the kernel has for a socket.
+  static func address(of socket: FreshDescriptor) -> Address? {
+    let found = socket.withNumber { try? FileDescriptor(rawValue: $0).address() } ?? nil
+    return found.flatMap { Address($0) }
+  }
+}
