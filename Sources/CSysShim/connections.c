@@ -55,6 +55,18 @@ int swsys_set_reuse_address(int fd) {
   int on = 1;
   return RESULT(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on));
 }
+int swsys_set_loss_detection(int fd, int milliseconds) {
+  if (!swsys_is_tcp(fd)) return -EOPNOTSUPP;
+  int on = milliseconds > 0, idle = milliseconds / 2000, interval = milliseconds / 4000;
+  if (idle < 1) idle = 1;
+  if (interval < 1) interval = 1;
+  /* The kernel's limit for both. */
+  if (idle > 32767) idle = 32767;
+  int result = RESULT(setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &milliseconds, sizeof milliseconds));
+  if (result == 0 && on) result = RESULT(setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle));
+  if (result == 0 && on) result = RESULT(setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval));
+  return result < 0 ? result : RESULT(setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on));
+}
 int swsys_set_v6_only(int fd, bool only) {
   int value = only;
   return RESULT(setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &value, sizeof value));

@@ -117,6 +117,28 @@ extension Probe {
     listener.close()
   }
 
+  /// Serves with the limit that it has by default, in a process that may have 64 descriptors. A line of standard input asks
+  /// how many connections are served, and whether more are accepted; the end of input ends it.
+  static func serveLimit() async throws {
+    let listener = try Listener(.abstract("sw-limit-\(getpid())"), framing: .varInt)
+    print(listener.address)
+    fflush(nil)
+    var limit = rlimit(rlim_cur: 64, rlim_max: 64)
+    _ = unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    let asking = TestThread {
+      while readLine() != nil {
+        let snapshot = listener.snapshot
+        print("served=\(snapshot.connections.count) accepting=\(snapshot.waitingAcceptors)")
+        fflush(nil)
+      }
+      listener.finish()
+    }
+    try await listener.serve { peer in
+      for try await message in peer.messages { try await peer.send(message) }
+    }
+    try await asking.value
+  }
+
   private static func blockingError<T>(_ body: () throws(EndpointError) -> T) -> EndpointError? {
     do throws(EndpointError) {
       _ = try body()
@@ -126,7 +148,7 @@ extension Probe {
     }
   }
 
-  private static func cpuTime() -> UInt64 {
+  static func cpuTime() -> UInt64 {
     var time = timespec()
     _ = unsafe clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
     return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
@@ -194,7 +216,7 @@ extension Probe {
   }
 
   /// How often this process's threads have waited.
-  private static func waitCount() -> Int {
+  static func waitCount() -> Int {
     var usage = rusage()
     _ = unsafe getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
     return usage.ru_nvcsw

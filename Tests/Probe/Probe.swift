@@ -33,6 +33,10 @@ struct Probe {
     case "accept-limit": return try acceptLimit()
     case "activated": return try activated(CommandLine.arguments[2])
     case "greet": return try greet(CommandLine.arguments[2])
+    case "intrude": return try intrude(CommandLine.arguments[2])
+    case "crowd": return try crowd(CommandLine.arguments[2], Int(CommandLine.arguments[3]) ?? 1)
+    case "spawn-while-accepting": return try spawnWhileAccepting()
+    case "hold": return try hold(CommandLine.arguments[2], Int(CommandLine.arguments[3]) ?? 1)
     case "unremovable": return try unremovable(CommandLine.arguments[2])
     // Counted by a program that a second thread, and the reset of the peak of memory, would lead astray.
     case "pickle-work":
@@ -72,6 +76,9 @@ struct Probe {
       try echoPickles(number)
     case "park-on-reactor": try await parkOnReactor()
     case "timed": try await timed()
+    case "serve-limit": try await serveLimit()
+    case "connect-full": try await connectFull()
+    case "cut-off": try await cutOff()
     case "descriptors-cut": try descriptorsCut()
     case "churn": try await churn()
     case "echo-multiprocessing":
@@ -88,7 +95,8 @@ struct Probe {
                      | msgpack-memory STREAM READER BYTES | pickle-cost PICKLE BYTES | echo-pickles DESCRIPTOR
                      | park-on-reactor | timed | descriptors-cut | churn | read-on exact|ahead COUNT UNREAD | echo-multiprocessing async|blocking DESCRIPTOR
                      | capitals async|blocking [staged] | frames SENDER COUNT async|blocking
-                     | publish | modes | accept-limit | activated NAME | greet ADDRESS | unremovable DIRECTORY
+                     | publish | modes | accept-limit | serve-limit | activated NAME | greet ADDRESS | unremovable DIRECTORY
+                     | intrude PATH | crowd ADDRESS COUNT | hold ADDRESS COUNT | spawn-while-accepting | connect-full | cut-off
         """
       )
       exit(2)

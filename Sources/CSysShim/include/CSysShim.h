@@ -117,6 +117,8 @@ int swsys_socket_family(int fd);                 /* SWSYS_UNIX_FAMILY, … */
 int swsys_socket_type(int fd);                   /* swsys_sock_stream, … */
 int swsys_is_listening(int fd);                  /* 0, 1 or a negative errno */
 int swsys_set_reuse_address(int fd);
+/* Of a TCP connection; 0: none any more. */
+int swsys_set_loss_detection(int fd, int milliseconds);
 int swsys_set_v6_only(int fd, bool only);
 int swsys_set_nonblocking(int fd, bool on);
 /* Of the process that connected, or listened, when it did. */
