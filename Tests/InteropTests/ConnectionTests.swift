@@ -5,7 +5,7 @@ import SystemPackage
 import TestSupport
 import Testing
 
-/// Python's and Node's own sockets at the other end of connections, and socat's where it is installed.
+/// Python's and Node's own sockets at the other end of connections, and those of socat and ncat where they are installed.
 @Suite(.lastResort, .leavesNothing)
 struct ConnectionTests {
   enum Kind: String, CaseIterable, Sendable { case unix, abstract, tcp, tcp6 }
@@ -152,5 +152,35 @@ struct ConnectionTests {
     #expect(try await client.receive(timeout: .patience) == Array("to socat".utf8))
     client.close()
     #expect(try await child.exitStatus == .exited(0))
+  }
+
+  static let ncat = "/usr/bin/ncat"
+
+  @Test(
+    .enabled(if: FileManager.default.isExecutableFile(atPath: ncat), "no ncat"),
+    arguments: [Kind.unix, .tcp, .tcp6])
+  func `ncat connects, and is connected to`(kind: Kind) async throws {
+    let address = try address(kind)
+    let place =
+      switch address.kind {
+      case .unix(let path): ["--unixsock", path.string]
+      case .tcp(let host, let port): [host, "\(port)"]
+      default: [""]
+      }
+    let listener = try Listener(address, framing: .lines)
+    let run = Task { try await Command(Self.ncat, arguments: place).run(input: Array("ncat\n".utf8)) }
+    let peer = try await listener.accept(timeout: .patience)
+    try await peer.send(try await peer.receive(timeout: .patience))
+    #expect(try await peer.next(timeout: .patience) == nil)
+    peer.close()
+    #expect(try await run.value.outputText == "ncat\n")
+    listener.close()
+    let child = try await Command(Self.ncat, arguments: ["--listen", "--exec", "/bin/cat"] + place).spawn()
+    let client = try await connect(to: address, framing: .lines, waitingForServer: true, timeout: .patience)
+    try await client.send("to ncat")
+    #expect(try await client.receive(timeout: .patience) == Array("to ncat".utf8))
+    client.close()
+    #expect(try await child.exitStatus == .exited(0))
+    if case .unix(let path) = address.kind { try? FileManager.default.removeItem(atPath: path.string) }
   }
 }
