@@ -129,3 +129,33 @@ int floor_echo_many(const int *descriptors, size_t count) {
     }
   }
 }
+
+/* One byte of length, which a varint has for these sizes too. */
+enum { SMALL_MESSAGE = 64 };
+
+int floor_answer_each(int listener) {
+  uint8_t frame[1 + SMALL_MESSAGE];
+  while (1) {
+    int fd = floor_accept(listener);
+    if (fd < 0) return fd;
+    int result = floor_read_all(fd, frame, sizeof frame);
+    if (result == 0) result = floor_write_all(fd, frame, sizeof frame);
+    /* The client's close, which comes before ours. */
+    if (result == 0) (void)!read(fd, frame, 1);
+    close(fd);
+    if (result < 0 && result != -EPIPE && result != -ECONNRESET) return result;
+  }
+}
+
+int floor_ask_anew(const char *name, size_t count) {
+  uint8_t frame[1 + SMALL_MESSAGE] = {SMALL_MESSAGE};
+  for (size_t i = 0; i < count; i++) {
+    int fd = floor_connect(name);
+    if (fd < 0) return fd;
+    int result = floor_write_all(fd, frame, sizeof frame);
+    if (result == 0) result = floor_read_all(fd, frame, sizeof frame);
+    close(fd);
+    if (result < 0) return result;
+  }
+  return 0;
+}

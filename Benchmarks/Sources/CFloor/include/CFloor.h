@@ -84,4 +84,9 @@ int floor_load(const char *name, size_t connections, enum floor_header header, s
 /// Echoes what comes on many connections, for ever: one thread, epoll, edge-triggered.
 int floor_echo_many(const int *descriptors, size_t count);
 
+
+/// Accepts connections one after the other, receives 64 bytes of each as a frame, sends them back, and waits for its end.
+int floor_answer_each(int listener);
+/// Connects so many times; each time sends a frame of 64 bytes, receives it again, and closes.
+int floor_ask_anew(const char *name, size_t count);
 #endif

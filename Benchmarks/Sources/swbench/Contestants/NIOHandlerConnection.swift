@@ -5,6 +5,9 @@ internal import NIOPosix
 struct NIOHandlerConnection: Connection {
   let channel: any Channel
 
+  /// Over a channel that has a ``NIODriver``.
+  init(channel: any Channel) { self.channel = channel }
+
   init(_ ends: Ends, _ shape: Shape) async throws {
     channel = try await NIOSetup.open(ends) { channel in
       try channel.pipeline.syncOperations.addHandler(NIODriver(shape))

@@ -10,15 +10,7 @@ enum NIOSetup {
   static func open<Result: Sendable>(
     _ ends: Ends, _ body: @escaping @Sendable (any Channel) throws -> Result
   ) async throws -> Result {
-    let initializer: @Sendable (any Channel) -> EventLoopFuture<Result> = { channel in
-      channel.eventLoop.makeCompletedFuture {
-        try channel.pipeline.syncOperations.addHandlers([
-          ByteToMessageHandler(LengthFieldBasedFrameDecoder(lengthFieldBitLength: .fourBytes)),
-          LengthFieldPrepender(lengthFieldBitLength: .fourBytes),
-        ])
-        return try body(channel)
-      }
-    }
+    let initializer: @Sendable (any Channel) -> EventLoopFuture<Result> = { prepare($0, body) }
     if ends.isSocket {
       return try await ClientBootstrap(group: group)
         .withConnectedSocket(ends.reading, channelInitializer: initializer)
@@ -26,6 +18,19 @@ enum NIOSetup {
     return try await NIOPipeBootstrap(group: group)
       .takingOwnershipOfDescriptors(
         input: ends.reading, output: ends.writing, channelInitializer: initializer)
+  }
+
+  /// Puts the framing into a channel's pipeline, and whatever `body` adds behind it.
+  static func prepare<Result: Sendable>(
+    _ channel: any Channel, _ body: @escaping @Sendable (any Channel) throws -> Result
+  ) -> EventLoopFuture<Result> {
+    channel.eventLoop.makeCompletedFuture {
+      try channel.pipeline.syncOperations.addHandlers([
+        ByteToMessageHandler(LengthFieldBasedFrameDecoder(lengthFieldBitLength: .fourBytes)),
+        LengthFieldPrepender(lengthFieldBitLength: .fourBytes),
+      ])
+      return try body(channel)
+    }
   }
 
   static func message(_ shape: Shape, _ allocator: ByteBufferAllocator) -> ByteBuffer {

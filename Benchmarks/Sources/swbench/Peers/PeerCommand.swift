@@ -11,6 +11,8 @@ struct PeerCommand: AsyncParsableCommand {
     shouldDisplay: false,
     subcommands: [
       Echo.self, Source.self, Sink.self, Dying.self, Serve.self, Load.self, Idle.self, First.self,
+      Answer.self,
+      Open.self, Shortage.self, Greeted.self, Crowd.self,
     ])
 
   /// What it finds open.

@@ -4,7 +4,8 @@ internal import Foundation
 enum Catalogue {
   static var all: [Benchmark] {
     RoundTrips.benchmarks + PythonPeers.benchmarks + OneWay.benchmarks + Senders.benchmarks
-      + Connections.benchmarks + FirstMessages.benchmarks + Framings.benchmarks + MsgPackCoding.benchmarks
+      + Connections.benchmarks + Listening.benchmarks + FirstMessages.benchmarks + Framings.benchmarks
+      + MsgPackCoding.benchmarks
       + PickleCoding.benchmarks
       + Failing.benchmarks
   }
