@@ -49,7 +49,9 @@ extension PeerCommand {
       withExtendedLifetime(books) {}
     }
 
-    private static func grow(_ books: Books, _ way: OpenContender.Way, _ name: String, to count: Int) async throws {
+    private static func grow(_ books: Books, _ way: OpenContender.Way, _ name: String, to count: Int)
+      async throws
+    {
       for number in books.count..<count {
         let client = try checked("connect", unsafe floor_connect(name))
         var frame = [UInt8](repeating: 64, count: 65)
