@@ -13,11 +13,11 @@ enum Listening {
   static var benchmarks: [Benchmark] {
     [
       Benchmark(
-        name: "connect", title: "Connect, one message of 64 B there and back, close; Unix socket",
+        name: "listening/connect", title: "Connect, one message of 64 B there and back, close; Unix socket",
         unit: "connection", contenders: ConnectingContender.Way.allCases.map(ConnectingContender.init),
         peers: [ConnectingContender.Way.nio.rawValue, ConnectingContender.Way.python.rawValue]),
       Benchmark(
-        name: "open",
+        name: "listening/open",
         title: "Memory of an accepted connection beside kernel buffers, \(OpenContender.count) connections",
         unit: "connection", measure: "bytes", contenders: OpenContender.Way.allCases.map(OpenContender.init),
         comparisons: [], rounds: 3),
