@@ -39,7 +39,8 @@ def drive():
                     connection.recv_bytes()
             control.write(b'%d\n' % (time.perf_counter_ns() - begin))
     finally:
-        server.terminate()
+        # The signals that the parent blocks are blocked here, too.
+        server.kill()
         server.wait()
 
 
