@@ -56,7 +56,6 @@ byte attempting;
 /* ---- the world ---- */
 bool mainBusy, halt; byte ndone; bool installed[N];
 byte inside;                         /* callers between enter and their return */
-bool stirring;                       /* the reactor has the turn of an idle half, to end the watching */
 bool timed[N];                       /* a task's deadline, which has not passed */
 #ifdef TICKETS
 byte ticket, tick[N], lastTick;      /* asserts what the queue gives by construction: costs states */
@@ -97,7 +96,7 @@ byte orphanOf; byte fullyGone, sentOK, tails;
 /* Whose receive was the last can detach at once: the turn went with the decision. (The reactor may have it still after
  * others have given up.) */
 #if defined(NO_TIMEOUT) && defined(NO_CANCEL)
-#define LEAVES(e) inside--; assert(res[e] != done || closed || !turn || inside > 0 || stirring)
+#define LEAVES(e) inside--; assert(res[e] != done || closed || !turn || inside > 0)
 #else
 #define LEAVES(e) inside--
 #endif
@@ -684,20 +683,25 @@ proctype Reactor() {
        :: else ->
           stirred = true; pass(NOBODY);
           if
-          :: !turn && qn == 0 && isRegistered -> turn = true; got = true; isRegistered = false; stirring = true
+          :: !turn && qn == 0 && isRegistered ->  /* nobody waits for it: the watching ends */
+             isRegistered = false;
+#ifdef MISTAKE_TURN_TO_UNWATCH
+             turn = true; got = true
+#else
+             assert(!fdClosed); watched = false; edge = false
+#endif
           :: else -> skip
           fi
        fi
      }
+#ifdef MISTAKE_TURN_TO_UNWATCH
      if
-     :: got ->                                   /* nobody waits for it: the watching ends, in the turn */
+     :: got ->
         atomic { assert(!fdClosed); watched = false; edge = false }
-        atomic {
-          stirring = false;
-          if :: qn == 0 && !closed -> giveBack() :: else -> stirred = true; releaseTurn(NOBODY) fi
-        }
+        atomic { if :: qn == 0 && !closed -> giveBack() :: else -> stirred = true; releaseTurn(NOBODY) fi }
      :: else -> skip
      fi
+#endif
 #ifndef NO_TIMEOUT
   :: atomic { due == NOBODY && !halt && timed[0] && installed[0] -> deadlinePassed(0) }
 #if TASKS_FROM == 2

@@ -143,8 +143,8 @@ final class Caller: @unchecked Sendable {
       half.driveOn(as: wait.place)
       state = .stepping(wait)
     case .arming(var wait):
-      if wait.isLate(now: world.clock) { world.noteGiveUp(self) }
-      wait.arm(now: world.clock)
+      if wait.givesUp { world.noteGiveUp(self) }
+      wait.arm()
       state = .parking(wait)
     case .parking(let wait):
       // Parked before it is known: the resumption may come at once.
@@ -180,10 +180,10 @@ final class Caller: @unchecked Sendable {
   /// A thread's next step.
   private func step(_ wait: ThreadWait) {
     var wait = wait
-    if wait.isLate(now: world.clock) { world.noteGiveUp(self) }
+    if wait.givesUp { world.noteGiveUp(self) }
     // It polls no more: if it is the last one out, the descriptor is closed in here.
     state = .driving(wait)
-    switch wait.next(now: world.clock) {
+    switch wait.next() {
     case .done: end(wait.place)
     case .drive: state = .driving(wait)
     case .wait(let polling, let until):
@@ -207,28 +207,27 @@ final class Caller: @unchecked Sendable {
     isSignalled = false
     attemptsBefore = attemptCount
     deadline = .never
-    var mayWait = true
     if !drains, world.chance(world.schedule.deadline) {
-      mayWait = !world.chance(world.schedule.zeroDeadline)
-      deadline = mayWait ? world.clock(after: 1 + world.below(20)) : .immediately
+      deadline =
+        world.chance(world.schedule.zeroDeadline) ? .immediately : world.clock(after: 1 + world.below(20))
     }
     world.trace(isSender ? "sends" : "receives", index, ticket)
     world.note(.enter, half)
     if let half = half as? ReceiveHalf {
-      beginReceive(half, mayWait)
+      beginReceive(half)
     } else if let half = half as? SendHalf {
-      beginSend(half, mayWait)
+      beginSend(half)
     }
   }
 
   private func queued(_ place: Place) {
     if kind == .task {
-      state = .arming(TaskWait(place, in: half, until: deadline))
+      state = .arming(TaskWait(place, in: half))
       return
     }
     let wakeUp = wakeUp ?? WakeUp { [unowned self] in signal() }
     self.wakeUp = wakeUp
-    state = .stepping(ThreadWait(place, in: half, until: deadline, wakeUp, now: world.clock))
+    state = .stepping(ThreadWait(place, in: half, wakeUp))
   }
 
   private func end(_ place: Place) {
@@ -248,19 +247,19 @@ final class Caller: @unchecked Sendable {
 
   // MARK: Receiving
 
-  private func beginReceive(_ half: ReceiveHalf, _ mayWait: Bool) {
+  private func beginReceive(_ half: ReceiveHalf) {
     (way, request) = world.chooseRequest(at: end)
     var front = ReceiveHalf.Front.unseen
-    if world.chance(world.schedule.endsEarly ? 0.95 : 0.5), goesShort(mayWait, &front) { return finished() }
-    switch half.start(request, as: kind, until: mayWait ? .never : .immediately, after: front) {
+    if world.chance(world.schedule.endsEarly ? 0.95 : 0.5), goesShort(&front) { return finished() }
+    switch half.start(request, as: kind, until: deadline, after: front) {
     case .ended(let outcome): holds(outcome, inPlace: false)
     case .queued(let place): queued(place)
     }
   }
 
   /// What an endpoint tries first. True: that was all.
-  private func goesShort(_ mayWait: Bool, _ front: inout ReceiveHalf.Front) -> Bool {
-    let limit = CallLimit(mayWait ? nil : .zero, .never)
+  private func goesShort(_ front: inout ReceiveHalf.Front) -> Bool {
+    let limit = CallLimit(nil, deadline)
     do throws(EndpointError) {
       let message: [UInt8]?
       switch way {
@@ -381,7 +380,7 @@ final class Caller: @unchecked Sendable {
 
   // MARK: Sending
 
-  private func beginSend(_ half: SendHalf, _ mayWait: Bool) {
+  private func beginSend(_ half: SendHalf) {
     isFlush = world.chance(0.1)
     var progress: (@Sendable (Int, Int) -> Void)?
     if world.chance(0.2) {
@@ -395,7 +394,7 @@ final class Caller: @unchecked Sendable {
     unsafe memory = .init(start: nil, count: 0)
     let call: SendHalf.Call
     if isFlush {
-      call = SendHalf.Call(Outgoing([]), as: kind, step: .flush, until: mayWait ? .never : .immediately)
+      call = SendHalf.Call(Outgoing([]), as: kind, step: .flush, until: deadline)
     } else if world.schedule.itemFailure == 0, world.chance(0.2) {
       // A batch that has begun is one item.
       let count = 1 + world.below(5)
@@ -408,7 +407,7 @@ final class Caller: @unchecked Sendable {
       }
       world.coverage.note(.batch)
       call = SendHalf.Call(
-        Outgoing(bytes, borders: borders), as: kind, until: mayWait ? .never : .immediately,
+        Outgoing(bytes, borders: borders), as: kind, until: deadline,
         progress: progress)
     } else {
       let payload = world.makePayload()
@@ -417,7 +416,7 @@ final class Caller: @unchecked Sendable {
       if world.chance(0.3) {
         // As `send(contentsOf:)` and raw arrays do: retained.
         call = SendHalf.Call(
-          Outgoing(frame), as: kind, until: mayWait ? .never : .immediately, progress: progress)
+          Outgoing(frame), as: kind, until: deadline, progress: progress)
       } else {
         // The caller's memory, lent: a task's until `start` has returned, a thread's until the end.
         unsafe memory = .allocate(byteCount: max(payload.count, 1), alignment: 1)
@@ -427,7 +426,7 @@ final class Caller: @unchecked Sendable {
         let outgoing = Outgoing(
           FrameEnvelope(header: ShortBytes(header)),
           Outgoing.Body.borrowed(unsafe Outgoing.BorrowedBytes(lent)))
-        call = SendHalf.Call(outgoing, as: kind, until: mayWait ? .never : .immediately, progress: progress)
+        call = SendHalf.Call(outgoing, as: kind, until: deadline, progress: progress)
       }
     }
     switch half.start(call) {

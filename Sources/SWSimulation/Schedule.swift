@@ -77,6 +77,7 @@ struct Schedule {
     plan.blockedFinish = pick([0, 0.5])
     plan.offload = pick([0, 0, 0.1])
     plan.spuriousReadiness = pick([0, 0.1])
+    plan.retryLater = pick([0, 0, 0, 0.1, 0.3])
     plan.stall = pick([0, 0, 0.1])
     isStreamSocket = isDescriptor && chance(0.6)
     endsEarly = isStreamSocket && chance(0.5)

@@ -59,6 +59,13 @@ final class SimulatedEnd: SocketLike, ReadinessReceiver, @unchecked Sendable {
 
   // MARK: SocketLike
 
+  var capabilities: TransportCapabilities {
+    var capabilities = TransportCapabilities()
+    capabilities.shortestPause = 2
+    capabilities.longestPause = 10
+    return capabilities
+  }
+
   var drainsInOneReceive: Bool { world.schedule.isStreamSocket }
 
   var readinessSource: ReadinessSource {
@@ -179,6 +186,9 @@ final class SimulatedEnd: SocketLike, ReadinessReceiver, @unchecked Sendable {
     switch attempt {
     case .waitsFor(let readiness): world.trace("waits for", index, Int(readiness.rawValue))
     case .wouldBlock: world.trace("would block", index, Int(direction.rawValue))
+    case .retryLater:
+      world.trace("asks for a pause", index, Int(direction.rawValue))
+      world.coverage.note(.paused)
     default: break
     }
     if case .waitsFor([]) = attempt {

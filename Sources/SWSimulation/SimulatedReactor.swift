@@ -9,7 +9,7 @@ final class SimulatedReactor: Reacting, @unchecked Sendable {
   unowned let world: World
   private var machine = ReactorState<Int>()
   /// Until when the thread waits; nil: it works.
-  private var waitsUntil: Deadline?
+  private(set) var waitsUntil: Deadline?
   private var isNotified = false
   /// Edges that the kernel has.
   private var edges: [(key: UInt64, end: Int, readiness: Readiness)] = []
@@ -24,6 +24,8 @@ final class SimulatedReactor: Reacting, @unchecked Sendable {
   // MARK: Reacting
 
   func start() -> Errno? { nil }
+
+  var now: Deadline { world.clock }
 
   /// So small that frames of any size meet it.
   static let receiveBudget = 24

@@ -138,6 +138,10 @@ extension World {
         check(!isClosed || pollers == 0, "a thread polls what is closed")
         guard let head else { continue }
         check(!isClosed, "somebody waits for what is closed")
+        if let pauseEnd = pauseEnd(of: half) {
+          check(pauseEnd > clock, "the pause of \(name) at \(end.index) has passed, and nobody attempts")
+          continue
+        }
         let readiness = end.transport.readiness
         if let send = head as? SendPlace {
           check(send.step != .flush, "nothing is in front of a flush, and it waits")

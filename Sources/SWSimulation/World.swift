@@ -256,7 +256,7 @@ final class World: @unchecked Sendable {
       let end = ends[below(2)]
       if let half = [cores[end.index].receiving as Half?, cores[end.index].sending][below(2)] {
         note(.readiness, half)
-        half.stir()
+        if chance(0.3) { half.endPauseEarly() } else { half.stir() }
       }
     case 3, 4: cancel()
     default: endSomething()
@@ -361,6 +361,15 @@ final class World: @unchecked Sendable {
       guard let place = caller.place, !place.isDecided, caller.deadline > clock else { continue }
       next = min(next, caller.deadline)
     }
+    for core in cores {
+      for half in [core.receiving as Half?, core.sending] {
+        guard let half, let end = pauseEnd(of: half), end > clock else { continue }
+        coverage.note(.pausePassed)
+        next = min(next, end)
+      }
+    }
+    // Timers whose half has no use for them any more are left to pass, too.
+    if let until = reactor.waitsUntil, until > clock { next = min(next, until) }
     if next == .never { return false }
     clock = next
     return true
@@ -407,6 +416,11 @@ final class World: @unchecked Sendable {
     windUpStage += 1
     trace("winding up", windUpStage)
     return true
+  }
+
+  /// When the attempts of a half are repeated; nil if nothing waits for that.
+  func pauseEnd(of half: Half) -> Deadline? {
+    half.inspect { $0.isHeadPaused && !$0.isClosed ? $0.retryAt : nil }
   }
 
   private func addDrain(_ end: SimulatedEnd, _ half: Half) {

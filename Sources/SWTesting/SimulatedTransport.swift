@@ -236,7 +236,7 @@ private struct LinkState: Sendable {
   }
 
   /// What the plan has chosen for an attempt.
-  enum Choice { case goOn, short, interrupted, wouldBlock, awaitSignal, cross, offload, hangUp, reset }
+  enum Choice { case goOn, short, interrupted, wouldBlock, awaitSignal, cross, offload, retryLater, hangUp, reset }
 
   let capacity: Int
   let plan: SimulationPlan
@@ -309,6 +309,7 @@ private struct LinkState: Sendable {
     if canHangUp, chance(plan.hangUp, side) { return .hangUp }
     if chance(plan.interrupted, side) { return .interrupted }
     if !mayTakeLong, chance(plan.offload, side) { return .offload }
+    if chance(plan.retryLater, side) { return .retryLater }
     if chance(plan.crossing, side) {
       sides[side][keyPath: direction].isCrossed = true
       news.tell(side, readiness == .readable ? .writable : .readable)
@@ -361,6 +362,7 @@ private struct LinkState: Sendable {
     case .cross: return .waitsFor(.writable)
     case .awaitSignal: return .waitsFor([])
     case .offload: return .offload
+    case .retryLater: return .retryLater
     case .interrupted: return .failed(TransportError(.receive, .interrupted))
     case .wouldBlock:
       sides[side].receiving.isOwed = true
@@ -415,6 +417,7 @@ private struct LinkState: Sendable {
     case .cross: return .waitsFor(.readable)
     case .awaitSignal: return .waitsFor([])
     case .offload: return .offload
+    case .retryLater: return .retryLater
     case .interrupted: return .failed(TransportError(.send, .interrupted))
     case .wouldBlock:
       sides[side].sending.isOwed = true

@@ -22,6 +22,8 @@ public struct SimulationPlan: Sendable {
   public var blockedFinish = 0.0
   /// The probability that an attempt may take long and is offloaded.
   public var offload = 0.0
+  /// The probability that an attempt must be repeated after a pause. No readiness tells when it can make progress.
+  public var retryLater = 0.0
   /// The probability that an attempt is followed by a false signal of readiness.
   public var spuriousReadiness = 0.0
   /// The probability that a direction stalls until ``stallLength`` has passed or ``SimulatedTransport/tick()`` is

@@ -137,6 +137,37 @@ import Testing
     played.end()
   }
 
+  @Test(arguments: [false, true])
+  func `a thread that waits is told when an attempt of another caller begins a pause, and when one ends it`(
+    isSending: Bool
+  ) throws {
+    let steps: [Attempt] = [.wouldBlock, .retryLater, .retryLater, .wouldBlock, .wouldBlock]
+    let played = HandPlayed(
+      isSending ? PlayedTransport(sending: steps) : PlayedTransport(receiving: steps))
+    let half: Half = isSending ? played.sending : played.receiving
+    func call(as kind: Place.Kind) throws -> HandCaller {
+      try #require(isSending ? played.send([1], as: kind).caller : played.receive(.exactly(1), as: kind))
+    }
+    let thread = try call(as: .thread)
+    #expect(thread.place.waitLimit == .never && !thread.isWoken)
+    // Who comes makes an attempt for the head.
+    let second = try call(as: .task)
+    #expect(half.inspect { $0.isHeadPaused } && thread.isWoken)
+    thread.run()
+    let end = half.inspect { $0.retryAt }
+    #expect(end != nil && thread.place.waitLimit == end && !thread.isWoken)
+    let third = try call(as: .task)
+    #expect(half.inspect { !$0.isHeadPaused && $0.retryAt == nil } && thread.isWoken)
+    thread.run()
+    #expect(thread.place.waitLimit == .never && !thread.isDecided)
+    if !isSending { played.transport.append(receiving: .transferred(1), .transferred(1), .transferred(1)) }
+    played.transport.raise(isSending ? .writable : .readable)
+    thread.run()
+    played.reactor.drive()
+    #expect(thread.isDecided && second.isDecided && third.isDecided)
+    played.end()
+  }
+
   @Test func `readiness ends a pause early, and its timer finds nothing to do`() {
     let played = HandPlayed(PlayedTransport(receiving: [.retryLater, .transferred(1)]))
     let caller = played.receive()

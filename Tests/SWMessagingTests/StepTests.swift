@@ -78,7 +78,7 @@ import Testing
     }
   }
 
-  /// A reactor that is held up while it changes what is watched.
+  /// A reactor that is held up, once, while it changes what is watched.
   private final class HeldUp: Reacting {
     let inner = ManualReactor()
     let meanwhile = Mutex<(@Sendable () -> Void)?>(nil)
@@ -99,37 +99,54 @@ import Testing
     func takeBack(_ timer: Timer) { inner.takeBack(timer) }
   }
 
-  @Test func `line 1: a zero timeout takes what is there, though the reactor has the turn to stop watching`()
-    async throws
-  {
+  /// Readiness meets an idle half, and watching ends: another thread does something meanwhile.
+  private func whileWatchingEnds<Value: Sendable>(
+    _ body: @escaping @Sendable (ReceiveHalf) -> Value
+  ) async throws -> Value {
     let reactor = HeldUp()
     let (readEnd, writeEnd) = try FileDescriptor.pipe()
     defer { try? writeEnd.close() }
     let core = try EndpointCore(adopting: readEnd.rawValue, unread: [], for: .readable, reactor: reactor)
     let receiving = try #require(core.receiving)
     guard case .queued(let first) = receiving.start(.exactly(1), as: .task, until: .never) else {
-      Issue.record("there is something for the first")
-      return
+      throw EndpointError(.busy)
     }
     receiving.giveUp(first, .cancelled)
     _ = try writeEnd.writeAll([1])
-    let begun = Mutex<ReceivePlace?>(nil)
+    let thread = Guarded<TestThread<Value>?>(nil)
+    let wakeUp = WakeUp.take()
+    defer { WakeUp.giveBack(wakeUp) }
     reactor.meanwhile.withLock { meanwhile in
       meanwhile = {
-        guard case .queued(let place) = receiving.start(.exactly(1), as: .task, until: .immediately) else {
-          return
+        // It has to wait for the lock. If it need not, there is time for it to see what it must not see.
+        thread.withLock { thread in
+          thread = TestThread {
+            defer { wakeUp.signal() }
+            return body(receiving)
+          }
         }
-        begun.withLock { $0 = place }
+        wakeUp.wait(watching: nil, for: [], until: .after(.milliseconds(100)))
       }
     }
     receiving.stir()
-    let place = try #require(begun.withLock { $0 })
-    receiving.giveUp(place, .timedOut)
-    reactor.inner.drive()
-    guard case .delivered = receiving.outcome(of: place) else {
-      Issue.record("\(receiving.outcome(of: place))")
-      return
+    let value = try await #require(thread.withLock { $0 }).value
+    if receiving.inspect({ $0.isOut }) { try readEnd.close() } else { receiving.close() }
+    return value
+  }
+
+  @Test func `line 1: a zero timeout takes what is there, though watching is about to end`() async throws {
+    let isTaken = try await whileWatchingEnds { receiving in
+      guard case .ended(.lent(let demand)) = receiving.start(.exactly(1), as: .thread, until: .immediately)
+      else { return false }
+      receiving.finishLoan(demand)
+      return true
     }
+    #expect(isTaken)
+  }
+
+  @Test func `an endpoint that nobody uses is not busy while watching ends`() async throws {
+    let refusal = try await whileWatchingEnds { receiving in Half.retire(receiving, nil) }
+    #expect(refusal == nil)
   }
 
   // MARK: Receiving

@@ -68,8 +68,8 @@ import Testing
       return
     }
     let caller = HandCaller(behind, in: half)
-    var waiting = TaskWait(place, in: half, until: .never)
-    waiting.arm(now: .now)
+    var waiting = TaskWait(place, in: half)
+    waiting.arm()
     #expect(!waiting.park(.callback {}))
     #expect(caller.isWoken)
     guard case .failed(let failure) = half.outcome(of: place) else {
@@ -96,8 +96,8 @@ import Testing
       return
     }
     reactor.refuse(.resourceTemporarilyUnavailable)
-    var waiting = TaskWait(begun, in: sending, until: .never)
-    waiting.arm(now: .now)
+    var waiting = TaskWait(begun, in: sending)
+    waiting.arm()
     #expect(waiting.park(.callback {}))
     reactor.refuse(nil)
     transport.append(sending: [.accept(.max)])
@@ -111,8 +111,8 @@ import Testing
     }
     receiving.giveUp(place, .cancelled)
     reactor.refuse(.resourceTemporarilyUnavailable)
-    var late = TaskWait(place, in: receiving, until: .never)
-    late.arm(now: .now)
+    var late = TaskWait(place, in: receiving)
+    late.arm()
     guard case .failed(let error) = receiving.outcome(of: place) else {
       Issue.record("it was cancelled")
       return

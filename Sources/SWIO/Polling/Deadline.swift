@@ -45,8 +45,11 @@ public struct Deadline: Comparable, Hashable, Sendable {
   }
 
   /// Whether it has passed.
-  public var hasPassed: Bool {
-    nanoseconds == 0 || (nanoseconds != .max && nanoseconds <= swsys_now())
+  public var hasPassed: Bool { hasPassed(by: .now) }
+
+  /// Whether it has passed by an instant, which is asked for only if that matters.
+  package func hasPassed(by now: @autoclosure () -> Deadline) -> Bool {
+    nanoseconds == 0 || (nanoseconds != .max && self <= now())
   }
 
   /// Nanoseconds until then as the kernel takes them: negative without limit, zero when it has passed.

@@ -10,6 +10,10 @@ package protocol Reacting: AnyObject, Sendable {
   ///
   /// - Returns: why not. It can be tried again at any time.
   func start() -> Errno?
+  /// This instant, by the clock of its timers.
+  ///
+  /// The default is the monotonic clock.
+  var now: Deadline { get }
   /// How many bytes a half that the reactor drives may receive before others have their turn. The attempt that
   /// reaches this is the last.
   var receiveBudget: Int { get }
@@ -38,6 +42,7 @@ package protocol Reacting: AnyObject, Sendable {
 
 extension Reacting {
   package func start() -> Errno? { nil }
+  package var now: Deadline { .now }
   package var receiveBudget: Int { 256 << 10 }
 }
 

@@ -105,21 +105,17 @@ package class Half: ReactorWork, @unchecked Sendable {
   ///
   /// - Parameter wakesPoller: a thread that polls would not see it.
   package final func stir(wakesPoller: Bool = false) {
-    let isUnwanted = locked { state, actions in
-      guard !state.isClosed else { return false }
+    locked { state, actions in
+      guard !state.isClosed else { return }
       state.stirred = true
       state.pass(by: nil, &actions)
       if wakesPoller, let head = state.queue.first, head.isPolling { actions.signal(head) }
-      guard state.isIdle, state.isRegistered, !port.isSignalled else { return false }
-      state.turn = true
+      guard state.isIdle, state.isRegistered, !port.isSignalled else { return }
+      // Nobody waits for it: a peer that reads and writes would wake the reactor each time, for nothing. The lock is held
+      // meanwhile, so no caller meets a turn that belongs to no call: `detach` would refuse.
       state.isRegistered = false
-      return true
+      _ = port.watch(direction, for: [])
     }
-    guard isUnwanted else { return }
-    // Nobody waits for it: a peer that reads and writes would wake the reactor each time, for nothing.
-    _ = port.watch(direction, for: [])
-    if turnstile.giveBack() { return }
-    locked { state, actions in state.stop(by: nil, &actions) }
   }
 
   /// The next attempt may get on, although a pause has not passed yet.
@@ -157,7 +153,7 @@ package class Half: ReactorWork, @unchecked Sendable {
     locked { state, actions in
       state.hasRetryTimer = false
       guard !state.isClosed, let retryAt = state.retryAt else { return }
-      if retryAt.hasPassed {
+      if retryAt.hasPassed(by: port.reactor.now) {
         state.endPause()
       } else {
         // A thread has ended the pause before this could, and another one has begun.
@@ -277,7 +273,7 @@ package class Half: ReactorWork, @unchecked Sendable {
       if isLate { giveUp(place, .timedOut, by: place, &state, &actions) }
       if place.isDecided { return .decided }
       place.wakeUp = wakeUp
-      if let retryAt = state.retryAt, retryAt.hasPassed {
+      if let retryAt = state.retryAt, retryAt.hasPassed(by: port.reactor.now) {
         state.endPause()
         state.pass(by: place, &actions)
       }
@@ -318,9 +314,9 @@ package class Half: ReactorWork, @unchecked Sendable {
     if locked({ _, _ in place.isDecided }) { return }
     let wakeUp = WakeUp.take()
     defer { WakeUp.giveBack(wakeUp) }
-    var waiting = ThreadWait(place, in: self, until: place.deadline, wakeUp, now: .now)
+    var waiting = ThreadWait(place, in: self, wakeUp)
     while true {
-      switch waiting.next(now: .now) {
+      switch waiting.next() {
       case .done: return
       case .drive: driveOn(as: place)
       case .wait(let interest, let deadline):
@@ -336,8 +332,8 @@ package class Half: ReactorWork, @unchecked Sendable {
   final func runTask(_ place: Place) async {
     streak.store(0, ordering: .relaxed)
     if locked({ _, _ in place.isDecided }) { return }
-    var waiting = TaskWait(place, in: self, until: place.deadline)
-    waiting.arm(now: .now)
+    var waiting = TaskWait(place, in: self)
+    waiting.arm()
     await suspend(waiting)
     waiting.finish()
     #if SW_TSAN

@@ -95,23 +95,30 @@ package struct HalfState: Sendable {
 
   /// An attempt is to be repeated after a pause, which is twice as long as the last one: from 1 ms to 100 ms, unless
   /// the transport says otherwise. A blocked thread sees to that itself; for anybody else the reactor sets a timer.
-  mutating func pause(for kind: Place.Kind, _ actions: inout Actions) {
+  private mutating func pause(for kind: Place.Kind, now: Deadline, _ actions: inout Actions) {
     if retryAt == nil {
       pauseLength = min(max(2 * pauseLength, pauses.lowerBound), pauses.upperBound)
-      retryAt = Deadline(nanoseconds: Deadline.now.nanoseconds + pauseLength)
+      retryAt = Deadline(nanoseconds: now.nanoseconds + pauseLength)
     }
     if kind != .thread { needsRetryTimer(&actions) }
   }
 
-  /// The head's attempt is to be repeated after a pause, whatever the descriptor shows.
-  mutating func pauseHead(_ actions: inout Actions) {
+  /// The head's attempt has moved nothing, and is repeated after a pause, whatever the descriptor shows; or the head waits
+  /// for readiness. If the head is a thread that waits for the other of these, it is told.
+  ///
+  /// - Parameter me: whose driver made the attempt.
+  mutating func headWaits(
+    pausing: Bool, now: @autoclosure () -> Deadline, by me: Place?, _ actions: inout Actions
+  ) {
     guard let head = queue.first else { return }
+    if pausing != isHeadPaused, head.kind == .thread, head !== me { actions.signal(head) }
+    guard pausing else { return endHeadPause() }
     isHeadPaused = true
-    pause(for: head.kind, &actions)
+    pause(for: head.kind, now: now(), &actions)
   }
 
   /// The head waits for readiness again, or has been served: its pause is over, and the next one is short.
-  mutating func endHeadPause() {
+  private mutating func endHeadPause() {
     pauseLength = 0
     isHeadPaused = false
     if !queue.hasAside { retryAt = nil }
@@ -119,10 +126,10 @@ package struct HalfState: Sendable {
 
   /// A place's attempt is to be repeated after a pause, and nobody has to wait for that. A thread that waits is told: it
   /// has not limited its wait to the pause.
-  mutating func putAside(_ place: Place, _ actions: inout Actions) {
+  mutating func putAside(_ place: Place, now: Deadline, _ actions: inout Actions) {
     queue.putAside(place)
     if place.kind == .thread { actions.signal(place) }
-    pause(for: place.kind, &actions)
+    pause(for: place.kind, now: now, &actions)
   }
 
   mutating func needsRetryTimer(_ actions: inout Actions) {

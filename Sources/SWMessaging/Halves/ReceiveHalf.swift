@@ -433,7 +433,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
         if outcome == .blocked, let ended = blocked(head, &driver) { return ended }
         // A budget that is spent is looked at in the next critical section.
         if outcome == .moved { known = driver.isSpent ? nil : head }
-        if driver.mayWait, driver.deadline.hasPassed, let ended = stopLate(driver) { return ended }
+        if driver.mayWait, driver.deadline.hasPassed(by: port.reactor.now), let ended = stopLate(driver) { return ended }
         if driver.byteBudget <= 0, driver.implied != nil, Reactor.isCurrentThread {
           return stopForOthers(&driver)
         }
@@ -683,7 +683,8 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
         }
         if state.stirred || first !== place ?? head { return .again }
         if first.kind != .thread, !state.isRegistered { return .register }
-        if unsafe isPausing { state.pauseHead(&actions) } else { state.endHeadPause() }
+        state.headWaits(
+          pausing: unsafe isPausing, now: port.reactor.now, by: place ?? me, &actions)
         releaseTurn(&state, &actions, by: place ?? me)
         return .released
       }

@@ -293,7 +293,8 @@ package final class SendHalf: Half, @unchecked Sendable {
         call.progress?(sent, total)
         if sent < total {
           byteBudget -= count
-          if call.mayWait, call.deadline.hasPassed || (byteBudget <= 0 && Reactor.isCurrentThread) {
+          let isSpent = byteBudget <= 0 && Reactor.isCurrentThread
+          if call.mayWait, isSpent || call.deadline.hasPassed(by: port.reactor.now) {
             return stopEarly(call, sent: sent)
           }
           continue
@@ -375,7 +376,7 @@ package final class SendHalf: Half, @unchecked Sendable {
         state.releaseTurn(by: nil, &actions)
         return false
       }
-      state.putAside(place, &actions)
+      state.putAside(place, now: port.reactor.now, &actions)
       return true
     }
     guard isQueued else { return .ended(error(.closed, call, sent: 0)) }
@@ -506,7 +507,7 @@ package final class SendHalf: Half, @unchecked Sendable {
           }
         case .goOn:
           // Its caller gives up as soon as the turn is free.
-          if head === driver.me, !driver.mine, !head.isLate, head.deadline.hasPassed {
+          if head === driver.me, !driver.mine, !head.isLate, head.deadline.hasPassed(by: port.reactor.now) {
             locked { state, actions in state.stop(by: head, &actions) }
             return
           }
@@ -532,7 +533,7 @@ package final class SendHalf: Half, @unchecked Sendable {
         return .settle(head)
       }
       if state.queue.hasAside, waitsForAside(head, state.queue) {
-        state.putAside(head, &actions)
+        state.putAside(head, now: port.reactor.now, &actions)
         return .aside
       }
       switch head.step {
@@ -681,7 +682,7 @@ package final class SendHalf: Half, @unchecked Sendable {
         fail(head, EndpointError(.timedOut))
         head.decide(&actions, by: me)
       case .retryLater where carriesDatagrams && head.gaveUp == nil && !state.isClosed:
-        state.putAside(head, &actions)
+        state.putAside(head, now: port.reactor.now, &actions)
       case .wouldBlock, .waitsFor, .retryLater: after = .blocked
       case .offload: after = .offload
       case .failed(let error) where error.scope == .item && !head.hasBegun:
@@ -820,7 +821,7 @@ package final class SendHalf: Half, @unchecked Sendable {
         }
         if state.stirred || first.gaveUp != nil || !first.needsReadiness { return .again }
         if first.kind != .thread, !state.isRegistered { return .register }
-        if unsafe isPausing { state.pauseHead(&actions) } else { state.endHeadPause() }
+        state.headWaits(pausing: unsafe isPausing, now: port.reactor.now, by: me, &actions)
         settleLate(by: me, &state, &actions)
         state.releaseTurn(by: me, &actions)
         return .released

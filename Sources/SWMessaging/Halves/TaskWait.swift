@@ -6,32 +6,28 @@ internal import SystemPackage
 package struct TaskWait: Sendable {
   package let place: Place
   private let half: Half
-  private let deadline: Deadline
   /// Of the deadline, while it is set.
   package private(set) var timer: Timer?
 
-  package init(_ place: Place, in half: Half, until deadline: Deadline) {
+  package init(_ place: Place, in half: Half) {
     self.place = place
     self.half = half
-    self.deadline = deadline
   }
 
   /// Whether the place gives up when it is armed.
-  package func isLate(now: @autoclosure () -> Deadline) -> Bool {
-    deadline == .immediately || (deadline != .never && deadline <= now())
-  }
+  package var givesUp: Bool { place.deadline.hasPassed(by: half.port.reactor.now) }
 
   /// Sees to it that the deadline is heard of.
-  package mutating func arm(now: @autoclosure () -> Deadline) {
+  package mutating func arm() {
     let reactor = half.port.reactor
     if let errno = reactor.start() {
       half.fail(place, unattended: errno)
-    } else if !place.owesAttempt, isLate(now: now()) {
+    } else if !place.owesAttempt, givesUp {
       half.giveUp(place, .timedOut)
-    } else if deadline != .never {
+    } else if place.deadline != .never {
       let timer = Timer(place)
       self.timer = timer
-      reactor.set(timer, at: deadline)
+      reactor.set(timer, at: place.deadline)
     }
   }
 

@@ -22,25 +22,16 @@ package struct ThreadWait: Sendable {
   package let place: Place
   private let half: Half
   private let wakeUp: WakeUp
-  private let deadline: Deadline
   /// Its deadline has passed. One that was late before it waited has been promised one pass.
   private var isLate: Bool
   private var state = State.looking
 
   /// - Parameter wakeUp: what wakes the thread from now on.
-  package init(
-    _ place: Place, in half: Half, until deadline: Deadline, _ wakeUp: WakeUp,
-    now: @autoclosure () -> Deadline
-  ) {
+  package init(_ place: Place, in half: Half, _ wakeUp: WakeUp) {
     self.place = place
     self.half = half
     self.wakeUp = wakeUp
-    self.deadline = deadline
-    isLate = Self.hasPassed(deadline, now())
-  }
-
-  private static func hasPassed(_ deadline: Deadline, _ now: @autoclosure () -> Deadline) -> Bool {
-    deadline == .immediately || (deadline != .never && deadline <= now())
+    isLate = place.deadline.hasPassed(by: half.port.reactor.now)
   }
 
   /// Whether it counts among those who poll the descriptor.
@@ -50,26 +41,22 @@ package struct ThreadWait: Sendable {
   }
 
   /// Whether the place gives up when `next` looks.
-  package func isLate(now: @autoclosure () -> Deadline) -> Bool {
-    isLate || Self.hasPassed(deadline, now())
-  }
+  package var givesUp: Bool { isLate || place.deadline.hasPassed(by: half.port.reactor.now) }
 
   /// What to do next. The step before has been done.
-  ///
-  /// - Parameter now: asked only if there is a deadline.
-  package mutating func next(now: @autoclosure () -> Deadline) -> Step {
+  package mutating func next() -> Step {
     if case .waiting(let polling) = state {
       state = .looking
       if half.endWait(place, polling: polling) { return .drive }
     }
-    isLate = isLate(now: now())
+    isLate = givesUp
     switch half.look(place, wakeUp, isLate: isLate, takesTurn: true) {
     case .decided: return .done
     case .drive: return .drive
     case .wait(let polling):
       state = .waiting(polling: polling)
       return .wait(
-        polling: polling ? place.polledInterest : [], until: min(isLate ? .never : deadline, place.waitLimit))
+        polling: polling ? place.polledInterest : [], until: min(isLate ? .never : place.deadline, place.waitLimit))
     }
   }
 }
