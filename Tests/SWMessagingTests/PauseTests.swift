@@ -55,6 +55,26 @@ import Testing
     played.end()
   }
 
+  @Test func `a short pause does not wait for the timer of a longer one that has ended early`() {
+    let played = HandPlayed(PlayedTransport(receiving: Array(repeating: .retryLater, count: 7)))
+    let caller = played.receive()
+    played.passPauses { played.receiving.inspect { $0.pauseLength } == 64_000_000 }
+    #expect(played.reactor.timerCount == 1)
+    // Readiness ends it, and the next one is as short as the first.
+    played.transport.append(receiving: .wouldBlock, .retryLater)
+    for isPaused in [false, true] {
+      played.transport.raise(.readable)
+      played.reactor.drive()
+      #expect(played.receiving.inspect { $0.isHeadPaused } == isPaused)
+    }
+    #expect(played.receiving.inspect { $0.pauseLength } == 1_000_000)
+    #expect(played.reactor.earliestTimer <= played.receiving.inspect { $0.retryAt } ?? .immediately)
+    played.transport.append(receiving: .transferred(1))
+    played.passPauses { played.outcome(caller) != nil }
+    #expect(played.outcome(caller) == "[1]")
+    played.end()
+  }
+
   @Test func `one timer is set for a pause, whoever comes meanwhile and tries again`() {
     let played = HandPlayed(PlayedTransport(receiving: Array(repeating: .retryLater, count: 4)))
     let callers = (0..<3).map { _ in played.receive(.exactly(2)) }

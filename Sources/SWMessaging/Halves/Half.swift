@@ -140,18 +140,22 @@ package class Half: ReactorWork, @unchecked Sendable {
 
   /// Has the reactor end the pause at that time.
   final func setRetryTimer(at deadline: Deadline) {
-    port.reactor.set(Timer(RetryTimer(self)), at: deadline)
+    port.reactor.set(Timer(RetryTimer(self, deadline)), at: deadline)
   }
 
   private final class RetryTimer: DeadlineReceiver {
     private let half: Half
-    init(_ half: Half) { self.half = half }
-    func deadlinePassed() { half.retryTimerFired() }
+    private let deadline: Deadline
+    init(_ half: Half, _ deadline: Deadline) {
+      self.half = half
+      self.deadline = deadline
+    }
+    func deadlinePassed() { half.retryTimerFired(deadline) }
   }
 
-  private func retryTimerFired() {
+  private func retryTimerFired(_ deadline: Deadline) {
     locked { state, actions in
-      state.hasRetryTimer = false
+      if state.retryTimerAt == deadline { state.retryTimerAt = nil }
       guard !state.isClosed, let retryAt = state.retryAt else { return }
       if retryAt.hasPassed(by: port.reactor.now) {
         state.endPause()

@@ -40,8 +40,8 @@ package struct HalfState: Sendable {
   package internal(set) var pauseLength: UInt64 = 0
   /// How long the first pause is, and how long a pause is at most, in nanoseconds.
   var pauses: ClosedRange<UInt64> = 1_000_000...100_000_000
-  /// The reactor has a timer for that.
-  package internal(set) var hasRetryTimer = false
+  /// When the first timer fires that the reactor has for that. A timer whose pause has ended early stays set.
+  package internal(set) var retryTimerAt: Deadline?
 
   /// Whether a caller that just entered is served without a place of its own being made.
   var isIdle: Bool { !turn && queue.isEmpty }
@@ -133,8 +133,9 @@ package struct HalfState: Sendable {
   }
 
   mutating func needsRetryTimer(_ actions: inout Actions) {
-    guard let retryAt, !hasRetryTimer else { return }
-    hasRetryTimer = true
+    // An older one may be for a pause that was longer.
+    guard let retryAt, retryAt < retryTimerAt ?? .never else { return }
+    retryTimerAt = retryAt
     actions.retryAt = retryAt
   }
 
