@@ -55,6 +55,36 @@ import Testing
     played.end()
   }
 
+  @Test(arguments: [false, true])
+  func `a caller without time that meets a pause leaves an attempt to the one that came meanwhile`(
+    isSending: Bool
+  ) {
+    let steps: [Attempt] = [.retryLater, .retryLater]
+    let played = HandPlayed(
+      isSending ? PlayedTransport(sending: steps) : PlayedTransport(receiving: steps))
+    let behind = Guarded<HandCaller?>(nil)
+    played.transport.meanwhile {
+      let caller = isSending ? played.send([2]).caller : played.receive()
+      behind.withLock { $0 = caller }
+    }
+    if isSending {
+      #expect(played.send([1], until: .immediately).outcome == "timedOut")
+    } else {
+      guard case .ended(.failed(let error)) = played.receiving.start(.upTo(9), as: .task, until: .immediately)
+      else { return played.end() }
+      #expect(error.reason == .timedOut)
+      played.transport.append(receiving: .transferred(1))
+    }
+    let caller = behind.withLock { $0 }
+    #expect(caller?.isDecided == false && played.reactor.isCalled)
+    // Its own attempt asks for a pause, too.
+    played.reactor.drive()
+    #expect(caller?.isDecided == false && played.reactor.timerCount == 1)
+    played.passPauses { caller?.isDecided ?? true }
+    #expect(caller?.isDecided == true)
+    played.end()
+  }
+
   @Test func `a short pause does not wait for the timer of a longer one that has ended early`() {
     let played = HandPlayed(PlayedTransport(receiving: Array(repeating: .retryLater, count: 7)))
     let caller = played.receive()

@@ -668,7 +668,8 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
         if endsNow(state) { return .ended }
         if isImplied {
           guard let place else {
-            if unsafe turn.count > 0 {
+            // What was too little for this one may be enough for the next; and the next one has no readiness to wait for.
+            if unsafe turn.count > 0 || isPausing {
               stop(&state, &actions, by: nil)
             } else {
               releaseTurn(&state, &actions, by: nil)

@@ -309,7 +309,12 @@ package final class SendHalf: Half, @unchecked Sendable {
           let isStirred: Bool = locked { state, actions in
             if state.stirred, !state.isClosed { return true }
             settleLate(by: nil, &state, &actions)
-            state.releaseTurn(by: nil, &actions)
+            // The next one has no readiness to wait for: it tries, and waits for the end of a pause.
+            if unsafe isPausing {
+              state.stop(by: nil, &actions)
+            } else {
+              state.releaseTurn(by: nil, &actions)
+            }
             return false
           }
           if isStirred { continue }
