@@ -17,7 +17,8 @@ package struct Coverage: Sendable {
     case detached, detachRefused, registered, watched, unwatched, registrationFailed, threadPolls,
       threadWaits, reactorDrives
     case runInsideAttempt, runInsideScanner, runInsideWakeUp, staleEvent, mainBlocked, stalled
-    case crossed, signalAwaited, finishBlocked, offloaded, endSignalled, itemFailed, budgetSpent, paused, pausePassed
+    case crossed, signalAwaited, finishBlocked, offloaded, endSignalled, itemFailed, budgetSpent
+    case paused, pausePassed
   }
 
   /// By direction, event and state.

@@ -236,7 +236,9 @@ private struct LinkState: Sendable {
   }
 
   /// What the plan has chosen for an attempt.
-  enum Choice { case goOn, short, interrupted, wouldBlock, awaitSignal, cross, offload, retryLater, hangUp, reset }
+  enum Choice {
+    case goOn, short, interrupted, wouldBlock, awaitSignal, cross, offload, retryLater, hangUp, reset
+  }
 
   let capacity: Int
   let plan: SimulationPlan

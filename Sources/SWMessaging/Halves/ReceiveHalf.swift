@@ -433,7 +433,9 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
         if outcome == .blocked, let ended = blocked(head, &driver) { return ended }
         // A budget that is spent is looked at in the next critical section.
         if outcome == .moved { known = driver.isSpent ? nil : head }
-        if driver.mayWait, driver.deadline.hasPassed(by: port.reactor.now), let ended = stopLate(driver) { return ended }
+        if driver.mayWait, driver.deadline.hasPassed(by: port.reactor.now), let ended = stopLate(driver) {
+          return ended
+        }
         if driver.byteBudget <= 0, driver.implied != nil, Reactor.isCurrentThread {
           return stopForOthers(&driver)
         }

@@ -56,7 +56,8 @@ package struct ThreadWait: Sendable {
     case .wait(let polling):
       state = .waiting(polling: polling)
       return .wait(
-        polling: polling ? place.polledInterest : [], until: min(isLate ? .never : place.deadline, place.waitLimit))
+        polling: polling ? place.polledInterest : [],
+        until: min(isLate ? .never : place.deadline, place.waitLimit))
     }
   }
 }
