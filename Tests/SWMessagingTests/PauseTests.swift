@@ -86,6 +86,19 @@ import Testing
     played.end()
   }
 
+  @Test func `a pause that is ended before it begins does not begin`() {
+    let played = HandPlayed(PlayedTransport(receiving: [.retryLater, .transferred(1)]))
+    let receiving = played.receiving
+    played.transport.meanwhile { receiving.endPauseEarly() }
+    guard case .ended(.lent(let demand)) = receiving.start(.upTo(9), as: .task, until: .never) else {
+      Issue.record("there is a second attempt at once")
+      return
+    }
+    receiving.finishLoan(demand)
+    #expect(played.reactor.timerCount == 0)
+    played.end()
+  }
+
   @Test func `a short pause does not wait for the timer of a longer one that has ended early`() {
     let played = HandPlayed(PlayedTransport(receiving: Array(repeating: .retryLater, count: 7)))
     let caller = played.receive()

@@ -144,6 +144,39 @@ import Testing
     #expect(isTaken)
   }
 
+  @Test func `a thread that polls is woken when a caller that is too late leaves its bytes in the buffer`()
+    throws
+  {
+    let reactor = ManualReactor()
+    let (readEnd, writeEnd) = try FileDescriptor.pipe()
+    defer { try? writeEnd.close() }
+    let core = try EndpointCore(adopting: readEnd.rawValue, unread: [], for: .readable, reactor: reactor)
+    let receiving = try #require(core.receiving)
+    defer { receiving.close() }
+    guard case .queued(let place) = receiving.start(.exactly(2), as: .thread, until: .never) else {
+      Issue.record("nothing is there yet")
+      return
+    }
+    let thread = HandCaller(place, in: receiving)
+    #expect(receiving.inspect { $0.pollers } == 1)
+    _ = try writeEnd.writeAll([1, 2])
+    // It wants more than there is. Its deadline has passed when it has received that, so it does not serve the thread.
+    let late = receiving.start(.exactly(5), as: .task, until: Deadline(nanoseconds: 1))
+    guard case .queued(let behind) = late else {
+      Issue.record("it comes behind the thread")
+      return
+    }
+    #expect(thread.isWoken && !thread.isDecided)
+    #expect(receiving.endWait(place, polling: true))
+    receiving.driveOn(as: place)
+    guard case .lent(let demand) = receiving.outcome(of: place) else {
+      Issue.record("\(receiving.outcome(of: place))")
+      return
+    }
+    receiving.finishLoan(demand)
+    receiving.giveUp(behind, .timedOut)
+  }
+
   @Test func `an endpoint that nobody uses is not busy while watching ends`() async throws {
     let refusal = try await whileWatchingEnds { receiving in Half.retire(receiving, nil) }
     #expect(refusal == nil)

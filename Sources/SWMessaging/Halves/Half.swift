@@ -195,7 +195,6 @@ package class Half: ReactorWork, @unchecked Sendable {
       // and sees nothing: what stirred may have been taken already.
       place.gaveUp = reason
       state.hasLate = true
-      if !state.turn, let head = state.queue.first, head.isPolling { actions.signal(head) }
       state.pass(by: me, &actions)
       return
     }

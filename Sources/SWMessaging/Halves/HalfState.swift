@@ -154,9 +154,11 @@ package struct HalfState: Sendable {
     pass(by: me, &actions)
   }
 
-  /// A driver stops although the next attempt might get on: says so, lest nobody look.
+  /// A driver stops although the next attempt might get on: says so, lest nobody look. A head that polls is woken: the
+  /// descriptor does not show what lies in the buffer.
   mutating func stop(by me: Place?, _ actions: inout Actions) {
     stirred = true
+    if let head = queue.first, head.isPolling { actions.signal(head) }
     releaseTurn(by: me, &actions)
   }
 
