@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/timerfd.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -94,9 +95,18 @@ int swsys_epoll_add(int epoll, int fd, uint64_t key, int interest) {
 int swsys_epoll_modify(int epoll, int fd, uint64_t key, int interest) {
   return epoll_change(epoll, EPOLL_CTL_MOD, fd, key, interest);
 }
-int swsys_epoll_add_level(int epoll, int fd, uint64_t key) {
-  struct epoll_event event = {.events = EPOLLIN, .data.u64 = key};
+int swsys_epoll_add_edge(int epoll, int fd, uint64_t key) {
+  struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = key};
   return RESULT(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event));
+}
+int swsys_timer(void) {
+  return swsys_above_standard(RESULT(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)));
+}
+int swsys_timer_set(int timer, uint64_t nanoseconds) {
+  struct itimerspec time = {.it_value = {.tv_sec = (time_t)(nanoseconds / 1000000000), .tv_nsec = (long)(nanoseconds % 1000000000)}};
+  /* Nothing at all would turn it off. */
+  if (nanoseconds == 0) time.it_value.tv_nsec = 1;
+  return RESULT(timerfd_settime(timer, TFD_TIMER_ABSTIME, &time, NULL));
 }
 int swsys_epoll_delete(int epoll, int fd) { return RESULT(epoll_ctl(epoll, EPOLL_CTL_DEL, fd, NULL)); }
 

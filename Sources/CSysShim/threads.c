@@ -2,9 +2,11 @@
 #include "support.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 struct start { void (*run)(void *); void *context; char name[16]; };
 static void *thread_main(void *argument) {
@@ -39,6 +41,19 @@ int swsys_start_thread(void (*run)(void *), void *context, const char *name) {
   return 0;
 }
 
-static __thread bool is_reactor_thread;
-void swsys_mark_reactor_thread(void) { is_reactor_thread = true; }
-bool swsys_is_reactor_thread(void) { return is_reactor_thread; }
+/* Whose worker the calling thread is. */
+static __thread const void *reactor_of_thread;
+static __thread int worker_of_thread;
+void swsys_mark_worker(const void *reactor, int worker) {
+  reactor_of_thread = reactor;
+  worker_of_thread = worker;
+}
+bool swsys_is_reactor_thread(void) { return reactor_of_thread != NULL; }
+int swsys_worker_of(const void *reactor) { return reactor_of_thread == reactor ? worker_of_thread : -1; }
+
+int swsys_processor_count(void) {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
+  long count = sysconf(_SC_NPROCESSORS_ONLN);
+  return count < 1 ? 1 : (int)count;
+}

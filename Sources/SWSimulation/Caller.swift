@@ -43,6 +43,10 @@ final class Caller: @unchecked Sendable {
 
   var state = State.between
   var isRunning = false
+  /// A task that prefers the workers of the reactor.
+  private let isOnWorkers: Bool
+  /// Its task is to run there, and no worker has come to it.
+  var awaitsWorker = false
   var callsLeft: Int
 
   // The call under way.
@@ -54,6 +58,8 @@ final class Caller: @unchecked Sendable {
   private var attemptsBefore = 0
   private(set) var way = Way.raw
   private(set) var request = ReceiveRequest.upTo(1)
+  /// It takes the messages that follow, too.
+  private var isBatch = false
   private var frames: [[UInt8]] = []
   private var isFlush = false
   private var memory: UnsafeMutableRawBufferPointer = unsafe .init(start: nil, count: 0)
@@ -70,6 +76,7 @@ final class Caller: @unchecked Sendable {
     self.end = end
     self.half = half
     self.drains = drains
+    isOnWorkers = kind == .task && !isOnMain && world.schedule.workerCount > 1 && world.chance(0.5)
     callsLeft = calls
   }
 
@@ -109,7 +116,9 @@ final class Caller: @unchecked Sendable {
 
   /// Whether it could do something now.
   var isEnabled: Bool {
-    if isRunning || (isOnMain && world.mainHolder.map { $0 !== self } ?? false) { return false }
+    if isRunning || awaitsWorker || (isOnMain && world.mainHolder.map { $0 !== self } ?? false) {
+      return false
+    }
     switch state {
     case .done, .parked: return false
     case .between, .stepping, .driving, .arming, .parking, .resumed, .holding: return true
@@ -168,6 +177,9 @@ final class Caller: @unchecked Sendable {
     }
     world.trace("resumed", index)
     state = .resumed(wait)
+    guard isOnWorkers else { return }
+    awaitsWorker = true
+    world.reactor.enqueue(index)
   }
 
   private func signal() {
@@ -249,6 +261,7 @@ final class Caller: @unchecked Sendable {
 
   private func beginReceive(_ half: ReceiveHalf) {
     (way, request) = world.chooseRequest(at: end)
+    isBatch = if case .raw = way { false } else { world.chance(0.3) }
     var front = ReceiveHalf.Front.unseen
     if world.chance(world.schedule.endsEarly ? 0.95 : 0.5), goesShort(&front) { return finished() }
     switch half.start(request, as: kind, until: deadline, after: front) {
@@ -261,6 +274,16 @@ final class Caller: @unchecked Sendable {
   private func goesShort(_ front: inout ReceiveHalf.Front) -> Bool {
     let limit = CallLimit(nil, deadline)
     do throws(EndpointError) {
+      if isBatch {
+        let messages = try takeBatch { (batch, room) throws(EndpointError) in
+          switch way {
+          case .raw: break
+          case .typed(let side): try side.appendAtOnce(to: &batch, &front, as: kind, limit, &room)
+          case .bytes(let side): try side.appendAtOnce(to: &batch, &front, as: kind, limit, &room)
+          }
+        }
+        return !messages.isEmpty
+      }
       let message: [UInt8]?
       switch way {
       case .raw: return false
@@ -283,6 +306,17 @@ final class Caller: @unchecked Sendable {
       world.received(self, error)
     }
     return true
+  }
+
+  /// Receives what follows the first message, too.
+  private func takeBatch(
+    _ body: (inout [[UInt8]], inout BatchRoom) throws(EndpointError) -> Void
+  ) throws(EndpointError) -> [[UInt8]] {
+    var (batch, room): ([[UInt8]], _) = ([], BatchRoom(1 + world.below(4), byteCount: 1 + world.below(40)))
+    try body(&batch, &room)
+    if batch.count > 1 { world.coverage.note(.receivedBatch) }
+    for message in batch { world.received(self, framed(message)) }
+    return batch
   }
 
   private func holds(_ outcome: ReceiveHalf.Outcome, inPlace: Bool) {
@@ -308,6 +342,17 @@ final class Caller: @unchecked Sendable {
     state = .between
     var result: [UInt8] = []
     do throws(EndpointError) {
+      if isBatch {
+        if case .delivered = outcome { world.coverage.note(.deliveredBatch) }
+        _ = try takeBatch { (batch, room) throws(EndpointError) in
+          switch way {
+          case .raw: break
+          case .typed(let side): try side.append(outcome, to: &batch, &room)
+          case .bytes(let side): try side.append(outcome, to: &batch, &room)
+          }
+        }
+        return finished()
+      }
       switch way {
       case .raw: result = try takeRaw(outcome, half)
       case .bytes(let side):

@@ -19,6 +19,7 @@ package struct Coverage: Sendable {
     case runInsideAttempt, runInsideScanner, runInsideWakeUp, staleEvent, mainBlocked, stalled
     case crossed, signalAwaited, finishBlocked, offloaded, endSignalled, itemFailed, budgetSpent
     case paused, pausePassed
+    case receivedBatch, deliveredBatch, workersTogether, jobRun, longTask
   }
 
   /// By direction, event and state.

@@ -26,4 +26,8 @@ package enum Mistake: String, CaseIterable, Sendable {
   case widensItemErrors
   /// A half that the reactor drives receives without a budget.
   case ignoresBudget
+  /// A worker of the reactor that sleeps is not woken for work.
+  case wakesNoWorker
+  /// The alarm of the reactor's workers is not set.
+  case forgetsAlarm
 }

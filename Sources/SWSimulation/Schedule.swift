@@ -38,6 +38,10 @@ struct Schedule {
   var deadline: Double
   var zeroDeadline: Double
   var registrationFailure: Double
+  /// How many workers the reactor has.
+  var workerCount: Int
+  /// How likely a task that runs on a worker computes for long.
+  var longTask: Double
 
   init(_ generator: inout SeededGenerator) {
     func pick<Value>(_ values: [Value]) -> Value { values[Int(generator.next() % UInt64(values.count))] }
@@ -107,6 +111,8 @@ struct Schedule {
       plan.waitingForSignal = 0
       plan.offload = 0
     }
+    workerCount = pick([1, 1, 2, 3])
+    longTask = pick([0, 0.3])
     plan.hangUp = chance(0.05) ? 0.03 : 0
     plan.reset = chance(0.05) ? 0.02 : 0
   }

@@ -2,21 +2,41 @@ import SWIO
 import SWTesting
 import SystemPackage
 
-/// The reactor without thread and kernel: the machine of the real one, driven by the scheduler one event,
-/// one call or one timer at a time.
+/// The reactor without threads and kernel: the machine of the real one, whose workers the scheduler drives one event,
+/// one call, one timer or one job at a time.
 // Invariant: everything happens on the one thread of the simulation.
 final class SimulatedReactor: Reacting, @unchecked Sendable {
   unowned let world: World
   private var machine = ReactorState<Int>()
-  /// Until when the thread waits; nil: it works.
-  private(set) var waitsUntil: Deadline?
+
+  private struct Worker {
+    /// Until when it waits, if nothing comes; nil: it works.
+    var waitsUntil: Deadline?
+    /// It is in the middle of a step.
+    var isRunning = false
+    /// It computes until then, and does nothing else.
+    var isBusyUntil = Deadline.immediately
+    /// What its last wait has found.
+    var fetched: Set<UInt64> = []
+  }
+
+  private var workers: [Worker] = []
   private var isNotified = false
+  /// When the kernel's alarm rings, if it is the poller's.
+  private var ringsAt = Deadline.never
   /// Edges that the kernel has.
   private var edges: [(key: UInt64, end: Int, readiness: Readiness)] = []
-  /// What the last wait has found.
-  private var fetched: Set<UInt64> = []
 
-  init(_ world: World) { self.world = world }
+  init(_ world: World) {
+    self.world = world
+    machine.keepsAlarm = world.schedule.workerCount > 1
+    for index in 0..<world.schedule.workerCount {
+      workers.append(Worker())
+      if index > 0 { _ = machine.addWorker() }
+    }
+  }
+
+  var workerCount: Int { workers.count }
 
   var registrationCount: Int { machine.registrationCount }
   var timerCount: Int { machine.timerCount }
@@ -73,7 +93,7 @@ final class SimulatedReactor: Reacting, @unchecked Sendable {
     world.trace("deregister", Int(descriptor))
     end.registration = nil
     edges.removeAll { $0.key == id.key }  // those fetched already may still come
-    if fetched.contains(id.key) { world.coverage.note(.staleEvent) }
+    if workers.contains(where: { $0.fetched.contains(id.key) }) { world.coverage.note(.staleEvent) }
     world.check(machine.deregister(id) != nil, "the registration was not there")
   }
 
@@ -81,7 +101,7 @@ final class SimulatedReactor: Reacting, @unchecked Sendable {
     world.interlude(.runInsideWakeUp)
     world.trace("reactor is called")
     if world.makes(.dropsCall) { return }
-    if machine.call(work) { isNotified = true }
+    note(machine.call(work, from: current, now: world.clock))
   }
 
   func offload(_ work: any ReactorWork) -> Errno? {
@@ -108,10 +128,36 @@ final class SimulatedReactor: Reacting, @unchecked Sendable {
 
   func set(_ timer: Timer, at deadline: Deadline) {
     if world.makes(.dropsTimer) { return }
-    if machine.set(timer, at: deadline) { isNotified = true }
+    note(machine.set(timer, at: deadline))
   }
 
   func takeBack(_ timer: Timer) { machine.takeBack(timer) }
+
+  var timersMayOvertakeEvents: Bool { workers.count > 1 }
+
+  /// A task is to run on a worker: the caller of that index.
+  func enqueue(_ caller: Int) {
+    world.interlude(.runInsideWakeUp)
+    world.trace("job", caller)
+    note(machine.enqueue(caller, from: current, now: world.clock))
+  }
+
+  private func note(_ notice: ReactorNotice) {
+    if notice.wakes, !world.makes(.wakesNoWorker) { isNotified = true }
+    if let alarm = notice.alarm, !world.makes(.forgetsAlarm) { ringsAt = alarm }
+  }
+
+  /// The workers that are in the middle of a step, the innermost last.
+  private var running: [Int] = []
+  private var current: Int? { running.last }
+
+  /// Somebody who is no worker runs inside a worker's step.
+  func asStranger(_ body: () -> Void) {
+    let before = running
+    running = []
+    body()
+    running = before
+  }
 
   // MARK: The kernel
 
@@ -125,23 +171,50 @@ final class SimulatedReactor: Reacting, @unchecked Sendable {
     }
   }
 
-  // MARK: The thread
+  // MARK: The workers
 
-  var isEnabled: Bool {
-    guard let until = waitsUntil else { return true }
-    return isNotified || !edges.isEmpty || until <= world.clock
+  func isEnabled(_ worker: Int) -> Bool {
+    if workers[worker].isRunning || workers[worker].isBusyUntil > world.clock { return false }
+    guard let until = workers[worker].waitsUntil else { return true }
+    if isNotified || !edges.isEmpty || until == .immediately { return true }
+    return (machine.keepsAlarm ? ringsAt : until) <= world.clock
   }
 
-  /// What the reactor's thread does until others may come between: what the machine says.
-  func step() {
-    if waitsUntil != nil {
-      waitsUntil = nil
+  /// When something happens by itself: an alarm, the end of a long task.
+  var nextInstant: Deadline {
+    let instants = workers.flatMap { [$0.isBusyUntil, $0.waitsUntil ?? .never] } + [ringsAt]
+    return instants.filter { $0 > world.clock }.min() ?? .never
+  }
+
+  /// Nobody runs, and work is left for a while, as a busy worker may come to it soon.
+  var leavesWork: Bool { machine.hasWork }
+
+  /// Work is left that a sleeping worker should have been woken for, or will not be woken for in time.
+  var neglectsWork: Bool {
+    machine.hasWork && machine.hasSleepers
+      && ringsAt.nanoseconds > world.clock.nanoseconds + ReactorState<Int>.grace
+  }
+
+  /// What a worker's thread does until others may come between: what the machine says.
+  func step(_ worker: Int) {
+    workers[worker].isRunning = true
+    running.append(worker)
+    advance(worker)
+    running.removeLast()
+    workers[worker].isRunning = false
+  }
+
+  private func advance(_ worker: Int) {
+    if workers[worker].waitsUntil != nil {
+      workers[worker].waitsUntil = nil
       isNotified = false
-      var found = fetch()
-      machine.woke(&found)
+      var found = fetch(worker)
+      machine.woke(&found, worker: worker)
       return
     }
-    switch machine.next(world.clock) {
+    let step = machine.next(world.clock, worker: worker)
+    note(machine.takeNotice())
+    switch step {
     case .tell(let receiver, let event):
       let index = world.ends.firstIndex { $0.registration?.key == event.key }
       world.trace("event", index ?? -1, Int(event.readiness.rawValue))
@@ -157,21 +230,37 @@ final class SimulatedReactor: Reacting, @unchecked Sendable {
       receiver.readinessChanged(readiness)
     case .drive(let work):
       world.coverage.note(.reactorDrives)
-      world.trace("reactor drives")
+      if running.count > 1 { world.coverage.note(.workersTogether) }
+      world.trace("reactor drives", worker)
       world.drives { work.drive() }
     case .fire(let timer):
       world.trace("deadline passes")
       if let caller = world.caller(of: timer) { world.noteGiveUp(caller) }
       timer.receiver.deadlinePassed()
-    case .run: world.fail("the reactor has a job that nobody gave it")
-    case .wait(let until): waitsUntil = until
+    case .run(let caller):
+      world.coverage.note(.jobRun)
+      world.trace("a worker runs", worker, caller)
+      world.runJob(caller)
+      // Sometimes the task computes for long, as long as another worker is there for everybody else.
+      let others = workers.indices.filter { $0 != worker }
+      if world.chance(world.schedule.longTask),
+        others.contains(where: { workers[$0].isBusyUntil <= world.clock })
+      {
+        workers[worker].isBusyUntil = world.clock(after: 1_000_000)
+        world.coverage.note(.longTask)
+      }
+    case .wait(let until): workers[worker].waitsUntil = until
     }
   }
 
   /// `epoll_wait`: looks again at what is ready, and forgets what is not any more. Half the time the old
   /// news comes all the same, as a hint is allowed to be wrong.
-  private func fetch() -> [PollerEvent] {
+  private func fetch(_ worker: Int) -> [PollerEvent] {
     var found: [PollerEvent] = []
+    if ringsAt <= world.clock {
+      ringsAt = .never
+      found.append(PollerEvent(key: PollerEvent.alarmKey, readiness: .readable))
+    }
     for edge in edges {
       let end = world.ends[edge.end]
       var readiness = end.offeredReadiness.intersection(end.watched.union(.hangUps))
@@ -179,7 +268,7 @@ final class SimulatedReactor: Reacting, @unchecked Sendable {
       if !readiness.isEmpty { found.append(PollerEvent(key: edge.key, readiness: readiness)) }
     }
     edges.removeAll(keepingCapacity: true)
-    fetched = Set(found.map(\.key))
+    workers[worker].fetched = Set(found.map(\.key))
     return found
   }
 }

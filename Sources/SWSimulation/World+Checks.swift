@@ -112,6 +112,8 @@ extension World {
 
   /// Everybody who waits must have a reason to.
   func checkQuiescence() {
+    check(!reactor.neglectsWork, "a worker of the reactor sleeps, and there is work")
+    if reactor.leavesWork { return }
     for caller in callers {
       guard let place = caller.place else {
         if !caller.isDone { coverage.note(.mainBlocked) }

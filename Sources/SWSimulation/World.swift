@@ -13,7 +13,8 @@ final class World: @unchecked Sendable {
   /// Who can be picked.
   private enum Actor {
     case caller(Int)
-    case reactor
+    /// A worker of the reactor.
+    case reactor(Int)
     /// A helper thread.
     case helper
     /// In-process news reaches the endpoint.
@@ -56,7 +57,6 @@ final class World: @unchecked Sendable {
   private(set) var traceHash: UInt64 = 0xcbf2_9ce4_8422_2325
   private(set) var stepCount = 0
   private var depth = 0
-  private var isReactorRunning = false
   private var tickets = 0
   private var endingsLeft: Int
   private var cancellationsLeft: Int
@@ -208,7 +208,7 @@ final class World: @unchecked Sendable {
     if !isCalm, chance(schedule.disturbance) { disturb() }
     enabled.removeAll(keepingCapacity: true)
     for (index, caller) in callers.enumerated() where caller.isEnabled { enabled.append(.caller(index)) }
-    if !isReactorRunning, reactor.isEnabled { enabled.append(.reactor) }
+    for worker in 0..<reactor.workerCount where reactor.isEnabled(worker) { enabled.append(.reactor(worker)) }
     if reactor.hasHelpers { enabled.append(.helper) }
     for end in ends {
       if !end.news.isEmpty { enabled.append(.news(end.index)) }
@@ -222,16 +222,11 @@ final class World: @unchecked Sendable {
       let caller = callers[index]
       let holdsMain = caller.isOnMain && mainHolder == nil
       if holdsMain { mainHolder = caller }
-      caller.isRunning = true
-      caller.step()
-      caller.isRunning = false
+      reactor.asStranger { run(caller) }
       if caller.isDone { release(main: caller) }
-    case .reactor:
-      isReactorRunning = true
-      reactor.step()
-      isReactorRunning = false
-    case .helper: reactor.help()
-    case .news(let index): ends[index].deliverNews()
+    case .reactor(let worker): reactor.step(worker)
+    case .helper: reactor.asStranger { reactor.help() }
+    case .news(let index): reactor.asStranger { ends[index].deliverNews() }
     case .tick(let index):
       coverage.note(.stalled)
       trace("tick", index)
@@ -240,6 +235,18 @@ final class World: @unchecked Sendable {
     depth -= 1
     checkInvariants()
     return failure == nil
+  }
+
+  private func run(_ caller: Caller) {
+    caller.isRunning = true
+    caller.step()
+    caller.isRunning = false
+  }
+
+  /// A worker of the reactor runs the task of a caller.
+  func runJob(_ index: Int) {
+    callers[index].awaitsWorker = false
+    run(callers[index])
   }
 
   /// Something that nobody asked for.
@@ -369,7 +376,7 @@ final class World: @unchecked Sendable {
       }
     }
     // Timers whose half has no use for them any more are left to pass, too.
-    if let until = reactor.waitsUntil, until > clock { next = min(next, until) }
+    next = min(next, reactor.nextInstant)
     if next == .never { return false }
     clock = next
     return true
@@ -457,9 +464,10 @@ final class World: @unchecked Sendable {
 
   /// The reactor drives a half. Others that run inside its attempts do not count.
   func drives(_ body: () -> Void) {
+    let outer = drive
     drive = (depth, 0)
     body()
-    drive = nil
+    drive = outer
   }
 
   func noteDriven(_ byteCount: Int) {

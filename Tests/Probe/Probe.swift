@@ -74,7 +74,8 @@ struct Probe {
     case "echo-pickles":
       guard let number = CommandLine.arguments.last.flatMap({ Int32($0) }) else { exit(2) }
       try echoPickles(number)
-    case "park-on-reactor": try await parkOnReactor()
+    case "park-on-reactor": try await parkOnReactor(.reactor)
+    case "park-on-messaging": try await parkOnReactor(.messaging)
     case "timed": try await timed()
     case "serve-limit": try await serveLimit()
     case "connect-full": try await connectFull()
@@ -93,7 +94,7 @@ struct Probe {
         """
         usage: probe threads | standard-free | idle | sigpipe | memory BYTES | emfile
                      | msgpack-memory STREAM READER BYTES | pickle-cost PICKLE BYTES | echo-pickles DESCRIPTOR
-                     | park-on-reactor | timed | descriptors-cut | churn | read-on exact|ahead COUNT UNREAD | echo-multiprocessing async|blocking DESCRIPTOR
+                     | park-on-reactor | park-on-messaging | timed | descriptors-cut | churn | read-on exact|ahead COUNT UNREAD | echo-multiprocessing async|blocking DESCRIPTOR
                      | capitals async|blocking [staged] | frames SENDER COUNT async|blocking
                      | publish | modes | accept-limit | serve-limit | activated NAME | greet ADDRESS | unremovable DIRECTORY
                      | intrude PATH | crowd ADDRESS COUNT | hold ADDRESS COUNT | spawn-while-accepting | connect-full | cut-off
@@ -355,12 +356,12 @@ struct Probe {
   }
 
   /// Has to trap.
-  private static func parkOnReactor() async throws {
+  private static func parkOnReactor(_ executor: any TaskExecutor) async throws {
     let (reader, writer) = try makePipe(framing: .varInt)
     // At once: a buffer would be lost.
     try FileDescriptor.standardOutput.writeAll("parking=true\n".utf8)
     func park() throws { _ = try reader.blocking.receive(timeout: .seconds(5)) }
-    try await withTaskExecutorPreference(.reactor) { try park() }
+    try await withTaskExecutorPreference(executor) { try park() }
     withExtendedLifetime(writer) {}
     print("survived=true")
   }

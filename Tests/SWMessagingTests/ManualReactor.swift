@@ -12,6 +12,9 @@ final class ManualReactor: Reacting {
   }
 
   private let state = Mutex(State())
+  let timersMayOvertakeEvents: Bool
+
+  init(timersMayOvertakeEvents: Bool = false) { self.timersMayOvertakeEvents = timersMayOvertakeEvents }
 
   /// Drives whoever has called, and whoever calls meanwhile.
   func drive() {

@@ -117,8 +117,9 @@ import Testing
     #expect(answer.lines == ["task=task", "thread=thread", "late=true", "again=again"])
   }
 
-  @Test func `line 11: a blocking park on the reactor's own thread traps`() throws {
-    let answer = try probe("park-on-reactor")
+  @Test(arguments: ["park-on-reactor", "park-on-messaging"])
+  func `line 11: a blocking park on the reactor's own thread traps`(_ park: String) throws {
+    let answer = try probe(park)
     #expect([-SIGILL, -SIGTRAP].contains(answer.status))
     #expect(answer.lines == ["parking=true"])
   }

@@ -30,9 +30,9 @@ import Testing
     var registrations: [(id: RegistrationID, descriptor: Int32, interest: Readiness)] { state.registrations }
     var registrationCount: Int { state.registrationCount }
     var timerCount: Int { state.timerCount }
-    func call(_ work: Work) -> Bool { state.call(work) }
-    func enqueue(_ job: Int) -> Bool { state.enqueue(job) }
-    func set(_ timer: Timer, at deadline: Deadline) -> Bool { state.set(timer, at: deadline) }
+    func call(_ work: Work) -> Bool { state.call(work).wakes }
+    func enqueue(_ job: Int) -> Bool { state.enqueue(job).wakes }
+    func set(_ timer: Timer, at deadline: Deadline) -> Bool { state.set(timer, at: deadline).wakes }
     func takeBack(_ timer: Timer) { state.takeBack(timer) }
     func woke(_ events: [PollerEvent] = []) {
       var events = events
@@ -270,5 +270,174 @@ import Testing
     #expect(round(machine, at: 9) == "tt.")
     machine.woke()
     #expect(round(machine, at: 9) == "t.")
+  }
+
+  // MARK: Several workers
+
+  /// Two workers and an alarm; both sleep.
+  private final class Workers {
+    private var state = ReactorState<Int>()
+    let receiver = Receiver()
+    private(set) var id = RegistrationID(slot: 0, generation: 0)
+
+    init() {
+      state.keepsAlarm = true
+      #expect(state.addWorker() == 1)
+      id = state.register(receiver, descriptor: 3, watching: .readable)
+      for worker in 0...1 { #expect(step(worker, at: 1) == "wait") }
+    }
+
+    /// What a worker does next, and what besides is to be done.
+    func step(_ worker: Int, at time: UInt64) -> String {
+      let step = state.next(Deadline(nanoseconds: time), worker: worker)
+      let notice = state.takeNotice()
+      var text =
+        switch step {
+        case .tell: "tell"
+        case .drive: "drive"
+        case .fire: "fire"
+        case .run(let job): "run \(job)"
+        case .wait(let until): until == .immediately ? "look" : "wait"
+        }
+      text += Self.text(notice)
+      return text
+    }
+
+    private static func text(_ notice: ReactorNotice) -> String {
+      var text = notice.wakes ? " wake" : ""
+      if let alarm = notice.alarm { text += " alarm \(alarm.nanoseconds)" }
+      return text
+    }
+
+    /// A worker's wait ends, for one or more events, or for nothing.
+    func woke(_ worker: Int, events: Int = 0, rings: Bool = false) {
+      var found = (0..<events).map { _ in PollerEvent(key: id.key, readiness: .readable) }
+      if rings { found.append(PollerEvent(key: PollerEvent.alarmKey, readiness: .readable)) }
+      state.woke(&found, worker: worker)
+    }
+
+    func call(from worker: Int? = nil, at time: UInt64 = 1) -> String {
+      Self.text(state.call(Work(), from: worker, now: Deadline(nanoseconds: time)))
+    }
+    func enqueue(_ job: Int, isSerial: Bool = false, from worker: Int? = nil, at time: UInt64 = 1) -> String {
+      Self.text(
+        state.enqueue(job, isSerial: isSerial, from: worker, now: Deadline(nanoseconds: time)))
+    }
+    func set(_ timer: Timer, at time: UInt64) -> String {
+      Self.text(state.set(timer, at: Deadline(nanoseconds: time)))
+    }
+    func takeBack(_ timer: Timer) { state.takeBack(timer) }
+    func remove(_ worker: Int) -> String { Self.text(state.removeWorker(worker)) }
+    func add() -> Int { state.addWorker() }
+    var count: Int { state.workerCount }
+    var alarm: UInt64 { state.alarm.nanoseconds }
+  }
+
+  private static var grace: UInt64 { ReactorState<Int>.grace }
+  private static func alarm(_ time: UInt64) -> String { " alarm \(time)" }
+
+  @Test func `a worker that is woken by a message does everything itself, and wakes nobody`() {
+    let workers = Workers()
+    workers.woke(0, events: 1)
+    #expect(workers.step(0, at: 1) == "tell")
+    #expect(workers.call(from: 0) == "")
+    #expect(workers.step(0, at: 1) == "drive")
+    #expect(workers.enqueue(7, from: 0) == "")
+    #expect(workers.step(0, at: 1) == "run 7")
+    #expect(workers.step(0, at: 1) == "wait")
+  }
+
+  @Test func `who is no worker wakes one, and no second one before that has come`() {
+    let workers = Workers()
+    #expect(workers.call() == " wake" && workers.call() == "" && workers.enqueue(1) == "")
+    workers.woke(1)
+    #expect(workers.step(1, at: 1) == "drive wake")
+    // The other one comes, and finds what is left.
+    workers.woke(0)
+    #expect(workers.step(0, at: 1) == "drive")
+    #expect(workers.step(1, at: 1) == "run 1")
+    #expect(workers.step(0, at: 1) == "wait" && workers.step(1, at: 1) == "wait")
+    // Whoever has used the notification up, asleep or not, the next one is made.
+    #expect(workers.enqueue(2) == " wake")
+    workers.woke(0)
+    #expect(workers.enqueue(3) == " wake")
+    #expect(workers.step(0, at: 1) == "run 2")
+  }
+
+  @Test func `work that is left alone behind a job is taken up when the grace has passed`() {
+    let workers = Workers()
+    #expect(workers.enqueue(1) == " wake")
+    workers.woke(0)
+    #expect(workers.step(0, at: 100) == "run 1")
+    // The job that runs makes another one, and then one more.
+    #expect(workers.enqueue(2, from: 0, at: 100) == Self.alarm(100 + Self.grace))
+    workers.woke(1, rings: true)
+    #expect(workers.step(1, at: 100 + Self.grace) == "run 2")
+    #expect(workers.step(1, at: 100 + Self.grace) == "wait")
+    #expect(workers.enqueue(3, from: 0, at: 900) == Self.alarm(900 + Self.grace))
+    #expect(workers.enqueue(4, from: 0, at: 900) == " wake")
+    // The worker that makes them comes first after all.
+    #expect(workers.step(0, at: 901) == "look")
+    workers.woke(0)
+    #expect(workers.step(0, at: 901) == "run 3")
+    // The alarm is still set.
+    #expect(workers.alarm == 900 + Self.grace)
+  }
+
+  @Test func `an alarm that is set stays, and a later deadline costs nothing`() {
+    let workers = Workers()
+    let timers = (0..<3).map { _ in Timer(Receiver()) }
+    #expect(workers.set(timers[0], at: 100) == " alarm 100")
+    #expect(workers.set(timers[1], at: 200) == "")
+    workers.takeBack(timers[0])
+    #expect(workers.alarm == 100)
+    workers.woke(0, events: 1)
+    #expect(workers.step(0, at: 50) == "tell" && workers.step(0, at: 50) == "wait")
+    // It rings in vain, and is set anew.
+    workers.woke(0, rings: true)
+    #expect(workers.step(0, at: 100) == "wait alarm 200")
+    workers.woke(1, rings: true)
+    #expect(workers.step(1, at: 200) == "fire")
+    #expect(workers.step(1, at: 200) == "wait" && workers.alarm == .max)
+  }
+
+  @Test func `a worker that takes up a job leaves its timers to an alarm`() {
+    let workers = Workers()
+    let timers = (0..<2).map { _ in Timer(Receiver()) }
+    for (timer, time) in zip(timers, [100, 200] as [UInt64]) { _ = workers.set(timer, at: time) }
+    #expect(workers.enqueue(1) == " wake")
+    workers.woke(0, rings: true)
+    // The one that is due fires first.
+    #expect(workers.step(0, at: 150) == "fire")
+    #expect(workers.step(0, at: 150) == "run 1 alarm 200")
+    workers.woke(1, rings: true)
+    #expect(workers.step(1, at: 200) == "fire")
+  }
+
+  @Test func `of serial jobs one runs at a time, and others go on beside it`() {
+    let workers = Workers()
+    #expect(workers.enqueue(1, isSerial: true) == " wake")
+    _ = workers.enqueue(2, isSerial: true)
+    workers.woke(0)
+    #expect(workers.step(0, at: 1) == "run 1")
+    #expect(workers.enqueue(3) == " wake")
+    workers.woke(1)
+    #expect(workers.step(1, at: 1) == "run 3")
+    #expect(workers.step(1, at: 1) == "wait")
+    // Nobody else need be woken for it: the worker that is at the first one finds the second.
+    #expect(workers.step(0, at: 1) == "run 2")
+    #expect(workers.step(0, at: 1) == "wait")
+  }
+
+  @Test func `a worker that ends leaves what it was woken for to another`() {
+    let workers = Workers()
+    #expect(workers.enqueue(1) == " wake")
+    #expect(workers.remove(0) == " wake" && workers.count == 1)
+    workers.woke(1)
+    #expect(workers.step(1, at: 1) == "run 1")
+    #expect(workers.step(1, at: 1) == "wait")
+    #expect(workers.add() == 0 && workers.add() == 2 && workers.count == 3)
+    #expect(workers.step(0, at: 1) == "wait")
+    #expect(workers.remove(0) == " wake" && workers.remove(1) == "")
   }
 }

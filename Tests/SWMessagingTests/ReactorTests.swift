@@ -45,8 +45,8 @@ import Testing
     play(&machine, log, at: [1])
     let id = machine.register(log, descriptor: 3, watching: .readable)
     var found = [PollerEvent(key: id.key, readiness: .readable)]
-    let mustNotify = machine.call(Work { log.add("work") })
-    #expect(mustNotify)
+    let notice = machine.call(Work { log.add("work") })
+    #expect(notice == ReactorNotice(wakes: true))
     _ = machine.enqueue(8)
     _ = machine.set(Timer(log), at: Deadline(nanoseconds: 2))
     machine.woke(&found)

@@ -20,13 +20,25 @@ public struct LeavesNothing: SuiteTrait, TestScoping {
   ) async throws {
     Account.shared.open()
     do {
-      try await function()
+      // The same tests on another executor: a test is isolated to no actor, so it prefers what its task does.
+      try await withTaskExecutorPreference(Self.executor) { try await function() }
     } catch {
       await Account.shared.settle(after: test)
       throw error
     }
     await Account.shared.settle(after: test)
   }
+}
+
+extension LeavesNothing {
+  /// Where tests run: `SWTEST_EXECUTOR=messaging` or `reactor`; else on the default executor.
+  private static let executor: (any TaskExecutor)? =
+    switch ProcessInfo.processInfo.environment["SWTEST_EXECUTOR"] {
+    case "messaging": MessagingExecutor.shared
+    case "reactor": ReactorExecutor.shared
+    case nil: nil
+    case let name?: preconditionFailure("SWTEST_EXECUTOR=\(name): there is no such executor")
+    }
 }
 
 extension Trait where Self == LeavesNothing {

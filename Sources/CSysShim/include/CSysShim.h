@@ -204,7 +204,9 @@ uint64_t swsys_now(void);                        /* CLOCK_MONOTONIC in nanosecon
 int swsys_epoll_create(void);
 int swsys_epoll_add(int epoll, int fd, uint64_t key, int interest);    /* edge-triggered */
 int swsys_epoll_modify(int epoll, int fd, uint64_t key, int interest); /* tells at once if it is ready */
-int swsys_epoll_add_level(int epoll, int fd, uint64_t key); /* readable only, level-triggered */
+int swsys_epoll_add_edge(int epoll, int fd, uint64_t key); /* readable; told each time anew, and never read */
+int swsys_timer(void);                           /* a timerfd of the monotonic clock, which is off */
+int swsys_timer_set(int timer, uint64_t nanoseconds); /* when it rings; in the past: at once */
 int swsys_epoll_delete(int epoll, int fd);
 struct swsys_event { uint64_t key; uint32_t readiness; };   /* SWSYS_READABLE, … */
 /* nanoseconds < 0: without limit. */
@@ -213,8 +215,10 @@ int swsys_epoll_wait(int epoll, struct swsys_event *events, int count, int64_t n
 /* ---- threads and processes ---- */
 /* Starts a detached thread that takes no signals. */
 int swsys_start_thread(void (*run)(void *), void *context, const char *name);
-void swsys_mark_reactor_thread(void);             /* the calling thread is the reactor's */
-bool swsys_is_reactor_thread(void);
+void swsys_mark_worker(const void *reactor, int worker); /* the calling thread is a worker of a reactor */
+bool swsys_is_reactor_thread(void);              /* … of any reactor */
+int swsys_worker_of(const void *reactor);        /* which worker; negative: it is none of this reactor */
+int swsys_processor_count(void);                 /* that this process may run on; at least 1 */
 
 /* What stands in for a source. */
 enum { SWSYS_NULL = -1, SWSYS_INHERIT = -2 };

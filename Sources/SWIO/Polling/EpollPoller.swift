@@ -2,39 +2,43 @@ internal import CSysShim
 internal import Synchronization
 package import SystemPackage
 
-/// Waits with epoll(7), edge-triggered.
-@safe package final class EpollPoller: Poller {
+/// Waits with epoll(7), edge-triggered, with as many threads as there are.
+///
+/// The kernel wakes one waiting thread for each event, the one that came last. The wake-up is an eventfd and the alarm a
+/// timerfd; both are watched edge-triggered, so each write and each ring is one event, and nobody reads them.
+package final class EpollPoller: Poller {
   private let epoll: Int32
   private let notifier: Int32
-  // Invariant: touched by the waiting thread alone.
-  private nonisolated(unsafe) let found: UnsafeMutableBufferPointer<swsys_event>
+  private let timer: Int32
 
   private static var notifierKey: UInt64 { .max }
-  private static var mostEvents: Int { 128 }
+  /// So many that they lie on the stack.
+  private static var mostEvents: Int { 64 }
 
-  /// - Throws: `Errno` when the kernel has no descriptor to give for it, or none to wake it with.
+  /// - Throws: `Errno` when the kernel has no descriptors to give for it.
   package init() throws(Errno) {
-    epoll = try Self.made(swsys_epoll_create())
-    let notifier = swsys_eventfd()
-    let result = notifier < 0 ? notifier : swsys_epoll_add_level(epoll, notifier, Self.notifierKey)
-    guard result >= 0 else {
-      _ = swsys_close(epoll)
-      if notifier >= 0 { _ = swsys_close(notifier) }
-      throw Errno(rawValue: -result)
+    var made: [Int32] = []
+    do throws(Errno) {
+      for make in [swsys_epoll_create, swsys_eventfd, swsys_timer] {
+        let number = make()
+        if number < 0 { throw Errno(rawValue: -number) }
+        made.append(number)
+      }
+      for (number, key) in [(made[1], Self.notifierKey), (made[2], PollerEvent.alarmKey)] {
+        let result = swsys_epoll_add_edge(made[0], number, key)
+        if result < 0 { throw Errno(rawValue: -result) }
+      }
+    } catch {
+      for number in made { _ = swsys_close(number) }
+      throw error
     }
-    self.notifier = notifier
-    unsafe found = .allocate(capacity: Self.mostEvents)
-  }
-
-  private static func made(_ result: Int32) throws(Errno) -> Int32 {
-    if result < 0 { throw Errno(rawValue: -result) }
-    return result
+    (epoll, notifier, timer) = (made[0], made[1], made[2])
   }
 
   deinit {
     _ = swsys_close(epoll)
     _ = swsys_close(notifier)
-    unsafe found.deallocate()
+    _ = swsys_close(timer)
   }
 
   package func add(_ descriptor: Int32, key: UInt64, watching interest: Readiness) -> WatchOutcome {
@@ -52,26 +56,34 @@ package import SystemPackage
   package func remove(_ descriptor: Int32, key: UInt64) { _ = swsys_epoll_delete(epoll, descriptor) }
 
   package func wait(until deadline: Deadline, into events: inout [PollerEvent]) {
-    guard let first = unsafe found.baseAddress else { return }
-    let count = unsafe swsys_epoll_wait(epoll, first, Int32(found.count), deadline.remaining)
-    if count < 0 {
+    if find(within: deadline.remaining, &events) < 0 {
       // Nothing that a reactor does leads here. It must not spin all the same.
       _ = swsys_wait(-1, 0, notifier, Self.pause)
-      return
     }
-    for index in 0..<Int(count) {
-      let event = unsafe found[index]
-      if event.key == Self.notifierKey {
-        _ = swsys_eventfd_drain(notifier)
-      } else {
+  }
+
+  package func look(into events: inout [PollerEvent]) -> Bool { find(within: 0, &events) > 0 }
+
+  private func find(within nanoseconds: Int64, _ events: inout [PollerEvent]) -> Int32 {
+    unsafe withUnsafeTemporaryAllocation(of: swsys_event.self, capacity: Self.mostEvents) { found in
+      guard let first = found.baseAddress else { return 0 }
+      let count = unsafe swsys_epoll_wait(epoll, first, Int32(found.count), nanoseconds)
+      for index in 0..<max(0, Int(count)) {
+        let event = unsafe found[index]
+        if event.key == Self.notifierKey { continue }
         events.append(
           PollerEvent(
             key: event.key, readiness: Readiness(rawValue: UInt8(truncatingIfNeeded: event.readiness))))
       }
+      return count
     }
   }
 
   private static var pause: Int64 { 10_000_000 }
 
   package func wake() { _ = swsys_eventfd_signal(notifier) }
+
+  package var servesManyWaiters: Bool { true }
+
+  package func setAlarm(_ deadline: Deadline) { _ = swsys_timer_set(timer, deadline.nanoseconds) }
 }

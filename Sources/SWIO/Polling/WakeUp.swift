@@ -50,19 +50,32 @@ package final class WakeUp: Sendable {
   /// Waits for the signal, for the descriptor (where there is one to watch) or for the deadline, or for
   /// less than that. The caller looks at its state afterwards, in every case: whatever was signalled
   /// before this returns is visible to it, and the signal is used up.
-  package func wait(watching descriptor: Int32?, for interest: Readiness, until deadline: Deadline) {
+  ///
+  /// - Parameter spinTime: for so many nanoseconds it looks again and again before it sleeps, if processors are free.
+  package func wait(
+    watching descriptor: Int32?, for interest: Readiness, until deadline: Deadline,
+    spinning spinTime: UInt64 = 0
+  ) {
     precondition(
       !swsys_is_reactor_thread(),
       """
       A blocking call had to wait on the reactor's own thread, which nobody could then wake: a task that \
-      prefers the reactor's executor must use the async calls.
+      prefers the executor .reactor or .messaging must use the async calls, or wrap the call in runBlocking.
       """)
     var nanoseconds = deadline.remaining
     if self.descriptor < 0 {
       if isSignalled.load(ordering: .acquiring) { nanoseconds = 0 }
       nanoseconds = nanoseconds < 0 ? Self.slice : min(nanoseconds, Self.slice)
     }
-    let ready = swsys_wait(descriptor ?? -1, Int32(interest.rawValue), self.descriptor, nanoseconds)
+    var ready: Int32 = 0
+    func look(_ nanoseconds: Int64) -> Bool {
+      ready = swsys_wait(descriptor ?? -1, Int32(interest.rawValue), self.descriptor, nanoseconds)
+      return ready != 0
+    }
+    let isFound =
+      spinTime > 0 && nanoseconds != 0 && self.descriptor >= 0
+      && Spinning.spin(for: spinTime, until: deadline) { look(0) }
+    if !isFound { _ = look(spinTime > 0 ? deadline.remaining : nanoseconds) }
     // The eventfd is emptied before the flag is lowered. A signal in between writes nothing, and the caller,
     // who looks only now, sees what it was about. The other way round its write would be emptied away and
     // its flag stay up: no later signal would write, and the next wait never end.

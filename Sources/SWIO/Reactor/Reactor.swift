@@ -17,6 +17,9 @@ package protocol Reacting: AnyObject, Sendable {
   /// How many bytes a half that the reactor drives may receive before others have their turn. The attempt that
   /// reaches this is the last.
   var receiveBudget: Int { get }
+  /// Whether a timer may fire although an event that was there before has not been told. What a deadline ends is then
+  /// tried once more.
+  var timersMayOvertakeEvents: Bool { get }
   /// Watches a descriptor, edge-triggered; it tells at once if it is ready.
   func register(
     _ descriptor: Int32, for receiver: any ReadinessReceiver, watching interest: Readiness
@@ -44,6 +47,7 @@ extension Reacting {
   package func start() -> Errno? { nil }
   package var now: Deadline { .now }
   package var receiveBudget: Int { 256 << 10 }
+  package var timersMayOvertakeEvents: Bool { false }
 }
 
 package enum RegistrationOutcome: Sendable {
@@ -53,17 +57,19 @@ package enum RegistrationOutcome: Sendable {
   case failed(Errno)
 }
 
-/// One thread that waits for everybody: descriptors, deadlines, and halves whose head is a task or an owed tail, whose
-/// steps it carries out itself. It is started by the first asynchronous wait; a program that only ever blocks never has
-/// it. What the thread does in a round is decided by `ReactorState`.
+/// Threads that wait for everybody: descriptors, deadlines, and halves whose head is a task or an owed tail, whose steps
+/// they carry out themselves. The first one is started by the first asynchronous wait; a program that only ever blocks
+/// never has it. There are more if an executor asks for them (`allow(workers:)`). What a thread does in a round is decided
+/// by `ReactorState`.
 ///
-/// Where no descriptor is to be had for the system's poller (EMFILE), the reactor waits with poll(2), and goes over to
-/// the system's when that can be had and takes everything that is watched.
+/// Where no descriptor is to be had for the system's poller (EMFILE), the reactor waits with poll(2) on one thread, and
+/// goes over to the system's when that can be had and takes everything that is watched.
 ///
 /// Where no thread is to be had, registering fails, which ends the operation that needed it; calls and jobs are carried
-/// out by their callers, one at a time; and the next operation tries again to start the thread.
+/// out by their callers, one at a time; and the next operation tries again to start the thread. If further threads are not
+/// to be had, the reactor works with those that run.
 package final class Reactor: Reacting {
-  /// A job of a task that prefers the reactor's executor.
+  /// A job of a task that prefers an executor of the reactor.
   @safe fileprivate struct Job: Sendable {
     var run: UnownedJob
     var executor: UnownedTaskExecutor
@@ -76,17 +82,32 @@ package final class Reactor: Reacting {
     /// Whether the poller is one to do with until the system's can be had.
     var isMakeshift = false
     var isStarted = false
+    /// How many threads there may be, and how many run.
+    var workerLimit = 1
+    var workerCount = 0
+    /// When further threads are tried again, if they could not be started.
+    var triesAgainAt = Deadline.immediately
     /// A caller does the thread's work, because no thread is to be had.
     var isHosted = false
     var isStopped = false
+
+    /// What workers wait with, if nothing else is to be thought of.
+    var usualPoller: (any Poller)? {
+      isMakeshift || isStopped || workerCount > workerLimit ? nil : poller
+    }
   }
 
   /// The reactor that endpoints use unless they are given another.
   package static let shared = Reactor()
 
   private let state = Guarded(State())
-  /// The thread runs: spares a look behind the lock.
+  /// A thread runs: spares a look behind the lock.
   private let isRunning = Atomic(false)
+  /// Fewer threads run than may.
+  private let lacksWorkers = Atomic(false)
+  private let hasManyWorkers = Atomic(false)
+  /// How long a worker looks for events before it sleeps, in nanoseconds.
+  private let spinTime = Atomic<UInt64>(0)
   private let makePoller: @Sendable () throws(Errno) -> any Poller
   private let makeThread: @Sendable (@escaping @Sendable () -> Void) -> Errno?
 
@@ -110,6 +131,9 @@ package final class Reactor: Reacting {
   package var load: (registrations: Int, timers: Int) {
     state.withLock { ($0.machine.registrationCount, $0.machine.timerCount) }
   }
+
+  /// How many threads run.
+  package var workerCount: Int { state.withLock { $0.workerCount } }
 
   /// Whether it waits with poll(2) because it must; for tests.
   package var isMakeshift: Bool { state.withLock { $0.isMakeshift } }
@@ -150,7 +174,9 @@ package final class Reactor: Reacting {
     _ = receiver  // released here, without the lock
   }
 
-  package func call(_ work: any ReactorWork) { ask { state in state.machine.call(work) } }
+  package func call(_ work: any ReactorWork) {
+    ask { machine, worker in machine.call(work, from: worker) }
+  }
 
   /// Threads for offloaded work: as many as can reasonably wait for disks at once.
   private static let helpers = HelperThreads(name: "sw-helper", usual: 16, most: 64)
@@ -163,9 +189,7 @@ package final class Reactor: Reacting {
   package func set(_ timer: Timer, at deadline: Deadline) {
     _ = start()
     // Nothing that a caller could do instead of the thread, and one that holds a lock may call this.
-    let poller = state.withLock { state in
-      state.machine.set(timer, at: deadline) ? state.poller : nil
-    }
+    let poller = state.withLock { state in Self.note(state.machine.set(timer, at: deadline), &state) }
     poller?.wake()
   }
 
@@ -173,24 +197,45 @@ package final class Reactor: Reacting {
     state.withLock { state in state.machine.takeBack(timer) }
   }
 
-  func enqueue(_ job: UnownedJob, for executor: UnownedTaskExecutor) {
-    ask { state in state.machine.enqueue(unsafe Job(run: job, executor: executor)) }
+  package var timersMayOvertakeEvents: Bool { hasManyWorkers.load(ordering: .relaxed) }
+
+  /// - Parameter isSerial: no other serial job runs at the same time.
+  func enqueue(_ job: UnownedJob, for executor: UnownedTaskExecutor, isSerial: Bool) {
+    ask { machine, worker in
+      machine.enqueue(unsafe Job(run: job, executor: executor), isSerial: isSerial, from: worker)
+    }
+    if lacksWorkers.load(ordering: .relaxed) { startWorkers() }
+  }
+
+  /// Which worker the calling thread is, if it is one of this reactor.
+  private var currentWorker: Int? {
+    let number = unsafe swsys_worker_of(Unmanaged.passUnretained(self).toOpaque())
+    return number < 0 ? nil : Int(number)
   }
 
   /// Asks something of the machine, and has it done.
-  private func ask(_ body: (inout State) -> Bool) {
-    let hasThread = start() == nil
+  private func ask(_ body: (inout ReactorState<Job>, Int?) -> ReactorNotice) {
+    let worker = currentWorker
+    let hasThread = worker != nil || start() == nil
     let (poller, hosts) = state.withLock { state -> ((any Poller)?, Bool) in
-      if body(&state) { return (state.poller, false) }
-      if hasThread || state.isStarted || state.isHosted { return (nil, false) }
+      let poller = Self.note(body(&state.machine, worker), &state)
+      if hasThread || state.isStarted || state.isHosted { return (poller, false) }
       state.isHosted = true
-      return (nil, true)
+      return (poller, true)
     }
     poller?.wake()
     if hosts { host() }
   }
 
-  // MARK: The thread
+  /// Under the lock: sets the alarm.
+  ///
+  /// - Returns: what is to be woken after that.
+  private static func note(_ notice: ReactorNotice, _ state: inout State) -> (any Poller)? {
+    if let alarm = notice.alarm { state.poller?.setAlarm(alarm) }
+    return notice.wakes ? state.poller : nil
+  }
+
+  // MARK: The threads
 
   package func start() -> Errno? {
     if isRunning.load(ordering: .acquiring) { return nil }
@@ -199,18 +244,55 @@ package final class Reactor: Reacting {
       if state.isStarted { return nil }
       if state.isHosted { return .resourceTemporarilyUnavailable }
       _ = poller(&state)
-      let errno = makeThread { [self] in
-        swsys_mark_reactor_thread()
-        run()
-      }
-      if let errno { return errno }
+      if let errno = makeThread({ [self] in run(0) }) { return errno }
       state.isStarted = true
+      state.workerCount = 1
       isRunning.store(true, ordering: .releasing)
       return nil
     }
   }
 
-  /// Ends the thread when it has nothing to do; for tests with reactors of their own.
+  /// Lets so many threads run. Further ones start when there is work; surplus ones end when they have none.
+  package func allow(workers limit: Int) {
+    let poller = state.withLock { state -> (any Poller)? in
+      state.workerLimit = max(1, limit)
+      lacksWorkers.store(state.workerCount < state.workerLimit, ordering: .relaxed)
+      return state.workerCount > state.workerLimit ? state.poller : nil
+    }
+    poller?.wake()
+  }
+
+  /// How many threads may run.
+  package var workerLimit: Int { state.withLock { $0.workerLimit } }
+
+  /// How long a worker that has nothing to do looks for events before it sleeps. For as long as that it takes a
+  /// processor. At most half of the processors are taken at a time, by all reactors together.
+  package var spinning: Duration {
+    get { .nanoseconds(Int64(clamping: spinTime.load(ordering: .relaxed))) }
+    set { spinTime.store(Spinning.nanoseconds(newValue), ordering: .relaxed) }
+  }
+
+  /// Starts the threads that may run and do not. Several can wait only with the system's poller.
+  private func startWorkers() {
+    state.withLock { state in
+      guard state.isStarted, !state.isStopped, let poller = state.usualPoller, poller.servesManyWaiters,
+        state.triesAgainAt.hasPassed
+      else { return }
+      while state.workerCount < state.workerLimit {
+        let worker = state.machine.addWorker()
+        if makeThread({ [self] in run(worker) }) != nil {
+          _ = state.machine.removeWorker(worker)
+          state.triesAgainAt = Deadline(nanoseconds: swsys_now() + Self.patience)
+          return
+        }
+        state.workerCount += 1
+      }
+      hasManyWorkers.store(state.workerCount > 1, ordering: .relaxed)
+      lacksWorkers.store(false, ordering: .relaxed)
+    }
+  }
+
+  /// Ends the threads when they have nothing to do; for tests with reactors of their own.
   package func stop() {
     let poller = state.withLock { state in
       state.isStopped = true
@@ -230,6 +312,7 @@ package final class Reactor: Reacting {
       state.isMakeshift = true
     }
     state.poller = poller
+    state.machine.keepsAlarm = poller.servesManyWaiters
     return poller
   }
 
@@ -245,53 +328,88 @@ package final class Reactor: Reacting {
     }
     state.poller = better
     state.isMakeshift = false
+    // The only worker is about to look, and sets the alarm before it sleeps.
+    state.machine.keepsAlarm = better.servesManyWaiters
   }
 
   /// How long it waits with a makeshift before it looks for better, in nanoseconds.
   private static var patience: UInt64 { 100_000_000 }
 
-  private func run() {
+  /// What a worker does until it ends.
+  private func run(_ worker: Int) {
+    unsafe swsys_mark_worker(Unmanaged.passUnretained(self).toOpaque(), Int32(worker))
     var found: [PollerEvent] = []
     found.reserveCapacity(128)
-    var (step, poller) = next()
+    var (step, poller) = next(worker)
     while true {
       if case .wait(let until) = step {
         if let poller {
-          poller.wait(until: until, into: &found)
-        } else if !waitMakeshift(until, into: &found) {
+          wait(with: poller, until: until, into: &found)
+        } else if !waitMakeshift(worker, until, into: &found) {
           return
         }
-        (step, poller) = next(afterWait: &found)
+        (step, poller) = next(worker, afterWait: &found)
       } else {
         Self.carryOut(step)
-        (step, poller) = next()
+        (step, poller) = next(worker)
       }
     }
   }
 
   /// What comes next, and what to wait with, if that is a wait and there is no more to think of.
-  private func next() -> (ReactorStep<Job>, (any Poller)?) {
-    state.withLock { state in
-      (state.machine.next(.now), state.isMakeshift || state.isStopped ? nil : state.poller)
-    }
+  private func next(_ worker: Int) -> (ReactorStep<Job>, (any Poller)?) {
+    let (step, poller, woken) = state.withLock { state in Self.next(worker, &state) }
+    woken?.wake()
+    return (step, poller)
   }
 
-  private func next(afterWait found: inout [PollerEvent]) -> (ReactorStep<Job>, (any Poller)?) {
-    state.withLock { state in
-      state.machine.woke(&found)
-      return (state.machine.next(.now), state.isMakeshift || state.isStopped ? nil : state.poller)
+  private func next(_ worker: Int, afterWait found: inout [PollerEvent]) -> (ReactorStep<Job>, (any Poller)?)
+  {
+    let (step, poller, woken) = state.withLock { state in
+      state.machine.woke(&found, worker: worker)
+      return Self.next(worker, &state)
     }
+    woken?.wake()
+    return (step, poller)
+  }
+
+  @inline(__always)
+  private static func next(
+    _ worker: Int, _ state: inout State
+  ) -> (ReactorStep<Job>, poller: (any Poller)?, woken: (any Poller)?) {
+    let step = state.machine.next(.now, worker: worker)
+    let woken = note(state.machine.takeNotice(), &state)
+    guard case .wait = step else { return (step, nil, woken) }
+    return (step, state.usualPoller, woken)
+  }
+
+  private func wait(with poller: any Poller, until deadline: Deadline, into found: inout [PollerEvent]) {
+    if deadline == .immediately {
+      _ = poller.look(into: &found)
+      return
+    }
+    let spinTime = spinTime.load(ordering: .relaxed)
+    if spinTime > 0, Spinning.spin(for: spinTime, until: deadline, { poller.look(into: &found) }) { return }
+    // An alarm ends the wait of one worker, a deadline would end those of all.
+    poller.wait(until: poller.servesManyWaiters ? .never : deadline, into: &found)
   }
 
   /// Waits with what there is, and looks for better from time to time. False: the thread ends.
-  private func waitMakeshift(_ until: Deadline, into found: inout [PollerEvent]) -> Bool {
-    let (poller, isStopped) = state.withLock { state -> ((any Poller)?, Bool) in
-      if state.isStopped { return (nil, true) }
+  private func waitMakeshift(_ worker: Int, _ until: Deadline, into found: inout [PollerEvent]) -> Bool {
+    let (poller, woken, isOver) = state.withLock { state -> ((any Poller)?, (any Poller)?, Bool) in
+      if state.isStopped || state.workerCount > state.workerLimit {
+        _ = state.machine.removeWorker(worker)
+        if !state.isStopped { state.workerCount -= 1 }
+        hasManyWorkers.store(state.workerCount > 1, ordering: .relaxed)
+        // Another one may have to end, too, or to take over what this one was woken for.
+        return (nil, state.poller, true)
+      }
       if state.isMakeshift { improve(&state) }
       // Whoever has woken the other one meanwhile is seen by the round that follows: this wait is a look.
-      return (state.isMakeshift ? state.poller : nil, false)
+      return (state.isMakeshift ? state.poller : nil, nil, false)
     }
-    if isStopped { return false }
+    woken?.wake()
+    if isOver { return false }
     poller?.wait(until: min(until, Deadline(nanoseconds: swsys_now() + Self.patience)), into: &found)
     return true
   }
@@ -306,7 +424,7 @@ package final class Reactor: Reacting {
     }
   }
 
-  /// Does the thread's work on the thread of a caller, until nothing is left but to wait.
+  /// Does a worker's work on the thread of a caller, until nothing is left but to wait.
   private func host() {
     while true {
       let step = state.withLock { state -> ReactorStep<Job> in
@@ -316,6 +434,8 @@ package final class Reactor: Reacting {
           state.machine.woke(&none)
           if until != .immediately { state.isHosted = false }
         }
+        // There is nobody to wake.
+        _ = Self.note(state.machine.takeNotice(), &state)
         return step
       }
       if case .wait(let until) = step {

@@ -8,10 +8,11 @@
 /// The preference holds for code that is isolated to no actor: from the main actor start a
 /// `Task(executorPreference: .reactor)` with a nonisolated function, or the body stays on the main thread.
 ///
-/// Everything that the tasks do there delays every other asynchronous endpoint of the process. So: short
-/// work between awaits only; no blocking call whatsoever (a `blocking` view that would have to wait
-/// traps), no file I/O, no long computation, no lock that others hold for long. Work that does not fit
-/// belongs on the default executor, which is also the default.
+/// One task runs at a time, between two of its `await`s. Everything that it does there delays every other asynchronous
+/// endpoint of the process, unless the program also uses ``MessagingExecutor``. So: short work between awaits only; no
+/// blocking call whatsoever (a `blocking` view that would have to wait traps), no file I/O, no long computation, no lock
+/// that others hold for long. Work that does not fit belongs on ``MessagingExecutor``, on the default executor, which is
+/// also the default, or in ``runBlocking(_:)``.
 public final class ReactorExecutor: TaskExecutor {
   public static let shared = ReactorExecutor(.shared)
 
@@ -20,7 +21,7 @@ public final class ReactorExecutor: TaskExecutor {
   init(_ reactor: Reactor) { self.reactor = reactor }
 
   public func enqueue(_ job: consuming ExecutorJob) {
-    unsafe reactor.enqueue(UnownedJob(job), for: asUnownedTaskExecutor())
+    unsafe reactor.enqueue(UnownedJob(job), for: asUnownedTaskExecutor(), isSerial: true)
   }
 }
 

@@ -1,4 +1,5 @@
 public import SWIO
+internal import Synchronization
 public import SystemPackage
 
 /// One end of a connection, for threads and tasks at once. Every endpoint is one: ``SocketReader``,
@@ -30,6 +31,17 @@ extension Endpoint {
 
   /// Whether the endpoint has been closed or detached.
   public var isClosed: Bool { core.isClosed }
+
+  /// How long a blocking receive looks for its message before its thread sleeps. Zero from the start.
+  ///
+  /// Looking takes a whole processor, and spares the time that the kernel needs to wake a thread: some microseconds of
+  /// each round trip, if the answer comes that soon. Threads that look take at most half of the processors of the
+  /// process; on a single processor none does. May be changed at any time, from any thread; all endpoints over the same
+  /// connection share it. For async calls see ``SWIO/MessagingExecutor/spinning``.
+  public var spinning: Duration {
+    get { .nanoseconds(Int64(clamping: core.receiving?.port.spinTime.load(ordering: .relaxed) ?? 0)) }
+    set { core.receiving?.port.spinTime.store(Spinning.nanoseconds(newValue), ordering: .relaxed) }
+  }
 
   /// Lends the descriptor to `body`. It is not closed before `body` returns. Do not close it, and do not read or write it
   /// while other callers use the endpoint. A duplex over two descriptors lends the one for receiving.

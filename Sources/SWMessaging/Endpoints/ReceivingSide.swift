@@ -28,31 +28,41 @@ public struct ReceivingSide<F: Framing>: Sendable {
   @usableFromInline
   package func message(_ outcome: ReceiveHalf.Outcome) throws(EndpointError) -> F.Incoming {
     if half.carriesDatagrams { return try message(datagram: half.bytes(of: outcome)) }
-    if case .failed(let error) = outcome { throw error }
+    switch outcome {
+    case .lent(let demand):
+      let message = try lentMessage(demand)
+      half.finishLoan(demand)
+      return message
+    case .delivered(let delivery):
+      do {
+        return try source.decode(delivery)
+      } catch {
+        // Whatever type it has: an end of stream that a framing throws is not one of this stream.
+        throw EndpointError(.codec(error))
+      }
+    case .failed(let error): throw error
+    }
+  }
+
+  /// The message of a frame on loan, which stays on loan. If the message is not understood, the loan ends.
+  @usableFromInline
+  func lentMessage(_ demand: FrameDemand) throws(EndpointError) -> F.Incoming {
+    if source.deliversPayload {
+      return TypedSource<F>.message(payload: unsafe half.turn.takePayload(of: demand))
+    }
     do {
-      switch outcome {
-      case .lent(let demand):
-        if source.deliversPayload {
-          let payload = unsafe half.turn.takePayload(of: demand)
-          half.finishLoan(demand)
-          return TypedSource<F>.message(payload: payload)
-        }
-        defer { half.finishLoan(demand) }
-        return unsafe try half.turn.withFrame(demand) { frame in
-          try source.decode(frame, payload: demand.payload ?? 0..<0)
-        }
-      case .delivered(let delivery): return try source.decode(delivery)
-      case .failed(let error): throw error
+      return unsafe try half.turn.withFrame(demand) { frame in
+        try source.decode(frame, payload: demand.payload ?? 0..<0)
       }
     } catch {
-      // Whatever type it has: an end of stream that a framing throws is not one of this stream.
+      half.finishLoan(demand)
       throw EndpointError(.codec(error))
     }
   }
 
   /// The message of a datagram, which its frame fills exactly. One that does not is consumed, and the next is as
   /// good as any.
-  private func message(datagram: [UInt8]) throws(EndpointError) -> F.Incoming {
+  func message(datagram: [UInt8]) throws(EndpointError) -> F.Incoming {
     do {
       if datagram.count > source.maximumFrameSize {
         throw FramingError(

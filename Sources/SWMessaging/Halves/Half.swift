@@ -190,6 +190,12 @@ package class Half: ReactorWork, @unchecked Sendable {
     _ place: Place, _ reason: GiveUp, by me: Place?, _ state: inout HalfState, _ actions: inout Actions
   ) {
     guard place.isQueued, place.gaveUp == nil else { return }
+    if place.owesAttempt, place.kind == .thread, reason == .timedOut {
+      // It was left out because it was likely to be in vain.
+      place.owesAttempt = false
+      place.isLate = true
+      state.stirred = true
+    }
     if place.isLate, state.turn || state.stirred, leavesAtOnce(place) {
       // One pass is what a zero timeout was promised. Somebody is at it right now, or is about to be; not who polls,
       // and sees nothing: what stirred may have been taken already.
@@ -325,7 +331,9 @@ package class Half: ReactorWork, @unchecked Sendable {
       case .wait(let interest, let deadline):
         // For the transport's signal alone: a descriptor that has hung up would end the wait at once.
         let descriptor = interest.isEmpty ? nil : port.polledDescriptor
-        wakeUp.wait(watching: descriptor, for: interest, until: deadline)
+        wakeUp.wait(
+          watching: descriptor, for: interest, until: deadline,
+          spinning: direction == .readable ? port.spinTime.load(ordering: .relaxed) : 0)
       }
     }
   }
@@ -356,12 +364,15 @@ package class Half: ReactorWork, @unchecked Sendable {
     }
   }
 
-  /// A deadline of a place has passed; on the reactor's thread. If the reactor was called for this half and has not come
-  /// to it, or if the place still has to be tried once, it does so now: what has arrived in time is delivered. Somebody
-  /// else may have the turn, and may not have made an attempt. So a place that has to be tried gives up as a late caller.
+  /// A deadline of a place has passed; on a thread of the reactor. If the reactor was called for this half and has not
+  /// come to it, or if the place still has to be tried once, it does so now: what has arrived in time is delivered. Another
+  /// worker of the reactor may hold news of the descriptor that it has not told, so a receiver is tried once more.
+  /// Somebody else may have the turn, and may not have made an attempt. So a place that has to be tried gives up as a late
+  /// caller.
   final func deadlinePassed(of place: Place) {
+    let isTriedAgain = direction == .readable && port.reactor.timersMayOvertakeEvents
     let isOwedDrive = locked { state, actions in
-      if place.isQueued, place.owesAttempt {
+      if place.isQueued, place.owesAttempt || isTriedAgain {
         place.owesAttempt = false
         place.isLate = true
         state.stirred = true

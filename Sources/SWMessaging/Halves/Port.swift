@@ -55,6 +55,8 @@ package final class Port: ReadinessReceiver {
   /// How many descriptors a message may bring.
   private let descriptorLimit = Atomic(0)
   private let receivesCredentials = Atomic(false)
+  /// How long a blocked receiver looks before it sleeps, in nanoseconds.
+  let spinTime = Atomic<UInt64>(0)
   /// The socket was accepted, or connected by the library: its credentials are those of the peer.
   let knowsPeer = Atomic(false)
 

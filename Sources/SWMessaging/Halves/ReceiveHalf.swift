@@ -45,6 +45,11 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
   // Invariant: touched only by who holds the turn.
   package nonisolated(unsafe) var turn: ReceiveTurn
 
+  /// How often in a row a thread that came to an empty buffer found nothing in the kernel either, or expected that.
+  @exclusivity(unchecked)
+  // Invariant: touched only by who holds the turn.
+  private nonisolated(unsafe) var vainAttempts = 0
+
   /// More than data has been signalled: the end of the stream, an error, urgent data. This never goes back.
   private let hasMoreThanData = Atomic(false)
 
@@ -196,7 +201,9 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     let permission: Permission = locked { state, _ in
       if state.isClosed { return .stop }
       // A call with a timeout of zero is always tried once. One with a later deadline is tried when that passes.
-      if isDrained(state, for: kind), limit.mayWait { return .again }
+      if limit.mayWait, isDrained(state, for: kind) || (kind == .thread && waitsFirst(state)) {
+        return .again
+      }
       state.stirred = false
       return .attempt
     }
@@ -208,8 +215,25 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     let outcome = withAncillary { found in
       unsafe turn.readAhead { memory in unsafe attempt(into: memory, readsAhead: true, &found) }
     }
+    if kind == .thread { unsafe vainAttempts = outcome == .blocked ? vainAttempts + 1 : 0 }
     return unsafe outcome == .blocked ? (.blocked, Self.none) : (.held, turn.front)
   }
+
+  /// Under the lock and in the turn: whether a thread polls before it attempts, because the attempts of the last calls
+  /// were in vain. That spares a system call if it is so again, and costs one if not. From time to time an attempt is
+  /// made all the same.
+  private func waitsFirst(_ state: HalfState) -> Bool {
+    guard unsafe vainAttempts >= Self.patience, !state.stirred, !state.endsWhenIdle,
+      port.polledDescriptor != nil
+    else { return false }
+    unsafe vainAttempts += 1
+    guard unsafe vainAttempts > Self.patience + Self.mostLeftOut else { return true }
+    unsafe vainAttempts = Self.patience - 1
+    return false
+  }
+
+  private static var patience: Int { 4 }
+  private static var mostLeftOut: Int { 32 }
 
   /// One attempt, of whichever kind the request needs.
   private func attempt(
@@ -539,6 +563,8 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
         let ancillary = unsafe head.request.isAccompanied ? turn.takeAncillary(of: demand) : nil
         delivery.add(ancillary, unsafe turn.value)
       }
+      delivery.end = unsafe turn.position(behind: demand)
+      delivery.frameByteCount = demand.byteCount
       head.outcome = .delivered(delivery)
       unsafe turn.consume(demand)
       head.decide(&actions, by: me)

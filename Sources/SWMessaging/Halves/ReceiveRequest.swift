@@ -210,6 +210,10 @@ package struct Delivery: Sendable {
   /// The frame, or, with no scanner, the payload alone.
   package var bytes: [UInt8]
   var payload: Range<Int>
+  /// The position in the stream behind the frame.
+  var end: UInt64 = 0
+  /// How many bytes of the stream the frame takes.
+  @usableFromInline var frameByteCount = 0
   /// The scanner of a message that the framing decodes.
   // Invariant: made for one receiver, and never changed.
   nonisolated(unsafe) var scanned: AnyObject?

@@ -190,6 +190,11 @@ package struct ReceiveTurn: ~Copyable {
   /// Bytes of the frame at the front that `takePayload` has taken out already.
   private var handedOver = 0
 
+  /// The position in the stream behind the frame at the front.
+  func position(behind demand: FrameDemand) -> UInt64 {
+    position + (carriesItems ? 1 : UInt64(demand.byteCount))
+  }
+
   /// Takes a frame off the front.
   package mutating func consume(_ demand: FrameDemand) {
     if carriesItems {

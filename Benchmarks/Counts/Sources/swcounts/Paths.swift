@@ -165,6 +165,26 @@ let paths: [Path] = [
       }
     }
   },
+  Path("batch-await", "the same as [UInt8], a batch a call", count: 10_000) {
+    let ends = try Ends()
+    let (peer, right) = (Peer(ends.first), try MessageDuplex(adopting: ends.second, framing: .varInt))
+    return .task { count in
+      for _ in 0..<count / 100 {
+        peer.writeHundred()
+        for message in try await right.receiveBatch() { consume(message) }
+      }
+    }
+  },
+  Path("batch-borrowed", "the same, as borrowed bytes, a batch a call", count: 10_000) {
+    let ends = try Ends()
+    let (peer, right) = (Peer(ends.first), try MessageDuplex(adopting: ends.second, framing: .varInt))
+    return .task { count in
+      for _ in 0..<count / 100 {
+        peer.writeHundred()
+        try await right.withMessages { consume($0) }
+      }
+    }
+  },
   Path(
     "waiting", "64 B there and back between two tasks that wait, on the reactor's executor"
   ) {

@@ -1,4 +1,4 @@
-internal import SWIO
+public import SWIO
 internal import Synchronization
 
 extension Listener {
@@ -32,7 +32,8 @@ extension Listener {
   ///   - perUser: how many connections a user may have open at once; nil: no limit. It concerns Unix sockets alone.
   ///   - greetingTimeout: how long a greeting may take.
   ///   - patience: how long the end waits for connections.
-  ///   - executor: where the tasks of connections prefer to run; nil: where this call's task does by default.
+  ///   - executor: where the tasks of connections prefer to run: on the threads that receive messages (``MessagingExecutor``
+  ///     says what must not run there) unless another is given; nil: on the default executor.
   ///   - observer: is told what happens, on any thread, also while locks of the library are free: it may call whatever
   ///     does not wait.
   ///   - greeting: the beginning of each connection, such as an authentication; nil: none.
@@ -41,7 +42,7 @@ extension Listener {
   ///   then, too. Cancellation is not an error.
   public func serve(
     limit: Int? = nil, perUser: Int? = nil, greetingTimeout: Duration = .seconds(10),
-    draining patience: Duration = .seconds(5), on executor: (any TaskExecutor)? = nil,
+    draining patience: Duration = .seconds(5), on executor: (any TaskExecutor)? = MessagingExecutor.shared,
     observing observer: (@Sendable (ListenerEvent) -> Void)? = nil,
     greeting: (@Sendable (Connection) async throws -> Void)? = nil,
     _ handler: @escaping @Sendable (Connection) async throws -> Void

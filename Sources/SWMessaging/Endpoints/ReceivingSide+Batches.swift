@@ -1,0 +1,232 @@
+internal import SWFraming
+internal import SWIO
+
+/// How much a batch still has room for.
+@frozen
+@usableFromInline
+package struct BatchRoom: Sendable {
+  @usableFromInline var count: Int
+  @usableFromInline var byteCount: Int
+
+  @inlinable
+  package init(_ count: Int, byteCount: Int) {
+    precondition(count > 0 && byteCount > 0, "a batch has room for one message at least")
+    self.count = count
+    self.byteCount = byteCount
+  }
+
+  /// Makes room for a message; false: there is none.
+  @inlinable @inline(__always)
+  mutating func admit(_ frame: Int) -> Bool {
+    guard count > 0, frame <= byteCount else { return false }
+    count -= 1
+    byteCount -= frame
+    return true
+  }
+
+  /// The first message, however large it is.
+  @inlinable
+  mutating func admitFirst(_ frame: Int) {
+    count -= 1
+    byteCount = max(0, byteCount - frame)
+  }
+}
+
+// A batch waits for its first message as any receive does. Behind that it takes the messages that have been received
+// already, until it is full, another caller has come between, or a message cannot be had: then the next call tells why.
+
+extension ReceivingSide {
+  /// Hands whole frames from the front of the stream to `body`, in order. The first of a batch comes whatever its size.
+  ///
+  /// - Parameters:
+  ///   - consumed: grows by each frame that was taken, also by the one for which `body` throws.
+  ///   - body: false: its frame stays.
+  @inlinable @inline(__always)
+  func takeFrames<Failure: Error>(
+    of unread: UnsafeRawBufferPointer, _ room: inout BatchRoom, isFirst: Bool, _ consumed: inout Int,
+    _ body: (Span<UInt8>, _ payload: Range<Int>, F.Scanner) throws(Failure) -> Bool
+  ) throws(Failure) {
+    var isFirst = isFirst
+    while isFirst || room.count > 0 {
+      let rest = unsafe UnsafeRawBufferPointer(rebasing: unread[consumed...])
+      var scanner = source.framing.makeScanner()
+      guard let demand = unsafe frame(in: rest, &scanner), let payload = demand.payload else { return }
+      if isFirst {
+        room.admitFirst(demand.byteCount)
+        isFirst = false
+      } else if !room.admit(demand.byteCount) {
+        return
+      }
+      consumed += demand.byteCount
+      let bytes = unsafe Span<UInt8>(_unsafeBytes: rest).extracting(first: demand.byteCount)
+      guard try body(bytes, payload, scanner) else {
+        consumed -= demand.byteCount
+        return
+      }
+    }
+  }
+
+  /// Appends the messages at the front of the stream. Throws only if the first of the batch is not understood.
+  @inlinable @inline(__always)
+  func append(
+    from unread: UnsafeRawBufferPointer, to batch: inout [F.Incoming], _ room: inout BatchRoom,
+    _ consumed: inout Int
+  ) throws(EndpointError) {
+    try unsafe takeFrames(of: unread, &room, isFirst: batch.isEmpty, &consumed) {
+      frame, payload, scanner throws(EndpointError) in
+      if source.deliversPayload {
+        batch.append(
+          TypedSource<F>.message(
+            payload: unsafe frame.extracting(payload).withUnsafeBufferPointer { unsafe Array($0) }))
+        return true
+      }
+      do {
+        batch.append(try source.framing.decode(frame, payload: payload, scanned: scanner))
+        return true
+      } catch {
+        if batch.isEmpty { throw EndpointError(.codec(error)) }
+        return false
+      }
+    }
+  }
+
+  /// The next messages, if the buffer holds one. If not, the batch stays empty, and `front` says how far the short way
+  /// has come.
+  @inlinable
+  package func appendAtOnce(
+    to batch: inout [F.Incoming], _ front: inout ReceiveHalf.Front, as kind: Place.Kind, _ limit: CallLimit,
+    _ room: inout BatchRoom
+  ) throws(EndpointError) {
+    let found = unsafe half.takeFront(for: source, as: kind, limit)
+    front = unsafe found.front
+    var consumed = 0
+    defer { if consumed > 0 { half.leave(consuming: consumed) } }
+    unsafe try append(from: found.unread, to: &batch, &room, &consumed)
+  }
+
+  /// The messages of a call that went the long way.
+  @inlinable
+  package func append(
+    _ outcome: ReceiveHalf.Outcome, to batch: inout [F.Incoming], _ room: inout BatchRoom
+  ) throws(EndpointError) {
+    if half.carriesDatagrams { return try appendDatagrams(outcome, to: &batch, &room) }
+    let unread: UnsafeRawBufferPointer?
+    switch outcome {
+    case .lent(let demand):
+      batch.append(try lentMessage(demand))
+      room.admitFirst(demand.byteCount)
+      unsafe unread = half.goOn(after: demand, for: source)
+    case .delivered(let delivery):
+      batch.append(try message(outcome))
+      room.admitFirst(delivery.frameByteCount)
+      unsafe unread = half.goOn(behind: half.end(of: outcome), for: source)
+    case .failed(let error): throw error
+    }
+    guard let unread = unsafe unread else { return }
+    var consumed = 0
+    defer { half.leave(consuming: consumed) }
+    unsafe try append(from: unread, to: &batch, &room, &consumed)
+  }
+
+  @usableFromInline
+  func appendDatagrams(
+    _ outcome: ReceiveHalf.Outcome, to batch: inout [F.Incoming], _ room: inout BatchRoom
+  ) throws(EndpointError) {
+    var position = half.end(of: outcome)
+    let first = try half.bytes(of: outcome)
+    batch.append(try message(datagram: first))
+    room.admitFirst(first.count)
+    while let datagram = half.heldDatagram(behind: position) {
+      defer { half.leave(consuming: 0) }
+      // One that is not understood is the next call's.
+      guard room.admit(datagram.count), let message = try? message(datagram: datagram) else { return }
+      batch.append(message)
+      unsafe half.turn.consume(.atLeast(1))
+      position += 1
+    }
+  }
+
+  /// The next messages, for a task.
+  @inlinable
+  func receiveBatch(_ limit: CallLimit, _ room: BatchRoom) async throws(EndpointError) -> [F.Incoming] {
+    if await half.isCancelledAtBegin() { throw half.cancelled }
+    var (batch, room, front): ([F.Incoming], _, _) = ([], room, ReceiveHalf.Front.unseen)
+    try appendAtOnce(to: &batch, &front, as: .task, limit, &room)
+    if batch.isEmpty { try append(await outcome(after: front, limit), to: &batch, &room) }
+    return batch
+  }
+}
+
+extension ReceivingSide where F: ByteFraming {
+  /// Lends the next payloads, if the buffer holds one.
+  ///
+  /// - Returns: how many.
+  @inlinable
+  package func withPayloadsAtOnce(
+    _ front: inout ReceiveHalf.Front, as kind: Place.Kind, _ limit: CallLimit, _ room: BatchRoom,
+    _ body: (Span<UInt8>) throws -> Void
+  ) throws -> Int {
+    let found = unsafe half.takeFront(for: source, as: kind, limit)
+    front = unsafe found.front
+    var consumed = 0
+    defer { if consumed > 0 { half.leave(consuming: consumed) } }
+    var rest = room
+    unsafe try lend(found.unread, &rest, isFirst: true, &consumed, body)
+    return room.count - rest.count
+  }
+
+  @inlinable @inline(__always)
+  func lend(
+    _ unread: UnsafeRawBufferPointer, _ room: inout BatchRoom, isFirst: Bool, _ consumed: inout Int,
+    _ body: (Span<UInt8>) throws -> Void
+  ) throws {
+    try unsafe takeFrames(of: unread, &room, isFirst: isFirst, &consumed) { frame, payload, _ in
+      try body(frame.extracting(payload))
+      return true
+    }
+  }
+
+  /// Lends the payloads of a call that went the long way.
+  ///
+  /// - Returns: how many.
+  @inlinable
+  package func withPayloads(
+    _ outcome: ReceiveHalf.Outcome, _ room: BatchRoom, _ body: (Span<UInt8>) throws -> Void
+  ) throws -> Int {
+    var rest = room
+    guard let unread = unsafe try lendFirst(outcome, &rest, body) else { return room.count - rest.count }
+    var consumed = 0
+    defer { half.leave(consuming: consumed) }
+    unsafe try lend(unread, &rest, isFirst: false, &consumed, body)
+    return room.count - rest.count
+  }
+
+  /// - Returns: the bytes behind the first payload, with the turn; nil: that was all.
+  @usableFromInline
+  func lendFirst(
+    _ outcome: ReceiveHalf.Outcome, _ room: inout BatchRoom, _ body: (Span<UInt8>) throws -> Void
+  ) throws -> UnsafeRawBufferPointer? {
+    if half.carriesDatagrams {
+      var batch: [F.Incoming] = []
+      try appendDatagrams(outcome, to: &batch, &room)
+      for payload in batch { try body(payload.span) }
+      return nil
+    }
+    switch outcome {
+    case .lent(let demand):
+      do {
+        unsafe try half.turn.withPayload(of: demand, body)
+      } catch {
+        half.finishLoan(demand)
+        throw error
+      }
+      room.admitFirst(demand.byteCount)
+      return unsafe half.goOn(after: demand, for: source)
+    case .delivered(let delivery):
+      try body(delivery.bytes.span)
+      room.admitFirst(delivery.frameByteCount)
+      return unsafe half.goOn(behind: delivery.end, for: source)
+    case .failed(let error): throw error
+    }
+  }
+}
