@@ -9,12 +9,19 @@ final class ManualReactor: Reacting {
     var timers = DeadlineHeap()
     var offloaded: [any ReactorWork] = []
     var refusal: Errno?
+    /// The clock of the test; nil: the real one.
+    var clock: Deadline?
   }
 
   private let state = Mutex(State())
   let timersMayOvertakeEvents: Bool
 
-  init(timersMayOvertakeEvents: Bool = false) { self.timersMayOvertakeEvents = timersMayOvertakeEvents }
+  init(timersMayOvertakeEvents: Bool = false, startingAt clock: Deadline? = nil) {
+    self.timersMayOvertakeEvents = timersMayOvertakeEvents
+    state.withLock { $0.clock = clock }
+  }
+
+  var now: Deadline { state.withLock { $0.clock } ?? .now }
 
   /// Drives whoever has called, and whoever calls meanwhile.
   func drive() {
@@ -47,8 +54,10 @@ final class ManualReactor: Reacting {
   /// From now on there is no thread to be had.
   func refuseHelp(_ errno: Errno) { state.withLock { $0.refusal = errno } }
 
-  /// Lets every timer fire that is set for this instant or an earlier one.
+  /// Lets every timer fire that is set for this instant or an earlier one. A clock of the test's own shows this instant
+  /// then.
   func pass(_ deadline: Deadline) {
+    state.withLock { if $0.clock != nil { $0.clock = deadline } }
     while let timer = state.withLock({ $0.timers.popDue(by: deadline) }) { timer.receiver.deadlinePassed() }
   }
 

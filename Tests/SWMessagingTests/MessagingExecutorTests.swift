@@ -233,18 +233,19 @@ import Testing
   @Test(arguments: [true, false]) func `what has arrived before its deadline is delivered`(
     _ overtakes: Bool
   ) throws {
-    let reactor = ManualReactor(timersMayOvertakeEvents: overtakes)
+    let reactor = ManualReactor(
+      timersMayOvertakeEvents: overtakes, startingAt: Deadline(nanoseconds: 1))
     let transport = Untold()
     let core = EndpointCore(transport, for: [.readable, .writable], reactor: reactor)
     let half = try #require(core.receiving)
     var waits: [(ReceivePlace, TaskWait)] = []
     for _ in 0..<2 {
-      guard case .queued(let place) = half.start(.upTo(1), as: .task, until: .never) else {
+      guard case .queued(let place) = half.start(.upTo(1), as: .task, until: Deadline(nanoseconds: 5)) else {
         Issue.record("nothing has come")
         return
       }
-      var wait = TaskWait(place, in: half, until: Deadline(nanoseconds: 5))
-      wait.arm(now: Deadline(nanoseconds: 1))
+      var wait = TaskWait(place, in: half)
+      wait.arm()
       waits.append((place, wait))
     }
     transport.bytes.withLock { $0 = [42] }
