@@ -249,6 +249,20 @@ import Testing
     withExtendedLifetime((reader, descriptor)) {}
   }
 
+  /// The kernel would send the bytes and drop the descriptors without an error.
+  @Test(arguments: [SocketPairKind.tcp, .tcp6])
+  func `TCP passes no descriptors, and says so`(_ kind: SocketPairKind) async throws {
+    let (left, right) = try makeSocketPair(kind, framing: .varInt)
+    let (descriptor, _) = try makePassed()
+    let error = await endpointError {
+      try await left.send([1], passing: [try descriptor.withDescriptor { $0 }])
+    }
+    #expect(error?.reason == .transport(TransportError(.send, .notSupported)))
+    try await left.send([2])
+    #expect(try await right.receive() == [2])
+    withExtendedLifetime(descriptor) {}
+  }
+
   @Test func `a datagram says who sent it, and goes where it is told`() async throws {
     let directory = FileManager.default.temporaryDirectory.appending(
       path: "sw-\(UUID().uuidString.prefix(8))")

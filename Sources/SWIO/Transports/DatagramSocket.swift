@@ -135,7 +135,8 @@ package final class DatagramSocket: DescriptorTransport {
     if result == -Int(Errno.wouldBlock.rawValue), ancillary.address != nil, !isUDP { return .retryLater }
     // The fault may lie with a descriptor, or with the receiver. The socket's own number is open during an attempt.
     let isDescriptors =
-      !ancillary.descriptors.isEmpty && result == -Int(Errno.badFileDescriptor.rawValue)
+      !ancillary.descriptors.isEmpty
+      && [Errno.badFileDescriptor, .notSupported].contains { result == -Int($0.rawValue) }
     return result < 0 && !isTransient(result) && result != -Int(Errno.wouldBlock.rawValue)
       && (ancillary.address != nil || isDescriptors || !isBroken(result))
       ? Attempt(.send, result: result, scope: .item) : sent(result)

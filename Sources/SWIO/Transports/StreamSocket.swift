@@ -118,11 +118,13 @@ func isTransient(_ result: Int) -> Bool {
     && [Errno.noBufferSpace, .noMemory, .tooManyReferences].contains { result == -Int($0.rawValue) }
 }
 
-/// `sendmsg` with descriptors, or to an address.
+/// `sendmsg` with descriptors, or to an address. Only Unix sockets pass descriptors: the kernel drops those of any other
+/// socket without an error.
 func sendMessage(
   _ number: Int32, _ parts: UnsafeBufferPointer<UnsafeRawBufferPointer>, _ ancillary: OutgoingAncillary
 ) -> Int {
   let numbers = ancillary.descriptors.map(\.rawValue)
+  if !numbers.isEmpty, !swsys_is_unix(number) { return -Int(Errno.notSupported.rawValue) }
   return unsafe numbers.withUnsafeBufferPointer { numbers in
     unsafe (ancillary.address?.bytes ?? []).withUnsafeBytes { address in
       unsafe withVectors(parts) { vectors, count in
