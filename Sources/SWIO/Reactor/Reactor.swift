@@ -378,7 +378,7 @@ package final class Reactor: Reacting {
     _ worker: Int, _ state: inout State
   ) -> (ReactorStep<Job>, poller: (any Poller)?, woken: (any Poller)?) {
     let step = state.machine.next(.now, worker: worker)
-    let woken = note(state.machine.takeNotice(), &state)
+    let woken = state.machine.hasNotice ? note(state.machine.takeNotice(), &state) : nil
     guard case .wait = step else { return (step, nil, woken) }
     return (step, state.usualPoller, woken)
   }

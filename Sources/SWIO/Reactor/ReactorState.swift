@@ -344,6 +344,9 @@ package struct ReactorState<Job: Sendable>: Sendable {
     return .wait(until: sleep(me))
   }
 
+  /// Whether there is something to be done after `next`, besides the step.
+  package var hasNotice: Bool { notice.wakes || notice.alarm != nil }
+
   /// What is to be done after `next`, besides the step.
   package mutating func takeNotice() -> ReactorNotice {
     defer { notice = ReactorNotice() }
