@@ -3,10 +3,12 @@
 # How many seeds `make simulate` tries, and what is handed on to `swift test`.
 SEEDS ?= 200
 TEST ?=
+# Where swcat is installed.
+PREFIX ?= /usr/local
 # What is handed on to the mutation tool.
 MUTATE ?=
 
-.PHONY: help demo test mutate bench fuzz simulate sanitize packaging model model-full bench-counts hostile-counts api docs code-blocks format lint clean swcat
+.PHONY: help demo test mutate bench fuzz simulate sanitize packaging model model-full bench-counts hostile-counts api docs code-blocks format lint clean swcat install
 
 help:
 	@echo 'make demo        run every example'
@@ -27,6 +29,7 @@ help:
 	@echo 'make format      give the code its form'
 	@echo 'make lint        complain where it has another, or breaks a house rule'
 	@echo 'make swcat       build swcat, which shows and makes frames, and print where it is'
+	@echo 'make install     install swcat, with completions and a manual page (PREFIX=$(PREFIX), DESTDIR=)'
 	@echo 'make clean       remove everything that the others build'
 
 demo:
@@ -47,6 +50,10 @@ swcat:
 	@scripts/setup-swift >&2
 	@swift build -c release --package-path Tools --product swcat >&2
 	@echo "$$(swift build -c release --package-path Tools --show-bin-path)/swcat"
+
+install:
+	@scripts/setup-swift
+	@scripts/install-swcat $(PREFIX)
 
 # Each in a place of its own: a change of flags would build everything anew.
 sanitize:
@@ -116,4 +123,4 @@ lint:
 	@scripts/lint
 
 clean:
-	rm -rf .build .build-* Benchmarks/.build Benchmarks/Counts/.build Tools/.build Tests/Mutate/.build Examples/*/.build
+	rm -rf .build .build-* Benchmarks/.build Benchmarks/Counts/.build Tools/.build Tools/.build-static Tests/Mutate/.build Examples/*/.build

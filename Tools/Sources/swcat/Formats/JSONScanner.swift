@@ -28,7 +28,13 @@ struct JSONScanner {
   /// Innermost last; true: an object.
   private var open: [Bool] = []
 
-  init(_ text: [UInt8]) { self.text = text }
+  /// Where the text ceases to be UTF-8.
+  private let validEnd: Int
+
+  init(_ text: [UInt8]) {
+    self.text = text
+    validEnd = invalidUTF8(in: text)?.lowerBound ?? text.count
+  }
 
   /// The next token; nil at the end, when all is closed and nothing is left.
   mutating func next() throws(Misread) -> Token? {
@@ -147,9 +153,8 @@ struct JSONScanner {
       case 0..<0x20: throw misread("no control character in a string; there are escapes for them")
       case 0x20..<0x80: position += 1
       default:
-        let length = UTF8Sequence.length(in: text, at: position)
-        if length == 0 { throw misread("UTF-8") }
-        position += length
+        if position >= validEnd { throw misread("UTF-8") }
+        position += 1
       }
     }
     throw misread("the quote that ends a string")

@@ -8,34 +8,34 @@
 enum EscapedText {
   static func write(_ bytes: [UInt8], to line: inout [UInt8]) {
     line.reserveCapacity(line.count + bytes.count)
-    var index = 0
-    while index < bytes.count {
-      let byte = bytes[index]
-      if byte < 0x80 {
-        writeASCII(byte, to: &line)
-        index += 1
-        continue
-      }
-      let length = UTF8Sequence.length(in: bytes, at: index)
-      // U+0080 to U+009F are control characters, and terminals obey them.
-      if length == 0 || (byte == 0xc2 && bytes[index + 1] < 0xa0) {
-        writeEscaped(byte, to: &line)
-        index += 1
-      } else {
-        for place in index..<(index + length) { line.append(bytes[place]) }
-        index += length
-      }
+    var start = 0
+    while start < bytes.count {
+      let wrong = invalidUTF8(in: bytes, from: start) ?? bytes.count..<bytes.count
+      writeText(bytes[start..<wrong.lowerBound], to: &line)
+      for byte in bytes[wrong] { writeEscaped(byte, to: &line) }
+      start = wrong.upperBound
     }
   }
 
-  private static func writeASCII(_ byte: UInt8, to line: inout [UInt8]) {
-    switch byte {
-    case UInt8(ascii: "\\"): line += #"\\"#.utf8
-    case 0x0a: line += #"\n"#.utf8
-    case 0x09: line += #"\t"#.utf8
-    case 0x0d: line += #"\r"#.utf8
-    case 0x20...0x7e: line.append(byte)
-    default: writeEscaped(byte, to: &line)
+  /// Writes UTF-8 of whole characters.
+  private static func writeText(_ text: ArraySlice<UInt8>, to line: inout [UInt8]) {
+    var index = text.startIndex
+    while index < text.endIndex {
+      let byte = text[index]
+      index += 1
+      switch byte {
+      case UInt8(ascii: "\\"): line += #"\\"#.utf8
+      case 0x0a: line += #"\n"#.utf8
+      case 0x09: line += #"\t"#.utf8
+      case 0x0d: line += #"\r"#.utf8
+      case 0..<0x20, 0x7f: writeEscaped(byte, to: &line)
+      // U+0080 to U+009F are control characters, and terminals obey them.
+      case 0xc2 where text[index] < 0xa0:
+        writeEscaped(byte, to: &line)
+        writeEscaped(text[index], to: &line)
+        index += 1
+      default: line.append(byte)
+      }
     }
   }
 
@@ -89,29 +89,12 @@ func described(_ bytes: ArraySlice<UInt8>) -> String {
   return "'" + String(decoding: text, as: UTF8.self) + (bytes.count > 40 ? "…" : "") + "'"
 }
 
-/// One character's bytes.
-enum UTF8Sequence {
-  /// How many bytes the character has that begins here; 0: none does. No overlong forms, no surrogates, nothing
-  /// beyond U+10FFFF (The Unicode Standard, table 3-7).
-  static func length(in bytes: [UInt8], at index: Int) -> Int {
-    let first = bytes[index]
-    let second: ClosedRange<UInt8>
-    let length: Int
-    switch first {
-    case 0...0x7f: return 1
-    case 0xc2...0xdf: (length, second) = (2, 0x80...0xbf)
-    case 0xe0: (length, second) = (3, 0xa0...0xbf)
-    case 0xed: (length, second) = (3, 0x80...0x9f)
-    case 0xe1...0xef: (length, second) = (3, 0x80...0xbf)
-    case 0xf0: (length, second) = (4, 0x90...0xbf)
-    case 0xf1...0xf3: (length, second) = (4, 0x80...0xbf)
-    case 0xf4: (length, second) = (4, 0x80...0x8f)
-    default: return 0
-    }
-    guard index + length <= bytes.count, second ~= bytes[index + 1] else { return 0 }
-    for place in (index + 2)..<max(index + 2, index + length) where !(0x80...0xbf ~= bytes[place]) {
-      return 0
-    }
-    return length
+/// The first bytes from a place on that are not UTF-8; nil: all are.
+func invalidUTF8(in bytes: [UInt8], from start: Int = 0) -> Range<Int>? {
+  do throws(UTF8.ValidationError) {
+    _ = try UTF8Span(validating: bytes.span.extracting(start..<bytes.count))
+    return nil
+  } catch {
+    return start + error.byteOffsets.lowerBound..<start + error.byteOffsets.upperBound
   }
 }

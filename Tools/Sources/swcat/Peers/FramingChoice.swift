@@ -2,29 +2,49 @@ internal import ArgumentParser
 internal import SWMessaging
 internal import SWPickle
 
+/// The meaning of payloads.
+enum PayloadKind: Sendable {
+  case bytes
+  case pickle
+  case msgpack
+}
+
 /// A framing by its name on the command line, and what its payloads mean.
 struct FramingChoice: Sendable {
   let framing: AnyByteFraming
   let codec: any PayloadCodec
+  /// Payloads of one kind pass from a peer to another as they are.
+  let kind: PayloadKind
+  /// Whether it is one of Python's `multiprocessing`, whose connections may have a key.
+  let isOfMultiprocessing: Bool
 
   /// Every name, as `--help` shows them.
   static let names =
     "varint, multiprocessing, pickle, msgpack, lines, nul, delimiter:HEX, u8, u16be, u16le, u32be, u32le, u64be, "
     + "u64le, content-length, protobuf, fixed:N"
 
-  init(_ framing: some ByteFraming, _ codec: some PayloadCodec = BytesCodec()) {
+  /// What a shell offers.
+  static let completions = names.split(separator: ", ").map { name in
+    name.hasSuffix(":HEX") || name.hasSuffix(":N") ? "\(name.prefix { $0 != ":" }):" : String(name)
+  }
+
+  init(
+    _ framing: some ByteFraming, _ codec: some PayloadCodec = BytesCodec(), of kind: PayloadKind = .bytes
+  ) {
     self.framing = AnyByteFraming(framing)
     self.codec = codec
+    self.kind = kind
+    isOfMultiprocessing = framing is MultiprocessingBytesFraming
   }
 
   init(named name: String) throws {
     switch name {
     case "varint": self.init(.varInt)
     case "multiprocessing": self.init(.multiprocessingBytes)
-    case "pickle": self.init(.multiprocessingBytes, PickleCodec())
+    case "pickle": self.init(.multiprocessingBytes, PickleCodec(), of: .pickle)
     case "msgpack":
       #if canImport(SWMsgPack)
-        self.init(MsgPackBytesFraming(), MsgPackCodec())
+        self.init(MsgPackBytesFraming(), MsgPackCodec(), of: .msgpack)
       #else
         throw ValidationError("this build has no msgpack")
       #endif

@@ -1,0 +1,107 @@
+internal import ArgumentParser
+
+#if canImport(Musl)
+  internal import Musl
+#else
+  internal import Glibc
+#endif
+
+@main
+enum Program {
+  /// The first thread waits for signals. Everything else runs in tasks.
+  static func main() {
+    Stop.shared.blockSignals()
+    Task.detached { exit(await SWCat.status().code) }
+    Stop.shared.waitForSignals()
+  }
+}
+
+/// The command line.
+struct SWCat: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "swcat",
+    abstract: "Netcat for messages: any framing over sockets, pipes and child processes.",
+    discussion: """
+      An ADDRESS is unix:PATH, unix:@NAME, tcp:HOST:PORT, fd:N, fd:R,W or stdio:. Data goes to standard output, \
+      everything else to standard error.
+
+      Examples:
+        swcat listen unix:/tmp/s --framing varint --echo &
+        swcat call unix:/tmp/s --framing varint hello
+        printf 'hello\\nworld\\n' | swcat encode --framing u32be >frames
+        swcat decode --framing u32be --output json <frames
+
+      Exit status: 0 all messages were handled, or nobody reads the output any more; 1 usage; 2 the peer, the \
+      connection, a file or a standard stream failed; 3 the stream broke the framing, or a message was not \
+      understood; 4 timed out; 5 it ended inside a frame; 130 and 143 SIGINT and SIGTERM came before everything was \
+      handled. Messages before the fault have been handled.
+      """,
+    subcommands: [
+      Encode.self, Decode.self, Send.self, Receive.self, Call.self, Listen.self, Relay.self, Exec.self,
+      Connect.self,
+    ])
+
+  func run() async throws {
+    throw ValidationError(
+      "expected a command: encode, decode, send, receive, call, listen, relay, exec or connect")
+  }
+
+  /// Does what the command line says. A signal cancels it, if it does not end by itself in time.
+  static func status() async -> ExitStatus {
+    let work = Task.detached { await result() }
+    Stop.shared.whenAsked {
+      Task.detached {
+        try await Task.sleep(for: Stop.shared.patience)
+        work.cancel()
+      }
+    }
+    return await work.value
+  }
+
+  private static func result() async -> ExitStatus {
+    do {
+      var command = try parseAsRoot()
+      if var command = command as? any AsyncParsableCommand {
+        try await command.run()
+      } else {
+        try command.run()
+      }
+      return .success
+    } catch is OutputClosed {
+      return .success
+    } catch let failure as Failure {
+      complain(failure.message)
+      return failure.status
+    } catch is Interrupted {
+      return interrupted
+    } catch is CancellationError {
+      return interrupted
+    } catch {
+      return await explain(error)
+    }
+  }
+
+  private static var interrupted: ExitStatus {
+    guard let signal = Stop.shared.signal else { return .connection }
+    complain("ended by \(Stop.name(of: signal)) before everything was handled")
+    return .interrupted(signal)
+  }
+
+  /// Usage: asked for, or in need of it.
+  private static func explain(_ error: any Error) async -> ExitStatus {
+    let text = fullMessage(for: error)
+    guard exitCode(for: error).isSuccess else {
+      StandardError.write("\(text)\n")
+      return .usage
+    }
+    do {
+      try await Output().write(Array("\(text)\n".utf8))
+      return .success
+    } catch let failure as Failure {
+      complain(failure.message)
+      return failure.status
+    } catch {
+      return .success
+    }
+  }
+}

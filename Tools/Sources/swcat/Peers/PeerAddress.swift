@@ -1,0 +1,85 @@
+internal import ArgumentParser
+internal import SWMessaging
+
+#if canImport(Musl)
+  internal import Musl
+#else
+  internal import Glibc
+#endif
+
+/// A peer as the command line names it.
+enum PeerAddress: Sendable, CustomStringConvertible {
+  /// `unix:PATH`, `unix:@NAME`, `tcp:HOST:PORT`.
+  case service(Address)
+  /// `fd:N`, `fd:R,W`: descriptors that the program was started with.
+  case descriptors(reading: Int32, writing: Int32)
+  /// `stdio:`.
+  case standardStreams
+
+  init(parsing text: String) throws {
+    if text == "stdio:" {
+      self = .standardStreams
+      return
+    }
+    if text.hasPrefix("fd:") {
+      let numbers = text.dropFirst(3).split(separator: ",", omittingEmptySubsequences: false).map {
+        $0.utf8.allSatisfy { 0x30...0x39 ~= $0 } ? Int32($0) : nil
+      }
+      guard numbers.count <= 2, let reading = numbers[0], let writing = numbers[numbers.count - 1] else {
+        throw ValidationError(
+          "expected fd:N, or fd:R,W to read from one descriptor and write to the other, such as fd:3 or fd:3,4"
+        )
+      }
+      self = .descriptors(reading: reading, writing: writing)
+      return
+    }
+    do throws(AddressError) {
+      self = .service(try Address(parsing: text))
+    } catch {
+      if case .unknownScheme = error.reason {
+        throw ValidationError(
+          "expected an address that begins with unix:, tcp:, fd: or stdio:, such as unix:/run/app.sock, unix:@name, "
+            + "tcp:localhost:4000, fd:3")
+      }
+      throw ValidationError("\(error)")
+    }
+  }
+
+  var description: String {
+    switch self {
+    case .service(let address): address.description
+    case .descriptors(let reading, let writing):
+      reading == writing ? "fd:\(reading)" : "fd:\(reading),\(writing)"
+    case .standardStreams: "stdio:"
+    }
+  }
+
+  var usesStandardInput: Bool { descriptors?.reading == 0 }
+  var usesStandardOutput: Bool { descriptors?.writing == 1 }
+
+  /// The descriptors, if it names any.
+  var descriptors: (reading: Int32, writing: Int32)? {
+    switch self {
+    case .service: nil
+    case .descriptors(let reading, let writing): (reading, writing)
+    case .standardStreams: (0, 1)
+    }
+  }
+
+  /// Checks that its descriptors are open. Call it before the program opens any, which could get a number that the caller
+  /// did not mean.
+  func claim() throws {
+    for number in [descriptors?.reading, descriptors?.writing].compactMap({ $0 }).filter({ $0 > 2 }) {
+      if fcntl(number, F_GETFD) < 0 {
+        throw Failure(.connection, "\(self): descriptor \(number) is not open")
+      }
+    }
+  }
+
+  /// Whether a descriptor is open for reading, and whether it is for writing.
+  static func modes(of number: Int32) -> (reads: Bool, writes: Bool) {
+    let flags = fcntl(number, F_GETFL)
+    if flags < 0 { return (true, true) }
+    return (flags & O_ACCMODE != O_WRONLY, flags & O_ACCMODE != O_RDONLY)
+  }
+}

@@ -1,0 +1,34 @@
+internal import SWMessaging
+internal import SystemPackage
+
+/// A complaint. No SIGPIPE comes of it, and where nobody reads it, it is lost.
+func complain(_ text: String) { StandardError.write("swcat: \(text)\n") }
+
+/// Standard error, for people.
+enum StandardError {
+  private static let writer = try? SocketWriter(duplicating: .standardError)
+
+  /// Waits if it must.
+  static func write(_ text: String) { _ = try? writer?.blocking.send(text) }
+
+  /// Does not wait: what is not taken at once is dropped.
+  static func offer(_ text: String) { _ = try? writer?.blocking.send(text, timeout: .zero) }
+}
+
+/// What `--verbose` tells: each message's size, and the time since the program began.
+struct Report: Sendable {
+  let isVerbose: Bool
+  private let beginning = ContinuousClock.now
+
+  init(isVerbose: Bool) { self.isVerbose = isVerbose }
+
+  func note(_ text: @autoclosure () -> String) {
+    if isVerbose { complain("\(elapsed): \(text())") }
+  }
+
+  private var elapsed: String {
+    let (seconds, attoseconds) = (ContinuousClock.now - beginning).components
+    let microseconds = String(attoseconds / 1_000_000_000_000)
+    return "+\(seconds).\(String(repeating: "0", count: 6 - microseconds.utf8.count))\(microseconds) s"
+  }
+}

@@ -1,0 +1,145 @@
+import Foundation
+import Testing
+
+@Suite struct SignalTests {
+  let directory: Directory
+  var socket: String { "unix:\(directory.path)/s" }
+
+  init() throws { directory = try Directory() }
+
+  @Test(arguments: [SIGINT, SIGTERM, SIGHUP])
+  func `a service that is told to end answers what it was asked, and removes its name`(_ signal: Int32) throws
+  {
+    let service = try Service(socket, "--framing", "lines", "--echo", in: directory)
+    let client = try Conversation("connect", socket, "--framing", "lines")
+    try client.write(Array("one\n".utf8))
+    #expect(try client.read(4) == Array("one\n".utf8))
+    let run = try service.end(signal)
+    #expect(run.status == 0)
+    #expect(!FileManager.default.fileExists(atPath: "\(directory.path)/s"))
+    #expect(try client.wait().status == 0)
+  }
+
+  @Test(arguments: [SIGINT, SIGTERM])
+  func `receive and connect end with 0, and everything that came has been printed`(_ signal: Int32) throws {
+    let service = try Service(socket, "--framing", "lines", "--exec", "echo one; cat", in: directory)
+    for command in ["receive", "connect"] {
+      let client = try Conversation(command, socket, "--framing", "lines")
+      #expect(try client.read(4) == Array("one\n".utf8))
+      client.signal(signal)
+      let run = try client.wait()
+      #expect(run.status == 0, "\(command)")
+      #expect(run.complaints.isEmpty)
+    }
+    #expect(try service.end().status == 0)
+  }
+
+  @Test func `what was still to do makes it 130 or 143`() throws {
+    let service = try Service(
+      socket, "--framing", "lines", "--exec", "echo one; cat >/dev/null", in: directory)
+    let counting = try Conversation("receive", socket, "--framing", "lines", "--count", "2")
+    #expect(try counting.read(4) == Array("one\n".utf8))
+    counting.signal(SIGTERM)
+    let counted = try counting.wait()
+    #expect(counted.status == 143)
+    #expect(counted.complaints == "swcat: ended by SIGTERM before everything was handled\n")
+    let calling = try Conversation("call", socket, "--framing", "lines", "a", "b")
+    #expect(try calling.read(4) == Array("one\n".utf8))
+    calling.signal(SIGINT)
+    #expect(try calling.wait().status == 130)
+    #expect(try service.end().status == 0)
+  }
+
+  @Test(arguments: ["encode", "decode"])
+  func `a stream that is cut by a signal ends behind a whole message`(_ command: String) throws {
+    let conversation = try Conversation(command, "--framing", "lines")
+    try conversation.write(Array("one\ntw".utf8))
+    #expect(try conversation.read(4) == Array("one\n".utf8))
+    conversation.signal(SIGTERM)
+    try conversation.finishWriting()
+    let run = try conversation.wait()
+    // The rest of the begun line may come before the signal has ended the input.
+    #expect(run.text == "" || run.text == "tw\n")
+    #expect([0, 5].contains(run.status), "\(run)")
+  }
+
+  @Test func `a child gets its time, and is not left behind`() throws {
+    let conversation = try Conversation(
+      "exec", "--framing", "lines", "--", "sh", "-c",
+      "echo $$; trap '' TERM HUP INT; cat >/dev/null; echo bye")
+    var line: [UInt8] = []
+    while line.last != 0x0a { line += try conversation.read(1) }
+    let child = try #require(Int32(String(decoding: line.dropLast(), as: UTF8.self)))
+    conversation.signal(SIGTERM)
+    let run = try conversation.wait()
+    #expect(run.text == "bye\n")
+    #expect(run.status == 0)
+    #expect(kill(child, 0) != 0)
+  }
+
+  @Test func `a second signal ends it at once`() throws {
+    // The child does not end, and swallows signals: the first one would have to wait for it.
+    let conversation = try Conversation(
+      "exec", "--framing", "lines", "--", "sh", "-c", "trap '' TERM INT; echo $$; exec sleep 600 2>&-")
+    var line: [UInt8] = []
+    while line.last != 0x0a { line += try conversation.read(1) }
+    let child = try #require(Int32(String(decoding: line.dropLast(), as: UTF8.self)))
+    defer { kill(child, SIGKILL) }
+    conversation.signal(SIGTERM)
+    // A blocked signal is one signal, however often it is sent: another is one more for certain.
+    conversation.signal(SIGINT)
+    let run = try conversation.wait()
+    #expect([-SIGTERM, -SIGINT].contains(run.status))
+  }
+
+  @Test func `a signal that was ignored stays ignored`() throws {
+    let run = try Program.shell(
+      """
+      trap '' INT; echo a | { swcat exec --framing lines -- cat & p=$!; kill -INT $p; wait $p; echo $?; }
+      """)
+    #expect(run.text.hasSuffix("0\n"))
+  }
+
+  @Test func `clients that are killed at any moment break nothing but their own connection`() throws {
+    let service = try Service(socket, "--framing", "u32be", "--echo", in: directory)
+    var random = Seeded(state: 14)
+    for _ in 0..<12 {
+      let client = try Conversation("connect", socket, "--framing", "u32be")
+      let writer = client.writingEnd
+      let block = Data(Array(String(repeating: "hello, world\n", count: 5000).utf8))
+      let thread = Thread { while (try? writer.write(contentsOf: block)) != nil {} }
+      signal(SIGPIPE, SIG_IGN)
+      thread.start()
+      _ = try client.read(13 * Int.random(in: 0...20_000, using: &random))
+      client.signal(SIGKILL)
+      #expect(try client.wait().status == -SIGKILL)
+    }
+    let last = try Program.shell("swcat call \(socket) --framing u32be hello", in: directory)
+    #expect(last.text == "hello\n")
+    #expect(try service.end().status == 0)
+  }
+
+  @Test func `a service that is killed is told as such, and its name can be taken again`() throws {
+    let service = try Service(socket, "--framing", "u32be", "--echo", in: directory)
+    let client = try Conversation("connect", socket, "--framing", "u32be")
+    try client.write(Array("one\n".utf8))
+    #expect(try client.read(4) == Array("one\n".utf8))
+    _ = try service.end(SIGKILL)
+    let run = try client.wait()
+    #expect(run.status == 0 || run.status == 2)
+    let next = try Service(socket, "--framing", "u32be", "--echo", in: directory)
+    #expect(try Program.shell("swcat call \(socket) --framing u32be two", in: directory).text == "two\n")
+    #expect(try next.end().status == 0)
+  }
+
+  @Test(arguments: ["receive", "connect"])
+  func `a closed standard output ends it quietly`(_ command: String) throws {
+    let service = try Service(socket, "--framing", "lines", "--exec", "yes", in: directory)
+    let run = try Program.shell(
+      "mkfifo $DIR/f 2>$DIR/e; { { swcat \(command) \(socket) --framing lines <>$DIR/f; echo $? >&3; } | head -n 1; } 3>&1 1>&2",
+      in: directory)
+    #expect(run.text == "0\n")
+    #expect(run.complaints == "y\n")
+    _ = try service.end()
+  }
+}
