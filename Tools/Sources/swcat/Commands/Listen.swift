@@ -57,7 +57,7 @@ struct Listen: AsyncParsableCommand {
       screen: try Screen(output, options.framing), settings: settings, patience: patience)
     switch address.address {
     case .service(let place): try await service.run(at: place)
-    case .descriptors(let reading, let writing) where reading == writing:
+    case .descriptors(let reading, let writing) where reading == writing && PeerAddress.isListening(reading):
       try await service.run(at: .descriptor(reading))
     default:
       try await service.serve(

@@ -10,6 +10,7 @@ internal import ArgumentParser
 enum Program {
   /// The first thread waits for signals. Everything else runs in tasks.
   static func main() {
+    _ = StandardStreams.closedAtStart
     Stop.shared.blockSignals()
     Task.detached { exit(await SWCat.status().code) }
     Stop.shared.waitForSignals()

@@ -86,6 +86,9 @@ final class Peer: Sendable {
   static func standardInput(
     _ choice: FramingChoice, _ settings: Settings, mode: ReceiveMode
   ) throws -> Peer {
+    if StandardStreams.closedAtStart.contains(0) {
+      throw Failure(.connection, "standard input: \(Errno.badFileDescriptor)")
+    }
     do throws(EndpointError) {
       return Peer(
         named: "standard input", choice, settings,
@@ -98,6 +101,7 @@ final class Peer: Sendable {
 
   /// Standard output alone, as `encode` has it.
   static func standardOutput(_ choice: FramingChoice, _ settings: Settings) throws -> Peer {
+    if StandardStreams.closedAtStart.contains(1) { throw OutputClosed() }
     do throws(EndpointError) {
       return Peer(
         named: "standard output", choice, settings, reading: nil,

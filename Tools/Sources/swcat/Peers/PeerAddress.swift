@@ -76,6 +76,14 @@ enum PeerAddress: Sendable, CustomStringConvertible {
     }
   }
 
+  /// Whether a descriptor is a socket that listens, as a service manager passes it, and not one end of a connection.
+  static func isListening(_ number: Int32) -> Bool {
+    var listens: Int32 = 0
+    var size = socklen_t(MemoryLayout<Int32>.size)
+    let result = unsafe getsockopt(number, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size)
+    return result == 0 && listens != 0
+  }
+
   /// Whether a descriptor is open for reading, and whether it is for writing.
   static func modes(of number: Int32) -> (reads: Bool, writes: Bool) {
     let flags = fcntl(number, F_GETFL)

@@ -6,6 +6,7 @@ struct Output: Sendable {
   private let writer: SocketWriter
 
   init() throws {
+    if StandardStreams.closedAtStart.contains(1) { throw OutputClosed() }
     do throws(EndpointError) {
       writer = try SocketWriter(duplicating: .standardOutput)
     } catch {
@@ -31,9 +32,6 @@ struct Output: Sendable {
     }
     switch error.errno {
     case .brokenPipe, .connectionReset: return OutputClosed()
-    // Not open at all; or open, and not for writing.
-    case .badFileDescriptor where (try? OwnedDescriptor(duplicating: .standardOutput)) == nil:
-      return OutputClosed()
     default: return Failure(.connection, "standard output: \(error.errno)", isOfPeer: false)
     }
   }
