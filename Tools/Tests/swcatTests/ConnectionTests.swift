@@ -268,7 +268,7 @@ import Testing
   @Test func `a peer that takes nothing is 4`() throws {
     // It has the connection, and reads nothing.
     let service = try Service(
-      socket, "--framing", "fixed:1", "--exec", "exec sleep 600", "--linger", "0", in: directory)
+      socket, "--framing", "fixed:1", "--exec", "exec sleep 20", "--linger", "0", in: directory)
     let run = try Program.shell(
       "head -c 30000000 /dev/zero | tr '\\0' a | swcat send \(socket) --framing u32be --timeout 0.3",
       in: directory)

@@ -31,7 +31,8 @@ import Testing
       #expect(run.status == 0, "\(command)")
       #expect(run.complaints.isEmpty)
     }
-    #expect(try service.end().status == 0)
+    let ended = try service.end()
+    #expect(ended.status == 0, "\(ended)")
   }
 
   @Test func `what was still to do makes it 130 or 143`() throws {
@@ -47,7 +48,8 @@ import Testing
     #expect(try calling.read(4) == Array("one\n".utf8))
     calling.signal(SIGINT)
     #expect(try calling.wait().status == 130)
-    #expect(try service.end().status == 0)
+    let ended = try service.end()
+    #expect(ended.status == 0, "\(ended)")
   }
 
   @Test(arguments: ["encode", "decode"])
@@ -112,11 +114,13 @@ import Testing
       thread.start()
       _ = try client.read(13 * Int.random(in: 0...20_000, using: &random))
       client.signal(SIGKILL)
-      #expect(try client.wait().status == -SIGKILL)
+      let killed = try client.wait()
+      #expect(killed.status == -SIGKILL, "\(killed)")
     }
     let last = try Program.shell("swcat call \(socket) --framing u32be hello", in: directory)
     #expect(last.text == "hello\n")
-    #expect(try service.end().status == 0)
+    let ended = try service.end()
+    #expect(ended.status == 0, "\(ended)")
   }
 
   @Test func `a service that is killed is told as such, and its name can be taken again`() throws {

@@ -66,7 +66,6 @@ import Testing
     let input = conversation.writingEnd
     let writer = Thread {
       for _ in 0..<late { try? input.write(contentsOf: Data(block)) }
-      try? input.close()
     }
     writer.start()
     for _ in 0..<early { #expect(try conversation.read(block.count) == block) }
@@ -75,6 +74,8 @@ import Testing
     // 75 MB later.
     let end = try conversation.peakMemory
     #expect(end - beginning < 2048, "KiB: \(beginning), then \(end)")
+    // Not before: a process that has ended has no memory.
+    try conversation.finishWriting()
     #expect(try conversation.read(1) == [])
     conversation.process.waitUntilExit()
     #expect(conversation.process.terminationStatus == 0)

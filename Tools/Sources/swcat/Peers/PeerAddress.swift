@@ -33,17 +33,20 @@ enum PeerAddress: Sendable, CustomStringConvertible {
       self = .descriptors(reading: reading, writing: writing)
       return
     }
+    let address: Address
     do throws(AddressError) {
-      self = .service(try Address(parsing: text))
+      address = try Address(parsing: text)
     } catch {
-      if case .unknownScheme = error.reason {
-        throw ValidationError(
-          "expected an address that begins with unix:, tcp:, fd: or stdio:, such as unix:/run/app.sock, unix:@name, "
-            + "tcp:localhost:4000, fd:3")
-      }
-      throw ValidationError("\(error)")
+      throw error.reason == .unknownScheme ? Self.unknown : ValidationError("\(error)")
     }
+    // Datagrams have borders of their own, and no end.
+    if case .udp = address.kind { throw Self.unknown }
+    self = .service(address)
   }
+
+  private static let unknown = ValidationError(
+    "expected an address that begins with unix:, tcp:, fd: or stdio:, such as unix:/run/app.sock, unix:@name, "
+      + "tcp:localhost:4000, fd:3")
 
   var description: String {
     switch self {

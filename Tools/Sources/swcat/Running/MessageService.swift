@@ -52,7 +52,10 @@ final class MessageService: Sendable {
     try await withThrowingTaskGroup(of: Void.self) { [self] group in
       group.addTask {
         do throws(EndpointError) {
-          try await listener.serve(draining: self.patience) { await self.attend($0, of: listener) }
+          // On Swift's pool: a report on standard error may have to wait for its reader.
+          try await listener.serve(draining: self.patience, on: nil) {
+            await self.attend($0, of: listener)
+          }
         } catch {
           throw Failure(error, at: "\(address)")
         }
