@@ -274,22 +274,24 @@ package final class Reactor: Reacting {
 
   /// Starts the threads that may run and do not. Several can wait only with the system's poller.
   private func startWorkers() {
-    state.withLock { state in
+    let woken = state.withLock { state -> (any Poller)? in
       guard state.isStarted, !state.isStopped, let poller = state.usualPoller, poller.servesManyWaiters,
         state.triesAgainAt.hasPassed
-      else { return }
+      else { return nil }
       while state.workerCount < state.workerLimit {
         let worker = state.machine.addWorker()
         if makeThread({ [self] in run(worker) }) != nil {
-          _ = state.machine.removeWorker(worker)
           state.triesAgainAt = Deadline(nanoseconds: swsys_now() + Self.patience)
-          return
+          // The machine counts on the wake-up that it asks for: without it, nothing would wake a worker any more.
+          return Self.note(state.machine.removeWorker(worker), &state)
         }
         state.workerCount += 1
       }
       hasManyWorkers.store(state.workerCount > 1, ordering: .relaxed)
       lacksWorkers.store(false, ordering: .relaxed)
+      return nil
     }
+    woken?.wake()
   }
 
   /// Ends the threads when they have nothing to do; for tests with reactors of their own.
