@@ -89,8 +89,9 @@ final class Service<Connection: Endpoint>: ServesConnections {
       return (state.lastNumber, nil, state.isDraining)
     }
     if let refusal {
-      connection.close()
+      // In this order, the event is there when the peer sees the end.
       tell(.refused(refusal, peer: peer))
+      connection.close()
       return nil
     }
     tell(.accepted(connection: number, peer: peer))
