@@ -6,7 +6,7 @@ public struct FrameParts: Sendable {
 
   /// All parts but the last.
   @usableFromInline var chunks: [[UInt8]] = []
-  /// What short pieces are gathered in, and room after them.
+  /// The buffer that gathers short pieces, with room after them.
   @usableFromInline var gathered: [UInt8] = []
   @usableFromInline var filled = 0
   @usableFromInline var count = 0

@@ -98,12 +98,13 @@ import Testing
 
   @Test func `a handler that never returns does not keep a service from ending`() async throws {
     let listener = try LineListener(unusedAddress(), framing: .lines)
+    let (updates, source) = AsyncStream<String>.makeStream()
+    source.yield("still here")
     let service = Task {
       // begin EndlessHandler
       try await listener.serve(draining: .seconds(1)) { peer in
-        while true {
-          try await peer.send("still here", timeout: .seconds(10))
-          try await Task.sleep(for: .seconds(3600))  // throws if it is cancelled
+        for await update in updates {  // ends if the task is cancelled
+          try await peer.send(update, timeout: .seconds(10))
         }
       }
       // end EndlessHandler
@@ -113,6 +114,7 @@ import Testing
     listener.finish()
     try await service.value
     #expect(try await client.next(timeout: .patience) == nil)
+    source.finish()
   }
 
   struct NotAuthorised: Error {}

@@ -17,8 +17,8 @@ package protocol Reacting: AnyObject, Sendable {
   /// How many bytes a half that the reactor drives may receive before others have their turn. The attempt that
   /// reaches this is the last.
   var receiveBudget: Int { get }
-  /// Whether a timer may fire although an event that was there before has not been told. What a deadline ends is then
-  /// tried once more.
+  /// Whether a timer may fire although an event that was there before has not been told. A call whose deadline passes
+  /// is then tried once more.
   var timersMayOvertakeEvents: Bool { get }
   /// Watches a descriptor, edge-triggered; it tells at once if it is ready.
   func register(
@@ -59,8 +59,8 @@ package enum RegistrationOutcome: Sendable {
 
 /// Threads that wait for everybody: descriptors, deadlines, and halves whose head is a task or an owed tail, whose steps
 /// they carry out themselves. The first one is started by the first asynchronous wait; a program that only ever blocks
-/// never has it. There are more if an executor asks for them (`allow(workers:)`). What a thread does in a round is decided
-/// by `ReactorState`.
+/// never has it. There are more if an executor asks for them (`allow(workers:)`). `ReactorState`
+/// decides the steps of a thread's round.
 ///
 /// Where no descriptor is to be had for the system's poller (EMFILE), the reactor waits with poll(2) on one thread, and
 /// goes over to the system's when that can be had and takes everything that is watched.
@@ -91,7 +91,7 @@ package final class Reactor: Reacting {
     var isHosted = false
     var isStopped = false
 
-    /// What workers wait with, if nothing else is to be thought of.
+    /// The poller that workers wait with in the usual case.
     var usualPoller: (any Poller)? {
       isMakeshift || isStopped || workerCount > workerLimit ? nil : poller
     }
@@ -337,7 +337,7 @@ package final class Reactor: Reacting {
   /// How long it waits with a makeshift before it looks for better, in nanoseconds.
   private static var patience: UInt64 { 100_000_000 }
 
-  /// What a worker does until it ends.
+  /// Runs a worker until it ends.
   private func run(_ worker: Int) {
     unsafe swsys_mark_worker(Unmanaged.passUnretained(self).toOpaque(), Int32(worker))
     var found: [PollerEvent] = []

@@ -66,7 +66,7 @@ package enum ReactorStep<Job: Sendable>: Sendable {
   case wait(until: Deadline)
 }
 
-/// What the shell of the machine has to do, after a verb.
+/// The duties of the machine's shell after a verb.
 package struct ReactorNotice: Hashable, Sendable {
   /// One worker that sleeps is to be woken.
   package var wakes = false
@@ -309,7 +309,7 @@ package struct ReactorState<Job: Sendable>: Sendable {
     swap(&me.events, &found)
   }
 
-  /// What a worker does next. The step before has been done. Afterwards `takeNotice` tells what else is to be done.
+  /// Returns a worker's next step. The step before has been done. Afterwards `takeNotice` tells what else is to be done.
   ///
   /// - Parameter now: asked only if a timer is set, or if work is left to others.
   package mutating func next(_ now: @autoclosure () -> Deadline, worker: Int = 0) -> ReactorStep<Job> {
@@ -347,7 +347,7 @@ package struct ReactorState<Job: Sendable>: Sendable {
   /// Whether there is something to be done after `next`, besides the step.
   package var hasNotice: Bool { notice.wakes || notice.alarm != nil }
 
-  /// What is to be done after `next`, besides the step.
+  /// The duties after `next`, besides the step.
   package mutating func takeNotice() -> ReactorNotice {
     defer { notice = ReactorNotice() }
     return notice

@@ -11,7 +11,7 @@ package final class ListenerCore: Sendable {
   private let name: PublishedName?
   /// The listener whose connections this one hands on.
   private let lower: ListenerCore?
-  /// What else gives up the name: that of the listener below.
+  /// Another closure that gives up a name: that of the listener below.
   private let unpublishing: (@Sendable () -> Void)?
   private let services = Guarded(Services())
 

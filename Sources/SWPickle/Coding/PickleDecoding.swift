@@ -2,7 +2,7 @@ internal import SWCoding
 
 /// The decoder of one value.
 final class PickleDecoding: Decoder {
-  /// What is decoded: a value, or a part of an array of several dimensions.
+  /// The decoded thing: a value, or a part of an array of several dimensions.
   enum Source {
     case value(PickleValue)
     case view(PickleArrayView)

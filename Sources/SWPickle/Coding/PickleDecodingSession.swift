@@ -1,11 +1,11 @@
 internal import SWCoding
 
-/// What all decoders of one decoding share.
+/// The state that all decoders of one decoding share.
 @safe
 final class PickleDecodingSession {
   let options: PickleDecoder
 
-  /// What few values need, in an object of its own.
+  /// The state that few values need, in an object of its own.
   final class Rare {
     /// Arrays of simple elements that have been decoded: what is shared in Python is shared here.
     var arrays: [Decoded: Any] = [:]
