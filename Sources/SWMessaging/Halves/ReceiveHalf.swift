@@ -55,7 +55,12 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
 
   /// Receiving goes on until nothing is there between two messages, and then ends for everybody.
   package func finishReceiving() {
-    locked { state, _ in state.endsWhenIdle = true }
+    // Both at once: an attempt that is under way may have begun before the last bytes came, and must not end this.
+    locked { state, actions in
+      guard !state.isClosed else { return }
+      (state.endsWhenIdle, state.stirred) = (true, true)
+      state.pass(by: nil, &actions)
+    }
     stir(wakesPoller: true)
   }
 
@@ -671,7 +676,8 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
 
   /// Under the lock and in the turn, when an attempt found nothing: receiving was to end as soon as that happened.
   private func endsNow(_ state: HalfState) -> Bool {
-    unsafe state.endsWhenIdle && interest == direction && !isPausing && turn.count == 0 && !turn.holdsItem
+    guard state.endsWhenIdle, !state.stirred else { return false }
+    return unsafe interest == direction && !isPausing && turn.count == 0 && !turn.holdsItem
   }
 
   /// The attempt moved nothing: watch, or try again if something stirred since. Nil: try again.
