@@ -1,10 +1,10 @@
 internal import SWIO
 internal import SystemPackage
 
-/// What came beside the bytes of a stream, by where it came: it belongs to the message that holds that byte.
+/// Ancillary data of a stream, keyed by stream position. It belongs to the message that contains the byte at that position.
 ///
-/// The kernel puts bytes that were sent before in front of those that have descriptors, and stops behind them: the
-/// descriptors belong to the last byte of a read. The credentials of a writer hold from the first byte of a read on.
+/// Reads stop behind bytes that carry descriptors, and the kernel prepends bytes that were sent earlier without any. So
+/// descriptors belong to the last byte of a read. A writer's credentials apply from the first byte of a read on.
 struct AncillaryQueue: Sendable {
   private struct Arrival: Sendable {
     var position: UInt64
@@ -19,10 +19,10 @@ struct AncillaryQueue: Sendable {
   private var arrivals: [Arrival] = []
   private var writers: [Writer] = []
 
-  /// Whether there is nothing; looked at for each message.
+  /// Whether the queue is empty. It is a stored value because every message reads it.
   private(set) var isEmpty = true
 
-  /// Takes in what came with a read, which brought the bytes at these positions of the stream.
+  /// Adds the ancillary data of a read, which brought the bytes at these positions of the stream.
   mutating func add(_ found: Ancillary, beside bytes: ClosedRange<UInt64>) {
     isEmpty = false
     if found.descriptors != nil || found.lostDescriptors {
@@ -35,7 +35,8 @@ struct AncillaryQueue: Sendable {
     }
   }
 
-  /// Takes out what belongs to the bytes in front of a position; nil if nothing does. Credentials go on to hold.
+  /// Removes and returns the data of the bytes in front of a position. Returns nil if there is none. Credentials stay,
+  /// because they also apply to the bytes behind.
   mutating func take(before end: UInt64) -> Ancillary? {
     var found = Ancillary()
     var passed: [ReceivedDescriptors] = []

@@ -2,33 +2,34 @@ package import SWIO
 internal import Synchronization
 internal import SystemPackage
 
-/// One direction of an endpoint, for threads and tasks at once. What is common to receiving and sending:
-/// the lock, the two ways to wait, giving up, closing. docs/half.md is the long story.
+/// One direction of an endpoint, for threads and tasks at the same time. This class has what receiving and sending share:
+/// the lock, the two ways to wait, giving up, and closing. docs/half.md explains it.
 ///
-/// Only a caller inside its call and the reactor drive. Cancellation handlers, `close` and readiness
-/// signals lock, mark, pass, unlock and wake; they never attempt.
+/// Three kinds of code drive: a caller inside its call, the reactor, and a helper thread. Cancellation handlers, `close` and
+/// readiness signals lock, mark, pass, unlock and wake; they never attempt.
 /// The turn changes hands under the lock.
 @usableFromInline
-// Invariant: the state is touched inside `locked` alone, and what belongs to the turn by who holds it.
+// Invariant: the state is accessed only inside `locked`. Fields that belong to the turn are accessed only by the turn
+// holder.
 package class Half: ReactorWork, @unchecked Sendable {
   package final let port: Port
-  /// Which of the two this is.
+  /// The direction: `readable` for receiving, `writable` for sending.
   package final let direction: Readiness
-  /// An attempt moves a whole datagram, which may be empty.
+  /// Whether an attempt moves a whole datagram, which may be empty.
   @usableFromInline package final let carriesDatagrams: Bool
-  /// What the last attempt that would block asked to wait for: its own direction, unless the transport's cross.
-  /// Changes in the turn alone.
+  /// The readiness for which the last attempt that would block asked to wait. It is the half's own direction, unless the
+  /// transport's directions cross. It changes only in the turn.
   private(set) final var interest: Readiness
-  /// The last attempt is to be repeated after a pause. Belongs to the turn.
+  /// Whether the last attempt is to be repeated after a pause. Belongs to the turn.
   @exclusivity(unchecked)
   private(set) final var isPausing = false
   private final let lock: Guarded<HalfState>
   final let turnstile = Turnstile()
-  /// Bytes that no receive has returned, as of the last release of the turn; for errors.
+  /// The number of bytes that no receive has returned, as of the last release of the turn. Errors report it.
   final let heldBytes = Atomic(0)
-  /// The same for tests.
+  /// The value of `heldBytes`, for tests.
   package final var held: Int { heldBytes.load(ordering: .relaxed) }
-  /// Asynchronous completions in a row that did not wait. Nothing depends on its being exact.
+  /// The number of consecutive async completions without a wait. It need not be exact.
   private final let streak = Atomic(0)
 
   init(_ port: Port, _ direction: Readiness) {
@@ -42,10 +43,10 @@ package class Half: ReactorWork, @unchecked Sendable {
     lock = Guarded(state)
   }
 
-  // It has left by now; should a half ever have been neither closed nor retired, the port forgets it here.
+  // A half leaves its port when it is closed or retired. If neither has happened, the port forgets the half here.
   deinit { port.forget(direction) }
 
-  /// One critical section, and afterwards what it asked for.
+  /// Runs one critical section, and then performs the actions that it collected.
   @inline(__always)
   final func locked<Result: Sendable>(_ body: (inout HalfState, inout Actions) -> Result) -> Result {
     var actions = Actions()
@@ -71,39 +72,39 @@ package class Half: ReactorWork, @unchecked Sendable {
 
   // MARK: For subclasses
 
-  /// Takes steps for the head: on the reactor's thread.
+  /// Takes steps for the head, on the reactor's thread.
   package func drive() { preconditionFailure("a half drives") }
 
-  /// Takes steps for the head, on behalf of a queued caller: always when it has just entered, later only
-  /// as the head.
+  /// Takes steps for the head, on behalf of a queued caller. With `first`, the caller has just entered, and drives whether
+  /// or not it is the head. Otherwise it drives only as the head.
   package final func drive(as me: Place, first: Bool) {
     guard locked({ state, _ in state.takeTurn(first: first, by: me) }) else { return }
     driveOn(as: me)
   }
 
-  /// The same, holding the turn; the caller is the head unless it has just entered.
+  /// Takes steps, holding the turn. The caller is the head unless it has just entered.
   package func driveOn(as me: Place) { preconditionFailure("a half drives") }
 
-  /// Goes on with a turn that was handed over: on a thread that may wait for a disk.
+  /// Continues with a turn that was handed over, on a thread that may wait for a disk.
   package func driveOffloaded() { preconditionFailure("a half drives") }
 
-  /// Under the lock: a place leaves with an error.
+  /// Under the lock: gives a place that has left the queue an error as its result.
   func fail(_ place: Place, _ error: EndpointError) { preconditionFailure("a half fails its places") }
 
-  /// Nobody uses the transport any more: drops what was received and nobody will ask for.
+  /// Drops received items that no caller will ask for. Called when no caller uses the transport any more.
   func dropItems() {}
 
-  /// Under the lock: why its endpoint cannot be detached now.
+  /// Under the lock: why the endpoint cannot be detached now. Returns nil if it can.
   func detachRefusal(_ state: HalfState) -> EndpointError.Reason? { state.detachRefusal }
 
-  /// Under the lock: whether a place that gives up may leave now. If not, the turn settles it.
+  /// Under the lock: whether a place that gives up may leave the queue now. If not, the turn holder settles it.
   func leavesAtOnce(_ place: Place) -> Bool { true }
 
   // MARK: Events
 
-  /// An attempt may get on.
+  /// Notes that an attempt may make progress.
   ///
-  /// - Parameter wakesPoller: a thread that polls would not see it.
+  /// - Parameter wakesPoller: whether to signal a head that polls, because its poll would not see this event.
   package final func stir(wakesPoller: Bool = false) {
     locked { state, actions in
       guard !state.isClosed else { return }
@@ -111,14 +112,14 @@ package class Half: ReactorWork, @unchecked Sendable {
       state.pass(by: nil, &actions)
       if wakesPoller, let head = state.queue.first, head.isPolling { actions.signal(head) }
       guard state.isIdle, state.isRegistered, !port.isSignalled else { return }
-      // Nobody waits for it: a peer that reads and writes would wake the reactor each time, for nothing. The lock is held
-      // meanwhile, so no caller meets a turn that belongs to no call: `detach` would refuse.
+      // No caller waits, so end the watching. Otherwise a peer that reads and writes would wake up the reactor each time,
+      // for nothing. The lock is held during the system call. A turn taken for it would make `detach` fail as busy.
       state.isRegistered = false
       _ = port.watch(direction, for: [])
     }
   }
 
-  /// The next attempt may get on, although a pause has not passed yet.
+  /// Ends a pause early, because the next attempt may make progress.
   package final func endPauseEarly() {
     locked { state, actions in
       guard !state.isClosed else { return }
@@ -128,7 +129,7 @@ package class Half: ReactorWork, @unchecked Sendable {
     }
   }
 
-  /// In the turn: what an attempt that would block asks to wait for.
+  /// In the turn: remembers what an attempt that would block asks to wait for.
   final func note(_ attempt: Attempt) {
     unsafe isPausing = attempt == .retryLater
     switch attempt {
@@ -160,7 +161,7 @@ package class Half: ReactorWork, @unchecked Sendable {
       if retryAt.hasPassed(by: port.reactor.now) {
         state.endPause()
       } else {
-        // A thread has ended the pause before this could, and another one has begun.
+        // A thread has ended the pause of this timer, and another pause has begun.
         state.needsRetryTimer(&actions)
       }
       state.pass(by: nil, &actions)
@@ -168,7 +169,7 @@ package class Half: ReactorWork, @unchecked Sendable {
   }
 
   private func note(blockedOn readiness: Readiness) {
-    // A hang-up is told of in any case.
+    // Hang-ups are reported in any case, so they are not part of the interest.
     let wanted = readiness.intersection([.readable, .writable])
     if wanted == interest { return }
     interest = wanted
@@ -176,12 +177,13 @@ package class Half: ReactorWork, @unchecked Sendable {
     locked { state, actions in
       state.isRegistered = port.isSignalled
       if needsAnotherAttempt { state.stirred = true }
-      // It polls for what is not wanted any more.
+      // A head that polls waits for the old interest.
       if let head = state.queue.first, head.isPolling { actions.signal(head) }
     }
   }
 
-  /// A deadline or a cancellation. A decision already made stands.
+  /// Makes a place give up, because of its deadline or a cancellation. If the place is decided already, that decision
+  /// stands.
   package final func giveUp(_ place: Place, _ reason: GiveUp, by me: Place? = nil) {
     locked { state, actions in giveUp(place, reason, by: me, &state, &actions) }
   }
@@ -191,21 +193,22 @@ package class Half: ReactorWork, @unchecked Sendable {
   ) {
     guard place.isQueued, place.gaveUp == nil else { return }
     if place.owesAttempt, place.kind == .thread, reason == .timedOut {
-      // It was left out because it was likely to be in vain.
+      // The attempt was left out because it was likely to fail. The place must be tried once before it fails.
       place.owesAttempt = false
       place.isLate = true
       state.stirred = true
     }
     if place.isLate, state.turn || state.stirred, leavesAtOnce(place) {
-      // One pass is what a zero timeout was promised. Somebody is at it right now, or is about to be; not who polls,
-      // and sees nothing: what stirred may have been taken already.
+      // A call with a zero timeout must be tried once before it fails. If another caller holds the turn, or an attempt is
+      // due, mark the place and let that attempt decide. A head that polls needs no signal here, because a driver that stops
+      // early has signalled it.
       place.gaveUp = reason
       state.hasLate = true
       state.pass(by: me, &actions)
       return
     }
     if leavesAtOnce(place) {
-      // What is there and was too little for this one may be enough for the next.
+      // The bytes that were too few for this place may be enough for the next one.
       let held = heldBytes.load(ordering: .relaxed)
       if held > 0, state.queue.first === place { state.stirred = true }
       state.queue.remove(place)
@@ -217,12 +220,13 @@ package class Half: ReactorWork, @unchecked Sendable {
     state.pass(by: me, &actions)
   }
 
-  /// Idempotent; wakes everybody, waits for nobody. The descriptor goes with its last user.
+  /// Closes the half. It wakes all callers, waits for none, and may be called more than once. The last user of the
+  /// descriptor gives it up.
   package final func close() {
     locked { state, actions in
       guard !state.isClosed else { return }
       state.isClosed = true
-      // Places whose memory an attempt reads right now, all of them in front, are decided when that ends.
+      // Places whose memory an attempt reads right now stand in front. They are decided when that attempt ends.
       var kept: [Place] = []
       while let first = state.queue.first, first.isInUse {
         state.queue.remove(first)
@@ -234,8 +238,8 @@ package class Half: ReactorWork, @unchecked Sendable {
     }
   }
 
-  /// Under the lock, when an attempt moved nothing and the turn is given up: the pass that late callers
-  /// were promised has come to its end.
+  /// Under the lock, when an attempt moved nothing and the turn is about to be released: the attempt that late callers were
+  /// promised is over, so they leave.
   final func settleLate(by me: Place?, _ state: inout HalfState, _ actions: inout Actions) {
     guard state.hasLate else { return }
     state.hasLate = false
@@ -245,7 +249,7 @@ package class Half: ReactorWork, @unchecked Sendable {
     }
     let held = heldBytes.load(ordering: .relaxed)
     for (place, reason) in late {
-      // As in `giveUp`: too little for this one may be enough for the next.
+      // As in `giveUp`: the held bytes may be enough for the next place.
       if held > 0, state.queue.first === place { state.stirred = true }
       state.queue.remove(place)
       fail(place, EndpointError(reason.reason, byteCount: held))
@@ -266,15 +270,15 @@ package class Half: ReactorWork, @unchecked Sendable {
 
   package enum Look: Sendable, Equatable {
     case decided
-    /// It is the head, nobody drives, and there is something to try.
+    /// The place is the head, the turn is free, and there is something to try.
     case drive
-    /// Wait for the wake-up, and as the head for the descriptor too.
+    /// Wait for the wake-up. If `polling` is set, the place is the head: wait for the descriptor, too.
     case wait(polling: Bool)
   }
 
-  /// What the thread of a place has to do next; `wakeUp` is what will wake it.
+  /// Decides what the thread of a place does next. From now on `wakeUp` wakes the thread.
   ///
-  /// - Parameter takesTurn: with `drive` it has the turn.
+  /// - Parameter takesTurn: whether to take the turn if the result is `drive`.
   package final func look(
     _ place: Place, _ wakeUp: WakeUp, isLate: Bool, takesTurn: Bool = false
   ) -> Look {
@@ -288,8 +292,8 @@ package class Half: ReactorWork, @unchecked Sendable {
       }
       place.waitLimit = place.isAside ? state.retryAt ?? .never : .never
       guard state.queue.first === place, !state.turn else { return .wait(polling: false) }
-      // What would have signalled it before the wake-up was there has to be seen now; polling shows neither
-      // what is in the buffer nor that a flush is due.
+      // An event that came before the place had its wake-up could not signal it, so look for it here. Polling shows neither
+      // bytes in the buffer nor a flush that is due.
       if place.gaveUp != nil || state.stirred || !place.needsReadiness {
         if takesTurn {
           let isTaken = state.takeTurn(first: false, by: place)
@@ -306,7 +310,7 @@ package class Half: ReactorWork, @unchecked Sendable {
     }
   }
 
-  /// After the wait that `look` asked for. True: the thread has the turn.
+  /// Ends the wait that `look` asked for. Returns whether the thread now has the turn.
   package final func endWait(_ place: Place, polling: Bool) -> Bool {
     locked { state, actions in
       if polling {
@@ -329,7 +333,7 @@ package class Half: ReactorWork, @unchecked Sendable {
       case .done: return
       case .drive: driveOn(as: place)
       case .wait(let interest, let deadline):
-        // For the transport's signal alone: a descriptor that has hung up would end the wait at once.
+        // If there is no interest, wait only for the wake-up: a descriptor that has hung up would end the wait at once.
         let descriptor = interest.isEmpty ? nil : port.polledDescriptor
         wakeUp.wait(
           watching: descriptor, for: interest, until: deadline,
@@ -348,8 +352,8 @@ package class Half: ReactorWork, @unchecked Sendable {
     await suspend(waiting)
     waiting.finish()
     #if SW_TSAN
-      // A continuation that is resumed before it is awaited passes on what was written before by an atomic of the
-      // runtime's, which the sanitizer does not see.
+      // If a continuation is resumed before it is awaited, an atomic variable of the runtime orders the writes before it.
+      // The thread sanitizer does not see that variable, but it sees this lock.
       locked { _, _ in }
     #endif
   }
@@ -364,11 +368,12 @@ package class Half: ReactorWork, @unchecked Sendable {
     }
   }
 
-  /// A deadline of a place has passed; on a thread of the reactor. If the reactor was called for this half and has not
-  /// come to it, or if the place still has to be tried once, it does so now: what has arrived in time is delivered. Another
-  /// worker of the reactor may hold news of the descriptor that it has not told, so a receiver is tried once more.
-  /// Somebody else may have the turn, and may not have made an attempt. So a place that has to be tried gives up as a late
-  /// caller.
+  /// Handles a passed deadline of a place, on a thread of the reactor.
+  ///
+  /// The place is tried once more in three cases: the reactor was called for this half and has not driven it yet; the place
+  /// is owed an attempt; or another worker of the reactor may hold an event of this descriptor that it has not reported yet
+  /// (receivers only). So data that arrived in time is delivered. If another driver has the turn, it may not have attempted
+  /// yet. So a place that is to be tried gives up as a late caller.
   final func deadlinePassed(of place: Place) {
     let isTriedAgain = direction == .readable && port.reactor.timersMayOvertakeEvents
     let isOwedDrive = locked { state, actions in
@@ -376,7 +381,7 @@ package class Half: ReactorWork, @unchecked Sendable {
         place.owesAttempt = false
         place.isLate = true
         state.stirred = true
-        // The drive below is the one that a call of the reactor would ask for.
+        // `drive` below does what a call of the reactor would do, so no such call is needed.
         state.called = true
         giveUp(place, .timedOut, by: nil, &state, &actions)
         return true
@@ -390,7 +395,8 @@ package class Half: ReactorWork, @unchecked Sendable {
     giveUp(place, .timedOut)
   }
 
-  /// There is no reactor to look after the place of a task. What has begun to be sent stays, for a reactor to come.
+  /// Fails the place of a task because no reactor can watch for it. The rest of a begun message stays until there is a
+  /// reactor.
   final func fail(_ place: Place, unattended errno: Errno) {
     locked { state, actions in
       guard place.isQueued, place.gaveUp == nil, leavesAtOnce(place) else { return }
@@ -401,7 +407,7 @@ package class Half: ReactorWork, @unchecked Sendable {
     }
   }
 
-  /// Leaves what is to be resumed; false when the place is decided already.
+  /// Stores what is to be resumed when the place is decided. Returns false if it is decided already.
   package final func park(_ place: Place, _ resumption: Resumption) -> Bool {
     locked { _, _ in
       if place.isDecided { return false }
@@ -410,7 +416,7 @@ package class Half: ReactorWork, @unchecked Sendable {
     }
   }
 
-  /// Whether an asynchronous call should let others run first: after 64 completions without a wait.
+  /// Whether an async call should yield before it begins: once after 64 completions without a wait.
   @usableFromInline
   final func shouldYield() -> Bool {
     let completions = streak.load(ordering: .relaxed)
@@ -420,13 +426,14 @@ package class Half: ReactorWork, @unchecked Sendable {
 
   // MARK: The descriptor
 
-  /// Lends the number while `body` runs: close waits with giving it up, but wakes everybody at once.
+  /// Lends the descriptor's number while `body` runs. A `close` in the meantime wakes all callers at once, and the
+  /// descriptor stays open until `body` returns.
   final func withDescriptor<Result>(_ body: (Int32) throws -> Result) throws -> Result {
     guard let number = port.number else { throw EndpointError(.closed) }
     return try withTransport { try body(number) }
   }
 
-  /// The transport is not closed while `body` runs.
+  /// Keeps the transport open while `body` runs.
   final func withTransport<Result>(_ body: () throws -> Result) throws -> Result {
     let isOpen = locked { state, _ in
       if !state.isClosed { state.pollers += 1 }
@@ -442,10 +449,11 @@ package class Half: ReactorWork, @unchecked Sendable {
     return try body()
   }
 
-  /// First step of detaching: closes the halves of an endpoint without giving the descriptor up, if nobody
-  /// uses either; else answers why not, and nothing has changed. The one place where two halves' locks
-  /// nest: were they taken one after the other, a caller or a `close` in between would meet a half that
-  /// looks closed and is not.
+  /// The first step of `detach`: closes the halves of an endpoint without giving the descriptor up, if no caller uses either
+  /// of them. Otherwise nothing changes, and the reason is returned.
+  ///
+  /// This is the only place where the locks of two halves nest. If they were taken one after the other, a caller or a
+  /// `close` between the two could find one half closed although the detach fails.
   package static func retire(_ first: Half, _ second: Half?) -> EndpointError.Reason? {
     first.withState { state in
       if let refusal = first.detachRefusal(state) { return refusal }
@@ -462,7 +470,7 @@ package class Half: ReactorWork, @unchecked Sendable {
     }
   }
 
-  /// For simulations and tests.
+  /// Reads the state, for simulations and tests.
   package final func inspect<Result: Sendable>(_ body: (HalfState) -> Result) -> Result {
     locked { state, _ in body(state) }
   }

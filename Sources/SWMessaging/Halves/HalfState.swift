@@ -1,78 +1,78 @@
 internal import SWIO
 
-/// What the lock of a half guards: places, turn, and how it ends. A pure machine; its verbs note in
-/// `Actions` what is to be done after unlocking. docs/half.md works it out and Model/half.pml proves it.
+/// The state that the lock of a half guards: places, turn, and ends. A pure machine: its methods note in `Actions` what is
+/// to be done after unlocking. docs/half.md explains it, and Model/half.pml checks it.
 ///
 ///     idle     no place, no turn
-///     driven   somebody holds the turn: running code that takes the head's step, whoever the head is
-///     waiting  places, no turn: a thread head polls for itself, the reactor watches for any other
+///     driven   a driver holds the turn: running code that takes the head's step, no matter whose place the head is
+///     waiting  places, no turn: a thread at the head polls for itself, the reactor watches for any other head
 ///     closed   every place is decided; the last user of the descriptor gives it up
 package struct HalfState: Sendable {
   package var queue = PlaceQueue()
-  /// Somebody drives. Never held across a park or an `await`.
+  /// Whether a driver holds the turn. The turn is never held across a park or an `await`.
   package internal(set) var turn = false
-  /// An attempt may get on. Lowered before each attempt, by the turn alone; raised by readiness, and
-  /// by a driver that stops although it was not blocked.
+  /// Whether an attempt may make progress. The turn holder lowers it before each attempt. Readiness raises it, and so does a
+  /// driver that stops before it would block.
   package internal(set) var stirred = true
-  /// The reactor has been asked to drive and has not begun.
+  /// Whether the reactor has been asked to drive and has not begun.
   package internal(set) var called = false
-  /// Threads in `ppoll` on the descriptor, and bodies of `withDescriptor`.
+  /// The number of threads in `ppoll` on the descriptor, and of running bodies of `withDescriptor`.
   package internal(set) var pollers = 0
   package internal(set) var isClosed = false
-  /// This half has given the descriptor up.
+  /// Whether this half has given the descriptor up.
   package internal(set) var isOut = false
-  /// The reactor watches the descriptor for this half.
+  /// Whether the reactor watches the descriptor for this half.
   package internal(set) var isRegistered = false
-  /// Nothing more will come, or can be sent: for everybody, from now on.
+  /// Why no caller can receive, or send, from now on.
   package internal(set) var over: EndpointError?
-  /// The half-close has gone out: everything before it is accepted, and a flush finds nothing to wait for.
+  /// Whether the half-close has gone out. Everything before it has been accepted, so a flush has nothing to wait for.
   package internal(set) var isFinished = false
-  /// Receiving ends as soon as nothing more is there, and no message has begun.
+  /// Whether receiving ends as soon as nothing is left to receive and no message has begun.
   var endsWhenIdle = false
-  /// A late caller may be waiting for a pass of somebody else's.
+  /// Whether a late caller may be waiting for another driver's attempt.
   package internal(set) var hasLate = false
-  /// When the attempts are repeated that no readiness tells about: those of places that stand aside, and the head's
-  /// if its last attempt asked for it.
+  /// When to repeat the attempts that no readiness announces: those of places that stand aside, and the head's if its last
+  /// attempt asked for it.
   package internal(set) var retryAt: Deadline?
-  /// The head waits for that time, and for nothing else.
+  /// Whether the head waits for `retryAt` and for nothing else.
   package internal(set) var isHeadPaused = false
-  /// How long the last pause was, in nanoseconds; 0 once an attempt has moved something.
+  /// The length of the last pause in nanoseconds. 0 after an attempt has moved something.
   package internal(set) var pauseLength: UInt64 = 0
-  /// How long the first pause is, and how long a pause is at most, in nanoseconds.
+  /// The length of the first pause and the limit of all pauses, in nanoseconds.
   var pauses: ClosedRange<UInt64> = 1_000_000...100_000_000
-  /// When the first timer fires that the reactor has for that. A timer whose pause has ended early stays set.
+  /// When the reactor's first timer for a retry fires. A timer stays set if its pause ends early.
   package internal(set) var retryTimerAt: Deadline?
 
-  /// Whether a caller that just entered is served without a place of its own being made.
+  /// Whether a caller that enters now is served without getting a place.
   var isIdle: Bool { !turn && queue.isEmpty }
 
-  /// Whether all that a newcomer has to know of this is who has the turn.
+  /// Whether the turn is all that a new caller has to know about.
   var hasOnlyTurn: Bool { queue.isEmpty && !isClosed && over == nil && retryAt == nil }
 
-  /// What a call finds that cannot even begin.
+  /// The error of a call that cannot begin.
   var refusal: EndpointError? { isClosed ? EndpointError(.closed) : over }
 
-  /// Why its endpoint cannot be detached now.
+  /// Why the endpoint cannot be detached now. Nil if it can.
   var detachRefusal: EndpointError.Reason? {
     if isClosed { return .closed }
     return turn || pollers > 0 || queue.count > 0 ? .busy : nil
   }
 
-  /// Closed, and out of the descriptor without giving it up.
+  /// Closes the half and marks it as out of the descriptor, without giving the descriptor up.
   mutating func retire() {
     isClosed = true
     isOut = true
   }
 
   mutating func takeTurn(first: Bool, by me: Place?) -> Bool {
-    // Whoever has the turn may have looked before a late caller came: it is owed an attempt that begins now.
+    // The turn holder may have looked before this late caller came, so the caller is owed an attempt that begins now.
     if first, turn, me?.isLate ?? false { stirred = true }
     guard !turn, !isClosed, over == nil, let head = queue.first, first || head === me else { return false }
     turn = true
     return true
   }
 
-  /// After every change of head and every release of the turn: sees to it that the head is looked after.
+  /// Has the head looked after. Called after every change of the head and every release of the turn.
   mutating func pass(by me: Place?, _ actions: inout Actions) {
     guard !turn, let head = queue.first else { return }
     switch head.kind {
@@ -80,7 +80,7 @@ package struct HalfState: Sendable {
       if !head.isPolling, head !== me { actions.signal(head) }
     case .task, .orphan:
       if isRegistered, !stirred, head.gaveUp == nil, head.needsReadiness {
-        // The head before it may have been a thread, which had no need of one.
+        // If the head before it was a thread, no timer was set.
         if isHeadPaused { needsRetryTimer(&actions) }
         return
       }
@@ -93,8 +93,8 @@ package struct HalfState: Sendable {
 
   // MARK: Attempts that are repeated after a pause
 
-  /// An attempt is to be repeated after a pause, which is twice as long as the last one: from 1 ms to 100 ms, unless
-  /// the transport says otherwise. A blocked thread sees to that itself; for anybody else the reactor sets a timer.
+  /// Begins a pause before an attempt is repeated. It is twice as long as the last one, within `pauses`. A blocked thread
+  /// ends the pause itself. For other places the reactor sets a timer.
   private mutating func pause(for kind: Place.Kind, now: Deadline, _ actions: inout Actions) {
     if retryAt == nil {
       pauseLength = min(max(2 * pauseLength, pauses.lowerBound), pauses.upperBound)
@@ -103,10 +103,11 @@ package struct HalfState: Sendable {
     if kind != .thread { needsRetryTimer(&actions) }
   }
 
-  /// The head's attempt has moved nothing, and is repeated after a pause, whatever the descriptor shows; or the head waits
-  /// for readiness. If the head is a thread that waits for the other of these, it is told.
+  /// Notes that the head's attempt has moved nothing. With `pausing` the attempt is repeated after a pause, whatever
+  /// readiness the descriptor reports. Otherwise the head waits for readiness. A thread at the head is signalled if it waits
+  /// for the other of the two.
   ///
-  /// - Parameter me: whose driver made the attempt.
+  /// - Parameter me: the place of the driver that made the attempt.
   mutating func headWaits(
     pausing: Bool, now: @autoclosure () -> Deadline, by me: Place?, _ actions: inout Actions
   ) {
@@ -117,15 +118,15 @@ package struct HalfState: Sendable {
     pause(for: head.kind, now: now(), &actions)
   }
 
-  /// The head waits for readiness again, or has been served: its pause is over, and the next one is short.
+  /// Ends the head's pause, because the head waits for readiness again or has been served. The next pause is short again.
   private mutating func endHeadPause() {
     pauseLength = 0
     isHeadPaused = false
     if !queue.hasAside { retryAt = nil }
   }
 
-  /// A place's attempt is to be repeated after a pause, and nobody has to wait for that. A thread that waits is told: it
-  /// has not limited its wait to the pause.
+  /// Moves a place aside until its attempt is repeated after a pause, so other places need not wait for it. A waiting thread
+  /// is signalled, because it has not limited its wait to the pause.
   mutating func putAside(_ place: Place, now: Deadline, _ actions: inout Actions) {
     queue.putAside(place)
     if place.kind == .thread { actions.signal(place) }
@@ -133,13 +134,13 @@ package struct HalfState: Sendable {
   }
 
   mutating func needsRetryTimer(_ actions: inout Actions) {
-    // An older one may be for a pause that was longer.
+    // The timer that is set may be for an older, longer pause.
     guard let retryAt, retryAt < retryTimerAt ?? .never else { return }
     retryTimerAt = retryAt
     actions.retryAt = retryAt
   }
 
-  /// The pause is over: places that stood aside are in front again, and the next attempt may get on.
+  /// Ends the pause. Places that stood aside are in front again, and the next attempt may make progress.
   mutating func endPause() {
     retryAt = nil
     isHeadPaused = false
@@ -154,8 +155,8 @@ package struct HalfState: Sendable {
     pass(by: me, &actions)
   }
 
-  /// A driver stops although the next attempt might get on: says so, lest nobody look. A head that polls is woken: the
-  /// descriptor does not show what lies in the buffer.
+  /// Releases the turn although the next attempt might make progress. `stirred` says so, so another driver looks. A head
+  /// that polls is signalled, because the descriptor does not show bytes in the buffer.
   mutating func stop(by me: Place?, _ actions: inout Actions) {
     stirred = true
     if let head = queue.first, head.isPolling { actions.signal(head) }
@@ -168,10 +169,10 @@ package struct HalfState: Sendable {
     actions.leavesPort = true
   }
 
-  /// The invariants of docs/half.md that one lock can see.
+  /// Checks the invariants of docs/half.md that can be seen under one lock.
   package func checkInvariants() {
     var isFirst = true
-    // Not all of them: in a debug build this runs in every critical section.
+    // Only the first places are checked, because a debug build does this in every critical section.
     queue.visit(first: 32) { place in
       precondition(
         place.isQueued && !place.isDecided && !place.isAside, "2: a queued place is undecided")

@@ -6,8 +6,7 @@ package struct Outgoing: Sendable {
   package enum Body: Sendable {
     case array([UInt8])
     /// The caller's memory, lent until its call returns.
-    // Invariant: the caller is inside its call as long as its place is undecided, and a task's bytes are
-    // copied before it parks.
+    // Invariant: the caller is inside its call as long as its place is undecided. A task's bytes are copied before it parks.
     case borrowed(BorrowedBytes)
   }
 
@@ -21,13 +20,13 @@ package struct Outgoing: Sendable {
   var header: ShortBytes
   var body: Body
   var trailer: [UInt8]
-  /// Whatever follows; none of it empty.
+  /// The pieces that follow. None of them is empty.
   var more: [[UInt8]]
   package let byteCount: Int
-  /// Where the frames of a batch end, counted from the batch's start; empty for a single frame.
+  /// Where the frames of a batch end, counted from the batch's start. Empty for a single frame.
   var borders: [Int] = []
 
-  /// A frame around the caller's memory.
+  /// Makes a frame around the caller's memory.
   package init(_ envelope: FrameEnvelope, _ body: Body) {
     header = envelope.header
     trailer = envelope.trailer
@@ -37,7 +36,7 @@ package struct Outgoing: Sendable {
     byteCount = header.count + bodyCount + trailer.count
   }
 
-  /// A frame in parts, or several back to back.
+  /// Makes one frame in parts, or several frames in sequence.
   init(_ parts: consuming FrameParts, borders: [Int] = []) {
     self.init(parts.finish(), borders: borders)
   }
@@ -51,7 +50,7 @@ package struct Outgoing: Sendable {
     self.borders = borders
   }
 
-  /// Raw bytes, or frames back to back.
+  /// Makes raw bytes, or frames in sequence.
   package init(_ bytes: [UInt8], borders: [Int] = []) {
     header = ShortBytes()
     trailer = []
@@ -61,8 +60,8 @@ package struct Outgoing: Sendable {
     self.borders = borders
   }
 
-  /// Where an attempt ends that starts at `sent`, if larger ones may be mixed with those of other writers: whole
-  /// frames up to that limit, or one frame that is larger.
+  /// Where an attempt that starts at `sent` ends, if writes above `limit` may interleave with those of other writers. The
+  /// attempt takes whole frames up to the limit, or one frame that is larger.
   func atomicEnd(from sent: Int, limit: Int) -> Int {
     guard !borders.isEmpty else { return byteCount }
     var end = nextBorder(after: sent)
@@ -74,12 +73,12 @@ package struct Outgoing: Sendable {
     return end
   }
 
-  /// The end of the frame that byte `sent` belongs to.
+  /// The end of the frame that contains byte `sent`.
   func nextBorder(after sent: Int) -> Int {
     borders.isEmpty || sent >= byteCount ? byteCount : borders[index(after: sent)]
   }
 
-  /// How many whole frames lie before byte `sent`.
+  /// The number of whole frames before byte `sent`.
   func framesCompleted(by sent: Int) -> Int {
     if byteCount == 0 { return 0 }  // a flush, or nothing to send
     if sent >= byteCount { return max(borders.count, 1) }
@@ -95,12 +94,12 @@ package struct Outgoing: Sendable {
     return low
   }
 
-  /// One attempt on the bytes from `sent` to `end`.
+  /// Makes one attempt on the bytes from `sent` to `end`.
   func attempt(from sent: Int, to end: Int, by send: (UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt)
     -> Attempt
   {
     let remaining = end - sent
-    // Few bytes are gathered on the stack: one copy is cheaper than telling the kernel of three places.
+    // Few bytes are gathered on the stack, because one copy is cheaper than a system call with three parts.
     if remaining <= Self.mostCopied {
       return unsafe withUnsafeTemporaryAllocation(of: UInt8.self, capacity: max(remaining, 1)) { scratch in
         unsafe copy(from: sent, into: UnsafeMutableBufferPointer(rebasing: scratch[..<remaining]))
@@ -122,7 +121,7 @@ package struct Outgoing: Sendable {
           }
           offset += bytes.count
         }
-        // Invariant: the arrays live in `self`, which outlives the attempt, and nobody changes them.
+        // Invariant: the arrays live in `self`, which outlives the attempt, and are not changed meanwhile.
         if let start = scratch.baseAddress { unsafe header.copy(to: start) }
         unsafe add(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(scratch)[..<header.count]))
         unsafe body.withBytes { bytes in unsafe add(bytes) }
@@ -135,7 +134,7 @@ package struct Outgoing: Sendable {
     }
   }
 
-  /// One attempt on whole frames of a batch from `sent` on, each a part of its own: for datagrams.
+  /// Makes one attempt on whole frames of a batch from `sent` on, each as a part of its own. For datagrams.
   func attemptFrames(from sent: Int, by send: (UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt)
     -> Attempt
   {
@@ -162,12 +161,12 @@ package struct Outgoing: Sendable {
   }
 
   private static var mostParts: Int { 64 }
-  /// How many bytes of datagrams are copied for one system call.
+  /// The most bytes of datagrams that are copied for one system call.
   private static var mostGathered: Int { 65_536 }
-  /// How many bytes are rather copied than pointed at.
+  /// The most bytes that are copied instead of passed by address.
   static var mostCopied: Int { 512 }
 
-  /// Copies the bytes from `sent` on, as many as there is room for.
+  /// Copies the bytes from `sent` on, as many as fit.
   func copy(from sent: Int, into target: UnsafeMutableBufferPointer<UInt8>) {
     var offset = 0
     var filled = 0
@@ -193,7 +192,7 @@ package struct Outgoing: Sendable {
     return false
   }
 
-  /// The same bytes in memory of its own. Arrays are retained, so this copies borrowed bytes only.
+  /// Returns the same bytes in owned memory. Arrays are retained, so only borrowed bytes are copied.
   func owned(retaining array: [UInt8]?) -> Outgoing {
     guard isBorrowed else { return self }
     var owned = self
@@ -205,8 +204,8 @@ package struct Outgoing: Sendable {
     return owned
   }
 
-  /// Only the bytes from `sent` to `end`, in memory of their own. An array is retained if that takes no more than
-  /// twice the memory of a copy.
+  /// Returns the bytes from `sent` to `end` in owned memory. An array is retained if it takes at most twice the memory of a
+  /// copy.
   func rest(from sent: Int, to end: Int, retaining array: [UInt8]?) -> (outgoing: Outgoing, skipped: Int) {
     if end == byteCount, sent <= byteCount / 2, !isBorrowed || array != nil {
       return (owned(retaining: array), 0)
@@ -220,7 +219,7 @@ package struct Outgoing: Sendable {
 }
 
 extension UnsafeRawBufferPointer {
-  /// Hands the bytes on as the only part of a send.
+  /// Passes the bytes to `send` as its only part.
   @inline(__always)
   func asOnlyPart<Result>(_ send: (UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Result) -> Result {
     unsafe withUnsafePointer(to: self) { unsafe send(UnsafeBufferPointer(start: $0, count: 1)) }
@@ -228,12 +227,12 @@ extension UnsafeRawBufferPointer {
 }
 
 extension FrameEnvelope {
-  /// Hands the whole frame around a payload to `send`.
+  /// Passes the whole frame around a payload to `send`.
   func gather(
     around payload: UnsafeRawBufferPointer, by send: (UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt
   ) -> Attempt {
     let short = header.count + trailer.count
-    // As in `Outgoing.attempt`: few bytes are copied.
+    // As in `Outgoing.attempt`, few bytes are copied.
     let copied = short + payload.count <= Outgoing.mostCopied ? payload.count : 0
     return unsafe withUnsafeTemporaryAllocation(byteCount: short + copied + 1, alignment: 1) { scratch in
       unsafe withUnsafeTemporaryAllocation(of: UnsafeRawBufferPointer.self, capacity: 3) { parts in

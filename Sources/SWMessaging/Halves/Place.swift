@@ -1,7 +1,7 @@
 internal import SWIO
 internal import Synchronization
 
-/// Why a caller gives up before its result.
+/// Why a caller gives up before it has its result.
 package enum GiveUp: Sendable {
   case timedOut, cancelled
 
@@ -17,7 +17,7 @@ package enum GiveUp: Sendable {
 @safe
 package enum Resumption: Sendable {
   case continuation(UnsafeContinuation<Void, Never>)
-  /// For simulations, which have no task.
+  /// Calls a closure, for simulations, which have no task.
   case callback(@Sendable () -> Void)
 
   func resume() {
@@ -28,23 +28,23 @@ package enum Resumption: Sendable {
   }
 }
 
-/// A caller's place in the queue of a half. It is decided once, under the half's lock, and leaves the
-/// queue with that; its caller finds the result whenever it comes to run again.
+/// A caller's place in the queue of a half. It is decided once, under the half's lock, and leaves the queue in the same
+/// critical section. Its caller finds the result when it runs again.
 ///
-/// When a deadline that was set for it passes, it gives up.
+/// As the receiver of its own timer, a place gives up when its deadline passes.
 ///
-/// The lock orders every access, so the run-time check for exclusive access is left out: 80 instructions an access, a
-/// tenth of what a receive that waits takes.
+/// The lock orders every access, so the run-time check for exclusive access is left out. The check costs 80 instructions for
+/// each access, which is a tenth of a receive that waits.
 @usableFromInline
-// Invariant: what changes is guarded by the half's lock; once decided, only its caller reads it.
+// Invariant: the half's lock guards everything that changes. After the decision only the place's caller reads it.
 package class Place: DeadlineReceiver, @unchecked Sendable {
   @usableFromInline
   package enum Kind: Sendable {
-    /// A blocked thread: it polls for itself when it is the head.
+    /// A blocked thread. It polls for itself when it is the head.
     case thread
-    /// A task: the reactor watches for it.
+    /// A task. The reactor watches for it.
     case task
-    /// Nobody waits: the rest of a message that its sender has left, or a half-close.
+    /// No caller waits: the rest of a message whose sender has left, or a half-close.
     case orphan
   }
 
@@ -59,33 +59,33 @@ package class Place: DeadlineReceiver, @unchecked Sendable {
   package fileprivate(set) final var isDecided = false
   @safe @exclusivity(unchecked)
   package fileprivate(set) final var isQueued = false
-  /// Its thread is, or is about to be, in `ppoll` on the descriptor: readiness needs no signal.
+  /// Whether its thread is, or is about to be, in `ppoll` on the descriptor. Then readiness needs no signal.
   final var isPolling = false
-  /// What it polls for.
+  /// The readiness that its thread polls for.
   package internal(set) final var polledInterest: Readiness = []
-  /// Its step waits for the transport. A flush or a half-close does not: once it is the head, it is due.
+  /// Whether its step waits for the transport. A flush or a half-close does not: it is due as soon as it is the head.
   var needsReadiness: Bool { true }
-  /// Until when its thread may wait at most before it looks again. Set under the lock, read by the thread.
+  /// The latest time at which its thread looks again. Set under the lock, read by the thread.
   package internal(set) final var waitLimit = Deadline.never
-  /// Set when a caller gave up that only the turn can settle.
+  /// Why the caller gave up, if only the turn holder can settle that.
   final var gaveUp: GiveUp?
-  /// It stands aside: its attempt is repeated after a pause, and those behind it do not wait for that.
+  /// Whether the place stands aside: its attempt is repeated after a pause, and the places behind it do not wait for that.
   package fileprivate(set) final var isAside = false
-  /// It leaves no sooner than one pass has come to it: its deadline had passed before it came, or has passed and an
-  /// attempt is owed to it. Raised under the lock.
+  /// Whether the place must be tried once before it leaves, because its deadline had passed before it came, or because it is
+  /// owed an attempt. Raised under the lock.
   @safe @exclusivity(unchecked)
   final var isLate: Bool
-  /// Until when its caller wants to wait: looked at while bytes move. Set before it is queued.
+  /// The deadline of its caller, which is also checked while bytes move. Set before the place is queued.
   @safe @exclusivity(unchecked)
   final var deadline = Deadline.never
-  /// The attempt that every call is promised was left out, because it was known to be in vain: it is made before the
+  /// Whether the attempt that every call is promised was left out, because it was likely to fail. It is made before the
   /// deadline ends the call. Set before the place is queued, lowered under the lock.
   @safe @exclusivity(unchecked)
   final var owesAttempt = false
 
   @safe @exclusivity(unchecked)
   fileprivate final var next: Place?
-  /// Under the lock: who stands behind it.
+  /// Under the lock: the place behind it.
   final var following: Place? { isQueued ? next : nil }
   @exclusivity(unchecked)
   fileprivate final unowned(unsafe) var previous: Place?
@@ -98,7 +98,7 @@ package class Place: DeadlineReceiver, @unchecked Sendable {
 
   package final func deadlinePassed() { half.deadlinePassed(of: self) }
 
-  /// Under the lock: marks it decided and tells its caller, after unlocking.
+  /// Under the lock: marks the place as decided. `actions` tells its caller after unlocking.
   final func decide(_ actions: inout Actions, by me: Place?) {
     precondition(!isDecided && !isQueued, "a place is decided once, when it leaves the queue")
     isDecided = true
@@ -109,8 +109,8 @@ package class Place: DeadlineReceiver, @unchecked Sendable {
     }
   }
 
-  /// Wakes the caller of a decided place. Without the lock: from its decision on nobody else touches what
-  /// wakes it.
+  /// Wakes the caller of a decided place. This needs no lock, because nothing else uses the wake-up or the resumption after
+  /// the decision.
   fileprivate final func tell() {
     wakeUp?.signal()
     if let resumption {
@@ -120,17 +120,17 @@ package class Place: DeadlineReceiver, @unchecked Sendable {
   }
 }
 
-/// What has to happen after unlocking.
+/// The actions to perform after unlocking.
 package struct Actions {
-  /// Decided places whose callers wait, linked by `next`, the last first.
+  /// Decided places whose callers wait, linked by `next`, the last one first.
   private var told: Place?
-  /// Of a head that has to look for itself.
+  /// The wake-up of a head that has to look for itself.
   private var wakeUp: WakeUp?
-  /// Ask the reactor to drive.
+  /// Whether to ask the reactor to drive.
   var callsReactor = false
-  /// Have the reactor repeat attempts at this time.
+  /// When the reactor is to repeat attempts.
   var retryAt: Deadline?
-  /// This half has no more use for the descriptor.
+  /// Whether this half has no more use for the descriptor.
   var leavesPort = false
 
   fileprivate mutating func tell(_ place: Place) {
@@ -138,10 +138,10 @@ package struct Actions {
     told = place
   }
 
-  /// Has the thread of a queued place look for itself.
+  /// Makes the thread of a queued place look for itself.
   mutating func signal(_ place: Place) {
     guard let signalled = place.wakeUp, signalled !== wakeUp else { return }
-    // Two heads in one critical section are rare, and a signal never waits.
+    // A second head in one critical section is rare, so only one is deferred. A signal never waits, so it is safe here.
     wakeUp?.signal()
     wakeUp = signalled
   }
@@ -155,7 +155,7 @@ package struct Actions {
   @inline(never)
   private consuming func performAll(for half: Half) {
     wakeUp?.signal()
-    // First decided, first told.
+    // The place that was decided first is told first.
     var (place, ordered) = (told, nil as Place?)
     while let current = place {
       place = current.next
@@ -176,26 +176,27 @@ package struct Actions {
   }
 }
 
-/// Places, first in first out, each removable from the middle in constant time: a list that runs through
-/// the places themselves. Places that stand aside are in a second list.
+/// A queue of places, first in, first out. Any place can be removed in constant time, because the list runs through the
+/// places themselves. Places that stand aside are in a second list.
 package struct PlaceQueue: Sendable {
   private var waiting = PlaceList()
   private var aside = PlaceList()
 
   package var first: Place? { waiting.first }
-  /// Nobody waits in line; places may stand aside.
+  /// Whether no place waits in line. Places may stand aside.
   package var isEmpty: Bool { waiting.first == nil }
   package var hasAside: Bool { aside.first != nil }
-  /// How many there are, those that stand aside included.
+  /// The number of places, including those that stand aside.
   package var count: Int { waiting.count + aside.count }
 
   mutating func append(_ place: Place) { waiting.append(place) }
 
-  /// Puts a place in front: the one that the fast path had implied there, or a tail in its message's place.
+  /// Inserts a place at the front: the place of a caller that took the turn without one, or an orphan in its sender's
+  /// position.
   mutating func prepend(_ place: Place) { waiting.prepend(place) }
 
   mutating func remove(_ place: Place) {
-    // In this order: each look at the place is checked for exclusivity at run time.
+    // `hasAside` is tested first, because each access to the place is checked for exclusivity at run time.
     if hasAside, place.isAside {
       aside.remove(place)
       place.isAside = false
@@ -204,14 +205,14 @@ package struct PlaceQueue: Sendable {
     }
   }
 
-  /// Puts a place behind those that stand aside.
+  /// Appends a place to those that stand aside.
   mutating func putAside(_ place: Place) {
     if place.isQueued { remove(place) }
     aside.append(place)
     place.isAside = true
   }
 
-  /// Puts those that stand aside back in front, in their order.
+  /// Moves the places that stand aside back to the front, in their order.
   mutating func returnAside() {
     while let place = aside.last {
       aside.remove(place)
@@ -220,14 +221,14 @@ package struct PlaceQueue: Sendable {
     }
   }
 
-  /// Takes out one after the other, those that stand aside first.
+  /// Removes and returns the first place. Those that stand aside come first.
   mutating func removeFirst() -> Place? {
     guard let place = aside.first ?? waiting.first else { return nil }
     remove(place)
     return place
   }
 
-  /// Visits the places that wait in line, in order, so many at most.
+  /// Visits the first places in line, in order.
   func visit(first count: Int = .max, _ body: (Place) -> Void) { waiting.visit(first: count, body) }
 
   /// Visits the places that stand aside, in order.
@@ -236,7 +237,7 @@ package struct PlaceQueue: Sendable {
 
 private struct PlaceList: Sendable {
   private(set) var first: Place?
-  // Invariant: alive as long as it is in the list, which `first` and the `next` links own.
+  // Invariant: the object is alive as long as it is in the list, which `first` and the `next` links own.
   private nonisolated(unsafe) unowned(unsafe) var end: Place?
   private(set) var count = 0
 

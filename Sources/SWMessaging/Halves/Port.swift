@@ -2,8 +2,8 @@ package import SWIO
 internal import Synchronization
 internal import SystemPackage
 
-/// What the one or two halves of an endpoint share: the transport, its registration with the reactor,
-/// the first error of a connection. The last half to leave closes it, once.
+/// The part that the one or two halves of an endpoint share: the transport, its registration with the reactor, and the first
+/// error of the connection. The last half that leaves closes the transport, once.
 package final class Port: ReadinessReceiver {
   @safe
   // Unowned pointers, valid while the lock is held: each half removes its pointer before it is deallocated. (Weak
@@ -14,13 +14,13 @@ package final class Port: ReadinessReceiver {
     var receiving: Unmanaged<ReceiveHalf>?
     var sending: Unmanaged<SendHalf>?
     var registration: RegistrationID?
-    /// What the reactor tells of, for each half; what it watches is both.
+    /// The readiness that the reactor reports to each half. The reactor watches the union of both.
     var watchedToReceive: Readiness = []
     var watchedToSend: Readiness = []
-    /// What each half's last attempt that would block asked to wait for; of a transport of the user's own.
+    /// The readiness that each half's last attempt asked to wait for, if it would block. For transports of users.
     var awaitedToReceive: Readiness = .readable
     var awaitedToSend: Readiness = .writable
-    /// The reactor cannot tell: the descriptor never blocks.
+    /// Whether the reactor cannot watch the descriptor because it never blocks.
     var isAlwaysReady = false
     var firstError: TransportError?
     var isDetached = false
@@ -33,37 +33,38 @@ package final class Port: ReadinessReceiver {
 
   package let reactor: any Reacting
   private let transport: any SocketLike
-  /// The same transport, if the library made it: its descriptor can be lent, and given back.
+  /// The same transport, if the library made it. Its descriptor can be lent and detached.
   private let ours: (any DescriptorTransport)?
-  /// The same transport, if it yields other items than datagrams.
+  /// The same transport, if it yields items other than datagrams.
   private let items: (any ItemSource)?
-  /// What a blocked thread polls; nil if readiness is signalled in process.
+  /// The descriptor that a blocked thread polls. Nil if readiness is signalled in process.
   let polledDescriptor: Int32?
-  /// An attempt moves a whole datagram, which may be empty.
+  /// Whether an attempt moves a whole datagram, which may be empty.
   let carriesDatagrams: Bool
   let capabilities: TransportCapabilities
-  /// Of a transport that may hand out packets, and that is received from.
+  /// The rest of a packet, for a transport that may return packets and that is received from.
   private let packets: PacketRest?
-  /// Of a transport of the user's own.
-  // Invariant: written while the port is made, before anybody else knows it.
+  /// The signal of a user's transport.
+  // Invariant: written while the port is made, before any other code has a reference to it.
   private nonisolated(unsafe) var signal: ReadinessSignal?
   private let state: Guarded<State>
-  /// The process at the other end is gone, though others may hold its end.
+  /// Whether the process at the other end is gone, although other processes may hold its end.
   private let isForsaken = Atomic(false)
-  /// An attempt has waited for the other direction's readiness: from then on both halves hear of everything.
+  /// Whether an attempt has waited for the readiness of the other direction. From then on each event is reported to both
+  /// halves.
   private let crosses = Atomic(false)
-  /// How many descriptors a message may bring.
+  /// The most descriptors that a message may bring.
   private let descriptorLimit = Atomic(0)
   private let receivesCredentials = Atomic(false)
-  /// How long a blocked receiver looks before it sleeps, in nanoseconds.
+  /// How long a blocked receiver spins before it sleeps, in nanoseconds.
   let spinTime = Atomic<UInt64>(0)
-  /// The socket was accepted, or connected by the library: its credentials are those of the peer.
+  /// Whether the socket was accepted, or was connected by the library. Then its credentials are those of the peer.
   let knowsPeer = Atomic(false)
 
-  /// Takes over a descriptor for so many halves.
+  /// Takes over a descriptor for these halves.
   ///
-  /// - Throws: `TransportError` when the descriptor is not open, not for that, or no stream; it is still the
-  ///   caller's.
+  /// - Throws: `TransportError` if the descriptor is not open, lacks a direction, or is no stream. The caller still owns it
+  ///   then.
   package convenience init(
     _ descriptor: Int32, for directions: Readiness, reactor: any Reacting
   ) throws(TransportError) {
@@ -71,7 +72,7 @@ package final class Port: ReadinessReceiver {
     self.init(transport, ours: transport, for: directions, reactor: reactor)
   }
 
-  /// Takes over a socket that connects this process with another, in both directions.
+  /// Takes over a socket that connects this process with another one, in both directions.
   package convenience init(connected transport: any DescriptorTransport, reactor: any Reacting) {
     self.init(transport, ours: transport, for: [.readable, .writable], reactor: reactor)
     knowsPeer.store(true, ordering: .relaxed)
@@ -105,7 +106,7 @@ package final class Port: ReadinessReceiver {
   }
   func connect(sending half: SendHalf) { state.withLock { unsafe $0.sending = .passUnretained(half) } }
 
-  /// The owner's number, to be lent.
+  /// The descriptor's number, to be lent.
   var number: Int32? { ours?.number ?? polledDescriptor }
 
   func isInheritable() throws(TransportError) -> Bool { try transport.isInheritable() }
@@ -114,32 +115,32 @@ package final class Port: ReadinessReceiver {
     try transport.setInheritable(inheritable)
   }
 
-  /// Whether a short read says that nothing is left. Not so on a pipe: others may write to it in packets.
+  /// Whether a short read means that no data is left. On a pipe it does not, because other writers may write packets.
   var drainsInOneReceive: Bool { transport.drainsInOneReceive }
 
   // MARK: What comes beside bytes
 
-  /// How many descriptors a message may bring: 0 unless somebody asks for more.
+  /// The most descriptors that a message may bring. 0 unless an endpoint asks for more.
   var maximumDescriptors: Int {
     get { descriptorLimit.load(ordering: .relaxed) }
     set { descriptorLimit.store(newValue, ordering: .relaxed) }
   }
 
-  /// Has messages bring their senders' credentials.
+  /// Has messages bring the credentials of their senders.
   func setReceivesCredentials(_ receives: Bool) throws(TransportError) {
     try transport.setReceivesCredentials(receives)
     receivesCredentials.store(receives, ordering: .relaxed)
   }
 
-  /// Whether receives of a stream have to look at what comes beside the bytes.
+  /// Whether receives of a stream have to ask for ancillary data.
   private var wantsAncillary: Bool {
     maximumDescriptors > 0 || receivesCredentials.load(ordering: .relaxed)
   }
 
   // MARK: Attempts, in a half's turn
 
-  /// One attempt, with what every attempt has in common: an interrupted one is repeated, directions that cross are
-  /// told, and the first error stands for the whole connection.
+  /// Makes one attempt and does what all attempts have in common: it repeats an interrupted one, reports to a half that
+  /// waits crosswise, and keeps the first error for the whole connection.
   @inline(__always)
   private func perform(_ direction: Readiness, mayTakeLong: Bool, _ body: () -> Attempt) -> Attempt {
     if direction == .writable, isForsaken.load(ordering: .acquiring) {
@@ -158,7 +159,7 @@ package final class Port: ReadinessReceiver {
       case .endOfStream where direction == .writable:
         return .failed(first(TransportError(.send, .brokenPipe, scope: .direction)))
       case .endOfStream:
-        // A reset that the other half saw first must not look like a clean end here.
+        // A reset that the other half has met must not look like a clean end here.
         return state.withLock { $0.firstError }.map { .failed($0) } ?? .endOfStream
       case .offload:
         precondition(!mayTakeLong, "an attempt that may take long is offloaded once")
@@ -167,10 +168,13 @@ package final class Port: ReadinessReceiver {
     }
   }
 
+  /// Makes one attempt to receive.
+  ///
   /// - Parameters:
-  ///   - readsAhead: bytes behind those that fit may be taken, too.
-  ///   - mayTakeLong: on a thread that may wait; without, such an attempt is not made but answered with `offload`.
-  ///   - ancillary: takes what came beside the bytes, where that is wanted.
+  ///   - readsAhead: whether bytes behind those that fit may be taken, too.
+  ///   - mayTakeLong: whether this thread may wait. Otherwise an attempt that may take long is not made, and the result is
+  ///     `offload`.
+  ///   - ancillary: receives the ancillary data, if an endpoint wants it.
   func receive(
     into memory: UnsafeMutableRawBufferPointer, readsAhead: Bool, mayTakeLong: Bool = false,
     ancillary: inout Ancillary?
@@ -195,8 +199,8 @@ package final class Port: ReadinessReceiver {
     }
   }
 
-  /// Whole items, at most so many: datagrams with what came beside them, or what an `ItemSource` yields. What is
-  /// transferred counts for nothing.
+  /// Receives at most `limit` items: datagrams with their ancillary data, or the items of an `ItemSource`. The count of
+  /// `transferred` has no meaning.
   func receiveItems(atMost limit: Int, mayTakeLong: Bool, _ take: (ReceivedItem) -> Void) -> Attempt {
     perform(.readable, mayTakeLong: mayTakeLong) {
       if let items { return items.receiveItems(atMost: limit, take) }
@@ -210,20 +214,20 @@ package final class Port: ReadinessReceiver {
     perform(.writable, mayTakeLong: mayTakeLong) {
       if mayTakeLong { return unsafe transport.sendTakingLong(gathering: parts) }
       if parts.count == 1 { return unsafe transport.send(parts[0]) }
-      // An empty datagram is one empty part.
+      // An empty datagram is sent as one empty part.
       if parts.isEmpty { return unsafe transport.send(UnsafeRawBufferPointer(start: nil, count: 0)) }
       return unsafe transport.send(gathering: parts)
     }
   }
 
-  /// Each part as a datagram, as many as are accepted at once.
+  /// Sends each part as a datagram, as many as are accepted in one call.
   func sendDatagrams(_ parts: UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt {
     perform(.writable, mayTakeLong: false) {
       unsafe parts.count == 1 ? transport.send(parts[0]) : transport.sendDatagrams(parts)
     }
   }
 
-  /// With descriptors, or to an address.
+  /// Sends with descriptors, or to an address.
   func send(
     _ parts: UnsafeBufferPointer<UnsafeRawBufferPointer>, with ancillary: OutgoingAncillary
   ) -> Attempt {
@@ -234,8 +238,8 @@ package final class Port: ReadinessReceiver {
 
   // MARK: A peer that is gone
 
-  /// The process at the other end has ended: what is there is received, and then the end; sending fails, although
-  /// another process may hold the other end. For streams.
+  /// Notes that the process at the other end has ended. Data that is there is received, and then the end. Sending fails,
+  /// although another process may hold the other end. For streams.
   func forsake() {
     isForsaken.store(true, ordering: .releasing)
     let (receiving, sending) = state.withLock { state in
@@ -281,7 +285,8 @@ package final class Port: ReadinessReceiver {
 
   // MARK: Errors
 
-  /// The first error of a connection stands for both directions. An error that ends less stands for itself.
+  /// The first error of a connection replaces later ones in both directions. An error with a smaller scope is returned as it
+  /// is.
   private func first(_ error: TransportError) -> TransportError {
     var error = error
     let scope = error.scope ?? scope(of: error.errno)
@@ -295,7 +300,7 @@ package final class Port: ReadinessReceiver {
     }
   }
 
-  /// What an error ends of which the transport says nothing.
+  /// The scope of an error for which the transport states none.
   private func scope(of errno: Errno) -> TransportError.Scope {
     if carriesDatagrams {
       return [.badFileDescriptor, .notSocket, .badAddress].contains(errno) ? .connection : .item
@@ -303,7 +308,7 @@ package final class Port: ReadinessReceiver {
     return errno == .brokenPipe ? .direction : .connection
   }
 
-  /// Half-close, in the sending half's turn. `false`: only giving the descriptor up tells the peer.
+  /// Half-closes, in the turn of the sending half. Returns false if only closing the descriptor tells the peer.
   func finishSending() throws(TransportError) -> Bool {
     do throws(TransportError) {
       try transport.finishSending()
@@ -329,9 +334,9 @@ package final class Port: ReadinessReceiver {
     }
   }
 
-  /// Has the reactor watch for one half, in its turn: close cannot give the number up meanwhile.
+  /// Has the reactor watch for one half, in that half's turn. `close` cannot give the number up meanwhile.
   ///
-  /// - Parameter interest: what it waits for; nothing: no more.
+  /// - Parameter interest: the readiness to wait for. An empty set ends the watching.
   func watch(_ direction: Readiness, for interest: Readiness) -> Errno? {
     guard let descriptor = polledDescriptor else { return nil }  // in-process: always told
     return state.withLock { state in
@@ -354,15 +359,15 @@ package final class Port: ReadinessReceiver {
 
   var isSignalled: Bool { polledDescriptor == nil }
 
-  /// Whether there is a descriptor to give back, and nothing but it.
+  /// Whether `detach` can return a descriptor, and nothing else is lost by it.
   var isDetachable: Bool { ours != nil }
 
   // MARK: The end
 
-  /// Nothing is to be told to this half any more.
+  /// Drops the reference to a half. Nothing is reported to that half any more.
   func forget(_ direction: Readiness) { state.withLock { $0.forget(direction) } }
 
-  /// A half has no more use for the transport; with the last one it is closed.
+  /// Notes that a half has no more use for the transport. When the last one leaves, the transport is closed.
   package func leave(_ direction: Readiness) {
     let isLast = state.withLock { state in
       state.forget(direction)
@@ -380,17 +385,17 @@ package final class Port: ReadinessReceiver {
       defer { state.registration = nil }
       return state.registration
     }
-    // DEL before close: a duplicate would keep the registration alive.
+    // The registration is deleted before the close, because a duplicate of the descriptor would keep it alive.
     if let registration, let descriptor = polledDescriptor {
       reactor.deregister(registration, descriptor: descriptor)
     }
     unsafe signal?.detach()
   }
 
-  /// Bytes that the transport had to take ahead of anybody's wish; once both halves are out.
+  /// Returns bytes that the transport had to take although no caller had asked for them. Called when both halves are out.
   func takeUnread() -> [UInt8] { packets?.take() ?? [] }
 
-  /// Gives the number away without closing it; both halves are out already.
+  /// Gives the number away without closing it. Both halves are out already.
   func detach() -> Int32? {
     guard let ours else { return nil }
     state.withLock { state in
@@ -409,7 +414,7 @@ extension Attempt {
     return false
   }
 
-  /// It waits for something else than its own direction.
+  /// Whether the half waits for the readiness of the other direction.
   fileprivate func crosses(_ direction: Readiness) -> Bool {
     if case .waitsFor(let readiness) = self { return readiness != direction }
     return false
