@@ -1,10 +1,10 @@
 internal import SWFraming
 
-// Frames behind a frame that a caller has just received. They are taken from what has been received already: no attempt
-// is made, and nothing is waited for. The frames of one call follow one another in the stream.
+// Calls that take the frames behind a frame that a caller has just received. They use only bytes that have been received
+// already: they make no attempt and never wait. The frames of one call are consecutive in the stream.
 
 extension ReceiveHalf {
-  /// The position in the stream behind the frame of an outcome that has not been looked at.
+  /// The position in the stream behind the frame of an outcome whose message has not been taken yet.
   @usableFromInline
   final func end(of outcome: Outcome) -> UInt64 {
     switch outcome {
@@ -14,19 +14,19 @@ extension ReceiveHalf {
     }
   }
 
-  /// Consumes a frame on loan, and keeps the turn for the frames behind it. Ends with `leave(consuming:)`.
+  /// Consumes a lent frame, and keeps the turn for the frames behind it. The caller ends with `leave(consuming:)`.
   ///
-  /// - Returns: the bytes at the front; none if only a call of its own can tell what is there.
+  /// - Returns: the bytes at the front. They are empty if only a separate call can find out what is there.
   @usableFromInline
   final func goOn(after demand: FrameDemand, for source: MessageSource) -> UnsafeRawBufferPointer {
     unsafe turn.consume(demand)
     return unsafe unbegunFront(for: source)
   }
 
-  /// Takes the turn, if no other caller is there and none has received since that position. Ends with
+  /// Takes the turn, if no other caller uses the half and none has received since that position. The caller ends with
   /// `leave(consuming:)`.
   ///
-  /// - Returns: as `goOn(after:for:)`; nil: the turn was not taken.
+  /// - Returns: as `goOn(after:for:)`. Nil if the turn was not taken.
   @usableFromInline
   final func goOn(behind position: UInt64, for source: MessageSource) -> UnsafeRawBufferPointer? {
     guard turnstile.take() else { return nil }
@@ -37,8 +37,8 @@ extension ReceiveHalf {
     return unsafe unbegunFront(for: source)
   }
 
-  /// Takes the turn, as `goOn(behind:for:)`, if a datagram is held. Ends with `leave(consuming: 0)`, after the datagram
-  /// was consumed or without that.
+  /// Takes the turn as `goOn(behind:for:)` does, if a datagram is held. The caller ends with `leave(consuming: 0)`, whether
+  /// or not it consumed the datagram.
   final func heldDatagram(behind position: UInt64) -> [UInt8]? {
     guard turnstile.take() else { return nil }
     if unsafe turn.position == position, unsafe turn.holdsItem { return unsafe turn.unread() }
@@ -46,7 +46,7 @@ extension ReceiveHalf {
     return nil
   }
 
-  /// Holding the turn: the bytes at the front, unless the frame there has been scanned in part.
+  /// Holding the turn: returns the bytes at the front. They are empty if the frame there has been scanned in part.
   private func unbegunFront(for source: MessageSource) -> UnsafeRawBufferPointer {
     if unsafe turn.isAssembled || source.hasBegunFrame(at: turn.position) {
       return unsafe UnsafeRawBufferPointer(start: nil, count: 0)

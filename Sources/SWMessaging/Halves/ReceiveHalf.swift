@@ -2,12 +2,12 @@ package import SWFraming
 internal import SWIO
 internal import Synchronization
 
-/// A receiver's place.
+/// The place of a receiver.
 @usableFromInline
 // Invariant: like `Place`.
 package final class ReceivePlace: Place, @unchecked Sendable {
   package let request: ReceiveRequest
-  /// Set with the decision.
+  /// The result. Set with the decision.
   @safe @exclusivity(unchecked)
   package fileprivate(set) final var outcome: ReceiveHalf.Outcome?
 
@@ -17,19 +17,19 @@ package final class ReceivePlace: Place, @unchecked Sendable {
   }
 }
 
-/// The receiving direction. The step: look for a complete frame, else attempt, else watch.
+/// The receiving direction. A step looks for a complete frame. If there is none, it attempts. If the attempt would block, it
+/// watches.
 ///
-/// Attempts write only into the half's own memory, so a receiver may leave at any moment. A frame goes
-/// to whoever is the head when it is complete, not to who was when it began.
+/// An attempt writes only into the half's own memory, so a receiver may leave at any moment. A complete frame goes to the
+/// place that is the head at that time, even if another place was the head when the frame began.
 @usableFromInline
-// Invariant: `turn` is touched only by who holds the turn, which changes hands under the lock.
+// Invariant: `turn` is accessed only by the turn holder, and the turn changes hands under the lock.
 package final class ReceiveHalf: Half, @unchecked Sendable {
   @usableFromInline
   package enum Outcome: Sendable {
-    /// The caller took the step itself: the frame lies in the turn, which is the caller's until
-    /// `finishLoan`.
+    /// The caller took the step itself. The frame lies in the turn, which the caller holds until `finishLoan`.
     case lent(FrameDemand)
-    /// Somebody else took the step.
+    /// Another driver took the step.
     case delivered(Delivery)
     case failed(EndpointError)
   }
@@ -37,25 +37,27 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
   @usableFromInline
   package enum Started: Sendable {
     case ended(Outcome)
-    /// Queued, and to be waited for.
+    /// The call is queued, and the caller has to wait for its place.
     case queued(ReceivePlace)
   }
 
   @exclusivity(unchecked)
-  // Invariant: touched only by who holds the turn.
+  // Invariant: accessed only by the turn holder.
   package nonisolated(unsafe) var turn: ReceiveTurn
 
-  /// How often in a row a thread that came to an empty buffer found nothing in the kernel either, or expected that.
+  /// How many times in a row a thread that found the buffer empty found nothing in the kernel either, or did not look
+  /// because it expected that.
   @exclusivity(unchecked)
-  // Invariant: touched only by who holds the turn.
+  // Invariant: accessed only by the turn holder.
   private nonisolated(unsafe) var vainAttempts = 0
 
-  /// More than data has been signalled: the end of the stream, an error, urgent data. This never goes back.
+  /// Whether more than data has been signalled: the end of the stream, an error, or urgent data. It is never lowered.
   private let hasMoreThanData = Atomic(false)
 
-  /// Receiving goes on until nothing is there between two messages, and then ends for everybody.
+  /// Ends receiving for all callers, as soon as an attempt finds nothing between two messages.
   package func finishReceiving() {
-    // Both at once: an attempt that is under way may have begun before the last bytes came, and must not end this.
+    // Both flags change in one critical section. An attempt that is under way may have begun before the last bytes came, and
+    // must not end receiving.
     locked { state, actions in
       guard !state.isClosed else { return }
       (state.endsWhenIdle, state.stirred) = (true, true)
@@ -64,8 +66,8 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     stir(wakesPoller: true)
   }
 
-  /// More has been signalled than data, and a short read does not say that it has been seen: the end of the
-  /// stream, an error, or urgent data, where reads stop and what is behind it makes no edge.
+  /// Notes that more than data has been signalled: the end of the stream, an error, or urgent data. A short read then does
+  /// not prove that nothing is left: reads stop at urgent data, and the bytes behind it make no edge.
   func noteMoreThanData() { hasMoreThanData.store(true, ordering: .relaxed) }
 
   package init(_ port: Port, unread: [UInt8] = []) {
@@ -76,12 +78,12 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
 
   override func detachRefusal(_ state: HalfState) -> EndpointError.Reason? {
     if let refusal = state.detachRefusal { return refusal }
-    // Nobody has the turn.
+    // No driver holds the turn here, so this access is safe.
     return unsafe turn.holdsItem ? .unreadDatagrams : nil
   }
 
   override func dropItems() {
-    // Closed, and without a turn: nobody else touches it any more.
+    // The half is closed and the turn is free, so no other code uses the turn any more.
     unsafe turn.dropItems()
   }
 
@@ -97,17 +99,18 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     case behind(ReceivePlace)
   }
 
-  /// Enters: takes the turn if nobody is there, else a place. Never waits.
+  /// Begins a call: takes the turn if no other caller uses the half, and a place otherwise. Never waits.
   ///
-  /// - Parameter deadline: looked at while bytes move. `immediately` means one pass, however long it takes:
-  ///   without a place of its own the call ends here.
-  /// - Parameter front: what the short way has come to.
+  /// - Parameters:
+  ///   - deadline: also checked while bytes move. `immediately` means one pass, however long it takes. Without a place the
+  ///     call ends here.
+  ///   - front: how far the short way has come.
   package func start(
     _ request: ReceiveRequest, as kind: Place.Kind, until deadline: Deadline, after front: Front = .unseen
   ) -> Started {
     if front.holdsTurn || turnstile.take() {
       var driver = Driver(implied: request, kind: kind, deadline: deadline)
-      // There is nothing to scan.
+      // The buffer is empty, so there is nothing to scan.
       if front == .blocked {
         driver.owesAttempt = true
         if let ended = blocked(nil, &driver) { return ended }
@@ -136,19 +139,19 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     }
   }
 
-  /// The end of a call that was queued.
+  /// The result of a call that was queued.
   @usableFromInline
   package func outcome(of place: ReceivePlace) -> Outcome {
     place.outcome ?? .failed(EndpointError(.closed))
   }
 
-  /// Consumes the lent frame and goes on for others, from the buffer alone.
+  /// Consumes the lent frame, and serves other places from the buffer alone.
   package func finishLoan(_ demand: FrameDemand) {
     unsafe turn.consume(demand)
     endLoan()
   }
 
-  /// Gives the caller's turn back, or goes on for others, from the buffer alone.
+  /// Returns the caller's turn, or serves other places from the buffer alone.
   private func endLoan() {
     unsafe turn.releaseMemory()
     unsafe heldBytes.store(turn.count, ordering: .relaxed)
@@ -169,25 +172,26 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
   /// How far the short way has come.
   @usableFromInline
   package enum Front: Sendable {
-    /// Somebody else is there, or it was not tried.
+    /// Another caller uses the half, or the short way was not tried.
     case unseen
-    /// The caller has the turn, and the unread bytes at the front of the stream lie in `unread`.
+    /// The caller has the turn, and `unread` holds the unread bytes at the front of the stream.
     case held
-    /// The caller has the turn; an attempt has been made, or would have been in vain, and nothing was there.
+    /// The caller has the turn, and nothing was received: an attempt found nothing, or was left out because it was likely to
+    /// fail.
     case blocked
 
     @inlinable var holdsTurn: Bool { self != .unseen }
   }
 
-  /// What the short way has found.
+  /// The result of the short way.
   @usableFromInline
   typealias Found = (front: Front, unread: UnsafeRawBufferPointer)
 
-  /// Takes the turn if nobody is there, and sees to it that something is in the buffer, with one attempt.
-  /// Ends with `leave(consuming:)`, or the long way.
+  /// Takes the turn if no other caller uses the half. If the buffer is empty, makes one attempt to fill it. The caller ends
+  /// with `leave(consuming:)`, or takes the long way.
   ///
-  /// - Returns: how far it has come, and the bytes at the front: none also when only the long way knows how
-  ///   far the frame there has been scanned.
+  /// - Returns: how far the short way has come, and the bytes at the front. The bytes are also empty if only the long way
+  ///   knows how far the frame there has been scanned.
   @usableFromInline
   final func takeFront(for source: MessageSource, as kind: Place.Kind, _ limit: CallLimit) -> Found {
     guard !carriesDatagrams, turnstile.take() else { return unsafe (.unseen, Self.none) }
@@ -200,12 +204,12 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     return unsafe (.held, turn.front)
   }
 
-  /// Holding the turn, with nothing in the buffer: one attempt, unless it is known to be in vain.
+  /// Holding the turn, with an empty buffer: makes one attempt, unless it is likely to fail.
   @inline(never)
   private func fillFront(_ kind: Place.Kind, _ limit: CallLimit) -> Found {
     let permission: Permission = locked { state, _ in
       if state.isClosed { return .stop }
-      // A call with a timeout of zero is always tried once. One with a later deadline is tried when that passes.
+      // A call with a zero timeout is always tried once. A call with a later deadline is tried when the deadline passes.
       if limit.mayWait, isDrained(state, for: kind) || (kind == .thread && waitsFirst(state)) {
         return .again
       }
@@ -224,9 +228,9 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     return unsafe outcome == .blocked ? (.blocked, Self.none) : (.held, turn.front)
   }
 
-  /// Under the lock and in the turn: whether a thread polls before it attempts, because the attempts of the last calls
-  /// were in vain. That spares a system call if it is so again, and costs one if not. From time to time an attempt is
-  /// made all the same.
+  /// Under the lock and in the turn: whether a thread polls before it attempts, because the attempts of the last calls found
+  /// nothing. That saves a system call if the next attempt would find nothing either, and costs one otherwise. From time to
+  /// time an attempt is made all the same.
   private func waitsFirst(_ state: HalfState) -> Bool {
     guard unsafe vainAttempts >= Self.patience, !state.stirred, !state.endsWhenIdle,
       port.polledDescriptor != nil
@@ -240,12 +244,12 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
   private static var patience: Int { 4 }
   private static var mostLeftOut: Int { 32 }
 
-  /// One attempt, of whichever kind the request needs.
+  /// Makes one attempt, of the kind that the request needs.
   private func attempt(
     _ demand: FrameDemand, for request: ReceiveRequest, mayTakeLong: Bool
   ) -> ReceiveTurn.Outcome {
     if carriesDatagrams {
-      // What nobody has asked for stays in the kernel, unless reading ahead is allowed.
+      // Datagrams that no caller has asked for stay in the kernel, unless reading ahead is allowed.
       let limit = request.source?.readsAhead ?? false ? Int.max : 1
       return unsafe turn.attemptItems { take in
         let attempt = port.receiveItems(atMost: limit, mayTakeLong: mayTakeLong, take)
@@ -261,7 +265,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     }
   }
 
-  /// An attempt on a stream; what comes beside the bytes is kept by where they stand in the stream.
+  /// Makes an attempt on a stream, and keeps its ancillary data with the position in the stream.
   @inline(__always)
   private func withAncillary(_ body: (inout Ancillary?) -> ReceiveTurn.Outcome) -> ReceiveTurn.Outcome {
     var found: Ancillary?
@@ -283,10 +287,10 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
 
   /// Under the lock and in the turn: whether another attempt cannot succeed before a new readiness event arrives.
   ///
-  /// Only valid for tasks, and only if the descriptor was registered before the last attempt. A blocked thread polls,
-  /// which is level-triggered, and needs no such guarantee. A short read says that no data is left, unless it met a
-  /// barrier. It does not say that the end, or an error, has not been signalled before it: a new edge comes for
-  /// neither.
+  /// This is valid only for tasks, and only if the descriptor was registered before the last attempt. A blocked thread
+  /// polls, which is level-triggered, so it needs no such guarantee. A short read means that no data is left, unless it
+  /// stopped at control data or urgent data. It does not rule out that an end or an error was signalled before it, and no
+  /// new edge comes for those.
   private func isDrained(_ state: HalfState, for kind: Place.Kind) -> Bool {
     kind == .task && isDrained(state)
   }
@@ -299,7 +303,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
 
   private static var none: UnsafeRawBufferPointer { unsafe UnsafeRawBufferPointer(start: nil, count: 0) }
 
-  /// Gives the turn of `takeFront` back, and so many bytes of its front are consumed.
+  /// Consumes bytes at the front, and returns the turn that `takeFront` took.
   @usableFromInline
   final func leave(consuming byteCount: Int) {
     unsafe turn.consume(buffered: byteCount)
@@ -328,29 +332,29 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
 
   // MARK: The step
 
-  /// Who drives, and for how long.
+  /// The driver: on whose behalf it drives, and how much it may do.
   private struct Driver {
     /// The caller's place, if it has one.
     var me: ReceivePlace?
-    /// The caller has no place yet: it stands in front of the queue by implication.
+    /// The request of a caller that has no place yet. It is implied to be at the front of the queue.
     var implied: ReceiveRequest?
     var kind = Place.Kind.thread
     var deadline = Deadline.never
     var mayWait: Bool { deadline != .immediately }
-    /// The attempt that every call is promised may have been left out.
+    /// Whether the attempt that every call is promised may have been left out.
     var owesAttempt = false
-    /// The caller has its result: no attempt for others.
+    /// Whether the caller has its result. Then no attempt is made for others.
     var mine = false
-    /// On this thread an attempt may wait for a disk.
+    /// Whether an attempt on this thread may wait for a disk.
     var mayTakeLong = false
-    /// The driver is a blocking call's own thread.
+    /// Whether the driver is the thread of a blocking call.
     var isThread: Bool { (me?.kind ?? (implied == nil ? .task : kind)) == .thread }
-    /// How many frames it may still hand to others, and how many bytes.
+    /// The number of frames that the driver may still hand to others; `byteBudget` limits the bytes.
     var budget = Int.max
     var byteBudget = 256 << 10
     var isSpent: Bool { budget <= 0 || (byteBudget <= 0 && budget != .max) }
 
-    /// The caller has its result, though not the one it hoped for: it does not go on for others forever.
+    /// Notes that the caller has an error as its result, so it serves only a few others.
     mutating func noteFailure(of head: ReceivePlace?) {
       guard let me, me === head else { return }
       mine = true
@@ -369,21 +373,21 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     state.releaseTurn(by: me, &actions)
   }
 
-  /// Before the turn goes: what errors will report, and memory that holds nothing.
+  /// Before the turn is released: updates what errors report, and frees memory that holds nothing.
   private func note(_ state: inout HalfState) {
     unsafe turn.waitForMore()
     unsafe heldBytes.store(turn.count, ordering: .relaxed)
   }
 
-  /// Holding the turn: serves head after head until blocked, closed, or done. Answers for the implied
-  /// caller; a queued one finds its outcome in its place.
+  /// Holding the turn: serves one head after the other until an attempt would block, the half is closed, or the driver is
+  /// done. Returns the result of an implied caller. A queued caller finds its result in its place.
   private func run(_ begun: Driver) -> Started {
     var driver = begun
-    // Who was the head when the last attempt began. Should another have come to the front since, whoever serves it
-    // finds out.
+    // The head for which the last attempt was made. If another place has come to the front since, `serve` and `permission`
+    // notice that.
     var known: ReceivePlace?
     while true {
-      // Whose step it is.
+      // The place whose step comes next.
       let head: ReceivePlace?
       let request: ReceiveRequest
       if let implied = driver.implied {
@@ -418,10 +422,10 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
           if case .endOfStream = end, let source = request.source, unsafe turn.count > 0, !carriesDatagrams {
             do throws(FramingError) {
               let last = unsafe try turn.scanEnd(source)
-              // Its demand is known now.
+              // The scanner knows the demand now.
               if case .frame = last { continue }
               if last == .nothing {
-                // The bytes mean nothing to this endpoint. A raw receiver may take them.
+                // The bytes mean nothing to this endpoint, but a raw receiver may take them.
                 if let ended = serveFailure(EndpointError(.endOfStream), head, driver) { return ended }
                 driver.noteFailure(of: head)
                 continue
@@ -446,7 +450,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
         let before = unsafe turn.count
         let outcome = attempt(demand, for: request, mayTakeLong: driver.mayTakeLong)
         unsafe driver.byteBudget -= turn.count - before
-        // Items that came to nothing count, too: refused connections must not hold up other halves.
+        // Items that came to nothing count as well, because refused connections must not hold up other halves.
         if carriesDatagrams, outcome == .moved, unsafe !turn.holdsItem { driver.byteBudget -= 64 << 10 }
         if outcome == .failedOnce, let failure = unsafe turn.failure {
           let error = EndpointError(.transport(failure))
@@ -460,7 +464,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
           continue
         }
         if outcome == .blocked, let ended = blocked(head, &driver) { return ended }
-        // A budget that is spent is looked at in the next critical section.
+        // If the budget is spent, the next critical section stops the driver.
         if outcome == .moved { known = driver.isSpent ? nil : head }
         if driver.mayWait, driver.deadline.hasPassed(by: port.reactor.now), let ended = stopLate(driver) {
           return ended
@@ -472,7 +476,8 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     }
   }
 
-  /// Puts the implied caller's place in front, while the turn is kept. False: it is closed, and the turn has gone.
+  /// Inserts the implied caller's place at the front, and keeps the turn. Returns false if the half is closed; the turn has
+  /// been released then.
   private func placeImplied(_ driver: inout Driver) -> Bool {
     guard let implied = driver.implied else { return true }
     let place = ReceivePlace(driver.kind, implied, isLate: !driver.mayWait, in: self)
@@ -491,8 +496,8 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     return true
   }
 
-  /// A task on the reactor's thread has received for long enough: the reactor goes on for it when others have had
-  /// their turn.
+  /// Stops a task that has received for long enough on the reactor's thread. The reactor continues for it after other
+  /// halves.
   private func stopForOthers(_ driver: inout Driver) -> Started {
     guard placeImplied(&driver) else { return .ended(.failed(EndpointError(.closed))) }
     let me = driver.me
@@ -500,8 +505,8 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     return released(driver)
   }
 
-  /// The attempt may take long, and this thread is not to wait: a helper goes on with the turn. Nil when there is
-  /// none to be had; the head has failed then, and the turn is still here.
+  /// Hands the turn to a helper thread, because the attempt may take long and this thread must not wait. Returns nil if
+  /// there is no helper; the head has failed then, and the turn is still held.
   private func handOver(_ driver: inout Driver) -> Started? {
     guard placeImplied(&driver) else { return .ended(.failed(EndpointError(.closed))) }
     guard let errno = port.reactor.offload(self) else { return released(driver) }
@@ -510,8 +515,8 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     return nil
   }
 
-  /// The deadline of who drives has passed while bytes were moving: no attempt more, unless what came is
-  /// all that was missing.
+  /// Stops because the driver's deadline has passed while bytes were moving. No further attempt is made, unless its message
+  /// is complete now.
   private func stopLate(_ driver: Driver) -> Started? {
     let request = driver.implied ?? driver.me?.request
     if let request, case .complete = unsafe turn.scan(request) { return nil }
@@ -521,16 +526,16 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     return released(driver)
   }
 
-  /// What `run` answers when the turn has gone and nothing is implied.
+  /// The result of `run` if the turn has been released and no caller is implied.
   private func released(_ driver: Driver) -> Started {
     driver.me.map { .queued($0) } ?? .ended(.failed(EndpointError(.closed)))
   }
 
-  /// A complete frame, for the head of now: the one it was scanned for may have left meanwhile.
+  /// Serves a complete frame to the present head, because the head for which it was scanned may have left.
   private func serve(_ demand: FrameDemand, _ head: ReceivePlace?, _ driver: inout Driver) -> Started? {
     let me = driver.me
     if head === me {
-      // For itself: the frame stays where it is, and the turn is kept while the caller looks at it.
+      // The driver serves itself: the frame stays where it is, and the turn is kept while the caller reads it.
       if me == nil, turnstile.isHeld { return .ended(.lent(demand)) }
       let isLent: Bool = locked { state, actions in
         guard !state.isClosed else {
@@ -553,8 +558,8 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
       return released(driver)
     }
     guard let head else { return nil }
-    // For somebody else: a small frame is copied before the lock is taken, a large payload is moved under it.
-    // One that was assembled for another endpoint over the same bytes may be no payload to this one.
+    // The driver serves another place: a small frame is copied before the lock is taken, and a large payload is moved under
+    // the lock. A payload that was assembled for another endpoint over the same stream may be no payload to this one.
     let isMoved =
       unsafe carriesDatagrams || (turn.isAssembled && head.request.source?.deliversPayload ?? true)
     let copied = isMoved ? nil : copy(demand, for: head.request)
@@ -574,8 +579,8 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
       unsafe turn.consume(demand)
       head.decide(&actions, by: me)
       guard state.queue.isEmpty else { return .served }
-      // The turn goes in the same section, before the caller is told: an endpoint can be detached right after a receive.
-      // If nothing can be there, the next receive need not look: `stirred` stays as it is.
+      // The turn is released in this section, before the caller is told, so an endpoint can be detached right after a
+      // receive. If nothing can be left to receive, `stirred` stays as it is, so the next receive need not look.
       if unsafe turn.count == 0, isDrained(state) {
         releaseTurn(&state, &actions, by: me)
       } else {
@@ -592,10 +597,10 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
   }
 
   private enum Service: Sendable {
-    /// Another head has come.
+    /// Another place is the head now.
     case none
     case served
-    /// Nobody is left, and the turn has gone.
+    /// The queue is empty, and the turn has been released.
     case servedLast
   }
 
@@ -609,7 +614,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     return Delivery(frame: frame, payload: demand.payload ?? 0..<0, scanned: source.takeScanner())
   }
 
-  /// The head alone fails: a broken framing is its endpoint's affair.
+  /// Fails the head alone, because a framing error concerns only its endpoint.
   private func serveFailure(_ error: EndpointError, _ head: ReceivePlace?, _ driver: Driver) -> Started? {
     let me = driver.me
     guard let head else {
@@ -625,8 +630,8 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     return nil
   }
 
-  /// The stream has ended. With nothing left this is how it is for everybody; with an unfinished
-  /// message, the head's request cannot be met, and others may want the bytes.
+  /// Handles the end of the stream. If no bytes are held, receiving ends for all callers. If an unfinished message is held,
+  /// only the head fails, because other receivers may take the bytes.
   private func serveEnd(_ end: ReceiveTurn.End, _ head: ReceivePlace?, _ driver: Driver) -> Started? {
     let held = unsafe turn.count
     let partial = unsafe held > 0 ? turn.truncated() : []
@@ -649,13 +654,13 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
 
   private enum Permission: Sendable {
     case attempt
-    /// Another head has come: look what it wants.
+    /// Another place is the head now. Look at its request.
     case again
-    /// There is nobody to attempt for; the turn has gone.
+    /// There is no place to attempt for, and the turn has been released.
     case stop
   }
 
-  /// Before an attempt, which may get on: lowers `stirred`.
+  /// Lowers `stirred` before an attempt, if one is due.
   private func permission(_ head: ReceivePlace?, _ driver: Driver) -> Permission {
     locked { state, actions in
       if state.isClosed || (head != nil && (driver.mine || state.queue.isEmpty)) {
@@ -670,20 +675,20 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
 
   private enum Watch: Sendable {
     case again, register, released, closed, late
-    /// Nothing is there, and nothing is waited for any more.
+    /// Nothing is left to receive, and receiving was to end then.
     case ended
   }
 
-  /// Under the lock and in the turn, when an attempt found nothing: receiving was to end as soon as that happened.
+  /// Under the lock and in the turn, when an attempt found nothing: whether receiving ends now.
   private func endsNow(_ state: HalfState) -> Bool {
     guard state.endsWhenIdle, !state.stirred else { return false }
     return unsafe interest == direction && !isPausing && turn.count == 0 && !turn.holdsItem
   }
 
-  /// The attempt moved nothing: watch, or try again if something stirred since. Nil: try again.
+  /// Handles an attempt that moved nothing: has the head watched, or returns nil if another attempt is due.
   ///
-  /// - Parameter head: whom the attempt was for. What it has brought may be enough for whoever has come to
-  ///   the front meanwhile, if that one wants something else.
+  /// - Parameter head: the place for which the attempt was made. If another place has come to the front with another
+  ///   request, the held bytes may be enough for it.
   private func blocked(_ head: ReceivePlace?, _ driver: inout Driver) -> Started? {
     let place = driver.implied.flatMap { implied in
       driver.mayWait ? ReceivePlace(driver.kind, implied, in: self) : nil
@@ -702,7 +707,8 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
         if endsNow(state) { return .ended }
         if isImplied {
           guard let place else {
-            // What was too little for this one may be enough for the next; and the next one has no readiness to wait for.
+            // Bytes that were too few for this caller may be enough for the next place. After a pause no readiness wakes the
+            // next place.
             if unsafe turn.count > 0 || isPausing {
               stop(&state, &actions, by: nil)
             } else {
@@ -740,7 +746,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     }
   }
 
-  /// Has the reactor watch; without it the head cannot wait, and fails.
+  /// Has the reactor watch. If it cannot, the head fails because it cannot wait.
   private func register(by me: ReceivePlace?) {
     if let errno = port.watch(direction, for: interest) {
       failHead(TransportError(.wait, errno), by: me)
@@ -749,7 +755,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     }
   }
 
-  /// In the turn: a head that is no thread cannot get on by itself, and nobody is to be had who helps it.
+  /// In the turn: fails a head that is not a thread, because neither the reactor nor a helper can continue for it.
   private func failHead(_ error: TransportError, by me: ReceivePlace?) {
     locked { state, actions in
       guard let head = state.queue.first, head.kind != .thread else { return }

@@ -1,17 +1,17 @@
 internal import SWFraming
 internal import SWIO
 
-/// What a receiver waits for.
+/// The request of a receiver.
 @usableFromInline
 package enum ReceiveRequest: Sendable {
   /// The next message of an endpoint.
   case message(MessageSource, accompanied: Bool = false)
-  /// Just so many bytes.
+  /// Exactly this number of bytes.
   case exactly(Int)
-  /// What there is, at least one byte and at most so many; or the next item.
+  /// At least one byte and at most this number, or the next item.
   case upTo(Int, accompanied: Bool = false)
 
-  /// Whether what came beside the bytes is wanted, too: descriptors, the sender.
+  /// Whether the receiver also wants ancillary data: descriptors, the sender.
   var isAccompanied: Bool {
     switch self {
     case .message(_, let isAccompanied), .upTo(_, let isAccompanied): isAccompanied
@@ -25,24 +25,24 @@ package enum ReceiveRequest: Sendable {
   }
 }
 
-/// The scanning side of a message endpoint, without its types: the demand of the frame at the front of
-/// the stream. Several endpoints may stand over one raw endpoint, each with a source of its own.
+/// The scanning side of a message endpoint, without its types: the demand of the frame at the front of the stream. Several
+/// endpoints may stand over one raw endpoint, each with its own source.
 @usableFromInline
-// Invariant: everything that changes belongs to who holds the turn of the receiving half.
+// Invariant: everything that changes belongs to the turn holder of the receiving half.
 package class MessageSource: @unchecked Sendable {
   final let readsAhead: Bool
   @usableFromInline final let maximumFrameSize: Int
   /// The message is the payload, so a large one is received straight into its array.
   @usableFromInline final let deliversPayload: Bool
 
-  /// Where in the stream the frame begins that `demand` is about.
+  /// The position in the stream of the frame that `demand` is about.
   private final var position: UInt64?
   private final var demand = FrameDemand.atLeast(1)
-  /// What the scanner has said of the end of the stream, which changes it: it is asked once.
+  /// The scanner's answer to the end of the stream. The scanner is asked once, because the question changes it.
   private final var end: FrameEnd?
   private final var failure: Failure?
 
-  /// Of its own, so that a source that has none stays small.
+  /// A box for the error, so a source without one stays small.
   private final class Failure {
     let error: FramingError
     init(_ error: FramingError) { self.error = error }
@@ -62,7 +62,7 @@ package class MessageSource: @unchecked Sendable {
   func scanEnd(of received: Span<UInt8>) throws(FramingError) -> FrameEnd {
     preconditionFailure("a source scans")
   }
-  /// The scanner of the frame just found, for who decodes it elsewhere; nil where the payload is all.
+  /// The scanner of the frame just found, for a receiver that decodes it elsewhere. Nil if the message is the payload.
   func takeScanner() -> AnyObject? { nil }
 
   /// Whether the length of the frame at `position` is known.
@@ -71,7 +71,7 @@ package class MessageSource: @unchecked Sendable {
   /// Whether the scanner has seen bytes of the frame at `position`, or has failed for good.
   final func hasBegunFrame(at position: UInt64) -> Bool { self.position == position || failure != nil }
 
-  /// What the frame at `position` needs, given what of it has been received.
+  /// The demand of the frame at `position`, for the bytes of it that have been received.
   final func demand(in received: Span<UInt8>, at position: UInt64) throws(FramingError) -> FrameDemand {
     if let failure { throw failure.error }
     if self.position != position {
@@ -98,7 +98,7 @@ package class MessageSource: @unchecked Sendable {
       demand = next
       return next
     } catch {
-      // The borders are lost: it sticks.
+      // The positions of later frames are unknown, so the error is permanent.
       failure = Failure(error)
       throw error
     }
@@ -106,8 +106,8 @@ package class MessageSource: @unchecked Sendable {
 }
 
 extension MessageSource {
-  /// What the frame at `position` is, after which the stream has ended. If it is a frame after all, its demand is known
-  /// from now on.
+  /// Asks the scanner about the bytes at `position` after the end of the stream. If they turn out to be a frame, its demand
+  /// is known from now on.
   final func end(of received: Span<UInt8>, at position: UInt64) throws(FramingError) -> FrameEnd {
     if let end, self.position == position { return end }
     _ = try demand(in: received, at: position)
@@ -137,8 +137,8 @@ extension MessageSource {
 final class TypedSource<F: Framing>: MessageSource, @unchecked Sendable {
   @usableFromInline let framing: F
   #if SW_TSAN
-    /// A scanner of no size is given the address of the object itself, and the thread sanitizer would take
-    /// its change for a change of the object's header.
+    /// Padding. A scanner of size zero would have the address of the object itself. The thread sanitizer would take its
+    /// change for a change of the object's header.
     private struct Padded: Sendable {
       var scanner: F.Scanner
       var padding = 0
@@ -149,7 +149,7 @@ final class TypedSource<F: Framing>: MessageSource, @unchecked Sendable {
       set { padded.scanner = newValue }
     }
   #else
-    // The turn excludes everybody else.
+    // The turn excludes all other access.
     @safe @exclusivity(unchecked)
     private var scanner: F.Scanner
   #endif
@@ -183,41 +183,41 @@ final class TypedSource<F: Framing>: MessageSource, @unchecked Sendable {
     init(_ scanner: F.Scanner) { self.scanner = scanner }
   }
 
-  /// Makes a message of a frame that lies in the buffer; in the turn.
+  /// Decodes a message from a frame in the buffer. Called in the turn.
   func decode(_ frame: Span<UInt8>, payload: Range<Int>) throws -> F.Incoming {
     try framing.decode(frame, payload: payload, scanned: scanner)
   }
 
-  /// Makes a message of a frame that was handed over.
+  /// Decodes a message from a frame that was handed over.
   func decode(_ delivery: Delivery) throws -> F.Incoming {
     guard let scanned = unsafe delivery.scanned else { return Self.message(payload: delivery.bytes) }
     let scanner = unsafe unsafeDowncast(scanned, to: Scanned.self).scanner
     return try framing.decode(delivery.bytes.span, payload: delivery.payload, scanned: scanner)
   }
 
-  /// A payload as the message that it is.
+  /// Returns a payload as the message.
   @inlinable
   static func message(payload: [UInt8]) -> F.Incoming {
-    // Invariant: asked only of a ByteFraming, whose Incoming is [UInt8].
+    // Invariant: called only for a ByteFraming, whose Incoming is [UInt8].
     precondition(F.Incoming.self == [UInt8].self, "only a byte framing delivers its payload")
     return unsafe unsafeBitCast(payload, to: F.Incoming.self)
   }
 }
 
-/// What is handed over to a receiver that did not carry out the step itself.
+/// The result for a receiver that did not take the step itself.
 @usableFromInline
 package struct Delivery: Sendable {
-  /// The frame, or, with no scanner, the payload alone.
+  /// The frame. If there is no scanner, the payload alone.
   package var bytes: [UInt8]
   var payload: Range<Int>
   /// The position in the stream behind the frame.
   var end: UInt64 = 0
-  /// How many bytes of the stream the frame takes.
+  /// The size of the frame in the stream, in bytes.
   @usableFromInline var frameByteCount = 0
   /// The scanner of a message that the framing decodes.
   // Invariant: made for one receiver, and never changed.
   nonisolated(unsafe) var scanned: AnyObject?
-  /// What few receivers ask for; of its own, so that a delivery without it stays small.
+  /// A box for what few receivers ask for, so a delivery without it stays small.
   private var extras: Extras?
 
   private final class Extras: Sendable {
@@ -230,9 +230,9 @@ package struct Delivery: Sendable {
     }
   }
 
-  /// What came beside the bytes, if the receiver asked for it.
+  /// The ancillary data, if the receiver asked for it.
   package var ancillary: Ancillary? { extras?.ancillary }
-  /// The item, if it is no datagram.
+  /// The item, if it is not a datagram.
   package var value: (any Sendable)? { extras?.value }
 
   mutating func add(_ ancillary: Ancillary?, _ value: (any Sendable)?) {

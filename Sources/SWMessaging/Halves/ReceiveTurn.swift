@@ -1,27 +1,27 @@
 package import SWFraming
 package import SWIO
 
-/// What belongs to the turn of a receiving half: the bytes no receiver has taken yet, and how the stream
-/// ended. A value without locks, driven by hand in tests.
+/// The part of a receiving half that belongs to the turn: the bytes that no receiver has taken yet, and how the stream
+/// ended. A value without locks. Tests drive it directly.
 ///
 ///     front of the stream                                   what the next attempt brings
 ///     |  assembly: header, then payload in its final array  |
 ///     |  or: buffer                                         |
 ///
-/// Small frames are received into the buffer, many at once where reading ahead is allowed. A large
-/// payload whose framing says in advance where it lies is received straight into the array that will be
-/// returned; bytes behind it go to the buffer again.
+/// Small frames are received into the buffer, many at once if reading ahead is allowed. If the framing says in advance where
+/// a large payload lies, the payload is received straight into the array that will be returned. The bytes behind it go to
+/// the buffer again.
 package struct ReceiveTurn: ~Copyable {
   package enum End: Sendable {
     case endOfStream
     case failed(TransportError)
   }
 
-  /// A large payload on its way.
+  /// A large payload that is being received.
   private struct Assembly {
     var header: [UInt8]
     var payload: [UInt8]
-    /// Bytes behind this one are not initialised and never looked at.
+    /// The number of initialised bytes. Bytes behind them are never read.
     var filled = 0
     let payloadCount: Int
     var isFull: Bool { filled == payloadCount }
@@ -31,58 +31,58 @@ package struct ReceiveTurn: ~Copyable {
     }
   }
 
-  /// Payloads from this size on are assembled.
+  /// The size from which payloads are assembled.
   static var assembledSize: Int { ReceiveBuffer.blockSize / 2 }
 
   private var buffer: ReceiveBuffer
   private var assembly: Assembly?
-  /// How many bytes of the stream have been consumed.
+  /// The number of bytes of the stream that have been consumed.
   package private(set) var position: UInt64 = 0
   package var end: End?
-  /// What the last attempt says of what is left.
+  /// What the last attempt says about the data that is left.
   enum Rest: Sendable {
     case unknown
-    /// It did not fill the room that it was given. On most descriptors there was no more.
+    /// The read was short. On most descriptors that means that nothing is left.
     case probablyNone
     case none
   }
   private(set) var rest = Rest.unknown
 
-  /// What comes is items, such as datagrams. The buffer is not used then: the next item lies here.
+  /// Whether items are received, such as datagrams. The buffer is not used then, and the next item is here.
   private let carriesItems: Bool
   private var item: ReceivedItem?
-  /// Those behind it, the last one first.
+  /// The items behind it, the last one first.
   private var itemsBehind: [ReceivedItem] = []
-  /// What came beside the bytes of a stream that are there.
+  /// The ancillary data of the held bytes of a stream.
   private var ancillary = AncillaryQueue()
-  /// What was unread when a receiver was told that the stream had ended inside a message, and where that began.
+  /// The unread bytes, and their position, when a receiver was told that the stream had ended inside a message.
   private var cut: (position: UInt64, bytes: [UInt8])?
-  /// Why the last attempt brought nothing; the next may.
+  /// Why the last attempt brought nothing. The next attempt may succeed.
   package private(set) var failure: TransportError?
 
-  /// - Parameter carriesDatagrams: datagrams, or other items.
+  /// - Parameter carriesDatagrams: whether datagrams or other items are received.
   package init(unread: [UInt8] = [], carriesDatagrams: Bool = false) {
     buffer = ReceiveBuffer(carriesDatagrams ? [] : unread)
     carriesItems = carriesDatagrams
     if carriesDatagrams, !unread.isEmpty { item = .datagram(Datagram(unread)) }
   }
 
-  /// How many bytes are there.
+  /// The number of held bytes.
   package var count: Int {
     @inline(__always) get { carriesItems || assembly != nil ? countElsewhere : buffer.count }
   }
-  /// Apart, because most bytes lie in the buffer, and every receive asks.
+  /// A separate function, because most bytes are in the buffer, and every receive asks.
   private var countElsewhere: Int {
     @inline(never) get {
       if carriesItems { return item?.bytes.count ?? 0 }
       return buffer.count + (assembly.map { $0.header.count + $0.filled } ?? 0)
     }
   }
-  /// An item is there; it may be an empty datagram.
+  /// Whether an item is held. It may be an empty datagram.
   var holdsItem: Bool { item != nil }
-  /// A large payload is being, or has been, received into its array.
+  /// Whether a large payload is being received, or has been received, into its array.
   package var isAssembled: Bool { assembly != nil }
-  /// How much memory is held; for tests.
+  /// The size of the held memory, for tests.
   package var capacity: Int { buffer.capacity + (assembly?.payload.count ?? 0) }
 
   // MARK: Looking
@@ -93,7 +93,7 @@ package struct ReceiveTurn: ~Copyable {
     case failed(FramingError)
   }
 
-  /// Whether what is there satisfies a request.
+  /// Looks whether the held bytes satisfy a request.
   package mutating func scan(_ request: ReceiveRequest) -> Scan {
     if carriesItems { return scanItem(request) }
     switch request {
@@ -102,7 +102,7 @@ package struct ReceiveTurn: ~Copyable {
       if source.readsAhead, count == 0 { return .needs(.atLeast(1)) }
       do {
         let position = position
-        // Assembled for somebody else: the scanner wants the frame from its first byte.
+        // The payload was assembled for another endpoint, and this scanner needs the frame from its first byte.
         if assembly != nil, !source.knowsFrame(at: position) { flatten() }
         let demand = try buffer.withUnread { unread throws(FramingError) in
           try source.demand(in: unread, at: position)
@@ -121,14 +121,15 @@ package struct ReceiveTurn: ~Copyable {
     }
   }
 
-  /// What the unread bytes are to a message endpoint, now that the stream has ended.
+  /// Asks the scanner of a message endpoint about the unread bytes, after the stream has ended.
   mutating func scanEnd(_ source: MessageSource) throws(FramingError) -> FrameEnd {
     if assembly != nil { flatten() }
     let position = position
     return try buffer.withUnread { unread throws(FramingError) in try source.end(of: unread, at: position) }
   }
 
-  /// An item is complete as it comes. A demand is never empty, a datagram may be: only the payload counts.
+  /// Looks at an item. An item is always complete. A demand is never empty but a datagram may be, so only the payload
+  /// counts.
   private func scanItem(_ request: ReceiveRequest) -> Scan {
     guard let item else { return .needs(.atLeast(1)) }
     let byteCount = item.bytes.count
@@ -137,7 +138,7 @@ package struct ReceiveTurn: ~Copyable {
     return .complete(.frame(byteCount: max(byteCount, 1), payload: 0..<taken))
   }
 
-  /// Lends a complete frame that lies in the buffer, or the assembled payload alone.
+  /// Lends a complete frame in the buffer, or the assembled payload alone.
   package mutating func withPayload<Result, Failure: Error>(
     of demand: FrameDemand, _ body: (Span<UInt8>) throws(Failure) -> Result
   ) throws(Failure) -> Result {
@@ -163,11 +164,10 @@ package struct ReceiveTurn: ~Copyable {
     }
   }
 
-  /// The payload as an array: the assembled one as it is, which then is gone, or a copy. The frame is
-  /// still to be consumed.
+  /// Returns the payload as an array: the assembled one, which moves out, or a copy. The frame is still to be consumed.
   package mutating func takePayload(of demand: FrameDemand) -> [UInt8] {
     if carriesItems, demand.payload?.count == count, let taken = item.take() {
-      // Not `let whole = item?.bytes`: of a noncopyable `self`, Swift 6.3 never releases that copy.
+      // This is not `let whole = item?.bytes`, because Swift 6.3 never releases that copy if `self` is noncopyable.
       guard case .datagram(var datagram) = taken else {
         item = taken
         return []
@@ -187,7 +187,7 @@ package struct ReceiveTurn: ~Copyable {
     }
     return withPayload(of: demand) { payload in unsafe payload.withUnsafeBufferPointer { unsafe Array($0) } }
   }
-  /// Bytes of the frame at the front that `takePayload` has taken out already.
+  /// The number of bytes of the frame at the front that `takePayload` has moved out.
   private var handedOver = 0
 
   /// The position in the stream behind the frame at the front.
@@ -195,7 +195,7 @@ package struct ReceiveTurn: ~Copyable {
     position + (carriesItems ? 1 : UInt64(demand.byteCount))
   }
 
-  /// Takes a frame off the front.
+  /// Removes a frame from the front.
   package mutating func consume(_ demand: FrameDemand) {
     if carriesItems {
       if item?.stays ?? false { return }
@@ -220,7 +220,7 @@ package struct ReceiveTurn: ~Copyable {
     if !ancillary.isEmpty { _ = ancillary.take(before: position) }
   }
 
-  /// What came beside the frame that is about to be consumed. Taken once.
+  /// Removes and returns the ancillary data of the frame that is about to be consumed.
   package mutating func takeAncillary(of demand: FrameDemand) -> Ancillary? {
     if carriesItems {
       guard let taken = item.take() else { return nil }
@@ -236,30 +236,30 @@ package struct ReceiveTurn: ~Copyable {
     return ancillary.isEmpty ? nil : ancillary.take(before: position + UInt64(demand.byteCount))
   }
 
-  /// Drops items that nobody will ask for.
+  /// Drops items that no caller will ask for.
   mutating func dropItems() {
     item = nil
     itemsBehind = []
   }
 
-  /// The item that is about to be consumed, if it is no datagram.
+  /// The item that is about to be consumed, if it is not a datagram.
   package var value: (any Sendable)? {
     if case .value(let value, _) = item { return value }
     return nil
   }
 
-  /// The unread bytes that lie in the buffer. Valid until the turn is used or given back.
+  /// The unread bytes in the buffer. Valid until the turn is used or released.
   var front: UnsafeRawBufferPointer { unsafe buffer.unread }
 
-  /// Takes bytes off the front that lie in the buffer.
+  /// Removes bytes in the buffer from the front.
   mutating func consume(buffered byteCount: Int) {
     buffer.consume(byteCount)
     position += UInt64(byteCount)
     if !ancillary.isEmpty { _ = ancillary.take(before: position) }
   }
 
-  /// Everything unread, as what is cut off when the stream has ended. Each receiver is told of the same array: none of
-  /// them makes a copy of its own.
+  /// Returns all unread bytes, as the partial message of a stream that has ended. Each receiver gets the same array, so no
+  /// receiver makes a copy of its own.
   mutating func truncated() -> [UInt8] {
     if let cut, cut.position == position, cut.bytes.count == count { return cut.bytes }
     let bytes = unread()
@@ -267,7 +267,7 @@ package struct ReceiveTurn: ~Copyable {
     return bytes
   }
 
-  /// Everything unread; what `detach` hands back.
+  /// Returns all unread bytes, for `detach`.
   package mutating func unread() -> [UInt8] {
     if carriesItems { return item?.bytes ?? [] }
     if assembly != nil { flatten() }
@@ -282,11 +282,11 @@ package struct ReceiveTurn: ~Copyable {
     return bytes
   }
 
-  /// Gives memory back that holds nothing.
+  /// Frees memory that holds nothing.
   package mutating func releaseMemory() { buffer.releaseIfEmpty() }
 
-  /// Nothing has come, and nobody knows when more will: gives memory back that holds nothing, and holds part of a
-  /// short frame in no more memory than it takes.
+  /// Prepares for a wait of unknown length: frees memory that holds nothing, and keeps part of a short frame in no more
+  /// memory than it needs.
   mutating func waitForMore() {
     buffer.releaseIfEmpty()
     buffer.shrink()
@@ -297,15 +297,15 @@ package struct ReceiveTurn: ~Copyable {
   package enum Outcome: Sendable {
     case moved
     case blocked
-    /// It may take long, and has not been made.
+    /// The attempt may take long, and has not been made.
     case offload
-    /// `failure` says why; another attempt may fare better. Nothing was taken.
+    /// `failure` has the error. Nothing was taken, and another attempt may succeed.
     case failedOnce
-    /// `end` says how.
+    /// The stream has ended. `end` says how.
     case ended
   }
 
-  /// One attempt to receive what a request still needs.
+  /// Makes one attempt to receive what a request still needs.
   package mutating func attempt(
     _ demand: FrameDemand, for request: ReceiveRequest,
     by receive: (UnsafeMutableRawBufferPointer) -> Attempt
@@ -318,7 +318,7 @@ package struct ReceiveTurn: ~Copyable {
       beginAssembly(payload)
       if count >= demand.byteCount { return .moved }
     }
-    // Not `if let`: a second reference to the array would have every attempt copy all of it.
+    // This is not `if let`, because a second reference to the array would make every attempt copy all of it.
     if assembly?.isFull == false { return unsafe fillAssembly(by: receive) }
     let missing = demand.byteCount - count
     let readsAhead = request.source?.readsAhead ?? false
@@ -332,12 +332,12 @@ package struct ReceiveTurn: ~Copyable {
       declared: demand.byteCount, by: receive)
   }
 
-  /// One attempt to receive as much as there is room for in an empty buffer.
+  /// Makes one attempt to fill an empty buffer.
   mutating func readAhead(by receive: (UnsafeMutableRawBufferPointer) -> Attempt) -> Outcome {
     unsafe fillBuffer(minimum: 1, maximum: .max, declared: 1, by: receive)
   }
 
-  /// One attempt to receive items, of which none is there.
+  /// Makes one attempt to receive items, when none is held.
   package mutating func attemptItems(by receive: ((ReceivedItem) -> Void) -> Attempt) -> Outcome {
     var first: ReceivedItem?
     var behind: [ReceivedItem] = []
@@ -349,7 +349,7 @@ package struct ReceiveTurn: ~Copyable {
     return note(attempt, isShort: false)
   }
 
-  /// This came beside the last bytes that were received, so many of them.
+  /// Adds the ancillary data of the last `byteCount` bytes that were received.
   package mutating func add(_ found: Ancillary, besideLast byteCount: Int) {
     guard byteCount > 0 else { return }
     let end = position + UInt64(count)
@@ -420,9 +420,9 @@ package struct ReceiveTurn: ~Copyable {
     return note(attempt, isShort: isShort)
   }
 
-  /// An array of which only the front is initialised: zeroing the rest would touch its memory.
+  /// Returns an array of which only the front is initialised, because zeroing the rest would touch its memory.
   private static func reserved(_ size: Int, copying front: Span<UInt8>) -> [UInt8] {
-    // Invariant: who holds the array fills it to its end before anybody else sees it, or cuts it.
+    // Invariant: before other code sees the array, its holder fills it to its end or cuts it.
     unsafe [UInt8](unsafeUninitializedCapacity: size) { memory, count in
       unsafe front.withUnsafeBufferPointer { front in
         if let source = front.baseAddress, front.count > 0 {
@@ -433,7 +433,8 @@ package struct ReceiveTurn: ~Copyable {
     }
   }
 
-  /// Back into the buffer: another kind of receiver has come to the front, or the stream broke off.
+  /// Moves an assembled payload back into the buffer, because another kind of receiver is the head or the stream has ended
+  /// early.
   private mutating func flatten() {
     guard let broken = assembly.take() else { return }
     let behind = buffer.withUnread { unread in unsafe unread.withUnsafeBufferPointer { unsafe Array($0) } }

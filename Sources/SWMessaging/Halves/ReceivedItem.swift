@@ -1,10 +1,10 @@
 package import SWIO
 internal import SystemPackage
 
-/// What a receiving half yields, if it does not yield the bytes of a stream: one thing after the other, each whole.
+/// An item that a receiving half yields if it does not yield the bytes of a stream. Each item is whole.
 package enum ReceivedItem: Sendable {
   case datagram(Datagram)
-  /// Of an `ItemSource`. One that stays serves every receiver, and nothing comes behind it.
+  /// The value of an `ItemSource`. A value that stays serves every receiver, and no item follows it.
   case value(any Sendable, stays: Bool)
 
   /// The bytes of a datagram.
@@ -19,11 +19,11 @@ package enum ReceivedItem: Sendable {
   }
 }
 
-/// A transport that yields something else than bytes: the exit status of a child, accepted connections. Its receivers
-/// have places, deadlines, cancellation and close as those of bytes have.
+/// A transport that yields values instead of bytes: the exit status of a child, accepted connections. Its receivers have
+/// places, deadlines, cancellation and close like receivers of bytes.
 package protocol ItemSource: SocketLike {
-  /// Takes what is there, at most so many, and hands each to `take`. `transferred` with any count if there was one at
-  /// least.
+  /// Takes at most `limit` values, and hands each to `take`. Returns `transferred`, with any count, if there was at least
+  /// one.
   func receiveItems(atMost limit: Int, _ take: (ReceivedItem) -> Void) -> Attempt
 }
 

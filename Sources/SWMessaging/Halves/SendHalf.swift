@@ -2,13 +2,13 @@ internal import SWFraming
 internal import SWIO
 internal import SystemPackage
 
-/// A sender's place, or an orphan: the rest of a message whose sender has left, or a half-close.
+/// The place of a sender, or an orphan: the rest of a message whose sender has left, or a half-close.
 @usableFromInline
 // Invariant: like `Place`; `outgoing` changes only in the turn, or before the place is queued.
 package final class SendPlace: Place, @unchecked Sendable {
   package enum Step: Sendable {
     case bytes
-    /// Decided as soon as it is the head: everything before it is out.
+    /// Decided as soon as it is the head, because everything before it has been sent.
     case flush
     /// Half-closes as soon as it is the head.
     case halfClose
@@ -16,16 +16,16 @@ package final class SendPlace: Place, @unchecked Sendable {
 
   package let step: Step
   fileprivate var outgoing: Outgoing
-  /// How many bytes the transport has accepted.
+  /// The number of bytes that the transport has accepted.
   package fileprivate(set) var sent = 0
-  /// An attempt has been made for it, or is being made.
+  /// Whether an attempt has been made for it, or is being made.
   fileprivate var wasTried = false
-  /// An attempt reads the caller's memory right now.
+  /// Whether an attempt reads the caller's memory right now.
   package fileprivate(set) var inUse = false
   fileprivate let progress: (@Sendable (_ sent: Int, _ total: Int) -> Void)?
-  /// The array that `outgoing` borrows from, if it is one: a rest that is owed retains it.
+  /// The array from which `outgoing` borrows, if there is one. An orphan retains it.
   fileprivate var array: [UInt8]?
-  /// Set with the decision; nil: every byte was accepted.
+  /// The error of the decided place. Nil if every byte was accepted.
   @usableFromInline package fileprivate(set) var error: EndpointError?
 
   fileprivate init(
@@ -39,20 +39,20 @@ package final class SendPlace: Place, @unchecked Sendable {
     super.init(kind, isLate: isLate, in: half)
   }
 
-  /// The half-close has been tried, and has to wait for the transport.
+  /// Whether the half-close has been tried and has to wait for the transport.
   fileprivate var waitsToFinish = false
 
   override var needsReadiness: Bool { hasAttempts || waitsToFinish }
 
-  /// There is something to attempt; an empty datagram is.
+  /// Whether there is something to attempt. An empty datagram counts.
   fileprivate var hasAttempts: Bool {
     step == .bytes && (outgoing.byteCount > 0 || half.carriesDatagrams)
   }
 
-  /// What goes with the first byte, or with the datagram.
+  /// The ancillary data for the first byte, or for the datagram.
   fileprivate var ancillary: OutgoingAncillary?
 
-  /// Its bytes follow a begun frame: nothing but them may follow.
+  /// Whether part of a frame has been sent, so only the rest of that frame may follow.
   fileprivate var hasBegun: Bool { step == .bytes && (sent > 0 || kind == .orphan) }
 
   fileprivate func error(_ reason: EndpointError.Reason, isCommitted: Bool = false) -> EndpointError {
@@ -62,11 +62,10 @@ package final class SendPlace: Place, @unchecked Sendable {
   }
 }
 
-/// The sending direction. The step: hand the head's bytes to the transport, else watch.
+/// The sending direction. A step hands the head's bytes to the transport. If the attempt would block, it watches.
 ///
-/// A frame that has begun is followed by its own rest or by nothing: when its sender leaves, the rest
-/// stays as the orphan, in the same place. Attempts read the sender's memory, so a place leaves only
-/// when none does (`inUse`).
+/// A begun frame is followed by its own rest or by nothing: when its sender leaves, the rest stays in the same place as the
+/// orphan. Attempts read the sender's memory, so a place leaves only when no attempt does (`inUse`).
 @usableFromInline
 // Invariant: like `Half`.
 package final class SendHalf: Half, @unchecked Sendable {
@@ -76,7 +75,7 @@ package final class SendHalf: Half, @unchecked Sendable {
     case queued(SendPlace)
   }
 
-  /// Writes of other processes may come between larger ones; 0: nothing does.
+  /// The size above which other processes' writes may come in between. 0 if none ever do.
   private let atomicSendSize: Int
 
   package init(_ port: Port) {
@@ -97,14 +96,14 @@ package final class SendHalf: Half, @unchecked Sendable {
 
   // MARK: A call
 
-  /// A call, as long as it has no place.
+  /// A call that has no place yet.
   package struct Call {
     var outgoing: Outgoing
-    /// The array that `outgoing` borrows from, if it is one: retained instead of copied.
+    /// The array from which `outgoing` borrows, if there is one. It is retained instead of copied.
     var array: [UInt8]?
     var kind: Place.Kind
     var step = SendPlace.Step.bytes
-    /// Looked at while bytes move; `immediately` means one pass, however long it takes.
+    /// The deadline, which is also checked while bytes move. `immediately` means one pass, however long it takes.
     var deadline: Deadline
     var mayWait: Bool { deadline != .immediately }
     var progress: (@Sendable (Int, Int) -> Void)?
@@ -126,18 +125,18 @@ package final class SendHalf: Half, @unchecked Sendable {
   private enum Entry: Sendable {
     case refused(EndpointError)
     case alone, behind
-    /// A flush behind a half-close that has gone out.
+    /// A flush after the half-close has gone out.
     case flushed
   }
 
-  /// Enters: attempts at once if nobody is there, else takes a place. Never waits. What it leaves queued
-  /// for a task owns its bytes; a thread's are borrowed until its place is decided.
+  /// Begins a call: attempts at once if no other caller uses the half, and takes a place otherwise. Never waits. A place
+  /// that stays queued owns its bytes if it is a task's. A thread's bytes are borrowed until its place is decided.
   package func start(_ call: Call) -> Started {
     if turnstile.take() { return attemptAlone(call) }
     let entry: Entry = locked { state, _ in
       if call.step == .flush, state.isFinished { return .flushed }
       if let refusal = state.refusal { return .refused(refusal) }
-      // Behind a datagram that stands aside there may be an order to keep.
+      // If a datagram stands aside, this call may have to stay behind it.
       guard state.isIdle, !state.queue.hasAside else { return .behind }
       state.turn = true
       return .alone
@@ -148,16 +147,16 @@ package final class SendHalf: Half, @unchecked Sendable {
     case .alone: return attemptAlone(call)
     case .behind:
       let place = makePlace(call, sent: 0)
-      // Whoever was there may have left since: then nobody but this caller looks after the place, from
-      // this critical section on.
+      // The turn holder may have left since the first section. Then only this caller looks after the place, from this
+      // section on.
       enum Behind: Sendable {
         case refused(EndpointError)
         case driving, queued
       }
       let behind: Behind = locked { state, _ in
         if let refusal = state.refusal { return .refused(refusal) }
-        // A caller that does not wait is promised one pass, and so are those ahead of it. They are in the queue again
-        // from here on, and the turn is taken in this section.
+        // A caller that does not wait is promised one pass, and so are the places ahead of it. So those that stand aside
+        // return to the queue, and the turn is taken in this section.
         if place.isLate, state.queue.hasAside { state.endPause() }
         state.queue.append(place)
         return state.takeTurn(first: true, by: place) ? .driving : .queued
@@ -203,8 +202,8 @@ package final class SendHalf: Half, @unchecked Sendable {
 
   // MARK: The short way
 
-  /// Sends a frame around bytes that stay where they are: at once, if nobody is there and the transport takes
-  /// it whole, and without a `Call` being made.
+  /// Sends a frame around bytes that stay where they are. If no other caller uses the half and the transport takes the whole
+  /// frame, no `Call` is made.
   @usableFromInline
   final func start(
     _ envelope: FrameEnvelope, _ payload: UnsafeRawBufferPointer, _ array: [UInt8]?, as kind: Place.Kind,
@@ -227,7 +226,7 @@ package final class SendHalf: Half, @unchecked Sendable {
     return holdsTurn ? attemptAlone(call, first: first) : start(call)
   }
 
-  /// Holding the turn: lowers `stirred` before an attempt. False when this half is closed.
+  /// Holding the turn: lowers `stirred` before an attempt. Returns false if the half is closed.
   private func mayAttempt() -> Bool {
     locked { state, _ in
       if state.isClosed { return false }
@@ -236,7 +235,7 @@ package final class SendHalf: Half, @unchecked Sendable {
     }
   }
 
-  /// The caller has its result: it gives the turn back, or goes on for those who came meanwhile.
+  /// Returns the turn of a caller that has its result, or serves the callers that came in the meantime.
   private func endAlone() {
     if turnstile.giveBack() { return }
     let isDone = locked { state, actions in
@@ -252,10 +251,9 @@ package final class SendHalf: Half, @unchecked Sendable {
 
   // MARK: Alone
 
-  /// Holding the turn, with an empty queue in front: attempts without a place of its own, and makes one
-  /// only to wait.
+  /// Holding the turn, with no place ahead: attempts without a place, and makes one only to wait.
   ///
-  /// - Parameter first: the attempt that has been made already.
+  /// - Parameter first: the result of an attempt that has been made already.
   private func attemptAlone(_ call: Call, first: Attempt? = nil) -> Started {
     var first = first
     var mayTakeLong = false
@@ -309,7 +307,7 @@ package final class SendHalf: Half, @unchecked Sendable {
           let isStirred: Bool = locked { state, actions in
             if state.stirred, !state.isClosed { return true }
             settleLate(by: nil, &state, &actions)
-            // The next one has no readiness to wait for: it tries, and waits for the end of a pause.
+            // No readiness wakes the next place, so it has to try by itself and then wait for the end of the pause.
             if unsafe isPausing {
               state.stop(by: nil, &actions)
             } else {
@@ -349,7 +347,7 @@ package final class SendHalf: Half, @unchecked Sendable {
     }
   }
 
-  /// The attempt may take long, and this thread is not to wait: a helper goes on with the turn.
+  /// Hands the turn to a helper thread, because the attempt may take long and this thread must not wait.
   private func handOver(_ call: Call, sent: Int) -> Started {
     let place = makePlace(call, sent: sent)
     let isQueued: Bool = locked { state, actions in
@@ -368,7 +366,7 @@ package final class SendHalf: Half, @unchecked Sendable {
     return locked { _, _ in place.isDecided ? .ended(place.error) : .queued(place) }
   }
 
-  /// Nothing tells when this datagram can be sent: it stands aside, and those behind it do not wait for that.
+  /// Puts a datagram aside, because no readiness announces when it can be sent. The places behind it do not wait for it.
   private func putAside(_ call: Call) -> Started {
     if !call.mayWait {
       endAlone()
@@ -389,8 +387,9 @@ package final class SendHalf: Half, @unchecked Sendable {
     return locked { _, _ in place.isDecided ? .ended(place.error) : .queued(place) }
   }
 
-  /// The deadline has passed while bytes were moving, and the caller gives up as one who had to wait. Or the reactor's
-  /// thread has sent for long enough, and goes on when others have had their turn.
+  /// Stops because the deadline has passed while bytes were moving: the caller takes a place and gives up like a waiting
+  /// one. Also stops a task that has sent for long enough on the reactor's thread: the reactor continues for it after other
+  /// halves.
   private func stopEarly(_ call: Call, sent: Int) -> Started {
     let place = makePlace(call, sent: sent)
     place.wasTried = true
@@ -433,21 +432,22 @@ package final class SendHalf: Half, @unchecked Sendable {
 
   private struct Driver {
     var me: SendPlace?
-    /// The caller has its result already.
+    /// Whether the caller has its result.
     var mine = false
-    /// How many places it may still serve after its own, or as the reactor.
+    /// The number of places that the driver may still serve after its own, or as the reactor.
     var budget = Int.max
     var byteBudget = mostBytes
-    /// How many bytes the reactor moves for one half before others have their turn.
+    /// The number of bytes that the reactor moves for one half before it turns to others.
     static var mostBytes: Int { 256 << 10 }
-    /// On this thread an attempt may wait for a disk.
+    /// Whether an attempt on this thread may wait for a disk.
     var mayTakeLong = false
-    /// The transport wants to take long for what goes together.
+    /// Whether the head is sent alone, because an attempt for several places would take long.
     var goesAlone = false
 
     var isSpent: Bool { budget <= 0 || (byteBudget <= 0 && budget != .max) }
 
-    /// Somebody has been served. From the caller's own result on, good or not, it serves only so many others.
+    /// Notes that a place has been served. After the caller's own result, even an error, the driver serves only a few
+    /// others.
     mutating func noteService(of head: SendPlace) {
       if head === me, !mine {
         mine = true
@@ -460,18 +460,19 @@ package final class SendHalf: Half, @unchecked Sendable {
 
   private enum Next: Sendable {
     case attempt(SendPlace)
-    /// The head and those behind it, in one attempt.
+    /// The head and the places behind it, in one attempt.
     case together([SendPlace])
     case settle(SendPlace)
     case halfClose(SendPlace)
-    /// It was due, and is decided.
+    /// The place was due, and is decided.
     case served(SendPlace)
-    /// It waits for places that stand aside, and stands aside itself.
+    /// The place waits for places that stand aside, and stands aside itself.
     case aside
     case released
   }
 
-  /// Holding the turn: serves head after head until blocked, closed, or done.
+  /// Holding the turn: serves one head after the other until an attempt would block, the half is closed, or the driver is
+  /// done.
   private func run(_ begun: Driver) {
     var driver = begun
     while true {
@@ -511,7 +512,7 @@ package final class SendHalf: Half, @unchecked Sendable {
             driver.noteService(of: head)
           }
         case .goOn:
-          // Its caller gives up as soon as the turn is free.
+          // The caller of this place gives up as soon as the turn is free.
           if head === driver.me, !driver.mine, !head.isLate, head.deadline.hasPassed(by: port.reactor.now) {
             locked { state, actions in state.stop(by: head, &actions) }
             return
@@ -521,7 +522,7 @@ package final class SendHalf: Half, @unchecked Sendable {
     }
   }
 
-  /// Whose step it is and which; lowers `stirred` for an attempt.
+  /// Finds the next step and its place. Lowers `stirred` if the step is an attempt.
   private func next(_ driver: Driver) -> Next {
     let me = driver.me
     let isSpent = driver.isSpent
@@ -532,7 +533,7 @@ package final class SendHalf: Half, @unchecked Sendable {
         return .released
       }
       let head = unsafe unsafeDowncast(first, to: SendPlace.self)
-      // A late caller is owed one attempt before it is sent away.
+      // A late caller is owed one attempt before it fails.
       if head.gaveUp != nil, head.wasTried || !head.isLate {
         head.inUse = true  // its memory is copied outside the lock
         return .settle(head)
@@ -561,8 +562,8 @@ package final class SendHalf: Half, @unchecked Sendable {
     }
   }
 
-  /// Under the lock: whether a place comes behind one that stands aside. A datagram to the same address does. So do
-  /// a flush and a half-close, which come behind everything. A caller that does not wait has its attempt.
+  /// Under the lock: whether a place must stay behind one that stands aside. That holds for a datagram to the same address,
+  /// and for a flush and a half-close, which stay behind everything. A caller that does not wait is tried at once.
   private func waitsForAside(_ place: SendPlace, _ queue: PlaceQueue) -> Bool {
     if place.isLate { return false }
     guard place.step == .bytes else { return true }
@@ -577,11 +578,12 @@ package final class SendHalf: Half, @unchecked Sendable {
 
   // MARK: Together
 
-  /// How many bytes of several places one attempt takes: copied to one piece, and on a pipe whole.
+  /// The number of bytes of several places that one attempt takes. They are copied into one piece, and a pipe takes them
+  /// whole.
   private static var mostTogether: Int { atomicPipeWrite }
 
-  /// Under the lock: the head and those behind it whose bytes go out in one attempt, in use from now on. Empty
-  /// when the head goes alone.
+  /// Under the lock: the head and the places behind it whose bytes are sent in one attempt. They are in use from now on.
+  /// Empty if the head goes alone.
   private func gather(from head: SendPlace) -> [SendPlace] {
     var rest = Self.mostTogether - (head.outgoing.byteCount - head.sent)
     guard rest > 0, head.progress == nil, head.ancillary == nil, var next = head.following as? SendPlace
@@ -626,7 +628,7 @@ package final class SendHalf: Half, @unchecked Sendable {
       switch attempt {
       case .transferred(let accepted): count = accepted
       case .wouldBlock, .waitsFor, .retryLater: after = .blocked
-      // Each for itself, then: the transport may mean one of them.
+      // Each place is attempted alone then, because the error may concern only one of them.
       case .offload: after = .offload
       case .failed(let error) where error.scope == .item: after = .offload
       case .failed(let error):
@@ -676,7 +678,7 @@ package final class SendHalf: Half, @unchecked Sendable {
         if head.sent == head.outgoing.byteCount {
           state.queue.remove(head)
           head.decide(&actions, by: me)
-          // As in the receiving half: the turn goes before the caller is told.
+          // As in the receiving half, the turn is released before the caller is told.
           if state.queue.isEmpty, !state.isClosed {
             state.stop(by: me, &actions)
             return .released
@@ -723,7 +725,7 @@ package final class SendHalf: Half, @unchecked Sendable {
     return after
   }
 
-  /// Under the lock: nothing can be sent any more. Everybody queued fails, and all who come.
+  /// Under the lock: ends sending. All queued places fail, and so do all later calls.
   private func sendingFailed(
     _ error: TransportError, by me: Place?, _ state: inout HalfState, _ actions: inout Actions
   ) {
@@ -733,11 +735,11 @@ package final class SendHalf: Half, @unchecked Sendable {
     state.releaseTurn(by: me, &actions)
   }
 
-  /// A head that gave up leaves; if its frame has begun, the rest stays in its place as the orphan.
+  /// Removes a head that gave up. If its frame has begun, the rest stays in its place as the orphan.
   private func settle(_ head: SendPlace, by me: SendPlace?) {
     var rest: SendPlace?
     let end = head.outgoing.nextBorder(after: head.sent)
-    // A batch that stands between two frames owes nothing.
+    // A batch that stopped between two frames has no rest to send.
     let owes = head.sent > 0 && !(head.outgoing.borders.contains { $0 == head.sent })
     if owes {
       let (outgoing, skipped) = head.outgoing.rest(from: head.sent, to: end, retaining: head.array)
@@ -761,9 +763,9 @@ package final class SendHalf: Half, @unchecked Sendable {
     }
   }
 
-  /// The half-close at the head. Where only giving up the descriptor tells the peer, this half closes.
+  /// Takes the step of a half-close at the head. If only closing the descriptor tells the peer, this half closes.
   ///
-  /// - Returns: whether the turn is still here: it had to wait, and something stirred since.
+  /// - Returns: whether the turn is still held, because the half-close had to wait and another attempt is due.
   private func halfClose(_ head: SendPlace, _ driver: inout Driver) -> Bool {
     let me = driver.me
     var failure: TransportError?
@@ -798,7 +800,7 @@ package final class SendHalf: Half, @unchecked Sendable {
     return false
   }
 
-  /// Under the lock, once the half-close is out: everything before a flush has been accepted.
+  /// Under the lock, after the half-close: everything before a flush has been accepted, so flushes are decided.
   private func finishFlushes(by me: Place?, _ state: inout HalfState, _ actions: inout Actions) {
     var flushes: [SendPlace] = []
     state.queue.visit { place in
@@ -815,7 +817,8 @@ package final class SendHalf: Half, @unchecked Sendable {
     case again, register, released
   }
 
-  /// The attempt moved nothing: watch. True: something stirred since, try again; false: the turn is gone.
+  /// Handles an attempt that moved nothing. Returns true if another attempt is due. Otherwise the head is watched, and the
+  /// turn has been released.
   private func blocked(_ driver: inout Driver) -> Bool {
     while true {
       let me = driver.me
@@ -839,7 +842,7 @@ package final class SendHalf: Half, @unchecked Sendable {
     }
   }
 
-  /// Has the reactor watch; without it the head cannot wait, and fails; an owed tail ends sending.
+  /// Has the reactor watch. If it cannot, the head fails because it cannot wait, and a failed orphan ends sending.
   private func register(by me: SendPlace?) {
     if let errno = port.watch(direction, for: interest) {
       failHead(TransportError(.wait, errno), by: me)
@@ -848,7 +851,7 @@ package final class SendHalf: Half, @unchecked Sendable {
     }
   }
 
-  /// In the turn: a head that is no thread cannot get on by itself, and nobody is to be had who helps it.
+  /// In the turn: fails a head that is not a thread, because neither the reactor nor a helper can continue for it.
   private func failHead(_ error: TransportError, by me: SendPlace?) {
     locked { state, actions in
       guard let head = state.queue.first, head.kind != .thread else { return }

@@ -1,12 +1,12 @@
 package import SWIO
 internal import SystemPackage
 
-/// What a task does until its place is decided, in steps between which others may come: `arm`, then `park` and be
-/// resumed, then `finish`. There is no `await` between entering and parking.
+/// The steps of a task until its place is decided: `arm`, then `park` and be resumed, then `finish`. Other callers may act
+/// between the steps. There is no `await` between entering and parking.
 package struct TaskWait: Sendable {
   package let place: Place
   private let half: Half
-  /// Of the deadline, while it is set.
+  /// The timer of the deadline, while it is set.
   package private(set) var timer: Timer?
 
   package init(_ place: Place, in half: Half) {
@@ -14,10 +14,10 @@ package struct TaskWait: Sendable {
     self.half = half
   }
 
-  /// Whether the place gives up when it is armed.
+  /// Whether the place gives up when `arm` is called.
   package var givesUp: Bool { place.deadline.hasPassed(by: half.port.reactor.now) }
 
-  /// Sees to it that the deadline is heard of.
+  /// Sets the timer of the deadline.
   package mutating func arm() {
     let reactor = half.port.reactor
     if let errno = reactor.start() {
@@ -31,10 +31,10 @@ package struct TaskWait: Sendable {
     }
   }
 
-  /// Leaves what is to be resumed; false when the place is decided already.
+  /// Stores what is to be resumed. Returns false if the place is decided already.
   package func park(_ resumption: Resumption) -> Bool { half.park(place, resumption) }
 
-  /// Leaves nothing behind.
+  /// Removes the timer.
   package mutating func finish() {
     if let timer { half.port.reactor.takeBack(timer) }
     timer = nil

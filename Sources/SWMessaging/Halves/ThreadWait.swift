@@ -1,16 +1,16 @@
 package import SWIO
 
-/// What a blocked thread does until its place is decided, in steps between which others may come. It makes no system
-/// call: the thread, real or simulated, does what `next` says.
+/// The steps of a blocked thread until its place is decided. Other callers may act between the steps. This type makes no
+/// system call: a real or simulated thread does what `next` says.
 ///
 ///     look --there is something to try--> drive, with the turn --> look
 ///     look --nothing--> wait --> stop polling, and take the turn if it is free --> drive, or look
 package struct ThreadWait: Sendable {
   package enum Step: Sendable {
     case done
-    /// Takes steps, with the turn: `Half.driveOn`.
+    /// Take steps with the turn, by `Half.driveOn`.
     case drive
-    /// Waits for the wake-up, until then; and for the descriptor, if something of it is of interest.
+    /// Wait for the wake-up until the deadline. Wait for the descriptor, too, if `polling` is not empty.
     case wait(polling: Readiness, until: Deadline)
   }
 
@@ -22,11 +22,11 @@ package struct ThreadWait: Sendable {
   package let place: Place
   private let half: Half
   private let wakeUp: WakeUp
-  /// Its deadline has passed. One that was late before it waited has been promised one pass.
+  /// Whether the deadline has passed. A call that was late before it waited has been promised one pass.
   private var isLate: Bool
   private var state = State.looking
 
-  /// - Parameter wakeUp: what wakes the thread from now on.
+  /// - Parameter wakeUp: wakes the thread from now on.
   package init(_ place: Place, in half: Half, _ wakeUp: WakeUp) {
     self.place = place
     self.half = half
@@ -34,7 +34,7 @@ package struct ThreadWait: Sendable {
     isLate = place.deadline.hasPassed(by: half.port.reactor.now)
   }
 
-  /// Whether it counts among those who poll the descriptor.
+  /// Whether the thread counts among those that poll the descriptor.
   package var isPolling: Bool {
     if case .waiting(let polling) = state { return polling }
     return false
@@ -43,7 +43,7 @@ package struct ThreadWait: Sendable {
   /// Whether the place gives up when `next` looks.
   package var givesUp: Bool { isLate || place.deadline.hasPassed(by: half.port.reactor.now) }
 
-  /// What to do next. The step before has been done.
+  /// Returns the next step. The step before has been taken.
   package mutating func next() -> Step {
     if case .waiting(let polling) = state {
       state = .looking

@@ -1,16 +1,16 @@
 internal import Synchronization
 
-/// The short way to the turn, past the lock: a caller that meets nobody takes the turn and gives it back
-/// with one atomic operation each.
+/// The short way to the turn, without the lock: a caller that meets no other caller takes the turn and returns it with one
+/// atomic operation each.
 ///
-///     open       nobody is there: whoever comes takes the turn
-///     held       somebody has the turn; nobody waits and nothing has happened
-///     folded     the truth is in the state behind the lock
+///     open       the turn is free, and the next caller takes it
+///     held       a caller has the turn; no caller waits, and nothing has happened
+///     folded     the state behind the lock has all information
 ///
-/// Every critical section folds first: what the turnstile knew becomes `turn` of the state, and from then on
-/// nobody comes or goes past the lock. A section that leaves nothing behind but the turn unfolds again. So
-/// the state machine sees each turn as if it had been taken under the lock, and who gives back a turn that
-/// was folded meanwhile is sent the long way, where the queue is looked at.
+/// Every critical section folds first: it copies the turnstile's knowledge into `turn` of the state, and from then on no
+/// caller passes without the lock. A section that leaves nothing but the turn unfolds again. So the state machine sees each
+/// turn as if it had been taken under the lock. A caller that returns a turn that was folded in the meantime takes the long
+/// way, where the queue is examined.
 @usableFromInline
 package struct Turnstile: ~Copyable, Sendable {
   @usableFromInline enum Position {
@@ -21,31 +21,31 @@ package struct Turnstile: ~Copyable, Sendable {
 
   private let position = Atomic(Position.open)
 
-  /// Takes the turn, if nobody is there at all.
+  /// Takes the turn, if the turnstile is open.
   func take() -> Bool {
     position.compareExchange(
       expected: Position.open, desired: Position.held, successOrdering: .acquiring, failureOrdering: .relaxed
     ).exchanged
   }
 
-  /// Somebody has the turn, and nothing has happened since.
+  /// Whether a caller has the turn and nothing has happened since it took it.
   var isHeld: Bool { position.load(ordering: .relaxed) == Position.held }
 
-  /// Gives the turn back. False: it is in the state by now, and is to be given back there.
+  /// Returns the turn. Returns false if the turn is in the state now and has to be released there.
   func giveBack() -> Bool {
     position.compareExchange(
       expected: Position.held, desired: Position.open, successOrdering: .releasing, failureOrdering: .relaxed
     ).exchanged
   }
 
-  /// Under the lock, before anything else.
+  /// Copies the turnstile into the state. Called under the lock, before anything else.
   func fold(into state: inout HalfState) {
     if position.exchange(Position.folded, ordering: .acquiringAndReleasing) == Position.held {
       state.turn = true
     }
   }
 
-  /// Under the lock, after everything else.
+  /// Opens the turnstile again if the state allows that. Called under the lock, after everything else.
   func unfold(_ state: inout HalfState) {
     guard state.hasOnlyTurn else { return }
     let turn = state.turn
