@@ -34,13 +34,13 @@ public struct AcceptPolicy: Sendable {
     AcceptPolicy(kind: .when(admits))
   }
 
-  /// Whether it has to know the peer.
+  /// Whether the policy has to know the peer.
   var needsCredentials: Bool {
     if case .anyone = kind { return false }
     return true
   }
 
-  /// Whether the connection is accepted.
+  /// Whether the policy admits the connection.
   func admits(_ fresh: FreshDescriptor) -> Bool {
     if !needsCredentials { return true }
     guard let peer = PeerCredentials(of: fresh) else { return false }

@@ -2,17 +2,17 @@ internal import SWIO
 internal import Synchronization
 package import SystemPackage
 
-/// A source of connections that tells what happens besides them.
+/// A source of connections that also reports events.
 package protocol AcceptingSource: ItemSource {
   var reporter: AcceptReporter { get }
 }
 
-/// Tells a listener what its source meets besides connections: connections that the policy refuses, and shortages. A
-/// shortage is told once when it begins and once when it ends.
+/// Reports to a listener what its source meets besides connections: connections that the policy refuses, and shortages. A
+/// shortage is reported once when it begins and once when it ends.
 package final class AcceptReporter: Sendable {
   private struct State: Sendable {
     var tell: (@Sendable (ListenerEvent) -> Void)?
-    /// The shortage that there is; nil: none.
+    /// The present shortage. Nil if there is none.
     var shortage: Errno?
     var refusedCount = 0
   }
@@ -21,13 +21,13 @@ package final class AcceptReporter: Sendable {
 
   package init() {}
 
-  /// How many connections the policy has refused.
+  /// The number of connections that the policy has refused.
   var refusedCount: Int { state.withLock { $0.refusedCount } }
 
-  /// Has `tell` called with each event, from any thread.
+  /// Calls `tell` with each event, on any thread.
   func setObserver(_ tell: @escaping @Sendable (ListenerEvent) -> Void) { state.withLock { $0.tell = tell } }
 
-  /// Nobody is told any more.
+  /// Ends the reporting.
   package func end() {
     state.withLock { state in
       state.tell = nil
@@ -35,7 +35,7 @@ package final class AcceptReporter: Sendable {
     }
   }
 
-  /// The policy has refused a connection, which is closed already.
+  /// Reports a connection that the policy has refused, and that is closed already.
   func refused(_ peer: PeerCredentials?) {
     let tell = state.withLock { state in
       state.refusedCount += 1
@@ -44,7 +44,7 @@ package final class AcceptReporter: Sendable {
     tell?(.refused(.policy, peer: peer))
   }
 
-  /// An attempt to accept has failed for want of something.
+  /// Notes that an attempt to accept has failed because of a shortage.
   package func beginShortage(_ errno: Errno) {
     let tell = state.withLock { state in
       defer { state.shortage = errno }
@@ -53,7 +53,7 @@ package final class AcceptReporter: Sendable {
     tell?(.acceptingPaused(TransportError(.accept, errno)))
   }
 
-  /// An attempt to accept has met no shortage.
+  /// Notes that an attempt to accept has met no shortage.
   package func endShortage() {
     let tell = state.withLock { state in
       defer { state.shortage = nil }

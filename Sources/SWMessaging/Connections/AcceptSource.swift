@@ -6,7 +6,7 @@ package import SystemPackage
 /// A listening socket as a source of items: accepted connections.
 ///
 ///     accepted, admitted     the item
-///     accepted, refused      closed, counted and told; the next one
+///     accepted, refused      closed, counted and reported; the next one
 ///     the peer's error       the next one
 ///     a shortage of ours     a pause, from 10 ms to 1 s, which ends at once when the library closes a descriptor
 ///     any other error        the listener fails, or, if the error is not known to be final, a pause
@@ -16,7 +16,7 @@ package final class AcceptSource: AcceptingSource {
     case nothingThere
     /// One connection has failed before it was accepted.
     case peers
-    /// Descriptors or memory are lacking.
+    /// There are not enough descriptors, or not enough memory.
     case shortage
     case final
 
@@ -38,9 +38,9 @@ package final class AcceptSource: AcceptingSource {
   private let kind: ConnectionKind
   private let isUnix: Bool
   private let policy: AcceptPolicy
-  /// O_NONBLOCK was set on a description that others share, and is taken away again.
+  /// Whether to clear O_NONBLOCK at the end, because it was set on an open file description that others share.
   private let restoresBlocking: Bool
-  /// A test's own, in place of the system call: the number of a descriptor, or a negative errno.
+  /// Replaces the system call in tests. It returns the number of a descriptor, or a negative errno.
   private let acceptCall: (@Sendable (FileDescriptor) -> Int32)?
   private let closes: DescriptorShortage
   package let reporter = AcceptReporter()
@@ -61,7 +61,7 @@ package final class AcceptSource: AcceptingSource {
     self.acceptCall = acceptCall
   }
 
-  /// Has `wake` called when an attempt may get on before its pause has passed.
+  /// Calls `wake` when an attempt may succeed before its pause is over.
   func setWake(_ wake: @escaping @Sendable () -> Void) { self.wake.withLock { $0 = wake } }
 
   // MARK: ItemSource
@@ -75,7 +75,7 @@ package final class AcceptSource: AcceptingSource {
     return capabilities
   }
 
-  /// So many connections in a row may come to nothing before others have their turn.
+  /// The number of consecutive connections without a result after which other halves are served.
   private static var patience: Int { 64 }
 
   package func receiveItems(atMost limit: Int, _ take: (ReceivedItem) -> Void) -> Attempt {
@@ -98,7 +98,7 @@ package final class AcceptSource: AcceptingSource {
       case .peers: continue
       case .final: return .failed(TransportError(.accept, errno, scope: .connection))
       case .shortage:
-        // A descriptor may be closed between the attempt and the entry: so there is another attempt after it.
+        // A descriptor may be closed between the attempt and the entry, so another attempt follows the entry.
         if isEntered {
           reporter.beginShortage(errno)
           return .retryLater
@@ -107,7 +107,7 @@ package final class AcceptSource: AcceptingSource {
         if let wake = wake.withLock({ $0 }) { closes.enter(self, wake) }
       }
     }
-    // Connections have come, and none of them is to be handed on.
+    // Connections have come, but none of them is an item.
     return .transferred(0)
   }
 
@@ -131,7 +131,7 @@ package final class AcceptSource: AcceptingSource {
     let fresh = FreshDescriptor(descriptor, kind, isUnix: isUnix)
     if policy.admits(fresh) { return fresh }
     let peer = PeerCredentials(of: fresh)
-    // Closed here and now: an observer may keep the credentials, which hold on to the descriptor.
+    // The descriptor is closed here, because an observer may keep the credentials, which retain it.
     _ = fresh.take()
     reporter.refused(peer)
     return nil

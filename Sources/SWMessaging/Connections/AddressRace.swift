@@ -1,19 +1,19 @@
 package import SWIO
 internal import SystemPackage
 
-/// Which address of a host is tried next, and when: RFC 8305, "Happy Eyeballs Version 2". A pure machine: its owner makes
-/// the sockets, and tells it what became of them.
+/// Decides which address of a host is tried next, and when: RFC 8305, "Happy Eyeballs Version 2". A pure machine: its owner
+/// makes the sockets and reports their results.
 ///
 ///     addresses in the resolver's order, IPv6 and IPv4 in turn
 ///     the next one is tried when the last attempt failed, or 250 ms after it began
 ///     the first connection wins; the race is lost when all attempts have failed
 package struct AddressRace: Sendable {
   package enum Step: Sendable, Equatable {
-    /// Begin to connect to it.
+    /// Begin to connect to this address.
     case start(SocketAddress)
-    /// Wait for the attempts under way, and for this time.
+    /// Wait for the attempts under way, at most until this time.
     case wait(until: Deadline)
-    /// All have failed; the first failure says why.
+    /// All attempts have failed. The error is that of the first failure.
     case lost(TransportError)
   }
 
@@ -26,7 +26,7 @@ package struct AddressRace: Sendable {
   private var nextStart = Deadline.immediately
   private var firstFailure: TransportError?
 
-  /// - Parameter addresses: of the host, in the resolver's order; not empty.
+  /// - Parameter addresses: the addresses of the host, in the resolver's order; not empty.
   package init(_ addresses: [SocketAddress]) {
     let groups = Dictionary(grouping: addresses) { $0.family }
     let first = groups[addresses.first?.family ?? .ipv6] ?? []
@@ -52,7 +52,7 @@ package struct AddressRace: Sendable {
     return .lost(firstFailure ?? TransportError(.connect, .noSuchAddressOrDevice))
   }
 
-  /// An attempt has failed: the next one need not wait.
+  /// Notes that an attempt has failed, so the next one need not wait.
   package mutating func failed(_ error: TransportError) {
     underWay -= 1
     if firstFailure == nil { firstFailure = error }

@@ -2,19 +2,19 @@ internal import CSysShim
 internal import SWIO
 internal import SystemPackage
 
-/// Sockets that are given an address of their own.
+/// Makes sockets that are bound to an address.
 enum BoundSocket {
   typealias Failure = PublishedName.Failure
 
-  /// A socket with that address.
+  /// Makes a socket with that address.
   static func bind(to address: SocketAddress, _ kind: ConnectionKind) throws(Failure) -> FreshDescriptor {
     do throws(TransportError) {
       let socket = try OwnedDescriptor.socket(for: address, kind, .bind)
       let number = socket.withDescriptor { $0.rawValue }
       if let bytes = address.ipBytes {
-        // Of a datagram socket it would let another process bind the same address.
+        // On a datagram socket, this option would let another process bind the same address.
         if kind == .stream { _ = try checked(.bind, swsys_set_reuse_address(number)) }
-        // The address that stands for any: over IPv4, too, whatever the system's own choice is.
+        // The wildcard address accepts IPv4, too, whatever the system's default is.
         if bytes.count == 16, !bytes.contains(where: { $0 != 0 }) {
           _ = try checked(.bind, swsys_set_v6_only(number, false))
         }
@@ -26,9 +26,9 @@ enum BoundSocket {
     }
   }
 
-  /// A socket with the first address of a host that can be had. Looks the host up on the calling thread.
+  /// Makes a socket with the first usable address of a host. Looks the host up on the calling thread.
   ///
-  /// - Parameter prepare: what else must succeed with that address.
+  /// - Parameter prepare: another step that must succeed with that address.
   static func bind(
     toHost host: String, port: UInt16, _ kind: ConnectionKind,
     _ prepare: (FreshDescriptor) throws(Failure) -> Void = { _ in }
@@ -56,7 +56,7 @@ enum BoundSocket {
     throw last
   }
 
-  /// The address that the kernel has for a socket.
+  /// Returns the address that the kernel has for a socket.
   static func address(of socket: FreshDescriptor) -> Address? {
     let found = socket.withNumber { try? FileDescriptor(rawValue: $0).address() } ?? nil
     return found.flatMap { Address($0) }

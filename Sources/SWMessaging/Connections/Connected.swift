@@ -3,7 +3,7 @@ internal import SWIO
 internal import Synchronization
 internal import SystemPackage
 
-/// A descriptor that has been connected or accepted and has no endpoint yet. It is closed if nobody takes it.
+/// A connected or accepted descriptor that has no endpoint yet. It is closed if it is never taken.
 package final class FreshDescriptor: Sendable {
   private let number: Guarded<Int32?>
   let kind: ConnectionKind
@@ -20,7 +20,7 @@ package final class FreshDescriptor: Sendable {
     if let number = number.withLock({ $0.take() }) { OwnedDescriptor.close(number) }
   }
 
-  /// Lends the number; nil if it has been taken.
+  /// Lends the number. Returns nil if the descriptor has been taken.
   func withNumber<Result: Sendable>(_ body: (Int32) -> Result) -> Result? {
     number.withLock { number in number.map { body($0) } }
   }
@@ -33,19 +33,19 @@ package final class FreshDescriptor: Sendable {
     return OwnedDescriptor(adopting: FileDescriptor(rawValue: number))
   }
 
-  /// The connection, once.
+  /// Makes the connection's core, once.
   func core(_ mode: ReceiveMode) throws(EndpointError) -> EndpointCore {
     try EndpointCore(connected: take(), kind, isUnix: isUnix, mode: mode)
   }
 
-  /// The result of a system call with the descriptor.
+  /// Makes a system call with the descriptor, and returns its result.
   func call(_ body: (FileDescriptor) -> Int32) -> Int32 {
     withNumber { body(FileDescriptor(rawValue: $0)) } ?? -Errno.badFileDescriptor.rawValue
   }
 }
 
 extension ReceiveHalf {
-  /// The item that an `ItemSource` yielded.
+  /// The value of the item that an `ItemSource` yielded.
   func value(of outcome: Outcome) throws(EndpointError) -> any Sendable {
     let value: (any Sendable)?
     switch outcome {

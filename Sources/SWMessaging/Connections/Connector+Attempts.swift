@@ -2,8 +2,8 @@ package import SWIO
 internal import Synchronization
 internal import SystemPackage
 
-// How a connector gets its descriptor. Most connections to Unix sockets need one attempt, which is made here. All others
-// stand on a receiving half whose item is the connected descriptor: so the half has the places, the deadlines and the
+// How a connector gets its descriptor. Most connections to Unix sockets need one attempt, which is made here. All others use
+// a receiving half whose item is the connected descriptor, so the half provides the queue, the deadlines and the
 // cancellation.
 
 extension Connector {
@@ -106,17 +106,17 @@ extension EndpointCore {
   }
 }
 
-/// A connection on its way that has to wait.
+/// A connection attempt that has to wait.
 protocol Connecting: Sendable {
   var half: ReceiveHalf { get }
-  /// Further facts for the caller, beside the error.
+  /// Returns further facts for the caller, besides the error.
   func explanation(of error: EndpointError, at address: Address) -> String
-  /// The caller has its result, or has given up.
+  /// Called when the caller has its result or has given up.
   func end()
 }
 
 extension Connecting {
-  /// Of an error that says only that the time is over: what the last attempt met.
+  /// If the error says only that the time is over, returns the error of the last attempt as an explanation.
   func explanation(
     _ last: TransportError?, _ words: String = "", of error: EndpointError, at address: Address
   )
@@ -134,8 +134,8 @@ extension Connecting {
 
 // MARK: - Unix sockets
 
-/// All callers of this process that wait for one Unix socket, in one line: the first in line makes the attempts. Poll
-/// would answer at once and mean nothing, because a socket that is not connected counts as hung up.
+/// A queue of all callers in this process that wait for one Unix socket. The first in line makes the attempts. `poll` cannot
+/// help: it returns at once, because an unconnected socket counts as hung up.
 package final class WaitingLine: Connecting {
   package struct Key: Hashable, Sendable {
     let address: Address
@@ -148,7 +148,7 @@ package final class WaitingLine: Connecting {
       self.waitsForServer = waitsForServer
     }
 
-    /// Whether such a failure may pass. The server's queue is full (EAGAIN), or there is no server yet.
+    /// Whether this error may pass: the server's queue is full (EAGAIN), or there is no server yet.
     func waits(for errno: Errno) -> Bool {
       errno == .wouldBlock
         || (waitsForServer && [.noSuchFileOrDirectory, .connectionRefused].contains(errno))
@@ -172,12 +172,12 @@ package final class WaitingLine: Connecting {
     half = ReceiveHalf(Port(source, for: .readable, reactor: Reactor.shared))
   }
 
-  /// How many callers wait in a line; for tests.
+  /// The number of callers that wait in a line, for tests.
   package static func waiting(_ key: Key) -> Int {
     lines.withLock { $0.lines[key] }?.half.inspect { $0.queue.count } ?? 0
   }
 
-  /// - Parameter ifThere: only if others wait.
+  /// - Parameter ifThere: join only a line that exists.
   static func join(_ key: Key, ifThere: Bool) -> WaitingLine? {
     lines.withLock { state in
       if let line = state.lines[key] {
@@ -199,7 +199,7 @@ package final class WaitingLine: Connecting {
       if count == 0 { state.lines[key] = nil }
       return count == 0
     }
-    // A connection that nobody has taken is closed with it.
+    // Closing the half also closes a connection that no caller has taken.
     if isLast { half.close() }
   }
 

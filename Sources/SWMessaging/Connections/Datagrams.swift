@@ -65,7 +65,7 @@ public func bindDatagrams(
 extension EndpointCore {
   private typealias Failure = PublishedName.Failure
 
-  /// A socket of datagrams that is bound to an address.
+  /// Makes a datagram socket that is bound to an address.
   fileprivate static func bound(to address: Address, _ file: SocketFile) throws(EndpointError) -> EndpointCore
   {
     do throws(AddressError) { try address.validate() } catch {
@@ -106,7 +106,7 @@ extension EndpointCore {
     }
   }
 
-  /// Takes over a socket that is bound already, unless it is something else.
+  /// Takes over a socket that is bound already. Throws if it is not a bound datagram socket.
   private static func adoptingDatagrams(_ number: Int32) throws(Failure) -> EndpointCore {
     let type = swsys_socket_type(number)
     if type < 0 { throw Failure(.adopt, Errno(rawValue: -type)) }

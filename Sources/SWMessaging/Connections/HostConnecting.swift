@@ -2,7 +2,7 @@ internal import SWIO
 internal import Synchronization
 internal import SystemPackage
 
-/// A connection over TCP or UDP on its way, for one caller.
+/// A TCP or UDP connection attempt, for one caller.
 final class HostConnecting: Connecting {
   let half: ReceiveHalf
   private let source: HostConnectSource
@@ -12,7 +12,7 @@ final class HostConnecting: Connecting {
     half = ReceiveHalf(Port(source, for: .readable, reactor: Reactor.shared))
   }
 
-  /// Nothing waits for the resolver: its answer finds the source closed.
+  /// Nothing waits for the resolver. Its answer will find the source closed.
   func end() { half.close() }
 
   func explanation(of error: EndpointError, at address: Address) -> String {
@@ -21,11 +21,11 @@ final class HostConnecting: Connecting {
   }
 }
 
-/// Looks a host up and connects to the first of its addresses that answers; its item is the connected descriptor.
+/// Looks a host up, and connects to the first of its addresses that answers. The item is the connected descriptor.
 ///
 ///     resolving   a helper thread looks the host up. An IP address is known at once
 ///     racing      attempts to connect are under way, each watched by the reactor
-///     closed      all sockets are closed; the resolver's answer comes to nothing
+///     closed      all sockets are closed; the resolver's answer is dropped
 private final class HostConnectSource: ItemSource, ReadinessReceiver {
   private enum Phase: Sendable {
     case new
@@ -140,7 +140,7 @@ private final class HostConnectSource: ItemSource, ReadinessReceiver {
         if deadline != .never {
           signal?.raise(.readable, after: .nanoseconds(max(deadline.remaining, 1)))
         }
-        // If a socket has got ready since it was looked at, the reactor has told so, and the half tries again.
+        // If a socket has become ready since it was examined, the reactor has reported that, and the half tries again.
         return .wouldBlock
       case .lost(let error):
         if waitsForServer, error.errno == .connectionRefused {
@@ -152,7 +152,7 @@ private final class HostConnectSource: ItemSource, ReadinessReceiver {
     }
   }
 
-  /// Looks at the attempts under way: the one that has connected.
+  /// Examines the attempts under way, and returns one that has connected.
   private func look(_ race: inout AddressRace) -> WatchedSocket? {
     for socket in state.withLock({ $0.sockets }) {
       switch socket.progress {

@@ -77,7 +77,7 @@ package struct InheritedSocket: Hashable, Sendable {
   package let number: Int32
   package let name: String
 
-  /// Takes it over.
+  /// Takes the descriptor over.
   func core(_ kind: ConnectionKind, _ policy: AcceptPolicy) throws(EndpointError) -> ListenerCore {
     guard InheritedDescriptors.take(number) else {
       throw EndpointError(.busy, subject: .environmentVariable("LISTEN_FDS"))
@@ -96,7 +96,7 @@ package enum InheritedSockets {
   /// The first descriptor (SD_LISTEN_FDS_START).
   private static var start: Int32 { 3 }
 
-  /// Found once: the variables are those that the process was started with.
+  /// Read once, because the variables describe how the process was started.
   private static let found: Result<[InheritedSocket], EndpointError> = Result {
     () throws(EndpointError) in
     let sockets = try parse(
@@ -107,7 +107,7 @@ package enum InheritedSockets {
 
   static func all() throws(EndpointError) -> [InheritedSocket] { try found.get() }
 
-  /// Takes over all of that name, or none.
+  /// Takes over all sockets of that name, or none.
   static func cores(
     named name: String?, _ kind: ConnectionKind, _ policy: AcceptPolicy
   ) throws(EndpointError) -> [(name: String, core: ListenerCore)] {
@@ -131,7 +131,7 @@ package enum InheritedSockets {
     return unsafe swsys_process_pidfd_id(&found) < 0 ? nil : found
   }
 
-  /// The contents of the variables.
+  /// Parses the contents of the variables.
   ///
   /// - Parameters:
   ///   - value: the value of a variable.
@@ -144,7 +144,7 @@ package enum InheritedSockets {
     if wanted != processID { return [] }
     if let text = value("LISTEN_PIDFDID") {
       guard let wanted = UInt64(text) else { throw invalid("LISTEN_PIDFDID") }
-      // An older kernel cannot tell two processes of one number apart.
+      // An older kernel has no such identity, so the check of the process id has to do.
       if let identity = processIdentity(), identity != wanted { return [] }
     }
     guard let count = Int32(text), (0...1_048_576).contains(count) else { throw invalid("LISTEN_FDS") }

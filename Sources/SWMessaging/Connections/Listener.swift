@@ -32,7 +32,7 @@ public final class Listener<Connection: Endpoint>: Sendable {
   package let core: ListenerCore
   private let make: @Sendable (any Sendable) throws(EndpointError) -> Connection
 
-  /// - Parameter make: an endpoint of an item of the core.
+  /// - Parameter make: makes an endpoint of an item of the core.
   package init(
     _ core: ListenerCore, making make: @escaping @Sendable (any Sendable) throws(EndpointError) -> Connection
   ) {

@@ -3,31 +3,31 @@ package import SWIO
 internal import Synchronization
 internal import SystemPackage
 
-/// The part that all listeners share, without the type of its connections: a receiving half whose items are connections.
+/// The part that all listeners share, without the type of the connections: a receiving half whose items are connections.
 package final class ListenerCore: Sendable {
   package let address: Address
   package let half: ReceiveHalf
   private let reporter: AcceptReporter?
   private let name: PublishedName?
-  /// The listener whose connections this one hands on.
+  /// The listener whose connections this one passes on.
   private let lower: ListenerCore?
-  /// Another closure that gives up a name: that of the listener below.
+  /// An additional closure that gives up the name of the listener below.
   private let unpublishing: (@Sendable () -> Void)?
   private let services = Guarded(Services())
 
-  /// Those who serve the connections.
+  /// The services that serve the connections.
   private struct Services: Sendable {
     var isFinishing = false
     var entered: [ObjectIdentifier: any ServesConnections] = [:]
   }
 
-  /// Over a source of items of its own, such as a listener in memory.
+  /// Makes a listener over its own source of items, such as a listener in memory.
   ///
   /// - Parameters:
-  ///   - lower: the listener whose connections the source hands on. Its descriptor, its count of refused connections and
-  ///     its events are this one's.
-  ///   - unpublishing: gives up the name of the listener below; called when this one finishes or closes, perhaps more than
-  ///     once.
+  ///   - lower: the listener whose connections the source passes on. This listener reports the lower one's descriptor, count
+  ///     of refused connections, and events as its own.
+  ///   - unpublishing: gives up the name of the lower listener. It is called when this one finishes or closes, perhaps more
+  ///     than once.
   package init(
     _ source: some ItemSource, address: Address, reactor: any Reacting = Reactor.shared,
     over lower: ListenerCore? = nil, unpublishing: (@Sendable () -> Void)? = nil
@@ -80,14 +80,15 @@ package final class ListenerCore: Sendable {
     half.close()
   }
 
-  /// Gives up the name. The connections that have been made are accepted, and then accepting ends.
+  /// Gives up the name. Connections that were made before are still accepted, and then accepting ends.
   package func finish() {
     unpublish()
     drainServices()
     half.finishReceiving()
   }
 
-  /// Accepting has ended for good because the listening descriptor is unusable. Any other error concerns one connection.
+  /// Whether accepting has ended for good because the listening descriptor is unusable. Any other error concerns one
+  /// connection.
   var hasFailed: Bool {
     half.inspect { state in
       guard case .transport = state.over?.reason else { return false }
@@ -95,7 +96,7 @@ package final class ListenerCore: Sendable {
     }
   }
 
-  /// It has been told to finish, or closed.
+  /// Whether the listener has been told to finish, or is closed.
   package var isFinishing: Bool { services.withLock { $0.isFinishing } }
 
   private func drainServices() {
@@ -106,7 +107,8 @@ package final class ListenerCore: Sendable {
     for service in entered { service.drain() }
   }
 
-  /// Has the service told when the listener finishes: at once if it has done so.
+  /// Registers a service, which is told when the listener finishes. If the listener is finishing already, the service is
+  /// told at once.
   package func enter(_ service: any ServesConnections) {
     let isFinishing = services.withLock { services in
       services.entered[ObjectIdentifier(service)] = service
@@ -123,14 +125,14 @@ package final class ListenerCore: Sendable {
     services.withLock { Array($0.entered.values) }.flatMap { $0.snapshot }.sorted { $0.number < $1.number }
   }
 
-  /// Gives up the name alone: nobody connects any more, and who has connected can be accepted. Over an abstract name and
-  /// over TCP nothing happens.
+  /// Gives up only the name: no new client can connect, and connections that were made before can be accepted. It has no
+  /// effect on an abstract name or a TCP address.
   package func unpublish() {
     name?.remove()
     unpublishing?()
   }
 
-  /// Tells those who serve the connections of something that concerns the listener.
+  /// Reports an event of the listener to its services.
   private func tell(_ event: ListenerEvent) {
     for service in services.withLock({ Array($0.entered.values) }) { service.tell(event) }
   }
@@ -143,7 +145,7 @@ package final class ListenerCore: Sendable {
     return try half.withDescriptor(body)
   }
 
-  /// The connection that an item stands for: one that was accepted, or one made elsewhere.
+  /// Returns the connection of an item: one that was accepted, or one that was made in another way.
   package static func connection(_ item: any Sendable, _ mode: ReceiveMode) throws(EndpointError)
     -> EndpointCore
   {
@@ -153,7 +155,7 @@ package final class ListenerCore: Sendable {
   }
 }
 
-/// Hands the events of one listener on to the one that stands on it.
+/// Passes the events of one listener on to the listener above it.
 private final class EventRelay: ServesConnections {
   private let state: Guarded<Weak>
 
@@ -169,7 +171,7 @@ private final class EventRelay: ServesConnections {
 extension ListenerCore {
   fileprivate func relay(_ event: ListenerEvent) { tell(event) }
 
-  /// Whether a descriptor can be listened with.
+  /// Checks whether a listener can use a descriptor.
   static func check(_ number: Int32, _ kind: ConnectionKind) throws(EndpointError) {
     do throws(PublishedName.Failure) {
       try ListeningSocket.check(number, kind)

@@ -2,12 +2,12 @@ internal import CSysShim
 internal import SWIO
 internal import SystemPackage
 
-/// A listening socket, before anybody accepts from it.
+/// A listening socket from which nothing has been accepted yet.
 struct ListeningSocket {
   let socket: FreshDescriptor
   let address: Address
   let isUnix: Bool
-  /// It was made here, with a Unix address.
+  /// Whether the library made it, with a Unix address.
   let isOwnUnix: Bool
   var name: PublishedName?
   var restoresBlocking = false
@@ -80,7 +80,7 @@ struct ListeningSocket {
     if result < 0 { throw PublishedName.Failure(.listen, Errno(rawValue: -result)) }
   }
 
-  /// Takes over a listening socket, unless it is something else.
+  /// Takes over a listening socket. Throws if the descriptor is something else.
   private static func adopt(
     _ number: Int32, _ kind: ConnectionKind
   ) throws(PublishedName.Failure) -> (FreshDescriptor, wasBlocking: Bool) {
@@ -94,7 +94,7 @@ struct ListeningSocket {
     return (FreshDescriptor(OwnedDescriptor(adopting: descriptor), kind, isUnix: isUnix), wasBlocking)
   }
 
-  /// Whether a descriptor can be taken over.
+  /// Checks whether a descriptor can be taken over.
   static func check(_ number: Int32, _ kind: ConnectionKind) throws(PublishedName.Failure) {
     let type = try adopted(swsys_socket_type(number))
     guard type == kind.type else {

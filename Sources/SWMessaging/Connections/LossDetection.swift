@@ -22,7 +22,7 @@ extension Endpoint {
     precondition(limit.map { $0 >= .seconds(1) } ?? true, "a peer is given a second at least")
     let milliseconds = limit.map { limit in
       let (seconds, attoseconds) = limit.components
-      // More than a day is as good as for ever.
+      // More than a day makes no practical difference.
       return Int32(min(seconds, 86_400) * 1_000) + Int32(attoseconds / 1_000_000_000_000_000)
     }
     let result: Int32

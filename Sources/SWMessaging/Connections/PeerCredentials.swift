@@ -28,13 +28,13 @@ public struct PeerCredentials: Sendable {
 
   private let socket: Socket
 
-  /// Nil if the kernel knows nothing of the peer: over TCP for example.
+  /// Returns nil if the kernel has no credentials of the peer, for example over TCP.
   init?(of fresh: FreshDescriptor) {
     guard fresh.isUnix, let found = fresh.withNumber(Self.ask) ?? nil else { return nil }
     self.init(found, .fresh(fresh))
   }
 
-  /// Nil if the kernel knows nothing of the peer, or if the endpoint is closed.
+  /// Returns nil if the kernel has no credentials of the peer, or if the endpoint is closed.
   init?(of half: Half) {
     let found = try? half.withDescriptor { swsys_is_unix($0) ? Self.ask($0) : nil }
     guard let found else { return nil }
@@ -51,7 +51,7 @@ public struct PeerCredentials: Sendable {
   private static func ask(_ number: Int32) -> (pid: Int32, uid: UInt32, gid: UInt32)? {
     var found: (pid: Int32, uid: UInt32, gid: UInt32) = (0, .max, .max)
     let result = unsafe swsys_peer_credentials(number, &found.pid, &found.uid, &found.gid)
-    // What the kernel does not know, it does not call an error: it answers no process and nobody.
+    // If the kernel has no credentials, it reports no error, but process 0 and the user -1.
     return result < 0 || (found.pid == 0 && found.uid == .max) ? nil : found
   }
 
@@ -81,11 +81,11 @@ public struct PeerCredentials: Sendable {
   public func openProcess() throws(EndpointError) -> OwnedDescriptor {
     let result = try withNumber { swsys_peer_pidfd($0) }
     do throws(TransportError) {
-      // Kernels before 6.16 call it an invalid argument that the process has been reaped.
+      // Kernels before 6.16 report EINVAL if the process has been reaped.
       let isReaped = result == -Errno.invalidArgument.rawValue
       let number = try checked(.credentials, isReaped ? -Errno.noSuchProcess.rawValue : result)
       let process = OwnedDescriptor(adopting: FileDescriptor(rawValue: number))
-      // Later ones answer with a descriptor, which stands for nobody.
+      // Later kernels return a descriptor that refers to no process.
       if swsys_pidfd_signal(number, 0, false) == -Errno.noSuchProcess.rawValue {
         throw TransportError(.credentials, .noSuchProcess)
       }

@@ -5,23 +5,23 @@ internal import SystemPackage
 
 /// The name of a listening Unix socket in its directory.
 ///
-/// A socket is bound to a private name, gets its permissions, and listens; only then it gets its name, by `link(2)`, which
-/// never replaces anything. So no client finds a name at which nobody listens, and the file has its permissions from the
+/// A socket is bound to a private name, gets its permissions, and listens. Only then it gets its public name by `link(2)`,
+/// which never replaces a file. So no client finds a name at which nobody listens, and the file has its permissions from the
 /// first moment.
 ///
-/// If the name is taken, a look tells whether a process has that socket: to connect a socket of another type fails with
-/// EPROTOTYPE if one has, listening or not yet, and with ECONNREFUSED if none has; no server notices. A socket that nobody
-/// has is replaced by exchanging the two names (`renameat2(2)`), and then the displaced one is looked at again under
-/// the private name: if it is another one than before, it has come in between, and gets its name back. Processes that
-/// replace hold a lock of the directory (`flock(2)`), so of those there is one at a time. Nobody waits for the lock longer
-/// than a second: without it the exchange is still safe against processes that bind in place.
+/// If the name is taken, a probe tells whether a process has that socket: connecting a socket of another type fails with
+/// EPROTOTYPE if one has, listening or not yet, and with ECONNREFUSED if none has. The server does not notice the probe. A
+/// socket that no process has is replaced by exchanging the two names (`renameat2(2)`). Then the displaced file is examined
+/// again under the private name. If it is not the file that was probed, it came in between, and it gets its name back.
+/// Processes that replace a name hold a lock of the directory (`flock(2)`), so only one replaces at a time. A process waits
+/// for that lock for one second at most. Without the lock the exchange is still safe against processes that bind in place.
 ///
-/// Where a file system does not allow links, `RENAME_NOREPLACE` does the same; where it allows neither, the socket is
-/// bound in place. A socket of datagrams is always bound in place: there is nothing between bind and receive, and its peers
-/// answer to the address that it was bound to. It replaces another by renaming that one first, which is looked at again
-/// under its new name as above.
+/// On a file system without links `RENAME_NOREPLACE` does the same. If that is missing, too, the socket is bound in place. A
+/// datagram socket is always bound in place: it needs no step between bind and receive, and its peers answer to the address
+/// that it was bound to. It replaces another socket by renaming that one first, and then examines it under its new name as
+/// above.
 package final class PublishedName: Sendable {
-  /// A test's choice: what the file system does not allow in its scope.
+  /// The features that a test makes the file system refuse.
   package struct Refusals: OptionSet, Sendable {
     package let rawValue: Int
     package init(rawValue: Int) { self.rawValue = rawValue }
@@ -44,7 +44,7 @@ package final class PublishedName: Sendable {
     }
   }
 
-  /// Nil when the name has been given up.
+  /// The directory of the name. Nil when the name has been given up.
   private let directory: Guarded<NameDirectory?>
   private let name: [CChar]
   private let identity: swsys_identity
@@ -55,7 +55,7 @@ package final class PublishedName: Sendable {
     self.identity = identity
   }
 
-  /// Publishes a socket at a path. It listens, unless it is one for datagrams.
+  /// Publishes a socket at a path. It listens, unless it is a datagram socket.
   static func listen(
     at path: FilePath, _ kind: ConnectionKind, _ file: SocketFile, backlog: Int32
   ) throws(Failure) -> (socket: FreshDescriptor, name: PublishedName) {
@@ -68,7 +68,7 @@ package final class PublishedName: Sendable {
     return (socket, PublishedName(directory, name, identity))
   }
 
-  /// Removes the name if it is still this socket's, once. Never fails: what cannot be removed stays.
+  /// Removes the name once, if it still belongs to this socket. Never fails: a name that cannot be removed stays.
   func remove() {
     guard let directory = directory.withLock({ $0.take() }) else { return }
     // A process that takes the name over holds the lock meanwhile.
@@ -98,7 +98,7 @@ final class NameDirectory: Sendable {
 
   private var number: Int32 { descriptor.withDescriptor { $0.rawValue } }
 
-  /// Nil if there is no such name.
+  /// The identity of the file. Nil if there is no such name.
   func identity(of name: [CChar]) -> swsys_identity? {
     var found = swsys_identity()
     return unsafe swsys_identify(number, name, &found) < 0 ? nil : found
@@ -123,9 +123,10 @@ final class NameDirectory: Sendable {
 
   func setMode(of name: [CChar], _ mode: UInt32) -> Int32 { unsafe swsys_set_mode_of(number, name, mode) }
 
-  /// Runs `body` under the lock of those who replace a name in this directory, or without it if it cannot be had.
+  /// Runs `body` under the lock of the processes that replace a name in this directory, or without the lock if it cannot be
+  /// had.
   ///
-  /// - Parameter tries: how often to ask for it, 1 ms apart.
+  /// - Parameter tries: how often to try to lock, 1 ms apart.
   func withLock<Result, Failure: Error>(
     tries: Int, _ body: () throws(Failure) -> Result
   ) throws(Failure) -> Result {
@@ -145,10 +146,10 @@ final class NameDirectory: Sendable {
     return nil
   }
 
-  /// The address of a name in this directory; nil if it does not fit. The path as it was given is preferred, because
-  /// others see it.
+  /// Returns the address of a name in this directory. Returns nil if the name does not fit. The path as given is preferred,
+  /// because other processes see it.
   ///
-  /// - Parameter direct: the path as it was given; or else through the descriptor.
+  /// - Parameter direct: whether to use the path as given. Otherwise the address goes through the descriptor.
   func address(of name: [CChar], direct: Bool) -> SocketAddress? {
     let bytes = name.dropLast().map { UInt8(bitPattern: $0) }
     if direct {

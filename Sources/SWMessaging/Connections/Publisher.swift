@@ -23,11 +23,11 @@ struct Publisher {
     self.backlog = backlog
   }
 
-  /// How often the name may change under us.
+  /// How often to try again if the name changes meanwhile.
   private static var tries: Int { 1_000 }
 
   func publish() throws(Failure) -> Published {
-    // Peers see the address to which a socket of datagrams was bound, and answer to it: so it has no private name.
+    // Peers see the address to which a datagram socket was bound, and answer to it. So it has no private name.
     if kind == .datagrams { return try bindInPlace() }
     let (socket, privateName) = try bindPrivately()
     do throws(Failure) {
@@ -35,7 +35,7 @@ struct Publisher {
         throw Failure(.bind, .noSuchFileOrDirectory, "the socket's file has been removed")
       }
       if identity.mode != file.permissions {
-        // The umask has taken some away.
+        // The umask has cleared some of the permissions.
         try check(.bind, directory.setMode(of: privateName, file.permissions))
       }
       try listen(socket)
@@ -50,7 +50,7 @@ struct Publisher {
 
   // MARK: The private name
 
-  /// The name with the process id and a random number, such as `.app.sock.4711.1f3a5b7c`, as short as it has to be.
+  /// Makes a name from the process id and a random number, such as `.app.sock.4711.1f3a5b7c`, cut to the limit.
   private func privateName(atMost limit: Int) -> [CChar]? {
     let digits = String(UInt32.random(in: 0x1000_0000...UInt32.max), radix: 16)
     let end = ".\(swsys_process_id()).\(digits)".utf8.map { CChar(bitPattern: $0) }
@@ -62,7 +62,7 @@ struct Publisher {
   private func bindPrivately() throws(Failure) -> (FreshDescriptor, [CChar]) {
     var last = Failure(.bind, .fileNameTooLong, "the path is too long, and /proc is not there to shorten it")
     for direct in [true, false] {
-      // The room for the name, by what a name of one byte leaves.
+      // The room for the name is what a name of one byte leaves.
       guard let shortest = directory.address(of: [46, 0], direct: direct) else { continue }
       let room = 107 - (shortest.bytes.count - 4)
       for _ in 0..<10 {
@@ -73,10 +73,10 @@ struct Publisher {
         let result = socket.call { $0.bind(to: address) }
         if result >= 0 { return (socket, privateName) }
         last = Failure(.bind, Errno(rawValue: -result))
-        // A file of that name is there, by chance.
+        // By chance, a file of that name exists.
         if last.error.errno != .addressInUse { break }
       }
-      // Without /proc the way through the descriptor ends here.
+      // Without /proc there is no address through the descriptor.
       if last.error.errno != .fileNameTooLong, last.error.errno != .noSuchFileOrDirectory { throw last }
     }
     throw last
@@ -85,7 +85,7 @@ struct Publisher {
   private func makeSocket() throws(Failure) -> FreshDescriptor {
     do throws(TransportError) {
       let socket = try OwnedDescriptor.socket(for: .unnamedUnix, kind, .bind)
-      // The file is made with the mode of the socket, less the umask.
+      // The file gets the mode of the socket, less the umask.
       _ = try checked(.bind, socket.withDescriptor { swsys_set_mode($0.rawValue, file.permissions) })
       return FreshDescriptor(socket, kind, isUnix: true)
     } catch {
@@ -106,7 +106,7 @@ struct Publisher {
 
   /// Gives the socket its name.
   ///
-  /// - Returns: false if this file system cannot do it.
+  /// - Returns: false if the file system does not support it.
   private func move(_ privateName: [CChar], _ identity: swsys_identity) throws(Failure) -> Bool {
     for _ in 0..<Self.tries {
       var result = directory.link(privateName, name)
@@ -127,7 +127,7 @@ struct Publisher {
   /// What to do about the socket that has the name.
   private enum Verdict {
     case replace
-    /// It has gone: try to publish again.
+    /// The socket is gone. Try to publish again.
     case again
   }
 
@@ -153,20 +153,20 @@ struct Publisher {
 
   /// Replaces the socket that has the name.
   ///
-  /// - Returns: false if it is worth another try.
+  /// - Returns: false if another try may succeed.
   private func replace(_ privateName: [CChar]) throws(Failure) -> Bool {
     guard try judge(directory.identity(of: name)) == .replace else { return false }
     return try directory.withLock(tries: 1_000) { () throws(Failure) in try replaceLocked(privateName) }
   }
 
   private func replaceLocked(_ privateName: [CChar]) throws(Failure) -> Bool {
-    // The one that held the lock may have replaced it.
+    // The process that held the lock may have replaced the socket.
     let noted = directory.identity(of: name)
     guard let noted, try judge(noted) == .replace else { return false }
     let result = directory.exchange(privateName, name)
     if result == -Errno.noSuchFileOrDirectory.rawValue { return false }
     if result < 0 {
-      // There is no exchange here: for a moment nobody has the name.
+      // There is no exchange on this file system, so the name is missing for a moment.
       _ = directory.unlink(name)
       return false
     }
@@ -178,7 +178,7 @@ struct Publisher {
       _ = directory.unlink(privateName)
       return true
     }
-    // It came in between: it gets its name back.
+    // The displaced socket came in between, so it gets its name back.
     _ = directory.exchange(privateName, name)
     return false
   }
@@ -194,9 +194,9 @@ struct Publisher {
     case unknown(Errno)
   }
 
-  /// Whether a process has the socket of that name. No server notices.
+  /// Probes whether a process has the socket of that name. Its server does not notice.
   private func probe(_ name: [CChar]) -> Probe {
-    // With datagrams: a server of streams refuses the type, and one of datagrams is not told.
+    // The first probe uses a datagram socket: a stream server refuses the type, and a datagram server is not told.
     switch connect(name, .datagrams) {
     case .protocolWrongTypeForSocket, .notPermitted: return .live
     case .noSuchFileOrDirectory: return .none
@@ -204,7 +204,7 @@ struct Publisher {
     case nil: return .live
     case let errno?: return .unknown(errno)
     }
-    // A system that refuses whatever is of another type would say the same of a live one.
+    // A system that refuses every other type would give the same answer for a live socket.
     switch connect(name, kind) {
     case .connectionRefused: return .dead
     case .noSuchFileOrDirectory: return .none
@@ -228,8 +228,8 @@ struct Publisher {
 
   // MARK: In place
 
-  /// Binds a socket to the name itself: one of datagrams, or any where the file system allows neither links nor
-  /// exclusive renames. The latter has its name for a moment before it listens.
+  /// Binds a socket to the public name itself: a datagram socket, or any socket if the file system supports neither links
+  /// nor exclusive renames. Such a stream socket has its name for a moment before it listens.
   private func bindInPlace() throws(Failure) -> Published {
     for _ in 0..<Self.tries {
       if let published = try bindOnce() { return published }
@@ -266,14 +266,14 @@ struct Publisher {
 
   /// Takes the name from a socket that is to be replaced, under the lock.
   ///
-  /// - Returns: false if another socket has come in between. It has its name again.
+  /// - Returns: false if another socket has come in between. That socket has its name again.
   private func displace() throws(Failure) -> Bool {
     guard let noted = directory.identity(of: name) else { return true }
     guard try judge(noted) == .replace, let aside = privateName(atMost: 255) else { return false }
     let result = directory.renameExclusively(name, aside)
     if result == -Errno.noSuchFileOrDirectory.rawValue { return true }
     if result < 0 {
-      // There is no exclusive rename here, so it cannot be put back: it was looked at a moment ago.
+      // There is no exclusive rename on this file system, so the socket could not be put back. It was probed a moment ago.
       _ = directory.unlink(name)
       return true
     }

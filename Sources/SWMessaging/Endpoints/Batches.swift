@@ -13,9 +13,9 @@ struct FrameBatch {
   var outgoing: Outgoing { Outgoing(parts, borders: borders) }
 }
 
-/// Cuts a sequence of messages into batches of frames that are sent together, up to 64 KiB or 1024 frames:
-/// memory does not grow with the sequence, and other senders get their turn in between. Small messages are
-/// gathered in one array, large ones are retained.
+/// Cuts a sequence of messages into batches of frames that are sent together, each of at most 64 KiB or 1024 frames. So
+/// memory does not grow with the sequence, and other senders are served in between. Small messages are gathered in one
+/// array, large ones are retained.
 @usableFromInline
 struct Batches<Messages: IteratorProtocol, F: Framing> where Messages.Element == F.Outgoing {
   @usableFromInline static var mostBytes: Int { 65_536 }
@@ -24,13 +24,13 @@ struct Batches<Messages: IteratorProtocol, F: Framing> where Messages.Element ==
   @usableFromInline var messages: Messages
   @usableFromInline let framing: F
   @usableFromInline let progress: (@Sendable (Int, Int) -> Void)?
-  /// Each frame is a datagram of its own, also an empty one, which has no border that would mark it: it is alone.
+  /// Whether each frame is a datagram. An empty datagram has no border that would mark it, so it is a batch of its own.
   @usableFromInline let areDatagrams: Bool
   @usableFromInline var owesEmpty = false
-  /// Why there is no next batch, if it is not for want of messages.
+  /// The error that ended the batches, if it was not the end of the messages.
   @usableFromInline var failure: EndpointError?
   @usableFromInline var messageCount = 0
-  /// How many messages are likely to be left.
+  /// The estimated number of messages that are left.
   @usableFromInline var expected: Int
 
   @inlinable
@@ -56,7 +56,7 @@ struct Batches<Messages: IteratorProtocol, F: Framing> where Messages.Element ==
     }
     let expected = max(1, min(expected, Self.mostFrames))
     batch.borders.reserveCapacity(expected)
-    // Progress is told frame by frame.
+    // Progress is reported for each frame.
     let mostFrames = progress == nil ? Self.mostFrames : 1
     while batch.borders.count < mostFrames, batch.parts.byteCount < Self.mostBytes,
       let message = messages.next()
@@ -69,12 +69,12 @@ struct Batches<Messages: IteratorProtocol, F: Framing> where Messages.Element ==
           break
         }
         batch.borders.append(batch.parts.byteCount)
-        // The others are likely to be as long.
+        // Assume that the other messages are as long.
         if batch.borders.count == 1, batch.parts.byteCount < Self.mostBytes {
           batch.parts.reserve(min(batch.parts.byteCount * (expected - 1), Self.mostBytes))
         }
       } catch {
-        // What came before it is sent first.
+        // The frames before the failed message are sent first.
         var error = error
         error.messageCount = messageCount + batch.borders.count
         guard let end = batch.borders.last else { throw error }

@@ -156,10 +156,10 @@ private func isNothing(_ byteCount: Int) -> Bool {
 }
 
 extension ReceiveHalf {
-  /// How much an unsized receive asks for: of a datagram, all.
+  /// The limit of a receive without a size. For a datagram there is none.
   var largestChunk: Int { carriesDatagrams ? .max : SocketReader.largestChunk }
 
-  /// The bytes, if they are so many: a datagram may be of another size.
+  /// Returns the bytes if their number is right. A datagram may be of another size.
   func bytes(of outcome: Outcome, exactly byteCount: Int) throws(EndpointError) -> [UInt8] {
     let bytes = try bytes(of: outcome)
     if bytes.count != byteCount {
@@ -171,14 +171,14 @@ extension ReceiveHalf {
     return bytes
   }
 
-  /// The bytes, and what came beside them.
+  /// Returns the bytes with their ancillary data.
   func accompanied(_ outcome: Outcome) throws(EndpointError) -> ReceivedBytes {
-    // First: the bytes end the loan.
+    // The ancillary data is taken first, because taking the bytes ends the loan.
     let ancillary = ancillary(of: outcome)
     return ReceivedBytes(try bytes(of: outcome), ancillary)
   }
 
-  /// What came beside the bytes of a request that asked for it.
+  /// The ancillary data of a request that asked for it.
   func ancillary(of outcome: Outcome) -> Ancillary? {
     switch outcome {
     case .lent(let demand): unsafe turn.takeAncillary(of: demand)
@@ -187,7 +187,7 @@ extension ReceiveHalf {
     }
   }
 
-  /// The bytes that a raw request was for.
+  /// The bytes of a raw request.
   func bytes(of outcome: Outcome) throws(EndpointError) -> [UInt8] {
     switch outcome {
     case .lent(let demand):

@@ -182,14 +182,14 @@ extension Blocking where E: ByteSending {
 // MARK: - How a send begins
 
 extension SendHalf {
-  /// Begins to send more than bytes.
+  /// Begins to send bytes with ancillary data.
   func start(
     _ bytes: [UInt8], _ ancillary: OutgoingAncillary, as kind: Place.Kind, _ limit: CallLimit
   ) -> Started {
     start(Outgoing(bytes), ancillary, as: kind, limit)
   }
 
-  /// Begins to send more than bytes, or more than a frame.
+  /// Begins to send an `Outgoing` with ancillary data.
   func start(
     _ outgoing: Outgoing, _ ancillary: OutgoingAncillary, as kind: Place.Kind, _ limit: CallLimit,
     _ progress: (@Sendable (Int, Int) -> Void)? = nil
@@ -201,7 +201,7 @@ extension SendHalf {
     return start(call)
   }
 
-  /// Begins to send bytes with nothing around them.
+  /// Begins to send plain bytes.
   @usableFromInline
   func start(
     _ bytes: UnsafeRawBufferPointer, _ array: [UInt8]?, as kind: Place.Kind, _ limit: CallLimit
@@ -211,8 +211,8 @@ extension SendHalf {
 }
 
 extension Collection<UInt8> {
-  /// Lends the bytes where they are, if they are in one piece, else a copy; and the array that they are,
-  /// if they are one.
+  /// Lends the bytes where they are if they are contiguous, and a copy otherwise. The second argument is the array itself,
+  /// if the bytes are one.
   @inlinable
   func withBytes<Result>(_ body: (UnsafeRawBufferPointer, [UInt8]?) -> Result) -> Result {
     if let array = self as? [UInt8] {

@@ -13,10 +13,10 @@ package struct CallLimit: Sendable {
     instant = deadline
   }
 
-  /// The call may wait at all.
+  /// Whether the call may wait.
   @inlinable package var mayWait: Bool { instant != .immediately && timeout.map { $0 > .zero } ?? true }
 
-  /// The instant. Reads the clock if there is a timeout, which begins now.
+  /// The instant. If there is a timeout, it begins now, so this reads the clock.
   @usableFromInline
   package var deadline: Deadline {
     guard let timeout else { return instant }

@@ -8,7 +8,7 @@ public final class EndpointCore: Sendable {
   @usableFromInline package let sending: SendHalf?
   private let origin: Origin
 
-  /// One word, like the two references above.
+  /// Where the core comes from. It takes one word, like each of the two references above.
   private enum Origin: Sendable {
     case readsAhead, readsExactly
     /// One direction of another core, which owns the descriptor.
@@ -28,12 +28,12 @@ public final class EndpointCore: Sendable {
   }
 
   deinit {
-    // A part retains the whole, which closes both directions when the last endpoint over either has gone.
+    // A part retains the whole core, which closes both directions when the last endpoint over either direction is gone.
     if case .part = origin { return }
     close()
   }
 
-  /// Takes over a descriptor for these directions. When it throws, the descriptor is still the caller's.
+  /// Takes over a descriptor for these directions. If it throws, the caller still owns the descriptor.
   package convenience init(
     adopting number: Int32, unread: [UInt8] = [], for directions: Readiness, mode: ReceiveMode = .readAhead,
     reactor: any Reacting = Reactor.shared
@@ -63,9 +63,9 @@ public final class EndpointCore: Sendable {
       Port(connected: transport, reactor: reactor), unread: [], for: [.readable, .writable], mode: mode)
   }
 
-  /// Takes over a socket of datagrams that is bound to an address.
+  /// Takes over a datagram socket that is bound to an address.
   ///
-  /// - Parameter willClose: called before the descriptor is closed: gives up the name.
+  /// - Parameter willClose: called before the descriptor is closed, to give up the name.
   convenience init(
     datagrams descriptor: consuming OwnedDescriptor, willClose: (@Sendable () -> Void)?
   ) throws(TransportError) {
@@ -93,7 +93,7 @@ public final class EndpointCore: Sendable {
       sending: directions.contains(.writable) ? SendHalf(port) : nil, mode: mode)
   }
 
-  /// How the descriptor is read, by all endpoints over this core.
+  /// How all endpoints over this core read the descriptor.
   package var mode: ReceiveMode {
     switch origin {
     case .readsAhead: .readAhead
@@ -122,14 +122,14 @@ public final class EndpointCore: Sendable {
     sending?.close()
   }
 
-  /// Gives the descriptors up unclosed, if nobody uses them.
+  /// Gives the descriptors up without closing them, if no caller uses them.
   func detach() throws(EndpointError) -> DetachedEndpoint {
     let halves = [receiving, sending].compactMap { $0 as Half? }
-    // A transport of the user's own is the user's to take apart.
+    // Only the user can take a user's transport apart.
     if halves.contains(where: { !$0.port.isDetachable }) {
       throw EndpointError(.transport(TransportError(.detach, .notSupported)))
     }
-    // The other direction of the same descriptor has users of its own, until it is closed and they have left.
+    // The other direction of the same descriptor may be in use, until it is closed and its callers have left.
     if case .part(let whole) = origin, let half = halves.first,
       let other = half is ReceiveHalf ? whole.sending : whole.receiving as Half?,
       other.port === half.port, !other.inspect({ $0.isOut })
@@ -184,11 +184,11 @@ extension EndpointCore {
     return try adopting(copy, unread: [], for: directions, mode: mode)
   }
 
-  /// A duplex over two descriptors.
+  /// Makes a duplex endpoint over two descriptors.
   static func adopting(
     reading: FileDescriptor, writing: FileDescriptor, unread: [UInt8], mode: ReceiveMode = .readAhead
   ) throws(EndpointError) -> EndpointCore {
-    // One number is one descriptor: two ports would close it twice, the second time under a stranger.
+    // Two ports over one number would close it twice, and the second close could hit an unrelated descriptor.
     if reading == writing {
       return try EndpointCore(
         adopting: reading.rawValue, unread: unread, for: [.readable, .writable], mode: mode)
@@ -198,7 +198,7 @@ extension EndpointCore {
       let sending = SendHalf(try port(writing, for: .writable))
       return EndpointCore(receiving: receiving, sending: sending, mode: mode)
     } catch {
-      // Both stay the caller's.
+      // The caller keeps both descriptors.
       if Half.retire(receiving, nil) == nil { _ = receiving.port.detach() }
       throw error
     }

@@ -105,21 +105,21 @@ public struct EndpointError: Error, Sendable {
         explanation: explanation))
   }
 
-  /// The message cannot be sent in its framing.
+  /// The error of a message that cannot be sent in its framing.
   @usableFromInline
   init(sending error: FramingError) {
     self.init(.framing(error))
     change { $0.isAboutSending = true }
   }
 
-  /// The message cannot be encoded.
+  /// The error of a message that cannot be encoded.
   @usableFromInline
   init(encoding error: any Error) {
     self.init((error as? FramingError).map { .framing($0) } ?? .codec(error))
     change { $0.isAboutSending = true }
   }
 
-  /// The same error, which says what it is about.
+  /// Returns the same error, with the object that it concerns.
   func about(_ subject: Subject) -> EndpointError {
     var error = self
     error.subject = subject
@@ -134,11 +134,11 @@ public struct EndpointError: Error, Sendable {
     var messageCount: Int
     var subject: Subject?
     var explanation: String
-    /// A message was to be sent, and not to be received: told apart in the text alone.
+    /// Whether a message was to be sent and not received. Only the text differs.
     var isAboutSending = false
   }
 
-  /// One pointer, so that results which may be an error stay small where there is none.
+  /// The contents are one pointer, so results that may hold an error stay small.
   private final class Content: Sendable {
     let fields: Fields
     init(_ fields: Fields) { self.fields = fields }
@@ -179,7 +179,7 @@ extension EndpointError: CustomStringConvertible {
     case .endOfStream, .truncated, .busy, .unreadDatagrams, .framing, .codec, .address: break
     }
     if isCommitted { text += "; the rest of it will be sent" }
-    // A message that is committed counts, and is not before itself.
+    // A committed message is counted in `messageCount`, but it is not before itself.
     let before = messageCount - (isCommitted ? 1 : 0)
     if before > 0 { text += "; \(Self.count(before, "message")) before" }
     return text
@@ -204,7 +204,7 @@ extension EndpointError: CustomStringConvertible {
     }
   }
 
-  /// At a service the connection is what took too long, or was not wanted any more.
+  /// The text for a service, where the error is about the connection that took too long or was cancelled.
   private func at(_ text: String) -> String {
     guard case .service(let address)? = subject else { return text }
     return "\(text) at \(address)"

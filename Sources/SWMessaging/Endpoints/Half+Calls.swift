@@ -1,11 +1,11 @@
 internal import SWIO
 internal import Synchronization
 
-// How the calls of endpoints begin and end at the halves.
+// How endpoints begin and end their calls at the halves.
 
 extension Half {
-  /// Before an asynchronous call enters: whether the caller's task is cancelled, and so takes nothing.
-  /// Busy callers let others run.
+  /// Called before an async call enters: whether the caller's task is cancelled, so the call takes nothing. A task that
+  /// makes many calls without a wait yields here.
   @inlinable @inline(__always)
   func isCancelledAtBegin() async -> Bool {
     if shouldYield() { await Task.yield() }
@@ -14,7 +14,7 @@ extension Half {
 }
 
 extension Half {
-  /// The transport is not closed while `body` runs.
+  /// Keeps a user's transport open while `body` runs.
   func withOwnTransport(_ body: () throws(TransportError) -> Void) throws(EndpointError) {
     do {
       try withTransport { try body() }
@@ -27,16 +27,16 @@ extension Half {
 }
 
 extension SendHalf {
-  /// An asynchronous call: every async send comes through here.
+  /// Runs an async call. Every async send uses this.
   ///
-  /// - Parameter start: begins it, with bytes that are lent until it returns.
+  /// - Parameter start: begins the call, with bytes that are lent until it returns.
   @inlinable @inline(__always)
   func run(_ start: (SendHalf) throws(EndpointError) -> Started) async throws(EndpointError) {
     if await isCancelledAtBegin() { throw EndpointError(.cancelled) }
     if let error = await finish(try start(self)) { throw error }
   }
 
-  /// The end of an asynchronous call.
+  /// Waits for the end of an async call.
   @inlinable
   func finish(_ started: Started) async -> EndpointError? {
     switch started {
@@ -47,7 +47,7 @@ extension SendHalf {
     }
   }
 
-  /// The end of a blocking call, before the caller's bytes are released. Every blocking send comes through here.
+  /// Waits for the end of a blocking call, before the caller's bytes are released. Every blocking send uses this.
   @inlinable @inline(__always)
   func finishBlocking(_ started: Started) -> EndpointError? {
     switch started {
@@ -64,7 +64,7 @@ extension SendHalf {
 }
 
 extension ReceiveHalf {
-  /// Begins a call the long way.
+  /// Begins a call on the long way.
   ///
   /// - Parameter front: how far the short way has come.
   @usableFromInline
@@ -80,7 +80,7 @@ extension ReceiveHalf {
     EndpointError(.cancelled, byteCount: heldBytes.load(ordering: .relaxed))
   }
 
-  /// An asynchronous call, the long way alone.
+  /// Makes an async call on the long way alone.
   func receive(_ request: ReceiveRequest, _ limit: CallLimit) async -> Outcome {
     if await isCancelledAtBegin() { return .failed(cancelled) }
     switch start(request, as: .task, limit, after: .unseen) {
@@ -91,7 +91,7 @@ extension ReceiveHalf {
     }
   }
 
-  /// A blocking call, the long way from where the short way has come.
+  /// Makes a blocking call on the long way, from where the short way has come.
   @usableFromInline
   func receiveBlocking(_ request: ReceiveRequest, _ limit: CallLimit, after front: Front = .unseen) -> Outcome
   {

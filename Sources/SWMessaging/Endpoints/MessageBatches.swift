@@ -1,7 +1,7 @@
 public import SWFraming
 public import SWIO
 
-// Many messages in one call: for peers that send faster than one call a message can take.
+// Many messages in one call, for peers that send faster than one call for each message can receive.
 
 extension MessageReceiving {
   /// Receives the next message, and with it those behind it that have already arrived.

@@ -41,7 +41,7 @@ extension MessageDuplex {
   }
 }
 
-/// Which of the descriptors that this process was born with have been taken over.
+/// The descriptors that this process has inherited and taken over.
 enum InheritedDescriptors {
   private static let taken = Guarded<Set<Int32>>([])
 

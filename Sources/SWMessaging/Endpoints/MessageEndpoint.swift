@@ -90,7 +90,7 @@ public final class MessageReader<F: Framing>: MessageReceiving {
     receivingSide = side
   }
 
-  /// - Parameter mode: nil: as the core is read.
+  /// - Parameter mode: nil for the mode of the core.
   package convenience init(
     core: EndpointCore, framing: F, mode: ReceiveMode? = nil, maximumFrameSize: Int = defaultMaximumFrameSize
   ) {
@@ -190,7 +190,7 @@ public final class MessageDuplex<F: Framing>: MessageReceiving, MessageSending {
   public let receivingSide: ReceivingSide<F>
   @inlinable public var sendingSide: SendingSide { SendingSide(core) }
 
-  /// - Parameter mode: nil: as the core is read.
+  /// - Parameter mode: nil for the mode of the core.
   package init(
     core: EndpointCore, framing: F, mode: ReceiveMode? = nil, maximumFrameSize: Int = defaultMaximumFrameSize
   ) {

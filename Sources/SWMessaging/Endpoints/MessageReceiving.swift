@@ -20,7 +20,7 @@ public protocol MessageReceiving<F>: MessageEndpoint, ReceivingEndpoint {
 }
 
 extension EndpointError {
-  /// The end of the stream is nil, any other error is thrown.
+  /// Returns nil at the end of the stream, and throws any other error.
   @usableFromInline
   func nilAtEnd<Message>() throws(EndpointError) -> Message? {
     if case .endOfStream = reason { return nil }

@@ -286,7 +286,7 @@ extension SendHalf {
 }
 
 extension Framing {
-  /// Begins to send more than a frame.
+  /// Begins to send a frame with ancillary data.
   func start(
     _ message: Outgoing, _ ancillary: OutgoingAncillary, on half: SendHalf, as kind: Place.Kind,
     _ limit: CallLimit
@@ -295,7 +295,7 @@ extension Framing {
       SWMessaging.Outgoing(try parts(of: message, for: half)), ancillary, as: kind, limit, progress)
   }
 
-  /// Encodes: before the first byte is sent.
+  /// Encodes a message, before its first byte is sent.
   @inlinable
   func parts(of message: Outgoing, for half: SendHalf) throws(EndpointError) -> FrameParts {
     if needsDatagrams, !half.carriesDatagrams { throw EndpointError(sending: .needsDatagrams) }
@@ -338,7 +338,7 @@ extension ByteFraming {
 }
 
 extension FramingError {
-  /// Nothing would keep the messages apart.
+  /// The framing has no boundaries on a stream, so it needs datagrams.
   @usableFromInline
   static var needsDatagrams: FramingError { FramingError(.needsDatagrams, offset: 0) }
 }

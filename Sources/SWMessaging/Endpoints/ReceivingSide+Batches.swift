@@ -1,7 +1,7 @@
 internal import SWFraming
 internal import SWIO
 
-/// How much a batch still has room for.
+/// The room that a batch still has.
 @frozen
 @usableFromInline
 package struct BatchRoom: Sendable {
@@ -15,7 +15,7 @@ package struct BatchRoom: Sendable {
     self.byteCount = byteCount
   }
 
-  /// Makes room for a message; false: there is none.
+  /// Uses room for a message. Returns false if there is none.
   @inlinable @inline(__always)
   mutating func admit(_ frame: Int) -> Bool {
     guard count > 0, frame <= byteCount else { return false }
@@ -24,7 +24,7 @@ package struct BatchRoom: Sendable {
     return true
   }
 
-  /// The first message, however large it is.
+  /// Uses room for the first message, however large it is.
   @inlinable
   mutating func admitFirst(_ frame: Int) {
     count -= 1
@@ -32,15 +32,17 @@ package struct BatchRoom: Sendable {
   }
 }
 
-// A batch waits for its first message as any receive does. Behind that it takes the messages that have been received
-// already, until it is full, another caller has come between, or a message cannot be had: then the next call tells why.
+// A batch waits for its first message like any receive. Then it takes the messages that have been received already. It stops
+// when it is full, when another caller has come in between, or when a message cannot be decoded; the next call then reports
+// why.
 
 extension ReceivingSide {
-  /// Hands whole frames from the front of the stream to `body`, in order. The first of a batch comes whatever its size.
+  /// Passes whole frames from the front of the stream to `body`, in order. The first frame of a batch is passed whatever its
+  /// size is.
   ///
   /// - Parameters:
-  ///   - consumed: grows by each frame that was taken, also by the one for which `body` throws.
-  ///   - body: false: its frame stays.
+  ///   - consumed: grows by each frame that was taken, including one for which `body` throws.
+  ///   - body: returns false to leave its frame in the stream.
   @inlinable @inline(__always)
   func takeFrames<Failure: Error>(
     of unread: UnsafeRawBufferPointer, _ room: inout BatchRoom, isFirst: Bool, _ consumed: inout Int,
@@ -66,7 +68,7 @@ extension ReceivingSide {
     }
   }
 
-  /// Appends the messages at the front of the stream. Throws only if the first of the batch is not understood.
+  /// Appends the messages at the front of the stream. Throws only if the first message of the batch cannot be decoded.
   @inlinable @inline(__always)
   func append(
     from unread: UnsafeRawBufferPointer, to batch: inout [F.Incoming], _ room: inout BatchRoom,
@@ -90,8 +92,8 @@ extension ReceivingSide {
     }
   }
 
-  /// The next messages, if the buffer holds one. If not, the batch stays empty, and `front` says how far the short way
-  /// has come.
+  /// Appends the next messages if the buffer holds one. If not, the batch stays empty, and `front` says how far the short
+  /// way has come.
   @inlinable
   package func appendAtOnce(
     to batch: inout [F.Incoming], _ front: inout ReceiveHalf.Front, as kind: Place.Kind, _ limit: CallLimit,
@@ -104,7 +106,7 @@ extension ReceivingSide {
     unsafe try append(from: found.unread, to: &batch, &room, &consumed)
   }
 
-  /// The messages of a call that went the long way.
+  /// Appends the messages of a call that took the long way.
   @inlinable
   package func append(
     _ outcome: ReceiveHalf.Outcome, to batch: inout [F.Incoming], _ room: inout BatchRoom
@@ -138,7 +140,7 @@ extension ReceivingSide {
     room.admitFirst(first.count)
     while let datagram = half.heldDatagram(behind: position) {
       defer { half.leave(consuming: 0) }
-      // One that is not understood is the next call's.
+      // If a message cannot be decoded, the next call reports that.
       guard room.admit(datagram.count), let message = try? message(datagram: datagram) else { return }
       batch.append(message)
       unsafe half.turn.consume(.atLeast(1))
@@ -146,7 +148,7 @@ extension ReceivingSide {
     }
   }
 
-  /// The next messages, for a task.
+  /// Receives the next messages, for a task.
   @inlinable
   func receiveBatch(_ limit: CallLimit, _ room: BatchRoom) async throws(EndpointError) -> [F.Incoming] {
     if await half.isCancelledAtBegin() { throw half.cancelled }
@@ -160,7 +162,7 @@ extension ReceivingSide {
 extension ReceivingSide where F: ByteFraming {
   /// Lends the next payloads, if the buffer holds one.
   ///
-  /// - Returns: how many.
+  /// - Returns: their number.
   @inlinable
   package func withPayloadsAtOnce(
     _ front: inout ReceiveHalf.Front, as kind: Place.Kind, _ limit: CallLimit, _ room: BatchRoom,
@@ -186,9 +188,9 @@ extension ReceivingSide where F: ByteFraming {
     }
   }
 
-  /// Lends the payloads of a call that went the long way.
+  /// Lends the payloads of a call that took the long way.
   ///
-  /// - Returns: how many.
+  /// - Returns: their number.
   @inlinable
   package func withPayloads(
     _ outcome: ReceiveHalf.Outcome, _ room: BatchRoom, _ body: (Span<UInt8>) throws -> Void
@@ -201,7 +203,7 @@ extension ReceivingSide where F: ByteFraming {
     return room.count - rest.count
   }
 
-  /// - Returns: the bytes behind the first payload, with the turn; nil: that was all.
+  /// - Returns: the bytes behind the first payload, with the turn held. Nil if there is nothing to continue with.
   @usableFromInline
   func lendFirst(
     _ outcome: ReceiveHalf.Outcome, _ room: inout BatchRoom, _ body: (Span<UInt8>) throws -> Void

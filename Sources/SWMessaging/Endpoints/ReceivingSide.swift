@@ -14,12 +14,12 @@ public struct ReceivingSide<F: Framing>: Sendable {
   @usableFromInline
   package var request: ReceiveRequest { .message(source) }
 
-  /// Likewise, with what came beside the message.
+  /// The same request, with ancillary data.
   var accompaniedRequest: ReceiveRequest { .message(source, accompanied: true) }
 
-  /// The message of a frame that was lent or handed over, and what came beside it.
+  /// The message of a frame that was lent or handed over, with its ancillary data.
   func accompanied(_ outcome: ReceiveHalf.Outcome) throws(EndpointError) -> ReceivedMessage<F.Incoming> {
-    // First: the message ends the loan.
+    // The ancillary data is taken first, because taking the message ends the loan.
     let ancillary = half.ancillary(of: outcome)
     return ReceivedMessage(try message(outcome), ancillary)
   }
@@ -37,14 +37,15 @@ public struct ReceivingSide<F: Framing>: Sendable {
       do {
         return try source.decode(delivery)
       } catch {
-        // Whatever type it has: an end of stream that a framing throws is not one of this stream.
+        // Every error of the framing becomes `codec`, even an end of stream that the framing throws, which is not the end of
+        // this stream.
         throw EndpointError(.codec(error))
       }
     case .failed(let error): throw error
     }
   }
 
-  /// The message of a frame on loan, which stays on loan. If the message is not understood, the loan ends.
+  /// The message of a lent frame, which stays lent. If the message cannot be decoded, the loan ends.
   @usableFromInline
   func lentMessage(_ demand: FrameDemand) throws(EndpointError) -> F.Incoming {
     if source.deliversPayload {
@@ -60,8 +61,8 @@ public struct ReceivingSide<F: Framing>: Sendable {
     }
   }
 
-  /// The message of a datagram, which its frame fills exactly. One that does not is consumed, and the next is as
-  /// good as any.
+  /// The message of a datagram, which its frame must fill exactly. If it does not, the datagram is consumed, and the next
+  /// one is unaffected.
   func message(datagram: [UInt8]) throws(EndpointError) -> F.Incoming {
     do {
       if datagram.count > source.maximumFrameSize {
@@ -95,11 +96,11 @@ public struct ReceivingSide<F: Framing>: Sendable {
 
 // MARK: The short way
 
-// If no other caller is there and the buffer holds the message, the caller is served right here, in code that is
-// compiled for its framing. Every other call goes the long way through `ReceiveHalf.start`.
+// If no other caller uses the half and the buffer holds the message, the call ends right here, in code that is compiled for
+// the caller's framing. Every other call takes the long way through `ReceiveHalf.start`.
 
 extension ReceivingSide {
-  /// The frame at the front, if it is complete. Returns nil if only the long way can tell more.
+  /// Returns the frame at the front if it is complete. Returns nil if only the long way can tell.
   @inlinable @inline(__always)
   func frame(in unread: UnsafeRawBufferPointer, _ scanner: inout F.Scanner) -> FrameDemand? {
     if unsafe unread.isEmpty { return nil }
@@ -109,8 +110,8 @@ extension ReceivingSide {
     return demand
   }
 
-  /// Lends the next frame to `body`, if the buffer holds it. If not, returns nil, and `front` says how far the short
-  /// way has come.
+  /// Lends the next frame to `body` if the buffer holds it. If not, returns nil, and `front` says how far the short way has
+  /// come.
   @inlinable @inline(__always)
   func atOnce<Result, Failure: Error>(
     _ front: inout ReceiveHalf.Front, as kind: Place.Kind, _ limit: CallLimit,
@@ -125,7 +126,7 @@ extension ReceivingSide {
     return try body(unsafe Span(_unsafeBytes: bytes), demand.byteCount, payload, scanner)
   }
 
-  /// The next message, if the buffer holds it.
+  /// Returns the next message if the buffer holds it.
   @inlinable
   package func messageAtOnce(
     _ front: inout ReceiveHalf.Front, as kind: Place.Kind, _ limit: CallLimit
@@ -144,7 +145,7 @@ extension ReceivingSide {
     }
   }
 
-  /// Lends the next payload, if the buffer holds it.
+  /// Lends the next payload if the buffer holds it.
   @inlinable
   package func withPayloadAtOnce<Result>(
     _ front: inout ReceiveHalf.Front, as kind: Place.Kind, _ limit: CallLimit,
@@ -153,19 +154,19 @@ extension ReceivingSide {
     try atOnce(&front, as: kind, limit) { unread, _, payload, _ in try body(unread.extracting(payload)) }
   }
 
-  /// An asynchronous call, which waits if it has to.
+  /// Makes an async call, which waits if necessary.
   @inlinable @inline(__always)
   func outcome(after front: ReceiveHalf.Front, _ limit: CallLimit) async -> ReceiveHalf.Outcome {
     switch half.start(request, as: .task, limit, after: front) {
     case .ended(let outcome): return outcome
     case .queued(let place):
-      // The only wait, so that what a waiting task holds is small.
+      // This is the only suspension, so a waiting task holds little memory.
       await half.runTask(place)
       return half.outcome(of: place)
     }
   }
 
-  /// The next message, for a task.
+  /// Receives the next message, for a task.
   @inlinable @inline(__always)
   func receive(_ limit: CallLimit) async throws(EndpointError) -> F.Incoming {
     if await half.isCancelledAtBegin() { throw half.cancelled }

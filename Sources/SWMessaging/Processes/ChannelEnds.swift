@@ -2,15 +2,15 @@ internal import CSysShim
 internal import SWIO
 internal import SystemPackage
 
-/// The ends of what connects this process with a child: this process's, as cores of endpoints, and the child's, by
-/// their numbers there.
+/// The ends of what connects this process with a child. This process has its ends as cores of endpoints. The child's ends
+/// are known by their numbers in the child.
 final class ChannelEnds {
   private(set) var channel: EndpointCore?
   private(set) var standardInput: EndpointCore?
   private(set) var standardOutput: EndpointCore?
   private(set) var standardError: EndpointCore?
 
-  /// The child's ends, and the numbers that they will have. They are closed with the last reference at the latest.
+  /// The child's ends and the numbers that they will have. The last reference closes them at the latest.
   private var children: [ChildEnd] = []
 
   /// A descriptor that the child gets and this process closes.
@@ -24,7 +24,7 @@ final class ChannelEnds {
     }
   }
 
-  /// Makes the channel, if there is to be one.
+  /// Makes the channel, if one is asked for.
   init(_ channel: ChildChannel?) throws(EndpointError) {
     switch channel {
     case .descriptor(let number):
@@ -57,7 +57,7 @@ final class ChannelEnds {
     children.append(ChildEnd(pipe.second, number))
   }
 
-  /// Takes over a descriptor of this process that the child is to have under this number.
+  /// Takes over a descriptor of this process that the child gets under this number.
   func add(_ descriptor: consuming OwnedDescriptor, as number: Int32) {
     children.append(ChildEnd(descriptor, number))
   }
@@ -65,14 +65,14 @@ final class ChannelEnds {
   /// Closes the child's ends in this process.
   func closeChildEnds() { children = [] }
 
-  /// Each number in the child that has a descriptor of its own, with the descriptor here.
+  /// The descriptor of this process for each number that gets a descriptor of its own in the child.
   var targets: [Int32: Int32] {
     var targets: [Int32: Int32] = [:]
     for child in children { targets[child.number] = child.descriptor.withDescriptor { $0.rawValue } }
     return targets
   }
 
-  /// This process's ends: where the child's end is seen.
+  /// This process's ports, which see the end of the child's ends.
   var ports: [Port] {
     let cores = [channel, standardInput, standardOutput, standardError]
     return cores.flatMap { core in
@@ -93,13 +93,13 @@ final class ChannelEnds {
 }
 
 extension OwnedDescriptor {
-  /// The same, under a number above 2. In a process whose standard streams are closed a new descriptor
-  /// gets one of their numbers, and output that is meant for the stream would go into the channel.
+  /// Returns the same descriptor under a number above 2. In a process whose standard streams are closed, a new descriptor
+  /// gets one of their numbers. Then output that is meant for the stream would go into the channel.
   fileprivate consuming func aboveStandard() throws(TransportError) -> OwnedDescriptor {
     let number = withDescriptor { $0.rawValue }
     guard number <= 2 else { return self }
     let moved = swsys_duplicate(number, 3)
-    // Closed, and not pointed at /dev/null: the number was free before.
+    // The old number is closed, and not redirected to /dev/null, because it was free before.
     OwnedDescriptor.closeAtOnce(release().rawValue)
     return OwnedDescriptor(adopting: FileDescriptor(rawValue: try checked(.duplicate, moved)))
   }

@@ -38,10 +38,10 @@ public struct ChildEnvironment: Hashable, Sendable {
     ]
   }
 
-  /// `NAME=value` entries, without the closing NUL; those of this process byte for byte.
+  /// Returns `NAME=value` entries without the closing NUL. Inherited entries are copied byte for byte.
   ///
-  /// - Parameter channel: the number of the child's descriptor. Without one the variable is taken away.
-  /// - Throws: `EndpointError` `spawn` with EINVAL for a name or a value that cannot be.
+  /// - Parameter channel: the number of the child's descriptor. If it is nil, the variable is removed.
+  /// - Throws: `EndpointError` `spawn` with EINVAL for an invalid name or value.
   func entries(channel: Int32?) throws(EndpointError) -> [[UInt8]] {
     var added = additions
     added[ChildChannel.variable] = channel.map { String($0) }
@@ -69,10 +69,10 @@ public struct ChildEnvironment: Hashable, Sendable {
     return entries
   }
 
-  /// The value of a variable of this process.
+  /// Returns the value of a variable of this process.
   static func value(of name: String) -> String? { value(of: name, in: current) }
 
-  /// The value of the first entry of that name.
+  /// Returns the value of the first entry of that name.
   static func value(of name: String, in entries: [[UInt8]]) -> String? {
     let start = Array(name.utf8) + [equalsSign]
     return entries.first { $0.starts(with: start) }.map {

@@ -98,7 +98,7 @@ extension Command {
     }
   }
 
-  /// The command with a pipe for all that is to be fed and collected.
+  /// Returns the command with a pipe for each stream that is fed or collected.
   fileprivate func collecting(_ input: [UInt8]?) throws(EndpointError) -> Command {
     var command = self
     if input != nil {
@@ -159,7 +159,7 @@ extension BlockingCommand {
       return .ended(status, error)
     }
     let collection = helpers.wait {
-      // The first failure ends the child, and with it all that the others wait for.
+      // The first failure ends the child, which ends all other waits.
       _ = try? child.blocking.end(in: steps)
       child.standardInput?.close()
       for (_, reader) in child.outputs { reader.close() }
@@ -171,13 +171,13 @@ extension BlockingCommand {
 // MARK: - What run consists of
 
 extension SpawnedProcess {
-  /// The outputs that are received here, by their numbers.
+  /// The outputs that are collected here, with their numbers.
   fileprivate final var outputs: [(number: Int32, reader: SocketReader)] {
     [(1, standardOutput), (2, standardError)].compactMap { number, reader in reader.map { (number, $0) } }
   }
 }
 
-/// An output, as far as it has come.
+/// A collected output, as far as it has been received.
 private struct Collected: Sendable {
   let number: Int32
   private(set) var bytes: [UInt8] = []
@@ -219,7 +219,7 @@ private enum RunPart: Sendable {
   case ended(TerminationStatus?, EndpointError?)
 }
 
-/// The parts that have come to their end.
+/// The parts of a run that have ended.
 private struct RunCollection: Sendable {
   private(set) var failure: EndpointError?
   private var status: TerminationStatus?
@@ -240,7 +240,7 @@ private struct RunCollection: Sendable {
     }
   }
 
-  /// The first failure is the one that says why: the others follow from it.
+  /// Keeps the first failure, because later ones follow from it.
   mutating func fail(_ error: EndpointError) { failure = failure ?? error }
 
   func result() throws(EndpointError) -> CommandResult {
@@ -250,7 +250,7 @@ private struct RunCollection: Sendable {
   }
 }
 
-/// The error that `body` throws.
+/// Returns the error that `body` throws.
 private func failure<Value>(_ body: () async throws(EndpointError) -> Value) async -> EndpointError? {
   do throws(EndpointError) {
     _ = try await body()
@@ -298,9 +298,9 @@ private final class Helpers: Sendable {
     wakeUp.signal()
   }
 
-  /// Waits until all have finished.
+  /// Waits until all parts have ended.
   ///
-  /// - Parameter end: called once if something fails, so that the others come to their end.
+  /// - Parameter end: called once if a part fails, so the others end.
   func wait(_ end: () -> Void) -> RunCollection {
     var hasEnded = false
     while true {

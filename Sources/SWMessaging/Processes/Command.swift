@@ -66,7 +66,7 @@ public struct Command: Hashable, Sendable {
     /// child that has joined: signal the leader's.
     public static func joining(_ number: Int32) -> Group { Group(kind: .existing(number)) }
 
-    /// Whether the child leads a group of its own.
+    /// Whether the child leads its own process group.
     var isOwn: Bool { kind == .new || kind == .session }
   }
 

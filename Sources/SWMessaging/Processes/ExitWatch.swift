@@ -3,24 +3,24 @@ internal import SWIO
 internal import Synchronization
 internal import SystemPackage
 
-/// Waits for the end of a child, with the means of endpoints: the child's pidfd becomes readable when the child ends,
-/// and an attempt to receive reaps it and yields the status, which stays. So deadlines, cancellation, threads and tasks at
-/// once are the receiving half's affair, nothing polls, and SIGCHLD plays no part.
+/// Waits for the end of a child as a receive. The child's pidfd becomes readable when the child ends. The attempt to receive
+/// reaps the child and yields its status, which stays. So the receiving half provides deadlines, cancellation, and waiting
+/// by threads and tasks. Nothing polls periodically, and SIGCHLD is not used.
 ///
-/// From `begin` on there is always one place in the half's queue, of the watch itself: so the reactor reaps the child when
-/// it ends, whether or not anybody asks, and tells `ended` of it.
+/// From `begin` on, the watch itself always has one place in the half's queue. So the reactor reaps the child when it ends,
+/// even if no caller waits, and calls `ended`.
 final class ExitWatch: Sendable {
   private let child: ReapedChild
   private let half: ReceiveHalf
   private let state = Guarded(State())
 
   private struct State: Sendable {
-    /// Nobody will ask for the status any more.
+    /// Whether no caller will ask for the status any more.
     var isAbandoned = false
-    /// The child has been reaped, or never will be.
+    /// Whether the child has been reaped, or can never be.
     var isOver = false
     var ended: (@Sendable () -> Void)?
-    /// How long to wait before the reactor is asked again to watch, when it could not.
+    /// How long to wait before asking the reactor again, after it could not watch.
     var retryDelay = Duration.milliseconds(10)
   }
 
@@ -45,18 +45,18 @@ final class ExitWatch: Sendable {
     switch half.start(Self.request, as: .task, until: .never) {
     case .ended(let outcome): decided(outcome)
     case .queued(let place):
-      // The place keeps the half alive until it is decided, and this the watch.
+      // The place retains the half until it is decided, and this closure retains the watch.
       let isParked = half.park(place, .callback { self.decided(self.half.outcome(of: place)) })
       if !isParked { decided(half.outcome(of: place)) }
     }
   }
 
-  /// The watch's own place has been decided.
+  /// Handles the decision of the watch's own place.
   private func decided(_ outcome: ReceiveHalf.Outcome) {
     if case .failed(let error) = outcome, case .transport(let failure) = error.reason,
       failure.operation != .exitStatus
     {
-      // The reactor could not watch (ENOSPC, ENOMEM). The child must not stay a zombie: try again, ever more rarely.
+      // The reactor could not watch (ENOSPC, ENOMEM). The child must not stay a zombie, so try again after growing pauses.
       let delay = state.withLock { state in
         defer { state.retryDelay = min(state.retryDelay * 2, .seconds(1)) }
         return state.retryDelay
@@ -80,14 +80,14 @@ final class ExitWatch: Sendable {
     func deadlinePassed() { watch.watch() }
   }
 
-  /// Nobody will ask for the status any more. The reactor goes on to watch until the child has ended, and then the
-  /// pidfd is closed: an epoll registration and this object, no thread and no task.
+  /// Notes that no caller will ask for the status any more. The reactor watches until the child has ended, and then the
+  /// pidfd is closed. Until then this costs an epoll registration and this object, but no thread and no task.
   func abandon() {
     let isOver = state.withLock { state in
       state.isAbandoned = true
       return state.isOver
     }
-    // A waiter may know the status before the watch's own place has been told.
+    // A waiter may learn the status before the watch's own place is told.
     if isOver || child.status != nil { half.close() }
   }
 
@@ -113,8 +113,8 @@ final class ExitWatch: Sendable {
 
   // MARK: Signalling
 
-  /// Signals the child, through the pidfd: so the signal cannot hit a stranger that has got the number of a child
-  /// which was reaped. The pidfd is not closed meanwhile. When it has been, the child has ended, and nothing happens.
+  /// Signals the child through the pidfd. So the signal cannot hit another process that got the number of a reaped child.
+  /// The pidfd stays open meanwhile. If it has been closed, the child has ended, and nothing happens.
   func signal(_ signal: ProcessSignal, toGroup: Bool = false) throws(EndpointError) {
     do {
       try half.withTransport { try child.signal(signal, toGroup: toGroup) }
@@ -130,13 +130,13 @@ final class ExitWatch: Sendable {
 final class ReapedChild: ItemSource {
   let processID: Int32
   private let pidfd: Int32
-  /// The child stays a zombie until this is closed, and its number its own.
+  /// Whether the child stays a zombie until this object is closed, so its number is not reused.
   private let keepsZombie: Bool
   private let end = Guarded<TerminationStatus?>(nil)
 
   var status: TerminationStatus? { end.withLock { $0 } }
 
-  /// Takes over a pidfd, of a child that nobody has waited for.
+  /// Takes over the pidfd of a child that no code has waited for.
   init(pidfd: Int32, processID: Int32, keepsZombie: Bool) {
     self.pidfd = pidfd
     self.processID = processID
@@ -146,7 +146,7 @@ final class ReapedChild: ItemSource {
   func signal(_ signal: ProcessSignal, toGroup: Bool) throws(TransportError) {
     var result: Int32
     if toGroup, keepsZombie {
-      // Were the zombie reaped by somebody else, the number might be anybody's.
+      // If other code reaps the zombie, its number may belong to another process.
       var code: Int32 = 0
       result = unsafe swsys_pidfd_reap(pidfd, true, &code)
       if result == -Errno.noChildProcess.rawValue { return }
@@ -154,7 +154,7 @@ final class ReapedChild: ItemSource {
     } else {
       result = swsys_pidfd_signal(pidfd, signal.rawValue, toGroup)
     }
-    // To signal a zombie does nothing, and so it shall be a moment later, when it has been reaped.
+    // Signalling a zombie has no effect. Signalling a reaped child must have none either.
     if result == -Errno.noSuchProcess.rawValue { return }
     _ = try checked(.signal, result)
   }
@@ -178,8 +178,8 @@ final class ReapedChild: ItemSource {
       take(.value(status, stays: true))
       return .transferred(1)
     default:
-      // Without a zombie (SIGCHLD ignored, or reaped by another part of the program) the status is lost. The kernel
-      // may say so while the child still runs: its end is what is waited for.
+      // Without a zombie the status is lost: SIGCHLD is ignored, or another part of the program has reaped the child. The
+      // kernel may report that while the child still runs, so wait for its end.
       if !FileDescriptor(rawValue: pidfd).isReady(for: .readable) { return .wouldBlock }
       return .failed(TransportError(.exitStatus, Errno(rawValue: -found), scope: .connection))
     }

@@ -4,13 +4,13 @@ internal import Synchronization
 internal import SystemPackage
 
 extension EndpointError {
-  /// A child could not be spawned.
+  /// The error of a child that could not be spawned.
   init(spawning errno: Errno, _ explanation: String) {
     self.init(.transport(TransportError(.spawn, errno)), explanation: explanation)
   }
 }
 
-/// A command with everything that the system call needs, checked and put into the form that C takes.
+/// A checked command with everything that the system call needs, in the form that C takes.
 struct SpawnRequest {
   let command: Command
   private let candidates: [[UInt8]]
@@ -34,7 +34,7 @@ struct SpawnRequest {
 
   /// Checks the command, makes the ends, and opens the files. May block on the file system.
   ///
-  /// - Throws: `EndpointError` as ``Command/spawn()`` says. Nothing has run, and nothing is left open.
+  /// - Throws: `EndpointError` as ``Command/spawn()`` says. Then nothing has run, and nothing is left open.
   init(_ command: Command, channel: ChildChannel?) throws(EndpointError) {
     if let number = channel?.number, number < 0 {
       throw EndpointError(spawning: .badFileDescriptor, "descriptor \(number) of the child, for its channel")
@@ -86,7 +86,7 @@ struct SpawnRequest {
         guard number == 2 else {
           throw EndpointError(spawning: .invalidArgument, "standard output of the child: it is itself")
         }
-        // Standard output has been looked at before: numbers are in order.
+        // Numbers are in order, so standard output has been handled before.
         sources[2] = sources[1]
         if sources[1] == Int32(SWSYS_INHERIT) {
           sources[2] = swsys_get_close_on_exec(1) < 0 ? Int32(SWSYS_NULL) : 1
@@ -100,8 +100,8 @@ struct SpawnRequest {
     self.ends = ends
   }
 
-  /// Spawns, once, on a thread that may block until the program has been loaded. The child's ends are closed here in every
-  /// case: only then does the child's end close the channel.
+  /// Spawns once, on a thread that may block until the program has been loaded. The child's ends are closed here in every
+  /// case, because only then does the child's end close the channel.
   func run() throws(EndpointError) -> Spawned {
     defer { ends.closeChildEnds() }
     var spawned = swsys_spawned()
@@ -134,7 +134,7 @@ struct SpawnRequest {
     }
     let child = ReapedChild(
       pidfd: spawned.pidfd, processID: spawned.pid,
-      // Where the kernel cannot signal a group by a pidfd, the number has to stay the group's.
+      // If the kernel cannot signal a group by a pidfd, the number has to stay reserved for the group.
       keepsZombie: command.group.isOwn && !PidfdSupport.signalsGroups)
     return Spawned(
       processID: spawned.pid, child: child, channel: ends.channel, standardInput: ends.standardInput,
@@ -199,9 +199,10 @@ struct SpawnRequest {
   }
 }
 
-/// What the kernel, and a filter of system calls, lets this process do with pidfds.
+/// What the kernel, and any filter of system calls, lets this process do with pidfds.
 enum PidfdSupport {
-  /// Why children cannot be had; nil: they can. Asked again while they cannot, which costs two system calls.
+  /// Why children cannot be spawned. Nil if they can. While they cannot, each access asks the kernel again, with two system
+  /// calls.
   static var missing: Errno? {
     if isThere.withLock({ $0 }) { return nil }
     let result = swsys_pidfd_missing()
@@ -213,7 +214,7 @@ enum PidfdSupport {
   private static let isThere = Guarded(false)
   private static let probedGroups = swsys_pidfd_signals_groups()
 
-  /// A test's choice, to run the branch of older kernels.
+  /// Set by tests to run the branch for older kernels.
   static let groupsOverride = Guarded<Bool?>(nil)
 
   /// Whether a group can be signalled by a pidfd (Linux 6.9).
@@ -221,7 +222,7 @@ enum PidfdSupport {
 }
 
 extension ChildChannel {
-  /// The number that the child is told.
+  /// The number of the channel that the child is told.
   var number: Int32? {
     if case .descriptor(let number) = self { return number }
     return nil
@@ -236,7 +237,7 @@ extension ChildChannel {
 }
 
 extension Command {
-  /// The standard streams by their numbers, in order.
+  /// The standard streams with their numbers, in order.
   fileprivate var streams: [(Int32, Stream?)] {
     [(0, standardInput?.stream), (1, standardOutput?.stream), (2, standardError?.stream)]
   }
@@ -248,7 +249,7 @@ extension Command.Group {
     case .inherited: Int32(SWSYS_GROUP_INHERITED)
     case .new: 0
     case .session: Int32(SWSYS_GROUP_SESSION)
-    // 0 would be a new group, and negative numbers mean something else.
+    // 0 would mean a new group, and negative numbers have other meanings.
     case .existing(let number): number > 0 ? number : .max
     }
   }
@@ -258,7 +259,7 @@ extension Command.Program {
   /// The paths to try, in order.
   fileprivate func candidates(in environment: [[UInt8]]) -> [String] {
     guard isName else {
-      // Without a slash it would be no path to those who read it, such as the interpreter of a script.
+      // Without a slash, programs that read the path, such as the interpreter of a script, would not take it as a path.
       return [path.isEmpty || path.utf8.contains(UInt8(ascii: "/")) ? path : "./" + path]
     }
     if path.isEmpty || path.utf8.contains(UInt8(ascii: "/")) { return [path] }
@@ -274,7 +275,7 @@ extension Command.Program {
   }
 }
 
-/// Lends strings as C takes them: each with a zero behind it, their addresses with a null behind them.
+/// Lends strings in the form that C takes: NUL-terminated, with a null pointer after the last address.
 private func withCStrings<Result>(
   _ strings: [[UInt8]], _ body: (UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>) -> Result
 ) -> Result {

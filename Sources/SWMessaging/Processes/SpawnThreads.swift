@@ -2,24 +2,24 @@ internal import SWIO
 internal import Synchronization
 internal import SystemPackage
 
-/// The threads on which children are spawned while tasks wait: the system call blocks until the program has been
-/// loaded, which a slow file system can draw out. A few threads, however many tasks spawn at once, and none while
-/// nobody does.
+/// The threads that spawn children while tasks wait. The system call blocks until the program has been loaded, which can
+/// take long on a slow file system. There are only a few threads, however many tasks spawn at once, and none while no task
+/// does.
 enum SpawnThreads {
-  /// How many there are at most.
+  /// The most threads at a time.
   static var limit: Int { 4 }
 
-  /// A test's choice: no thread can be made in its scope.
+  /// Set by tests: no thread can be made in its scope.
   @TaskLocal static var refusal: Errno?
 
   /// Starts a thread.
   ///
-  /// - Returns: why none can be made.
+  /// - Returns: the error if no thread can be made.
   static func start(_ body: @escaping @Sendable () -> Void) -> Errno? { refusal ?? HelperThread.start(body) }
 
   private struct State: Sendable {
     var threads = 0
-    /// First in, first out; the first `taken` are gone.
+    /// First in, first out. The first `taken` entries have been taken.
     var queue: [any Job] = []
     var taken = 0
 
@@ -39,15 +39,15 @@ enum SpawnThreads {
 
   fileprivate protocol Job: AnyObject, Sendable {
     func run()
-    /// No thread can be had.
+    /// Called when no thread can be made.
     func fail(_ errno: Errno)
     func cancel()
   }
 
   /// Runs `body` on one of the threads, and suspends until it has returned.
   ///
-  /// - Throws: `EndpointError` as `body`; `cancelled` if the task is cancelled before `body` has begun; `spawn` when
-  ///   there is no thread and none can be made. `body` has not run then, and will not.
+  /// - Throws: `EndpointError` as `body`; `cancelled` if the task is cancelled before `body` has begun; `spawn` if there is
+  ///   no thread and none can be made. In the last two cases `body` has not run, and will not.
   static func run<Value: Sendable>(
     _ body: @escaping @Sendable () throws(EndpointError) -> Value
   ) async throws(EndpointError) -> Value {
@@ -71,7 +71,7 @@ enum SpawnThreads {
       return true
     }
     guard needsThread, let errno = start(work) else { return }
-    // With another thread at work the job is only late; without, nobody will come.
+    // If another thread exists, the job is only delayed. Otherwise no thread would ever take it.
     let stranded = state.withLock { state in
       state.threads -= 1
       guard state.threads == 0 else { return [any Job]() }
@@ -101,7 +101,7 @@ enum SpawnThreads {
       case new
       case waiting(Continuation)
       case cancelled
-      /// The body runs; its caller waits for that.
+      /// `body` is running, and its caller waits for it.
       case running
       case over(Result<Value, EndpointError>)
     }
@@ -111,7 +111,7 @@ enum SpawnThreads {
 
     init(_ body: @escaping @Sendable () throws(EndpointError) -> Value) { self.body = body }
 
-    /// The result, once the continuation has been resumed.
+    /// The result, after the continuation has been resumed.
     var result: Result<Value, EndpointError> {
       phase.withLock { phase in
         guard case .over(let result) = phase else {
@@ -133,7 +133,8 @@ enum SpawnThreads {
       if isCancelled { continuation.resume() }
     }
 
-    /// Goes from waiting to `next`. The continuation is the caller's to resume; nil if the call is further already.
+    /// Moves from waiting to `next`. The caller resumes the returned continuation. Returns nil if the call has left that
+    /// phase.
     private func take(_ next: Phase) -> Continuation? {
       phase.withLock { phase in
         guard case .waiting(let continuation) = phase else { return nil }

@@ -56,7 +56,7 @@ public class SpawnedProcess: @unchecked Sendable {
 
   deinit { watch.abandon() }
 
-  /// Ends what connects this process with a child, some time after the child has ended.
+  /// Ends the child's channel and streams, some time after the child has ended.
   private final class Forsaking: DeadlineReceiver {
     private let ports: [Port]
     private let grace: Duration
@@ -129,7 +129,7 @@ public class SpawnedProcess: @unchecked Sendable {
 
   // MARK: Ending
 
-  /// Tells the child that nothing more will be sent to it.
+  /// Tells the child that no more input will follow.
   func finishInput() { standardInput?.finishSending() }
 
   /// Ends the child in steps: each is taken, and the child gets the step's time to end. After the last SIGKILL is sent,
@@ -147,7 +147,7 @@ public class SpawnedProcess: @unchecked Sendable {
   public final func end(
     in steps: [EndStep] = .standard, of target: SignalTarget? = nil
   ) async throws(EndpointError) -> TerminationStatus {
-    // A task of its own, which nobody cancels.
+    // The end runs in a separate task that nothing cancels.
     let ending = Task { () -> Result<TerminationStatus, EndpointError> in
       var sequence = EndSequence(of: self, steps, target)
       sequence.note(await self.outcome(within: .zero))
@@ -188,12 +188,12 @@ public class SpawnedProcess: @unchecked Sendable {
   }
 }
 
-/// The steps of an end, without the waits between them.
+/// The steps of ending a child, without the waits between them.
 private struct EndSequence {
   private let process: SpawnedProcess
   private let target: SignalTarget
   private var steps: ArraySlice<EndStep>
-  /// How the child has ended, or why nobody can tell.
+  /// How the child has ended, or why that is unknown.
   private(set) var outcome: Result<TerminationStatus, EndpointError>?
 
   init(of process: SpawnedProcess, _ steps: [EndStep], _ target: SignalTarget?) {
@@ -204,12 +204,12 @@ private struct EndSequence {
 
   /// Takes the next step.
   ///
-  /// - Returns: how long to wait for the child's end now; nil: there is no step left, or no need for one.
+  /// - Returns: how long to wait for the child's end now. Nil if no step is left or needed.
   mutating func takeStep() -> Duration? {
     guard outcome == nil, let step = steps.popFirst() else { return nil }
     switch step.action {
     case .finishInput: process.finishInput()
-    // A child with other rights: the last signal will say so.
+    // This fails for a child with other rights. The final kill reports that.
     case .signal(let signal): try? process.signal(signal, to: target)
     }
     return step.patience
@@ -220,7 +220,7 @@ private struct EndSequence {
     outcome = result
   }
 
-  /// Kills what is left, when no step is.
+  /// Kills the child when no step is left.
   func kill() throws(EndpointError) {
     if outcome == nil || target == .group { try process.signal(.kill, to: target) }
   }

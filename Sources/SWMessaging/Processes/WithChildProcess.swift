@@ -91,7 +91,7 @@ private final class Ending: Sendable {
 }
 
 extension EndpointError {
-  /// The child has ended, and nobody can tell how.
+  /// Whether the child has ended and its status is lost.
   fileprivate var saysThatStatusIsLost: Bool {
     if case .transport(let error) = reason { return error.operation == .exitStatus }
     return false

@@ -30,7 +30,7 @@ public struct Backoff: Hashable, Sendable {
   /// From 50 ms, twice as long each time, to 5 s, with full jitter.
   public static var standard: Backoff { Backoff() }
 
-  /// The longest wait after an attempt; the first has the number 1.
+  /// The longest pause after an attempt. The first attempt has the number 1.
   package func longestWait(after attempt: Int) -> Duration {
     var wait = first
     for _ in 1..<max(attempt, 1) where wait < most { wait = wait * factor }

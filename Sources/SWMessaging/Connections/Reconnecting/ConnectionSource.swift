@@ -2,12 +2,12 @@ internal import SWFraming
 internal import SWIO
 internal import Synchronization
 
-/// A client's connection as a source of items: the same one for each receiver, until it breaks.
+/// A client's connection as a source of items: every receiver gets the same connection, until it breaks.
 ///
-///     none        a receiver comes: the attempts begin, in a task of their own
-///     attempting  connected: receivers get the connection; given up: those who wait now get the error
-///     connected   broken: none
-///     ended       nothing is made any more
+///     none        when a receiver comes, the attempts begin in their own task
+///     attempting  connected: receivers get the connection; given up: waiting receivers get the error
+///     connected   the connection broke: none
+///     ended       no connection is made any more
 final class ConnectionSource<F: Framing>: ItemSource {
   typealias Connect = @Sendable (Deadline) async throws(EndpointError) -> MessageDuplex<F>
   private typealias States = AsyncStream<ReconnectingClient<F>.State>
@@ -15,15 +15,14 @@ final class ConnectionSource<F: Framing>: ItemSource {
   private struct State: Sendable {
     var signal: ReadinessSignal?
     var connection: MessageDuplex<F>?
-    /// The attempts, while they are made.
+    /// The task of the attempts, while it runs.
     var attempts: Task<Void, Never>?
     /// Why the attempts were given up, and how many receivers are still to be told.
     var given: (error: EndpointError, count: Int)?
     var lastFailure: EndpointError?
-    /// How many connections in a row broke before they had lasted for the longest pause.
+    /// The number of consecutive connections that lasted for less than the longest pause.
     var briefCount = 0
-    /// When the connection has lasted so long that the next one is made without a pause, and when it counts as brief
-    /// no longer.
+    /// When the connection has lasted so long that it does not count as brief, so the next one needs no pause.
     var mayRetryFrom = Deadline.immediately
     var isBriefUntil = Deadline.immediately
     var isEnded = false
@@ -53,7 +52,7 @@ final class ConnectionSource<F: Framing>: ItemSource {
 
   func begin(for half: ReceiveHalf) { receivers.withLock { $0.half = half } }
 
-  /// How many wait for a connection.
+  /// The number of receivers that wait for a connection.
   private var waitingCount: Int { receivers.withLock { $0.half }?.inspect { $0.queue.count } ?? 0 }
 
   // MARK: ItemSource
@@ -111,9 +110,10 @@ final class ConnectionSource<F: Framing>: ItemSource {
     }
   }
 
-  /// A server that accepts connections and ends them at once is no reason to connect without a pause.
+  /// Pauses after brief connections, so a server that accepts connections and ends them at once does not make the client
+  /// spin.
   ///
-  /// - Returns: whether to go on. If not, nobody waits any more.
+  /// - Returns: whether to continue. If false, no receiver waits any more.
   private func pauseAfterBriefConnection(_ giveUp: Deadline) async -> Bool {
     let pauseEnd = guarded.withLock { state -> Deadline? in
       let now = Deadline.now
@@ -131,7 +131,7 @@ final class ConnectionSource<F: Framing>: ItemSource {
       set(.idle, &state)
       return state.signal
     }
-    // A receiver may have come since, and found that attempts are being made.
+    // A receiver may have come since, and have found that attempts are under way.
     signal?.raise(.readable)
     return signal == nil
   }
@@ -151,7 +151,7 @@ final class ConnectionSource<F: Framing>: ItemSource {
     signal?.raise(.readable)
   }
 
-  /// - Returns: how long to wait for the next attempt; nil: there is none.
+  /// - Returns: how long to wait before the next attempt. Nil if there is none.
   private func failed(_ failure: EndpointError, _ attempt: Int, _ giveUp: Deadline) -> Duration? {
     let waiting = waitingCount
     let pause = backoff.wait(after: attempt)
@@ -167,7 +167,8 @@ final class ConnectionSource<F: Framing>: ItemSource {
       set(.waiting(attempt: attempt, pause: pause, after: failure), &state)
       return (false, nil)
     }
-    // Also if nobody waited: somebody may have come since, and found that attempts are being made.
+    // The signal is needed even if no receiver waited, because one may have come since and found that attempts are under
+    // way.
     signal?.raise(.readable)
     return isOver ? nil : pause
   }
@@ -190,7 +191,7 @@ final class ConnectionSource<F: Framing>: ItemSource {
       defer { (state.attempts, state.watchers) = (nil, [:]) }
       return (state.connection.take(), state.attempts, state.watchers)
     }
-    // Each takes itself off the list, so without the lock.
+    // Each watcher removes itself from the list, so this runs without the lock.
     for watcher in watchers.values { watcher.finish() }
     connection?.close()
     attempts?.cancel()
@@ -228,13 +229,13 @@ final class ConnectionSource<F: Framing>: ItemSource {
 }
 
 extension MessageDuplex {
-  /// Whether messages can go both ways, as far as this end knows.
+  /// Whether messages can go both ways, as far as this end can tell.
   fileprivate var isInOrder: Bool {
     let isOver =
       core.receiving?.inspect { $0.isClosed || $0.over != nil } ?? true
       || core.sending?.inspect { $0.isClosed || $0.over != nil } ?? true
     if isOver { return false }
-    // The peer may have gone without anybody's having received since.
+    // The peer may have gone although no call has received since.
     let hasEnded = try? withDescriptor { $0.isReady(for: .hangUps) }
     return !(hasEnded ?? false)
   }

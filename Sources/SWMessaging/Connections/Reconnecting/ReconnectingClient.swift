@@ -26,11 +26,11 @@ public final class ReconnectingClient<F: Framing>: Sendable {
   /// How it is with the connection.
   @nonexhaustive
   public enum State: Sendable {
-    /// There is none, and nobody wants one.
+    /// There is no connection, and no caller waits for one.
     case idle
-    /// An attempt is being made; the first has the number 1.
+    /// An attempt is under way. The first has the number 1.
     case connecting(attempt: Int)
-    /// There is one. It may have broken since.
+    /// There is a connection. It may have broken since.
     case connected
     /// An attempt has failed, or a connection broke soon after it was made (`endOfStream`). Another attempt is made
     /// after a pause.

@@ -1,7 +1,7 @@
 internal import SWIO
 internal import Synchronization
 
-/// Wakes one task that waits. Sticky: a ring that comes before the wait ends it.
+/// Wakes one waiting task. Sticky: a ring before the wait ends it at once.
 final class Bell: Sendable {
   private enum State: Sendable {
     case silent
@@ -23,7 +23,7 @@ final class Bell: Sendable {
     continuation?.resume()
   }
 
-  /// Waits for the next ring, until then at most. Cancellation does not end the wait.
+  /// Waits for the next ring, until the deadline at most. Cancellation does not end the wait.
   func wait(until deadline: Deadline = .never) async {
     if deadline.hasPassed { return }
     let timer = deadline == .never ? nil : Timer(Alarm { self.ring() })
