@@ -1,12 +1,11 @@
 #if SW_TSAN
   internal import Glibc
 
-  /// A value behind a lock that the thread sanitizer knows.
+  /// A value behind a lock that the thread sanitizer understands.
   ///
-  /// The slow path of the standard library's mutex lies in a library that is not instrumented, so the
-  /// sanitizer does not see who waited for whom and reports every contended section. `make sanitize`
-  /// builds with this one instead, and nothing else does.
-  // Invariant: `value` is touched only between lock and unlock; both pointers live as long as this does.
+  /// The slow path of the standard library's mutex is in a library that is not instrumented. So the sanitizer does not see
+  /// which thread waited for which, and reports every contended section. Only `make sanitize` builds with this type.
+  // Invariant: `value` is accessed only between lock and unlock. Both pointers live as long as this value.
   @safe package struct Guarded<Value: ~Copyable>: ~Copyable, @unchecked Sendable {
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
     private let value: UnsafeMutablePointer<Value>

@@ -45,7 +45,7 @@ extension Address: LosslessStringConvertible {
     switch kind {
     case .unix(let path):
       let bytes = path.bytes
-      // A name without a directory that begins with an at sign would look abstract.
+      // A bare name that begins with an at sign would look abstract.
       return bytes.first == UInt8(ascii: "@")
         ? "unix:\\x40\(Self.escaped(bytes.dropFirst()))" : "unix:\(Self.escaped(bytes[...]))"
     case .abstract(let name): return "unix:@\(Self.escaped(name[...]))"
@@ -57,7 +57,7 @@ extension Address: LosslessStringConvertible {
 }
 
 extension Address {
-  /// Whether it can be used.
+  /// Checks that the address can be used.
   ///
   /// - Throws: ``AddressError``.
   package func validate() throws(AddressError) { try validate(as: description) }
@@ -108,7 +108,7 @@ extension Address {
       }
   }
 
-  /// A host with brackets where it needs them.
+  /// Returns a host, in brackets if it needs them.
   private static func written(_ host: String) -> String {
     host.utf8.contains(UInt8(ascii: ":")) ? "[\(host)]" : host
   }
@@ -157,7 +157,7 @@ extension Address {
     return descriptor
   }
 
-  /// Decimal digits and nothing else.
+  /// Parses decimal digits and nothing else.
   private static func number(_ digits: ArraySlice<UInt8>) -> UInt64? {
     guard digits.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }) else { return nil }
     return UInt64(String(decoding: digits, as: UTF8.self))
@@ -202,7 +202,7 @@ extension Address {
     isShown(scalar) && scalar != "\\" ? String(scalar) : String(scalar).utf8.map(escaped).joined()
   }
 
-  /// Whether a reader can see it for what it is.
+  /// Whether a reader can recognise the character.
   private static func isShown(_ scalar: UnicodeScalar) -> Bool {
     switch scalar.properties.generalCategory {
     case .control, .format, .surrogate, .privateUse, .unassigned, .lineSeparator, .paragraphSeparator: false

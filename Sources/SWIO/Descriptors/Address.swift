@@ -99,7 +99,7 @@ extension Address {
   /// The longest abstract name, in bytes.
   static var longestName: Int { 107 }
 
-  /// The address as the kernel takes it; nil of a host name, of a descriptor, and of a path that does not fit.
+  /// The address in the kernel's form. Nil for a host name, for a descriptor, and for a path that does not fit.
   ///
   /// - Requires: the address is valid.
   package var socketAddress: SocketAddress? {
@@ -122,7 +122,7 @@ extension FilePath {
     }
   }
 
-  /// A path of these bytes, of which none is NUL.
+  /// Makes a path of these bytes, none of which is NUL.
   package init(bytes: some Sequence<UInt8>) {
     unsafe self.init(platformString: bytes.map { CChar(bitPattern: $0) } + [0])
   }

@@ -1,12 +1,12 @@
 internal import Synchronization
 
-/// Tells those who wait for a descriptor to become free that this library has closed one.
+/// Notifies callers that wait for a free descriptor when this library has closed one.
 ///
-/// While nobody waits, a close costs one relaxed load more. That is enough: a waiter enters itself and only then makes the
-/// attempt that fails for want of a descriptor; that attempt and the close both take the kernel's lock of the table of
-/// descriptors, so the load of a close that comes after the attempt sees the entry.
+/// If no caller waits, this costs a close one relaxed load. That is enough: a waiter enters itself, and only then makes the
+/// attempt that fails for lack of a descriptor. That attempt and the close both take the kernel's lock of the descriptor
+/// table. So a close that comes after the attempt sees the entry.
 package final class DescriptorShortage: Sendable {
-  /// Of this process. A test has its own.
+  /// The shortage of this process. Tests make their own.
   package static let shared = DescriptorShortage()
 
   private let waiterCount = Atomic(0)
@@ -14,8 +14,8 @@ package final class DescriptorShortage: Sendable {
 
   package init() {}
 
-  /// Has `wake` called once when a descriptor has been closed, on the thread that closed it. It must take no lock under
-  /// which a descriptor is closed.
+  /// Calls `wake` once when a descriptor has been closed, on the thread that closed it. `wake` must take no lock under which
+  /// a descriptor is closed.
   package func enter(_ waiter: AnyObject, _ wake: @escaping @Sendable () -> Void) {
     let id = ObjectIdentifier(waiter)
     waiters.withLock { waiters in
@@ -24,7 +24,7 @@ package final class DescriptorShortage: Sendable {
     }
   }
 
-  /// Takes the entry back. The call may be under way.
+  /// Removes the entry. Its `wake` may be running.
   package func leave(_ waiter: AnyObject) {
     if waiterCount.load(ordering: .relaxed) == 0 { return }
     let id = ObjectIdentifier(waiter)
@@ -35,7 +35,7 @@ package final class DescriptorShortage: Sendable {
     _ = last  // released here, without the lock
   }
 
-  /// A descriptor has been closed.
+  /// Notes that a descriptor has been closed.
   @inline(__always)
   package func noteClose() {
     if waiterCount.load(ordering: .relaxed) > 0 { tell() }
@@ -52,6 +52,6 @@ package final class DescriptorShortage: Sendable {
     for wake in all { wake() }
   }
 
-  /// How many wait; for tests.
+  /// The number of waiters, for tests.
   package var count: Int { waiterCount.load(ordering: .relaxed) }
 }

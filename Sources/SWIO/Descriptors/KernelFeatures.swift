@@ -1,13 +1,14 @@
 internal import CSysShim
 
-/// What this kernel can do for pipes. Probed once; tests override it to run the branches of older ones.
+/// What this kernel can do for pipes. Probed once. Tests override it to run the branches for older kernels.
 package struct KernelFeatures: Sendable {
-  /// `RWF_NOWAIT` on anonymous pipes (about Linux 6.4). Without it a description of our own is opened
-  /// through `/proc/self/fd`, with `O_NONBLOCK`.
+  /// Whether anonymous pipes take `RWF_NOWAIT` (about Linux 6.4). Without it the pipe is opened again through
+  /// `/proc/self/fd`, with `O_NONBLOCK`.
   package var nowaitPipes: Bool
-  /// `RWF_NOSIGNAL` (about Linux 6.18). Without it SIGPIPE is blocked in the thread and taken back.
+  /// Whether pipes take `RWF_NOSIGNAL` (about Linux 6.18). Without it SIGPIPE is blocked in the thread, and taken back if it
+  /// was raised.
   package var nosignalPipes: Bool
-  /// `/proc` may be used to open a description of our own.
+  /// Whether `/proc` may be used to open a descriptor again.
   package var reopens: Bool
 
   package init(nowaitPipes: Bool, nosignalPipes: Bool, reopens: Bool = true) {
@@ -19,7 +20,7 @@ package struct KernelFeatures: Sendable {
   private static let probed = KernelFeatures(
     nowaitPipes: swsys_probe_nowait(), nosignalPipes: swsys_probe_nosignal())
 
-  /// A test's choice for the transports made in its scope.
+  /// Set by tests, for the transports made in its scope.
   @TaskLocal package static var override: KernelFeatures?
 
   package static var current: KernelFeatures { override ?? probed }

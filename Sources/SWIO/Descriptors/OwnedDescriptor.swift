@@ -51,7 +51,7 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
     _ = try checked(.inheritance, swsys_set_close_on_exec(number, !inheritable))
   }
 
-  /// Closes a descriptor; on the reactor's thread it only has it closed, as `close(2)` can block.
+  /// Closes a descriptor. On the reactor's thread the close is left to another thread, because `close(2)` can block.
   package static func close(_ number: Int32) {
     if Reactor.isCurrentThread { CloserThread.close(number) } else { closeHere(number) }
   }

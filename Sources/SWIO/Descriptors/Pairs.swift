@@ -15,7 +15,7 @@ public enum SocketPairKind: Hashable, Sendable {
   /// `socketpair(2)` of packets (SOCK_SEQPACKET): datagrams that end as a stream does.
   case unixPackets
 
-  /// What `socketpair(2)` is asked for; nil for TCP.
+  /// The type to ask `socketpair(2)` for. Nil for TCP.
   fileprivate var unixType: Int32? {
     if self == .unix { return swsys_sock_stream }
     if self == .unixDatagrams { return swsys_sock_dgram }

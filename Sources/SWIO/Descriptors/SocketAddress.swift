@@ -44,7 +44,7 @@ public struct SocketAddress: Hashable, Sendable {
     case .ipv6 where bytes.count >= 28: return Array(bytes[..<28])
     case .unix where bytes.count > 2 && bytes[2] != 0:
       let path = bytes[2...].prefix { $0 != 0 }
-      // The system gives a path of 108 bytes with a NUL, and takes it without.
+      // The system returns a path of 108 bytes with a NUL, and accepts it without.
       return bytes[..<2] + path.prefix(longestPath) + (path.count < longestPath ? [0] : [])
     default: return bytes
     }
@@ -173,7 +173,7 @@ extension SocketAddress {
   /// - Returns: nil if the path has another size, or contains NUL.
   public init?(unixPath path: String) { self.init(unixPathBytes: Array(path.utf8)) }
 
-  /// The same, by the bytes of the path.
+  /// Makes a Unix address from the bytes of the path.
   package init?(unixPathBytes path: [UInt8]) {
     guard (1...Self.longestPath).contains(path.count), !path.contains(0) else { return nil }
     self.init(SWSYS_UNIX_FAMILY, path + (path.count < Self.longestPath ? [0] : []))

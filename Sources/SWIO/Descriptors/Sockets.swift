@@ -1,7 +1,7 @@
 internal import CSysShim
 package import SystemPackage
 
-// Sockets that listen, connect and are accepted: the seam to the C shim. Every socket that is made here is
+// Sockets that listen, connect and are accepted. All of them are made through the C shim. Every socket that is made here is
 // close-on-exec and nonblocking, and its number is above 2.
 
 /// Which kind of socket carries a connection.
@@ -24,7 +24,7 @@ public enum ConnectionKind: Hashable, Sendable {
 }
 
 extension SocketAddress {
-  /// The number of the family, as the system takes it.
+  /// The system's number of the address family.
   fileprivate var familyNumber: Int32 {
     switch family {
     case .unix: Int32(SWSYS_UNIX_FAMILY)
@@ -45,7 +45,7 @@ extension SocketAddress {
 }
 
 extension OwnedDescriptor {
-  /// A socket that can be connected or bound to such an address. Over TCP it sends small messages at once
+  /// Makes a socket that can be connected or bound to such an address. A TCP socket sends small messages at once
   /// (TCP_NODELAY).
   package static func socket(
     for address: SocketAddress, _ kind: ConnectionKind, _ operation: TransportError.Operation,
@@ -60,26 +60,26 @@ extension OwnedDescriptor {
 
   package borrowing func bind(to address: SocketAddress) -> Int32 { withDescriptor { $0.bind(to: address) } }
 
-  /// 0, or a negative errno; EINPROGRESS and EAGAIN among them.
+  /// Returns 0 or a negative errno, including EINPROGRESS and EAGAIN.
   package borrowing func connect(to address: SocketAddress) -> Int32 {
     withDescriptor { $0.connect(to: address) }
   }
 }
 
 extension FileDescriptor {
-  /// 0, or a negative errno.
+  /// Returns 0 or a negative errno.
   package func bind(to address: SocketAddress) -> Int32 {
     unsafe address.withPointer { unsafe swsys_bind(rawValue, $0, $1) }
   }
 
-  /// 0, or a negative errno; EINPROGRESS and EAGAIN among them.
+  /// Returns 0 or a negative errno, including EINPROGRESS and EAGAIN.
   package func connect(to address: SocketAddress) -> Int32 {
     unsafe address.withPointer { unsafe swsys_connect(rawValue, $0, $1) }
   }
 }
 
 extension FileDescriptor {
-  /// The address that a socket is bound to, or that of its peer.
+  /// The address to which the socket is bound, or its peer's address.
   package func address(ofPeer: Bool = false) throws(Errno) -> SocketAddress {
     var bytes = [UInt8](repeating: 0, count: 128)
     let count = unsafe bytes.withUnsafeMutableBytes { room in
@@ -90,8 +90,8 @@ extension FileDescriptor {
     return SocketAddress(bytes: Array(bytes.prefix(max(Int(count), 2))))
   }
 
-  /// Whether a socket has met itself. A connection to a local port that nobody listens at does, if the kernel gives
-  /// it that same port.
+  /// Whether a socket is connected to itself. That happens on a connection to a local port at which no process listens, if
+  /// the kernel chooses the same port for the client.
   package var isConnectedToItself: Bool {
     guard let own = try? address() else { return false }
     return own == (try? address(ofPeer: true))
@@ -104,7 +104,7 @@ extension FileDescriptor {
 // MARK: - Connecting
 
 extension OwnedDescriptor {
-  /// One attempt to connect to a Unix socket. Unix sockets connect at once or not at all.
+  /// Makes one attempt to connect to a Unix socket. Unix sockets connect at once or not at all.
   ///
   /// - Parameter address: a valid Unix path or abstract name.
   /// - Throws: `TransportError`; EAGAIN if the server's queue of connections is full.
@@ -113,7 +113,7 @@ extension OwnedDescriptor {
   ) throws(TransportError) -> OwnedDescriptor {
     let socket = try socket(for: .unnamedUnix, kind, .connect)
     if kind == .datagrams {
-      // Without a name of its own it could not be answered.
+      // Without an address of its own, the socket could not receive answers.
       _ = try checked(.connect, socket.bind(to: .unnamedUnix))
     }
     if let found = address.socketAddress {
@@ -122,13 +122,13 @@ extension OwnedDescriptor {
       return socket
     }
     guard case .unix(let path) = address.kind else { throw TransportError(.connect, .invalidArgument) }
-    // The path is longer than the kernel's address: reach the socket through a descriptor of its own.
+    // The path is longer than the kernel's address, so the socket is reached through a descriptor that stands for it.
     let place = try OwnedDescriptor.place(path, isDirectory: false, .connect)
     _ = try checked(.connect, socket.connect(to: place.addressOfNumber))
     return socket
   }
 
-  /// A descriptor that stands for a file, without opening it (O_PATH).
+  /// Returns a descriptor that stands for a file without opening it (O_PATH).
   package static func place(
     _ path: FilePath, isDirectory: Bool, _ operation: TransportError.Operation
   ) throws(TransportError) -> OwnedDescriptor {
@@ -143,7 +143,7 @@ extension OwnedDescriptor {
   }
 }
 
-/// A connection over IP on its way. A datagram socket is connected at once.
+/// A connection attempt over IP. A datagram socket is connected at once.
 package struct ConnectingSocket: ~Copyable, Sendable {
   private let socket: OwnedDescriptor
 
@@ -163,7 +163,7 @@ package struct ConnectingSocket: ~Copyable, Sendable {
 
   package var number: Int32 { socket.withDescriptor { $0.rawValue } }
 
-  /// How far it has come.
+  /// The progress of the attempt.
   package var progress: Progress {
     socket.withDescriptor { descriptor in
       guard descriptor.isReady(for: .writable) else { return .connecting }
@@ -178,17 +178,17 @@ package struct ConnectingSocket: ~Copyable, Sendable {
 
 // MARK: - Names of hosts
 
-/// The system's resolver. A look-up can take as long as a minute, so it is made on a thread of the library's own.
+/// The system's resolver. A look-up can take a minute, so it runs on a thread of the library.
 package enum Resolver {
   package struct Failure: Error, Hashable, Sendable {
     package var errno: Errno
-    /// The resolver's own words, where it has some.
+    /// The resolver's own explanation, if it has one.
     package var explanation = ""
   }
 
   private static let threads = HelperThreads(name: "sw-resolver", usual: 4, most: 64)
 
-  /// The addresses of a host, in the order of preference. Blocks for as long as the resolver takes.
+  /// Returns the addresses of a host, in the order of preference. Blocks for as long as the resolver takes.
   package static func addresses(of host: String, port: UInt16) throws(Failure) -> [SocketAddress] {
     var found: UnsafeMutablePointer<swsys_resolved>?
     let count = unsafe host.withCString { host in
@@ -211,12 +211,12 @@ package enum Resolver {
     return addresses
   }
 
-  /// A test's own resolver.
+  /// Set by tests in place of the resolver.
   @TaskLocal package static var override: (@Sendable (String) -> [SocketAddress])?
 
   /// Looks a host up on a helper thread.
   ///
-  /// - Returns: why not: no thread can be had. `completion` is not called then.
+  /// - Returns: the error if no thread can be started. `completion` is not called then.
   package static func start(
     _ host: String, port: UInt16,
     _ completion: @escaping @Sendable (Result<[SocketAddress], Failure>) -> Void
@@ -231,6 +231,6 @@ package enum Resolver {
 // MARK: - Accepting
 
 extension FileDescriptor {
-  /// Accepts a connection: the number of a descriptor, or a negative errno.
+  /// Accepts a connection. Returns the number of its descriptor, or a negative errno.
   package func accept() -> Int32 { swsys_accept(rawValue) }
 }

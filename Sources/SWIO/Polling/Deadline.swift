@@ -47,12 +47,12 @@ public struct Deadline: Comparable, Hashable, Sendable {
   /// Whether it has passed.
   public var hasPassed: Bool { hasPassed(by: .now) }
 
-  /// Whether it has passed by an instant, which is asked for only if that matters.
+  /// Whether the deadline has passed by `now`, which is evaluated only if that matters.
   package func hasPassed(by now: @autoclosure () -> Deadline) -> Bool {
     nanoseconds == 0 || (nanoseconds != .max && self <= now())
   }
 
-  /// Nanoseconds until then as the kernel takes them: negative without limit, zero when it has passed.
+  /// The nanoseconds that are left, in the kernel's form: negative if there is no limit, zero if the deadline has passed.
   package var remaining: Int64 {
     if nanoseconds == .max { return -1 }
     if nanoseconds == 0 { return 0 }

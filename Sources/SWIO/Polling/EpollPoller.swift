@@ -2,20 +2,20 @@ internal import CSysShim
 internal import Synchronization
 package import SystemPackage
 
-/// Waits with epoll(7), edge-triggered, with as many threads as there are.
+/// Waits with epoll(7), edge-triggered, on any number of threads.
 ///
-/// The kernel wakes one waiting thread for each event, the one that came last. The wake-up is an eventfd and the alarm a
-/// timerfd; both are watched edge-triggered, so each write and each ring is one event, and nobody reads them.
+/// For each event the kernel wakes one waiting thread, the one that came last. The wake-up is an eventfd and the alarm is a
+/// timerfd. Both are watched edge-triggered, so each write and each expiry is one event, and neither needs to be read.
 package final class EpollPoller: Poller {
   private let epoll: Int32
   private let notifier: Int32
   private let timer: Int32
 
   private static var notifierKey: UInt64 { .max }
-  /// So many that they lie on the stack.
+  /// Few enough for the stack.
   private static var mostEvents: Int { 64 }
 
-  /// - Throws: `Errno` when the kernel has no descriptors to give for it.
+  /// - Throws: `Errno` if the kernel has no descriptors for it.
   package init() throws(Errno) {
     var made: [Int32] = []
     do throws(Errno) {
@@ -57,7 +57,7 @@ package final class EpollPoller: Poller {
 
   package func wait(until deadline: Deadline, into events: inout [PollerEvent]) {
     if find(within: deadline.remaining, &events) < 0 {
-      // Nothing that a reactor does leads here. It must not spin all the same.
+      // No action of a reactor leads here, but if something does, it must not spin.
       _ = swsys_wait(-1, 0, notifier, Self.pause)
     }
   }

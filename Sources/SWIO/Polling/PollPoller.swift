@@ -2,19 +2,19 @@ internal import CSysShim
 internal import Synchronization
 package import SystemPackage
 
-/// Waits with poll(2), which every system of the POSIX family has and which takes no descriptor but the one that wakes
-/// it. Where that cannot be had either, waits are cut into slices of ten milliseconds.
+/// Waits with poll(2), which every POSIX system has. It needs only the descriptor that wakes it. If even that is not
+/// available, waits are cut into slices of ten milliseconds.
 ///
-/// `poll` says what *is* ready and not what has *become* ready. So a descriptor that was told is looked at once more
-/// when the next wait begins. If it is not ready any more, it is watched as before. If it still is, it is told again,
-/// and after that it is looked at from time to time only:
+/// `poll` says what *is* ready and not what has *become* ready. So a reported descriptor is examined once more when the next
+/// wait begins. If it is no longer ready, it is watched as before. If it still is, it is reported again, and then it is
+/// examined only at growing intervals:
 ///
-///     watched --ready: told--> told once --not ready--> watched
+///     watched --ready: report--> reported once --not ready--> watched
 ///                                 |
-///                           ready: told again, and then after 1, 2, 4, 8, 10, 10 … ms
+///                           ready: report again, and then after 1, 2, 4, 8, 10, 10 … ms
 ///
-/// A change of what is watched starts anew. Of a descriptor that has hung up and shows nothing else that is watched,
-/// nothing is told twice; it is looked at once a second.
+/// A change of the interest starts this cycle again. If a descriptor has hung up and shows nothing else that is watched,
+/// nothing is reported twice, and it is examined once a second.
 ///
 /// - Complexity: a wait takes time in proportion to the number of descriptors.
 package final class PollPoller: Poller {
@@ -22,18 +22,18 @@ package final class PollPoller: Poller {
     var descriptor: Int32
     var key: UInt64
     var interest: Readiness
-    /// How often in a row it was told without having been seen not ready.
+    /// How often in a row the descriptor was reported without having been seen not ready.
     var streak = 0
-    /// When it is to be looked at again, in nanoseconds of the monotonic clock; 0: in each wait.
+    /// When to examine it again, in nanoseconds of the monotonic clock. 0 for every wait.
     var restsUntil: UInt64 = 0
-    /// Hang-ups that have been told.
+    /// The hang-ups that have been reported.
     var toldHangUps: Readiness = []
 
     /// The readiness to wait for.
     var isOfInterest: Bool { !interest.isEmpty || !hasHungUp }
     private var hasHungUp: Bool { !toldHangUps.isDisjoint(with: [.writeClosed, .failed]) }
 
-    /// The news in what `poll` has shown; nil if there is none.
+    /// What is new in the readiness that `poll` returned. Nil if nothing is.
     mutating func look(at readiness: Readiness, _ now: UInt64) -> Readiness? {
       let hangUps = readiness.intersection(.hangUps)
       let told = readiness.intersection(interest.union(.urgent)).union(hangUps.subtracting(toldHangUps))
@@ -55,17 +55,18 @@ package final class PollPoller: Poller {
   private struct State: Sendable {
     var entries: [Entry] = []
     var positions: [UInt64: Int] = [:]
-    /// Negative: none is to be had so far.
+    /// Negative if no descriptor for it has been available so far.
     var notifier: Int32 = -1
     var isWaiting = false
-    /// A wake has come that no wait has seen.
+    /// Whether a wake has come that no wait has seen.
     var isWoken = false
   }
 
   private let state = Guarded(State())
-  // Invariant: touched by the waiting thread alone.
+  // Invariant: accessed only by the waiting thread.
   private nonisolated(unsafe) var polled: [swsys_polled] = []
-  // Invariant: touched by the waiting thread alone. The keys of `polled`, but for the last one, which is the notifier.
+  // Invariant: accessed only by the waiting thread. It has the keys of `polled`, except for the last entry, which is the
+  // notifier.
   private nonisolated(unsafe) var polledKeys: [UInt64] = []
 
   package init() {
@@ -113,7 +114,7 @@ package final class PollPoller: Poller {
     }
   }
 
-  /// The set of descriptors, or an interest, has changed: the wait begins anew.
+  /// Changes the set of descriptors or an interest, and ends the wait so that it begins again.
   private func change(_ body: (inout State) -> Void) {
     let notifier = state.withLock { state in
       body(&state)
@@ -144,8 +145,8 @@ package final class PollPoller: Poller {
       state.isWaiting = false
       state.isWoken = false
       if found < 0 {
-        // It cannot even say what is ready (EINVAL: more descriptors than RLIMIT_NOFILE allows; ENOMEM). The time has
-        // passed, and everything may be ready.
+        // `poll` has failed (EINVAL: more descriptors than RLIMIT_NOFILE allows; ENOMEM). The time has passed, and
+        // everything may be ready.
         for entry in state.entries where !entry.interest.isEmpty {
           events.append(PollerEvent(key: entry.key, readiness: entry.interest))
         }
@@ -164,7 +165,7 @@ package final class PollPoller: Poller {
     }
   }
 
-  /// Collects what is to be looked at, and says until when to wait.
+  /// Collects the descriptors to examine, and returns until when to wait.
   private func prepare(_ state: inout State, until deadline: Deadline, _ now: UInt64) -> (UInt64, Int32) {
     var until = deadline.nanoseconds
     for entry in state.entries where entry.isOfInterest {
@@ -172,7 +173,7 @@ package final class PollPoller: Poller {
         until = min(until, entry.restsUntil)
         continue
       }
-      // What was told has to be seen not ready before it can become ready.
+      // A reported descriptor must be seen not ready before it counts as becoming ready.
       unsafe polled.append(
         swsys_polled(
           fd: entry.descriptor, events: swsys_poll_mask(Int32(entry.interest.rawValue)), revents: 0))

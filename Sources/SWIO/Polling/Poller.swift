@@ -1,35 +1,36 @@
 package import SystemPackage
 
-/// Waits for descriptors on behalf of a reactor, in the manner of one system.
+/// Waits for descriptors on behalf of a reactor, with the means of one system.
 ///
-/// Descriptors may be added, changed and removed from any thread, and `wake` may be called from any; one thread at a
-/// time waits, unless the poller says otherwise (`servesManyWaiters`). Each event is a hint. Each readiness is told once when it comes, also if it was there when it began to
-/// be watched; it is told anew when more has come, or earlier. Hang-ups are told whether or not they are watched for.
+/// Descriptors may be added, changed and removed on any thread, and any thread may call `wake`. One thread at a time waits,
+/// unless the poller says otherwise (`servesManyWaiters`). Each event is a hint. Each readiness is reported once when it
+/// comes, even if it was there when the watching began. It is reported again when more has come, or earlier. Hang-ups are
+/// reported whether or not they are watched.
 package protocol Poller: AnyObject, Sendable {
-  /// Begins to watch a descriptor. It stays the caller's, who removes it before it is closed.
+  /// Begins to watch a descriptor. The caller keeps it, and removes it before it is closed.
   func add(_ descriptor: Int32, key: UInt64, watching interest: Readiness) -> WatchOutcome
-  /// Changes what is watched; nothing at all (`[]`) leaves hang-ups.
+  /// Changes the interest. An empty interest (`[]`) leaves only hang-ups.
   ///
-  /// - Returns: why it could not; then nothing has changed.
+  /// - Returns: the error if that failed. Then nothing has changed.
   func modify(_ descriptor: Int32, key: UInt64, watching interest: Readiness) -> Errno?
-  /// Ends it. Events that were fetched before may still name the key.
+  /// Ends the watching. Events that were fetched before may still have the key.
   func remove(_ descriptor: Int32, key: UInt64)
-  /// Waits until a descriptor is ready, `wake` was called, or the deadline has passed; or for less than that.
+  /// Waits until a descriptor is ready, `wake` is called, or the deadline has passed. It may return earlier.
   ///
-  /// - Parameter events: what was found is appended.
+  /// - Parameter events: the events that were found are appended.
   func wait(until deadline: Deadline, into events: inout [PollerEvent])
-  /// Ends a wait that is under way, or else the next one.
+  /// Ends the present wait, or the next one if there is none.
   func wake()
 
-  /// Several threads may wait at a time. Each event, each `wake` and each ring of the alarm ends the wait of one of them.
+  /// Whether several threads may wait at a time. Each event, each `wake` and each alarm then ends the wait of one thread.
   var servesManyWaiters: Bool { get }
-  /// Has a wait find the event `PollerEvent.alarmKey` at that time, and never before; only one alarm is set at a time.
+  /// Makes a wait find the event `PollerEvent.alarmKey` at that time, and not before. Only one alarm is set at a time.
   ///
-  /// Asked only of a poller that serves many waiters.
+  /// Called only if the poller serves many waiters.
   func setAlarm(_ deadline: Deadline)
-  /// Looks without waiting.
+  /// Looks for events without waiting.
   ///
-  /// - Returns: whether anything was found, a `wake` included.
+  /// - Returns: whether anything was found, including a `wake`.
   func look(into events: inout [PollerEvent]) -> Bool
 }
 
@@ -42,13 +43,13 @@ extension Poller {
   }
 }
 
-/// News of a descriptor.
+/// An event of a descriptor.
 package struct PollerEvent: Sendable {
-  /// The key that the descriptor was added with.
+  /// The key with which the descriptor was added.
   package var key: UInt64
   package var readiness: Readiness
 
-  /// The alarm has rung. No registration has this key.
+  /// The key of the alarm. No registration has it.
   package static var alarmKey: UInt64 { .max - 1 }
 
   package init(key: UInt64, readiness: Readiness) {
@@ -60,7 +61,7 @@ package struct PollerEvent: Sendable {
 /// The result of adding a descriptor.
 package enum WatchOutcome: Hashable, Sendable {
   case watched
-  /// It cannot be watched, because it never blocks: a regular file, `/dev/null`.
+  /// The descriptor cannot be watched, because it never blocks: a regular file, `/dev/null`.
   case alwaysReady
   case failed(Errno)
 }

@@ -18,19 +18,19 @@ public struct Readiness: OptionSet, Hashable, Sendable {
   public static var writeClosed: Readiness { Readiness(rawValue: UInt8(SWSYS_WRITE_CLOSED)) }
   /// The transport has failed, and an attempt in either direction will tell how.
   public static var failed: Readiness { Readiness(rawValue: UInt8(SWSYS_FAILED)) }
-  /// TCP's urgent data has come.
+  /// Urgent data of TCP has come.
   package static var urgent: Readiness { Readiness(rawValue: UInt8(SWSYS_URGENT)) }
 
   /// The bits that are reported whether or not they are watched for.
   package static var hangUps: Readiness { [.readClosed, .writeClosed, .failed] }
-  /// After any of these an attempt to receive may get on.
+  /// After any of these an attempt to receive may make progress.
   package static var concernsReceiving: Readiness { [.readable, .readClosed, .failed] }
-  /// After any of these an attempt to send may get on.
+  /// After any of these an attempt to send may make progress.
   package static var concernsSending: Readiness { [.writable, .writeClosed, .failed] }
 }
 
 extension FileDescriptor {
-  /// Whether `poll(2)` finds it ready for one of these now.
+  /// Whether `poll(2)` finds the descriptor ready for one of these now.
   package func isReady(for readiness: Readiness) -> Bool {
     swsys_poll_now(rawValue, Int32(readiness.rawValue)) > 0
   }

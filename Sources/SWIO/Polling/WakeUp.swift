@@ -1,18 +1,18 @@
 internal import CSysShim
 internal import Synchronization
 
-/// Wakes one blocked thread. Sticky: a signal that comes before the wait ends it. It may be late and it
-/// may be spurious; who wakes looks for itself.
+/// Wakes one blocked thread. Sticky: a signal before the wait ends the wait. A wake-up may be late or spurious, so the woken
+/// thread checks its state.
 ///
-/// An eventfd, so that a thread can wait for it and for a descriptor at once. They are pooled. Where no
-/// more descriptors are to be had (EMFILE), the wait is cut into slices of ten milliseconds instead:
-/// parking works, only slower.
+/// It is an eventfd, because a thread can wait for it and for another descriptor at once. Wake-ups are pooled. If no
+/// descriptors are available (EMFILE), the wait is cut into slices of ten milliseconds instead: waiting works, but wakes up
+/// later.
 package final class WakeUp: Sendable {
   private let descriptor: Int32
-  /// Spares the system call when the wake-up has been signalled already.
+  /// Saves the system call if the wake-up has been signalled already.
   private let isSignalled = Atomic(false)
 
-  /// Of a simulated thread, which has no descriptor to wait for.
+  /// The wake-up of a simulated thread, which waits for no descriptor.
   private let onSignal: (@Sendable () -> Void)?
 
   private init(descriptor: Int32) {
@@ -20,7 +20,7 @@ package final class WakeUp: Sendable {
     onSignal = nil
   }
 
-  /// Wakes a simulated thread: it is told instead.
+  /// Makes the wake-up of a simulated thread, which is called instead of woken.
   package init(onSignal: @escaping @Sendable () -> Void) {
     descriptor = -1
     self.onSignal = onSignal
@@ -47,11 +47,11 @@ package final class WakeUp: Sendable {
     _ = swsys_eventfd_signal(descriptor)
   }
 
-  /// Waits for the signal, for the descriptor (where there is one to watch) or for the deadline, or for
-  /// less than that. The caller looks at its state afterwards, in every case: whatever was signalled
-  /// before this returns is visible to it, and the signal is used up.
+  /// Waits for the signal, for the descriptor if there is one, or for the deadline. It may return earlier. The caller checks
+  /// its state afterwards in every case. Everything that was signalled before this returns is visible to the caller, and the
+  /// signal is used up.
   ///
-  /// - Parameter spinTime: for so many nanoseconds it looks again and again before it sleeps, if processors are free.
+  /// - Parameter spinTime: how long to check repeatedly before sleeping, in nanoseconds, if a processor is free.
   package func wait(
     watching descriptor: Int32?, for interest: Readiness, until deadline: Deadline,
     spinning spinTime: UInt64 = 0
@@ -76,9 +76,9 @@ package final class WakeUp: Sendable {
       spinTime > 0 && nanoseconds != 0 && self.descriptor >= 0
       && Spinning.spin(for: spinTime, until: deadline) { look(0) }
     if !isFound { _ = look(spinTime > 0 ? deadline.remaining : nanoseconds) }
-    // The eventfd is emptied before the flag is lowered. A signal in between writes nothing, and the caller,
-    // who looks only now, sees what it was about. The other way round its write would be emptied away and
-    // its flag stay up: no later signal would write, and the next wait never end.
+    // The eventfd is drained before the flag is lowered. A signal in between writes nothing, and the caller, which checks
+    // its state only after this, sees its reason. In the opposite order the drain could remove the write of such a signal
+    // while its flag stays raised. Then no later signal would write, and the next wait would never end.
     if ready & 2 != 0 { _ = swsys_eventfd_drain(self.descriptor) }
     isSignalled.store(false, ordering: .sequentiallyConsistent)
   }

@@ -1,24 +1,24 @@
-/// Who is told when a deadline passes.
+/// An object that is told when a deadline passes.
 package protocol DeadlineReceiver: AnyObject, Sendable {
-  /// Called once, on the reactor's thread, without a lock held; unless the timer was taken back before.
+  /// Called once, on the reactor's thread, with no lock held. Not called if the timer was removed before.
   func deadlinePassed()
 }
 
 /// A deadline that a reactor keeps.
-// Invariant: what changes is guarded by the lock of the reactor that keeps it.
+// Invariant: the lock of the reactor that keeps the timer guards everything that changes.
 package final class Timer: @unchecked Sendable {
   @safe @exclusivity(unchecked)
   package fileprivate(set) var deadline = Deadline.never
   package let receiver: any DeadlineReceiver
-  /// Where it stands in the heap; negative when it is in none.
+  /// The position in the heap. Negative if the timer is not in a heap.
   @safe @exclusivity(unchecked)
   fileprivate var position = -1
 
   package init(_ receiver: any DeadlineReceiver) { self.receiver = receiver }
 }
 
-/// The timers that are set, earliest first: a binary heap whose elements know their position, so that
-/// one which is taken back leaves nothing behind.
+/// The timers that are set, earliest first: a binary heap whose elements know their position, so a removed timer leaves
+/// nothing behind.
 package struct DeadlineHeap: Sendable {
   private var timers: [Timer] = []
 
@@ -35,7 +35,7 @@ package struct DeadlineHeap: Sendable {
     siftUp(timer.position)
   }
 
-  /// Takes a timer back. Does nothing when it is not set, or has been taken out to fire.
+  /// Removes a timer. Does nothing if it is not set, or has been removed to fire.
   package mutating func remove(_ timer: Timer) {
     let position = timer.position
     guard position >= 0 else { return }
@@ -48,7 +48,7 @@ package struct DeadlineHeap: Sendable {
     siftUp(last.position)
   }
 
-  /// Takes out the earliest timer if its deadline has passed by `now`.
+  /// Removes and returns the earliest timer, if its deadline has passed by `now`.
   package mutating func popDue(by now: Deadline) -> Timer? {
     guard let first = timers.first, first.deadline <= now else { return nil }
     remove(first)
@@ -83,7 +83,7 @@ package struct DeadlineHeap: Sendable {
     timers[b].position = b
   }
 
-  /// The heap's order and every timer's position; for tests.
+  /// Checks the heap's order and every timer's position, for tests.
   package func checkInvariants() {
     for (position, timer) in timers.enumerated() {
       precondition(timer.position == position)

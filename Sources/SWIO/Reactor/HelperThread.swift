@@ -1,14 +1,13 @@
 internal import CSysShim
 package import SystemPackage
 
-/// Threads for calls of the kernel that may block and cannot be waited for otherwise, such as
-/// `posix_spawn` on a slow file system or a large read from a disk: tasks suspend meanwhile instead of
-/// holding a thread of the pool.
+/// Threads for system calls that may block and whose end no readiness announces, such as loading a program from a slow file
+/// system or a large read from a disk. Tasks suspend meanwhile and do not hold a thread of Swift's pool.
 package enum HelperThread {
-  /// Runs `body` on a thread of its own.
+  /// Runs `body` on a new thread.
   ///
-  /// - Parameter name: the thread's, at most 15 bytes.
-  /// - Returns: why no thread can be had; `body` does not run then.
+  /// - Parameter name: the name of the thread, at most 15 bytes.
+  /// - Returns: the error if no thread can be started. `body` does not run then.
   package static func start(
     named name: String = "sw-helper", _ body: @escaping @Sendable () -> Void
   ) -> Errno? {
@@ -23,10 +22,9 @@ package enum HelperThread {
     return Errno(rawValue: -result)
   }
 
-  /// Runs `body` on a thread of its own and suspends until it has returned. It runs to its end, whether
-  /// or not the task is cancelled.
+  /// Runs `body` on a new thread, and suspends until it has returned. `body` runs to its end, even if the task is cancelled.
   ///
-  /// - Throws: `Errno` when no thread can be had; `body` has not run then.
+  /// - Throws: `Errno` if no thread can be started. `body` has not run then.
   package static func run<Result: Sendable>(
     _ body: @escaping @Sendable () -> Result
   ) async throws(Errno) -> Result {

@@ -1,22 +1,22 @@
 internal import Synchronization
 package import SystemPackage
 
-/// A bounded set of threads for calls of the kernel that may block and cannot be waited for otherwise.
+/// A bounded set of threads for system calls that may block and whose end no readiness announces.
 ///
-/// Threads are started when work comes, wait a second for more, and end. When as many run as are allowed, work
-/// waits in a queue, first in first out.
+/// Threads are started when work comes, wait a second for more, and end. If as many run as are allowed, work waits in a
+/// queue, first in, first out.
 package final class HelperThreads: Sendable {
   package typealias Work = @Sendable () -> Void
 
   private struct State: Sendable {
-    /// Work that no thread has taken yet. The first comes last in `front`; then follows `back`.
+    /// The work that no thread has taken yet. The first entry is the last of `front`; then `back` follows.
     var front: [Work] = []
     var back: [Work] = []
-    /// Threads that run, the idle ones included.
+    /// The number of running threads, including idle ones.
     var threadCount = 0
-    /// Threads that wait for work, the last one to come first.
+    /// The threads that wait for work, in the order in which they came.
     var idle: [WakeUp] = []
-    /// When a thread last took work or came back from it.
+    /// When a thread last took or finished work.
     var lastProgress = Deadline.never
 
     mutating func takeAll() -> [Work] {
@@ -39,10 +39,10 @@ package final class HelperThreads: Sendable {
   private let most: Int
 
   /// - Parameters:
-  ///   - name: of each thread; at most 15 bytes.
+  ///   - name: the name of each thread, at most 15 bytes.
   ///   - usual: how many threads run before work has to wait.
-  ///   - most: how many threads run when those have been stuck for 50 ms.
-  ///   - startThread: starts a thread, or says why not; a test's.
+  ///   - most: how many threads may run if the usual ones have been stuck for 50 ms.
+  ///   - startThread: starts a thread, or returns the error. Tests pass their own.
   package init(
     name: String, usual: Int, most: Int,
     startThread: (@Sendable (@escaping @Sendable () -> Void) -> Errno?)? = nil
@@ -52,17 +52,17 @@ package final class HelperThreads: Sendable {
     self.most = most
   }
 
-  /// How many threads there are; for tests.
+  /// The number of threads, for tests.
   package var threadCount: Int { state.withLock { $0.threadCount } }
 
   /// How long a thread waits for more work.
   private static var patience: Duration { .seconds(1) }
-  /// How long threads that make no progress count as busy and not as stuck, in nanoseconds.
+  /// After how many nanoseconds without progress threads count as stuck and not as busy.
   private static var stuckAfter: UInt64 { 50_000_000 }
 
   /// Runs `work` on one of the threads, as soon as one is free.
   ///
-  /// - Returns: why not: no thread runs and none can be had. `work` does not run then.
+  /// - Returns: the error if no thread runs and none can be started. `work` does not run then.
   package func submit(_ work: @escaping Work) -> Errno? {
     let (idle, starts) = state.withLock { state -> (WakeUp?, Bool) in
       if state.idle.isEmpty, state.threadCount < (isStuck(state) ? most : usual) {
@@ -85,7 +85,7 @@ package final class HelperThreads: Sendable {
       return state.takeAll()
     }
     guard let orphans else { return nil }
-    // Others relied on the thread that could not be started: this one does their work.
+    // Other callers relied on the thread that could not be started, so this one does their work.
     for work in orphans { work() }
     return errno
   }
@@ -103,7 +103,7 @@ package final class HelperThreads: Sendable {
     while let work = awaitWork(wakeUp) { work() }
   }
 
-  /// Waits for work. Returns nil when none has come for a while: the thread has been counted out then.
+  /// Waits for work. Returns nil if none has come for a while. The thread is no longer counted then.
   private func awaitWork(_ wakeUp: WakeUp) -> Work? {
     let deadline = Deadline.after(Self.patience)
     while true {

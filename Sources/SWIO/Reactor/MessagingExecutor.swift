@@ -27,7 +27,7 @@ public final class MessagingExecutor: TaskExecutor {
 
   private let reactor: Reactor
 
-  /// - Parameter workerCount: nil: as many as there are processors, and two at least.
+  /// - Parameter workerCount: nil for as many as there are processors, at least two.
   package init(_ reactor: Reactor, workerCount: Int? = nil) {
     self.reactor = reactor
     reactor.allow(workers: workerCount ?? max(2, Int(swsys_processor_count())))

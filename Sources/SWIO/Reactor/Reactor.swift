@@ -2,44 +2,44 @@ internal import CSysShim
 internal import Synchronization
 package import SystemPackage
 
-/// What endpoints ask of a reactor; tests put their own in its place.
+/// What endpoints need of a reactor. Tests pass their own.
 package protocol Reacting: AnyObject, Sendable {
-  /// Sees to it that there is a thread to do what is asked for below.
+  /// Makes sure that a thread runs which can do what the other members ask for.
   ///
-  /// The default has one already.
+  /// By default there is such a thread already.
   ///
-  /// - Returns: why not. It can be tried again at any time.
+  /// - Returns: the error if there is none. The call can be repeated at any time.
   func start() -> Errno?
-  /// This instant, by the clock of its timers.
+  /// The present instant, by the clock of the timers.
   ///
-  /// The default is the monotonic clock.
+  /// By default this is the monotonic clock.
   var now: Deadline { get }
-  /// How many bytes a half that the reactor drives may receive before others have their turn. The attempt that
-  /// reaches this is the last.
+  /// The number of bytes that a half driven by the reactor may receive before other halves are served. The attempt that
+  /// reaches it is the last one.
   var receiveBudget: Int { get }
-  /// Whether a timer may fire although an event that was there before has not been told. A call whose deadline passes
-  /// is then tried once more.
+  /// Whether a timer may fire although an earlier event has not been reported. If so, a call whose deadline passes is tried
+  /// once more.
   var timersMayOvertakeEvents: Bool { get }
-  /// Watches a descriptor, edge-triggered; it tells at once if it is ready.
+  /// Watches a descriptor, edge-triggered. If it is ready, that is reported at once.
   func register(
     _ descriptor: Int32, for receiver: any ReadinessReceiver, watching interest: Readiness
   ) -> RegistrationOutcome
-  /// Changes what is watched; it tells at once if the descriptor is ready for that.
+  /// Changes the interest. If the descriptor is ready for it, that is reported at once.
   ///
-  /// - Returns: why it could not; then nothing has changed.
+  /// - Returns: the error if that failed. Then nothing has changed.
   func watch(_ id: RegistrationID, descriptor: Int32, _ interest: Readiness) -> Errno?
-  /// Stops watching. To be called before the descriptor is closed: a duplicate would keep the
-  /// registration alive as a ghost that nobody can delete.
+  /// Stops watching. It must be called before the descriptor is closed, because a duplicate would keep alive a registration
+  /// that can no longer be deleted.
   func deregister(_ id: RegistrationID, descriptor: Int32)
-  /// Has `work` driven on the reactor's thread, in turn.
+  /// Drives `work` on the reactor's thread, in its turn.
   func call(_ work: any ReactorWork)
-  /// Has `work` driven on a helper thread, which may wait for a disk.
+  /// Drives `work` on a helper thread, which may wait for a disk.
   ///
-  /// - Returns: why not; then it is not.
+  /// - Returns: the error if that is impossible. `work` is not driven then.
   func offload(_ work: any ReactorWork) -> Errno?
-  /// Has the timer fire when the deadline has passed.
+  /// Makes the timer fire when the deadline has passed.
   func set(_ timer: Timer, at deadline: Deadline)
-  /// Takes a timer back. It may be firing right now.
+  /// Removes a timer. It may be firing right now.
   func takeBack(_ timer: Timer)
 }
 
@@ -57,16 +57,17 @@ package enum RegistrationOutcome: Sendable {
   case failed(Errno)
 }
 
-/// Threads that wait for everybody: descriptors, deadlines, and halves whose head is a task or an owed tail, whose steps
-/// they carry out themselves. The first one is started by the first asynchronous wait; a program that only ever blocks
-/// never has it. There are more if an executor asks for them (`allow(workers:)`). `ReactorState`
-/// decides the steps of a thread's round.
+/// Threads that wait on behalf of all endpoints: for descriptors, for deadlines, and for halves whose head is a task or an
+/// orphan. The threads take the steps of such halves themselves. The first async wait starts the first thread, so a program
+/// that makes only blocking calls never has one. There are more threads if an executor asks for them (`allow(workers:)`).
+/// `ReactorState` decides the steps of a thread's round.
 ///
-/// Where no descriptor is to be had for the system's poller (EMFILE), the reactor waits with poll(2) on one thread, and
-/// goes over to the system's when that can be had and takes everything that is watched.
+/// If the system's poller cannot get a descriptor (EMFILE), the reactor waits with poll(2) on one thread. It changes to the
+/// system's poller as soon as that is available and takes everything that is watched.
 ///
-/// Where no thread is to be had, registering fails, which ends the operation that needed it; calls and jobs are carried
-/// out by their callers, one at a time; and the next operation tries again to start the thread. If further threads are not
+/// If no thread can be started, registering fails, which ends the operation that needed it. Calls and jobs are then carried
+/// out by their callers, one at a time, and the next operation tries again to start the thread. If only further threads
+/// cannot be started, the reactor works with those that run.
 /// to be had, the reactor works with those that run.
 package final class Reactor: Reacting {
   /// A job of a task that prefers an executor of the reactor.
@@ -77,43 +78,43 @@ package final class Reactor: Reacting {
 
   private struct State: Sendable {
     var machine = ReactorState<Job>()
-    /// Made when something waits for the first time.
+    /// Made for the first wait.
     var poller: (any Poller)?
-    /// Whether the poller is one to do with until the system's can be had.
+    /// Whether the poller is used only until the system's poller is available.
     var isMakeshift = false
     var isStarted = false
-    /// How many threads there may be, and how many run.
+    /// How many threads may run; `workerCount` of them do.
     var workerLimit = 1
     var workerCount = 0
-    /// When further threads are tried again, if they could not be started.
+    /// When to try again to start further threads, if that failed.
     var triesAgainAt = Deadline.immediately
-    /// A caller does the thread's work, because no thread is to be had.
+    /// Whether a caller does the thread's work, because no thread can be started.
     var isHosted = false
     var isStopped = false
 
-    /// The poller that workers wait with in the usual case.
+    /// The poller of the usual case, with which workers wait.
     var usualPoller: (any Poller)? {
       isMakeshift || isStopped || workerCount > workerLimit ? nil : poller
     }
   }
 
-  /// The reactor that endpoints use unless they are given another.
+  /// The reactor that endpoints use unless they get another one.
   package static let shared = Reactor()
 
   private let state = Guarded(State())
-  /// A thread runs: spares a look behind the lock.
+  /// Whether a thread runs. It saves a look behind the lock.
   private let isRunning = Atomic(false)
-  /// Fewer threads run than may.
+  /// Whether fewer threads run than may.
   private let lacksWorkers = Atomic(false)
   private let hasManyWorkers = Atomic(false)
-  /// How long a worker looks for events before it sleeps, in nanoseconds.
+  /// How long a worker spins for events before it sleeps, in nanoseconds.
   private let spinTime = Atomic<UInt64>(0)
   private let makePoller: @Sendable () throws(Errno) -> any Poller
   private let makeThread: @Sendable (@escaping @Sendable () -> Void) -> Errno?
 
   /// - Parameters:
-  ///   - makePoller: what it waits with; as long as that throws, with poll(2).
-  ///   - startThread: starts a thread, or says why not; a test's.
+  ///   - makePoller: makes the poller. While it throws, the reactor waits with poll(2).
+  ///   - startThread: starts a thread, or returns the error. Tests pass their own.
   package init(
     startThread: (@Sendable (@escaping @Sendable () -> Void) -> Errno?)? = nil,
     makePoller: @escaping @Sendable () throws(Errno) -> any Poller = { () throws(Errno) -> any Poller in
@@ -124,18 +125,18 @@ package final class Reactor: Reacting {
     makeThread = startThread ?? { body in HelperThread.start(named: "sw-reactor", body) }
   }
 
-  /// Whether the calling thread is a reactor's.
+  /// Whether the calling thread belongs to a reactor.
   package static var isCurrentThread: Bool { swsys_is_reactor_thread() }
 
-  /// How much it keeps: for tests of what waiting leaves behind.
+  /// How many registrations and timers the reactor holds, for tests of what a wait leaves behind.
   package var load: (registrations: Int, timers: Int) {
     state.withLock { ($0.machine.registrationCount, $0.machine.timerCount) }
   }
 
-  /// How many threads run.
+  /// The number of running threads.
   package var workerCount: Int { state.withLock { $0.workerCount } }
 
-  /// Whether it waits with poll(2) because it must; for tests.
+  /// Whether the reactor waits with poll(2) because the system's poller is not available, for tests.
   package var isMakeshift: Bool { state.withLock { $0.isMakeshift } }
 
   // MARK: Reacting
@@ -178,17 +179,17 @@ package final class Reactor: Reacting {
     ask { machine, worker in machine.call(work, from: worker) }
   }
 
-  /// Threads for offloaded work: as many as can reasonably wait for disks at once.
+  /// The threads for offloaded work. Their number is how many can reasonably wait for disks at once.
   private static let helpers = HelperThreads(name: "sw-helper", usual: 16, most: 64)
 
   package func offload(_ work: any ReactorWork) -> Errno? {
     Self.helpers.submit { work.driveOffloaded() }
   }
 
-  /// If no thread is to be had, the timer fires when a later operation has started one.
+  /// If no thread can be started, the timer fires after a later operation has started one.
   package func set(_ timer: Timer, at deadline: Deadline) {
     _ = start()
-    // Nothing that a caller could do instead of the thread, and one that holds a lock may call this.
+    // A caller cannot do this work instead of the thread, because it may hold a lock.
     let poller = state.withLock { state in Self.note(state.machine.set(timer, at: deadline), &state) }
     poller?.wake()
   }
@@ -199,7 +200,7 @@ package final class Reactor: Reacting {
 
   package var timersMayOvertakeEvents: Bool { hasManyWorkers.load(ordering: .relaxed) }
 
-  /// - Parameter isSerial: no other serial job runs at the same time.
+  /// - Parameter isSerial: whether no other serial job may run at the same time.
   func enqueue(_ job: UnownedJob, for executor: UnownedTaskExecutor, isSerial: Bool) {
     ask { machine, worker in
       machine.enqueue(unsafe Job(run: job, executor: executor), isSerial: isSerial, from: worker)
@@ -207,13 +208,13 @@ package final class Reactor: Reacting {
     if lacksWorkers.load(ordering: .relaxed) { startWorkers() }
   }
 
-  /// Which worker the calling thread is, if it is one of this reactor.
+  /// The number of the calling thread's worker, if it belongs to this reactor.
   private var currentWorker: Int? {
     let number = unsafe swsys_worker_of(Unmanaged.passUnretained(self).toOpaque())
     return number < 0 ? nil : Int(number)
   }
 
-  /// Asks something of the machine, and has it done.
+  /// Changes the machine, and does what the machine then asks for.
   private func ask(_ body: (inout ReactorState<Job>, Int?) -> ReactorNotice) {
     let worker = currentWorker
     let hasThread = worker != nil || start() == nil
@@ -229,7 +230,7 @@ package final class Reactor: Reacting {
 
   /// Under the lock: sets the alarm.
   ///
-  /// - Returns: what is to be woken after that.
+  /// - Returns: the poller to wake after unlocking.
   private static func note(_ notice: ReactorNotice, _ state: inout State) -> (any Poller)? {
     if let alarm = notice.alarm { state.poller?.setAlarm(alarm) }
     return notice.wakes ? state.poller : nil
@@ -240,7 +241,7 @@ package final class Reactor: Reacting {
   package func start() -> Errno? {
     if isRunning.load(ordering: .acquiring) { return nil }
     return state.withLock { state in
-      // While a caller does the work there is none for a thread.
+      // While a caller does the work, a thread has nothing to do.
       if state.isStarted { return nil }
       if state.isHosted { return .resourceTemporarilyUnavailable }
       _ = poller(&state)
@@ -252,7 +253,7 @@ package final class Reactor: Reacting {
     }
   }
 
-  /// Lets so many threads run. Further ones start when there is work; surplus ones end when they have none.
+  /// Sets how many threads may run. Further ones start when there is work, and surplus ones end when they have none.
   package func allow(workers limit: Int) {
     let poller = state.withLock { state -> (any Poller)? in
       state.workerLimit = max(1, limit)
@@ -262,17 +263,17 @@ package final class Reactor: Reacting {
     poller?.wake()
   }
 
-  /// How many threads may run.
+  /// The number of threads that may run.
   package var workerLimit: Int { state.withLock { $0.workerLimit } }
 
-  /// How long a worker that has nothing to do looks for events before it sleeps. For as long as that it takes a
-  /// processor. At most half of the processors are taken at a time, by all reactors together.
+  /// How long an idle worker spins for events before it sleeps. It uses a processor during that time. All reactors together
+  /// use at most half of the processors.
   package var spinning: Duration {
     get { .nanoseconds(Int64(clamping: spinTime.load(ordering: .relaxed))) }
     set { spinTime.store(Spinning.nanoseconds(newValue), ordering: .relaxed) }
   }
 
-  /// Starts the threads that may run and do not. Several can wait only with the system's poller.
+  /// Starts the threads that may run and do not. Several threads can wait only with the system's poller.
   private func startWorkers() {
     let woken = state.withLock { state -> (any Poller)? in
       guard state.isStarted, !state.isStopped, let poller = state.usualPoller, poller.servesManyWaiters,
@@ -282,7 +283,7 @@ package final class Reactor: Reacting {
         let worker = state.machine.addWorker()
         if makeThread({ [self] in run(worker) }) != nil {
           state.triesAgainAt = Deadline(nanoseconds: swsys_now() + Self.patience)
-          // The machine counts on the wake-up that it asks for: without it, nothing would wake a worker any more.
+          // The machine relies on the wake-up that it asks for here. Without it, nothing would wake a worker any more.
           return Self.note(state.machine.removeWorker(worker), &state)
         }
         state.workerCount += 1
@@ -294,7 +295,7 @@ package final class Reactor: Reacting {
     woken?.wake()
   }
 
-  /// Ends the threads when they have nothing to do; for tests with reactors of their own.
+  /// Ends the threads when they have nothing to do, for tests with their own reactors.
   package func stop() {
     let poller = state.withLock { state in
       state.isStopped = true
@@ -303,7 +304,7 @@ package final class Reactor: Reacting {
     poller?.wake()
   }
 
-  /// What to wait with; under the lock.
+  /// Returns the poller to wait with. Called under the lock.
   private func poller(_ state: inout State) -> any Poller {
     if let poller = state.poller { return poller }
     let poller: any Poller
@@ -318,9 +319,9 @@ package final class Reactor: Reacting {
     return poller
   }
 
-  /// Goes over to the system's poller, if it can be had by now and takes everything that is watched; under the lock.
+  /// Changes to the system's poller, if it is available now and takes everything that is watched. Called under the lock.
   ///
-  /// If one descriptor cannot be added (ENOSPC, ENOMEM), nothing changes: each half stays watched.
+  /// If a descriptor cannot be added (ENOSPC, ENOMEM), nothing changes, and each half stays watched.
   private func improve(_ state: inout State) {
     guard let better = try? makePoller() else { return }
     for registration in state.machine.registrations {
@@ -334,7 +335,7 @@ package final class Reactor: Reacting {
     state.machine.keepsAlarm = better.servesManyWaiters
   }
 
-  /// How long it waits with a makeshift before it looks for better, in nanoseconds.
+  /// How long to wait with the makeshift poller before trying the system's again, in nanoseconds.
   private static var patience: UInt64 { 100_000_000 }
 
   /// Runs a worker until it ends.
@@ -358,7 +359,7 @@ package final class Reactor: Reacting {
     }
   }
 
-  /// What comes next, and what to wait with, if that is a wait and there is no more to think of.
+  /// Returns the next step. If the step is a wait and needs nothing else, also returns the poller.
   private func next(_ worker: Int) -> (ReactorStep<Job>, (any Poller)?) {
     let (step, poller, woken) = state.withLock { state in Self.next(worker, &state) }
     woken?.wake()
@@ -392,22 +393,22 @@ package final class Reactor: Reacting {
     }
     let spinTime = spinTime.load(ordering: .relaxed)
     if spinTime > 0, Spinning.spin(for: spinTime, until: deadline, { poller.look(into: &found) }) { return }
-    // An alarm ends the wait of one worker, a deadline would end those of all.
+    // An alarm ends the wait of one worker. A deadline would end the waits of all.
     poller.wait(until: poller.servesManyWaiters ? .never : deadline, into: &found)
   }
 
-  /// Waits with what there is, and looks for better from time to time. False: the thread ends.
+  /// Waits with the makeshift poller, and tries the system's from time to time. Returns false if the thread has to end.
   private func waitMakeshift(_ worker: Int, _ until: Deadline, into found: inout [PollerEvent]) -> Bool {
     let (poller, woken, isOver) = state.withLock { state -> ((any Poller)?, (any Poller)?, Bool) in
       if state.isStopped || state.workerCount > state.workerLimit {
         _ = state.machine.removeWorker(worker)
         if !state.isStopped { state.workerCount -= 1 }
         hasManyWorkers.store(state.workerCount > 1, ordering: .relaxed)
-        // Another one may have to end, too, or to take over what this one was woken for.
+        // Another worker may have to end, too, or has to take over the event that woke this one.
         return (nil, state.poller, true)
       }
       if state.isMakeshift { improve(&state) }
-      // Whoever has woken the other one meanwhile is seen by the round that follows: this wait is a look.
+      // A wake of the old poller is noticed in the round that follows, because this wait only looks.
       return (state.isMakeshift ? state.poller : nil, nil, false)
     }
     woken?.wake()
@@ -426,7 +427,7 @@ package final class Reactor: Reacting {
     }
   }
 
-  /// Does a worker's work on the thread of a caller, until nothing is left but to wait.
+  /// Does a worker's work on the thread of a caller, until only waiting is left.
   private func host() {
     while true {
       let step = state.withLock { state -> ReactorStep<Job> in
@@ -436,7 +437,7 @@ package final class Reactor: Reacting {
           state.machine.woke(&none)
           if until != .immediately { state.isHosted = false }
         }
-        // There is nobody to wake.
+        // No worker can be woken here.
         _ = Self.note(state.machine.takeNotice(), &state)
         return step
       }

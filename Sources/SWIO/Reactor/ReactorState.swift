@@ -1,6 +1,6 @@
-// The reactor as a pure machine: what is registered, who asked to be driven, which deadlines are set, and what each of
-// its workers does next. Each verb answers what its shell has to do; nothing here waits or makes a system call. The
-// threads of the real reactor and the simulated ones both do what `next` says, and nothing else.
+// The reactor as a pure machine: what is registered, which halves asked to be driven, which deadlines are set, and what each
+// worker does next. Each method returns what the shell has to do. Nothing here waits or makes a system call. The threads of
+// the real reactor and of the simulated one do what `next` says, and nothing else.
 //
 //             call, job, earlier deadline: notify
 //   asleep ---------------------------------------> notified
@@ -17,30 +17,30 @@
 //                  ^  |        ^  |
 //                  +--+        +--+   also between two works and between two jobs
 //
-// What has arrived in time is delivered before the deadline: events come first, and a place whose deadline passes has
-// its half driven before, if that half was called (`DeadlineReceiver`). Timers are looked at after each work and each
-// job, so that many works do not delay a deadline.
+// Data that has arrived in time is delivered before the deadline: events come first. If a half was called, it is driven
+// before the deadline of one of its places takes effect (`DeadlineReceiver`). Timers are looked at after each work and each
+// job, so many works do not delay a deadline.
 //
-// Several workers share works, jobs and timers, and all that have nothing to do wait in one poller, which wakes one of
-// them for each event. So whichever worker is woken by a message receives it and runs the task, and the next message
-// finds another worker waiting. A worker wakes another one only for work that it does not come to:
+// Several workers share works, jobs and timers. All idle workers wait in one poller, which wakes one of them for each event.
+// So the worker that a message wakes receives it and runs the task, and the next message finds another worker waiting. A
+// worker wakes another one only for work that it will not reach soon:
 //
-//   more than one work or job is left behind what it takes up         at once
-//   one is left, or the job that runs has made one                    if it is still there after `grace`
+//   more than one work or job is left behind what it begins now         at once
+//   one is left, or the running job has added one                       if it is still there after `grace`
 //
-// Of timers that are taken back the alarm of the poller stays set (`alarm`). It rings in vain once at most, and a
-// deadline behind it costs nothing.
+// If timers are removed, the alarm of the poller stays set (`alarm`). It then fires without need once at most, and a later
+// deadline costs nothing.
 
 /// Work that the reactor carries out in turn, a budget at a time.
 package protocol ReactorWork: AnyObject, Sendable {
-  /// Takes steps until blocked, or until its budget is spent; then it has called the reactor again.
+  /// Takes steps until they would block or the budget is spent. In the second case it has called the reactor again.
   func drive()
-  /// The same on a helper thread, for a turn that was handed over to it.
+  /// Does the same on a helper thread, for a turn that was handed over to it.
   func driveOffloaded()
 }
 
-/// A registration: a slot and the generation of its use, so that an event which was fetched before the
-/// slot was given to somebody else reaches nobody.
+/// A registration: a slot, and the generation of the slot's use. So an event that was fetched before the slot was reused
+/// reaches no receiver.
 package struct RegistrationID: Hashable, Sendable {
   package var slot: UInt32
   package var generation: UInt32
@@ -56,21 +56,21 @@ package struct RegistrationID: Hashable, Sendable {
   }
 }
 
-/// What a reactor's thread does next.
+/// The next step of a reactor's thread.
 package enum ReactorStep<Job: Sendable>: Sendable {
   case tell(any ReadinessReceiver, PollerEvent)
   case drive(any ReactorWork)
   case fire(Timer)
   case run(Job)
-  /// Waits for events until then, or looks for them, if that has passed; then `woke`.
+  /// Wait for events until the deadline, or only look for them if it has passed. Then call `woke`.
   case wait(until: Deadline)
 }
 
-/// The duties of the machine's shell after a verb.
+/// What the machine's shell has to do after a method.
 package struct ReactorNotice: Hashable, Sendable {
-  /// One worker that sleeps is to be woken.
+  /// Whether to wake one sleeping worker.
   package var wakes = false
-  /// The poller's alarm is to be set to this time.
+  /// The time for which to set the poller's alarm.
   package var alarm: Deadline?
 
   package init(wakes: Bool = false, alarm: Deadline? = nil) {
@@ -87,18 +87,18 @@ package struct ReactorState<Job: Sendable>: Sendable {
     var receiver: (any ReadinessReceiver)?
   }
 
-  /// How far a worker is in its round.
+  /// The stage of a worker's round.
   private enum Stage: Sendable { case events, works, timers, jobs }
 
   private enum Activity: Sendable { case none, working, running, runningSerial, asleep }
 
-  /// A class, because every step changes it in several places, and each change of an element of an array is checked.
+  /// A class, because every step changes several of its fields, and each change of an element of an array would be checked.
   @safe
-  // Invariant: touched by the machine alone, and so behind the lock of its shell.
+  // Invariant: accessed only by the machine, and so under the lock of its shell.
   private final class Worker: @unchecked Sendable {
     @safe @exclusivity(unchecked)
     var activity = Activity.working
-    // The round under way: what was there when each stage began, and how much of it is left.
+    // The present round: how much was there when each stage began, and how much of it is left.
     @safe @exclusivity(unchecked)
     var stage = Stage.jobs
     @safe @exclusivity(unchecked)
@@ -107,11 +107,11 @@ package struct ReactorState<Job: Sendable>: Sendable {
     var position = 0
     @safe @exclusivity(unchecked)
     var left = 0
-    /// Set after each work and each job, and before the jobs begin.
+    /// Whether to look at the timers. Set after each work and each job, and before the jobs begin.
     @safe @exclusivity(unchecked)
     var looksAtTimers = false
-    /// The timers that may still fire before the next work, and until when they were due: those that are set
-    /// meanwhile come after that.
+    /// The timers that may still fire before the next work, and the instant by which they were due. Timers that are set
+    /// meanwhile come later.
     @safe @exclusivity(unchecked)
     var firing: (count: Int, by: Deadline) = (0, .immediately)
 
@@ -130,23 +130,23 @@ package struct ReactorState<Job: Sendable>: Sendable {
   private var timers = DeadlineHeap()
   private var calls = FirstInFirstOut<any ReactorWork>()
   private var jobs = FirstInFirstOut<Job>()
-  /// Jobs of which one runs at a time.
+  /// Jobs of which only one runs at a time.
   private var serialJobs = FirstInFirstOut<Job>()
   private var runsSerialJob = false
   private var workers = [Worker()]
-  /// How many workers sleep.
+  /// The number of sleeping workers.
   private var asleepCount = 0
-  /// One of them has been notified, and none has come since.
+  /// Whether a sleeping worker has been notified and none has woken since.
   private var isNotified = false
-  /// When a sleeping worker looks again at the latest.
+  /// The latest time at which a sleeping worker looks again.
   package private(set) var alarm = Deadline.never
-  /// The alarm is for work that a worker may not come to in time.
+  /// Whether the alarm is for work that a worker may not reach in time.
   private var hasGraceAlarm = false
   private var notice = ReactorNotice()
-  /// The alarm is the poller's, and rings for one worker. Otherwise it ends the wait of the only one.
+  /// Whether the alarm is the poller's, and wakes one worker. Otherwise it ends the wait of the only worker.
   package var keepsAlarm = false
 
-  /// How long work may wait for a worker that is busy while others sleep, in nanoseconds.
+  /// How long work may wait for a busy worker while others sleep, in nanoseconds.
   package static var grace: UInt64 { 200_000 }
 
   package init() {}
@@ -173,7 +173,7 @@ package struct ReactorState<Job: Sendable>: Sendable {
     if receiver(of: id.key) != nil { slots[Int(id.slot)].interest = interest }
   }
 
-  /// Ends a registration. Events of it that were fetched already will find nobody.
+  /// Ends a registration. Events of it that were fetched before reach no receiver.
   package mutating func deregister(_ id: RegistrationID) -> (any ReadinessReceiver)? {
     guard receiver(of: id.key) != nil else { return nil }
     let receiver = slots[Int(id.slot)].receiver
@@ -190,7 +190,7 @@ package struct ReactorState<Job: Sendable>: Sendable {
     return slots[Int(id.slot)].receiver
   }
 
-  /// Everything registered; for a reactor that gets another poller.
+  /// All registrations, for a reactor that changes its poller.
   package var registrations: [(id: RegistrationID, descriptor: Int32, interest: Readiness)] {
     slots.enumerated().compactMap { index, slot in
       slot.receiver.map { _ in
@@ -204,13 +204,13 @@ package struct ReactorState<Job: Sendable>: Sendable {
 
   // MARK: Workers
 
-  /// How many workers there are. The machine begins with one, whose number is 0.
+  /// The number of workers. The machine begins with one, which has the number 0.
   package var workerCount: Int { workers.count { $0.activity != .none } }
   package var hasSleepers: Bool { asleepCount > 0 }
-  /// Work is there that no worker has taken up.
+  /// Whether there is work that no worker has begun.
   package var hasWork: Bool { waitingCount > 0 }
 
-  /// Another worker begins.
+  /// Adds a worker.
   ///
   /// - Returns: its number.
   package mutating func addWorker() -> Int {
@@ -222,9 +222,9 @@ package struct ReactorState<Job: Sendable>: Sendable {
     return workers.count - 1
   }
 
-  /// A worker ends instead of waiting.
+  /// Removes a worker that would otherwise wait.
   ///
-  /// - Returns: whether another one is to be woken, which may have to take over or to end, too.
+  /// - Returns: whether to wake another worker, which may have to take over or to end, too.
   package mutating func removeWorker(_ worker: Int) -> ReactorNotice {
     if workers[worker].activity == .asleep { asleepCount -= 1 }
     workers[worker] = Worker(.none)
@@ -234,7 +234,7 @@ package struct ReactorState<Job: Sendable>: Sendable {
 
   // MARK: Work
   //
-  // - Parameter worker: the one that asks, on its own thread; nil: somebody else.
+  // - Parameter worker: the worker that calls, on its own thread. Nil for any other caller.
 
   package mutating func call(
     _ work: any ReactorWork, from worker: Int? = nil, now: @autoclosure () -> Deadline = .now
@@ -243,7 +243,7 @@ package struct ReactorState<Job: Sendable>: Sendable {
     return noticeOfWork(from: worker, now())
   }
 
-  /// - Parameter isSerial: no other serial job runs at the same time.
+  /// - Parameter isSerial: whether no other serial job may run at the same time.
   package mutating func enqueue(
     _ job: Job, isSerial: Bool = false, from worker: Int? = nil, now: @autoclosure () -> Deadline = .now
   ) -> ReactorNotice {
@@ -266,15 +266,15 @@ package struct ReactorState<Job: Sendable>: Sendable {
     guard let worker else { return ReactorNotice(wakes: rouse()) }
     switch workers[worker].activity {
     case .running, .runningSerial: return noticeOfRest(now())
-    // It comes to it when it has done what it is at, which is short.
+    // The worker reaches the job after its present step, which is short.
     case .none, .working, .asleep: return ReactorNotice()
     }
   }
 
-  /// Works and jobs that a worker could take up.
+  /// The number of works and jobs that a worker could begin.
   private var waitingCount: Int { calls.count + jobs.count + (runsSerialJob ? 0 : serialJobs.count) }
 
-  /// Sees to it that work which a worker leaves behind is taken up by another one.
+  /// Has another worker begin the work that a worker leaves.
   private mutating func noticeOfRest(_ now: @autoclosure () -> Deadline) -> ReactorNotice {
     let rest = waitingCount
     guard rest > 0, asleepCount > 0, !isNotified else { return ReactorNotice() }
@@ -294,14 +294,14 @@ package struct ReactorState<Job: Sendable>: Sendable {
 
   // MARK: A worker's round
 
-  /// The wait that `next` asked for has ended, and has found these. `found` is emptied.
+  /// Takes the events of a wait that `next` asked for. `found` is empty afterwards.
   package mutating func woke(_ found: inout [PollerEvent], worker: Int = 0) {
     let me = workers[worker]
     if me.activity == .asleep {
       asleepCount -= 1
       if !keepsAlarm { alarm = .never }
     }
-    // Whether it slept or only looked: it may have used up the notification.
+    // Whether the worker slept or only looked, it may have consumed the notification.
     isNotified = false
     me.activity = .working
     me.stage = .events
@@ -309,9 +309,9 @@ package struct ReactorState<Job: Sendable>: Sendable {
     swap(&me.events, &found)
   }
 
-  /// Returns a worker's next step. The step before has been done. Afterwards `takeNotice` tells what else is to be done.
+  /// Returns a worker's next step. The step before has been taken. Afterwards `takeNotice` returns what else to do.
   ///
-  /// - Parameter now: asked only if a timer is set, or if work is left to others.
+  /// - Parameter now: evaluated only if a timer is set, or if work is left to others.
   package mutating func next(_ now: @autoclosure () -> Deadline, worker: Int = 0) -> ReactorStep<Job> {
     let me = workers[worker]
     if me.activity == .runningSerial { runsSerialJob = false }
@@ -344,10 +344,10 @@ package struct ReactorState<Job: Sendable>: Sendable {
     return .wait(until: sleep(me))
   }
 
-  /// Whether there is something to be done after `next`, besides the step.
+  /// Whether there is something to do after `next`, besides the step.
   package var hasNotice: Bool { notice.wakes || notice.alarm != nil }
 
-  /// The duties after `next`, besides the step.
+  /// Returns what to do after `next`, besides the step.
   package mutating func takeNotice() -> ReactorNotice {
     defer { notice = ReactorNotice() }
     return notice
@@ -374,7 +374,7 @@ package struct ReactorState<Job: Sendable>: Sendable {
     return jobs.popFirst().map { ($0, false) }
   }
 
-  /// Takes a timer that is due, if it is time to look.
+  /// Removes and returns a timer that is due, if it is time to look.
   private mutating func due(_ me: Worker, _ now: @autoclosure () -> Deadline) -> Timer? {
     if me.looksAtTimers {
       me.looksAtTimers = false
@@ -388,7 +388,7 @@ package struct ReactorState<Job: Sendable>: Sendable {
     return timer
   }
 
-  /// Before a step that may take long: what the worker leaves to others.
+  /// Notes what the worker leaves to others before a step that may take long.
   private mutating func noteRest(_ now: @autoclosure () -> Deadline) {
     guard asleepCount > 0 else { return }
     notice = noticeOfRest(now())
@@ -398,7 +398,7 @@ package struct ReactorState<Job: Sendable>: Sendable {
     }
   }
 
-  /// Until when the worker may wait for events: not at all while there is work.
+  /// Returns how long the worker may wait for events. While there is work it may only look.
   private mutating func sleep(_ me: Worker) -> Deadline {
     me.position = 0
     if hasWork { return .immediately }
@@ -416,11 +416,11 @@ package struct ReactorState<Job: Sendable>: Sendable {
 
 /// A queue of two stacks.
 private struct FirstInFirstOut<Element: Sendable>: Sendable {
-  /// The first comes last; then follows `back`.
+  /// The first element is the last of `front`; then `back` follows.
   private var front: [Element] = []
   private var back: [Element] = []
 
-  /// How many keep their memory when the queue is empty.
+  /// How many elements' memory is kept when the queue is empty.
   private static var mostKept: Int { 1024 }
 
   var count: Int { front.count + back.count }

@@ -58,7 +58,7 @@ public struct SenderCredentials: Hashable, Sendable {
 public final class ReceivedDescriptors: Sendable {
   /// How many descriptors came.
   public let count: Int
-  /// The first one last.
+  /// The descriptors in reverse order.
   private let rest: Guarded<[FileDescriptor]>
 
   /// Takes the descriptors over.
@@ -73,7 +73,7 @@ public final class ReceivedDescriptors: Sendable {
     return OwnedDescriptor(adopting: descriptor)
   }
 
-  /// Takes all that have not been taken, in order.
+  /// Removes and returns all descriptors that have not been taken, in order.
   package func takeAll() -> [FileDescriptor] {
     rest.withLock { rest in
       defer { rest = [] }

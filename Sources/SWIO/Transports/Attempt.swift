@@ -25,7 +25,7 @@ public enum Attempt: Hashable, Sendable {
   /// The attempt failed, and no byte was taken. After `Errno.interrupted` the endpoint tries again at once.
   case failed(TransportError)
 
-  /// The result of a system call: a byte count, or a negative errno.
+  /// Makes the result of a system call: a byte count, or a negative errno.
   package init(_ operation: TransportError.Operation, result: Int, scope: TransportError.Scope? = nil) {
     if result >= 0 {
       self = .transferred(result)
@@ -68,9 +68,9 @@ public struct TransportCapabilities: Hashable, Sendable {
   /// Whether the transport always returns packets. If so, every receive has room for one.
   public var keepsPackets = false
 
-  /// How long the first pause is, in nanoseconds, when an attempt is to be repeated later.
+  /// The length of the first pause before an attempt is repeated, in nanoseconds.
   package var shortestPause: UInt64 = 1_000_000
-  /// How long a pause is at most, in nanoseconds.
+  /// The longest pause, in nanoseconds.
   package var longestPause: UInt64 = 100_000_000
 
   public init() {}

@@ -11,20 +11,20 @@ public struct Datagram: Sendable {
     self.ancillary = ancillary
   }
 
-  /// Receives one that has so many bytes, with one attempt.
+  /// Receives a datagram of this size, with one attempt.
   package static func receive(
     _ byteCount: Int, _ take: (Datagram) -> Void,
     by receive: (UnsafeMutableRawBufferPointer, inout Ancillary?) -> Attempt
   ) -> Attempt {
     var attempt = Attempt.wouldBlock
     var found: Ancillary?
-    // A transport that does not know the size has room for the largest usual one reserved.
+    // For a transport that does not know the size, room for the largest usual one is reserved.
     var bytes = unsafe [UInt8](unsafeUninitializedCapacity: max(byteCount, 1)) { memory, count in
       attempt = unsafe receive(UnsafeMutableRawBufferPointer(memory), &found)
       if case .transferred(let received) = attempt { count = received }
     }
     guard case .transferred = attempt else { return attempt }
-    // An array keeps its capacity: a datagram that is much smaller than its room is copied to one of its own size.
+    // An array keeps its capacity, so a datagram that is much smaller than its room is copied to an array of its own size.
     if byteCount - bytes.count > 1_024, bytes.count < byteCount / 2 {
       bytes = unsafe bytes.withUnsafeBufferPointer { unsafe Array($0) }
     }
@@ -33,16 +33,16 @@ public struct Datagram: Sendable {
   }
 }
 
-/// Memory for datagrams of any size that UDP has: what is not written costs no memory. Pooled, so that it is mapped
-/// once and not with every receive.
+/// Memory for UDP datagrams of any size. Pages that are never written cost no memory. It is pooled, so it is mapped once and
+/// not for every receive.
 @safe
-// Invariant: `memory` belongs to who has taken the room, until it is given back.
+// Invariant: the code that has taken the room owns `memory` until it gives the room back.
 final class DatagramRoom: @unchecked Sendable {
   let memory = UnsafeMutableRawPointer.allocate(byteCount: slotCount * slotSize, alignment: 16)
 
   deinit { unsafe memory.deallocate() }
 
-  /// A datagram is shorter: its length, header included, has 16 bits.
+  /// A datagram is shorter, because its length, including the header, has 16 bits.
   static var slotSize: Int { 65_536 }
   static var slotCount: Int { 16 }
 

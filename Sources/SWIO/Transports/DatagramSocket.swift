@@ -6,15 +6,14 @@ package final class DatagramSocket: DescriptorTransport {
   package let number: Int32
   package var working: Int32 { number }
   package var content: TransportContent { .datagrams }
-  /// Packets in order, until they end.
+  /// Whether it carries packets in order that end.
   private let isPacket: Bool
-  /// Datagrams over IP: each fits a slot of `DatagramRoom`, and no descriptors come with it.
+  /// Whether the datagrams go over IP. Each one fits a slot of `DatagramRoom`, and none brings descriptors.
   private let isUDP: Bool
-  /// Called before the descriptor is closed, on a thread that may wait: gives up the name of a bound socket.
+  /// Called before the descriptor is closed, on a thread that may wait. It gives up the name of a bound socket.
   private let willClose: (@Sendable () -> Void)?
 
-  /// - Throws: `TransportError` `adopt` with `Errno.invalidArgument` for a socket with UDP_GRO, which glues
-  ///   datagrams together.
+  /// - Throws: `TransportError` `adopt` with `Errno.invalidArgument` for a socket with UDP_GRO, which joins datagrams.
   package init(
     _ number: Int32, isPacket: Bool, willClose: (@Sendable () -> Void)? = nil
   ) throws(TransportError) {
@@ -37,17 +36,17 @@ package final class DatagramSocket: DescriptorTransport {
     return unsafe receive(into: memory, maximumDescriptors: 0, ancillary: &ancillary)
   }
 
-  /// A datagram that is longer than its room is an error, and lost; so are the descriptors that came with it.
+  /// A datagram that does not fit its room is an error, and is lost together with its descriptors.
   package func receive(
     into memory: UnsafeMutableRawBufferPointer, maximumDescriptors: Int, ancillary: inout Ancillary?
   ) -> Attempt {
-    // As of a stream socket: there is room for descriptors even if nobody has asked for any.
+    // As on a stream socket, there is room for descriptors even if no caller has asked for any.
     var found: UnsafeMutablePointer<swsys_ancillary>?
     let result = unsafe swsys_receive_message(
       number, memory.baseAddress, memory.count, !isUDP, true, &found)
     guard let found = unsafe found else { return received(result) }
     let isCut = unsafe found.pointee.is_cut
-    // What came is owned by now: if the datagram was cut, it is closed with `whole`.
+    // The ancillary data is owned from here on. If the datagram was cut, `whole` closes it.
     let whole = unsafe Ancillary(taking: found, maximumDescriptors: maximumDescriptors)
     if isCut { return .failed(TransportError(.receive, .messageTooLong, scope: .item)) }
     ancillary = whole
@@ -68,8 +67,8 @@ package final class DatagramSocket: DescriptorTransport {
     atMost limit: Int, maximumDescriptors: Int, mayTakeLong: Bool, _ take: (Datagram) -> Void
   ) -> Attempt {
     if isUDP { return receiveDatagramsOverIP(atMost: limit, take) }
-    // Over a Unix socket only its sender's memory bounds a datagram, and a look alone tells an empty packet from
-    // the end.
+    // On a Unix socket a datagram's size is limited only by the sender's buffer. On a seqpacket socket only a look in
+    // advance distinguishes an empty packet from the end.
     let size = nextDatagramSize()
     guard case .transferred(let byteCount) = size else { return size }
     return unsafe Datagram.receive(byteCount, take) { room, ancillary in
@@ -77,7 +76,7 @@ package final class DatagramSocket: DescriptorTransport {
     }
   }
 
-  /// As many as wait, sixteen at most. One that does not fit is an error, and lost; those that came with it are not.
+  /// Receives at most sixteen datagrams. One that does not fit is an error and is lost; the others are not.
   private func receiveDatagramsOverIP(atMost limit: Int, _ take: (Datagram) -> Void) -> Attempt {
     let room = DatagramRoom.take()
     defer { DatagramRoom.giveBack(room) }
@@ -103,7 +102,7 @@ package final class DatagramSocket: DescriptorTransport {
     }
   }
 
-  /// Datagrams that come together mostly have one sender: then no other address is made.
+  /// Datagrams that come together mostly have one sender, so its address is made only once.
   private static func address(_ datagram: swsys_datagram, after last: SocketAddress?) -> SocketAddress? {
     unsafe withUnsafeBytes(of: datagram.address) { bytes in
       let bytes = unsafe bytes.prefix(Int(datagram.address_length))
@@ -131,9 +130,9 @@ package final class DatagramSocket: DescriptorTransport {
     gathering parts: UnsafeBufferPointer<UnsafeRawBufferPointer>, with ancillary: OutgoingAncillary
   ) -> Attempt {
     let result = unsafe sendMessage(number, parts, ancillary)
-    // Over a Unix socket that is not connected, readiness says nothing of a receiver whose queue is full.
+    // On an unconnected Unix socket, readiness does not depend on the receiver's queue.
     if result == -Int(Errno.wouldBlock.rawValue), ancillary.address != nil, !isUDP { return .retryLater }
-    // The fault may lie with a descriptor, or with the receiver. The socket's own number is open during an attempt.
+    // The fault may be a descriptor's or the receiver's. The socket's own number stays open during an attempt.
     let isDescriptors =
       !ancillary.descriptors.isEmpty
       && [Errno.badFileDescriptor, .notSupported].contains { result == -Int($0.rawValue) }
@@ -171,8 +170,8 @@ package final class DatagramSocket: DescriptorTransport {
       .send, result: result, scope: isEnded ? .direction : isBroken(result) ? .connection : .item)
   }
 
-  /// The socket itself is of no use any more. Any other error concerns one datagram: new ones come with every kernel
-  /// and every protocol.
+  /// Whether the socket itself is unusable. Any other error concerns one datagram, because new kernels and protocols add
+  /// errors.
   private func isBroken(_ result: Int) -> Bool {
     var errors: [Errno] = [.badFileDescriptor, .notSocket, .badAddress]
     if isPacket { errors += [.connectionReset, .socketNotConnected, .brokenPipe] }

@@ -1,8 +1,8 @@
 internal import CSysShim
 internal import SystemPackage
 
-/// A transport over a descriptor. Its attempts never wait, leave no flag behind on a description that others share,
-/// and raise no SIGPIPE.
+/// A transport over a descriptor. Its attempts never wait, leave no flag on an open file description that others share, and
+/// raise no SIGPIPE.
 ///
 ///     descriptor          class                  receive                    send
 ///     stream socket       StreamSocket           recvmsg MSG_DONTWAIT       sendmsg MSG_DONTWAIT | MSG_NOSIGNAL
@@ -13,16 +13,16 @@ internal import SystemPackage
 ///       else              PolledTransport        poll; then a read or a small write on a thread that may wait
 ///     regular file        FileTransport          preadv2 RWF_NOWAIT; else on a thread that may wait
 package protocol DescriptorTransport: SocketLike {
-  /// The owner's number: lent, handed on, duplicated.
+  /// The owner's number, which can be lent, detached and duplicated.
   var number: Int32 { get }
-  /// The number that attempts and waits use: `number`, or that of a description of our own.
+  /// The number for attempts and waits: `number`, or that of a description that the library opened.
   var working: Int32 { get }
 }
 
 extension DescriptorTransport {
   package var readinessSource: ReadinessSource { .descriptor(FileDescriptor(rawValue: working)) }
 
-  /// Half-close: only closing a descriptor that is no stream socket tells the peer.
+  /// Half-closing. Only a stream socket can tell its peer without closing the descriptor.
   package func finishSending() throws(TransportError) {
     throw TransportError(.finishSending, .notSupported)
   }
@@ -33,7 +33,7 @@ extension DescriptorTransport {
     try OwnedDescriptor.setInheritable(number, inheritable)
   }
 
-  /// Gives up our own description, if there is one; the number stays open.
+  /// Closes the library's own description, if there is one. `number` stays open.
   package func closeWorking() { if working != number { OwnedDescriptor.closeAtOnce(working) } }
 
   package func close() {
@@ -42,10 +42,9 @@ extension DescriptorTransport {
   }
 }
 
-/// Makes the transport for a descriptor. Takes no ownership: `close` gives the descriptor up.
+/// Makes the transport for a descriptor. It does not own the descriptor; `close` gives the descriptor up.
 ///
-/// - Throws: `TransportError` `adopt` if the descriptor is not open, not open for every one of these directions, or
-///   no stream.
+/// - Throws: `TransportError` `adopt` if the descriptor is not open, not open for all of these directions, or no stream.
 package func makeTransport(
   over number: Int32, for directions: Readiness
 ) throws(TransportError) -> any DescriptorTransport {
@@ -73,7 +72,7 @@ package func makeTransport(
   let quiet: EmptyRead =
     isPipe
     ? isAnonymous ? .end : .endIfHungUp(number) : swsys_is_terminal(number) ? .endOfTerminal : .end
-  // A description of our own first: others may take O_NONBLOCK away from a shared one.
+  // Opening it again comes first, because another process may clear O_NONBLOCK on a shared description.
   let own = features.reopens ? swsys_reopen_nonblocking(number, access) : -1
   if own >= 0 { return NonblockingTransport(number, working: own, isPipe: isPipe, quiet) }
   if swsys_is_nonblocking(number) > 0 {
@@ -82,7 +81,8 @@ package func makeTransport(
   return PolledTransport(number, isPipe: isPipe, quiet)
 }
 
-/// Makes the transport for a connected socket, of which all is known that ``makeTransport(over:for:)`` would ask for.
+/// Makes the transport for a connected socket whose properties are known, without asking the system as
+/// ``makeTransport(over:for:)`` does.
 package func makeTransport(
   connected number: Int32, _ kind: ConnectionKind, isUnix: Bool
 ) throws(TransportError) -> any DescriptorTransport {
@@ -93,9 +93,9 @@ package func makeTransport(
   }
 }
 
-/// What a read that brings nothing means.
+/// The meaning of a read that returns nothing.
 ///
-///     FIFO without a writer that has hung up         there was none yet: wait for one
+///     FIFO without a writer that has hung up         there was no writer yet: wait for one
 ///     raw terminal with VMIN 0                       nothing has been typed
 ///     master of a pseudo-terminal, EIO               the last other side is closed: the end
 enum EmptyRead: Hashable, Sendable {
@@ -104,12 +104,12 @@ enum EmptyRead: Hashable, Sendable {
   case endIfHungUp(Int32)
   case endOfTerminal
 
-  /// The attempt that such a read stands for; nil: the error says it.
+  /// The attempt that such a read stands for. Nil if the error says it.
   func attempt(_ result: Int, working: Int32) -> Attempt? {
     switch self {
     case .end: return result == 0 ? .endOfStream : nil
     case .endIfHungUp(let number):
-      // A writer that came, wrote and went since the read is seen by the next attempt.
+      // If a writer has come, written and gone since the read, the next attempt sees that.
       return result != 0 ? nil : swsys_is_hung_up(number, Int32(SWSYS_READABLE)) ? .endOfStream : .wouldBlock
     case .endOfTerminal:
       guard result == 0 || result == -Int(Errno.ioError.rawValue) else { return nil }
@@ -118,8 +118,8 @@ enum EmptyRead: Hashable, Sendable {
     }
   }
 
-  /// The master of a pseudo-terminal that nobody has open takes bytes for as long as it has room. Then a
-  /// write would block, though `poll` always has something to say.
+  /// Whether a write would block although `poll` reports writable. The master of a pseudo-terminal whose other side is not
+  /// open takes bytes only while it has room.
   func isStuck(_ working: Int32) -> Bool {
     self == .endOfTerminal && swsys_is_hung_up(working, Int32(SWSYS_WRITABLE))
   }
@@ -129,8 +129,8 @@ enum EmptyRead: Hashable, Sendable {
 package var atomicPipeWrite: Int { 4096 }
 
 extension TransportCapabilities {
-  /// Of a pipe. A pipe whose writers have set O_DIRECT hands out packets of at most PIPE_BUF bytes, and nothing but
-  /// the reading end's own flag says so.
+  /// The capabilities of a pipe. If its writers have set O_DIRECT, a pipe returns packets of at most PIPE_BUF bytes, and
+  /// only the reading end's own flag can say so.
   static func pipe(_ number: Int32) -> TransportCapabilities {
     var capabilities = TransportCapabilities()
     capabilities.atomicSendSize = atomicPipeWrite
@@ -141,18 +141,18 @@ extension TransportCapabilities {
 }
 
 extension Attempt {
-  /// The result of a system call on a file, a pipe or a terminal: an error concerns one direction. The kernel's
-  /// want of memory passes.
+  /// The result of a system call on a file, a pipe or a terminal. An error concerns one direction. A lack of kernel memory
+  /// is temporary.
   static func file(_ operation: TransportError.Operation, _ result: Int) -> Attempt {
     if result == -Int(Errno.noMemory.rawValue) { return .retryLater }
     return Attempt(operation, result: result, scope: .direction)
   }
 }
 
-/// The kernel takes so many parts at once (UIO_MAXIOV).
+/// The most parts that the kernel takes at once (UIO_MAXIOV).
 private var mostParts: Int { 1024 }
 
-/// Hands parts on as the kernel takes them: as many as it takes at once.
+/// Passes as many parts to the kernel as it takes at once.
 @inline(__always)
 func withVectors(
   _ parts: UnsafeBufferPointer<UnsafeRawBufferPointer>, _ call: (UnsafePointer<iovec>?, Int32) -> Int
@@ -169,7 +169,7 @@ func withVectors(
   }
 }
 
-/// The same for bytes in one piece.
+/// The same for contiguous bytes.
 @inline(__always)
 func withVector(_ bytes: UnsafeRawBufferPointer, _ call: (UnsafePointer<iovec>?, Int32) -> Int) -> Int {
   let vector = unsafe iovec(

@@ -1,19 +1,19 @@
 internal import CSysShim
 internal import SystemPackage
 
-/// A regular file or a block device: always ready, and yet slow.
+/// A regular file or a block device. It is always ready, but slow.
 package final class FileTransport: DescriptorTransport {
   package let number: Int32
   package var working: Int32 { number }
 
   init(_ number: Int32) { self.number = number }
 
-  /// A transfer of this size is large: it is left to a thread that may wait without an attempt before.
+  /// A transfer of this size is left to a thread that may wait, without a first attempt.
   package static var longTransfer: Int { 65_536 }
 
   package func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
     if memory.count >= Self.longTransfer { return .offload }
-    // What the page cache has is there at once. The kernel says EAGAIN for the rest, and EOPNOTSUPP on file systems
+    // Data in the page cache is returned at once. For other data the kernel returns EAGAIN, or EOPNOTSUPP on file systems
     // that cannot tell.
     let result = unsafe swsys_read_nowait(number, memory.baseAddress, memory.count)
     if result == -Int(Errno.wouldBlock.rawValue) || result == -Int(Errno.notSupported.rawValue)

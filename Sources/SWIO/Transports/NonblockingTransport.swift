@@ -1,7 +1,8 @@
 internal import CSysShim
 internal import SystemPackage
 
-/// A descriptor whose description has O_NONBLOCK: one of our own, opened through `/proc`, or one that was found so.
+/// A descriptor whose open file description has O_NONBLOCK: one that the library opened through `/proc`, or one that had it
+/// already.
 package final class NonblockingTransport: DescriptorTransport {
   package let number: Int32
   package let working: Int32

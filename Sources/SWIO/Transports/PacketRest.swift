@@ -1,15 +1,15 @@
 internal import Synchronization
 
-/// What is left of a packet that a pipe handed out.
+/// The rest of a packet that a pipe returned.
 ///
-/// A pipe whose writers have set O_DIRECT hands out what one write brought, at most PIPE_BUF bytes, and drops
-/// what does not fit the reader's memory. Its reader cannot tell: the kernel sets the flag on the writing end
-/// alone. So who may read ahead never asks a pipe for less than a packet, and what was not wanted waits
-/// here. Who may not (`.exact`, and raw receives) loses the rest of a packet, as with `read(2)`, unless the
-/// flag is on the reading end, too: that is how whoever knows can say so.
+/// A pipe whose writers have set O_DIRECT returns the bytes of one write, at most PIPE_BUF, and drops what does not fit the
+/// reader's memory. The reader cannot detect this, because the kernel sets the flag only on the writing end. So a receive
+/// that may read ahead always offers a pipe room for a whole packet, and the surplus is kept here. A receive that may not
+/// (`.exact`, and raw receives) loses the rest of a packet, as with `read(2)`, unless the reading end has the flag, too. The
+/// program can set it there to avoid the loss.
 package final class PacketRest: Sendable {
   private let always: Bool
-  /// The size of the largest packet.
+  /// The size of the largest packet, in bytes.
   private let size: Int
   private let bytes = Guarded<ArraySlice<UInt8>>([])
   private let isEmpty = Atomic(true)
@@ -21,14 +21,14 @@ package final class PacketRest: Sendable {
     always = capabilities.keepsPackets
   }
 
-  /// Whether an attempt to receive so much has to come here.
+  /// Whether a receive of this size has to use the rest.
   package func serves(_ byteCount: Int, readsAhead: Bool) -> Bool {
     (readsAhead || always) && byteCount < size
       || !isEmpty.load(ordering: .relaxed)
   }
 
-  /// Hands out what is left of the last packet, or receives one and hands out its front. In the receiving
-  /// half's turn.
+  /// Returns bytes of the last packet's rest. If there is none, receives a packet and returns its front. Called in the turn
+  /// of the receiving half.
   package func receive(
     into memory: UnsafeMutableRawBufferPointer, by attempt: (UnsafeMutableRawBufferPointer) -> Attempt
   ) -> Attempt {
@@ -49,7 +49,7 @@ package final class PacketRest: Sendable {
     return .transferred(front.count)
   }
 
-  /// Everything that is left, for who takes the descriptor up again.
+  /// Removes and returns the whole rest, for the next user of the descriptor.
   package func take() -> [UInt8] {
     isEmpty.store(true, ordering: .relaxed)
     return bytes.withLock { bytes in

@@ -1,10 +1,10 @@
 internal import CSysShim
 internal import SystemPackage
 
-/// An anonymous pipe, where the kernel takes RWF_NOWAIT for it (about Linux 6.4).
+/// An anonymous pipe, on kernels that take RWF_NOWAIT for pipes (about Linux 6.4).
 ///
-/// The kernel takes RWF_NOWAIT away from a pipe's description once it has been spliced. From then on attempts
-/// are made as `PolledTransport` makes them.
+/// After a splice the kernel no longer takes RWF_NOWAIT for that pipe. From then on attempts are made as in
+/// `PolledTransport`.
 package final class PipeTransport: DescriptorTransport {
   package let number: Int32
   package var working: Int32 { number }

@@ -1,9 +1,9 @@
 internal import CSysShim
 internal import SystemPackage
 
-/// A description that others share and that cannot be reopened. Nothing is tried before `poll` finds it ready. Even
-/// then the attempt may block, because another process may take the bytes, or the room, in between: it is made
-/// on a thread that may wait.
+/// A description that others share and that cannot be opened again. No attempt is made before `poll` reports it ready. Even
+/// then the attempt may block, because another process may take the bytes, or the room, in between. So it is made on a
+/// thread that may wait.
 package final class PolledTransport: DescriptorTransport {
   package let number: Int32
   package var working: Int32 { number }
@@ -51,9 +51,9 @@ package final class PolledTransport: DescriptorTransport {
     return empty.attempt(result, working: number) ?? .file(.receive, result)
   }
 
-  /// A pipe that is writable has room for PIPE_BUF bytes: a write of that size does not block, unless
-  /// somebody else fills it in between. A terminal promises less: of 4096 bytes that one took a part and
-  /// blocked, of 256 none did. Gathered, so that a frame that fits is one write.
+  /// A writable pipe has room for PIPE_BUF bytes, so a write of that size does not block unless another writer uses the room
+  /// in between. A terminal promises less: writes of 4096 bytes were accepted in part and then blocked, and writes of 256
+  /// bytes never did. The parts are gathered, so a frame that fits is one write.
   static func send(
     _ number: Int32, _ parts: UnsafeBufferPointer<UnsafeRawBufferPointer>, _ empty: EmptyRead
   ) -> Attempt {

@@ -7,7 +7,7 @@ internal import Synchronization
 public final class ReadinessSignal: Sendable {
   private struct State: Sendable {
     var receiver: (any ReadinessReceiver)?
-    /// What is to be raised later, in either direction.
+    /// The timer of a readiness that is to be raised later, for each direction.
     var toReceive: Timer?
     var toSend: Timer?
   }
@@ -49,7 +49,7 @@ public final class ReadinessSignal: Sendable {
     }
   }
 
-  /// After this the signal is dead, and holds nothing.
+  /// Disables the signal. It then holds no reference.
   package func detach() {
     let last = state.withLock { state in
       takeBack(&state.toReceive)
@@ -93,7 +93,7 @@ public final class ReadinessSignal: Sendable {
   }
 }
 
-/// Who is told that readiness may have changed: a hint, at any time, from any thread.
+/// An object that is told that readiness may have changed: a hint, at any time, on any thread.
 package protocol ReadinessReceiver: AnyObject, Sendable {
   func readinessChanged(_ readiness: Readiness)
 }

@@ -2,16 +2,16 @@ internal import CSysShim
 internal import Synchronization
 internal import SystemPackage
 
-/// A stream socket: of the Unix domain, TCP, or another protocol.
+/// A stream socket of the Unix domain, TCP, or another protocol.
 package final class StreamSocket: DescriptorTransport {
   package let number: Int32
   package var working: Int32 { number }
   private let isUnix: Bool
-  /// A short read of plain TCP or of a Unix socket has taken all that was there, unless it met a barrier. SCTP, for
-  /// example, ends a read with every message.
+  /// Whether a short read has taken all that was there, unless it met a barrier. That holds for plain TCP and Unix sockets.
+  /// SCTP, for example, ends a read with every message.
   private let drains: Bool
-  /// A read has stopped at control data: descriptors, another writer's credentials, a record of the kernel's TLS.
-  /// More may lie behind such a barrier, and more barriers are likely.
+  /// Whether a read has stopped at control data: descriptors, another writer's credentials, a record of the kernel's TLS.
+  /// More data may be behind such a barrier, and more barriers are likely.
   private let hasBarriers = Atomic(false)
 
   init(_ number: Int32) {
@@ -20,7 +20,7 @@ package final class StreamSocket: DescriptorTransport {
     drains = isUnix || swsys_is_tcp(number)
   }
 
-  /// A socket of which this is known.
+  /// Makes the transport of a socket with known properties.
   init(_ number: Int32, isUnix: Bool, drains: Bool) {
     self.number = number
     self.isUnix = isUnix
@@ -32,9 +32,9 @@ package final class StreamSocket: DescriptorTransport {
   // MARK: Receiving
 
   package func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
-    // The kernel closes descriptors for which there is no room on the thread that receives, before that has the
-    // bytes, and it can take as long as the peer likes. So a Unix socket has room for them even if nobody has
-    // asked for any, and the closing is left to another thread.
+    // If there is no room for descriptors, the kernel closes them on the receiving thread, before that thread has its bytes.
+    // The close can take as long as the peer likes. So a Unix socket always has room for them, and another thread closes
+    // those that no caller has asked for.
     var found: UnsafeMutablePointer<swsys_ancillary>?
     let result = unsafe swsys_receive_message(
       number, memory.baseAddress, memory.count, isUnix, false, &found)
@@ -88,7 +88,7 @@ package final class StreamSocket: DescriptorTransport {
     gathering parts: UnsafeBufferPointer<UnsafeRawBufferPointer>, with ancillary: OutgoingAncillary
   ) -> Attempt {
     let result = unsafe sendMessage(number, parts, ancillary)
-    // Nothing has gone out. Unless the connection itself is at fault, the reason is what was to go along.
+    // Nothing has been sent. Unless the connection itself is at fault, the descriptors or the address are.
     let isConnections = [Errno.brokenPipe, .connectionReset, .socketNotConnected].contains {
       result == -Int($0.rawValue)
     }
@@ -107,19 +107,20 @@ package final class StreamSocket: DescriptorTransport {
 /// Half-closes a connected socket.
 func finishSendingOfSocket(_ number: Int32) throws(TransportError) {
   let result = swsys_shutdown_send(number)
-  // A peer that is gone already needs no telling.
+  // A peer that is gone already need not be told.
   if result == -Errno.socketNotConnected.rawValue { return }
   _ = try checked(.finishSending, result)
 }
 
-/// The kernel lacks memory, or room for descriptors on their way, for now. Nothing tells when it has some.
+/// Whether the kernel lacks memory, or room for descriptors in flight. Both are temporary, and no readiness announces their
+/// end.
 func isTransient(_ result: Int) -> Bool {
   result < 0
     && [Errno.noBufferSpace, .noMemory, .tooManyReferences].contains { result == -Int($0.rawValue) }
 }
 
-/// `sendmsg` with descriptors, or to an address. Only Unix sockets pass descriptors: the kernel drops those of any other
-/// socket without an error.
+/// Calls `sendmsg` with descriptors, or to an address. Only Unix sockets pass descriptors. On any other socket the kernel
+/// drops them without an error.
 func sendMessage(
   _ number: Int32, _ parts: UnsafeBufferPointer<UnsafeRawBufferPointer>, _ ancillary: OutgoingAncillary
 ) -> Int {
@@ -137,12 +138,12 @@ func sendMessage(
 }
 
 extension Ancillary {
-  /// What a receive found. Surplus descriptors are closed on a thread of their own, and so are all of a message that
-  /// the kernel has cut some off from. Nil if nothing is left.
+  /// The ancillary data that a receive found. Surplus descriptors are closed on a separate thread. If the kernel has cut
+  /// some off, all descriptors of the message are closed. Nil if nothing is left.
   init?(taking found: UnsafeMutablePointer<swsys_ancillary>, maximumDescriptors: Int) {
     self.init()
     defer { unsafe swsys_free_ancillary(found) }
-    // To close a pidfd never takes long.
+    // Closing a pidfd never takes long.
     if unsafe found.pointee.pidfd >= 0 { unsafe OwnedDescriptor.closeAtOnce(found.pointee.pidfd) }
     let numbers = unsafe withUnsafeBytes(of: found.pointee.descriptors) { bytes in
       unsafe Array(bytes.bindMemory(to: Int32.self).prefix(Int(found.pointee.descriptor_count)))
@@ -159,7 +160,7 @@ extension Ancillary {
     let address = unsafe withUnsafeBytes(of: found.pointee.address) {
       unsafe Array($0.prefix(Int(found.pointee.address_length)))
     }
-    // A sender without a name has nothing but its family.
+    // The address of a sender without a name consists only of its family.
     if address.count > 2 { sender = SocketAddress(bytes: address) }
     if isEmpty { return nil }
   }

@@ -65,7 +65,7 @@ extension TransportError: CustomStringConvertible {
   /// The failed operation and the reason: the system's text for the error number, and its name.
   public var description: String { description(object: nil) }
 
-  /// - Parameter object: what the operation was applied to; nil: as the operation says.
+  /// - Parameter object: the object of the operation. Nil for the usual one.
   package func description(object: String?) -> String {
     let (verb, usual) = operation.words
     let whole = (object ?? usual).map { "\(verb) \($0)" } ?? verb
@@ -74,7 +74,7 @@ extension TransportError: CustomStringConvertible {
 }
 
 extension TransportError {
-  /// The same, at the address of a service.
+  /// The description of the same error at the address of a service.
   package func description(at address: String) -> String {
     switch operation {
     case .connect: description(object: "to \(address)")
@@ -88,7 +88,7 @@ extension TransportError {
 }
 
 extension TransportError.Operation {
-  /// What it does, and to what.
+  /// The verb of the operation, and its object.
   fileprivate var words: (verb: String, object: String?) {
     switch self {
     case .adopt: ("take over", "the descriptor")
@@ -117,14 +117,14 @@ extension TransportError.Operation {
 }
 
 extension Errno {
-  /// Its name in errno.h.
+  /// The name of the error in errno.h.
   fileprivate var name: String? {
     let name: UnsafePointer<CChar>? = unsafe swsys_error_name(rawValue)
     return unsafe name.map { unsafe String(cString: $0) }
   }
 }
 
-/// The seam to the C shim: a negative result is an errno.
+/// Returns the result of a function of the C shim, or throws. A negative result is an errno.
 package func checked(
   _ operation: TransportError.Operation, _ result: Int32
 ) throws(TransportError) -> Int32 {
