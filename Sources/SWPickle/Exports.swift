@@ -1,2 +1,2 @@
-// The options of the coders, which MessagePack's have too: one import serves.
+// SWCoding has the options of the coders, which MessagePack shares. It is exported, so one import is enough.
 @_exported public import SWCoding

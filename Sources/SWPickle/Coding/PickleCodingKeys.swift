@@ -1,5 +1,5 @@
-/// For a value that has no key: the whole, and what a single value container holds. A type of its own costs less
-/// than an optional key, whose metadata would be looked up at each value.
+/// The key of a value that has none: the whole value, and the content of a single value container. A separate type costs
+/// less than an optional key, whose metadata would be looked up for each value.
 struct PickleNoKey: CodingKey {
   var stringValue: String { "" }
   var intValue: Int? { nil }
@@ -9,7 +9,7 @@ struct PickleNoKey: CodingKey {
   init?(intValue: Int) { nil }
 }
 
-/// The place of an element. Its text is made only when it is asked for.
+/// The position of an element as a key. Its text is made only when it is asked for.
 struct PicklePosition: CodingKey {
   let position: Int
   var stringValue: String { "Index \(position)" }

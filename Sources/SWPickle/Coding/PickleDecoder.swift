@@ -79,10 +79,10 @@ public struct PickleDecoder: Sendable {
     try decode(type, from: pickle.span)
   }
 
-  /// Decodes from a tape, and by way of a value what no tape holds.
+  /// Decodes from a tape. A pickle that no tape can hold is decoded from a value.
   private func decode<T: Decodable>(_ type: T.Type, from pickle: UnsafeBufferPointer<UInt8>) throws -> T {
     if case .custom = keyStrategy.kind {
-      // It goes from the keys of the message to those of the type, and so through all of them.
+      // This strategy converts keys of the message to keys of the type, so all keys of the message are needed.
     } else if let tape = unsafe PickleTapeScanner.scan(pickle, limits) {
       var session = PickleDecodingSession(self, weight: 16 + tape.weight)
       session.take(tape)

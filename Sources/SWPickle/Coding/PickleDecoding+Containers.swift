@@ -1,6 +1,6 @@
 internal import SWCoding
 
-/// The keys of a dict, for those that look for more than a few.
+/// The keys of a dict, for containers that look for more than a few.
 final class PickleKeyIndex {
   var byText: [PickleText: Int] = [:]
   var byNumber: [Int: Int] = [:]
@@ -22,13 +22,13 @@ final class PickleKeyIndex {
 /// The container of a dict or of an object's attributes.
 struct PickleKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
   let decoding: PickleDecoding
-  /// What is searched, in this order.
+  /// The dicts to search, in this order.
   private let sources: [PicklePairs]
-  /// Whether keys are those of a dictionary, which no strategy changes.
+  /// Whether the keys are those of a dictionary, which no strategy changes.
   private let isDictionary: Bool
-  /// Of a strategy that only goes from a message's keys to a type's.
+  /// The converted keys, for a strategy that only converts keys of the message to keys of the type.
   private var converted: [PickleText: PickleValue]?
-  /// Where the next key most often is: after the one that was found last.
+  /// The most likely position of the next key: behind the one that was found last.
   private final class Hint { var next = 0 }
   private let hint = Hint()
   private static var smallCount: Int { 16 }
@@ -70,7 +70,8 @@ struct PickleKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
         } else if let number = key.int {
           if let key = Key(intValue: number) { keys.append(key) }
         } else if isDictionary, let key = Key(stringValue: "\(key)") {
-          // A dictionary takes any text. Its value is not there, which is an error: the entry is not lost.
+          // A dictionary accepts any text as a key. Its value cannot be decoded, which is an error, so the entry is not lost
+          // silently.
           keys.append(key)
         }
       }
@@ -139,7 +140,7 @@ struct PickleKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
     PickleDecoding(.value(try value(key)), path: PicklePath(key, in: decoding.path), decoding.session)
   }
 
-  /// A simple value, without a decoder of its own if it needs none.
+  /// Decodes a simple value, without a decoder of its own if none is needed.
   @inline(__always)
   private func simple<T: PickleSimple>(_ key: any CodingKey) throws -> T {
     let value = try value(key)
@@ -202,7 +203,7 @@ struct PickleUnkeyedDecoding: UnkeyedDecodingContainer {
           codingPath: codingPath + [PickleKey(currentIndex)],
           debugDescription: "only \(sequence.count) elements"))
     }
-    // The elements of a range are no parts of the value.
+    // The elements of a range are not parts of the value, so they are charged here.
     if case .range = sequence { try decoding.session.charge(1, at: decoding.codingPath) }
     return sequence[currentIndex]
   }
@@ -315,7 +316,7 @@ extension PickleDecoding {
     return sources
   }
 
-  /// Why an object has no attributes that could be found by name.
+  /// Why the attributes of an object cannot be found by name.
   var namesNothing: String? {
     guard case .object(let object) = value.content, object.attributes == nil, object.entries == nil else {
       return nil

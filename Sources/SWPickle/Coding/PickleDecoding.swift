@@ -2,7 +2,7 @@ internal import SWCoding
 
 /// The decoder of one value.
 final class PickleDecoding: Decoder {
-  /// The decoded thing: a value, or a part of an array of several dimensions.
+  /// The source: a value, or a part of an array of several dimensions.
   enum Source {
     case value(PickleValue)
     case view(PickleArrayView)
@@ -21,13 +21,13 @@ final class PickleDecoding: Decoder {
   var codingPath: [any CodingKey] { PicklePath.keys(path) }
   var userInfo: [CodingUserInfoKey: Any] { session.options.userInfo }
 
-  /// The value; of a part of an array, which has no value of its own, a list stands for it in errors.
+  /// The value. A part of an array has no value, so in errors a list stands for it.
   var value: PickleValue {
     if case .value(let value) = source { return value }
     return []
   }
 
-  /// A value that is taken for one of Python's simple ones: the only argument of an object, such as an enum's member;
+  /// The simple value that the source stands for: the only argument of an object, such as an enum's member; the element of
   /// an array without dimensions; a path as text.
   var scalar: PickleValue {
     let value = value
@@ -94,7 +94,7 @@ final class PickleDecoding: Decoder {
     session.depth += 1
   }
 
-  /// The bytes of bytes, or of an array of `uint8`.
+  /// The bytes of a bytes object, or of an array of `uint8`.
   func bytes(isArrayTaken: Bool) -> [UInt8]? {
     guard case .value(let value) = source else { return nil }
     switch value.content {
@@ -108,7 +108,7 @@ final class PickleDecoding: Decoder {
     }
   }
 
-  /// An array of simple elements, of one dimension; nil if it has to be decoded element by element.
+  /// Decodes a one-dimensional array of simple elements. Returns nil if it has to be decoded element by element.
   func array<Element: PickleSimple>(_ type: Element.Type) throws -> [Element]? {
     guard case .value(let value) = source, case .node(let graph, let index) = value.storage else {
       guard case .view(let view) = source else { return nil }
@@ -130,7 +130,7 @@ final class PickleDecoding: Decoder {
     elements.reserveCapacity(slots.count)
     for slot in slots {
       guard let element = Element(slot, in: graph) else {
-        // Something that takes more, or an error: whichever it is, the decoder of that element says so.
+        // The element needs a conversion, or is an error. The decoder of that element handles both.
         let path = PicklePath(PickleKey(elements.count), in: path)
         let decoding = PickleDecoding(.value(PickleValue(slot, in: graph)), path: path, session)
         elements.append(try Element(decoding))
@@ -150,7 +150,7 @@ final class PickleDecoding: Decoder {
 
   func unkeyedContainer() throws -> any UnkeyedDecodingContainer {
     let sequence = try sequence()
-    // Of a range no element is there, so each is charged when it is asked for.
+    // The elements of a range are not in memory, so each is charged when it is asked for.
     if case .elements(let elements) = sequence { try session.charge(elements.count, at: codingPath) }
     return PickleUnkeyedDecoding(self, sequence)
   }

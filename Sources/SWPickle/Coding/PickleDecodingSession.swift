@@ -5,19 +5,19 @@ internal import SWCoding
 final class PickleDecodingSession {
   let options: PickleDecoder
 
-  /// The state that few values need, in an object of its own.
+  /// The state that few messages need, in a separate object.
   final class Rare {
-    /// Arrays of simple elements that have been decoded: what is shared in Python is shared here.
+    /// Arrays of simple elements that have been decoded. An array that is shared in Python is shared in Swift.
     var arrays: [Decoded: Any] = [:]
-    /// Keys of large dicts.
+    /// The key indices of large dicts.
     var indices: [PickleIdentity: PickleKeyIndex] = [:]
-    /// Keys as the strategy has them.
+    /// The keys that the strategy has converted.
     var snakeCase: [String: String] = [:]
 
-    // The same of a tape, by the number of the run.
+    // The same for a tape, by the number of the run.
     var runArrays: [DecodedRun: Any] = [:]
     var runIndices: [Int: PickleKeyIndex] = [:]
-    /// The containers of the pickle as values, by the number of the run, once one has been asked for.
+    /// The containers of the pickle as values, by the number of the run. Made when one is asked for.
     var containers: [PickleValue]?
     /// The paths of containers and decoders that may be used out of order.
     var prefixes: [PicklePath?] = []
@@ -42,10 +42,10 @@ final class PickleDecodingSession {
     var type: ObjectIdentifier
   }
 
-  /// Where a case of a type of keys was found last. Dicts that were written by one program have their keys in one order
-  /// and refer to the same strs, so that most keys are found by two comparisons of numbers.
+  /// Where a case of a key type was found last. Dicts that one program wrote have their keys in one order, and refer to the
+  /// same strs. So two comparisons of numbers find most keys.
   struct FoundKey: BitwiseCopyable {
-    /// Which of the dict's keys it was.
+    /// The position of the key in the dict.
     var position: Int32 = 0
     /// The token of that key.
     var count: UInt32 = .max
@@ -53,21 +53,20 @@ final class PickleDecodingSession {
   }
 
   typealias KeyTable = PickleKeyTables<FoundKey>.Table
-  /// How many cases of a type have a row.
+  /// The number of cases of a type that have a row.
   static var tableRowCount: Int { 32 }
 
-  /// What is looked at for each value, in memory of its own: in the object it would be checked for exclusive access
-  /// each time.
+  /// The state that every value reads, in separate memory. In the object, each access would be checked for exclusivity.
   @safe
   private struct Own {
     var meter: PickleMeter
     var tape: PickleTape?
     var path = CodingPathStack()
     var depth = 0
-    /// A dict whose keys are known to differ: where they begin, and how many there are.
+    /// A dict whose keys are known to differ: where its entries begin, and their number.
     var distinct = (start: 0, count: 0)
     var tables = PickleKeyTables(rowCount: PickleDecodingSession.tableRowCount, initial: FoundKey())
-    /// Where the next key most often is: after the one that was found last.
+    /// The most likely position of the next key: behind the one that was found last.
     var hint = 0
   }
 
@@ -86,13 +85,13 @@ final class PickleDecodingSession {
     unsafe own.deallocate()
   }
 
-  /// How many containers the value lies in that is being decoded.
+  /// The number of containers around the value that is being decoded.
   var depth: Int {
     @inline(__always) get { unsafe own.pointee.depth }
     @inline(__always) set { unsafe own.pointee.depth = newValue }
   }
 
-  /// Charges parts of the value that are visited.
+  /// Charges visited parts of the value.
   @inline(__always)
   func charge(_ parts: Int, at path: @autoclosure () -> [any CodingKey]) throws {
     do throws(PickleMeter.Exceeded) {
@@ -105,7 +104,7 @@ final class PickleDecodingSession {
     }
   }
 
-  /// A key of a type as the strategy has it.
+  /// Returns a key of a type, converted by the strategy.
   @inline(__always)
   func name(_ text: String) -> String {
     guard case .snakeCase = options.keyStrategy.kind else { return text }
@@ -122,7 +121,7 @@ final class PickleDecodingSession {
 
   // MARK: The tape
 
-  /// The session has it from now on, and frees it.
+  /// Takes over a tape, and frees it at the end.
   func take(_ tape: PickleTape) { unsafe own.pointee.tape = tape }
 
   func keepInput() { unsafe own.pointee.tape?.keepInput() }
@@ -139,7 +138,7 @@ final class PickleDecodingSession {
   @inline(__always)
   func run(_ token: PickleToken) -> PickleRun { unsafe tape.runs[token.value] }
 
-  /// A container as a value. The pickle is read once more for the first of them.
+  /// Returns a container as a value. The first call reads the pickle a second time.
   func value(ofRun run: Int) throws -> PickleValue {
     if let containers = rare.containers { return containers[run] }
     var reader = PickleReader(registry: options.registry, limits: options.limits)
@@ -168,8 +167,7 @@ final class PickleDecodingSession {
 
   // MARK: Keys
 
-  /// Up to so many keys are compared one by one.
-  // Not a member of the container, whose type would be looked up for it at each key: 330 instructions.
+  /// The number of keys up to which keys are compared one by one.
   static var fewKeys: Int32 { 16 }
 
   var hint: Int {
@@ -177,16 +175,16 @@ final class PickleDecodingSession {
     @inline(__always) set { unsafe own.pointee.hint = newValue }
   }
 
-  /// The rows of a type of keys; nil if its values are not of one byte.
+  /// The rows of a key type. Nil if its values do not have one byte.
   @inline(__always)
   func table<Key: CodingKey>(_ type: Key.Type) -> KeyTable? { unsafe own.pointee.tables.table(type) }
 
-  // The searches are here and not in the container, because a function of a generic type that captures `self` looks up that
-  // type: 330 instructions for each key.
+  // The searches are here and not in the container. If a function of a generic type captures `self`, the runtime looks up
+  // that type: 330 instructions for each key.
 
-  /// Which of the keys of a small dict is a str of this text. The first of them stands at a place.
+  /// Returns the position of the key with this text in a small dict whose first key is at `start`.
   func position(of name: String, _ start: Int, _ count: Int) -> Int? {
-    // The bytes where they lie: a copy would be counted as another reference to the text.
+    // The bytes are compared in place, because a copy would retain the text.
     if let found = unsafe name.utf8.withContiguousStorageIfAvailable({ name in
       unsafe position(of: name, start, count)
     }) {
@@ -214,7 +212,7 @@ final class PickleDecodingSession {
     return nil
   }
 
-  /// Which of them is an int.
+  /// Returns the position of the key that is this int.
   @inline(never)
   func position(of number: Int, _ start: Int, _ count: Int) -> Int? {
     (0..<count).first { position in
@@ -223,7 +221,7 @@ final class PickleDecodingSession {
     }
   }
 
-  /// The same of a large dict, which has an index.
+  /// Finds a key in a large dict, which has an index.
   func positionInLarge(
     _ run: Int, of name: String, _ number: Int?, _ start: Int, _ count: Int, path: PickleTapeDecoding
   ) throws -> Int? {
@@ -246,9 +244,9 @@ final class PickleDecodingSession {
     return index.byText[PickleText(name)] ?? number.flatMap { index.byNumber[$0] }
   }
 
-  /// Whether no two keys of a small dict are the same.
+  /// Whether no two keys of a small dict are equal.
   ///
-  /// The dict before this one most often has the same keys, and then that was found out already.
+  /// The dict before this one usually has the same keys, and then the result is known.
   @inline(__always)
   func hasDistinctKeys(_ run: PickleRun, at path: @autoclosure () -> [any CodingKey]) throws -> Bool {
     let tokens = unsafe tape.tokens + Int(run.start)
@@ -280,7 +278,7 @@ final class PickleDecodingSession {
         if token.kind != other.kind || token.count != other.count { continue }
         if token.value == other.value { return false }
         guard token.kind == .text else { continue }
-        // Long keys that dicts share are compared for each of them.
+        // Long keys that many dicts share are compared for each of them, so that is charged.
         if token.count > 64 { try charge(Int(token.count) / 16, at: path()) }
         if unsafe haveSameBytes(
           UnsafeRawBufferPointer(tape.bytes(token)), UnsafeRawBufferPointer(tape.bytes(other)))
@@ -293,7 +291,7 @@ final class PickleDecodingSession {
   }
 }
 
-/// A key of a coding path, and those before it.
+/// A key of a coding path, and the path in front of it.
 final class PicklePath {
   let key: any CodingKey
   let parent: PicklePath?

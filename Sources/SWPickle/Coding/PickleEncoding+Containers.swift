@@ -13,14 +13,14 @@ extension PickleEncoding: Encoder {
 
   func singleValueContainer() -> any SingleValueEncodingContainer { self }
 
-  /// An encoder for a value that may be encoded out of order, at this position.
+  /// Returns an encoder for a value at this position that may be encoded out of order.
   fileprivate func apart(_ key: some CodingKey) -> PickleEncoding {
     PickleEncoding(state: state.apart(level, path(key)), level: 0)
   }
 }
 
 extension PickleEncodingState {
-  /// Ends a value that was encoded apart, or the whole.
+  /// Ends a value that was encoded separately, or the whole value.
   func finishPart() throws { try PickleEncoding(state: self, level: 0).close() }
 }
 
@@ -55,7 +55,7 @@ extension PickleEncoding: SingleValueEncodingContainer {
     do {
       try other(value, key: PickleNoKey())
     } catch {
-      // The container is as it was, and takes another value.
+      // The container is as before, and accepts another value.
       state.takeBack(to: start)
       throw error
     }
@@ -67,7 +67,7 @@ extension PickleEncoding: SingleValueEncodingContainer {
     if state[level].kind != .none { throw EncodingError.twoValues(value, at: codingPath) }
   }
 
-  /// Encodes a value that is one of Python's as the only one.
+  /// Encodes a Python value as the only value.
   func encode(_ value: PickleValue) throws {
     try checkSingle(value)
     let start = state.mark
@@ -126,7 +126,7 @@ struct PickleUnkeyedEncoding: UnkeyedEncodingContainer {
       try encoding.other(value, key: PicklePosition(count))
     } catch {
       encoding.state.takeBack(to: start)
-      // The batch that ended is full again.
+      // The batch that was taken back counts as full again.
       if batchCount == 0, count > 0 { encoding.state[encoding.level].batchCount = Int32(PickleWriter.batch) }
       throw error
     }
@@ -151,13 +151,12 @@ struct PickleKeyedEncoding<Key: CodingKey>: KeyedEncodingContainerProtocol {
   fileprivate let encoding: PickleEncoding
   fileprivate let table: PickleEncodingState.KeyTable?
 
-  // `encoding.state` in full each time: by way of a property of its own it would be counted as another reference, twice
-  // for each field.
+  // `encoding.state` is written out each time. A property for it would retain the state twice for each field.
   var codingPath: [any CodingKey] { encoding.codingPath }
 
-  /// Writes a key, which must not be there yet.
+  /// Writes a key, which must not be in the dict yet.
   ///
-  /// - Returns: which key it is.
+  /// - Returns: the number of the key.
   @inline(__always)
   private func begin(_ key: Key) throws(EncodingError) -> Int {
     if let table, MemoryLayout<Key>.size <= 1, key.caseNumber < 64 {
@@ -184,7 +183,7 @@ struct PickleKeyedEncoding<Key: CodingKey>: KeyedEncodingContainerProtocol {
   private func begin(text: String) throws(EncodingError) -> Int {
     let found = encoding.state.findOrWrite(text)
     let number = found < 0 ? ~found : found
-    // One that has just been written is in no dict.
+    // A key whose text was written just now cannot be in a dict yet.
     guard encoding.state.note(number, encoding.level) else { throw repeated(number) }
     if found >= 0 { encoding.state.write(key: number) }
     return number
@@ -303,7 +302,7 @@ struct PickleKeyedEncoding<Key: CodingKey>: KeyedEncodingContainerProtocol {
     do throws(EncodingError) {
       number = try begin()
     } catch {
-      // The encoding ends with the error: what is encoded until then is not seen.
+      // The encoding ends with this error, so the value that was encoded until now is discarded.
       encoding.state.fail(error)
       return PickleEncoding(
         state: PickleEncodingState(encoding.state.options, prefix: encoding.path(key)), level: 0)

@@ -1,6 +1,6 @@
 internal import SWCoding
 
-/// The encoder of one value: two words, so that it needs no box as `any Encoder`.
+/// The encoder of one value. It has two words, so it needs no box as `any Encoder`.
 struct PickleEncoding {
   let state: PickleEncodingState
   let level: Int
@@ -17,7 +17,7 @@ struct PickleEncoding {
     precondition(level == state.levelCount - 1, "an encoder is used after its value has been encoded")
   }
 
-  /// Makes the value a container, unless it is that already.
+  /// Makes the value a container, unless it is one already.
   @inline(__always)
   func open(_ kind: PickleEncodingState.Level.Kind) {
     check()
@@ -33,7 +33,7 @@ struct PickleEncoding {
         ? .twoValues(PickleValue.none, at: codingPath) : .twoKinds(PickleValue.none, at: codingPath))
   }
 
-  /// Ends the value. One that encodes nothing is an empty dict, as with Foundation's coders.
+  /// Ends the value. A value that encodes nothing becomes an empty dict, as in Foundation's coders.
   @inline(__always)
   func close() throws {
     try state.checkFailure()
@@ -42,7 +42,7 @@ struct PickleEncoding {
     state[level].kind = .single
   }
 
-  /// Writes a value with a level of its own, by what a function does to an encoder.
+  /// Writes a value at a new level, by a function that uses an encoder.
   @inline(__always)
   func nested<Key: CodingKey>(_ key: Key, _ body: (PickleEncoding) throws -> Void) throws {
     let depth = state[level].depth
@@ -65,7 +65,7 @@ struct PickleEncoding {
     if PickleEncodingState.isPlain(T.self) { state.writePlain(value) } else { try other(value, key: key) }
   }
 
-  // In parts, so that values in values take little of the stack.
+  // The work is split into several functions, so nested values use little of the stack.
   @inline(never)
   func other<T: Encodable>(_ value: T, key: some CodingKey) throws {
     switch PickleTypeCode(of: T.self) {
@@ -120,9 +120,9 @@ struct PickleEncoding {
 }
 
 extension PickleEncodingState {
-  /// Whether a type is one of the plainest.
+  /// Whether a type is one of the simplest.
   ///
-  /// Each question is a comparison of pointers, of which the compiler leaves none where it knows the type.
+  /// Each test compares pointers. If the compiler knows the type, it removes the tests.
   @inline(__always)
   static func isPlain<T>(_ type: T.Type) -> Bool {
     type == String.self || type == Int.self || type == Double.self || type == Bool.self || type == Float.self
@@ -131,7 +131,7 @@ extension PickleEncodingState {
       || type == UInt16.self
   }
 
-  /// Writes a value of one of the plainest types.
+  /// Writes a value of one of the simplest types.
   @inline(__always)
   func writePlain<T>(_ value: T) {
     if T.self == String.self {
@@ -179,14 +179,14 @@ extension PickleEncodingState {
     }
   }
 
-  /// A list of simple values.
+  /// Writes a list of simple values.
   @inline(__always)
   func writeSimple<Element: PickleEncodableSimple>(_ elements: [Element]) {
     writeList(elements) { element in element.write(to: self) }
   }
 }
 
-/// A value of Swift's that is written without a container.
+/// A Swift value that is written without a container.
 protocol PickleEncodableSimple: Encodable {
   func write(to sink: PickleSink)
 }
@@ -219,7 +219,7 @@ extension UInt32: PickleEncodableSimple {}
 extension UInt64: PickleEncodableSimple {}
 extension UInt128: PickleEncodableSimple {}
 
-/// An array of such values, which becomes a list without a call for each element.
+/// An array of simple values, which is written as a list without a call for each element.
 protocol PickleEncodableArray {
   func write(to state: PickleEncodingState)
 }
@@ -228,7 +228,7 @@ extension Array: PickleEncodableArray where Element: PickleEncodableSimple {
   func write(to state: PickleEncodingState) { state.writeSimple(self) }
 }
 
-/// An array of other values: its elements are encoded here, and not by way of a container in a box.
+/// An array of other values. Its elements are encoded directly, and not through a boxed container.
 protocol PickleEncodableSequence {
   func encodeElements(_ encoding: PickleEncoding) throws
 }
@@ -237,7 +237,7 @@ extension Array: PickleEncodableSequence where Element: Encodable {
   func encodeElements(_ encoding: PickleEncoding) throws {
     let (state, level) = (encoding.state, encoding.level)
     state.open(.list, level)
-    // Not `enumerated()`, whose types the runtime looks up for each element.
+    // This is not `enumerated()`, because the runtime would look up its types for each element.
     for index in indices {
       state.beginElement(level)
       try encoding.encode(self[index], key: PicklePosition(index))

@@ -1,13 +1,13 @@
-// The keys of types: each text is written once, and then referred to.
+// The keys of types. Each text is written once. Later keys refer to it.
 
 extension PickleEncodingState {
-  /// The rows of a type of keys; nil if its values are not of one byte.
+  /// The rows of a key type. Nil if its values do not have one byte.
   @inline(__always)
   func table<K: CodingKey>(_ type: K.Type) -> KeyTable? { unsafe own.pointee.tables.table(type) }
 
   // MARK: Writing
 
-  /// Writes a key: a reference to its text.
+  /// Writes a key as a reference to its text.
   @inline(__always)
   func write(key: Int) {
     boundary()
@@ -18,12 +18,12 @@ extension PickleEncodingState {
   @inline(never)
   private func writeAgain(_ key: Int) { write(text(of: key)) }
 
-  /// Writes the text of a key if there is no such key yet.
+  /// Writes the text of a key, if no key with this text has been written.
   ///
-  /// - Returns: which key it is; the complement of that if it has been written.
+  /// - Returns: the number of the key. If it was written just now, the complement of the number.
   @inline(never)
   func findOrWrite(_ text: String) -> Int {
-    // The bytes where they lie: a copy would be counted as another reference to the text.
+    // The bytes are compared in place, because a copy would retain the text.
     if let key = unsafe text.utf8.withContiguousStorageIfAvailable({ bytes in unsafe findOrWrite(bytes) }) {
       return key
     }
@@ -41,7 +41,7 @@ extension PickleEncodingState {
     let start = count
     let number = Int32(exactly: memoCount) ?? -1
     unsafe write(text: bytes)
-    // One more than the opcode has bytes for the length.
+    // The opcode, and the bytes of the length.
     let headerByteCount = bytes.count < 256 ? 2 : bytes.count <= 0xffff_ffff ? 5 : 9
     unsafe (own.pointee.keys + key).initialize(
       to: Key(start: start + headerByteCount, count: bytes.count, number: number))
@@ -51,7 +51,7 @@ extension PickleEncodingState {
     return ~key
   }
 
-  /// Writes a key, whether it is new or not.
+  /// Writes a key, whether or not it is new.
   func write(keyText: String) {
     let key = findOrWrite(keyText)
     if key >= 0 { write(key: key) }
@@ -81,7 +81,7 @@ extension PickleEncodingState {
     unsafe own.pointee.keyCapacity = 2 * count
   }
 
-  /// Adds a key to the index; with the first beyond a few, all.
+  /// Adds a key to the index. When there are too many for a linear search, all keys are added.
   @inline(never)
   private func addToIndex(_ key: Int) {
     for key in (key == Self.fewKeys ? 0 : key)...key { rarely.index[PickleText(text(of: key))] = key }
@@ -95,7 +95,7 @@ extension PickleEncodingState {
   /// The text of a key.
   func text(of key: Int) -> String { unsafe String(decoding: bytes(of: key), as: UTF8.self) }
 
-  /// Which key each number stands for.
+  /// The text of each numbered key.
   var keysByNumber: [Int: String] {
     var keys: [Int: String] = [:]
     for key in unsafe 0..<own.pointee.keyCount where unsafe own.pointee.keys[key].number >= 0 {
@@ -106,7 +106,7 @@ extension PickleEncodingState {
 
   // MARK: Changes of the bytes
 
-  /// Forgets the keys whose texts are taken back, which are the last ones.
+  /// Removes the keys whose texts are taken back. Those are the last ones.
   func forgetKeys(from place: Int) {
     let count = unsafe own.pointee.keyCount
     while unsafe own.pointee.keyCount > 0, unsafe own.pointee.keys[own.pointee.keyCount - 1].start > place {
@@ -119,7 +119,7 @@ extension PickleEncodingState {
     rare.index = left > Self.fewKeys ? rare.index.filter { $0.value < left } : [:]
   }
 
-  /// Moves the texts after a byte that is going to be removed.
+  /// Moves the texts behind a byte that is about to be removed.
   func moveKeys(after place: Int) {
     var key = unsafe own.pointee.keyCount
     while key > 0, unsafe own.pointee.keys[key - 1].start > place {
@@ -130,7 +130,7 @@ extension PickleEncodingState {
 
   // MARK: The keys of a dict
 
-  /// Notes that a dict has a key. False: it had it before.
+  /// Notes that a dict has a key. Returns false if it had the key before.
   @inline(__always)
   func note(_ key: Int, _ level: Int) -> Bool {
     if key >= 64 { return noteMany(key, level) }
@@ -151,7 +151,7 @@ extension PickleEncodingState {
     return rare.seen.insert(SeenKey(dict: self[level].dict, key: key)).inserted
   }
 
-  /// Takes a note back, of a key whose value could not be encoded.
+  /// Removes the note of a key whose value could not be encoded.
   @inline(never)
   func forget(_ key: Int, _ level: Int) {
     if key < 64 {

@@ -1,22 +1,23 @@
 internal import SWCoding
 
-/// What the encoders share that write into the same sink, which it is: the values that are being encoded, each in
-/// the one before, and the keys that have been written.
+/// The state that all encoders of one sink share: the stack of values that are being encoded, and the keys that have been
+/// written. The state is that sink.
 ///
-/// A container writes its MARK before its first element and takes it back if there is only one, as Python does.
-/// Nested containers and the encoders of superclasses may be used out of order: they get a state and a sink of
+/// A container writes its MARK before its first element, and removes it if there is only one element, as Python does. Nested
+/// containers and the encoders of superclasses may be used out of order. They get a state and a sink of their own, and
+/// ``PickleRelinker`` joins the parts.
 /// their own, and ``PickleRelinker`` puts the parts together.
 @safe
 final class PickleEncodingState: PickleSink {
   let options: PickleEncoder
-  /// What few messages need: an object of its own, so that the others do not pay for making it and taking it apart.
+  /// The state that few messages need. It is a separate object, so other messages need not allocate and free it.
   var rare: Rare?
 
   final class Rare {
-    /// The path to a value that is encoded apart, and how many values it lies in.
+    /// The path to a value that is encoded separately, and the number of values around it.
     var prefix: [any CodingKey] = []
     var outerDepth = 0
-    /// The first mistake of a value that its encoder could not throw at once.
+    /// The first error of a method that cannot throw.
     var failure: EncodingError?
     /// What writers of values have numbered.
     var known = PickleWriter.Known()
@@ -50,40 +51,39 @@ final class PickleEncodingState: PickleSink {
   struct Level {
     enum Kind: UInt8 {
       case none, list, dict
-      /// A value that is no container.
+      /// A value that is not a container.
       case single
     }
     var kind = Kind.none
-    /// How many elements have been written since the last MARK.
+    /// The number of elements written since the last MARK.
     var batchCount: Int32 = 0
     var count = 0
-    /// Where the MARK stands.
+    /// The position of the MARK.
     var mark = 0
-    /// How many cuts there were before.
+    /// The number of cuts before it.
     var cutCount = 0
-    /// A bit for each of the first 64 keys that has been written.
+    /// A bit for each of the first 64 keys that have been written.
     var seen: UInt64 = 0
-    /// The number of the dict, if it has one: for keys beyond the first 64.
+    /// The number of the dict, if it has one. Used for keys beyond the first 64.
     var dict = 0
-    /// Which dict it is among those to be sorted.
+    /// The index of the dict among those to be sorted.
     var sorted = -1
-    /// How much of the path is its own.
+    /// The number of elements of the path that belong to this level.
     var depth: Int
   }
 
-  /// A key that has been written: its text lies where it was written first, so that nothing is kept of a `String`.
+  /// A key that has been written. Its text is kept where it was written first, and not as a `String`.
   struct Key {
-    /// Where the text lies.
+    /// The position of the text.
     var start: Int
     var count: Int
-    /// The number of the str; -1 if it has none, because it would not fit.
+    /// The number of the str. -1 if it has none, because it would not fit.
     var number: Int32
   }
 
   typealias KeyTable = PickleKeyTables<UInt16>.Table
 
-  /// What is looked at for each value, in memory of its own: in the object it would be checked for exclusive access
-  /// each time.
+  /// The state that every value accesses, in separate memory. In the object, each access would be checked for exclusivity.
   @safe
   struct Own {
     var path = CodingPathStack()
@@ -93,9 +93,9 @@ final class PickleEncodingState: PickleSink {
     var keys: UnsafeMutablePointer<Key>
     var keyCount = 0
     var keyCapacity: Int
-    /// A bit for each length, modulo 64, of a key's text: most new keys are told from all others by it.
+    /// A bit for the length of each key's text, modulo 64. It shows that most new keys differ from all others.
     var lengths: UInt64 = 0
-    /// Which key each case was written as, counted from 1; 0 is not known.
+    /// The key number of each case, counted from 1. 0 if it is unknown.
     var tables = PickleKeyTables<UInt16>(rowCount: 64, initial: 0)
     var outerDepth = 0
     let convertsKeys: Bool
@@ -105,7 +105,7 @@ final class PickleEncodingState: PickleSink {
   }
 
   private static let levelCapacity = 6
-  /// Up to so many keys are compared one by one.
+  /// The number of keys up to which keys are compared one by one.
   static let fewKeys = 12
 
   private static var levelsByteCount: Int { levelCapacity * MemoryLayout<Level>.stride }
@@ -154,14 +154,14 @@ final class PickleEncodingState: PickleSink {
     _modify { yield unsafe &pointer(to: level).pointee }
   }
 
-  /// Where a level is until another is entered: for two or more accesses, each of which would be checked.
+  /// The address of a level until the next one is entered. For two or more accesses, each of which would be checked.
   @inline(__always)
   func pointer(to level: Int) -> UnsafeMutablePointer<Level> {
     precondition(level < levelCount, "no such level")
     return unsafe own.pointee.levels + level
   }
 
-  /// Enters a value under a key. False: it would lie too deep.
+  /// Enters a value under a key. Returns false if it would be nested too deeply.
   @inline(__always)
   func enter<Key: CodingKey>(_ key: Key) -> Bool {
     if unsafe levelCount + own.pointee.outerDepth > options.maximumDepth { return false }
@@ -172,7 +172,7 @@ final class PickleEncodingState: PickleSink {
     return true
   }
 
-  /// Leaves all that was entered since. Levels are plain numbers: nothing is left of them.
+  /// Leaves all levels that were entered since. A level holds only numbers, so nothing has to be freed.
   @inline(__always)
   func leave(to level: Int, depth: Int) {
     unsafe own.pointee.levelCount = level + 1
@@ -193,7 +193,7 @@ final class PickleEncodingState: PickleSink {
     unsafe (rare?.prefix ?? []) + own.pointee.path.keys(to: depth)
   }
 
-  /// A state for a value in a container of a level, which is encoded apart and belongs here.
+  /// Returns a state for a value that is encoded separately, and belongs into a container of this level.
   func apart(_ level: Int, _ path: [any CodingKey]) -> PickleEncodingState {
     let depth = unsafe own.pointee.outerDepth + level + 1
     let part = PickleEncodingState(options, prefix: path, outerDepth: depth)
@@ -207,7 +207,7 @@ final class PickleEncodingState: PickleSink {
 
   // MARK: Failures
 
-  /// Keeps the first error of a method that cannot throw, which the encoding ends with.
+  /// Keeps the first error of a method that cannot throw. The encoding ends with it.
   @inline(never)
   func fail(_ error: EncodingError) {
     if rarely.failure == nil { rarely.failure = error }
@@ -219,13 +219,13 @@ final class PickleEncodingState: PickleSink {
     if unsafe own.pointee.hasFailure, let failure = rare?.failure { throw failure }
   }
 
-  /// Takes back what was written after a mark, of a value whose encoding has failed.
+  /// Removes what was written since a mark, for a value whose encoding has failed.
   @inline(never)
   func takeBack(to mark: Mark) {
     truncate(to: mark)
     forgetKeys(from: mark.count)
     guard let rare else { return }
-    // It refers to what is no longer there.
+    // Its entries may refer to removed objects.
     rare.known = PickleWriter.Known()
     rare.sorting.truncate(to: mark.count)
   }
@@ -245,7 +245,7 @@ final class PickleEncodingState: PickleSink {
     write(.mark)
   }
 
-  /// Before an element of a list: a batch that is full ends.
+  /// Called before an element of a list: ends a full batch.
   @inline(__always)
   func beginElement(_ level: Int) {
     if self[level].batchCount == PickleWriter.batch {
@@ -255,7 +255,7 @@ final class PickleEncodingState: PickleSink {
     }
   }
 
-  /// An element of a list has been written.
+  /// Called after an element of a list.
   @inline(__always)
   func endElement(_ level: Int) {
     let own = unsafe pointer(to: level)
@@ -263,7 +263,7 @@ final class PickleEncodingState: PickleSink {
     unsafe own.pointee.count += 1
   }
 
-  /// A key of a dict has been written, and its value. A batch that is full ends, and another follows in any case.
+  /// Called after a key and a value of a dict. A full batch ends, and another always follows.
   @inline(__always)
   func endPair(_ level: Int) {
     let own = unsafe pointer(to: level)
@@ -294,7 +294,7 @@ final class PickleEncodingState: PickleSink {
 
   private func removeMark(_ own: Level) {
     if options.sortsKeys {
-      // Nothing is moved, because places are remembered.
+      // No byte is moved, because positions are remembered.
       sorting.holes.insert(own.mark)
     } else {
       moveKeys(after: own.mark)
@@ -304,7 +304,7 @@ final class PickleEncodingState: PickleSink {
 
   // MARK: Values of Python's
 
-  /// Writes a value that is there already.
+  /// Writes a Python value.
   func write(_ value: PickleValue) throws(PickleError) {
     try withWriter { (writer) throws(PickleError) in try writer.write(value) }
   }
@@ -313,8 +313,8 @@ final class PickleEncodingState: PickleSink {
     try withWriter { (writer) throws(PickleError) in try writer.write(node) }
   }
 
-  /// A writer that knows what those before it have written, so that what values share is shared. Where keys are
-  /// sorted the values change places, so each is for itself.
+  /// Runs a writer that knows what earlier writers have written, so parts that values share are written once. If keys are
+  /// sorted, the values change places, so each value is written by itself.
   private func withWriter(_ body: (inout PickleWriter) throws(PickleError) -> Void) throws(PickleError) {
     let rare = rarely
     var known = PickleWriter.Known()
@@ -325,13 +325,13 @@ final class PickleEncodingState: PickleSink {
     rare.known = writer.known
   }
 
-  /// The whole pickle, in parts.
+  /// Returns the whole pickle, in parts.
   func finishParts() throws -> [[UInt8]] {
     if unsafe !own.pointee.needsRelinking, !options.sortsKeys { return finish() }
     return try PickleRelinker.relink(self)
   }
 
-  /// The whole pickle in one.
+  /// Returns the whole pickle in one array.
   func finishBytes() throws -> [UInt8] {
     if unsafe !own.pointee.needsRelinking && !options.sortsKeys && core.pointee.cutCount == 0 {
       return finishFrame()

@@ -6,12 +6,12 @@ internal import SWCoding
   internal import Foundation
 #endif
 
-// What Foundation's types are in Python. Apart from the coders, because only here Foundation is needed.
+// The conversions of Foundation's types. They are separate from the coders, because only these need Foundation.
 
 enum PickleFoundation {
   // MARK: Decoding
 
-  /// A value of one of Foundation's types; nil for another type, and for a date that decodes itself.
+  /// Decodes a value of one of Foundation's types. Returns nil for another type, and for a date that decodes itself.
   static func decode<T>(_ type: T.Type, _ decoding: PickleDecoding) throws -> T? {
     switch type {
     case is Date.Type: return try date(decoding) as? T
@@ -28,7 +28,7 @@ enum PickleFoundation {
     guard let array = decoding.value.array, array.type == UInt8.numPyType else {
       throw decoding.mismatch(Data.self, "it is read from bytes, a bytearray or an array of uint8")
     }
-    // In C's order, whatever order they lie in.
+    // The bytes are in C order, whatever order the array has.
     if array.order == .rowMajor || array.shape.count < 2 { return Data(array.bytes) }
     return Data(array.transposed(Array(array.shape.indices)).bytes)
   }
@@ -132,7 +132,7 @@ enum PickleFoundation {
     return CodingInstant(seconds: Int64(seconds), nanoseconds: UInt32(rest * 1000)).date
   }
 
-  /// A `datetime64` that is finer than Python's own datetimes.
+  /// Decodes a `datetime64` that is finer than Python's datetimes.
   private static func date(_ array: NumPyArray) -> Date? {
     guard case .integer(let number) = array.number(at: 0), let count = Int(exactly: number), count != .min,
       let unit = array.type.unit
@@ -153,7 +153,8 @@ enum PickleFoundation {
 
   // MARK: Encoding
 
-  /// Writes Python's value for one of Foundation's. False: the type is another, or a date that encodes itself.
+  /// Writes the Python value of one of Foundation's types. Returns false for another type, and for a date that encodes
+  /// itself.
   static func encode<T>(_ value: T, _ encoding: PickleEncoding, key: some CodingKey) throws -> Bool {
     let state = encoding.state
     switch value {
@@ -186,7 +187,7 @@ enum PickleFoundation {
     let state = encoding.state
     switch state.options.dateStrategy.kind {
     case .native:
-      // Seconds and not the date itself in errors: Foundation's description of a date that is no number traps.
+      // Errors show seconds and not the date, because Foundation's description of a date that is not a number traps.
       let seconds = date.timeIntervalSinceReferenceDate
       guard let instant = CodingInstant(date) else {
         throw refusal(

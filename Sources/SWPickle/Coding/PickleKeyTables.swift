@@ -1,9 +1,9 @@
-/// What a coder has learned about each case of the types of keys that it meets: the encoder, which key the case was
-/// written as; the decoder, where its key was found last.
+/// A table of what a coder has learned about each case of the key types that it meets: in the encoder the number of the
+/// written key, in the decoder the position at which the key was found last.
 ///
-/// Nearly all types of keys are enumerations without payloads, whose values are one byte. So a key costs a load, where
-/// its text and the lookup of that cost 60 ns. The first type gets a table when it is asked for again: most small
-/// messages are one container.
+/// Nearly all key types are enumerations without payloads, whose values have one byte. So a key costs one load. Its text and
+/// the lookup of the text cost 60 ns. The first type gets a table at its second use, because most small messages have one
+/// container.
 @safe
 struct PickleKeyTables<Row: BitwiseCopyable> {
   @safe
@@ -11,7 +11,7 @@ struct PickleKeyTables<Row: BitwiseCopyable> {
     let rows: UnsafeMutablePointer<Row>
   }
 
-  /// A table in the list of all of them.
+  /// An entry in the list of tables.
   @safe
   private struct Entry {
     var type: ObjectIdentifier
@@ -19,11 +19,11 @@ struct PickleKeyTables<Row: BitwiseCopyable> {
     var next: UnsafeMutablePointer<Entry>?
   }
 
-  /// How many cases of a type have a row.
+  /// The number of cases of a type that have a row.
   let rowCount: Int
   private let initial: Row
   private var firstType: ObjectIdentifier?
-  /// The type that was asked for last, and its table.
+  /// The type of the last call, and its table.
   private var lastType: ObjectIdentifier?
   private var lastTable: Table?
   private var entries: UnsafeMutablePointer<Entry>?
@@ -34,7 +34,7 @@ struct PickleKeyTables<Row: BitwiseCopyable> {
     unsafe entries = nil
   }
 
-  /// The table of a type of keys; nil if there is none.
+  /// Returns the table of a key type. Returns nil if it has none.
   @inline(__always)
   mutating func table<Key: CodingKey>(_ type: Key.Type) -> Table? {
     if MemoryLayout<Key>.size > 1 { return nil }
@@ -68,7 +68,7 @@ struct PickleKeyTables<Row: BitwiseCopyable> {
     return table
   }
 
-  /// Makes all rows what they were at first.
+  /// Resets all rows.
   mutating func clear() {
     var entry = unsafe entries
     while let found = unsafe entry {
@@ -88,7 +88,7 @@ struct PickleKeyTables<Row: BitwiseCopyable> {
 }
 
 extension CodingKey {
-  /// The row of the key in a table: which case it is. Only of keys of one byte at most.
+  /// The number of the case, which is its row. Only for keys of at most one byte.
   @inline(__always)
   var caseNumber: Int {
     MemoryLayout<Self>.size == 0 ? 0 : Int(unsafe unsafeBitCast(self, to: UInt8.self))

@@ -1,6 +1,7 @@
-/// Which dicts are to be sorted, by places in the sink.
+/// The dicts to sort, by positions in the sink.
 struct PickleSorting {
-  /// In the order of Python programs: ints, then strs by their bytes, then all else by the bytes of its opcodes.
+  /// The sort order, as Python programs have it: ints, then strs by their bytes, then all other keys by the bytes of their
+  /// opcodes.
   enum Key {
     case int(Int)
     case text(String)
@@ -28,19 +29,19 @@ struct PickleSorting {
   struct Entry {
     var key: Key
     var range: Range<Int>
-    /// How many objects had been numbered before.
+    /// The number of objects that had been numbered before.
     var memoCount: Int
   }
 
   struct Dict {
     var range: Range<Int>
-    /// How many objects had been numbered before, and are after it.
+    /// The numbers of numbered objects before and after it.
     var memoCount: Range<Int>
     var entries: [Entry] = []
   }
 
   private(set) var dicts: [Dict] = []
-  /// Where a MARK stands that is not needed.
+  /// The positions of MARKs that are not needed.
   var holes: Set<Int> = []
 
   mutating func open(at place: Int, _ memoCount: Int) -> Int {
@@ -58,13 +59,13 @@ struct PickleSorting {
     dicts[dict].entries.sort { Key.isBefore($0.key, $1.key) }
   }
 
-  /// Forgets what lies after a place.
+  /// Removes what is behind a position.
   mutating func truncate(to place: Int) {
     while let last = dicts.last, last.range.lowerBound >= place { dicts.removeLast() }
     if !holes.isEmpty { holes = holes.filter { $0 < place } }
   }
 
-  /// The dict that begins at a place.
+  /// The dict that begins at a position.
   func dict(at place: Int) -> Dict? {
     var (low, high) = (0, dicts.count)
     while low < high {
@@ -75,10 +76,10 @@ struct PickleSorting {
   }
 }
 
-/// Copies opcodes into a new sink and numbers the objects anew: what was encoded apart comes to its place, entries
-/// of dicts come in order, and frames end where they do if all had been written in that order at once.
+/// Copies opcodes into a new sink and renumbers the objects. Parts that were encoded separately get their position, entries
+/// of dicts are sorted, and frames end where they would if everything had been written in this order.
 ///
-/// Most messages need none of it.
+/// Most messages do not need it.
 struct PickleRelinker {
   private let sink: PickleSink
   /// The numbers of keys, which all parts share.
@@ -92,7 +93,7 @@ struct PickleRelinker {
 
   private init(sink: PickleSink) { self.sink = sink }
 
-  /// What is known of a state while it is copied.
+  /// The information about a state while it is copied.
   private struct Source {
     let state: PickleEncodingState
     let keys: [Int: String]
@@ -107,7 +108,7 @@ struct PickleRelinker {
     try copy(&source, -1..<state.count, &memoCount)
   }
 
-  /// Copies the opcodes of a range, and what was encoded apart after its first byte and up to its end.
+  /// Copies the opcodes of a range, and the separate parts that belong behind its first byte up to its end.
   private mutating func copy(_ source: inout Source, _ range: Range<Int>, _ memoCount: inout Int) throws {
     var place = max(0, range.lowerBound)
     let cuts = source.state.cuts
@@ -144,9 +145,9 @@ struct PickleRelinker {
     }
   }
 
-  /// Copies the opcode at a place, and a MEMOIZE after a key.
+  /// Copies the opcode at a position, and a MEMOIZE after a key.
   ///
-  /// - Returns: where the next one stands.
+  /// - Returns: the position of the next one.
   private mutating func copyOpcode(_ source: inout Source, at place: Int, _ memoCount: inout Int) -> Int {
     let (opcode, end) = source.state.opcode(at: place)
     switch opcode {
@@ -211,7 +212,7 @@ extension PickleSink {
     unsafe bytes(place..<(place + byteCount)).reversed().reduce(0) { $0 << 8 | Int($1) }
   }
 
-  /// An opcode that was written here, and where the next one stands.
+  /// An opcode that was written here, and the position of the next one.
   final func opcode(at place: Int) -> (PickleOpcode, end: Int) {
     guard let opcode = PickleOpcode(rawValue: unsafe bytes(place..<(place + 1))[0]) else {
       preconditionFailure("an opcode")

@@ -1,4 +1,4 @@
-/// What a sequence's elements come from.
+/// The source of a sequence's elements.
 enum PickleSequence {
   case elements(PickleElements)
   case view(PickleArrayView)
@@ -21,7 +21,7 @@ enum PickleSequence {
   }
 }
 
-/// An array of several dimensions, or a part of it along the first of them.
+/// An array of several dimensions, or a part of it along the first dimension.
 struct PickleArrayView {
   private enum Base {
     case numbers(NumPyArray)
@@ -48,7 +48,7 @@ struct PickleArrayView {
   init(shape: [Int], order: NumPyArray.Order, elements: PickleElements) {
     base = .objects(elements)
     self.shape = shape
-    // The elements of an array of objects stand in C's order, or in that of Fortran.
+    // The elements of an array of objects are in C order or in Fortran order.
     var strides = [Int](repeating: 1, count: shape.count)
     var stride = 1
     for index in order == .rowMajor ? Array(shape.indices.reversed()) : Array(shape.indices) {
@@ -75,7 +75,7 @@ struct PickleArrayView {
     }
   }
 
-  /// The numbers of the last dimension, if they lie after each other and are of just that type.
+  /// The numbers of the last dimension, if they are contiguous and have exactly that type.
   func contiguous<Element: PickleSimple>(as type: Element.Type) -> [Element]? {
     guard dimension == shape.count - 1, strides[dimension] == 1, case .numbers(let array) = base,
       array.type == Element.elementType
@@ -85,7 +85,7 @@ struct PickleArrayView {
 }
 
 extension NumPyArray {
-  /// The element as a value; a time that Python does not have stays an array, which knows its unit.
+  /// The element as a value. A time that Python cannot represent stays an array, which knows its unit.
   fileprivate func element(at index: Int) -> PickleValue {
     let value = value(at: index)
     guard type.kind == .date || type.kind == .timeDelta, value.int != nil else { return value }
@@ -94,13 +94,13 @@ extension NumPyArray {
       .map { PickleValue($0) } ?? value
   }
 
-  /// A copy of elements whose type is that of the array.
+  /// Copies elements whose type is that of the array.
   func copy<Element: PickleSimple>(as type: Element.Type, _ range: Range<Int>? = nil) -> [Element] {
     let range = range ?? 0..<count
     let size = MemoryLayout<Element>.stride
     return unsafe bytes.withUnsafeBytes { raw in
       unsafe [Element](unsafeUninitializedCapacity: range.count) { target, initialized in
-        // Invariant: the type is one of plain numbers, of which any bits are one, and the bytes are there.
+        // Invariant: the type is a plain number type, for which all bit patterns are valid, and the bytes exist.
         let part = unsafe UnsafeRawBufferPointer(
           rebasing: raw[(range.lowerBound * size)..<(range.upperBound * size)])
         unsafe UnsafeMutableRawBufferPointer(target).copyMemory(from: part)
@@ -111,7 +111,7 @@ extension NumPyArray {
 }
 
 extension PickleObject {
-  /// The value that an object stands for where a simple one is asked for.
+  /// The simple value that an object stands for.
   var scalar: PickleValue? {
     let name = name?.canonical
     if let name {
@@ -128,7 +128,7 @@ extension PickleObject {
     return arguments[0]
   }
 
-  /// The text of one of the classes of pathlib.
+  /// The text of a path of one of pathlib's classes.
   private func path(_ name: PickleName) -> String? {
     guard name.module == "pathlib",
       ["PosixPath", "PurePosixPath", "WindowsPath", "PureWindowsPath", "Path", "PurePath"].contains(name.name)
@@ -143,7 +143,7 @@ extension PickleObject {
     return text.isEmpty ? "." : text
   }
 
-  /// A fraction as the nearest float; from Python 3.14 on its parts come apart.
+  /// A fraction as the nearest float. From Python 3.14 on its parts are pickled separately.
   private var fraction: PickleValue? {
     var parts = arguments.map { $0 }
     if parts.count == 1, let text = parts[0].string {
@@ -167,12 +167,12 @@ extension PickleObject {
     case PickleName("types", "MappingProxyType"), PickleName("collections", "UserDict"):
       return arguments.first?.pairs
     default:
-      // A subclass of dict in protocols 0 and 1, or one that is called with a dict.
+      // A subclass of dict in protocols 0 and 1, or a class that is called with a dict.
       return !isNew && state == nil && arguments.count == 1 ? arguments[0].pairs : nil
     }
   }
 
-  /// The elements of an object that is a kind of sequence; of one that names no attributes, its arguments.
+  /// The elements of an object that is a kind of sequence. If the object has no named attributes, its arguments.
   var sequence: PickleSequence? {
     switch name?.canonical {
     case PickleName("collections", "deque"): return .elements(appended)

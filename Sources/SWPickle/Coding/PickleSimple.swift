@@ -1,16 +1,16 @@
 internal import SWCoding
 
-/// A type of Swift's that is decoded without a container: text, a number, a bool.
+/// A Swift type that is decoded without a container: text, a number, a bool.
 protocol PickleSimple: Decodable, SendableMetatype {
-  /// The value of a slot, if no conversion is needed; nil also where there is an error.
+  /// Decodes the value of a slot, if no conversion is needed. Returns nil otherwise, and for an error.
   init?(_ slot: PickleSlot, in graph: PickleGraph)
-  /// The same of a token.
+  /// Decodes a token in the same way.
   init?(_ token: PickleToken, in tape: PickleTape)
-  /// The same of a value.
+  /// Decodes a value in the same way.
   init?(direct value: PickleValue)
-  /// - Throws: `DecodingError` for a value of another kind, or one that does not fit.
+  /// - Throws: `DecodingError` for a value of another kind, or for a value that does not fit.
   init(_ decoding: PickleDecoding) throws
-  /// The type of a NumPy array that has such elements; nil if there is none.
+  /// The type of a NumPy array with such elements. Its kind says so if there is none.
   static var elementType: NumPyType { get }
 }
 
@@ -60,7 +60,7 @@ extension String: PickleSimple {
     guard let value = decoding.scalar.string else { throw decoding.mismatch(String.self) }
     self = value
   }
-  // None has text: the kind says so.
+  // No NumPy array has this type, because `byteCount` is 0.
   static var elementType: NumPyType { NumPyType(native: .text, byteCount: 0) }
 }
 

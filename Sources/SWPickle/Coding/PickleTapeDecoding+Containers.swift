@@ -46,7 +46,7 @@ extension PickleTapeDecoding: SingleValueDecodingContainer {
   }
 }
 
-/// A list or tuple that is being decoded.
+/// The container of a list or tuple.
 struct PickleTapeUnkeyedDecoding: UnkeyedDecodingContainer {
   private let decoding: PickleTapeDecoding
   private let start: Int32
@@ -128,9 +128,10 @@ struct PickleTapeUnkeyedDecoding: UnkeyedDecodingContainer {
   }
 }
 
-/// A dict that is being decoded.
+/// The container of a dict.
 ///
-/// A key is looked for where the same case of its type was found last, then one by one in a small dict, and in an
+/// A key is first looked for at the position where the same case of its type was found last. Then a small dict is searched
+/// one by one, and a large dict by its index.
 /// index of a large one.
 struct PickleTapeKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
   private let decoding: PickleTapeDecoding
@@ -145,8 +146,9 @@ struct PickleTapeKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
     table = decoding.session.table(Key.self)
   }
 
-  // `decoding.session` in full each time: by way of a property of its own it would be counted as another reference for
-  // each field. And keys of one byte are no dictionary's: the type of those is a global, which is made when it is asked for.
+  // `decoding.session` is written out each time, because a property for it would retain the session for each field. Keys of
+  // one byte are not a dictionary's. They are excluded first, because the dictionary's key type is a global that is
+  // initialised on its first use.
   @inline(__always)
   private var isDictionary: Bool { MemoryLayout<Key>.size > 1 && Key.self == CodingDictionaryKeys.type }
   private var usesSnakeCase: Bool {
@@ -166,7 +168,7 @@ struct PickleTapeKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
         continue
       }
       let text = decoding.session.tape.text(token)
-      // A small dict has no key twice.
+      // A small dict has no repeated key.
       if count > PickleDecodingSession.fewKeys, !seen.insert(PickleText(text)).inserted { continue }
       if let key = Key(stringValue: usesSnakeCase ? text.inCamelCase : text) { keys.append(key) }
     }
@@ -175,7 +177,7 @@ struct PickleTapeKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
 
   // MARK: Finding
 
-  /// The place of the value of a key.
+  /// Returns the position of a key's value.
   @inline(__always)
   private func find(_ key: Key) throws -> Int? {
     guard let table, MemoryLayout<Key>.size <= 1 else { return try search(key)?.index }

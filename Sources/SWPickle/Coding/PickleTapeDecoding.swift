@@ -1,18 +1,18 @@
 internal import SWCoding
 
-/// The decoder of one value of a tape: three words, so that it needs no box as `any Decoder`.
+/// The decoder of one value of a tape. It has three words, so it needs no box as `any Decoder`.
 ///
-/// What the plainest types and containers take from plain values is done here. Everything else, every conversion and
-/// every error, is left to ``PickleDecoding``, so that there is one set of rules.
+/// This type decodes plain values into the simplest types and containers. All other values, conversions and errors are left
+/// to ``PickleDecoding``, so there is one set of rules.
 struct PickleTapeDecoding {
   let session: PickleDecodingSession
-  /// Of the value's token.
+  /// The index of the value's token.
   let index: Int32
-  /// How much of the session's path is this value's.
+  /// The number of elements of the session's path that belong to this value.
   let depth: Int32
-  /// Which of the session's prefixes is the path of a value that may be decoded out of order; -1: the session's
-  /// path is this value's. A number and no reference, because the box around a container copies it with each value
-  /// that is asked for, and counts its references.
+  /// The index of the path among the session's prefixes, for a value that may be decoded out of order. -1 if the session's
+  /// path is this value's. It is a number and not a reference, because the box around a container copies it for each value,
+  /// and would count its references.
   let prefix: Int32
 
   @inline(__always)
@@ -34,7 +34,7 @@ struct PickleTapeDecoding {
     return key is PickleNoKey ? keys : keys + [key]
   }
 
-  /// The path as one that holds out of order.
+  /// Returns the path in a form that holds out of order.
   private func lastingPath(_ key: some CodingKey) -> PicklePath? {
     var path: PicklePath?
     if prefix >= 0 {
@@ -45,7 +45,7 @@ struct PickleTapeDecoding {
     return key is PickleNoKey ? path : PicklePath(key, in: path)
   }
 
-  /// The decoding of a value in this one that may be decoded out of order.
+  /// Returns the decoding of an inner value that may be decoded out of order.
   func lasting(at index: Int, key: some CodingKey) -> PickleTapeDecoding {
     let path = lastingPath(key)
     session.rare.prefixes.append(path)
@@ -55,7 +55,7 @@ struct PickleTapeDecoding {
 
   // MARK: The general decoder
 
-  /// A value as one of Python's, with the decoder that knows all the rules.
+  /// Returns a value with the decoder that knows all rules.
   @inline(never)
   func general(at index: Int, key: some CodingKey) throws -> PickleDecoding {
     let value = try value(at: index)
@@ -83,11 +83,10 @@ struct PickleTapeDecoding {
     try decode(type, at: Int(index), key: PickleNoKey())
   }
 
-  /// Decodes a value in or of this decoding.
+  /// Decodes a value in this decoding, or the value of this decoding.
   ///
-  /// Each question is a comparison of pointers, of which the compiler leaves out all but one where it knows the
-  /// type. No function here returns an optional `T`: where the type is not known, the runtime looks up the
-  /// optional's for each value, in 370 instructions.
+  /// Each test compares pointers. If the compiler knows the type, it removes all tests but one. No function here returns an
+  /// optional `T`: for an unknown type the runtime would look up the optional for each value, in 370 instructions.
   @inline(__always)
   func decode<T: Decodable>(_ type: T.Type, at index: Int, key: some CodingKey) throws -> T {
     let token = session[index]
@@ -158,7 +157,7 @@ struct PickleTapeDecoding {
     try within(at: index, key: key) { decoding in try T(from: decoding) }
   }
 
-  /// Runs a body for a value in this one, with its key after the path.
+  /// Runs `body` for an inner value, with its key appended to the path.
   @inline(__always)
   private func within<Result, Key: CodingKey>(
     at index: Int, key: Key, _ body: (PickleTapeDecoding) throws -> Result
@@ -179,14 +178,14 @@ struct PickleTapeDecoding {
 
   // MARK: Arrays
 
-  /// An array of simple elements. A value of another kind, and elements that need a conversion, are for the general
-  /// decoder.
+  /// Decodes an array of simple elements. A value of another kind, and elements that need a conversion, are left to the
+  /// general decoder.
   @inline(never)
   private func simpleArray<T: Decodable>(_ type: T.Type, at index: Int, key: some CodingKey) throws -> T {
     let token = session[index]
     if token.kind == .list || token.kind == .tuple {
       let run = session.run(token)
-      // What is shared in Python is shared here. A short array is decoded faster than it is found.
+      // An array that is shared in Python is shared in Swift. Decoding a short array is faster than finding it.
       let isLong = run.count >= 16
       let known = PickleDecodingSession.DecodedRun(run: token.value, type: ObjectIdentifier(type))
       if isLong, let array = session.rare.runArrays[known] as? T { return array }
@@ -213,7 +212,7 @@ struct PickleTapeDecoding {
 }
 
 extension PickleDecodingSession {
-  /// The elements of a list or tuple; nil if one of them needs a conversion.
+  /// Decodes the elements of a list or tuple. Returns nil if an element needs a conversion.
   @inline(__always)
   func elements<Element: PickleSimple>(_ run: PickleRun, _ type: Element.Type) -> [Element]? {
     let tape = tape

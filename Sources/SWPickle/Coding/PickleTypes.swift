@@ -2,7 +2,7 @@ internal import SWCoding
 
 /// An array of simple elements.
 protocol PickleArray: SendableMetatype {
-  /// nil: it has to be decoded element by element.
+  /// Returns nil if the array has to be decoded element by element.
   static func decode(_ decoding: PickleDecoding) throws -> Self?
   static func decode(_ session: PickleDecodingSession, _ run: PickleRun) -> Self?
 }
@@ -14,21 +14,21 @@ extension Array: PickleArray where Element: PickleSimple {
   }
 }
 
-/// A dictionary, which is a dict of Python's whatever its keys are.
+/// A dictionary, which is a Python dict whatever its keys are.
 protocol PickleDictionary: SendableMetatype {
-  /// nil: it has to be decoded by its own initialiser.
+  /// Returns nil if the dictionary has to be decoded by its own initialiser.
   static func decode(_ decoding: PickleDecoding) throws -> Self?
-  /// The same of a dict on a tape.
+  /// Decodes a dict on a tape in the same way.
   static func decode(_ decoding: PickleTapeDecoding) throws -> Self?
 }
 
-/// The same for encoding.
+/// The counterpart for encoding.
 protocol PickleEncodableDictionary {
   func encodePairs(_ encoding: PickleEncoding) throws
 }
 
 extension Dictionary: PickleDictionary where Key: Decodable, Value: Decodable {
-  /// An entry of a dictionary takes several times the memory of an element of an array.
+  /// The charge for an entry, because it takes several times the memory of an array's element.
   private static var visitsPerEntry: Int { 4 }
 
   static func decode(_ decoding: PickleDecoding) throws -> [Key: Value]? {
@@ -59,8 +59,8 @@ extension Dictionary: PickleDictionary where Key: Decodable, Value: Decodable {
     return dictionary
   }
 
-  /// Of strs as keys; ints and other types of keys are converted, and keys that are there twice compared, by the
-  /// general decoder.
+  /// Decodes a dict whose keys are strs. The general decoder converts ints and other types of keys, and compares repeated
+  /// keys.
   static func decode(_ decoding: PickleTapeDecoding) throws -> [Key: Value]? {
     guard Key.self == String.self else { return nil }
     let session = decoding.session
@@ -83,7 +83,7 @@ extension Dictionary: PickleDictionary where Key: Decodable, Value: Decodable {
     let child = PickleDecoding(.value(key), path: path, decoding.session)
     switch keyKind {
     case .text:
-      // As in JSON, a number is its digits.
+      // As in JSON, the text of a number is its digits.
       let text = key.string ?? key.bigInt?.description
       if let text, let found = text as? Key { return found }
       throw child.corrupted("the key \(key) is \(key.kind), which no String stands for")
@@ -109,7 +109,7 @@ extension Dictionary: PickleEncodableDictionary where Key: Encodable, Value: Enc
     let kind = Self.keyKind
     var keys = PickleKeys()
     var seen: Set<Int> = []
-    // Keeps the keys, so that no two have one identity.
+    // The arena retains the keys, so no two have the same identity.
     var arena = PickleArena()
     state.open(.dict, level)
     for (key, value) in self {
@@ -139,7 +139,7 @@ extension Dictionary: PickleEncodableDictionary where Key: Encodable, Value: Enc
     }
   }
 
-  /// A key that is neither a `String` nor an `Int`: what it encodes to, or says that it is.
+  /// The Python key of a key that is neither a `String` nor an `Int`: the value that it encodes to, or that it states.
   private static func pythonKey(_ key: Key, _ encoding: PickleEncoding) throws -> PickleValue {
     if keyKind == .representable, let codingKey = (key as? any CodingKeyRepresentable)?.codingKey {
       return codingKey.intValue.map { PickleValue($0) } ?? PickleValue(codingKey.stringValue)
@@ -147,7 +147,7 @@ extension Dictionary: PickleEncodableDictionary where Key: Encodable, Value: Enc
     return try encoding.state.options.encodeValue(key)
   }
 
-  // A function of its own: compiled as part of its caller, Swift 6.3.1's optimiser ends with an error.
+  // This is a separate function, because Swift 6.3.1's optimiser fails if it is compiled as part of its caller.
   @inline(never)
   private static func write(
     _ key: PickleValue, to state: PickleEncodingState

@@ -1,4 +1,4 @@
-// The elements of arrays as values of Python's: what NumPy's `item()` and `tolist()` give.
+// The elements of arrays as Python values, as NumPy's `item()` and `tolist()` return them.
 
 extension NumPyArray {
   /// The element at an index, as a Python value.
@@ -15,7 +15,7 @@ extension NumPyArray {
     return value(type, at: index * type.byteCount)
   }
 
-  /// A single element, of an array without dimensions.
+  /// The only element of an array without dimensions.
   var scalar: PickleValue? { shape.isEmpty ? value(at: 0) : nil }
 
   private func value(_ type: NumPyType, at start: Int) -> PickleValue {
@@ -49,7 +49,7 @@ extension NumPyArray {
     }
   }
 
-  /// nil: a surrogate.
+  /// Returns nil if the text contains a surrogate.
   private func text(_ type: NumPyType, _ range: Range<Int>) -> PickleValue? {
     var scalars = String.UnicodeScalarView()
     var end = range.upperBound
@@ -67,7 +67,7 @@ extension NumPyArray {
 }
 
 extension NumPyType {
-  /// The date, datetime or timedelta that a count of this type's unit is; nil if Python has none.
+  /// The date, datetime or timedelta for a count of this type's unit. Nil if Python has none.
   func exactTime(_ count: Int) -> PickleValue? {
     guard let unit else { return nil }
     let (units, isTooMany) = count.multipliedReportingOverflow(by: unit.count)

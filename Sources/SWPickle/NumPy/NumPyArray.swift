@@ -37,7 +37,7 @@ public struct NumPyArray: Hashable, Sendable {
   ///   limit of 64 dimensions.
   public init?(shape: [Int], type: NumPyType, order: Order = .rowMajor, bytes: [UInt8]) {
     guard shape.count <= 64, Self.byteCount(shape: shape, type: type) == bytes.count else { return nil }
-    // Elements of no bytes would be as many as a few bytes of a pickle say.
+    // The number of elements without bytes is not limited by the size of the pickle.
     if type.byteCount == 0, Self.elementCount(shape).map({ $0 > 1 << 16 }) ?? true { return nil }
     self.shape = shape
     self.type = type
@@ -68,14 +68,14 @@ public struct NumPyArray: Hashable, Sendable {
     bytes = unsafe elements.withUnsafeBytes { bytes in unsafe Array(bytes) }
   }
 
-  /// nil: negative, or more than an `Int` counts.
+  /// Returns nil if the result is negative, or does not fit an `Int`.
   static func byteCount(shape: [Int], type: NumPyType) -> Int? {
     guard let count = elementCount(shape) else { return nil }
     let (product, isTooLarge) = count.multipliedReportingOverflow(by: type.byteCount)
     return isTooLarge ? nil : product
   }
 
-  /// nil: negative, or more than an `Int` counts.
+  /// Returns nil if the result is negative, or does not fit an `Int`.
   static func elementCount(_ shape: [Int]) -> Int? {
     if shape.contains(where: { $0 < 0 }) { return nil }
     if shape.contains(0) { return 0 }
@@ -88,7 +88,7 @@ public struct NumPyArray: Hashable, Sendable {
     return count
   }
 
-  /// How far apart in the order of the elements two are that follow each other along each dimension.
+  /// The distance of consecutive elements along each dimension, in elements.
   var strides: [Int] {
     var strides = [Int](repeating: 1, count: shape.count)
     var stride = 1
@@ -119,7 +119,7 @@ public struct NumPyArray: Hashable, Sendable {
     }
     return try unsafe bytes.withUnsafeBytes { raw in
       if Int(bitPattern: raw.baseAddress) % MemoryLayout<Element>.alignment == 0 {
-        // Invariant: the memory is aligned and holds whole elements, and any bits make a number.
+        // Invariant: the memory is aligned and holds whole elements, and every bit pattern is a valid number.
         return try body(unsafe Span(_unsafeElements: raw.bindMemory(to: Element.self)))
       }
       let count = raw.count / MemoryLayout<Element>.stride
@@ -154,14 +154,14 @@ public struct NumPyArray: Hashable, Sendable {
     case integer(Int128)
     case float(Double)
     case complex(PickleComplex)
-    /// Not a number that Swift has.
+    /// A number for which Swift has no type.
     case other
   }
 
-  /// The element that stands at a place in the order.
+  /// The element at a position in the order.
   func number(at index: Int) -> Number { number(type, at: index * type.byteCount) }
 
-  /// The number of some type that begins at some byte.
+  /// The number of this type at a byte offset.
   func number(_ type: NumPyType, at start: Int) -> Number {
     func bits(_ offset: Int, _ byteCount: Int) -> UInt64 {
       var bits: UInt64 = 0
@@ -196,7 +196,7 @@ public struct NumPyArray: Hashable, Sendable {
     }
   }
 
-  /// Swift has no `Float16` on every machine.
+  /// Converts the bits, because Swift has no `Float16` on some machines.
   private static func half(_ bits: UInt16) -> Float {
     let sign: Float = bits & 0x8000 == 0 ? 1 : -1
     let fraction = Float(bits & 0x3ff)

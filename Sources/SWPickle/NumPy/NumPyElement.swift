@@ -1,10 +1,10 @@
 /// A Swift type that is also a NumPy element type. Do not add conformances.
 public protocol NumPyElement: BitwiseCopyable, Sendable {
-  /// In the byte order of this machine.
+  /// The NumPy type, in the byte order of this machine.
   static var numPyType: NumPyType { get }
-  /// nil: not that number.
+  /// Returns nil if the type cannot represent the number.
   init?(integer: Int128)
-  /// nil: not that number.
+  /// Returns nil if the type cannot represent the number.
   init?(float: Double)
 }
 

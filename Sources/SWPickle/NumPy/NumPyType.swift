@@ -42,7 +42,7 @@ public struct NumPyType: Hashable, Sendable {
       self.count = count
     }
 
-    /// How many microseconds it is; nil if it is no whole number of them.
+    /// The number of microseconds in the unit. Nil if it is not a whole number.
     var microseconds: Int? {
       let one =
         switch code {
@@ -91,10 +91,10 @@ public struct NumPyType: Hashable, Sendable {
   public let unit: Unit?
   /// The fields of a record; empty for other types.
   public let fields: [Field]
-  /// What else a pickle says of it: whether it is aligned.
+  /// Whether the type is aligned, which a pickle also says.
   let isAligned: Bool
-  /// How many types it consists of, and how deep they are nested: both are bounded, as a type is walked through for
-  /// every element.
+  /// The number of types that it consists of, and their nesting depth. Both are limited, because every element visits the
+  /// whole type.
   let partCount: Int
   let depth: Int
 
@@ -177,7 +177,7 @@ public struct NumPyType: Hashable, Sendable {
     self.depth = depth
   }
 
-  /// A type in the byte order of this machine.
+  /// Makes a type in the byte order of this machine.
   init(native kind: Kind, byteCount: Int) {
     self.init(kind, byteCount, isBigEndian: byteCount > 1 && 1.bigEndian == 1)
   }
@@ -199,8 +199,8 @@ public struct NumPyType: Hashable, Sendable {
     }
   }
 
-  /// Reads a code such as `f8` or `<f8`, or one of NumPy's letters that stand for the same type everywhere. A unit or
-  /// fields come with the state.
+  /// Reads a code such as `f8` or `<f8`, or one of NumPy's letters that mean the same on every machine. The state brings a
+  /// unit or fields.
   init?(code: String) {
     guard code.utf8.count <= 16 else { return nil }
     var bytes = Array(code.utf8)[...]
@@ -242,7 +242,7 @@ public struct NumPyType: Hashable, Sendable {
     }
   }
 
-  /// The mark of its byte order in a pickle.
+  /// The mark of the byte order in a pickle.
   var orderMark: String {
     switch kind {
     case .bytes, .raw, .record, .subarray, .object: "|"

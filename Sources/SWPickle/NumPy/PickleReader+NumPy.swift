@@ -1,4 +1,4 @@
-// What NumPy's functions make of their arguments.
+// The results of NumPy's functions.
 
 extension PickleReader {
   mutating func array(
@@ -11,7 +11,7 @@ extension PickleReader {
       if let code = string(arguments[0]) {
         type = NumPyType(code: code)
       } else if let name = name(arguments[0]), case .builtIn(.record) = registry[name] {
-        // Its size comes with the state.
+        // The state brings its size.
         type = NumPyType(.raw, byteCount: 0)
       } else {
         type = nil
@@ -98,7 +98,7 @@ extension PickleReader {
     }
   }
 
-  /// An array of its state: a version, the shape, the type, whether it is in Fortran's order, and the bytes.
+  /// Makes an array of its state: a version, the shape, the type, whether it is in Fortran order, and the bytes.
   mutating func array(_ state: PickleSlot, _ name: String) throws(PickleError) -> NumPyArray? {
     guard let parts = tuple(state), parts.count == 5, let shape = shape(parts[1]),
       let type = arrayType(parts[2]),
@@ -112,7 +112,7 @@ extension PickleReader {
     return array
   }
 
-  /// A dtype with its state: a version, the byte order, the type and shape of a subarray, names and fields of a
+  /// Completes a dtype with its state: a version, the byte order, the type and shape of a subarray, names and fields of a
   /// record, size, alignment, flags, and the unit of a date.
   mutating func finish(_ type: NumPyType, _ state: PickleSlot) throws(PickleError) -> NumPyType? {
     guard let parts = tuple(state), 8...9 ~= parts.count, let mark = string(parts[1]) else { return nil }
@@ -192,7 +192,7 @@ extension PickleReader {
 }
 
 extension NumPyArray {
-  /// The array with its axes in another order, a permutation of them.
+  /// Returns the array with its axes permuted.
   func transposed(_ axes: [Int]) -> NumPyArray {
     let (size, own) = (type.byteCount, strides)
     let (shape, steps) = (axes.map { self.shape[$0] }, axes.map { own[$0] })
@@ -202,7 +202,7 @@ extension NumPyArray {
     var place = 0
     for _ in 0..<count {
       copy += bytes[(place * size)..<((place + 1) * size)]
-      // The last index goes on; one that is at its end begins anew, and the one before it goes on.
+      // Advance the last index. At its end, reset it and advance the index in front of it.
       var axis = shape.count - 1
       while axis >= 0 {
         position[axis] += 1

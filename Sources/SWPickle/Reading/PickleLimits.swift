@@ -29,7 +29,7 @@ public struct PickleLimits: Hashable, Sendable {
     self.memory = memory
     self.repeatedParts = repeatedParts
   }
-  /// For what this process has written itself.
+  /// No limits, for pickles that this process has written itself.
   static var unlimited: PickleLimits {
     PickleLimits(depth: .max, memoEntries: .max, elements: .max, memory: .max)
   }

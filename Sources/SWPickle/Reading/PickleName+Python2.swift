@@ -1,10 +1,10 @@
-// What Python 3 calls what Python 2 had under other names. Pickles of protocols 0 to 2 have Python 2's names, those that
-// Python 3 writes as well.
+// The names of Python 2 that have other names in Python 3. Pickles of protocols 0 to 2 use Python 2's names, even if Python
+// 3 writes them.
 //
 // Source: CPython 3.13, `Lib/_compat_pickle.py`.
 
 extension PickleName {
-  /// The name in Python 3 of a name in a pickle of protocol 0, 1 or 2.
+  /// The Python 3 name for a name in a pickle of protocol 0, 1 or 2.
   var inPython3: PickleName {
     if module == "exceptions" { return PickleName("builtins", name == "StandardError" ? "Exception" : name) }
     if let (module, name) = Self.names["\(module).\(name)"] { return PickleName(module, name) }

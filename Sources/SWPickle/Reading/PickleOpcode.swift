@@ -1,4 +1,4 @@
-/// The opcodes of pickle, each after the protocol that brought it.
+/// The opcodes of pickle, grouped by the protocol that introduced them.
 ///
 /// Source: CPython 3.13, `Lib/pickletools.py` and `Modules/_pickle.c`.
 enum PickleOpcode: UInt8 {

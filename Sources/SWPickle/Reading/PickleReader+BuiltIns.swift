@@ -1,10 +1,10 @@
-// What the names that are understood out of the box make of their arguments: values, and nothing else.
+// The results of the built-in names. They make values, and run nothing.
 
 extension PickleReader {
-  /// What Python would make by calling a class or function, or, if `isNew`, by its `__new__` alone.
+  /// Makes what Python would make by calling a class or function, or, if `isNew`, by its `__new__` alone.
   ///
-  /// - Returns: nil for arguments that are not understood here: the call becomes an object, or is refused.
-  /// - Throws: for what Python refuses as well, such as an array with too few bytes.
+  /// - Returns: nil if the arguments are not supported. Then the call becomes an object, or is refused.
+  /// - Throws: an error if Python refuses the arguments as well, such as an array with too few bytes.
   mutating func make(
     _ builtIn: PickleBuiltIn, _ name: PickleName, _ callee: PickleSlot, _ arguments: [PickleSlot], isNew: Bool
   ) throws(PickleError) -> PickleSlot? {
@@ -40,7 +40,7 @@ extension PickleReader {
       guard arguments.isEmpty, isNew else { return nil }
       return try newObject(callee, [], isNew: true, awaited: .uuid)
     case .arrayReconstructor:
-      // The class, a shape and a type that say nothing: all of it comes with the state.
+      // The arguments are the class and a placeholder shape and type. The state brings all that matters.
       guard arguments.count == 3, !isNew, case .builtIn(.array) = try calleeIfName(arguments[0])?.entry else {
         return nil
       }
@@ -50,7 +50,7 @@ extension PickleReader {
     }
   }
 
-  /// What an object becomes by its state; nil if the state is not understood.
+  /// Completes an object with its state. Returns nil if the state is not supported.
   mutating func finish(
     _ awaited: PickleBuiltIn, _ object: PickleObjectNode, _ state: PickleSlot
   ) throws(PickleError) -> PickleNode? {
@@ -91,7 +91,7 @@ extension PickleReader {
     return nil
   }
 
-  /// The elements of at most one argument that can be iterated over.
+  /// The elements of an iterable argument. There may be one argument at most.
   private func elements(_ arguments: [PickleSlot]) -> [PickleSlot]? {
     if arguments.isEmpty { return [] }
     guard arguments.count == 1, case .node(let index) = arguments[0] else { return nil }
@@ -101,15 +101,15 @@ extension PickleReader {
     }
   }
 
-  /// Bytes from nothing, from bytes, from a list of ints, or from a str and its encoding. Not from a size, which
-  /// would take that much memory.
+  /// Makes bytes from no argument, from bytes, from a list of ints, or from a str and its encoding. A size as the argument
+  /// is refused, because it would take that much memory.
   private mutating func bytes(_ arguments: [PickleSlot], _ name: PickleName) throws(PickleError) -> [UInt8]? {
     if arguments.isEmpty { return [] }
     if arguments.count == 2 { return try encode(arguments, name) }
     guard arguments.count == 1, case .node(let index) = arguments[0] else { return nil }
     switch arena.nodes[index] {
     case .bytes(let bytes), .byteArray(let bytes):
-      // Charged as a copy: it becomes one when it is changed, and is written as one.
+      // Charged as a copy, because it becomes one when it is changed, and is written as one.
       try charge(bytes.count)
       return bytes
     case .list(let slots), .tuple(let slots):
@@ -152,7 +152,7 @@ extension PickleReader {
     }
   }
 
-  /// The bytes of bytes, or of a str of Latin-1 as Python 2 pickled them.
+  /// The bytes of a bytes object, or of a Latin-1 str as Python 2 pickled it.
   func packed(_ slot: PickleSlot) -> [UInt8]? {
     guard case .node(let index) = slot else { return nil }
     switch arena.nodes[index] {
@@ -166,8 +166,8 @@ extension PickleReader {
 
   // MARK: Objects
 
-  /// An object in protocols 0 and 1: its class, a class that it extends, and what that one's initialiser is given;
-  /// the state follows.
+  /// Makes an object of protocols 0 and 1 from its class, the class that it extends, and the arguments of that class's
+  /// initialiser. The state follows.
   private mutating func reconstruct(
     _ arguments: [PickleSlot], isNew: Bool
   ) throws(PickleError) -> PickleSlot? {
@@ -182,7 +182,7 @@ extension PickleReader {
     }
     guard base.isBuiltIn else { return nil }
     switch base.name {
-    // What the base's initialiser takes is what its elements are.
+    // The initialiser of the base takes the elements.
     case "list", "dict":
       guard case .node(let index) = arguments[2] else { return nil }
       let object = try newObject(arguments[0], [], isNew: true)
@@ -197,7 +197,7 @@ extension PickleReader {
   }
 
   private mutating func orderedDict(_ arguments: [PickleSlot]) throws(PickleError) -> PickleSlot? {
-    // Python 2: one list of lists of two.
+    // Python 2 writes one list of lists of two elements.
     var pairs: [PickleSlot] = []
     if arguments.count == 1, case .node(let index) = arguments[0], case .dict(let slots) = arena.nodes[index]
     {
@@ -217,7 +217,7 @@ extension PickleReader {
 
   private func uuid(_ state: PickleSlot) -> PickleUUID? {
     guard case .node(let index) = state, case .dict(let slots) = arena.nodes[index] else { return nil }
-    // Nothing but `is_safe` is beside it.
+    // The only other attribute is `is_safe`.
     for place in stride(from: 0, to: min(slots.count, 8), by: 2) where string(slots[place]) == "int" {
       switch slots[place + 1] {
       case .int(let value) where value >= 0: return PickleUUID(number: UInt128(value))
@@ -266,7 +266,7 @@ extension PickleReader {
       guard 1...2 ~= arguments.count, var bytes = packed(arguments[0]), bytes.count == 10 else { return nil }
       let zone = arguments.count == 2 ? arguments[1] : .none
       guard isZone(zone) else { return nil }
-      // The month's top bit is the fold.
+      // The top bit of the month is the fold.
       let isFold = bytes[2] & 0x80 != 0
       bytes[2] &= 0x7f
       let date = try date(bytes[..<4])

@@ -1,7 +1,7 @@
-// The bytes after an opcode, and the strs and bytes that they are.
+// Reads the bytes after an opcode, and the strs and bytes in them.
 
 extension PickleReader {
-  /// Moves past bytes that must be there.
+  /// Moves past this number of bytes, which must exist.
   mutating func take(_ input: Span<UInt8>, _ byteCount: Int) throws(PickleError) -> Range<Int> {
     guard byteCount <= input.count - position else {
       throw error(.truncated, "\(byteCount) bytes", "\(input.count - position)")
@@ -21,7 +21,7 @@ extension PickleReader {
     return number
   }
 
-  /// A length of which as many bytes are there.
+  /// Reads a length. That many bytes must exist.
   mutating func length(
     _ input: Span<UInt8>, byteCount: Int, isSigned: Bool = false
   ) throws(PickleError) -> Int {
@@ -76,14 +76,14 @@ extension PickleReader {
     try pushString(text)
   }
 
-  /// A str that no `String` holds: what Python would call to make it of its bytes.
+  /// Makes a str that no `String` can hold, as the call by which Python would make it from its bytes.
   mutating func surrogates(_ span: Span<UInt8>) throws(PickleError) -> PickleSlot {
     let bytes = unsafe span.withUnsafeBufferPointer { bytes in unsafe Array(bytes) }
     try charge(bytes.count + 1024)
     return try surrogates(bytes)
   }
 
-  /// A str that holds a lone surrogate, of its UTF-8 with surrogates: `str(bytes, "utf-8", "surrogatepass")`.
+  /// Makes a str with a lone surrogate from its UTF-8 with surrogates: `str(bytes, "utf-8", "surrogatepass")`.
   mutating func surrogates(_ bytes: [UInt8]) throws(PickleError) -> PickleSlot {
     if let place = PickleText.malformedByte(of: bytes) {
       throw error(
@@ -97,7 +97,7 @@ extension PickleReader {
       callee, [new(.bytes(bytes)), new(.string("utf-8")), new(.string("surrogatepass"))], isNew: false)
   }
 
-  /// A string of Python 2, whose encoding the pickle does not say.
+  /// Pushes a string of Python 2, whose encoding the pickle does not state.
   mutating func pushPython2(_ bytes: [UInt8]) throws(PickleError) {
     switch registry.python2Strings {
     case .bytes: try push(new(.bytes(bytes)))

@@ -1,4 +1,4 @@
-// Names, calls of them, the states of objects, and the end, where readers are asked.
+// Names, calls, the states of objects, and the end of a pickle, when the readers of registered classes run.
 
 extension PickleReader {
   func string(_ slot: PickleSlot) -> String? {
@@ -11,7 +11,7 @@ extension PickleReader {
     return nil
   }
 
-  /// A name, which the registry must have if it is strict.
+  /// Looks up a name. A strict registry must have it.
   mutating func newName(_ module: String, _ name: String) throws(PickleError) -> PickleSlot {
     var name = PickleName(module, name)
     if version < 3 {
@@ -32,7 +32,7 @@ extension PickleReader {
     try push(newName(module, name))
   }
 
-  /// What is known of a class or function, or of an object that stands for one.
+  /// What is known about a class or function, or about an object that stands for one.
   mutating func callee(_ slot: PickleSlot) throws(PickleError) -> Callee {
     guard case .node(let index) = slot else {
       throw error(.malformed, "a class or function to call", kind(slot))
@@ -150,7 +150,7 @@ extension PickleReader {
     objects[object] = objectTime
   }
 
-  /// What it is, for an error.
+  /// The kind of a slot, for an error.
   func kind(_ slot: PickleSlot) -> String {
     switch slot {
     case .none: return "None"
@@ -191,7 +191,7 @@ extension PickleReader {
 
   // MARK: The end
 
-  /// Makes the value, once the readers of registered classes have been asked.
+  /// Makes the value, after the readers of registered classes have run.
   mutating func finish(_ root: PickleSlot) throws -> PickleValue {
     if registry.isStrict {
       if awaitingCount > 0 {
@@ -213,8 +213,8 @@ extension PickleReader {
       guard case .object(let node) = arena.nodes[object],
         case .object(let reader?) = entries(of: node.callee)?.entry
       else { continue }
-      // A snapshot shares the memory, and is gone before the next change; a reader may keep what it is shown, and the
-      // change then copies all objects, which is charged.
+      // A snapshot shares the memory, and is usually gone before the next change. If a reader keeps the value that it got,
+      // the next change copies all objects, which is charged.
       let result: PickleSlot
       let copies: [PickleNode]
       let isKept: Bool
@@ -225,14 +225,14 @@ extension PickleReader {
       }
       if isKept { try charge(arena.nodes.count * MemoryLayout<PickleNode>.stride) }
       arena.nodes += copies
-      // A reader that gives the object itself leaves it what it is.
+      // If a reader returns the object itself, the object stays as it is.
       if case .node(object) = result { continue }
       arena.nodes[object] = .alias(result)
     }
     return PickleValue(root, in: PickleGraph(nodes: arena.nodes))
   }
 
-  /// What a reader makes of an object. A function of its own, so that the object and the value are gone when it returns.
+  /// Runs the reader of an object. It is a separate function, so the object and the value are released when it returns.
   @inline(never)
   private static func read(
     _ node: PickleObjectNode, _ reader: PickleRegistry.Reader, _ snapshot: inout PickleGraph, _ start: Int

@@ -1,7 +1,7 @@
-// Lists, tuples, sets and dicts, and what Python lets be appended to or set in other objects.
+// Lists, tuples, sets and dicts, and other objects to which Python can append or in which it can set items.
 
 extension PickleReader {
-  /// Counts elements of a container, and how deep it is now.
+  /// Counts the elements of a container, and updates its depth.
   mutating func account(_ slots: [PickleSlot], in parent: Int) throws(PickleError) {
     elementCount += slots.count
     if elementCount > limits.elements {
@@ -17,7 +17,7 @@ extension PickleReader {
     depths[parent] = depth
   }
 
-  /// How deep an object is nested that holds this slot alone.
+  /// The depth of an object that contains only this slot.
   func depth(_ slot: PickleSlot) -> Int32 {
     if case .node(let index) = slot { return depths[index] + 1 }
     return 0
@@ -56,7 +56,7 @@ extension PickleReader {
     guard case .node(let index) = target else {
       throw error(.malformed, "a list to append to", kind(target))
     }
-    // Not a `switch`: it would hold on to the elements, and each change would copy them all.
+    // This is not a `switch`, because a `switch` would retain the elements, and each change would copy them all.
     if case .list = arena.nodes[index], case .list(var slots) = arena.take(index) {
       try account(elements, in: index)
       slots += elements
@@ -122,7 +122,7 @@ extension PickleReader {
     }
   }
 
-  /// An index into a sequence, as Python takes it: from the end where it is negative.
+  /// Reads an index into a sequence. As in Python, a negative index counts from the end.
   func index(_ slot: PickleSlot, count: Int) throws(PickleError) -> Int {
     let index: Int
     switch slot {
@@ -144,8 +144,8 @@ extension PickleReader {
     arena.nodes[index] = .set(slots)
   }
 
-  /// Inserts keys, each with its value if `step` is 2. A key that is there already keeps its place and takes
-  /// the new value.
+  /// Inserts keys, each with its value if `step` is 2. A key that is there already keeps its position and gets the new
+  /// value.
   mutating func insert(
     _ items: [PickleSlot], every step: Int, into slots: inout [PickleSlot], of object: Int
   ) throws(PickleError) {
@@ -161,7 +161,7 @@ extension PickleReader {
     for position in stride(from: 0, to: items.count, by: step) {
       let key = items[position]
       let place: Int?
-      // The number that it will have, and what that hangs on.
+      // The charge for the number that the key will get, and its bookkeeping.
       if isSmall, string(key) == nil { try charge(96) }
       if isSmall {
         place = try find(key, in: slots, every: step)
@@ -192,7 +192,7 @@ extension PickleReader {
     for place in stride(from: 0, to: slots.count, by: step) {
       if case .node(let index) = slots[place], case .string(let other) = arena.nodes[index] {
         guard let string else { continue }
-        // As CPython: an object is compared with itself by identity.
+        // As in CPython, an object is equal to itself.
         if index == identity { return place }
         if string.utf8.count != other.utf8.count { continue }
         if string.utf8.count > 64 { try charge(work: string.utf8.count / 16) }

@@ -1,4 +1,4 @@
-// The stack, the memo, and what is charged for what they hold.
+// The stack, the memo, and the charges for their contents.
 
 extension PickleReader {
   func error(_ kind: PickleError.Kind, _ expected: String, _ found: String) -> PickleError {
@@ -48,7 +48,7 @@ extension PickleReader {
     try push(slot)
   }
 
-  /// Items below the topmost mark are out of reach.
+  /// Items below the topmost mark cannot be reached.
   var fence: Int { marks.last ?? 0 }
 
   func top() throws(PickleError) -> PickleSlot {

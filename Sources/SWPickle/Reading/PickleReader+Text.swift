@@ -1,7 +1,7 @@
-// The arguments of protocol 0, which are lines of text, read as CPython reads them.
+// Reads the arguments of protocol 0, which are lines of text, in the same way as CPython.
 
 extension PickleReader {
-  /// An INT: what C's `strtol` makes of it, else what Python's `int(text, 0)` does. `00` and `01` are the bools.
+  /// Reads an INT by the rules of C's `strtol`, or else of Python's `int(text, 0)`. `00` and `01` are bools.
   mutating func intLine(_ line: [UInt8]) throws(PickleError) -> PickleSlot {
     if line.isEmpty { throw error(.truncated, "an int's digits", "an empty line") }
     if let value = Self.strtol(line) {
@@ -10,7 +10,7 @@ extension PickleReader {
     return try slot(python(line))
   }
 
-  /// A LONG: with an L at the end or without.
+  /// Reads a LONG, with or without an L at the end.
   mutating func longLine(_ line: [UInt8]) throws(PickleError) -> PickleSlot {
     if line.isEmpty { throw error(.truncated, "an int's digits", "an empty line") }
     return try slot(python(line.last == UInt8(ascii: "L") ? line.dropLast() : line))
@@ -65,7 +65,7 @@ extension PickleReader {
     return value
   }
 
-  /// A STRING: quoted and escaped as in Python 2's source.
+  /// Reads a STRING, quoted and escaped as in Python 2 source code.
   func stringLine(_ line: [UInt8]) throws(PickleError) -> [UInt8] {
     guard line.count >= 2, let quote = line.first, quote == line.last,
       quote == UInt8(ascii: "'") || quote == UInt8(ascii: "\"")
@@ -110,9 +110,9 @@ extension PickleReader {
     return bytes
   }
 
-  /// A UNICODE: Latin-1, and `\u` and `\U` for the rest.
+  /// Reads a UNICODE: Latin-1, with `\u` and `\U` for other characters.
   mutating func unicodeLine(_ line: [UInt8]) throws(PickleError) -> PickleSlot {
-    // UTF-8 that may hold surrogates.
+    // UTF-8 that may contain surrogates.
     var bytes: [UInt8] = []
     var isText = true
     func append(_ value: UInt32) {
@@ -207,12 +207,12 @@ extension PickleReader {
       case UInt8(ascii: "o"), UInt8(ascii: "O"): radix = 8
       case UInt8(ascii: "b"), UInt8(ascii: "B"): radix = 2
       default:
-        // An old octal number, unless it is 0.
+        // An octal number of the old form, which is refused unless it is 0.
         guard rest.allSatisfy({ $0 == UInt8(ascii: "0") || $0 == UInt8(ascii: "_") }) else { return nil }
       }
       if radix != 10 {
         rest.removeFirst(2)
-        // One underscore may stand between the prefix and the digits.
+        // An underscore is allowed between the prefix and the digits.
         if rest.first == UInt8(ascii: "_") { rest.removeFirst() }
       }
     }

@@ -1,7 +1,7 @@
-// The time zones that datetimes come with, as far as their pickles say which they are. None is made.
+// The time zones of datetimes, as far as their pickles describe them. No zone is constructed.
 
 extension PickleReader {
-  /// Whether Python takes it for a time zone: None, or an object of some class.
+  /// Whether Python accepts a slot as a time zone: None, or an object of some class.
   func isZone(_ slot: PickleSlot) -> Bool {
     guard case .node(let index) = slot else { return isNone(slot) }
     switch arena.nodes[index] {
@@ -11,7 +11,7 @@ extension PickleReader {
     }
   }
 
-  /// What is known of a time zone; nil for None.
+  /// The known facts about a time zone. Nil for None.
   mutating func zone(_ slot: PickleSlot) throws(PickleError) -> PickleTimeZone? {
     guard case .node(let index) = slot else { return nil }
     switch arena.nodes[index] {
@@ -25,7 +25,7 @@ extension PickleReader {
     }
   }
 
-  /// Offset and name of a time zone of another class than `datetime.timezone`.
+  /// The offset and name of a time zone whose class is not `datetime.timezone`.
   private func describe(
     _ object: PickleObjectNode, _ name: PickleName?
   ) -> (offset: PickleTimeZone.Offset?, name: String?) {

@@ -1,20 +1,19 @@
-/// Reads a pickle: the machine that its opcodes drive, with a stack, a memo, and nothing that it could run.
+/// Reads a pickle: the machine that the opcodes control. It has a stack and a memo, and nothing that it could run.
 ///
-/// It follows CPython's C unpickler in what it accepts, down to the details: data after STOP and surplus items on
-/// the stack are ignored, FRAME is a promise that so many bytes follow and no more than that, and what a PUT has
-/// numbered may be numbered again. Where Python would call something, `PickleReader+BuiltIns.swift` knows the few
-/// names that are understood.
+/// It accepts what CPython's C unpickler accepts: data after STOP and surplus items on the stack are ignored, FRAME only
+/// promises that this number of bytes follows, and a number of a PUT may be used again. Where Python would make a call,
+/// `PickleReader+BuiltIns.swift` knows the few supported names.
 ///
-/// - No opcode recurses, and none takes longer than in proportion to what it reads or takes off the stack.
-/// - A length is believed once that many bytes are there.
-/// - The memo is an array as long as it is filled in order, and beyond that sparse: an index reserves nothing.
-/// - `meter` counts what is taken, before it is.
+/// - No opcode recurses. Its time is at most proportional to what it reads or takes off the stack.
+/// - A length is accepted only if that many bytes exist.
+/// - The memo is an array while it is filled in order, and sparse beyond that, so an index reserves nothing.
+/// - `meter` counts memory before it is used.
 struct PickleReader {
   let registry: PickleRegistry
   let limits: PickleLimits
 
   var arena = PickleArena()
-  /// How deep each object is nested, those without elements at 0.
+  /// The depth of each object. An object without elements has depth 0.
   var depths: [Int32] = []
   var stack: [PickleSlot] = []
   var marks: [Int] = []
@@ -22,7 +21,7 @@ struct PickleReader {
   var sparseMemo: [Int: PickleSlot] = [:]
 
   var keys = PickleKeys()
-  /// Where in a dict or set a key stands; of those with more than `smallCount` keys.
+  /// The position of each key in a dict or set with more than `smallCount` keys.
   var places: [KeyOfObject: Int] = [:]
   struct KeyOfObject: Hashable {
     var object: Int
@@ -30,21 +29,21 @@ struct PickleReader {
   }
   static let smallCount = 8
 
-  /// Objects of registered classes, and when each was last touched.
+  /// The objects of registered classes, and when each was used last.
   var objects: [Int: Int] = [:]
   var objectTime = 0
-  /// Objects of standard classes that still wait for their state.
+  /// The number of objects of standard classes that still wait for their state.
   var awaitingCount = 0
-  /// The calls that made dtypes, which a state that is not understood turns into objects again.
+  /// The calls that made dtypes. If a state is not supported, the dtype becomes an object again.
   var origins: [Int: PickleObjectNode] = [:]
-  /// What the registry says of names and of objects that stand for names, by index.
+  /// The registry's answers for names, and for objects that stand for names, by index.
   var entries: [Int: Callee] = [:]
   struct Callee {
     var name: PickleName?
     var entry: PickleRegistry.Entry?
   }
 
-  /// The lists, tuples and dicts by the order of their opcodes, if they are asked for.
+  /// The lists, tuples and dicts in the order of their opcodes, if they are asked for.
   var containers: [Int]?
 
   /// The protocol that the pickle names; 0 if it names none.
@@ -64,10 +63,10 @@ struct PickleReader {
 
   /// Reads one pickle.
   ///
-  /// - Returns: the value, and how many bytes it took up to STOP.
+  /// - Returns: the value, and the number of bytes up to STOP.
   mutating func read(_ input: Span<UInt8>) throws -> (value: PickleValue, byteCount: Int) {
     meter = PickleMeter(byteCount: input.count, limits: limits)
-    // Enough for a small message, whose arrays would each grow four times.
+    // Enough for a small message. Otherwise each array would grow four times.
     let few = min(input.count, 32)
     arena.nodes.reserveCapacity(few)
     depths.reserveCapacity(few)
@@ -165,7 +164,7 @@ struct PickleReader {
       }
       marks.append(stack.count)
     case .pop:
-      // A mark is popped as if it were an item.
+      // A mark is popped like an item.
       if let mark = marks.last, mark == stack.count { marks.removeLast() } else { _ = try pop() }
     case .popMark: _ = try popToMark()
     case .duplicate: try push(top())

@@ -108,18 +108,18 @@ public struct PickleRegistry: Sendable {
   subscript(name: PickleName) -> Entry? { entries[name.canonical] }
 }
 
-/// The names that are understood out of the box.
+/// The names that are supported without registration.
 enum PickleBuiltIn: CaseIterable, Sendable {
   case set
   case frozenSet
   case bytes
   case byteArray
   case complex
-  /// `_codecs.encode`: bytes as a str of as many characters, before Python 3 had an opcode for them.
+  /// `_codecs.encode`: makes bytes from a str with as many characters. Used before Python 3 had an opcode for bytes.
   case encode
-  /// `copyreg._reconstructor`: an object, before there was an opcode for it.
+  /// `copyreg._reconstructor`: makes an object. Used before there was an opcode for it.
   case reconstructor
-  /// What the former is told to start from.
+  /// The base class that `copyreg._reconstructor` gets.
   case object
   case orderedDict
   case date
@@ -129,7 +129,7 @@ enum PickleBuiltIn: CaseIterable, Sendable {
   case timeZone
   case decimal
   case uuid
-  /// An array, and the classes of NumPy's own that are arrays.
+  /// An array, and NumPy's own subclasses of arrays.
   case array
   /// The type of a recarray's elements.
   case record

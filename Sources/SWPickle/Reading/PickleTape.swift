@@ -1,17 +1,17 @@
-/// A pickle of plain values as tokens of one size: None, bools, ints, floats, strs, bytes, lists, tuples and dicts,
-/// which are nearly all that programs send that know nothing of each other.
+/// A pickle of plain values as tokens of one size: None, bools, ints, floats, strs, bytes, lists, tuples and dicts. Nearly
+/// all messages between unrelated programs consist of these.
 ///
-/// ``PickleDecoder`` decodes straight from it. Strs and bytes stay where they are in the pickle until a type asks
-/// for them, and a container's elements lie in one piece beside those of all others: 16 bytes for each, without an
-/// object or a reference to count. Reading into a ``PickleGraph`` first took four times as long.
+/// ``PickleDecoder`` decodes directly from it. Strs and bytes stay in the pickle until a type asks for them. The elements of
+/// each container are contiguous in one array of all tokens: 16 bytes for each, without an object or a reference count.
+/// Reading into a ``PickleGraph`` first took four times as long.
 ///
-/// It holds what ``PickleReader`` would read, or nothing: whatever the scanner does not know, or finds fault with,
-/// is left to that reader, which reads from the start, and says what is wrong.
+/// A tape has the same content that ``PickleReader`` would read, or there is no tape: if the scanner does not know an opcode
+/// or finds an error, that reader reads the pickle from the start and reports what is wrong.
 @safe
 struct PickleTape {
   private let tokenBuffer: PickleBuffer<PickleToken>
   private let runBuffer: PickleBuffer<PickleRun>
-  /// The first memory of both.
+  /// The first memory of both buffers.
   private let memory: UnsafeMutableRawPointer
   /// The pickle.
   private(set) var input: UnsafePointer<UInt8>
@@ -30,17 +30,17 @@ struct PickleTape {
     unsafe ownInput = nil
   }
 
-  /// The elements of all containers, and the whole value after them. The keys and values of a dict take turns.
+  /// The elements of all containers, and then the whole value. The keys and values of a dict alternate.
   @inline(__always)
   var tokens: UnsafeMutablePointer<PickleToken> { unsafe tokenBuffer.memory }
   @inline(__always)
   var runs: UnsafeMutablePointer<PickleRun> { unsafe runBuffer.memory }
-  /// Where the whole value stands.
+  /// The position of the whole value.
   var root: Int { tokenBuffer.count - 1 }
-  /// How many containers and elements there are.
+  /// The number of containers and elements.
   var weight: Int { tokenBuffer.count + runBuffer.count }
 
-  /// Copies the pickle, for decoders that are kept when the decoding is over.
+  /// Copies the pickle, for decoders that outlive the decoding.
   mutating func keepInput() {
     let copy = UnsafeMutablePointer<UInt8>.allocate(capacity: inputCount)
     unsafe copy.update(from: input, count: inputCount)
@@ -62,13 +62,13 @@ struct PickleTape {
   /// The text of a str, which the scanner has checked.
   @inline(__always)
   func text(_ token: PickleToken) -> String {
-    // Invariant: the scanner has found the bytes to be UTF-8, and ASCII where the token says so. To look again would take
+    // Invariant: the scanner has checked that the bytes are UTF-8, and ASCII if the token says so. A second check would take
     // half of the time that makes the string.
     unsafe String(copying: UTF8Span(unchecked: bytes(token).span, isKnownASCII: token.isASCII))
   }
 }
 
-/// A value: what it is, and the value itself, or where it is.
+/// A value: its kind, and the value itself or its position.
 struct PickleToken {
   enum Kind: UInt8 {
     case none, `false`, `true`
@@ -81,7 +81,7 @@ struct PickleToken {
   }
 
   var kind: Kind
-  /// Of a str.
+  /// Whether a str is ASCII.
   var isASCII: Bool
   var count: UInt32
   var value: Int
@@ -100,17 +100,17 @@ struct PickleToken {
   var isContainer: Bool { kind.rawValue >= Kind.list.rawValue }
 }
 
-/// Where a container's elements are among the tokens.
+/// The position of a container's elements among the tokens.
 struct PickleRun {
   var start: Int32 = 0
   var count: Int32 = 0
-  /// How many there is room for.
+  /// The number of elements for which there is room.
   var capacity: Int32 = 0
-  /// How deep the container is nested, one without containers at 0.
+  /// The depth of the container. A container without inner containers has depth 0.
   var depth: Int32 = 0
 }
 
-/// Values in plain memory, which grows. The first memory belongs to another owner.
+/// Values in plain memory that grows. The first memory belongs to another owner.
 @safe
 struct PickleBuffer<Element: BitwiseCopyable> {
   private(set) var memory: UnsafeMutablePointer<Element>
@@ -129,7 +129,7 @@ struct PickleBuffer<Element: BitwiseCopyable> {
     nonmutating set { unsafe memory[index] = newValue }
   }
 
-  /// The bytes that growing for so many more would take.
+  /// The number of bytes that growing by `count` elements would take.
   func growth(for count: Int) -> Int {
     max(2 * capacity, self.count + count) * MemoryLayout<Element>.stride
   }

@@ -12,16 +12,16 @@ struct PickleTapeScanner {
   private var runs: PickleBuffer<PickleRun>
   private var elementCount = 0
 
-  /// What this scanner leaves to ``PickleReader``.
+  /// A pickle that this scanner leaves to ``PickleReader``.
   private struct Unknown: Error {}
 
-  /// How much the first memory of each buffer holds: enough for small messages, whose scanning takes one allocation.
+  /// The sizes of each buffer's first memory: enough for small messages, so their scan takes one allocation.
   private static let (stackCapacity, markCapacity, memoCapacity) = (48, 16, 32)
   private static let (tokenCapacity, runCapacity) = (32, 8)
 
   /// - Returns: nil for a pickle that is left to ``PickleReader``.
   static func scan(_ input: UnsafeBufferPointer<UInt8>, _ limits: PickleLimits) -> PickleTape? {
-    // Places are numbered with 32 bits. Smaller pickles have fewer opcodes than that.
+    // Positions have 32 bits. A smaller pickle has fewer opcodes than that.
     guard unsafe input.baseAddress != nil, input.count < Int32.max else { return nil }
     let tokenSize = MemoryLayout<PickleToken>.stride
     let markOffset = (stackCapacity + memoCapacity) * tokenSize
@@ -122,7 +122,7 @@ struct PickleTapeScanner {
     try push(memo[index])
   }
 
-  /// Items below the topmost mark are out of reach.
+  /// Items below the topmost mark cannot be reached.
   @inline(__always)
   private var fence: Int { marks.count == 0 ? 0 : Int(marks[marks.count - 1]) }
 
@@ -139,7 +139,7 @@ struct PickleTapeScanner {
     try push(PickleToken(kind, runs.count - 1))
   }
 
-  /// Moves the topmost items, so many, into a container.
+  /// Moves the topmost `count` items into a container.
   @inline(__always)
   private mutating func move(_ count: Int, into run: Int) throws(Unknown) {
     elementCount += count
@@ -148,13 +148,13 @@ struct PickleTapeScanner {
     let first = stack.count - count
     if own.count + Int32(count) > own.capacity {
       if Int(own.start) + Int(own.count) == tokens.count {
-        // Nothing stands after it: it grows where it is.
+        // No other elements are behind it, so it grows in place.
         try reserve(count)
       } else if own.count == 0 {
         try reserve(count)
         own.start = Int32(tokens.count)
       } else {
-        // It grows by doubling, at the end of all.
+        // It grows by doubling, at the end of all tokens.
         let capacity = 2 * (Int(own.count) + count)
         try reserve(capacity)
         unsafe (tokens.memory + tokens.count).update(
@@ -186,14 +186,14 @@ struct PickleTapeScanner {
       try charge(runs.growth(for: 1))
       runs.grow(for: 1)
     }
-    // As the reader counts it: a tuple contains something.
+    // Counted as the reader counts: a tuple contains something.
     runs[runs.count] = PickleRun(depth: 1)
     runs.count += 1
     try move(count, into: runs.count - 1)
     try push(PickleToken(.tuple, runs.count - 1))
   }
 
-  /// How many items stand above the topmost mark, which is taken away.
+  /// Removes the topmost mark, and returns the number of items above it.
   @inline(__always)
   private mutating func popMark() throws(Unknown) -> Int {
     guard marks.count > 0 else { throw Unknown() }
@@ -201,7 +201,7 @@ struct PickleTapeScanner {
     return stack.count - Int(marks[marks.count])
   }
 
-  /// The run of the container of a kind that stands below so many items.
+  /// The run of the container of a kind that is below `count` items.
   @inline(__always)
   private func target(_ kind: PickleToken.Kind, below count: Int) throws(Unknown) -> Int {
     guard stack.count - count > fence else { throw Unknown() }
@@ -214,7 +214,7 @@ struct PickleTapeScanner {
   private mutating func setItems(_ count: Int) throws(Unknown) {
     let run = try target(.dict, below: count)
     guard count.isMultiple(of: 2) else { throw Unknown() }
-    // Keys of other kinds, which may be equal although they are not the same, are left to the reader.
+    // Keys of other kinds may be equal without being identical, so they are left to the reader.
     for index in stride(from: stack.count - count, to: stack.count, by: 2) {
       let kind = stack[index].kind
       guard kind == .text || kind == .int else { throw Unknown() }
@@ -234,7 +234,7 @@ struct PickleTapeScanner {
     return Number(littleEndian: number)
   }
 
-  /// A length of which as many bytes are there.
+  /// Reads a length. That many bytes must exist.
   @inline(__always)
   private func length<Number: FixedWidthInteger & UnsignedInteger & BitwiseCopyable>(
     _ position: inout Int, _ type: Number.Type
@@ -252,7 +252,7 @@ struct PickleTapeScanner {
     position += count
   }
 
-  /// Whether the bytes are ASCII, as most strs are. Eight at a time are looked at.
+  /// Whether the bytes are ASCII, as most strs are. It examines eight bytes at a time.
   @inline(__always)
   private func isASCII(_ position: Int, _ count: Int) -> Bool {
     let bytes = unsafe UnsafeRawPointer(input + position)
@@ -317,7 +317,7 @@ struct PickleTapeScanner {
       case PickleOpcode.setItem.rawValue: try setItems(2)
       case PickleOpcode.setItems.rawValue: try setItems(popMark())
       case PickleOpcode.tuple.rawValue:
-        // An empty one is of another depth.
+        // An empty tuple has another depth.
         let count = try popMark()
         try pushTuple(count)
       case PickleOpcode.tuple1.rawValue: try pushTuple(1)

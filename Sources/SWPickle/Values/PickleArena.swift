@@ -1,4 +1,4 @@
-/// A graph in the making.
+/// A graph that is being built.
 struct PickleArena {
   var nodes: [PickleNode] = []
   var links: [PickleLink] = []
@@ -8,10 +8,10 @@ struct PickleArena {
     return .node(nodes.count - 1)
   }
 
-  /// Takes an object out, to put it back changed. Looked at where it lies, its elements would be copied with every
-  /// change.
+  /// Removes an object so that it can be changed and put back. If it were changed in place, its elements would be copied
+  /// with every change.
   mutating func take(_ index: Int) -> PickleNode {
-    // What stands there meanwhile cannot be hashed, so that a dict cannot become its own key.
+    // The placeholder cannot be hashed, so a dict cannot become its own key.
     var node = PickleNode.list([])
     swap(&node, &nodes[index])
     return node
@@ -23,7 +23,7 @@ struct PickleArena {
     return add(.integer(value))
   }
 
-  /// Takes in a value by reference: its objects stay in their own graph.
+  /// Adds a value by reference. Its objects stay in their own graph.
   mutating func link(_ value: PickleValue) -> PickleSlot {
     switch value.storage {
     case .none: return .none
@@ -37,17 +37,17 @@ struct PickleArena {
     }
   }
 
-  /// Takes in copies of a value's objects, of whatever graphs they are, so that all lie here.
+  /// Adds copies of a value's objects from all their graphs, so all objects are in this arena.
   ///
-  /// Linear in what can be reached from the value; shared objects stay shared.
+  /// The time is linear in what can be reached from the value. Shared objects stay shared.
   mutating func absorb(_ value: PickleValue) -> PickleSlot {
     let (slot, copies) = Self.copies(of: value, startingAt: nodes.count)
     nodes += copies
     return slot
   }
 
-  /// Copies of a value's objects, as they are to stand from a place on; those of `own`, a graph of the objects that
-  /// stand before, are there already.
+  /// Copies a value's objects for the positions from `start` on. Objects of `own`, a graph of the objects before that
+  /// position, exist already.
   static func copies(
     of value: PickleValue, startingAt start: Int, own: PickleGraph? = nil
   ) -> (root: PickleSlot, copies: [PickleNode]) {
@@ -84,15 +84,15 @@ struct PickleArena {
   }
 }
 
-/// Which object, across graphs.
+/// The identity of an object across graphs.
 struct PickleIdentity: Hashable {
-  /// nil: of the arena in question.
+  /// Nil for the arena in question.
   var graph: ObjectIdentifier?
   var index: Int
 }
 
 extension PickleNode {
-  /// The same object with other slots.
+  /// Returns the same object with other slots.
   func mapSlots(_ transform: (PickleSlot) -> PickleSlot) -> PickleNode {
     switch self {
     case .list(let slots): return .list(slots.map(transform))

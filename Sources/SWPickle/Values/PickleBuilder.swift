@@ -16,7 +16,7 @@ public struct PickleBuilder {
   }
 
   private var arena = PickleArena()
-  /// What Python could not hash.
+  /// The part that Python could not hash.
   private var defect: String?
 
   public init() {}

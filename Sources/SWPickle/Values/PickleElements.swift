@@ -17,7 +17,7 @@ public struct PickleElements: RandomAccessCollection, Sendable {
 public struct PicklePairs: RandomAccessCollection, Sendable {
   let slots: [PickleSlot]
   let graph: PickleGraph
-  /// The object that they belong to; nil if it has others beside them.
+  /// The object to which the elements belong. Nil if that object also has others.
   let identity: PickleIdentity?
 
   init(_ slots: [PickleSlot], in graph: PickleGraph, of index: Int? = nil) {

@@ -1,17 +1,17 @@
 /// The objects of a ``PickleValue``, in one flat array; they refer to each other by index.
 ///
-/// So shared objects are shared, a list may contain itself, and nothing leaks: no object owns another. However
-/// deep the nesting, the whole goes in one loop. A graph may also refer to objects of graphs that were there
-/// before it, which is how values are put into others without a copy; so graphs own each other without a cycle.
+/// Shared objects are shared, a list may contain itself, and nothing leaks, because no object owns another. All work is a
+/// loop, however deep the nesting is. A graph may also refer to objects of older graphs. So a value can be put into another
+/// without a copy, and graphs own each other without a cycle.
 ///
-/// Invariant: `nodes` never changes; `links` only in `deinit`, and only those of graphs that nobody else has.
+// Invariant: `nodes` never changes. `links` changes only in `deinit`, and only for graphs that have no other owner.
 final class PickleGraph: @unchecked Sendable {
   let nodes: [PickleNode]
-  /// The objects of other graphs, to which `PickleSlot.link` refers.
+  /// The objects of other graphs to which `PickleSlot.link` refers.
   private(set) var links: [PickleLink]
-  /// How many objects and elements there are, those of the graphs that links refer to included.
+  /// The number of objects and elements, including those of linked graphs.
   let weight: Int
-  /// Why Python cannot read it: a key or an element of a set that it cannot hash.
+  /// Why Python cannot read it: a key, or an element of a set, that it cannot hash.
   let defect: String?
 
   init(nodes: [PickleNode], links: [PickleLink] = [], defect: String? = nil) {
@@ -24,7 +24,7 @@ final class PickleGraph: @unchecked Sendable {
     self.weight = weight
   }
 
-  /// A graph while others are still to come of the same objects: made in no time, whatever there is.
+  /// Makes a graph of the objects so far, in constant time. More objects may follow in the arena.
   init(snapshot nodes: [PickleNode]) {
     self.nodes = nodes
     links = []
@@ -32,7 +32,7 @@ final class PickleGraph: @unchecked Sendable {
     defect = nil
   }
 
-  // Graph by graph, and not each by the end of the one that owns it: a chain of them may be long.
+  // Frees graph by graph, and not each by its owner's deinit, because a chain of graphs may be long.
   deinit {
     guard !links.isEmpty else { return }
     var orphans = links
@@ -51,7 +51,7 @@ struct PickleLink: Sendable {
   let index: Int
 }
 
-/// What a container holds: something small, or the place of an object.
+/// An element of a container: something small, or the position of an object.
 enum PickleSlot: Sendable {
   case none
   case bool(Bool)
@@ -62,16 +62,16 @@ enum PickleSlot: Sendable {
   /// An object of another graph: an index into `links`.
   case link(Int)
 
-  /// What one takes, as the limits count it.
+  /// The size of a slot, as the limits count it.
   static var byteCount: Int { MemoryLayout<PickleSlot>.stride }
 }
 
-/// An object: what Python keeps on its heap and may share.
+/// An object that Python keeps on its heap and may share.
 enum PickleNode: Sendable {
   case string(String)
   case bytes([UInt8])
   case byteArray([UInt8])
-  /// One that does not fit a slot.
+  /// An int that does not fit a slot.
   case integer(PickleInt)
   case complex(PickleComplex)
   case list([PickleSlot])
@@ -80,10 +80,10 @@ enum PickleNode: Sendable {
   case frozenSet([PickleSlot])
   /// Keys and values alternate.
   case dict([PickleSlot])
-  /// With the attributes that it may have as an object.
+  /// An ordered dict, with any attributes that it has as an object.
   case orderedDict([PickleSlot], attributes: PickleSlot?)
   indirect case date(PickleDate)
-  /// With the object that is its time zone, where there is one: Python shares those.
+  /// A time, with the object of its time zone if there is one, because Python shares those.
   indirect case time(PickleTime, zone: PickleSlot?)
   indirect case dateTime(PickleDateTime, zone: PickleSlot?)
   indirect case timeDelta(PickleTimeDelta)
@@ -94,10 +94,10 @@ enum PickleNode: Sendable {
   indirect case arrayType(NumPyType)
   indirect case name(PickleName)
   indirect case object(PickleObjectNode)
-  /// What a reader made of an object stands elsewhere.
+  /// An object whose reader has returned another slot.
   case alias(PickleSlot)
 
-  /// What one takes beside its elements and bytes, as the limits count it.
+  /// The size of an object besides its elements and bytes, as the limits count it.
   static var byteCount: Int { MemoryLayout<PickleNode>.stride + 32 }
 
   var elementCount: Int {
@@ -112,11 +112,11 @@ enum PickleNode: Sendable {
   }
 }
 
-/// What a pickle says of an object of which nothing else has been made.
+/// The pickle's description of an object for which there is no other value.
 struct PickleObjectNode: Sendable {
-  /// What is called: a name, or an object.
+  /// The callee: a name, or an object.
   var callee: PickleSlot
-  /// In protocols 0 and 1: the class that the callee extends, whose `__new__` is called, and not its own.
+  /// In protocols 0 and 1: the class that the callee extends. Its `__new__` is called, and not the callee's.
   var base: PickleSlot?
   var arguments: [PickleSlot]
   var keywordArguments: PickleSlot?
@@ -124,9 +124,9 @@ struct PickleObjectNode: Sendable {
   var appended: [PickleSlot] = []
   /// Keys and values alternate.
   var items: [PickleSlot] = []
-  /// Whether it was made without its initialiser being called (`__new__` alone), which the writer repeats.
+  /// Whether only `__new__` was called, and not the initialiser. The writer repeats that.
   var isNew: Bool
-  /// While reading: what it becomes once a fitting state has come.
+  /// While reading: the type that it becomes when a fitting state comes.
   var awaited: PickleBuiltIn?
 
   /// Every slot of the object.
@@ -136,12 +136,12 @@ struct PickleObjectNode: Sendable {
 }
 
 extension PickleGraph {
-  /// The name of a class or function: the one that a slot refers to, or `Outer.inner` for what pickles spell as
+  /// The name of a class or function: the one to which a slot refers, or `Outer.inner` for what pickles write as
   /// `getattr(Outer, "inner")`, such as the class method that makes a `ZoneInfo`.
   static func qualifiedName(of slot: PickleSlot, in nodes: [PickleNode]) -> PickleName? {
     var attributes: [String] = []
     var slot = slot
-    // Longer chains are not followed, so that the work does not depend on the pickle.
+    // Longer chains are not followed, so a pickle cannot multiply the work.
     while attributes.count < 8, case .node(let index) = slot {
       switch nodes[index] {
       case .name(let name):

@@ -15,7 +15,7 @@ public struct PickleInt: Sendable {
 
   private enum Storage: Hashable, Sendable {
     case small(Int)
-    /// More than the bytes of an `Int`, and none of them redundant.
+    /// The bytes of a number beyond `Int`. No byte is redundant.
     case large([UInt8])
   }
 
@@ -33,7 +33,7 @@ public struct PickleInt: Sendable {
         bytes.append(UInt8(truncatingIfNeeded: word >> UInt(shift)))
       }
     }
-    // The words of an unsigned integer do not say that they are.
+    // The top word of an unsigned integer may look negative.
     if value > 0 { bytes.append(0) }
     self.init(twosComplement: bytes[...])
   }
@@ -144,7 +144,7 @@ extension PickleInt: CustomStringConvertible, LosslessStringConvertible, Express
     }
   }
 
-  /// Reads bare digits of a radix from 2 to 16.
+  /// Reads digits of a radix from 2 to 16, without a sign or prefix.
   init?(isNegative: Bool, digits: ArraySlice<UInt8>, radix: Int) {
     guard !digits.isEmpty else { return nil }
     if radix.nonzeroBitCount != 1, digits.count > Self.longestDecimal { return nil }
@@ -197,7 +197,7 @@ extension PickleInt: CustomStringConvertible, LosslessStringConvertible, Express
     switch storage {
     case .small(let value): return String(value)
     case .large(let bytes):
-      // 4300 digits take up to 1786 bytes; where that is uncertain, the digits decide.
+      // 4300 digits take up to 1786 bytes. Below that limit the digits decide.
       if bytes.count <= 1786, let decimal { return decimal }
       return hexadecimal
     }
@@ -216,7 +216,7 @@ extension PickleInt: CustomStringConvertible, LosslessStringConvertible, Express
       + String(decoding: significant.isEmpty ? [48] : significant, as: UTF8.self)
   }
 
-  /// The decimal digits; nil where there are too many.
+  /// The decimal digits. Nil if there are too many.
   private var decimal: String? {
     var limbs: [UInt32] = []
     for (index, byte) in magnitude.enumerated() {
@@ -265,7 +265,7 @@ extension PickleInt {
     if let small { return Double(small) }
     let bytes = magnitude
     guard let last = bytes.lastIndex(where: { $0 != 0 }) else { return 0 }
-    // The top 16 bytes decide, and one more bit that says whether anything lies below.
+    // The top 16 bytes decide, together with one bit that says whether anything below is set.
     let low = max(0, last - 14)
     var top: UInt128 = 0
     for index in (low...last).reversed() { top = top << 8 | UInt128(bytes[index]) }

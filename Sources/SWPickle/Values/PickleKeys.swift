@@ -1,11 +1,11 @@
-/// Numbers the values that Python can hash, so that two have one number when they are equal in Python: 1, True and
-/// 1.0 for instance, or two tuples of such.
+/// Numbers the values that Python can hash. Two values that are equal in Python get the same number: 1, True and 1.0 for
+/// instance, or two tuples of these.
 ///
-/// Each object is looked at once, however often it is shared, and no nesting recurses: Python itself would take
-/// for ever over a tuple of a tuple, twice each, forty levels deep. An object of a class that is not known equals
-/// itself alone, a nan nothing at all.
+/// Each object is visited once, however often it is shared, and nesting causes no recursion. Python itself would not finish
+/// with forty levels of tuples that each contain the next level twice. An object of an unknown class is equal only to
+/// itself, and a nan to nothing.
 struct PickleKeys {
-  /// Whether values of different types differ, as they do in Swift.
+  /// Whether values of different types differ, as in Swift.
   let isStrict: Bool
   private var numbers: [Key: Int] = [:]
   private var numbersOfObjects: [PickleIdentity: Int] = [:]
@@ -13,7 +13,7 @@ struct PickleKeys {
 
   init(isStrict: Bool = false) { self.isStrict = isStrict }
 
-  /// A value has no hash in Python; what it is.
+  /// A value that has no hash in Python, and its kind.
   struct NotHashable: Error { let kind: String }
 
   private enum Key: Hashable {
@@ -40,14 +40,14 @@ struct PickleKeys {
     case object(PickleIdentity)
   }
 
-  /// Where an object lies.
+  /// The position of an object.
   private struct Place {
     var slot: PickleSlot
-    /// nil: in the arena.
+    /// Nil for the arena.
     var graph: PickleGraph?
   }
 
-  /// The number of a value whose slot lies in an arena.
+  /// Returns the number of a value whose slot is in an arena.
   mutating func number(_ slot: PickleSlot, in arena: borrowing PickleArena) throws(NotHashable) -> Int {
     if let number = try numberIfSmall(slot) { return number }
     var stack = [Place(slot: slot, graph: nil)]
@@ -82,7 +82,7 @@ struct PickleKeys {
         }
       }
       if stack.count > depth {
-        // In the making already, and still something is missing: it contains itself.
+        // This object is being numbered, and a part of it is still missing: it contains itself.
         if numbersOfObjects.updateValue(-1, forKey: identity) != nil {
           throw NotHashable(kind: "a recursive tuple")
         }
@@ -159,7 +159,7 @@ struct PickleKeys {
     case .tuple: return number(.tuple(children))
     case .frozenSet: return number(.frozenSet(Set(children)))
     case .date(let value): return number(.date(value))
-    // Times in a zone of which nothing is known equal themselves alone.
+    // Times in an unknown zone are equal only to themselves.
     case .time(let value, _):
       return number(value.timeZone?.isUnknown == true ? .object(identity) : .time(value))
     case .dateTime(let value, _):
@@ -177,7 +177,7 @@ struct PickleKeys {
     case .dict, .orderedDict: throw NotHashable(kind: "a dict")
     case .set: throw NotHashable(kind: "a set")
     case .byteArray: throw NotHashable(kind: "a bytearray")
-    // A scalar that Python's own types do not hold.
+    // A scalar that Python's own types cannot represent.
     case .array(let value) where value.isScalar: return number(.array(value))
     case .array: throw NotHashable(kind: "an array")
     }

@@ -12,13 +12,12 @@ public struct PickleName: Sendable {
   /// Whether the module is that of Python's built-in names, also as Python 2 calls it.
   var isBuiltIn: Bool { module == "builtins" || module == "__builtin__" }
 
-  /// The name under which an entry of a registry is kept: modules that are called otherwise in other releases have
-  /// one name there.
+  /// The name under which a registry keeps an entry. Modules that have other names in other releases have one name there.
   var canonical: PickleName {
     switch module {
     case "__builtin__", "exceptions": PickleName("builtins", name)
     case "copy_reg": PickleName("copyreg", name)
-    // Python 3.13 alone.
+    // Only Python 3.13 uses this name.
     case "pathlib._local": PickleName("pathlib", name)
     case "UserDict", "UserList", "UserString": PickleName("collections", name)
     case "decimal", "datetime", "collections": self

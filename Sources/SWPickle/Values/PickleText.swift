@@ -1,5 +1,5 @@
-/// A string that equals another when the bytes do, as in Python. Swift's own equality takes `é` in one scalar and
-/// `é` in two for the same, and a Kelvin sign for a K.
+/// A string that is equal to another if their bytes are, as in Python. Swift's own equality treats `é` in one scalar and in
+/// two as equal, and a Kelvin sign and a K.
 struct PickleText: Hashable, Sendable {
   let string: String
 
@@ -15,7 +15,7 @@ struct PickleText: Hashable, Sendable {
 }
 
 extension PickleText {
-  /// The place of the first byte that is not part of UTF-8, where a surrogate in three bytes counts as UTF-8.
+  /// The position of the first byte that is not UTF-8. A surrogate in three bytes counts as UTF-8.
   static func malformedByte(of bytes: [UInt8]) -> Int? {
     var start = 0
     while start < bytes.count {
@@ -35,7 +35,7 @@ extension PickleText {
 }
 
 extension String {
-  /// Whether the bytes are the same. Much faster than `==`, which compares characters, for long strings.
+  /// Whether the bytes are equal. For long strings this is much faster than `==`, which compares characters.
   func hasSameBytes(as other: String) -> Bool {
     guard utf8.count == other.utf8.count else { return false }
     if let same = unsafe utf8.withContiguousStorageIfAvailable({ left in
@@ -49,9 +49,10 @@ extension String {
   }
 }
 
-/// Whether two buffers of one length have the same bytes.
+/// Whether two buffers of the same length have equal bytes.
 ///
-/// Eight at a time, and the last eight once more: most keys have fewer than 16 bytes, and so take two comparisons, where
+/// It compares eight bytes at a time, and the last eight bytes once more. Most keys have fewer than 16 bytes, so they take
+/// two comparisons and no call of `memcmp`.
 /// `memcmp` takes a call.
 @inline(__always)
 func haveSameBytes(_ a: UnsafeRawBufferPointer, _ b: UnsafeRawBufferPointer) -> Bool {

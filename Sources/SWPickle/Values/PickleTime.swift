@@ -26,7 +26,7 @@ public struct PickleDate: Hashable, Sendable {
 
   /// The number of days since 1 January 1970.
   public var daysSince1970: Int {
-    // Years that begin in March: the leap day is the last.
+    // The years begin in March, so the leap day is the last day.
     let shifted = month > 2 ? year : year - 1
     let dayOfYear = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1
     return 365 * shifted + shifted / 4 - shifted / 100 + shifted / 400 + dayOfYear - 719_468
@@ -76,7 +76,7 @@ public struct PickleTime: Hashable, Sendable {
     self.init(validHour: hour, minute, second, microsecond, isFold: isFold, timeZone)
   }
 
-  /// The time so many microseconds after midnight, which are fewer than a day's.
+  /// Makes the time this number of microseconds after midnight. It must be less than a day.
   init(microsecondsSinceMidnight microseconds: Int, timeZone: PickleTimeZone?) {
     let seconds = microseconds / 1_000_000
     self.init(
@@ -237,7 +237,7 @@ extension Int {
   }
 }
 
-// As Python's `isoformat()` shows them.
+// Texts in the form of Python's `isoformat()`.
 
 extension PickleDate: CustomStringConvertible {
   public var description: String { "\(padded(year, 4))-\(padded(month, 2))-\(padded(day, 2))" }
@@ -265,7 +265,7 @@ extension PickleTimeZone: CustomStringConvertible {
     name ?? offset.map { "UTC" + ($0.microseconds == 0 ? "" : suffix) } ?? "unknown"
   }
 
-  /// As `isoformat()` shows it; of a zone whose offset is not known, the name in brackets, as in RFC 9557.
+  /// The suffix of `isoformat()`. If the zone's offset is unknown, the name in brackets, as in RFC 9557.
   fileprivate var suffix: String {
     guard let offset else { return "[\(name ?? "unknown")]" }
     let seconds = offset.microseconds.magnitude / 1_000_000

@@ -7,7 +7,7 @@ extension PickleValue: CustomStringConvertible {
   }
 }
 
-/// Writes with a stack of its own: no nesting recurses.
+/// Describes a value with an explicit stack, so nesting causes no recursion.
 private struct PickleDescription {
   private enum Step {
     case value(PickleValue)
@@ -28,7 +28,7 @@ private struct PickleDescription {
         partsLeft -= 1
         if partsLeft <= 0 {
           result += "…"
-          // What is open is closed, unless that alone would be long.
+          // Open brackets are closed, unless there are very many.
           if steps.count > 256 { return }
           steps.removeAll { if case .text(let text) = $0 { text == ", " || text == ": " } else { true } }
         } else {

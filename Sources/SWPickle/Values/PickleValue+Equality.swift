@@ -1,6 +1,6 @@
-// Equality is that of Swift, not of Python: 1, true and 1.0 are three values, and strings are equal when their bytes
-// are. The order of a dict or set does not matter, and whether two equal parts are one object neither. A nan equals
-// nothing. Objects of registered classes are equal when all that their pickles say is.
+// Equality is Swift's and not Python's: 1, true and 1.0 are three values, and strings are equal if their bytes are. The
+// order of a dict or set does not matter, and it does not matter whether two equal parts are one object. A nan is equal to
+// nothing. Objects of registered classes are equal if their pickles say the same.
 
 extension PickleValue: Hashable {
   /// Whether two values are equal as Swift values: `1`, `true` and `1.0` differ.
@@ -62,8 +62,8 @@ extension PickleValue: Hashable {
   }
 }
 
-/// Compares objects of one arena. Two that are being compared count as equal meanwhile, and equal ones are joined
-/// into one class: so the work is linear although sharing could make it exponential, and recursion ends.
+/// Compares objects of one arena. A pair that is being compared counts as equal meanwhile, and equal objects are joined into
+/// one class. So the work is linear, although sharing could make it exponential, and recursion ends.
 private struct PickleComparison {
   let arena: PickleArena
   private var parents: [Int]
@@ -103,7 +103,7 @@ private struct PickleComparison {
     return index
   }
 
-  /// Whether two objects agree in themselves; what they contain is left waiting.
+  /// Whether two objects match in themselves. Their contents are queued for comparison.
   private mutating func compare(_ a: PickleNode, _ b: PickleNode) -> Bool {
     switch (a, b) {
     case (.string(let a), .string(let b)): return a.hasSameBytes(as: b)
@@ -146,7 +146,7 @@ private struct PickleComparison {
     return (a == nil) == (b == nil)
   }
 
-  /// A zone that only the values themselves describe, or one of which both have all there is to know.
+  /// Compares the objects of two zones, if both have one. Otherwise only the described zones count.
   private mutating func waitForZone(_ a: PickleSlot?, _ b: PickleSlot?) -> Bool {
     guard let a, let b else { return true }
     return wait(a, b)

@@ -1,5 +1,5 @@
 extension PickleValue {
-  /// What it is, in Python's words.
+  /// The kind of the value, in Python's words.
   var kind: String {
     switch content {
     case .none: "None"

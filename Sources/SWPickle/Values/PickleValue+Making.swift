@@ -1,4 +1,4 @@
-// Values from Swift's, and Swift's from them.
+// Conversions between Swift values and Python values.
 
 extension PickleValue: ExpressibleByNilLiteral, ExpressibleByBooleanLiteral, ExpressibleByIntegerLiteral,
   ExpressibleByFloatLiteral, ExpressibleByStringLiteral, ExpressibleByArrayLiteral,

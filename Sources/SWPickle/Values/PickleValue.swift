@@ -24,7 +24,7 @@ public struct PickleValue: Sendable {
     case bool(Bool)
     case int(Int)
     case float(Double)
-    /// One that no other value shares.
+    /// A string that no other value shares.
     case string(String)
     case node(PickleGraph, Int)
   }
@@ -35,7 +35,7 @@ public struct PickleValue: Sendable {
 
   init(_ slot: PickleSlot, in graph: PickleGraph) {
     var slot = slot
-    // What a reader made of an object, which may be an object of which another reader made something.
+    // The result of an object's reader may be an object that has a reader, too.
     while case .node(let index) = slot, case .alias(let other) = graph.nodes[index] { slot = other }
     switch slot {
     case .none: storage = .none

@@ -9,16 +9,16 @@ struct PickleSlots {
   }
 }
 
-/// Which number each object has that has been written.
+/// The numbers of the objects that have been written.
 ///
-/// A table for each graph, as long as the graph: a lookup takes 2 ns where a dictionary's takes 30. Of a graph of
-/// which few objects are written, the numbers stand in a dictionary, or each small part of a large value would cost
-/// as much as the whole.
+/// There is a table for each graph, as long as the graph, because a lookup takes 2 ns and a dictionary's lookup 30 ns. If
+/// few objects of a graph are written, a dictionary holds their numbers. Otherwise each small part of a large value would
+/// cost as much as the whole.
 struct PickleNumbers {
   private struct Table {
-    /// Kept, so that no other graph has its identity.
+    /// Retained, so no other graph gets its identity.
     let graph: PickleGraph
-    /// -1: none.
+    /// The number of each object. -1 if it has none.
     var byIndex: [Int32] = []
     var few: [Int: Int32] = [:]
   }
@@ -76,7 +76,7 @@ struct PickleNumbers {
 }
 
 extension PickleNode {
-  /// Whether it is numbered only after what it contains, and contains something.
+  /// Whether the object has contents and is numbered only after them.
   var isNumberedLate: Bool {
     switch self {
     case .tuple(let slots), .frozenSet(let slots): !slots.isEmpty

@@ -1,5 +1,5 @@
-// Opcodes, and the values that are no containers. No function here ends a frame: that is for its caller, who knows
-// where an object begins.
+// Writes opcodes, and the values that are not containers. No function here ends a frame. The callers do that, because they
+// know where an object begins.
 
 extension PickleSink {
   @inline(__always)
@@ -8,8 +8,7 @@ extension PickleSink {
     advance(by: 1)
   }
 
-  /// An opcode and a number, little-endian. Eight bytes are stored whatever the number's size is: one store instead
-  /// of a loop.
+  /// Writes an opcode and a little-endian number. It always stores eight bytes, because one store is faster than a loop.
   @inline(__always)
   final func write(_ opcode: PickleOpcode, _ number: Int, byteCount: Int) {
     let room = unsafe room(for: 9)
@@ -34,7 +33,7 @@ extension PickleSink {
     }
   }
 
-  /// LONG1, the number of bytes, and two's complement in no more bytes than are needed.
+  /// Writes LONG1, the number of bytes, and the shortest two's complement.
   @inline(__always)
   private final func writeLong(_ value: Int) {
     let byteCount = (Int.bitWidth - (value < 0 ? ~value : value).leadingZeroBitCount) / 8 + 1
@@ -78,17 +77,17 @@ extension PickleSink {
     advance(by: bytes.count)
   }
 
-  /// A str, and its number.
+  /// Writes a str, and numbers it.
   @inline(__always)
   final func write(_ text: String) {
-    // The bytes where they lie: a copy would be counted as another reference to the text.
+    // The bytes are copied from their place, because a copy of the string would retain it.
     let isWritten: Void? = unsafe text.utf8.withContiguousStorageIfAvailable { bytes in
       unsafe write(text: bytes)
     }
     if isWritten == nil { writeElsewhere(text) }
   }
 
-  /// Text that is not in the memory of Swift's own strings.
+  /// Writes text whose bytes are not in Swift's native storage.
   @inline(never)
   private final func writeElsewhere(_ text: String) {
     var text = text
@@ -107,8 +106,8 @@ extension PickleSink {
     unsafe core.pointee.memoCount += 1
   }
 
-  /// Copies a few bytes. Most texts have at most 16: two words that overlap are all of one, and a call of `memcpy` takes
-  /// twenty instructions more.
+  /// Copies a few bytes. Most texts have at most 16, which two overlapping words cover. A call of `memcpy` takes twenty
+  /// instructions more.
   @inline(__always)
   private static func copyShort(
     _ source: UnsafePointer<UInt8>, to target: UnsafeMutablePointer<UInt8>, _ count: Int
@@ -141,7 +140,7 @@ extension PickleSink {
     memoize()
   }
 
-  /// A bytes object, and its number.
+  /// Writes a bytes object, and numbers it.
   final func write(_ bytes: [UInt8]) {
     let count = bytes.count
     write(
@@ -150,7 +149,7 @@ extension PickleSink {
     memoize()
   }
 
-  /// An opcode with a length, and that many bytes; large ones stand outside every frame and are not copied.
+  /// Writes an opcode with a length, and that many bytes. Large ones are outside every frame and are not copied.
   final func write(_ opcode: PickleOpcode, lengthByteCount: Int, _ bytes: [UInt8]) {
     let start = count
     write(opcode, bytes.count, byteCount: lengthByteCount)
@@ -159,7 +158,7 @@ extension PickleSink {
 
   // MARK: The memo
 
-  /// Numbers the object that was written last, as the unpickler will.
+  /// Numbers the last object, as the unpickler will.
   @inline(__always)
   final func memoize() {
     write(.memoize)
@@ -173,8 +172,7 @@ extension PickleSink {
 
   // MARK: Arrays
 
-  /// A list of elements, each of which is written by a function that does nothing but that, in batches as
-  /// ``PickleWriter`` has them.
+  /// Writes a list in batches, as ``PickleWriter`` does. `write` writes one element and nothing else.
   @inline(__always)
   final func writeList<Element>(_ elements: [Element], _ write: (Element) -> Void) {
     self.write(.emptyList)

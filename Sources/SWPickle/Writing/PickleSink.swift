@@ -1,58 +1,58 @@
-/// The opcodes of a pickle in the making, and how they are cut into frames.
+/// The opcodes of a pickle that is being written, and how they are cut into frames.
 ///
-/// The opcodes stand in one piece of plain memory, without the headers of frames: those are put between at the end,
-/// in the one copy that makes an array of the memory. So an opcode is a store, and neither an array nor an object
-/// is checked for exclusive access at each. (An array as a property of the writer took 45 % of the instructions.)
+/// The opcodes are in contiguous plain memory, without the headers of frames. The headers are inserted at the end, by the
+/// one copy that makes an array. So an opcode is one store, and no access is checked for exclusivity. (An array as a
+/// property of the writer took 45 % of the instructions.)
 ///
-/// Frames are those of CPython's C pickler: one ends before the first object at which it has 64 KiB; bytes and
-/// strings of that size stand outside every frame.
+/// Frames are those of CPython's C pickler: a frame ends before the first object at which it has 64 KiB. Bytes and strings
+/// of that size are outside every frame.
 ///
 /// ```
-///   80 04                        protocol
-///   95  uint64, little-endian    frame: so many bytes follow; left out if they are fewer than 4
-///   … opcodes …
-///   2e                           stop
+///     80 04                        protocol
+///     95  uint64, little-endian    frame: the number of bytes that follow; left out if they are fewer than 4
+///     … opcodes …
+///     2e                           stop
 /// ```
 ///
 /// Source: CPython 3.13, `Modules/_pickle.c` (`_Pickler_OpcodeBoundary`, `_Pickler_write_bytes`).
 @safe
 class PickleSink {
-  /// What each opcode touches.
+  /// The state that each opcode accesses.
   @safe
   struct Core {
     var bytes: UnsafeMutablePointer<UInt8>
     var count = 0
     var capacity: Int
-    /// Where the current frame begins.
+    /// The start of the current frame.
     var frame = 0
-    /// How many objects have been numbered: the number of the next.
+    /// The number of objects that have been numbered, which is the number of the next one.
     var memoCount = 0
     /// How many cuts there are.
     var cutCount = 0
   }
 
   final let core: UnsafeMutablePointer<Core>
-  /// Room before the opcodes for PROTO and the header of a frame, so that the result is one copy of plain memory: an array
-  /// that is filled by a closure takes 350 instructions more.
+  /// Room before the opcodes for PROTO and the header of a frame, so the result is one copy of plain memory. An array that a
+  /// closure fills takes 350 instructions more.
   private static let headerRoom = 16
-  /// Memory that a subclass has asked for.
+  /// Memory for a subclass.
   final let extra: UnsafeMutableRawPointer
   private final let firstBytes: UnsafeMutablePointer<UInt8>
   final let version: PickleProtocol
-  /// Where frames end and what stands outside of them, in order.
+  /// The ends of frames and the parts outside of them, in order.
   final private(set) var cuts: [PickleCut] = []
 
   static let frameTarget = 64 << 10
   private static let frameMinimum = 4
 
-  /// - Parameter extraByteCount: how much memory a subclass wants beside. It lies in the same allocation, as do the
-  ///   first bytes: four allocations for each small message were a third of its time.
+  /// - Parameter extraByteCount: the size of the subclass's memory. It is in the same allocation as the object's own state
+  ///   and the first bytes, because four allocations took a third of the time of a small message.
   init(_ version: PickleProtocol, extraByteCount: Int = 0) {
     self.version = version
     let capacity = 512
     let coreByteCount = MemoryLayout<Core>.stride
     let before = coreByteCount + extraByteCount + Self.headerRoom
-    // An alignment of 16 would be asked for by another function of the C library, in 100 instructions more.
+    // The alignment is 8, because for 16 another function of the C library would be called, with 100 instructions more.
     let memory = UnsafeMutableRawPointer.allocate(byteCount: before + capacity, alignment: 8)
     unsafe core = memory.assumingMemoryBound(to: Core.self)
     unsafe extra = unsafe memory + coreByteCount
@@ -73,7 +73,7 @@ class PickleSink {
   @inline(__always)
   final var memoCount: Int { unsafe core.pointee.memoCount }
 
-  /// Memory for so many bytes, after those that are there.
+  /// Returns memory for this number of bytes, behind the present ones.
   @inline(__always)
   final func room(for byteCount: Int) -> UnsafeMutablePointer<UInt8> {
     if unsafe core.pointee.capacity - core.pointee.count < byteCount { grow(byteCount) }
@@ -98,12 +98,12 @@ class PickleSink {
   @inline(__always)
   final func advance(by byteCount: Int) { unsafe core.pointee.count += byteCount }
 
-  /// The bytes at some places; valid until something is written.
+  /// Returns the bytes in a range. They are valid until the next write.
   final func bytes(_ range: Range<Int>) -> UnsafeBufferPointer<UInt8> {
     unsafe UnsafeBufferPointer(rebasing: UnsafeBufferPointer(start: core.pointee.bytes, count: count)[range])
   }
 
-  /// How far it has come.
+  /// A position to which the sink can be truncated.
   struct Mark {
     var count: Int
     var memoCount: Int
@@ -118,7 +118,7 @@ class PickleSink {
       cutCount: core.pointee.cutCount)
   }
 
-  /// Takes back what was written after a mark.
+  /// Removes what was written since a mark.
   final func truncate(to mark: Mark) {
     unsafe core.pointee.count = mark.count
     unsafe core.pointee.memoCount = mark.memoCount
@@ -127,9 +127,9 @@ class PickleSink {
     unsafe core.pointee.cutCount = mark.cutCount
   }
 
-  /// Removes a byte, such as a MARK that has turned out not to be needed.
+  /// Removes a byte, such as a MARK that is not needed.
   ///
-  /// - Returns: whether the frames may stand otherwise now than if the byte had not been there.
+  /// - Returns: whether the frames may now differ from those without that byte.
   final func removeByte(at place: Int, cutCount: Int) -> Bool {
     unsafe (core.pointee.bytes + place).update(
       from: core.pointee.bytes + place + 1, count: count - place - 1)
@@ -143,7 +143,7 @@ class PickleSink {
 
   // MARK: Frames
 
-  /// Before each object: a frame that is large enough ends.
+  /// Called before each object: ends a frame that is large enough.
   @inline(__always)
   final func boundary() {
     if unsafe core.pointee.count - core.pointee.frame >= Self.frameTarget { endFrame() }
@@ -154,12 +154,12 @@ class PickleSink {
     cut(PickleCut(start: count, end: count, kind: .frame))
   }
 
-  /// What was written from a place on stands outside every frame, and the bytes after it, which are not copied.
+  /// Puts the bytes from `start` on outside every frame, together with `data`, which follows them and is not copied.
   final func leaveOutside(from start: Int, _ data: [UInt8]? = nil) {
     cut(PickleCut(start: start, end: count, kind: data.map { .data($0) } ?? .outside))
   }
 
-  /// A value belongs here that is encoded apart.
+  /// Reserves the position of a value that is encoded separately.
   final func reserve(for part: PickleEncodingState) {
     cuts.append(PickleCut(start: count, end: count, kind: .part(part)))
     unsafe core.pointee.cutCount += 1
@@ -171,7 +171,7 @@ class PickleSink {
     unsafe core.pointee.frame = count
   }
 
-  /// The whole pickle, which is one frame.
+  /// Returns the whole pickle, if it is one frame.
   final func finishFrame() -> [UInt8] {
     write(.stop)
     let count = count
@@ -219,20 +219,20 @@ class PickleSink {
   }
 }
 
-/// Where the opcodes are interrupted.
+/// An interruption of the opcodes.
 struct PickleCut {
   enum Kind {
     /// A frame ends.
     case frame
     /// The opcodes stand outside of frames.
     case outside
-    /// The same, with bytes after them that are elsewhere.
+    /// The same, followed by bytes that are stored elsewhere.
     case data([UInt8])
-    /// A value belongs here that is encoded apart.
+    /// The position of a value that is encoded separately.
     case part(PickleEncodingState)
   }
 
-  /// The opcodes that it concerns; none for the end of a frame and for a value that is encoded apart.
+  /// The opcodes concerned. Empty for the end of a frame and for a value that is encoded separately.
   var start: Int
   var end: Int
   var kind: Kind

@@ -1,8 +1,8 @@
 // NumPy's arrays, scalars and dtypes.
 
 extension PickleWriter {
-  /// As NumPy 1 writes it for every protocol; NumPy 2 reads that too. A scalar that Python's own types do not hold is
-  /// written as one.
+  /// Writes an array as NumPy 1 does for every protocol; NumPy 2 can read that. A scalar that Python's own types cannot
+  /// represent is written as an array scalar.
   mutating func save(_ array: NumPyArray, _ identity: PickleIdentity?) {
     if array.isScalar {
       reduce(
@@ -23,7 +23,7 @@ extension PickleWriter {
 
   /// Writes a dtype.
   ///
-  /// - Parameter memoize: the step that numbers it.
+  /// - Parameter memoize: the step that numbers the dtype.
   mutating func saveArrayType(_ type: NumPyType, _ memoize: Step) {
     func number(_ value: Int) -> Step { .small(.int(value)) }
     let size =
@@ -44,8 +44,8 @@ extension PickleWriter {
     switch type.kind {
     case .text: flags = 8
     case .record:
-      // The flags are a signed byte for NumPy 1, which refuses a larger number; NumPy 2 makes an equal type of it that does not
-      // say that it is aligned.
+      // For NumPy 1 the flags are a signed byte, and it refuses a larger number. NumPy 2 makes an equal type of it that does
+      // not say that it is aligned.
       flags = 16 | (type.isAligned ? -128 : 0)
       names = .value(.tuple(type.fields.map { PickleValue($0.name) }))
       fields = .value(

@@ -1,7 +1,7 @@
-// Classes and functions, and the objects that calls of them make.
+// Writes classes and functions, and the objects that calls of them make.
 
 extension PickleWriter {
-  /// A class or a function: module, name, STACK_GLOBAL. Modules are one object in Python.
+  /// Writes a class or a function: module, name, STACK_GLOBAL. A module's name is written once, because Python interns it.
   mutating func save(_ name: PickleName) {
     sink.boundary()
     if let index = known.names[name] {
@@ -22,7 +22,7 @@ extension PickleWriter {
     sink.memoize()
   }
 
-  /// A call: the name, a tuple of arguments, REDUCE.
+  /// Writes a call: the name, a tuple of arguments, REDUCE.
   mutating func reduce(
     _ module: String, _ name: String, _ arguments: [Step], _ identity: PickleIdentity?, then: [Step] = []
   ) {
@@ -32,7 +32,7 @@ extension PickleWriter {
     save(PickleName(module, name))
   }
 
-  /// A tuple that only this call has.
+  /// Queues a tuple that only this call uses.
   mutating func waitForTuple(_ elements: [Step]) {
     if elements.isEmpty {
       waiting += [.opcode(.emptyTuple), .boundary]
@@ -115,7 +115,7 @@ extension PickleWriter {
     waiting += [.opcode(.setItem), .value(PickleValue(uuid.number))]
   }
 
-  /// A time zone: the object that it is in Python, or, without one, the one of that value.
+  /// Writes a time zone: its Python object, or, without one, the object of that value.
   mutating func save(_ zone: PickleTimeZone, _ identity: PickleIdentity?) {
     sink.boundary()
     if identity == nil, let index = known.zones[zone] {

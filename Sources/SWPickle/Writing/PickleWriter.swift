@@ -10,28 +10,29 @@ public enum PickleProtocol: UInt8, Sendable {
 /// same order. A part that appears twice in the value as one object is written once. NumPy's objects are written with
 /// the names of NumPy 1, which NumPy 2 reads too, and so not byte for byte.
 ///
-/// No nesting recurses: what is still to be written waits on a stack.
+/// An explicit stack holds what is still to be written, so nesting causes no recursion.
 ///
 /// Source: CPython 3.13, `Modules/_pickle.c` (`save`).
 struct PickleWriter {
   let sink: PickleSink
 
-  /// Which objects have numbers.
+  /// The objects that have numbers.
   var known: Known
   var waiting: [Step] = []
 
   struct Known {
-    /// The numbers of objects. Only of those of one graph at a time, as most values have one.
+    /// The numbers of objects, for one graph at a time, because most values have one graph.
     var objects = PickleNumbers()
     var names: [PickleName: Int] = [:]
     var modules: [PickleText: Int] = [:]
-    /// Python has one `timezone.utc`; other zones are written once too.
+    /// The numbers of time zones. Python has one `timezone.utc`, and other zones are written once as well.
     var zones: [PickleTimeZone: Int] = [:]
-    /// NumPy has one object for each dtype of numbers, and arrays share others: each is written once for all arrays.
+    /// The numbers of dtypes. NumPy has one object for each dtype of numbers, and arrays share others, so each is written
+    /// once.
     var arrayTypes: [NumPyType: Int] = [:]
-    /// The one key of a UUID's state, which is one object in Python.
+    /// The number of the only key of a UUID's state, which is one object in Python.
     var uuidKey: Int?
-    /// For objects that are numbered only after what they contain: how many were numbered when they were last met.
+    /// For objects that are numbered after their contents: how many objects had numbers when they were last met.
     var entered: [PickleIdentity: Int] = [:]
   }
 
@@ -42,11 +43,11 @@ struct PickleWriter {
     case memoize(PickleIdentity?)
     /// The rest of a batch.
     case run(PickleSlots, Range<Int>)
-    /// The elements of a list, from one on.
+    /// The elements of a list, from an index on.
     case elements(PickleSlots, Int)
     case members(PickleSlots, Int)
     case pairs(PickleSlots, Int)
-    /// The same for objects that are no list or dict of Python's own.
+    /// The same for objects that are not Python's own list or dict.
     case appended(PickleSlots, Int)
     case items(PickleSlots, Int)
     /// The elements of a tuple or frozenset have been written.
@@ -63,7 +64,7 @@ struct PickleWriter {
     case data([UInt8])
   }
 
-  /// Elements between a MARK and what takes them.
+  /// The number of elements between a MARK and the opcode that takes them.
   static let batch = 1000
 
   init(_ sink: PickleSink, _ known: Known = Known()) {
@@ -79,7 +80,7 @@ struct PickleWriter {
     return sink.finish()
   }
 
-  /// Writes a value after what is there.
+  /// Appends a value.
   mutating func write(_ value: PickleValue) throws(PickleError) {
     waiting.append(.value(value))
     try run()
@@ -150,7 +151,7 @@ struct PickleWriter {
 
   // MARK: The memo
 
-  /// Remembers the next number as that of an object.
+  /// Uses the next number for an object.
   mutating func number(_ identity: PickleIdentity?) {
     if let identity { known.objects[identity] = sink.memoCount }
   }
@@ -193,14 +194,14 @@ struct PickleWriter {
     if graph.nodes[index].isNumberedLate,
       known.entered.updateValue(sink.memoCount, forKey: identity) == sink.memoCount
     {
-      // Met again although nothing has been numbered since: this would have no end.
+      // The object is met again although nothing has been numbered since, so writing it would never end.
       throw Self.unrepresentable(
         "\(PickleValue(.node(index), in: graph).kind) that contains itself, and no list or dict between")
     }
     try save(graph.nodes[index], identity, graph)
   }
 
-  /// Writes slots one after another, up to one that consists of others: what comes after that waits.
+  /// Writes slots one after another, up to the first one with contents. The rest is queued.
   mutating func writeRun(_ slots: PickleSlots, _ range: Range<Int>) throws(PickleError) {
     for index in range {
       switch slots.slots[index] {
@@ -316,8 +317,8 @@ struct PickleWriter {
     memoize(identity)
   }
 
-  // Lists, dicts and sets are written in batches: of a dict or set, a full batch is followed by another, which may be
-  // empty. What other objects append and set comes from an iterator: there a last batch of one has no mark.
+  // Lists, dicts and sets are written in batches. In a dict or set, a full batch is followed by another one, which may be
+  // empty. Items that other objects append or set come from an iterator, so a last batch of one has no mark.
 
   mutating func writeElements(_ elements: PickleSlots, from start: Int) {
     let count = elements.slots.count
