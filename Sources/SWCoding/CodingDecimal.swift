@@ -4,8 +4,8 @@
   package import Foundation
 #endif
 
-// Foundation's own ways there trap for an infinity (`Decimal(Double)`), read a prefix of the text, or round without
-// a word (`Decimal(string:)`). These are exact, or return nil.
+// Foundation's conversions trap for an infinity (`Decimal(Double)`), read only a prefix of the text, or round silently
+// (`Decimal(string:)`). These are exact, or return nil.
 
 extension Decimal {
   /// The number that a text spells: `-12.50`, `1E+3`, `NaN`. Returns nil for any other text, for an infinity, and
@@ -23,7 +23,7 @@ extension Decimal {
     }
   }
 
-  /// The integer; nil if it has too many digits.
+  /// Makes the integer. Returns nil if it has too many digits.
   package init?(exactInteger integer: some BinaryInteger) {
     if let short = Int64(exactly: integer) {
       self = Decimal(short)
@@ -44,7 +44,7 @@ extension Decimal {
     }
   }
 
-  /// The integer that the number is; nil if it is none, or does not fit.
+  /// The integer value. Nil if the number is not an integer, or does not fit.
   package func integer<I: FixedWidthInteger>(_ type: I.Type) -> I? {
     guard !isNaN, case .number(let isNegative, let significand, let exponent) = ParsedDecimal(description),
       exponent >= 0
@@ -56,7 +56,7 @@ extension Decimal {
       magnitude = product
     }
     if !isNegative { return I(exactly: magnitude) }
-    // The least integer has a magnitude that no positive one has.
+    // The least integer has a magnitude that no positive integer has.
     if magnitude == UInt128(1) << 127 { return I(exactly: Int128.min) }
     return Int128(exactly: magnitude).flatMap { I(exactly: -$0) }
   }
@@ -76,7 +76,7 @@ private enum ParsedDecimal {
       return
     }
 
-    // Digits without zeros at either end, and the exponent of the last of them.
+    // The digits without zeros at either end, and the exponent of the last one.
     var digits: [UInt8] = []
     var (hasDigits, hasPoint, places) = (false, false, 0)
     while let byte = text.first, (0x30...0x39).contains(byte) || (byte == 0x2e && !hasPoint) {
@@ -97,7 +97,7 @@ private enum ParsedDecimal {
       let isBelow = text.first == 0x2d
       if isBelow || text.first == 0x2b { text.removeFirst() }
       guard !text.isEmpty, text.allSatisfy({ (0x30...0x39).contains($0) }) else { return nil }
-      // No text is long enough to make up for an exponent of nine digits.
+      // No text is long enough to compensate an exponent of nine digits.
       let magnitude = text.reduce(0) { value, digit in min(10 * value + Int(digit - 0x30), 1_000_000_000) }
       exponent += isBelow ? -magnitude : magnitude
     }

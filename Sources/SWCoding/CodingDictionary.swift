@@ -1,6 +1,6 @@
 private import Synchronization
 
-/// A dictionary, whose keys are data and which a format may write otherwise than the dictionary itself would.
+/// A dictionary. Its keys are data, and a format may write them in another way than the dictionary itself would.
 package protocol CodingDictionary {
   static var keyKind: CodingDictionaryKeyKind { get }
 }
@@ -9,11 +9,11 @@ package protocol CodingDictionary {
 package enum CodingDictionaryKeyKind: Sendable {
   /// Text: the dictionary encodes itself into a keyed container.
   case text
-  /// `Int`: the same, with the number as text and as an integer.
+  /// `Int`: likewise, with the number as text and as an integer.
   case integer
-  /// Keys that turn themselves into coding keys: the same.
+  /// Keys that convert themselves to coding keys: likewise.
   case representable
-  /// Other keys: the dictionary encodes itself as an array in which keys and values take turns.
+  /// Other keys: the dictionary encodes itself as an array in which keys and values alternate.
   case other
 }
 
@@ -25,14 +25,14 @@ extension Dictionary: CodingDictionary {
   }
 }
 
-/// The type of the coding keys that a dictionary asks for, which has no public name.
+/// The type of the coding keys with which a dictionary asks for containers. It has no public name.
 ///
-/// Containers compare their type of keys with it: keys of dictionaries are not changed by a strategy, and are known
-/// to be distinct. A comparison of metatypes costs nothing, where a cast of each value would.
+/// Containers compare their key type with it, because a strategy must not change the keys of a dictionary, and these keys
+/// are distinct. A comparison of metatypes costs almost nothing. A cast of each value would not.
 package enum CodingDictionaryKeys {
   package static let type: Any.Type = {
     let finder = Finder()
-    // The finder takes the type and throws.
+    // The finder records the key type and throws.
     _ = try? [String: Int](from: finder)
     return finder.found.withLock { $0 } ?? Never.self
   }()

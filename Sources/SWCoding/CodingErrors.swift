@@ -1,4 +1,4 @@
-// What goes wrong with both families of coders, in the same words.
+// Errors that both families of coders report in the same words.
 
 extension EncodingError {
   /// A value asks for a second container of another kind.

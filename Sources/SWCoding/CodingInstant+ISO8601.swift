@@ -21,7 +21,7 @@ extension CodingInstant {
     return text + fraction(digits) + "Z"
   }
 
-  /// A point and digits: as few of 0, 3, 6 and 9 as the same `Date` is read from.
+  /// A point and digits: the fewest of 0, 3, 6 and 9 from which the same `Date` can be read.
   private func fraction(_ digits: (Int64, Int) -> String) -> String {
     for (count, unit) in [(0, UInt32(1_000_000_000)), (3, 1_000_000), (6, 1000)] {
       let units = count == 0 ? 0 : (nanoseconds + unit / 2) / unit
@@ -102,7 +102,7 @@ extension CodingInstant {
   /// The date of a day since 1970, in the Gregorian calendar extended to all years. The year begins in March here,
   /// which puts the leap day at its end.
   private static func civil(_ day: Int64) -> (year: Int64, month: Int64, day: Int64)? {
-    // Far beyond the years that have four digits.
+    // Days far beyond the years that have four digits are excluded first.
     guard abs(day / 146_097) < 1000 else { return nil }
     let (era, dayOfEra) = (day + 719_468).quotientAndRemainder(flooredBy: 146_097)
     let yearOfEra = (dayOfEra - dayOfEra / 1460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365

@@ -6,15 +6,15 @@
 
 /// A point in time as whole seconds since 1970 and nanoseconds.
 ///
-/// A `Date` counts from 2001. Going through `timeIntervalSince1970` rounds its last bit away, and half of all dates
-/// come back unequal. So seconds and fraction are split first, and the years between are added as an integer.
-/// A date comes back equal if a nanosecond is finer than its own steps: further than 97 days from the start of 2001.
+/// A `Date` counts from 2001. A conversion through `timeIntervalSince1970` rounds its last bit, and half of all dates come
+/// back unequal. So seconds and fraction are split first, and the years between are added as an integer. A date more than 97
+/// days from the start of 2001 comes back equal, because a nanosecond is then finer than its own steps.
 package struct CodingInstant: Hashable, Sendable {
   package var seconds: Int64
   /// Below a billion.
   package var nanoseconds: UInt32
 
-  /// From the start of 1970 to that of 2001.
+  /// The seconds from the start of 1970 to the start of 2001.
   private static var epochDistance: Int64 { 978_307_200 }
 
   package init(seconds: Int64, nanoseconds: UInt32) {

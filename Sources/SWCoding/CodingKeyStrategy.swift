@@ -55,7 +55,7 @@ extension String {
     return result
   }
 
-  /// `one_two` as `oneTwo`; underscores at either end stay. Text in another case stays as it is.
+  /// `one_two` as `oneTwo`. Underscores at either end stay, and text in another form is unchanged.
   package var inCamelCase: String {
     guard let first = firstIndex(where: { $0 != "_" }), let last = lastIndex(where: { $0 != "_" }) else {
       return self

@@ -10,25 +10,25 @@
 ///
 /// Infinities and NaN stay what they are in `Double` and `Float`. No rule traps.
 package enum CodingNumbers {
-  /// The nearest number of single precision; nil if a finite number becomes infinite.
+  /// The nearest number of single precision. Nil if a finite number would become infinite.
   @inlinable
   package static func nearestFloat(_ double: Double) -> Float? {
     let float = Float(double)
     return float.isInfinite && double.isFinite ? nil : float
   }
 
-  /// The nearest number of half precision; nil if a finite number becomes infinite.
+  /// The nearest number of another type. Nil if a finite number would become infinite.
   @inlinable
   package static func nearest<F: BinaryFloatingPoint>(_ double: Double, as type: F.Type) -> F? {
     let nearest = F(double)
     return nearest.isInfinite && double.isFinite ? nil : nearest
   }
 
-  /// The number of double precision that is the integer; nil if there is none.
+  /// The integer as a number of double precision. Nil if it has no exact value.
   @inlinable
   package static func exactDouble(_ integer: some FixedWidthInteger) -> Double? { Double(exactly: integer) }
 
-  /// The integer that the number is; nil if there is none, such as for 0.5, an infinity and NaN.
+  /// The number as an integer. Nil if it is none, such as 0.5, an infinity or NaN.
   @inlinable
   package static func exactInteger<I: FixedWidthInteger>(_ double: Double, as type: I.Type) -> I? {
     I(exactly: double)

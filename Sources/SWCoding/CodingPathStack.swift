@@ -1,7 +1,7 @@
-/// The coding keys from the top of a message to the value that is being coded, in plain memory: an array inside an
-/// object would be checked for exclusive access, and for other references, at each value. The owner calls `end()`.
+/// The coding keys from the top of a message to the value that is being coded, in plain memory. An array in an object would
+/// be checked for exclusivity and uniqueness for each value. The owner calls `end()`.
 ///
-/// Inlinable, so that the coders' modules compile it into their own code.
+/// It is inlinable, so the coders' modules compile it into their own code.
 @safe
 @frozen
 package struct CodingPathStack {

@@ -22,7 +22,7 @@ extension UUID {
     self.init(uuidString: String(decoding: dashed, as: UTF8.self))
   }
 
-  /// The identifier of 16 bytes; nil for another number of them.
+  /// The identifier of 16 bytes. Nil for another number of bytes.
   package init?(bytes: [UInt8]) {
     guard bytes.count == 16 else { return nil }
     let b = bytes

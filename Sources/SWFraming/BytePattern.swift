@@ -1,29 +1,27 @@
-/// A byte pattern to be searched in a stream that comes in chunks: Knuth, Morris and Pratt's automaton, which
-/// looks at each byte of the stream once and never goes back.
+/// A byte pattern to find in a stream that comes in chunks, with the automaton of Knuth, Morris and Pratt. It looks at each
+/// byte of the stream once and never goes back.
 ///
 /// ```
 ///   pattern   a  b  a  c         state: how many bytes of the pattern the stream ends with
 ///   border    0  0  1  0         after a b a, a mismatch leaves one byte matched: the last a
 /// ```
 ///
-/// Where nothing is matched the next first byte is searched at the speed of memchr(3); a pattern of one byte
-/// is never searched in another way.
+/// While nothing is matched, memchr(3) finds the next first byte. A pattern of one byte is always searched that way.
 @usableFromInline
 struct BytePattern: Hashable, Sendable {
   @usableFromInline
   struct Step: Hashable, Sendable {
     let byte: UInt8
-    /// Of the pattern up to and with this byte: the length of the longest part that it both begins and ends
-    /// with, itself excepted.
+    /// The length of the longest proper part of the pattern up to this byte that is both its beginning and its end.
     let border: Int
   }
 
-  /// How far a search has come.
+  /// The state of a search.
   @usableFromInline
   struct Search: Hashable, Sendable {
-    /// Bytes before this one need not be looked at again.
+    /// Bytes before this position need not be examined again.
     @usableFromInline var position = 0
-    /// So many bytes before it are the beginning of the pattern.
+    /// The number of bytes before that position that match the beginning of the pattern.
     @usableFromInline var matched = 0
 
     @usableFromInline init() {}
@@ -35,7 +33,7 @@ struct BytePattern: Hashable, Sendable {
   }
 
   private let first: UInt8
-  /// Empty where the pattern is one byte: a copy then counts no reference.
+  /// Empty if the pattern is one byte, so a copy retains nothing.
   private let steps: [Step]
 
   @usableFromInline var count: Int { max(steps.count, 1) }
@@ -58,12 +56,12 @@ struct BytePattern: Hashable, Sendable {
     self.steps = steps
   }
 
-  /// Goes on searching in `bytes`, which begin with what was searched before.
+  /// Continues a search in `bytes`, which begin with the bytes that were searched before.
   ///
-  /// - Returns: where the first occurrence ends; `nil`: not yet there.
+  /// - Returns: the end of the first occurrence. Nil if there is none yet.
   @usableFromInline
   func end(in bytes: Span<UInt8>, _ search: inout Search) -> Int? {
-    // In variables of its own, which need not be written to memory at every byte.
+    // Local variables need not be written to memory for every byte.
     var (position, matched) = (search.position, search.matched)
     defer { search = Search(position: position, matched: matched) }
     while position < bytes.count {
@@ -83,7 +81,7 @@ struct BytePattern: Hashable, Sendable {
     return nil
   }
 
-  /// How much is matched after one more byte, if so much was before it, though not all.
+  /// The number of matched bytes after one more byte, if not all bytes were matched before.
   @inline(__always)
   private func matched(after byte: UInt8, _ matched: Int) -> Int {
     var matched = matched
@@ -91,8 +89,8 @@ struct BytePattern: Hashable, Sendable {
     return steps[matched].byte == byte ? matched + 1 : 0
   }
 
-  /// Where in `payload`, or where it and the pattern meet, the first occurrence in payload and pattern
-  /// together begins; `nil` if that is after the payload, where it belongs.
+  /// The start of the first occurrence in the payload followed by the pattern. Nil if that is right after the payload, where
+  /// it belongs.
   @usableFromInline
   func earlyOccurrence(in payload: Span<UInt8>) -> Int? {
     var search = Search()

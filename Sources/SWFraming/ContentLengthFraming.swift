@@ -63,7 +63,7 @@ public struct ContentLengthFraming: ByteFraming {
   public struct Scanner: FrameScanner {
     private let headerLimit: Int
     private var searched = 0
-    /// Where the line begins that is being received.
+    /// The start of the line that is being received.
     private var lineStart = 0
     private var length: Length?
     /// Whether a header line has been read.
@@ -71,7 +71,7 @@ public struct ContentLengthFraming: ByteFraming {
 
     private struct Length {
       let value: UInt64
-      /// Where it stands.
+      /// The offset of the number in the header.
       let offset: Int
     }
 
@@ -104,7 +104,7 @@ public struct ContentLengthFraming: ByteFraming {
           .malformedHeader, offset: headerLimit,
           explanation: "expected the header section to end within \(headerLimit) bytes; it goes on")
       }
-      // A line that breaks the rules is to be found out by its end: no more is asked for.
+      // If a line breaks the rules, its end shows it at the latest, so no more than one byte is demanded.
       return .atLeast(received.count + 1)
     }
 
@@ -197,7 +197,7 @@ public struct ContentLengthFraming: ByteFraming {
       return true
     }
 
-    /// The first bytes of a range, as people read them.
+    /// The first bytes of a range in readable form.
     private func quoted(_ range: Range<Int>, of header: Span<UInt8>) -> String {
       let shown = range.prefix(60).map { index in header[index] }
       return String(reflecting: String(decoding: shown, as: UTF8.self)) + (range.count > 60 ? "…" : "")

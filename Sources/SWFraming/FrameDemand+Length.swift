@@ -1,7 +1,7 @@
 extension FrameDemand {
-  /// A frame of a header, then a payload of a declared length, and nothing after it.
+  /// Returns the demand of a header, a payload of a declared length, and no trailer.
   ///
-  /// - Parameter offset: where the length stands in the header; for the error.
+  /// - Parameter offset: the offset of the length in the header, for the error.
   /// - Throws: ``FramingError/Kind/tooLarge(declared:limit:)`` when no `Int` can count the frame.
   @inlinable
   static func frame(
@@ -16,7 +16,7 @@ extension FrameDemand {
 }
 
 extension FramingError {
-  /// Not inlined: it is rare, and long.
+  /// Not inlined, because it is rare and long.
   @usableFromInline
   static func uncountable(_ length: UInt64, header: Int, at offset: Int) -> FramingError {
     let limit = UInt64(Int.max - header)

@@ -1,7 +1,7 @@
 /// The parts of one frame, in order, as ``Framing/encode(_:into:)`` appends them. Short parts are copied. Arrays
 /// are retained, and sent from where they are.
 public struct FrameParts: Sendable {
-  /// Arrays shorter than this are copied after what precedes them: a copy is cheaper than a part.
+  /// Shorter arrays are copied behind the bytes before them, because a copy is cheaper than a part.
   @usableFromInline static var smallestRetained: Int { 1024 }
 
   /// All parts but the last.
@@ -70,7 +70,7 @@ public struct FrameParts: Sendable {
     }
   }
 
-  /// Has `body` fill in so many bytes after those that are there.
+  /// Lets `body` fill `byteCount` bytes behind the present ones.
   @inlinable @inline(__always)
   mutating func extend(by byteCount: Int, _ body: (UnsafeMutableRawPointer) -> Void) {
     if gathered.count - filled < byteCount { reserve(byteCount) }
@@ -82,13 +82,13 @@ public struct FrameParts: Sendable {
     count += byteCount
   }
 
-  /// Makes room for so many bytes more.
+  /// Makes room for `byteCount` more bytes.
   @usableFromInline
   package mutating func reserve(_ byteCount: Int) {
     let needed = filled + byteCount
     if needed <= gathered.count { return }
     let size = max(needed, 2 * gathered.count, 64)
-    // In this way because the array's initialisers are unspecialised code, which takes longer than clearing.
+    // The array's initialisers are not specialised here, and would take longer than clearing the memory.
     gathered.reserveCapacity(size)
     gathered.append(contentsOf: repeatElement(0, count: size - gathered.count))
   }
@@ -108,7 +108,7 @@ public struct FrameParts: Sendable {
     filled = 0
   }
 
-  /// Takes bytes off the end, of a frame whose encoding has failed.
+  /// Removes bytes at the end, of a frame whose encoding has failed.
   @usableFromInline
   package mutating func truncate(to end: Int) {
     var surplus = count - end
@@ -125,7 +125,7 @@ public struct FrameParts: Sendable {
     }
   }
 
-  /// The parts, none of them empty, as what an endpoint sends.
+  /// Returns the parts in the form that an endpoint sends. None of them is empty.
   package consuming func finish() -> [[UInt8]] {
     endChunk()
     return chunks

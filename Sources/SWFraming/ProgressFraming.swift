@@ -72,7 +72,7 @@ public struct ProgressFraming<Base: Framing>: Framing {
     @usableFromInline var base: Base.Scanner
     @usableFromInline let pieceByteCount: Int
     @usableFromInline let received: (@Sendable (_ count: Int, _ total: Int) -> Void)?
-    /// What the base has demanded at last: once it has, it must not be asked again.
+    /// The final demand of the base, which must not be asked again after that.
     @usableFromInline var whole: FrameDemand?
 
     @inlinable
@@ -97,7 +97,8 @@ public struct ProgressFraming<Base: Framing>: Framing {
         whole = demand
       }
       self.received?(min(received.count, whole.byteCount), whole.byteCount)
-      // On a grid, so that demands do not run ahead of the bytes: the next border after what is there.
+      // Demands end at multiples of the piece size: the next one behind the received bytes. So they do not run ahead of the
+      // bytes.
       let next = (received.count / pieceByteCount &+ 1).multipliedReportingOverflow(by: pieceByteCount)
       return next.overflow || next.partialValue >= whole.byteCount ? whole : .atLeast(next.partialValue)
     }

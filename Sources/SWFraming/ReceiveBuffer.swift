@@ -2,21 +2,21 @@ internal import Synchronization
 
 /// Received bytes that no frame has taken yet: one block of memory, one cursor.
 ///
-/// Empty it holds no memory. The usual block comes from a pool and goes back as soon as nothing is
-/// unread, so that an idle endpoint costs nothing and ten thousand idle ones neither.
+/// An empty buffer holds no memory. The usual block comes from a pool, and returns to it as soon as nothing is unread. So
+/// idle endpoints cost no memory.
 @safe
 package struct ReceiveBuffer: ~Copyable {
-  /// The size of a pooled block: what one attempt reads ahead at most.
+  /// The size of a pooled block, which is also the most that one attempt reads ahead.
   package static var blockSize: Int { 65_536 }
-  /// How much may be reserved on a frame's word alone. It costs address space, and memory only as
-  /// bytes arrive.
+  /// The most memory that is reserved for a declared length alone. It costs address space, and memory only when bytes
+  /// arrive.
   package static var trustedSize: Int { 16 << 20 }
 
-  /// How much to reserve for a frame of which so many bytes are there.
+  /// The reservation for a frame of which `count` bytes have been received.
   ///
-  /// A larger frame than is trusted has to prove itself: the reservation grows with what did arrive. It
-  /// goes to the end as soon as a quarter is there. So whenever bytes are copied to a larger place, less
-  /// than half the frame is there yet, and old and new together never take more than the frame will.
+  /// If the declared length is above `trustedSize`, the reservation grows with the bytes that have arrived. It becomes the
+  /// whole length when a quarter is there. So when bytes are copied to a larger block, less than half of the frame is there,
+  /// and both blocks together never take more than the frame will.
   package static func reservation(for declared: Int, holding count: Int) -> Int {
     if declared <= trustedSize { return declared }
     if count < trustedSize / 2 { return trustedSize / 2 }
@@ -35,13 +35,13 @@ package struct ReceiveBuffer: ~Copyable {
 
   deinit { unsafe BlockPool.giveBack(block) }
 
-  /// How many bytes are unread.
+  /// The number of unread bytes.
   package var count: Int { end - start }
   package var isEmpty: Bool { start == end }
-  /// For tests of what an idle endpoint holds.
+  /// The size of the memory, for tests of what an idle endpoint holds.
   package var capacity: Int { unsafe block.count }
 
-  /// The unread bytes, until anything here changes.
+  /// The unread bytes. They are valid until the buffer changes.
   package var unread: UnsafeRawBufferPointer {
     unsafe UnsafeRawBufferPointer(rebasing: block[start..<end])
   }
@@ -50,16 +50,16 @@ package struct ReceiveBuffer: ~Copyable {
   package borrowing func withUnread<Result, Failure: Error>(
     _ body: (Span<UInt8>) throws(Failure) -> Result
   ) throws(Failure) -> Result {
-    // Invariant: start ... end of the block are initialised, and nothing moves them while they are lent.
+    // Invariant: the block is initialised from start to end, and is not moved while the bytes are lent.
     let bytes = unsafe UnsafeRawBufferPointer(rebasing: block[start..<end]).assumingMemoryBound(
       to: UInt8.self)
     return try body(unsafe Span(_unsafeElements: bytes))
   }
 
-  /// Makes room after the unread bytes for `minimum` bytes at least, so that `declared` will fit if it
-  /// is a trusted size, and lends the room, `maximum` bytes at the most.
+  /// Makes room for at least `minimum` bytes behind the unread bytes, and lends at most `maximum` bytes of it. If `declared`
+  /// is a trusted size, the room suffices for all of it.
   ///
-  /// - Returns: what `body` returns, after taking in as many bytes as `body` says it filled.
+  /// - Returns: the result of `body`. As many bytes as `body` says it has filled become unread.
   package mutating func fill<Result>(
     minimum: Int, maximum: Int, declared: Int,
     _ body: (UnsafeMutableRawBufferPointer) -> (count: Int, result: Result)
@@ -81,22 +81,22 @@ package struct ReceiveBuffer: ~Copyable {
     }
   }
 
-  /// Takes bytes off the front.
+  /// Removes bytes from the front.
   package mutating func consume(_ byteCount: Int) {
     precondition(byteCount <= count, "more consumed than received")
     start += byteCount
     if start == end { (start, end) = (0, 0) }
   }
 
-  /// Gives the memory back if nothing is unread.
+  /// Frees the memory if nothing is unread.
   package mutating func releaseIfEmpty() {
     guard isEmpty, unsafe block.count > 0 else { return }
     unsafe BlockPool.giveBack(block)
     unsafe block = .init(start: nil, count: 0)
   }
 
-  /// Moves a short rest to memory of its own size. Most of a block holds nothing then, and a peer that sends a part
-  /// of a frame and stops must not keep it.
+  /// Moves a short rest to memory of its own size. Otherwise a peer that sends part of a frame and stops would keep a mostly
+  /// empty block in use.
   package mutating func shrink() {
     guard count > 0, unsafe count <= block.count / 4 else { return }
     let smaller = UnsafeMutableRawBufferPointer.allocate(byteCount: count, alignment: 16)
@@ -109,14 +109,14 @@ package struct ReceiveBuffer: ~Copyable {
   private mutating func reserve(_ room: Int, declared: Int) {
     if unsafe block.count - end >= room { return }
     if unsafe block.count - count >= room, unsafe count <= block.count / 2 {
-      // The unread rest moves to the front: each byte at most once per half a block consumed.
+      // The unread rest moves to the front, each byte at most once for half a block of consumed bytes.
       unsafe block.copyMemory(from: UnsafeRawBufferPointer(rebasing: block[start..<end]))
       (start, end) = (0, count)
       return
     }
     let needed = count + room
-    // Twice what is there at least: a demand that grows byte by byte, of a framing that searches for an end,
-    // would have everything copied each time. Of a declared frame less than half is there when it grows.
+    // The size is at least doubled. A framing that searches for an end demands byte by byte, and would otherwise have all
+    // bytes copied each time. When a block for a declared frame grows, less than half of the frame is there.
     let size = max(
       needed, Self.reservation(for: max(declared, needed), holding: count), 2 * count, Self.blockSize)
     let larger = unsafe BlockPool.take(size)
@@ -127,7 +127,7 @@ package struct ReceiveBuffer: ~Copyable {
   }
 }
 
-/// The blocks that no buffer uses.
+/// The blocks that are not in use.
 private enum BlockPool {
   @safe
   // Invariant: a pooled block belongs to the pool alone.
@@ -137,7 +137,7 @@ private enum BlockPool {
   private static let blocks = Mutex(Blocks())
   private static var limit: Int { 16 }
   #if SW_TSAN
-    /// The thread sanitizer does not understand this mutex when it is contended: nothing is pooled.
+    /// The thread sanitizer does not understand this mutex under contention, so nothing is pooled then.
     private static var isPooling: Bool { false }
   #else
     private static var isPooling: Bool { true }
@@ -145,7 +145,7 @@ private enum BlockPool {
 
   static func take(_ size: Int) -> UnsafeMutableRawBufferPointer {
     if isPooling, size == ReceiveBuffer.blockSize {
-      // Invariant: it leaves the pool with this.
+      // Invariant: the block leaves the pool here.
       nonisolated(unsafe) var pooled: UnsafeMutableRawBufferPointer?
       blocks.withLock { blocks in unsafe pooled = blocks.free.popLast() }
       if let pooled = unsafe pooled { return unsafe pooled }
@@ -154,7 +154,7 @@ private enum BlockPool {
   }
 
   static func giveBack(_ block: UnsafeMutableRawBufferPointer) {
-    // Invariant: the caller has given it up.
+    // Invariant: the caller has given the block up.
     nonisolated(unsafe) let block = unsafe block
     let isKept =
       unsafe isPooling && block.count == ReceiveBuffer.blockSize

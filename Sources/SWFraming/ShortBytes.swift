@@ -64,10 +64,10 @@ public struct ShortBytes: Sendable, ExpressibleByArrayLiteral {
     try body(storage.span.extracting(first: count))
   }
 
-  /// Copies the bytes to where there is room for them.
+  /// Copies the bytes to `target`, which has room for them.
   @inlinable @inline(__always)
   package func copy(to target: UnsafeMutableRawPointer) {
-    // Most are one to five: a call of memcpy takes longer.
+    // Most have one to five bytes, for which a call of memcpy takes longer.
     for index in 0..<count {
       unsafe target.storeBytes(of: storage[index], toByteOffset: index, as: UInt8.self)
     }

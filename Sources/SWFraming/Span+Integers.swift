@@ -1,5 +1,5 @@
 extension Span<UInt8> {
-  /// The integer that `byteCount` bytes from `start` on are, the most significant first.
+  /// The big-endian integer of `byteCount` bytes from `start` on.
   @inlinable
   func bigEndian(from start: Int, byteCount: Int) -> UInt64 {
     var value: UInt64 = 0
@@ -7,7 +7,7 @@ extension Span<UInt8> {
     return value
   }
 
-  /// The integer that `byteCount` bytes from `start` on are, the least significant first.
+  /// The little-endian integer of `byteCount` bytes from `start` on.
   @inlinable
   func littleEndian(from start: Int, byteCount: Int) -> UInt64 {
     var value: UInt64 = 0

@@ -7,10 +7,10 @@
 #endif
 
 extension Span<UInt8> {
-  /// Where a byte first lies, from `start` on; at the speed of memchr(3).
+  /// The first position of a byte from `start` on, found by memchr(3).
   @usableFromInline
   func firstIndex(of byte: UInt8, from start: Int) -> Int? {
-    // Invariant: what memchr finds lies in the memory that the span lends.
+    // Invariant: memchr returns an address inside the memory that the span lends.
     unsafe withUnsafeBytes { bytes in
       guard start < bytes.count, let base = bytes.baseAddress,
         let found = unsafe memchr(base + start, CInt(byte), bytes.count - start)

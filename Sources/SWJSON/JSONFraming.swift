@@ -1,6 +1,6 @@
 public import SWFraming
 
-// The essentials alone, on Linux: all of Foundation would keep programs that never use JSON waiting when they
+// Only the essentials on Linux, because all of Foundation would delay the start of programs that never use JSON.
 // start.
 #if canImport(FoundationEssentials)
   public import FoundationEssentials
@@ -41,7 +41,7 @@ public struct JSONFraming<
   Base: ByteFraming, Incoming: Decodable & Sendable, Outgoing: Encodable & Sendable
 >: Framing {
   public let base: Base
-  // Both are safe to share: they copy their options when they are called, and nobody changes those any more.
+  // Both can be shared: they copy their options when they are called, and the options no longer change.
   private let encoder: JSONEncoder
   private let decoder: JSONDecoder
 

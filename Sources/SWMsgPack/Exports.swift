@@ -1,2 +1,2 @@
-// The options of the coders belong to their public face.
+// SWCoding has the options of the coders. It is exported, so one import is enough.
 @_exported public import SWCoding

@@ -37,7 +37,7 @@ public struct MsgPackError: Error, Hashable, Sendable {
     firstByte = offset < bytes.count ? unsafe bytes[offset] : nil
   }
 
-  /// What a scan ended with.
+  /// Makes the error of a scan's result.
   init(_ result: swmp_result, limits: MsgPackLimits, in bytes: UnsafeRawBufferPointer) {
     let offset = Int(clamping: result.offset)
     switch Int(result.status) {

@@ -22,8 +22,8 @@ public struct MsgPackTimestamp: Hashable, Sendable {
     self.nanoseconds = nanoseconds
   }
 
-  /// Reads an extension's payload; `nil` for one that is no timestamp: of another length, or with a second of
-  /// nanoseconds and more.
+  /// Reads an extension's payload. Returns nil if it is not a timestamp: it has another length, or a billion nanoseconds or
+  /// more.
   init?(_ payload: UnsafeRawBufferPointer) {
     func integer(_ range: Range<Int>) -> UInt64 {
       range.reduce(0) { value, index in value << 8 | UInt64(unsafe payload[index]) }

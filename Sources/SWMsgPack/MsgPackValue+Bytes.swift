@@ -41,7 +41,7 @@ extension MsgPackValue {
     return sink.array
   }
 
-  /// A value that is not a container, or nil.
+  /// Reads a value that is not a container. Returns nil for a container.
   private static func scalar(
     _ token: swmp_token, _ bytes: UnsafeRawBufferPointer, _ usesOldRaw: Bool
   ) throws(MsgPackError) -> MsgPackValue? {
@@ -74,7 +74,7 @@ extension MsgPackValue {
 
   /// Reads the value at a token, without recursion.
   ///
-  /// An array's room is reserved: its elements are on the tape.
+  /// The room for an array's elements is reserved, because the elements are on the tape.
   init(
     _ tokens: UnsafePointer<swmp_token>, at index: Int, _ bytes: UnsafeRawBufferPointer,
     usesOldRaw: Bool = false
@@ -136,7 +136,7 @@ extension MsgPackValue {
 }
 
 extension swmp_token {
-  /// A string's, binary data's or an extension's bytes.
+  /// The bytes of a string, of binary data or of an extension.
   func payload(in bytes: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
     let start = Int(value)
     return unsafe UnsafeRawBufferPointer(rebasing: bytes[start..<(start + Int(extent))])
@@ -147,7 +147,7 @@ extension swmp_token {
 @inline(__always)
 func decodedText(_ token: swmp_token, _ start: UnsafePointer<UInt8>) -> String? {
   let units = unsafe UnsafeBufferPointer(start: start + Int(token.value), count: Int(token.extent))
-  // Most are short and of ASCII: these are told faster here than by what tells all of UTF-8.
+  // Most strings are short ASCII, which this test recognises faster than a validation of UTF-8.
   if unsafe swmp_is_ascii(start + Int(token.value), Int(token.extent)) {
     return unsafe String(copying: UTF8Span(unchecked: Span(_unsafeElements: units), isKnownASCII: true))
   }
@@ -156,7 +156,7 @@ func decodedText(_ token: swmp_token, _ start: UnsafePointer<UInt8>) -> String? 
 }
 
 extension MsgPackError {
-  /// A string that is none.
+  /// The error for a string that is not UTF-8.
   static func notText(_ token: swmp_token, _ bytes: UnsafeRawBufferPointer) -> MsgPackError {
     unsafe MsgPackError(.notUTF8, offset: Int(token.value), in: bytes)
   }

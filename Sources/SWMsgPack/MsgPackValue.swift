@@ -150,7 +150,7 @@ extension MsgPackValue: CustomStringConvertible {
   }
 }
 
-/// Bytes as pairs of digits; the first of them when there are many.
+/// Bytes as hexadecimal digits. Only the first ones if there are many.
 private func hexadecimal(_ bytes: [UInt8]) -> String {
   let shown = bytes.prefix(64).map { byte in (byte < 16 ? "0" : "") + String(byte, radix: 16) }
   return shown.joined() + (bytes.count > 64 ? "… \(bytes.count) bytes" : "")

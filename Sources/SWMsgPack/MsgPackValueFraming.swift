@@ -47,10 +47,10 @@ public struct MsgPackValueFraming: Framing {
 }
 
 extension MsgPackSink {
-  /// Hands the bytes over; they are copied once.
+  /// Appends the bytes, which copies them once.
   func move(to parts: inout FrameParts) {
     if count < 1024 {
-      // Invariant: the sink's memory is initialised up to its count, and lives longer than the span.
+      // Invariant: the sink's memory is initialised up to its count, and outlives the span.
       withExtendedLifetime(self) { unsafe parts.append(copying: Span(_unsafeBytes: bytes)) }
     } else {
       parts.append(array)

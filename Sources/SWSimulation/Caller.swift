@@ -3,10 +3,10 @@ import SWIO
 import SWMessaging
 import SWTesting
 
-/// Somebody who calls an endpoint: a thread or a task, reduced to what it does between two moments at which
-/// others could run. What a thread and a task do is decided by `ThreadWait` and `TaskWait`, as it is for real ones.
+/// A caller of an endpoint: a thread or a task, reduced to its steps. Other callers can run between two steps. `ThreadWait`
+/// and `TaskWait` decide the steps, as they do for real threads and tasks.
 @safe
-// Invariant: everything happens on the one thread of the simulation.
+// Invariant: everything happens on the single thread of the simulation.
 final class Caller: @unchecked Sendable {
   enum State {
     /// Between two calls.
@@ -21,7 +21,7 @@ final class Caller: @unchecked Sendable {
     case parking(TaskWait)
     case parked(TaskWait)
     case resumed(TaskWait)
-    /// It has a frame on loan, or another result, and has not looked at it.
+    /// The caller has a lent frame, or another result, and has not looked at it yet.
     case holding(ReceiveHalf.Outcome)
   }
 
@@ -38,27 +38,27 @@ final class Caller: @unchecked Sendable {
   let isOnMain: Bool
   let end: SimulatedEnd
   let half: Half
-  /// Goes on until the stream ends.
+  /// Whether the caller continues until the stream ends.
   let drains: Bool
 
   var state = State.between
   var isRunning = false
-  /// A task that prefers the workers of the reactor.
+  /// Whether the caller is a task that prefers the workers of the reactor.
   private let isOnWorkers: Bool
-  /// Its task is to run there, and no worker has come to it.
+  /// Whether its task waits for a worker to run it.
   var awaitsWorker = false
   var callsLeft: Int
 
-  // The call under way.
+  // The present call.
   var ticket = 0
   var deadline = Deadline.never
   var isCancelled = false
   var isSignalled = false
-  /// How many attempts there had been when it came.
+  /// The number of attempts that had been made when the call began.
   private var attemptsBefore = 0
   private(set) var way = Way.raw
   private(set) var request = ReceiveRequest.upTo(1)
-  /// It takes the messages that follow, too.
+  /// Whether the call also takes the messages that follow.
   private var isBatch = false
   private var frames: [[UInt8]] = []
   private var isFlush = false
@@ -85,10 +85,10 @@ final class Caller: @unchecked Sendable {
   var isSender: Bool { half is SendHalf }
 
   private var attemptCount: Int { isSender ? end.sendCount : end.receiveCount }
-  /// An attempt has begun since its call did.
+  /// Whether an attempt has begun since the call did.
   var hasSeenAttempt: Bool { attemptCount > attemptsBefore }
 
-  /// The place that it stands at, if it has one.
+  /// The caller's place, if it has one.
   var place: Place? {
     switch state {
     case .between, .done, .holding: nil
@@ -97,7 +97,7 @@ final class Caller: @unchecked Sendable {
     }
   }
 
-  /// Of its deadline.
+  /// The timer of its deadline.
   var timer: Timer? {
     switch state {
     case .parking(let wait), .parked(let wait), .resumed(let wait): wait.timer
@@ -114,7 +114,7 @@ final class Caller: @unchecked Sendable {
     }
   }
 
-  /// Whether it could do something now.
+  /// Whether the caller could take a step now.
   var isEnabled: Bool {
     if isRunning || awaitsWorker || (isOnMain && world.mainHolder.map { $0 !== self } ?? false) {
       return false
@@ -127,11 +127,12 @@ final class Caller: @unchecked Sendable {
     }
   }
 
-  /// What `ppoll` would say.
+  /// Whether `ppoll` would return.
   private func isReady(for polled: Readiness) -> Bool {
     if polled.isEmpty { return false }
     let interest = polled.union(.hangUps)
-    // Of what is offered across, only its own: the other direction's would have it spin.
+    // Of the readiness that is offered crosswise, only the half's own counts. With the other direction's the caller would
+    // spin.
     let isCrossed = interest.contains(isSender ? .readable : .writable)
     return !end.transport.readiness.isDisjoint(with: interest)
       || (isCrossed && end.transport.isCrossed(isSender ? .writable : .readable))
@@ -139,7 +140,7 @@ final class Caller: @unchecked Sendable {
 
   // MARK: Steps
 
-  /// What it does until others may come between.
+  /// Takes one step. Other callers may run before the next one.
   func step() {
     switch state {
     case .between: begin()
@@ -156,7 +157,7 @@ final class Caller: @unchecked Sendable {
       wait.arm()
       state = .parking(wait)
     case .parking(let wait):
-      // Parked before it is known: the resumption may come at once.
+      // The state is set before parking, because the resumption may come at once.
       state = .parked(wait)
       let isParked = wait.park(.callback { [unowned self] in resume(wait.place) })
       if !isParked { state = .resumed(wait) }
@@ -189,11 +190,11 @@ final class Caller: @unchecked Sendable {
     isSignalled = true
   }
 
-  /// A thread's next step.
+  /// Takes a thread's next step.
   private func step(_ wait: ThreadWait) {
     var wait = wait
     if wait.givesUp { world.noteGiveUp(self) }
-    // It polls no more: if it is the last one out, the descriptor is closed in here.
+    // The caller no longer polls. If it is the last user, the descriptor is closed in `next`.
     state = .driving(wait)
     switch wait.next() {
     case .done: end(wait.place)
@@ -251,7 +252,7 @@ final class Caller: @unchecked Sendable {
   }
 
   private func finished() {
-    // The end comes close behind the last data.
+    // The end comes right after the last data.
     if isSender, callsLeft == 0, world.schedule.endsEarly { world.finishSending(end.index) }
     if isOnMain { world.release(main: self) }
     state = .between
@@ -270,7 +271,7 @@ final class Caller: @unchecked Sendable {
     }
   }
 
-  /// What an endpoint tries first. True: that was all.
+  /// Tries the short way, as an endpoint does. Returns true if the call has ended.
   private func goesShort(_ front: inout ReceiveHalf.Front) -> Bool {
     let limit = CallLimit(nil, deadline)
     do throws(EndpointError) {
@@ -308,7 +309,7 @@ final class Caller: @unchecked Sendable {
     return true
   }
 
-  /// Receives what follows the first message, too.
+  /// Also receives the messages behind the first one.
   private func takeBatch(
     _ body: (inout [[UInt8]], inout BatchRoom) throws(EndpointError) -> Void
   ) throws(EndpointError) -> [[UInt8]] {
@@ -329,7 +330,7 @@ final class Caller: @unchecked Sendable {
     if case .lent = outcome, let half = half as? ReceiveHalf, unsafe half.turn.isAssembled {
       world.coverage.note(.assembled)
     }
-    // Others run while it has the frame on loan, and the turn with it.
+    // Other callers run while this one has the lent frame, and the turn with it.
     if world.chance(0.5) {
       state = .holding(outcome)
     } else {
@@ -406,7 +407,7 @@ final class Caller: @unchecked Sendable {
     return parts.bytes
   }
 
-  /// How much of the stream its decided place has taken, if it has not looked at it yet.
+  /// The number of bytes of the stream that its decided place has taken, if the caller has not looked at it yet.
   var takenInPlace: Int {
     guard let place = place as? ReceivePlace, place.isDecided else {
       if case .holding(.delivered(let delivery)) = state { return taken(delivery) }
@@ -441,7 +442,7 @@ final class Caller: @unchecked Sendable {
     if isFlush {
       call = SendHalf.Call(Outgoing([]), as: kind, step: .flush, until: deadline)
     } else if world.schedule.itemFailure == 0, world.chance(0.2) {
-      // A batch that has begun is one item.
+      // A batch that has begun counts as one item.
       let count = 1 + world.below(5)
       var (bytes, borders): ([UInt8], [Int]) = ([], [])
       for _ in 0..<count {
@@ -459,11 +460,11 @@ final class Caller: @unchecked Sendable {
       let frame = framed(payload)
       frames = [frame]
       if world.chance(0.3) {
-        // As `send(contentsOf:)` and raw arrays do: retained.
+        // Retained, as in `send(contentsOf:)` and for raw arrays.
         call = SendHalf.Call(
           Outgoing(frame), as: kind, until: deadline, progress: progress)
       } else {
-        // The caller's memory, lent: a task's until `start` has returned, a thread's until the end.
+        // The caller's memory is lent: a task's until `start` has returned, a thread's until the call ends.
         unsafe memory = .allocate(byteCount: max(payload.count, 1), alignment: 1)
         unsafe memory.copyBytes(from: payload)
         let header = Array(frame[..<(frame.count - payload.count)])
@@ -482,7 +483,7 @@ final class Caller: @unchecked Sendable {
     }
   }
 
-  /// What was lent is the caller's again, who uses it for something else.
+  /// Overwrites the memory that was lent, because the caller may use it again now.
   private func poison() { unsafe memory.initializeMemory(as: UInt8.self, repeating: 0xee) }
 
   private func endSend(_ error: EndpointError?, inPlace: Bool) {

@@ -1,5 +1,5 @@
-/// How often the schedules came by each cell of the table in docs/half.md, and by some places that are
-/// hard to reach: a simulation that never gets there proves nothing.
+/// Counts how often the schedules reached each cell of the table in docs/half.md, and some places that are hard to reach. A
+/// simulation that never reaches them proves nothing.
 package struct Coverage: Sendable {
   package enum Event: Int, CaseIterable, Sendable {
     case enter, readiness, moved, blocked, endedOrFailed, giveUpUnbegun, giveUpBegun, giveUpInUse, close
@@ -49,7 +49,7 @@ package struct Coverage: Sendable {
     for index in points.indices { points[index] += other.points[index] }
   }
 
-  /// A table for people.
+  /// A table for readers.
   package var table: String {
     func padded(_ text: String, _ width: Int) -> String {
       text + String(repeating: " ", count: max(0, width - text.count))

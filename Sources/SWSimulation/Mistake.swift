@@ -1,8 +1,8 @@
-/// What can be made to go wrong on purpose, outside of what is under test, to show that the checks notice.
+/// A seeded mistake outside the code under test. It shows that the checks notice faults.
 package enum Mistake: String, CaseIterable, Sendable {
-  /// A transport does not tell that a receive may get on.
+  /// A transport does not signal that a receive may make progress.
   case losesSignal
-  /// The reactor forgets who asked to be driven.
+  /// The reactor forgets a half that asked to be driven.
   case dropsCall
   /// A blocked thread is not woken.
   case dropsWakeUp
@@ -12,21 +12,21 @@ package enum Mistake: String, CaseIterable, Sendable {
   case dropsTimer
   /// Registering does not tell that the descriptor is ready already.
   case registersSilently
-  /// The transport delivers a byte that nobody sent.
+  /// The transport delivers a byte that was never sent.
   case corruptsByte
   /// The transport accepts a byte and says that it did not.
   case sendsTwice
-  /// The transport is closed by somebody else, too.
+  /// The transport is closed a second time.
   case closesTwice
   /// A caller's memory changes while its send is under way.
   case changesMemory
-  /// The reactor tells of the end of a stream as if it were data.
+  /// The reactor reports the end of a stream as if it were data.
   case foldsEnds
-  /// An error of one item is told as one of the connection.
+  /// An error of one item is reported as one of the connection.
   case widensItemErrors
   /// A half that the reactor drives receives without a budget.
   case ignoresBudget
-  /// A worker of the reactor that sleeps is not woken for work.
+  /// A sleeping worker of the reactor is not woken for work.
   case wakesNoWorker
   /// The alarm of the reactor's workers is not set.
   case forgetsAlarm

@@ -1,46 +1,46 @@
 import SWTesting
 
-/// What a seed makes of the world: who is there, and how hard life is.
+/// The parameters of one simulated world, drawn from a seed.
 struct Schedule {
-  /// Ends that look like descriptors, or in-process transports.
+  /// Whether the ends look like descriptors, or like in-process transports.
   var isDescriptor: Bool
-  /// Descriptors that behave as stream sockets do: a short receive says that no data is left, and each arrival of
+  /// Whether the descriptors behave like stream sockets: a short receive means that no data is left, and each arrival of
   /// data, and the end, makes an edge.
   var isStreamSocket: Bool
-  /// Whoever sends may finish sending at once when it has sent all of its own.
+  /// Whether a sender may finish sending as soon as it has sent its last message.
   var endsEarly: Bool
-  /// How likely an attempt fails for one item alone, as an attempt on a datagram socket may.
+  /// The probability that an attempt fails for one item alone, as on a datagram socket.
   var itemFailure: Double
-  /// Both ends send and receive, or one sends and the other receives.
+  /// Whether both ends send and receive, or one sends and the other receives.
   var isDuplex: Bool
   var capacity: Int
   var plan: SimulationPlan
-  /// An attempt that finds nothing has found all that was there.
+  /// Whether an attempt that finds nothing has received everything that was sent.
   var findsAll: Bool { plan.spuriousWouldBlock == 0 && plan.stall == 0 }
   var callerCount: Int
-  /// How many calls a caller makes at most.
+  /// The most calls that a caller makes.
   var mostCalls: Int
-  /// Frames are up to so large.
+  /// The size of the largest frames, in bytes.
   var mostBytes: Int
-  /// Receivers of messages and of raw bytes share an endpoint.
+  /// Whether receivers of messages and of raw bytes share an endpoint.
   var isRawMixed: Bool
-  /// How many callers belong to the one main thread: a task and a thread.
+  /// The number of callers that belong to the main thread: a task and a thread.
   var mainCallers: Int
-  /// How likely others run inside an attempt, a scanner or a wake-up, and how deep.
+  /// The probability that others run inside an attempt, a scanner or a wake-up, and how deep.
   var interlude: Double
   var mostDepth: Int
-  /// How likely something unasked for happens before a step.
+  /// The probability of a disturbance before a step.
   var disturbance: Double
-  /// How many closes, half-closes and attempts to detach there may be.
+  /// The most closes, half-closes and attempts to detach.
   var endings: Int
   var cancellations: Int
-  /// How likely a call has a deadline, and how likely that is none at all.
+  /// The probability that a call has a deadline, and that the deadline is zero.
   var deadline: Double
   var zeroDeadline: Double
   var registrationFailure: Double
-  /// How many workers the reactor has.
+  /// The number of the reactor's workers.
   var workerCount: Int
-  /// How likely a task that runs on a worker computes for long.
+  /// The probability that a task on a worker computes for a long time.
   var longTask: Double
 
   init(_ generator: inout SeededGenerator) {
@@ -52,10 +52,10 @@ struct Schedule {
     isRawMixed = chance(0.25)
     let isLarge = !isRawMixed && chance(0.02)
     mostBytes = isLarge ? 40_000 : isRawMixed ? 7 : pick([0, 1, 3, 8, 30, 300])
-    // Thousands of bytes one by one would only be long.
+    // Transferring thousands of bytes one by one would only take long.
     let tiny = mostBytes > 100 ? [16, 64] : [1, 2, 3, 5, 8]
     capacity = isLarge ? pick([1_000, 30_000, 100_000]) : pick(tiny + [16, 64, 1_000])
-    // Sometimes a crowd: who drives serves only so many others.
+    // Sometimes there are many callers, so a driver reaches the limit of places that it serves for others.
     let isCrowd = !isLarge && chance(0.01)
     callerCount = isCrowd ? pick([24, 90]) : pick([2, 3, 3, 4, 4, 5, 6, 8])
     mostCalls = isCrowd ? 1 : pick([1, 2, 3, 4])
@@ -86,8 +86,8 @@ struct Schedule {
     isStreamSocket = isDescriptor && chance(0.6)
     endsEarly = isStreamSocket && chance(0.5)
     if endsEarly {
-      // Few who wait without a deadline for short frames, and much that happens while somebody looks at one: attempts
-      // that may be left out.
+      // Few callers wait, without a deadline, for short frames, and much happens while one of them looks at its frame. This
+      // leads to attempts that may be left out.
       isDuplex = false
       capacity = 1_000
       mostBytes = min(mostBytes, 30)

@@ -3,38 +3,38 @@ import SWMessaging
 import SWTesting
 import SystemPackage
 
-/// One end of the simulated connection, as its endpoint sees it: a simulated transport that lets others
-/// run inside each attempt, keeps count of what goes over the wire, and knows what must not happen. Looks
-/// like a descriptor or like an in-process transport.
-// Invariant: everything happens on the one thread of the simulation.
+/// One end of the simulated connection, as its endpoint sees it: a simulated transport that lets others run inside each
+/// attempt, records what goes over the wire, and checks what must not happen. It looks like a descriptor or like an
+/// in-process transport.
+// Invariant: everything happens on the single thread of the simulation.
 final class SimulatedEnd: SocketLike, ReadinessReceiver, @unchecked Sendable {
   unowned let world: World
   let index: Int
   let transport: SimulatedTransport
-  /// Looks like a descriptor, of this number, which no system call ever sees.
+  /// The number of the descriptor that it looks like. No system call ever uses it.
   let descriptor: Int32?
 
-  /// The endpoint's, when it is told in process.
+  /// The endpoint's signal, for in-process transports.
   private var signal: ReadinessSignal?
   private var isReceiving = false
   private var isSending = false
   private(set) var isClosed = false
-  /// The endpoint was taken apart: nobody uses this end any more.
+  /// Whether the endpoint was detached, so no caller uses this end any more.
   var isDetached = false
   var registration: RegistrationID?
-  /// What its registration asks for.
+  /// The readiness that its registration watches.
   var watched: Readiness = []
-  /// In-process news that has not been delivered.
+  /// In-process readiness that has not been delivered.
   var news: Readiness = []
-  /// What of it the endpoint waits for, though there is a descriptor.
+  /// The part of it for which the endpoint waits although there is a descriptor.
   private var awaitedNews: Readiness = []
 
   /// Everything this end has sent.
   private(set) var sent: [UInt8] = []
-  /// How much this end has received.
+  /// The number of bytes that this end has received.
   private(set) var receivedCount = 0
   private(set) var isFinished = false
-  /// How many attempts there were; to half-close is one to send.
+  /// The number of attempts. A half-close counts as an attempt to send.
   private(set) var receiveCount = 0
   private(set) var sendCount = 0
   var isReset = false
@@ -50,7 +50,7 @@ final class SimulatedEnd: SocketLike, ReadinessReceiver, @unchecked Sendable {
 
   var peer: SimulatedEnd { world.ends[1 - index] }
 
-  /// What the kernel would tell of it. The end of a stream stays told.
+  /// The readiness that the kernel would report. The end of a stream stays reported.
   var offeredReadiness: Readiness {
     let offered = transport.offeredReadiness
     return world.schedule.isStreamSocket && peer.isFinished
@@ -126,7 +126,7 @@ final class SimulatedEnd: SocketLike, ReadinessReceiver, @unchecked Sendable {
     case .endOfStream: world.noteAttempt(.endedOrFailed, self, isSending: false)
     case .failed(let error): noteFailure(error, isSending: false)
     }
-    // Now that it is written down what moved, the news may spread.
+    // The bytes that moved are recorded now, so readiness may be delivered.
     for end in world.ends where world.chance(0.3) { end.deliverNews() }
     world.interlude(.runInsideAttempt)
     return attempt
@@ -167,7 +167,7 @@ final class SimulatedEnd: SocketLike, ReadinessReceiver, @unchecked Sendable {
     case .failed(let error): noteFailure(error, isSending: true)
     case .endOfStream: world.fail("a send that ends the stream")
     }
-    // Now that it is written down what moved, the news may spread.
+    // The bytes that moved are recorded now, so readiness may be delivered.
     for end in world.ends where world.chance(0.3) { end.deliverNews() }
     world.interlude(.runInsideAttempt)
     return attempt
@@ -181,7 +181,7 @@ final class SimulatedEnd: SocketLike, ReadinessReceiver, @unchecked Sendable {
     world.noteAttempt(.endedOrFailed, self, isSending: isSending)
   }
 
-  /// Until the signal comes, the descriptor does not show whether this attempt could get on.
+  /// Until the signal comes, the descriptor does not show whether this attempt could succeed.
   private func note(_ attempt: Attempt, _ direction: Readiness) {
     switch attempt {
     case .waitsFor(let readiness): world.trace("waits for", index, Int(readiness.rawValue))
@@ -231,8 +231,8 @@ final class SimulatedEnd: SocketLike, ReadinessReceiver, @unchecked Sendable {
 
   // MARK: Readiness
 
-  /// The transport has news. An endpoint in process hears of it some time later, one with a descriptor
-  /// from the reactor, if that watches.
+  /// Notes that the transport's readiness has changed. An in-process endpoint hears of it later. An endpoint with a
+  /// descriptor hears of it from the reactor, if that watches.
   func readinessChanged(_ readiness: Readiness) {
     if readiness.contains(.readable), world.makes(.losesSignal) { return }
     guard descriptor != nil else {
@@ -253,7 +253,7 @@ final class SimulatedEnd: SocketLike, ReadinessReceiver, @unchecked Sendable {
     signal.raise(readiness)
   }
 
-  /// The endpoint was taken apart, and whoever has the descriptor now closes it.
+  /// Notes that the endpoint was detached. The new owner of the descriptor closes it.
   func abandon() {
     isDetached = true
     if let registration, let descriptor { world.reactor.deregister(registration, descriptor: descriptor) }

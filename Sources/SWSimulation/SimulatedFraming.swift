@@ -1,8 +1,8 @@
 import SWFraming
 
-/// The varint framing as a framing whose message is not its payload: frames are handed over whole, with
-/// their scanner. Scanner, decoder and encoder let others run: they are called outside every lock, and
-/// whatever happens meanwhile must do no harm.
+/// The varint framing as a framing whose message is not its payload: frames are handed over whole, with their scanner.
+/// Scanner, decoder and encoder let others run. They are called outside every lock, so whatever happens meanwhile must do no
+/// harm.
 struct SimulatedFraming: Framing {
   unowned let world: World
 
@@ -32,7 +32,7 @@ struct SimulatedFraming: Framing {
   }
 }
 
-/// The same as a byte framing: its payloads are lent, copied or assembled.
+/// The same as a byte framing. Its payloads are lent, copied or assembled.
 struct SimulatedByteFraming: ByteFraming {
   unowned let world: World
 

@@ -2,29 +2,29 @@ import SWIO
 import SWTesting
 import SystemPackage
 
-/// The reactor without threads and kernel: the machine of the real one, whose workers the scheduler drives one event,
-/// one call, one timer or one job at a time.
-// Invariant: everything happens on the one thread of the simulation.
+/// The reactor without threads and kernel. It uses the machine of the real one. The scheduler drives each worker by one
+/// event, one call, one timer or one job at a time.
+// Invariant: everything happens on the single thread of the simulation.
 final class SimulatedReactor: Reacting, @unchecked Sendable {
   unowned let world: World
   private var machine = ReactorState<Int>()
 
   private struct Worker {
-    /// Until when it waits, if nothing comes; nil: it works.
+    /// Until when the worker waits if nothing comes. Nil while it works.
     var waitsUntil: Deadline?
-    /// It is in the middle of a step.
+    /// Whether the worker is inside a step.
     var isRunning = false
-    /// It computes until then, and does nothing else.
+    /// Until when the worker computes and does nothing else.
     var isBusyUntil = Deadline.immediately
-    /// What its last wait has found.
+    /// The events that its last wait has found.
     var fetched: Set<UInt64> = []
   }
 
   private var workers: [Worker] = []
   private var isNotified = false
-  /// When the kernel's alarm rings, if it is the poller's.
+  /// When the alarm rings, if the poller keeps it.
   private var ringsAt = Deadline.never
-  /// Edges that the kernel has.
+  /// The edges in the kernel.
   private var edges: [(key: UInt64, end: Int, readiness: Readiness)] = []
 
   init(_ world: World) {
@@ -47,7 +47,7 @@ final class SimulatedReactor: Reacting, @unchecked Sendable {
 
   var now: Deadline { world.clock }
 
-  /// So small that frames of any size meet it.
+  /// So small that frames of every size reach it.
   static let receiveBudget = 24
 
   var receiveBudget: Int { world.makes(.ignoresBudget) ? .max : Self.receiveBudget }
@@ -116,11 +116,11 @@ final class SimulatedReactor: Reacting, @unchecked Sendable {
     return nil
   }
 
-  /// Works that were handed to helper threads, which have not begun.
+  /// The work that was handed to helper threads and has not begun.
   private var offloaded: [any ReactorWork] = []
   var hasHelpers: Bool { !offloaded.isEmpty }
 
-  /// A helper thread runs to its end.
+  /// Runs a helper thread to its end.
   func help() {
     world.trace("a helper drives")
     offloaded.removeFirst().driveOffloaded()
@@ -135,7 +135,7 @@ final class SimulatedReactor: Reacting, @unchecked Sendable {
 
   var timersMayOvertakeEvents: Bool { workers.count > 1 }
 
-  /// A task is to run on a worker: the caller of that index.
+  /// Makes a task wait for a worker: the caller with that index.
   func enqueue(_ caller: Int) {
     world.interlude(.runInsideWakeUp)
     world.trace("job", caller)
@@ -147,11 +147,11 @@ final class SimulatedReactor: Reacting, @unchecked Sendable {
     if let alarm = notice.alarm, !world.makes(.forgetsAlarm) { ringsAt = alarm }
   }
 
-  /// The workers that are in the middle of a step, the innermost last.
+  /// The workers that are inside a step, the innermost last.
   private var running: [Int] = []
   private var current: Int? { running.last }
 
-  /// Somebody who is no worker runs inside a worker's step.
+  /// Runs code that belongs to no worker inside a worker's step.
   func asStranger(_ body: () -> Void) {
     let before = running
     running = []
@@ -180,22 +180,22 @@ final class SimulatedReactor: Reacting, @unchecked Sendable {
     return (machine.keepsAlarm ? ringsAt : until) <= world.clock
   }
 
-  /// When something happens by itself: an alarm, the end of a long task.
+  /// The next instant at which something happens by itself: an alarm, the end of a long task.
   var nextInstant: Deadline {
     let instants = workers.flatMap { [$0.isBusyUntil, $0.waitsUntil ?? .never] } + [ringsAt]
     return instants.filter { $0 > world.clock }.min() ?? .never
   }
 
-  /// Nobody runs, and work is left for a while, as a busy worker may come to it soon.
+  /// Whether work is left although no worker runs, because a busy worker may reach it soon.
   var leavesWork: Bool { machine.hasWork }
 
-  /// Work is left that a sleeping worker should have been woken for, or will not be woken for in time.
+  /// Whether work is left for which a sleeping worker should have been woken, or will not be woken in time.
   var neglectsWork: Bool {
     machine.hasWork && machine.hasSleepers
       && ringsAt.nanoseconds > world.clock.nanoseconds + ReactorState<Int>.grace
   }
 
-  /// What a worker's thread does until others may come between: what the machine says.
+  /// Takes one step of a worker's thread, which the machine decides.
   func step(_ worker: Int) {
     workers[worker].isRunning = true
     running.append(worker)
@@ -241,7 +241,7 @@ final class SimulatedReactor: Reacting, @unchecked Sendable {
       world.coverage.note(.jobRun)
       world.trace("a worker runs", worker, caller)
       world.runJob(caller)
-      // Sometimes the task computes for long, as long as another worker is there for everybody else.
+      // Sometimes the task computes for a long time, if another worker is free.
       let others = workers.indices.filter { $0 != worker }
       if world.chance(world.schedule.longTask),
         others.contains(where: { workers[$0].isBusyUntil <= world.clock })
@@ -253,8 +253,8 @@ final class SimulatedReactor: Reacting, @unchecked Sendable {
     }
   }
 
-  /// `epoll_wait`: looks again at what is ready, and forgets what is not any more. Half the time the old
-  /// news comes all the same, as a hint is allowed to be wrong.
+  /// Simulates `epoll_wait`: looks again at what is ready, and drops stale events. Half the time a stale event is returned
+  /// all the same, because a hint may be wrong.
   private func fetch(_ worker: Int) -> [PollerEvent] {
     var found: [PollerEvent] = []
     if ringsAt <= world.clock {

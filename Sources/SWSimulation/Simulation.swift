@@ -5,13 +5,13 @@ package enum Simulation {
   /// Plays the schedule of a seed.
   ///
   /// - Parameters:
-  ///   - mistake: what goes wrong on purpose.
+  /// - mistake: the mistake to seed.
   ///   - isTracing: prints every step.
   package static func run(seed: UInt64, mistake: Mistake? = nil, isTracing: Bool = false) -> SimulationReport
   {
     var witnesses: [Witness] = []
     var report = play(seed, mistake, isTracing, &witnesses)
-    // Whoever was held by a place, a timer or a registration that nobody took back is still there.
+    // A half that a place, a timer or a registration still retains has not been freed.
     if report.failure == nil, witnesses.contains(where: { $0.half != nil }) {
       report = SimulationReport(
         seed: seed, failure: "a half outlives its endpoint", traceHash: report.traceHash,

@@ -1,9 +1,9 @@
-/// What came of one schedule.
+/// The result of one schedule.
 package struct SimulationReport: Sendable {
   package let seed: UInt64
-  /// What went wrong, if anything did.
+  /// The failure, if there was one.
   package let failure: String?
-  /// Stands for everything that happened, in order: equal for equal schedules.
+  /// A hash of everything that happened, in order. Equal schedules have equal hashes.
   package let traceHash: UInt64
   package let stepCount: Int
   package let coverage: Coverage

@@ -4,14 +4,14 @@ import SWMessaging
 import SWTesting
 import SystemPackage
 
-/// What became of a send.
+/// The result of a send.
 struct SentRecord {
   let ticket: Int
   let frames: [[UInt8]]
   let error: EndpointError?
 }
 
-/// What became of a receive: bytes of the stream, as they lay in it.
+/// The result of a receive: bytes of the stream, with their position.
 struct ReceivedRecord {
   let ticket: Int
   let isRaw: Bool
@@ -19,8 +19,8 @@ struct ReceivedRecord {
   let error: EndpointError?
 }
 
-// The model is a queue of bytes per direction: what callers were told has to add up to what went over the
-// wire, in the order in which they came.
+// The model is a queue of bytes for each direction. The results that callers get must add up to the bytes on the wire, in
+// the order of the calls.
 extension World {
   // MARK: Results
 
@@ -57,7 +57,7 @@ extension World {
       ReceivedRecord(ticket: caller.ticket, isRaw: false, bytes: [], error: error))
   }
 
-  /// Whether a caller may be told this at all.
+  /// Checks that a caller may get this error at all.
   private func checkReason(_ error: EndpointError, _ caller: Caller) {
     let half = caller.half
     let (isClosed, isOver) = half.inspect { ($0.isClosed, $0.over != nil) }
@@ -110,7 +110,7 @@ extension World {
 
   // MARK: When nobody can do anything
 
-  /// Everybody who waits must have a reason to.
+  /// Checks that every waiting caller has a reason to wait.
   func checkQuiescence() {
     check(!reactor.neglectsWork, "a worker of the reactor sleeps, and there is work")
     if reactor.leavesWork { return }
@@ -158,7 +158,7 @@ extension World {
     }
   }
 
-  /// Whether what has been received and not been taken satisfies a request.
+  /// Whether bytes that have been received and not taken satisfy a request.
   private func isInBuffer(_ request: ReceiveRequest, _ end: SimulatedEnd) -> Bool {
     var start = takenCounts[end.index]
     for caller in callers where caller.end === end && !caller.isSender { start += caller.takenInPlace }
@@ -174,7 +174,7 @@ extension World {
     }
   }
 
-  /// The length of the frame that begins at an offset, if it can be told.
+  /// The length of the frame that begins at an offset, if it is known.
   private func frameCount(_ bytes: [UInt8], at offset: Int) -> Int? {
     if offset == bytes.count { return nil }
     var scanner = VarIntFraming().makeScanner()
@@ -182,7 +182,7 @@ extension World {
     return demand.flatMap { $0.isFinal ? $0.byteCount : nil }
   }
 
-  /// Whether a frame begins at an offset. Where raw receivers cut frames, one begins anywhere.
+  /// Whether a frame begins at an offset. If raw receivers cut frames, one may begin anywhere.
   private func frameBegins(at offset: Int, of wire: [UInt8]) -> Bool {
     if schedule.isRawMixed { return true }
     var position = 0
@@ -193,7 +193,7 @@ extension World {
     return position == offset
   }
 
-  /// Whether bytes end where a frame ends.
+  /// Whether the bytes end at the end of a frame.
   func isWhole(_ bytes: [UInt8]) -> Bool {
     if schedule.itemFailure == 0 { return true }
     var position = 0
@@ -227,12 +227,12 @@ extension World {
     check(reactor.timerCount == 0, "a timer is left")
   }
 
-  /// What went over the wire is what senders were told: whole frames, in the order in which they came.
+  /// Checks that the wire carries what senders were told: whole frames, in the order of the calls.
   private func checkSent(_ end: SimulatedEnd) {
     var expected: [UInt8] = []
-    /// Something was cut off: nothing may follow.
+    /// Whether something was cut off, so nothing may follow.
     var isCut = false
-    /// From here on the last frame may be missing, because the endpoint owed it when the stream ended.
+    /// From this position on the last frame may be missing, because the endpoint owed its rest when the stream ended.
     var owedFrom: Int?
     func add(_ bytes: [UInt8]) {
       if bytes.isEmpty { return }
@@ -284,8 +284,8 @@ extension World {
     end.isBroken || end.peer.isClosed || end.isClosed || schedule.registrationFailure > 0
   }
 
-  /// What receivers got is the stream from its beginning, in the order in which they came, nothing twice
-  /// and nothing left out.
+  /// Checks that receivers got the stream from its beginning, in the order of the calls, with nothing repeated and nothing
+  /// missing.
   private func checkReceived(_ end: SimulatedEnd) {
     let wire = end.peer.sent
     var position = 0
@@ -293,7 +293,7 @@ extension World {
       if let error = receive.error {
         switch error.reason {
         case .endOfStream:
-          // An attempt that finds nothing although something is there may end it, too.
+          // An attempt that finds nothing although bytes were sent may also end receiving.
           let least = wireAtFinish[end.index].map { schedule.findsAll ? $0 : 0 } ?? wire.count
           check(position >= least, "the end of the stream, \(least - position) bytes too early")
           check(position == wire.count || frameBegins(at: position, of: wire), "the end, inside a message")

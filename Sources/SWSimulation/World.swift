@@ -4,22 +4,21 @@ import SWMessaging
 import SWTesting
 import SystemPackage
 
-/// Everything there is in one schedule, and the scheduler: it picks who runs, one step at a time, on one
-/// thread. Attempts, scanners, decoders, progress callbacks and wake-ups let others run in the middle
-/// (`interlude`), while the turn is held; those run to the end of their step first. All choices come from
-/// the seed.
-// Invariant: everything happens on the one thread of the simulation.
+/// All objects of one schedule, and the scheduler. It picks an actor for one step at a time, on one thread. Attempts,
+/// scanners, decoders, progress callbacks and wake-ups let others run in the middle (`interlude`), while the turn is held.
+/// Those run to the end of their step first. All choices come from the seed.
+// Invariant: everything happens on the single thread of the simulation.
 final class World: @unchecked Sendable {
-  /// Who can be picked.
+  /// An actor that can be picked.
   private enum Actor {
     case caller(Int)
     /// A worker of the reactor.
     case reactor(Int)
     /// A helper thread.
     case helper
-    /// In-process news reaches the endpoint.
+    /// In-process readiness is delivered to an endpoint.
     case news(Int)
-    /// What stands still gets on.
+    /// A stalled direction of a link continues.
     case tick(Int)
   }
 
@@ -32,25 +31,25 @@ final class World: @unchecked Sendable {
   private(set) lazy var reactor = SimulatedReactor(self)
   private(set) var cores: [EndpointCore] = []
   private(set) var callers: [Caller] = []
-  /// How messages can be received, by end.
+  /// The ways to receive messages, by end.
   private var ways: [[Caller.Way]] = []
-  /// Who is inside a call, or runs, on the main thread.
+  /// The caller that is inside a call, or runs, on the main thread.
   var mainHolder: Caller?
   private(set) var clock = Deadline(nanoseconds: 1)
   var coverage = Coverage()
 
-  /// How many attempts have failed for one item alone, and how many callers were told of one.
+  /// The number of attempts that have failed for one item alone, and of callers that got such an error.
   private var itemFailuresMade = 0
   private var itemFailuresTold = 0
-  /// The depth at which the reactor drives, and how much its drive has received.
+  /// The depth at which the reactor drives, and the number of bytes that its drive has received.
   private var drive: (depth: Int, byteCount: Int)?
 
-  // What the checks go by; see World+Checks.
+  // The records for the checks; see World+Checks.
   var sends: [[SentRecord]] = [[], []]
   var receives: [[ReceivedRecord]] = [[], []]
   var takenCounts = [0, 0]
   var detachedUnread: [[UInt8]?] = [nil, nil]
-  /// How much was on the wire when receiving was to end as soon as nothing more is there.
+  /// The number of bytes on the wire when `finishReceiving` was called.
   var wireAtFinish: [Int?] = [nil, nil]
 
   private(set) var failure: String?
@@ -60,7 +59,7 @@ final class World: @unchecked Sendable {
   private var tickets = 0
   private var endingsLeft: Int
   private var cancellationsLeft: Int
-  /// Winding up: nothing unasked for happens any more.
+  /// Whether the schedule is being ended, so no disturbance happens any more.
   private var isCalm = false
   private var windUpStage = 0
   private var enabled: [Actor] = []
@@ -94,7 +93,7 @@ final class World: @unchecked Sendable {
     }
   }
 
-  /// One or two endpoints over one core, each with a scanner of its own.
+  /// Makes one or two endpoints over one core, each with its own scanner.
   private func makeWays(_ core: EndpointCore) -> [Caller.Way] {
     (0...below(2)).map { _ in
       let mode = chance(0.7) ? ReceiveMode.readAhead : .exact
@@ -111,7 +110,7 @@ final class World: @unchecked Sendable {
   }
 
   private func makeCallers() {
-    // Most callers meet at one half, so that they get into each other's way.
+    // Most callers use the same half, so they compete.
     let halves = cores.enumerated().flatMap { index, core in
       [core.receiving as Half?, core.sending].compactMap { $0 }.map { (index, $0) }
     }
@@ -119,7 +118,7 @@ final class World: @unchecked Sendable {
     for index in 0..<schedule.callerCount {
       let isOnMain = index < schedule.mainCallers
       let (end, half) = halves[isOnMain || chance(0.5) ? favourite : below(halves.count)]
-      // Of the two on the main thread one is a task of the main actor and one a blocking call.
+      // One of the two callers on the main thread is a task of the main actor, and the other makes a blocking call.
       let isTask = isOnMain ? index == 0 : chance(0.5)
       callers.append(
         Caller(
@@ -136,17 +135,17 @@ final class World: @unchecked Sendable {
     probability > 0 && Double(generator.next() >> 11) * 0x1p-53 < probability
   }
 
-  /// Whether the seeded mistake happens here and now.
+  /// Whether the seeded mistake happens at this point.
   func makes(_ candidate: Mistake) -> Bool { mistake == candidate && chance(0.5) }
 
-  /// Whether it happens every time.
+  /// Whether the seeded mistake happens every time.
   func always(_ candidate: Mistake) -> Bool { mistake == candidate }
 
   func makePayload() -> [UInt8] {
     let count = below(schedule.mostBytes + 1)
-    // The library writes to the one empty array that all share, which the thread sanitizer minds.
+    // The library writes to the shared empty array, which the thread sanitizer would report.
     if count == 0 { return [] }
-    // Where raw receivers cut frames, any byte must be a header that others can live with.
+    // If raw receivers cut frames, every byte must be a header with which the other receivers can continue.
     let mask: UInt64 = schedule.isRawMixed ? 0x0707_0707_0707_0707 : .max
     return unsafe [UInt8](unsafeUninitializedCapacity: count) { memory, initialized in
       var bits: UInt64 = 0
@@ -190,14 +189,14 @@ final class World: @unchecked Sendable {
 
   // MARK: The scheduler
 
-  /// Lets others run in the middle of somebody's step.
+  /// Lets others run in the middle of a step.
   func interlude(_ point: Coverage.Point) {
     guard failure == nil, depth <= schedule.mostDepth, chance(schedule.interlude) else { return }
     coverage.note(point)
     for _ in 0...below(schedule.endsEarly ? 10 : 3) where !runOne() { return }
   }
 
-  /// Picks somebody and lets them take a step. False: there is nobody.
+  /// Picks an actor and takes its step. Returns false if there is none.
   private func runOne() -> Bool {
     guard failure == nil else { return false }
     stepCount += 1
@@ -243,13 +242,13 @@ final class World: @unchecked Sendable {
     caller.isRunning = false
   }
 
-  /// A worker of the reactor runs the task of a caller.
+  /// Runs the task of a caller on a worker of the reactor.
   func runJob(_ index: Int) {
     callers[index].awaitsWorker = false
     run(callers[index])
   }
 
-  /// Something that nobody asked for.
+  /// Makes a disturbance.
   private func disturb() {
     switch below(8) {
     case 0: clock = clock(after: 1 + below(10))
@@ -327,7 +326,7 @@ final class World: @unchecked Sendable {
     half.finishReceiving()
   }
 
-  /// As `EndpointCore.detach` does it, which wants a real descriptor.
+  /// Detaches as `EndpointCore.detach` does, which needs a real descriptor.
   private func detach(_ index: Int) {
     let core = cores[index]
     let halves = [core.receiving as Half?, core.sending].compactMap { $0 }
@@ -341,7 +340,7 @@ final class World: @unchecked Sendable {
     ends[index].abandon()
   }
 
-  /// Plays the schedule to its end, and then everything that is left to its end.
+  /// Plays the schedule to its end, and then everything that is left.
   func play() {
     while failure == nil {
       if runOne() { continue }
@@ -353,7 +352,7 @@ final class World: @unchecked Sendable {
     if failure == nil { checkEnd() }
   }
 
-  /// Closes what a failure has left open, as long as there is a world to close it in.
+  /// Closes what a failure has left open, while the world still exists.
   func tearDown() {
     for core in cores {
       core.receiving?.close()
@@ -361,7 +360,7 @@ final class World: @unchecked Sendable {
     }
   }
 
-  /// Nobody can do anything before the next deadline: it passes.
+  /// Advances the clock to the next deadline, because no actor can do anything before it.
   private func advanceClock() -> Bool {
     var next = Deadline.never
     for caller in callers {
@@ -375,15 +374,14 @@ final class World: @unchecked Sendable {
         next = min(next, end)
       }
     }
-    // Timers whose half has no use for them any more are left to pass, too.
+    // Timers that their half no longer needs also fire.
     next = min(next, reactor.nextInstant)
     if next == .never { return false }
     clock = next
     return true
   }
 
-  /// Nobody can do anything at all: brings the schedule to its end, a bit further each time. False: all
-  /// is over.
+  /// Ends the schedule in stages when no actor can do anything. Returns false if everything has ended.
   private func windUp() -> Bool {
     var hasActed = false
     switch windUpStage {
@@ -392,7 +390,7 @@ final class World: @unchecked Sendable {
       for end in ends where !end.isDetached { end.transport.calm() }
       hasActed = true
     case 1:
-      // Senders wait for room that nobody makes.
+      // Senders may wait for room that no receiver makes.
       for end in ends {
         guard let half = cores[end.index].sending, half.inspect({ !$0.isClosed && !$0.queue.isEmpty }) else {
           continue
@@ -410,7 +408,7 @@ final class World: @unchecked Sendable {
       hasActed = true
     case 3:
       for end in ends {
-        // One may be waiting still, where sending failed and the peer was not told.
+        // A receiver may still wait, because sending failed and the peer was not told.
         guard let half = cores[end.index].receiving, !isDrained(half) else { continue }
         addDrain(end, half)
       }
@@ -425,7 +423,7 @@ final class World: @unchecked Sendable {
     return true
   }
 
-  /// When the attempts of a half are repeated; nil if nothing waits for that.
+  /// When the attempts of a half are repeated. Nil if none is to be.
   func pauseEnd(of half: Half) -> Deadline? {
     half.inspect { $0.isHeadPaused && !$0.isClosed ? $0.retryAt : nil }
   }
@@ -444,7 +442,7 @@ final class World: @unchecked Sendable {
 
   // MARK: Errors of one item
 
-  /// An attempt that fails for one item alone, now and then.
+  /// Makes an attempt fail for one item alone, now and then.
   func failItem(_ operation: TransportError.Operation) -> Attempt? {
     guard !isCalm, chance(schedule.itemFailure) else { return nil }
     itemFailuresMade += 1
@@ -454,7 +452,7 @@ final class World: @unchecked Sendable {
     return .failed(TransportError(operation, .invalidArgument, scope: scope))
   }
 
-  /// A caller is told of one: true if there was one to tell of.
+  /// Notes that a caller got such an error. Returns false if none was left to report.
   func tellItemFailure() -> Bool {
     itemFailuresTold += 1
     return itemFailuresTold <= itemFailuresMade
@@ -462,7 +460,7 @@ final class World: @unchecked Sendable {
 
   // MARK: Budgets
 
-  /// The reactor drives a half. Others that run inside its attempts do not count.
+  /// Notes that the reactor drives a half. Others that run inside its attempts do not count.
   func drives(_ body: () -> Void) {
     let outer = drive
     drive = (depth, 0)
@@ -476,7 +474,7 @@ final class World: @unchecked Sendable {
     if drive.byteCount + byteCount >= SimulatedReactor.receiveBudget { coverage.note(.budgetSpent) }
   }
 
-  /// An attempt to receive begins: not beyond the budget.
+  /// Checks that an attempt to receive stays within the budget.
   func noteDrivenAttempt() {
     guard let drive, drive.depth == depth else { return }
     check(drive.byteCount < SimulatedReactor.receiveBudget, "the reactor receives beyond its budget")

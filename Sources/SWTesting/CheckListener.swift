@@ -77,7 +77,7 @@ private struct ListenerCheck<F: ByteFraming> {
     if !condition { throw ListenerViolation(law: law, explanation: explanation()) }
   }
 
-  /// Tasks and threads accept at once, and answer with what they were sent.
+  /// Tasks and threads accept at the same time, and echo what they receive.
   private func checkAccepts() async throws {
     let (listener, connect) = try await make()
     defer { listener.close() }
@@ -124,7 +124,7 @@ private struct ListenerCheck<F: ByteFraming> {
     defer { for client in clients { client.close() } }
     var accepted = 0
     for index in 0..<count {
-      // What the calls before have left: so that the next one has to wait.
+      // Takes the connections that earlier calls have left, so the next call has to wait.
       while let peer = try? await listener.accept(timeout: .zero) {
         accepted += 1
         peer.close()
@@ -194,7 +194,7 @@ private struct ListenerCheck<F: ByteFraming> {
       defer { client.close() }
       let question = Array("\(number)".utf8)
       try await client.send(question)
-      // The last question is sent before the end, and answered after its beginning.
+      // The last request is sent before the listener finishes, and answered after that.
       if number == count - 1 { listener.finish() }
       if try await client.next(timeout: .patience) == question { answered += 1 }
     }

@@ -1,7 +1,7 @@
 internal import SWFraming
 
-/// Bytes that no encoder wrote. They may be refused, be a frame or the beginning of one, but which of
-/// these must not depend on how they are cut. Traps and endless loops show by themselves.
+/// Checks bytes that no encoder wrote. They may be refused, or be a frame or the beginning of one. Which of these they are
+/// must not depend on how they are cut. Traps and endless loops need no check.
 extension FramingCheck {
   mutating func checkHostileBytes(inputs: Int) throws(FramingViolation) {
     for _ in 0..<inputs {
@@ -52,7 +52,7 @@ extension FramingCheck {
   private enum HostileEnd: Equatable {
     case incomplete
     case refused
-    /// `decodes` is `nil` when the bytes end before the frame.
+    /// `decodes` is nil if the bytes end before the frame does.
     case frame(FrameDemand, decodes: Bool?)
   }
 
@@ -78,7 +78,7 @@ extension FramingCheck {
   }
 
   private mutating func mutate(_ bytes: inout [UInt8]) {
-    // Headers stand at the front and small frames are many: half of all mutations hit the first bytes.
+    // Headers are at the front and small frames are many, so half of all mutations change the first bytes.
     let reach = Bool.random(using: &random) ? min(bytes.count, 12) : bytes.count
     let place = Int.random(in: 0...reach, using: &random)
     switch Int.random(in: 0..<9, using: &random) {
@@ -95,14 +95,14 @@ extension FramingCheck {
     }
   }
 
-  /// Puts another number in the place of the frame's first digits: where a length is text, it stands there.
+  /// Replaces the first digits of the frame, which are the length if a length is text.
   private mutating func replaceNumber(in bytes: inout [UInt8]) {
     guard let start = bytes.firstIndex(where: { (0x30...0x39).contains($0) }) else { return }
     let end = bytes[start...].firstIndex { !(0x30...0x39).contains($0) } ?? bytes.count
     bytes.replaceSubrange(start..<end, with: spitefulNumber().utf8)
   }
 
-  /// Puts an extreme integer of 1 to 8 bytes over those that are there, in either byte order.
+  /// Overwrites 1 to 8 bytes with an extreme integer, in either byte order.
   private mutating func overwriteInteger(in bytes: inout [UInt8], at place: Int) {
     let size = [1, 2, 4, 8].randomElement(using: &random) ?? 8
     let start = min(place, max(0, bytes.count - size))
@@ -115,8 +115,8 @@ extension FramingCheck {
     }
   }
 
-  /// Numbers that a careless reader of lengths takes for others, or traps on: too large for 32, 63 and 64 bits, so
-  /// large that a header's length added to them overflows, negative, with a sign, with leading zeros, with blanks.
+  /// Returns a number that a careless reader of lengths misreads or traps on: too large for 32, 63 or 64 bits, overflowing
+  /// when a header's length is added, negative, with a sign, with leading zeros, with blanks.
   private mutating func spitefulNumber() -> String {
     let numbers = [
       "9223372036854775807", "9223372036854775808", "9223372036854775800", "18446744073709551615",
@@ -131,7 +131,7 @@ extension FramingCheck {
 
   private mutating func anyByte() -> UInt8 { UInt8.random(in: 0...255, using: &random) }
 
-  /// Signs, extremes, brackets and line ends: the bytes that formats give a meaning to.
+  /// Returns a byte that has a meaning in formats: a sign, an extreme, a bracket, a line end.
   private mutating func spitefulByte() -> UInt8 {
     let spiteful: [UInt8] =
       [0x00, 0x01, 0x7f, 0x80, 0xf0, 0xf1, 0xf8, 0xf9, 0xfa, 0xfe, 0xff] + Array("\r\n\t :-+09{[\"'".utf8)

@@ -2,12 +2,12 @@ internal import SWFraming
 
 /// Compares the times of two frames of very different length, each fed in small pieces.
 ///
-/// Linear work takes 16 times as long for 16 times the bytes, quadratic work 256 times; the border is at
-/// 80. The best of several runs counts, so a page fault or a cold cache has to come every time to do
-/// harm, and below twenty milliseconds nothing is measured: a frame of whose length the first bytes tell takes
-/// next to no time at all, of which no ratio means anything. Quadratic work looks at 134 million bytes.
+/// For 16 times the bytes, linear work takes 16 times as long and quadratic work 256 times. The limit is 80. The best of
+/// several runs counts, so a page fault or a cold cache does harm only if it occurs in every run. Times below twenty
+/// milliseconds are not compared: if the first bytes state the length of a frame, it takes almost no time, and a ratio has
+/// no meaning. Quadratic work would examine 134 million bytes.
 extension FramingCheck {
-  /// The two lengths of which times are compared, and the pieces in which they are fed.
+  /// The two lengths to compare, and the size of the pieces.
   static var smallByteCount: Int { 4 << 10 }
   static var largeByteCount: Int { 16 * smallByteCount }
   static var pieceByteCount: Int { 16 }
@@ -27,7 +27,7 @@ extension FramingCheck {
         + "and \(large.count) bytes more than \(5 * factor) times that")
   }
 
-  /// The CPU time it takes to scan a frame in small pieces and to decode it; `nil` beyond the limit.
+  /// Returns the CPU time for scanning a frame in small pieces and decoding it. Returns nil beyond the limit.
   private func time(_ frame: [UInt8], limit: UInt64) throws(FramingViolation) -> UInt64? {
     let start = threadCPUTime()
     var scan = observe(frame)

@@ -1,13 +1,12 @@
 internal import SWFraming
 
-/// What ``checkFraming(_:peer:messages:seed:hostileInputs:measuresTime:largeMessage:isEqual:)`` does, on
-/// frames that are encoded already.
+/// The checks of ``checkFraming(_:peer:messages:seed:hostileInputs:measuresTime:largeMessage:isEqual:)``, on frames that are
+/// encoded already.
 ///
-/// Each frame is scanned whole first, and what comes of that is the measure: every other way to cut the
-/// bytes must lead to the same length, payload and message. Endpoints rely on it, as they cut where the
-/// kernel does.
+/// Each frame is first scanned whole. Every other way to cut the bytes must lead to the same length, payload and message.
+/// Endpoints rely on that, because they get the bytes as the kernel delivers them.
 struct FramingCheck<F: Framing> {
-  /// Up to this length a frame is cut at every point, beyond at many.
+  /// A frame up to this length is cut at every point, and a longer one at many.
   static var longestCutEverywhere: Int { 512 }
 
   let framing: F
@@ -79,7 +78,7 @@ struct FramingCheck<F: Framing> {
     try scan.feed(frame.span)
     switch scan.outcome {
     case .wantsMore(let byteCount):
-      // Cannot be: more than the frame holds breaks one law, and no more than it holds another.
+      // This is impossible, because a demand beyond the frame breaks one law and a demand within it another.
       throw FramingViolation(
         law: .demandStaysInFrame, offset: frame.count, explanation: "asks for \(byteCount) bytes")
     case .refused(let error):
@@ -119,7 +118,7 @@ struct FramingCheck<F: Framing> {
       scanned: scanner)
   }
 
-  /// Compares the end of a scan with that of the whole frame.
+  /// Compares the end of a scan with the scan of the whole frame.
   private func expect(
     _ demand: FrameDemand, of scan: ObservedScan<F.Scanner>, frame: [UInt8],
     _ how: @autoclosure () -> String, matches: (F.Incoming) -> Bool
@@ -135,7 +134,7 @@ struct FramingCheck<F: Framing> {
     }
   }
 
-  /// Ways to cut a frame, as the counts of bytes that have been received at each call.
+  /// Ways to cut a frame, as the numbers of received bytes at each call.
   private mutating func chunkings(of byteCount: Int) -> [[Int]] {
     var chunkings: [[Int]] = []
     if byteCount <= Self.longestCutEverywhere {
@@ -156,7 +155,7 @@ struct FramingCheck<F: Framing> {
     return Set((0..<count).map { _ in Int.random(in: range, using: &random) }).sorted()
   }
 
-  /// What may lie behind a frame in the buffer: the next frames, itself again, garbage.
+  /// The bytes that may be behind a frame in the buffer: the next frames, the frame itself again, garbage.
   private mutating func followers(of index: Int) -> [[UInt8]] {
     let next = frames[index...].dropFirst() + frames[..<index]
     let garbage = (0..<16).map { _ in UInt8.random(in: 0...255, using: &random) }
@@ -164,7 +163,7 @@ struct FramingCheck<F: Framing> {
       .filter { !$0.isEmpty }
   }
 
-  /// Scans all frames from one stream, as an endpoint that reads ahead.
+  /// Scans all frames from one stream, like an endpoint that reads ahead.
   private mutating func checkBackToBack(
     _ demands: [FrameDemand], chunked: Bool, matches: (Int, F.Incoming) -> Bool
   ) throws(FramingViolation) {
@@ -191,8 +190,8 @@ struct FramingCheck<F: Framing> {
     }
   }
 
-  /// Copies a scanner midway and leads the copies elsewhere; the original must answer as if there were
-  /// none. What a scanner keeps behind a reference shows here.
+  /// Copies a scanner midway and continues the copies with other bytes. The original must not be affected. This detects a
+  /// scanner that shares state by reference.
   private mutating func checkCopies(
     _ frame: [UInt8], demand: FrameDemand
   ) throws(FramingViolation) {
@@ -212,7 +211,7 @@ struct FramingCheck<F: Framing> {
       var astray = original
       astray.frameByteCount = nil
       let garbage = (0..<32).map { _ in UInt8.random(in: 0...255, using: &random) }
-      // What hostile bytes do to a scanner is checked elsewhere.
+      // Hostile bytes are checked elsewhere.
       let other = frame.prefix(point) + garbage
       try? astray.feed(other.span)
 
@@ -233,7 +232,7 @@ struct FramingCheck<F: Framing> {
     }
   }
 
-  /// Cuts as people read them; the first of them when there are many.
+  /// Cuts in readable form. Only the first ones if there are many.
   func brief(_ cuts: [Int]) -> String {
     cuts.count <= 16 ? "\(cuts)" : "\(cuts.prefix(16)) and \(cuts.count - 16) more"
   }

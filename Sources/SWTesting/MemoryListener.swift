@@ -76,7 +76,7 @@ final class MemorySource: AcceptingSource {
 
   init(_ backlog: Int) { self.backlog = backlog }
 
-  /// - Returns: why not.
+  /// - Returns: the error if the connection is refused.
   func offer(_ core: EndpointCore) -> Errno? {
     let (refusal, signal) = state.withLock { state -> (Errno?, ReadinessSignal?) in
       if state.isClosed { return (.connectionRefused, nil) }
@@ -129,7 +129,7 @@ final class MemorySource: AcceptingSource {
       return state.waiting
     }
     reporter.end()
-    // Each closes with its last reference.
+    // Each connection closes with its last reference.
     _ = consume waiting
   }
 }

@@ -1,7 +1,6 @@
 internal import SWFraming
 
-/// A scan under observation: a scanner, what it has answered so far, and the laws that each answer must
-/// keep whatever the bytes are.
+/// A scanner under observation, with its previous answers and the laws that each answer must obey whatever the bytes are.
 struct ObservedScan<Scanner: FrameScanner> {
   enum Outcome: Equatable {
     case wantsMore(Int)
@@ -12,7 +11,7 @@ struct ObservedScan<Scanner: FrameScanner> {
   private(set) var scanner: Scanner
   private(set) var outcome = Outcome.wantsMore(1)
 
-  /// How long the frame is, where an encoder wrote it; `nil` for bytes that may be anything.
+  /// The length of the frame, if an encoder wrote it. Nil for arbitrary bytes.
   var frameByteCount: Int?
 
   init(_ scanner: Scanner, frameByteCount: Int? = nil) {
@@ -20,8 +19,8 @@ struct ObservedScan<Scanner: FrameScanner> {
     self.frameByteCount = frameByteCount
   }
 
-  /// Calls the scanner, unless it has given the frame's length or refused the bytes: then an endpoint
-  /// would not call it again either.
+  /// Calls the scanner, unless it has returned the frame's length or refused the bytes. An endpoint would not call it again
+  /// then.
   mutating func feed(_ received: Span<UInt8>) throws(FramingViolation) {
     guard case .wantsMore(let before) = outcome else { return }
     let demand: FrameDemand
@@ -64,7 +63,7 @@ struct ObservedScan<Scanner: FrameScanner> {
     outcome = .wantsMore(demand.byteCount)
   }
 
-  /// Feeds the first bytes in growing counts, until the scanner has made up its mind.
+  /// Feeds growing numbers of bytes, until the scanner has returned a length or refused the bytes.
   mutating func feed(_ bytes: Span<UInt8>, cuts: some Sequence<Int>) throws(FramingViolation) {
     for cut in cuts {
       try feed(bytes.extracting(first: cut))
@@ -72,7 +71,7 @@ struct ObservedScan<Scanner: FrameScanner> {
     }
   }
 
-  /// Tells the scanner that the stream ends behind the bytes, unless it has made up its mind.
+  /// Tells the scanner that the stream ends behind the bytes, unless it has returned a length or refused them.
   mutating func end(_ received: Span<UInt8>) throws(FramingViolation) -> FrameEnd? {
     guard case .wantsMore = outcome else { return nil }
     let end: FrameEnd
@@ -92,8 +91,8 @@ struct ObservedScan<Scanner: FrameScanner> {
     return end
   }
 
-  /// Feeds exactly what is demanded, as an endpoint that never reads ahead, until the scanner has made up
-  /// its mind or asks for more than there is.
+  /// Feeds exactly as many bytes as demanded, like an endpoint that never reads ahead, until the scanner has returned a
+  /// length or refused the bytes, or demands more than there are.
   mutating func feedExactly(_ bytes: Span<UInt8>) throws(FramingViolation) {
     try feed(bytes.extracting(first: 0))
     while case .wantsMore(let byteCount) = outcome, byteCount <= bytes.count {
@@ -108,7 +107,7 @@ extension FramingViolation {
   }
 }
 
-/// Bytes as people read them; the first of them when there are many.
+/// Bytes in readable form. Only the first ones if there are many.
 func hex(_ bytes: [UInt8]) -> String {
   let shown = bytes.prefix(128).map { byte in
     (byte < 16 ? "0" : "") + String(byte, radix: 16)

@@ -43,7 +43,7 @@ public final class ScriptedTransport: SocketLike {
 
   private struct State: Sendable {
     var receiving: [ReceiveStep]
-    /// Nil: everything is accepted.
+    /// Nil if everything is accepted.
     var sending: [SendStep]?
     var signal: ReadinessSignal?
     var sent: [UInt8] = []

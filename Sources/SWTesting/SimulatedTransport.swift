@@ -19,7 +19,7 @@ internal import SystemPackage
 /// It is safe to use from any thread. It signals readiness without holding a lock.
 public final class SimulatedTransport: SocketLike {
   private let link: Link
-  /// 0 or 1: which end of the link this is.
+  /// The end of the link, 0 or 1.
   private let side: Int
 
   private init(_ link: Link, side: Int) {
@@ -93,7 +93,7 @@ public final class SimulatedTransport: SocketLike {
       state.streams[1 - side].drop()
       news.tell(1 - side, [.readable, .writable, .readClosed, .writeClosed, .failed])
     }
-    // The signal leads back to the endpoint, and the peer may keep this link for long.
+    // The signal leads back to the endpoint, and the peer may keep this link for a long time.
     _ = link.changed { state, _ in state.sides[side].signal.take() }
   }
 
@@ -102,10 +102,10 @@ public final class SimulatedTransport: SocketLike {
   /// The directions in which an attempt could make progress now. A stalled direction is not ready.
   public var readiness: Readiness { link.changed { state, _ in state.readiness(of: side) } }
 
-  /// The same, and what an attempt was told to wait for across.
+  /// The same, including the readiness for which an attempt waits crosswise.
   package var offeredReadiness: Readiness { link.changed { state, _ in state.offeredReadiness(of: side) } }
 
-  /// Whether an attempt was told to wait across, for what has come already.
+  /// Whether an attempt waits crosswise for something that has come already.
   package func isCrossed(_ direction: Readiness) -> Bool {
     link.changed { state, _ in
       direction == .readable ? state.sides[side].receiving.isCrossed : state.sides[side].sending.isCrossed
@@ -141,14 +141,14 @@ public final class SimulatedTransport: SocketLike {
   public var isClosed: Bool { link.changed { state, _ in state.sides[side].isClosed } }
 }
 
-/// What both ends share.
+/// The state that both ends share.
 private final class Link: DeadlineReceiver {
   private let state: Guarded<LinkState>
 
   init(_ capacity: Int, _ plan: SimulationPlan) { state = Guarded(LinkState(capacity, plan)) }
 
-  /// One critical section. Whoever is to be told something is told after it: readiness leads into the
-  /// endpoint, whose lock must not be taken inside ours.
+  /// Runs one critical section, and signals after it. A signal enters the endpoint, whose lock must not be taken inside this
+  /// one.
   func changed<Result: Sendable>(_ body: (inout LinkState, inout News) -> Result) -> Result {
     var news = News()
     let (result, first, second) = state.withLock { state in
@@ -164,7 +164,7 @@ private final class Link: DeadlineReceiver {
     return result
   }
 
-  /// What stood still has stood long enough.
+  /// A stall has ended.
   func deadlinePassed() {
     changed { state, news in
       state.isTimed = false
@@ -178,11 +178,11 @@ private final class Link: DeadlineReceiver {
   }
 }
 
-/// Who is to be told what, after unlocking.
+/// The signals to send after unlocking.
 private struct News: Sendable {
   var first: Readiness = []
   var second: Readiness = []
-  /// A stall has begun that ends by itself.
+  /// The length of a stall that has begun.
   var stallLength: Duration?
 
   mutating func tell(_ side: Int, _ readiness: Readiness) {
@@ -191,11 +191,11 @@ private struct News: Sendable {
 }
 
 private struct LinkState: Sendable {
-  /// What one end has sent and the other has not received.
+  /// The bytes that one end has sent and the other has not received.
   struct Stream: Sendable {
     private var bytes: [UInt8] = []
     private var start = 0
-    /// Nothing more will be sent.
+    /// Whether nothing more will be sent.
     var isFinished = false
 
     var count: Int { bytes.count - start }
@@ -217,12 +217,12 @@ private struct LinkState: Sendable {
   }
 
   struct Direction: Sendable {
-    /// Was told that it would block, and has not been told that it may get on.
+    /// Whether an attempt was told that it would block, and has not been told that it may make progress.
     var isOwed = false
     var isStalled = false
-    /// Was told to wait for the signal: what it stands still for.
+    /// Whether an attempt waits for the signal, because of a stall.
     var awaitsSignal = false
-    /// Was told to wait for the other direction's readiness.
+    /// Whether an attempt waits for the other direction's readiness.
     var isCrossed = false
   }
 
@@ -231,11 +231,11 @@ private struct LinkState: Sendable {
     var receiving = Direction()
     var sending = Direction()
     var isClosed = false
-    /// One for each end: its choices depend on its own attempts, however the ends take turns.
+    /// One generator for each end, so an end's choices depend only on its own attempts, in whatever order the ends attempt.
     var generator: SeededGenerator
   }
 
-  /// What the plan has chosen for an attempt.
+  /// The plan's choice for an attempt.
   enum Choice {
     case goOn, short, interrupted, wouldBlock, awaitSignal, cross, offload, retryLater, hangUp, reset
   }
@@ -248,7 +248,7 @@ private struct LinkState: Sendable {
   var isHungUp = false
   var isReset = false
   var isCalm = false
-  /// A timer is set that ends all stalls.
+  /// Whether a timer is set that ends all stalls.
   var isTimed = false
 
   init(_ capacity: Int, _ plan: SimulationPlan) {
@@ -297,7 +297,7 @@ private struct LinkState: Sendable {
     }
   }
 
-  /// Plays what the plan has in store; `direction` is the attempt's own.
+  /// Applies the plan. `direction` is the attempt's own direction.
   private mutating func choose(
     for side: Int, _ direction: WritableKeyPath<Side, Direction>, readiness: Readiness, short: Double,
     canHangUp: Bool, mayTakeLong: Bool, _ news: inout News
@@ -388,10 +388,10 @@ private struct LinkState: Sendable {
     return .transferred(count)
   }
 
-  /// Nothing more will be sent. False: not yet.
+  /// Notes that nothing more will be sent. Returns false if that has to wait.
   mutating func finish(by side: Int, _ news: inout News) -> Bool {
     if plan.blockedFinish > 0, !isReset {
-      // What has to be told takes room.
+      // The notice of the end needs room, too.
       if !canSend(side) {
         sides[side].sending.isOwed = true
         return false

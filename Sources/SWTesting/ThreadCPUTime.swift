@@ -6,7 +6,7 @@
   internal import Darwin
 #endif
 
-/// The CPU time the calling thread has used, in nanoseconds: what others do on the machine does not count.
+/// The CPU time of the calling thread in nanoseconds, which other load on the machine does not affect.
 func threadCPUTime() -> UInt64 {
   var time = timespec()
   let result = unsafe clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)

@@ -4,8 +4,8 @@ internal import SWMessaging
 internal import Synchronization
 internal import SystemPackage
 
-/// What ``checkTransport(seed:patience:makePair:)`` does. Attempts are made by one thread, which waits for readiness
-/// as endpoints do.
+/// The checks of ``checkTransport(seed:patience:makePair:)``. One thread makes the attempts, and waits for readiness as
+/// endpoints do.
 struct TransportCheck {
   let seed: UInt64
   let patience: Duration
@@ -93,7 +93,7 @@ struct TransportCheck {
         while received.count < whole.count {
           var moved = 0
           if sentCount < whole.count {
-            // What an endpoint does after a short send: the same parts, without what has gone.
+            // As an endpoint does after a short send: the same parts, without the bytes that were sent.
             var (rest, skipped) = ([[UInt8]](), sentCount)
             for part in parts {
               let dropped = min(skipped, part.count)
@@ -116,7 +116,7 @@ struct TransportCheck {
     }
   }
 
-  /// Until nothing more is accepted, and then again.
+  /// Sends until nothing more is accepted, and repeats that after the bytes have been received.
   func checkFullness() throws {
     try withEnds { sender, receiver in
       let chunk = Self.pattern(65_536, seed: 3)
@@ -133,7 +133,7 @@ struct TransportCheck {
         received += bytes?.count ?? 0
         if bytes?.isEmpty ?? true { try receiver.wait("\(count - received) bytes are under way") }
       }
-      // Now there is room, and the sender has to hear of it.
+      // Now there is room, and the sender must be told.
       while try sender.send(chunk) == 0 { try sender.wait("everything has been received") }
     }
   }
@@ -189,7 +189,7 @@ struct TransportCheck {
           "of a datagram of \(size) bytes come \(received?.count ?? 0), or others"
         }
       }
-      // Two do not become one.
+      // Two datagrams do not become one.
       for text in [[1], [2, 2]] as [[UInt8]] {
         while try sender.sendDatagram(text) == false { try sender.wait("nothing is under way") }
       }
@@ -206,7 +206,7 @@ struct TransportCheck {
 
   // MARK: Both
 
-  /// A receiver that was told to wait hears of what comes.
+  /// Checks that a waiting receiver is told about arriving bytes.
   func checkReadiness() throws {
     try withEnds { sender, receiver in
       for byte: UInt8 in 0..<50 {
@@ -234,7 +234,7 @@ struct TransportCheck {
           return
         }
       }
-      // Datagrams may be sent to nobody.
+      // Datagrams may be sent without a receiver.
       try expect(.failsWithoutPeer, isDatagram) { "a closed peer accepts what is sent to it" }
     }
   }
@@ -288,7 +288,7 @@ private func expect(
   if !condition { throw TransportViolation(law: law, explanation: explanation()) }
 }
 
-/// One end, and how to wait for it.
+/// One end, with the means to wait for it.
 private final class End: ReadinessReceiver {
   let transport: any SocketLike
   private let patience: Duration
@@ -296,19 +296,19 @@ private final class End: ReadinessReceiver {
   private let state = Guarded(State())
 
   private struct State: Sendable {
-    /// Until it is closed.
+    /// The signal, until the end is closed.
     var signal: ReadinessSignal?
     var awaited: Readiness = []
-    /// What has been signalled since the last attempt.
+    /// The readiness signalled since the last attempt.
     var signalled: Readiness = []
-    /// When the last attempt is to be repeated, if no readiness will tell.
+    /// When to repeat the last attempt, if no readiness will be signalled.
     var retryAt: Deadline?
   }
 
   init(_ transport: any SocketLike, _ patience: Duration) {
     self.transport = transport
     self.patience = patience
-    // Asked before anything else, as endpoints do.
+    // Asked first, as endpoints do.
     _ = transport.readinessSource
     let signal = ReadinessSignal(self)
     state.withLock { $0.signal = signal }
@@ -323,11 +323,11 @@ private final class End: ReadinessReceiver {
   func close() {
     guard let signal = state.withLock({ $0.signal.take() }) else { return }
     transport.close()
-    // The transport may keep it.
+    // The transport may keep the signal.
     signal.detach()
   }
 
-  /// False: closing alone would tell the peer.
+  /// Returns false if only closing tells the peer.
   func finishSending() throws -> Bool {
     while true {
       do throws(TransportError) {
@@ -370,7 +370,7 @@ private final class End: ReadinessReceiver {
   }
 
   func send(gathering parts: [[UInt8]]) throws -> Int {
-    // In one block, so that the parts have addresses that stay.
+    // One block, so the parts have fixed addresses.
     let whole = parts.flatMap { $0 }
     return try unsafe whole.withUnsafeBytes { whole in
       var (blocks, start) = (unsafe [UnsafeRawBufferPointer](), 0)
@@ -431,7 +431,7 @@ private final class End: ReadinessReceiver {
     return bytes?.isEmpty ?? true ? nil : bytes
   }
 
-  /// How many bytes moved: 0 when it would block, nil at the end.
+  /// The number of bytes that moved. 0 if the attempt would block, nil at the end.
   private func attempt(
     _ direction: Readiness, limit: Int, least: Int, by make: (_ mayTakeLong: Bool) -> Attempt
   ) throws -> Int? {
@@ -467,12 +467,12 @@ private final class End: ReadinessReceiver {
 
   // MARK: Waiting
 
-  /// Waits for what the last attempt that would block asked for; or for another end's likewise.
+  /// Waits for the readiness that the last attempt asked for, of this end or of another one.
   func wait(_ why: String, or other: End? = nil) throws {
     let deadline = Deadline.after(patience)
     while !isTold, !(other?.isTold ?? false) {
       try expect(.tellsReadiness, !deadline.hasPassed) { "\(why), and readiness does not come" }
-      // Two ends are looked at in turn; one alone is slept on.
+      // With two ends, each is checked in turn. With one end, the thread sleeps.
       let retryAt = state.withLock { $0.retryAt }
       let limit = other == nil ? min(deadline, retryAt ?? .never) : .after(.milliseconds(1))
       var descriptor: Int32?

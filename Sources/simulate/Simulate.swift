@@ -74,11 +74,11 @@ enum Simulate {
     if failures > 0 { exit(1) }
   }
 
-  /// An invariant that does not hold traps in the middle of the core: says at least where.
+  /// An invariant that does not hold traps inside the core. The handler prints the seed of that schedule.
   private static func tellSeedOfTraps() {
     for number in [SIGILL, SIGTRAP, SIGABRT, SIGSEGV, SIGBUS] {
       signal(number) { number in
-        // Only what is safe in a signal handler: digits from the last to the first, and write(2).
+        // The handler uses only what is safe in a signal handler: digits from the last to the first, and write(2).
         unsafe withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 64) { text in
           var index = 63
           unsafe text[index] = 10

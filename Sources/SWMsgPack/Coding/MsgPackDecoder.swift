@@ -95,7 +95,7 @@ public struct MsgPackDecoder: Sendable {
   private func decode<T: Decodable>(_ type: T.Type, _ state: consuming MsgPackDecodingState) throws -> T {
     var state = state
     defer {
-      // Somebody has kept a decoder. The bytes were only lent to us.
+      // A decoder has been kept. The bytes were only lent, so it gets a copy.
       if !isKnownUniquelyReferenced(&state) { state.keepBytes() }
     }
     return try MsgPackDecoding(state: state, index: 0, depth: 0).decode(type, at: 0, key: NoKey())

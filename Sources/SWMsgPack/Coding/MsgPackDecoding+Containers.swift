@@ -15,7 +15,7 @@ extension MsgPackDecoding: Decoder {
 
   func singleValueContainer() throws -> any SingleValueDecodingContainer { self }
 
-  /// The decoding of a value in this one, with a path that holds out of order.
+  /// Returns the decoding of an inner value, with a path that holds out of order.
   func lasting(at index: Int, key: some CodingKey) -> MsgPackDecoding {
     let keys = path(key)
     return MsgPackDecoding(
@@ -36,7 +36,7 @@ extension MsgPackDecoding: SingleValueDecodingContainer {
   func decode(_ type: UInt128.Type) throws -> UInt128 { try wide(type, at: Int(index), key: NoKey()) }
 }
 
-/// An array that is being decoded.
+/// The container of an array.
 struct MsgPackUnkeyedDecoding: UnkeyedDecodingContainer {
   private let decoding: MsgPackDecoding
   private let end: Int
@@ -140,10 +140,10 @@ struct MsgPackUnkeyedDecoding: UnkeyedDecodingContainer {
   }
 }
 
-/// A map that is being decoded.
+/// The container of a map.
 ///
-/// Small maps are searched from the key after the last one found; larger ones, those with duplicates, and
-/// those whose keys are converted have an index.
+/// Small maps are searched from the key behind the last one found. Larger maps, maps with duplicates, and maps whose keys
+/// are converted have an index.
 struct MsgPackKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
   private let decoding: MsgPackDecoding
 
@@ -218,14 +218,14 @@ struct MsgPackKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
     return key
   }
 
-  /// The index of the value of a key.
+  /// The index of a key's value.
   @inline(__always)
   private func find(_ key: some CodingKey) -> Int? {
     if decoding.state.usesSnakeCase, Key.self != CodingDictionaryKeys.type { return findInSnakeCase(key) }
     return search(key)
   }
 
-  /// A key that accepts any text may stand for one that no strategy has changed.
+  /// Finds a key under its unchanged name, if its type accepts any text.
   @inline(never)
   private func findInSnakeCase(_ key: some CodingKey) -> Int? {
     let snake = TextKey(stringValue: key.stringValue.inSnakeCase)
@@ -240,7 +240,7 @@ struct MsgPackKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
     var name = key.stringValue
     let found = name.withUTF8 { name in
       let (tokens, start) = unsafe (decoding.state.tokens, decoding.state.start)
-      // The first guess is tried in decoding.
+      // The most likely entry is compared during decoding.
       let first = hint > map ? hint : map + 1
       if unsafe first < tokens[Int(map)].extent, unsafe tokens[Int(first)].isText(name, start) {
         return first
@@ -336,7 +336,7 @@ extension MsgPackDecoding {
   /// The key reported by `allKeys` for map keys that are neither text nor integers. Decoding its value throws.
   static var unreadableKey: String { "a key that is neither text nor an integer" }
 
-  /// What is wrong with the first key that has no name.
+  /// The error for the first key that has no name.
   func unreadable() -> DecodingError? {
     var index = Int(index) + 1
     while index < Int(own.extent) {
@@ -356,13 +356,13 @@ extension MsgPackDecoding {
 }
 
 extension swmp_token {
-  /// Whether it is a string of these bytes. Short ones, which most keys are, are compared in decoding.
+  /// Whether the key is a string of these bytes. Short strings, which most keys are, are compared here and not by a call.
   @inline(__always)
   fileprivate func isText(_ name: UnsafeBufferPointer<UInt8>, _ start: UnsafePointer<UInt8>) -> Bool {
     guard what == .string, Int(extent) == name.count, let name = name.baseAddress else { return false }
     let (left, right) = unsafe (UnsafeRawPointer(start) + Int(value), UnsafeRawPointer(name))
     let count = Int(extent)
-    // Two words that overlap are all of it.
+    // Two overlapping words cover the whole string.
     func isSame<Word: FixedWidthInteger & BitwiseCopyable>(_ type: Word.Type) -> Bool {
       let last = count - MemoryLayout<Word>.size
       return unsafe left.loadUnaligned(as: Word.self) == right.loadUnaligned(as: Word.self)

@@ -7,14 +7,14 @@ internal import SWCoding
   internal import Foundation
 #endif
 
-/// A value on the tape that is being decoded: the decoder of one type.
+/// The decoder of one value on the tape.
 ///
-/// Two words, so that it needs no box as `any Decoder`.
+/// It has two words, so it needs no box as `any Decoder`.
 struct MsgPackDecoding {
   let state: MsgPackDecodingState
-  /// Of the value's token.
+  /// The index of the value's token.
   let index: UInt32
-  /// How much of the path is this value's.
+  /// The number of elements of the path that belong to this value.
   let depth: UInt32
 
   @inline(__always)
@@ -127,10 +127,10 @@ struct MsgPackDecoding {
 
   // MARK: All types
 
-  /// Decodes a value in or of this decoding.
+  /// Decodes a value in this decoding, or the value of this decoding.
   @inline(__always)
   func decode<T: Decodable>(_ type: T.Type, at index: Int, key: some CodingKey) throws -> T {
-    // Each is a comparison of pointers, of which the compiler leaves out all but one where it knows the type.
+    // Each test compares pointers. If the compiler knows the type, it removes all tests but one.
     if type == String.self { return unsafe unsafeBitCast(try string(at: index, key: key), to: type) }
     if type == Int.self { return unsafe unsafeBitCast(try integer(Int.self, at: index, key: key), to: type) }
     if type == Double.self { return unsafe unsafeBitCast(try double(at: index, key: key), to: type) }
@@ -166,15 +166,14 @@ struct MsgPackDecoding {
     return try other(type, at: index, key: key)
   }
 
-  // In three parts, so that values in values take little of the stack.
+  // The work is split into three functions, so nested values use little of the stack.
   @inline(never)
   private func other<T: Decodable>(_ type: T.Type, at index: Int, key: some CodingKey) throws -> T {
     if state.hasExtensions { return try otherOrExtension(type, at: index, key: key) }
     return try byKind(type, at: index, key: key)
   }
 
-  // A function of its own: an optional of a type that is not known is a type that the runtime looks up, in 300
-  // instructions.
+  // A separate function, because the runtime would look up an optional of an unknown type, in 300 instructions.
   @inline(never)
   private func otherOrExtension<T: Decodable>(
     _ type: T.Type, at index: Int, key: some CodingKey
@@ -282,7 +281,7 @@ struct MsgPackDecoding {
     if type == [Int32].self, let numbers = try unsafe numbers(Int32.self, at: index, swmp_read_int32) {
       return unsafe unsafeBitCast(numbers, to: type)
     }
-    // Old peers, and new ones that talk to old ones, send bytes as a string.
+    // Old peers, and new peers that talk to old ones, send bytes as a string.
     if type == [UInt8].self, token(index).what == .binary || token(index).what == .string {
       return unsafe unsafeBitCast(unsafe Array(token(index).payload(in: state.bytes)), to: type)
     }
@@ -314,18 +313,18 @@ struct MsgPackDecoding {
     if type == MsgPackTimestamp.self {
       return unsafe unsafeBitCast(try timestamp(at: index, key: key), to: type)
     }
-    // Not what was expected: each element says for itself what is wrong.
+    // The value is not what was expected, so the decoder of each element reports what is wrong.
     return try nested(type, at: index, key: key)
   }
 
-  /// All numbers of an array at once; `nil` if it is no array of such numbers only: then each is for itself,
-  /// with its error.
+  /// Decodes all numbers of an array at once. Returns nil if it contains anything else. Then each element is decoded by
+  /// itself, with its own error.
   private func numbers<Number>(
     _ type: Number.Type, at index: Int,
     _ read: (UnsafePointer<swmp_token>, Int, UnsafeMutablePointer<Number>) -> Bool
   ) throws -> [Number]? {
     let token = token(index)
-    // No element is a container, or the elements' tokens would be more.
+    // If there are fewer tokens than this, no element is a container.
     guard token.what == .array, Int(token.extent) - index - 1 == token.elementCount else { return nil }
     let count = token.elementCount
     if count == 0 { return [] }
@@ -350,7 +349,7 @@ struct MsgPackDecoding {
       {
         strings.append(text)
       } else {
-        // The error's path has the array's key and the decoding in it.
+        // The path of the error contains the array's key, and the error is thrown inside its decoding.
         return try state.within(index: index, depth: depth, key: key) { decoding in
           try [String](from: decoding)
         }
@@ -433,7 +432,7 @@ struct MsgPackDecoding {
 }
 
 extension MsgPackValue {
-  /// A number's token as a value, for people.
+  /// A number's token as a value, for error texts.
   fileprivate init(number token: swmp_token) {
     self =
       switch token.what {

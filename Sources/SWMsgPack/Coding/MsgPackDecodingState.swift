@@ -1,30 +1,31 @@
 internal import CMsgPack
 internal import SWCoding
 
-/// What all decoders of one value share: its tape, its bytes, and where in the value one is.
+/// The state that all decoders of one value share: the tape, the bytes, and the current path.
 ///
-/// The path is pushed and popped as values are entered and left. A decoder knows how much of it is its own,
-/// and copies nothing. One that may be used later, out of order, has a state with a path of its own, and so
-/// has a map with an index. Thus a container holds one reference and not three, which are counted whenever
+/// The path is pushed and popped as values are entered and left. A decoder knows the length of its own path, and copies
+/// nothing. A decoder that may be used later, out of order, has a state with its own path, and so does a map with an index.
+/// So a container holds one reference and not three, which would be counted for each value whenever the box around the
+/// container makes a copy.
 /// the box around it makes a copy: for each value.
 @safe
 final class MsgPackDecodingState {
   let options: MsgPackDecoder
   let tokens: UnsafePointer<swmp_token>
-  /// Keys go through a function of the program's, so every map has an index of them.
+  /// Whether a function of the program converts keys, so every map has an index.
   let convertsKeys: Bool
   let usesSnakeCase: Bool
   let hasExtensions: Bool
-  /// The value is a dictionary that decodes itself from an array of keys and values, which are a map's here.
+  /// Whether the value is a dictionary that decodes itself from an array of keys and values, which are the pairs of a map
+  /// here.
   let readsPairs: Bool
-  /// Of a container or decoder that may be used out of order.
+  /// The path of a container or decoder that may be used out of order.
   let prefix: [any CodingKey]?
-  /// Of a container with an index of its keys.
+  /// The index of a container's keys, if it has one.
   let lookup: MsgPackKeyIndex?
-  /// What is looked at for each value, in memory of its own: in the object it would be checked for exclusive
-  /// access each time.
+  /// The state that every value accesses, in separate memory. In the object, each access would be checked for exclusivity.
   private let shared: UnsafeMutablePointer<Shared>
-  /// Whose memory this is.
+  /// The owner of that memory.
   private let owner: MsgPackDecodingState?
   private let tape: MsgPackTape?
 
@@ -33,20 +34,20 @@ final class MsgPackDecodingState {
     var start: UnsafePointer<UInt8>
     var byteCount: Int
     var path = CodingPathStack()
-    /// To be freed at the end.
+    /// Freed at the end.
     var ownBytes: UnsafeMutablePointer<UInt8>?
     var ownTape: swmp_tape
-    /// Where the key was that was found last, for each of the outer levels.
+    /// The position of the key that was found last, for each of the outer levels.
     var hints = InlineArray<8, Hint>(repeating: Hint(map: .max, key: 0))
   }
 
   private struct Hint {
     var map: UInt32
-    /// The key after.
+    /// The key behind it.
     var key: UInt32
   }
 
-  /// Of a tape that belongs to a framing's scanner, or of one that it frees itself.
+  /// Makes the state for a tape that belongs to a framing's scanner, or for a tape that it frees itself.
   init(
     _ tape: MsgPackTape?, own: swmp_tape = unsafe swmp_tape(), _ bytes: UnsafeRawBufferPointer,
     _ options: MsgPackDecoder
@@ -73,7 +74,7 @@ final class MsgPackDecodingState {
         start: start.assumingMemoryBound(to: UInt8.self), byteCount: bytes.count, ownTape: own))
   }
 
-  /// A state for a part of the value.
+  /// Makes the state for a part of the value.
   init(
     of state: MsgPackDecodingState, prefix: [any CodingKey]?, lookup: MsgPackKeyIndex? = nil,
     readsPairs: Bool = false
@@ -99,11 +100,11 @@ final class MsgPackDecodingState {
     unsafe swmp_deallocate(shared)
   }
 
-  /// The one that the whole value has.
+  /// The state of the whole value.
   @inline(__always)
   var whole: MsgPackDecodingState { owner ?? self }
 
-  /// The first of the bytes; a value has one at least.
+  /// The first byte. A value has at least one.
   @inline(__always)
   var start: UnsafePointer<UInt8> { unsafe shared.pointee.start }
 
@@ -111,7 +112,7 @@ final class MsgPackDecodingState {
     unsafe UnsafeRawBufferPointer(start: shared.pointee.start, count: shared.pointee.byteCount)
   }
 
-  /// Goes over to bytes of its own.
+  /// Copies the bytes, and uses the copy from now on.
   func keepBytes() {
     let count = unsafe shared.pointee.byteCount
     let copy = unsafe swmp_allocate(count).assumingMemoryBound(to: UInt8.self)
@@ -131,7 +132,7 @@ final class MsgPackDecodingState {
     if depth < 8 { unsafe shared.pointee.hints[Int(depth)] = Hint(map: map, key: key) }
   }
 
-  /// Runs a body for the value at an index, with the path so long, and a key after it.
+  /// Runs `body` for the value at an index, with the first `depth` elements of the path, and a key behind them.
   @inline(__always)
   func within<Result, Key: CodingKey>(
     index: Int, depth: UInt32, key: Key, _ body: (MsgPackDecoding) throws -> Result
@@ -147,7 +148,7 @@ final class MsgPackDecodingState {
     return try outOfOrder(index: index, depth: depth, key: key, body)
   }
 
-  /// The same, used later or from within an inner value.
+  /// The same for a decoder that is used later, or from within an inner value.
   @inline(never)
   private func outOfOrder<Result>(
     index: Int, depth: UInt32, key: some CodingKey, _ body: (MsgPackDecoding) throws -> Result
@@ -159,7 +160,7 @@ final class MsgPackDecodingState {
     return try body(MsgPackDecoding(state: whole, index: UInt32(index), depth: UInt32(depth)))
   }
 
-  /// The path of what has so much of it, and a key after it.
+  /// The first `depth` elements of the path, and a key behind them.
   func path(depth: UInt32, _ key: some CodingKey) -> [any CodingKey] {
     let path = unsafe prefix ?? shared.pointee.path.keys(to: Int(depth))
     return key is NoKey ? path : path + [key]

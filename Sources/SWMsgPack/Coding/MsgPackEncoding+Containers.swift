@@ -4,7 +4,7 @@ internal import SWCoding
 extension MsgPackEncoding: Encoder {
   func container<Key: CodingKey>(keyedBy type: Key.Type) -> KeyedEncodingContainer<Key> {
     if level < state.levelCount, state[level].kind == .map {
-      // Two types of keys may name the same key.
+      // Two key types may contain the same key.
       state[level].mayRepeatKeys = true
     }
     open(.map)
@@ -18,7 +18,7 @@ extension MsgPackEncoding: Encoder {
 
   func singleValueContainer() -> any SingleValueEncodingContainer { self }
 
-  /// A state for a value that may be written out of order, at this position.
+  /// Returns an encoder for a value at this position that may be written out of order.
   fileprivate func apart(_ key: some CodingKey) -> MsgPackEncoding {
     let part = MsgPackEncodingState(
       state.options, prefix: path(key), room: max(0, state.room - state[level].containers - 1))
@@ -53,7 +53,7 @@ extension MsgPackEncoding: SingleValueEncodingContainer {
     do {
       try other(value, key: NoKey())
     } catch {
-      // The container is as it was, and takes another value.
+      // The container is as before, and accepts another value.
       state.truncate(to: start)
       throw error
     }
@@ -139,11 +139,11 @@ struct MsgPackKeyedEncoding<Key: CodingKey>: KeyedEncodingContainerProtocol {
     }
   }
 
-  /// Notes which keys there are, to find one that is encoded twice.
+  /// Notes a key, to detect one that is encoded twice.
   ///
-  /// Nearly all types of keys are enumerations of less than 64 cases without payloads, which are one byte: a bit for
-  /// each tells exactly. (To look through the map for each key would cost more than to write it.) Keys of a
-  /// dictionary are distinct. Other keys are compared when the map ends.
+  /// Nearly all key types are enumerations without payloads, with less than 64 cases and values of one byte. A bit for each
+  /// case is exact. (To search the map for each key would cost more than to write it.) Keys of a dictionary are distinct.
+  /// Other keys are compared when the map ends.
   @inline(__always)
   private func note(_ key: Key, _ level: UnsafeMutablePointer<MsgPackEncodingState.Level>) {
     let size = MemoryLayout<Key>.size
@@ -243,7 +243,7 @@ struct MsgPackKeyedEncoding<Key: CodingKey>: KeyedEncodingContainerProtocol {
   func superEncoder() -> any Encoder {
     encoding.check()
     encoding.count()
-    // A key of the type may have this name, too.
+    // A key of the type may have the same name.
     encoding.state[encoding.level].mayRepeatKeys = true
     encoding.state.write(PositionKey.super.stringValue)
     return encoding.apart(PositionKey.super)

@@ -8,9 +8,9 @@ internal import SWCoding
 #endif
 
 extension MsgPackSink {
-  /// Writes a value of the plainest types; others are not written.
+  /// Writes a value of one of the simplest types. Returns false for other types, and writes nothing then.
   ///
-  /// Each question is a comparison of pointers, of which the compiler leaves none where it knows the type.
+  /// Each test compares pointers. If the compiler knows the type, it removes the tests.
   @inline(__always)
   func writePlain<T>(_ value: T) -> Bool {
     if T.self == String.self {
@@ -50,7 +50,7 @@ extension MsgPackSink {
   }
 }
 
-/// The encoder of one value: two words, so that it needs no box as `any Encoder`.
+/// The encoder of one value. It has two words, so it needs no box as `any Encoder`.
 struct MsgPackEncoding {
   let state: MsgPackEncodingState
   let level: Int
@@ -62,7 +62,7 @@ struct MsgPackEncoding {
 
   func path(_ key: some CodingKey) -> [any CodingKey] { key is NoKey ? codingPath : codingPath + [key] }
 
-  /// Makes the value a container, unless it is one.
+  /// Makes the value a container, unless it is one already.
   func open(_ kind: MsgPackEncodingState.Level.Kind) {
     check()
     let own = state[level].kind
@@ -86,7 +86,7 @@ struct MsgPackEncoding {
   @inline(__always)
   func count() { state[level].count += 1 }
 
-  /// How many containers a value lies in that is written here.
+  /// The number of containers around a value that is written here.
   @inline(__always)
   private var containers: Int { state[level].containers + (state[level].kind == .none ? 0 : 1) }
 
@@ -99,13 +99,13 @@ struct MsgPackEncoding {
     if containers >= state.room { throw tooDeep(value, key) }
   }
 
-  /// Writes a value with a level of its own, by what it does to an encoder.
+  /// Writes a value at a new level, by a function that uses an encoder.
   @inline(__always)
   private func whole<Key: CodingKey>(
     key: Key, type: Any.Type, kind: MsgPackTypeKind = .ordinary, _ body: (MsgPackEncoding) throws -> Void
   ) throws {
     let containers = containers
-    // What lies in too deep a container: recursion ends here.
+    // The nesting limit ends the recursion.
     if containers > state.room { throw tooDeep(type, key) }
     let depth = state[level].depth
     let start = state.mark
@@ -114,7 +114,7 @@ struct MsgPackEncoding {
     let inner = MsgPackEncoding(state: state, level: level + 1)
     if kind != .ordinary { inner.setDictionary(kind) }
     try body(inner)
-    // What encodes nothing is an empty map, but for the whole message.
+    // A value that encodes nothing is an empty map, unless it is the whole message.
     if state[inner.level].kind == .none, Key.self != NoKey.self, state.mark == start { inner.open(.map) }
     try inner.close(type)
   }
@@ -185,7 +185,7 @@ struct MsgPackEncoding {
     if !state.writePlain(value) { try other(value, key: key) }
   }
 
-  /// A 128-bit integer in 64 bits, which is all that MessagePack has.
+  /// Converts a 128-bit integer to 64 bits, which is MessagePack's limit.
   func narrow(_ value: some BinaryInteger, key: some CodingKey) throws -> MsgPackValue {
     guard let value = MsgPackValue(value) else {
       throw EncodingError.invalidValue(
@@ -195,7 +195,7 @@ struct MsgPackEncoding {
     return value
   }
 
-  // In three parts, so that values in values take little of the stack.
+  // The work is split into three functions, so nested values use little of the stack.
   @inline(never)
   func other<T: Encodable>(_ value: T, key: some CodingKey) throws {
     if state.hasExtensions, try writeExtension(value, key: key) { return }
@@ -283,7 +283,7 @@ struct MsgPackEncoding {
   private func date(_ date: Date, key: some CodingKey) throws {
     let sink = unsafe state.sink
     func unrepresentable(_ explanation: String) -> EncodingError {
-      // Seconds and not the date itself: Foundation's description of a date that is no number traps.
+      // Errors show seconds and not the date, because Foundation's description of a date that is not a number traps.
       .invalidValue(
         date.timeIntervalSinceReferenceDate,
         .init(codingPath: path(key), debugDescription: "cannot encode \(explanation)"))

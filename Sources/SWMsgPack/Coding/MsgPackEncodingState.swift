@@ -1,57 +1,56 @@
 internal import CMsgPack
 internal import SWCoding
 
-/// What the encoders share that write into the same sink, which it is.
+/// The state that all encoders of one sink share. It is that sink.
 ///
-/// Levels are the values that are being encoded, each in the one before. A level's container writes its
-/// header when the level ends, for which its place is held free. Nested containers and the encoders of
-/// superclasses may be used out of order: they get a state and a sink of their own.
+/// The levels are a stack of the values that are being encoded. A level's container writes its header when the level ends,
+/// and reserves room for it before. Nested containers and the encoders of superclasses may be used out of order. They get a
+/// state and a sink of their own.
 @safe
 final class MsgPackEncodingState: MsgPackSink {
   let options: MsgPackEncoder
   let prefix: [any CodingKey]
-  /// How many containers may still lie in each other.
+  /// How many containers may still be nested.
   let room: Int
   let convertsKeys: Bool
   let hasExtensions: Bool
-  /// The first mistake of a value that its encoder could not throw at once. The value that is being encoded throws
-  /// it.
-  // Not of its own type, whose optional costs 50 instructions to make and to end.
+  /// The first error of a method that cannot throw. The value that is being encoded throws it. It is not an optional of its
+  /// own type, because making and ending that takes 50 instructions.
   private var failure: (any Error)?
-  /// What is looked at for each value, in memory of its own: in the object it would be checked for exclusive
-  /// access each time.
+  /// The state that every value accesses, in separate memory. In the object, each access would be checked for exclusivity.
   private let core: UnsafeMutablePointer<Core>
 
   struct Level {
     enum Kind {
       case none, array, map
-      /// A value that is no container.
+      /// A value that is not a container.
       case single
     }
     var kind = Kind.none
-    /// The value is a dictionary with strings as keys, which differ and which no strategy changes.
+    /// Whether the value is a dictionary with string keys, which are distinct and which no strategy changes.
     var hasTextKeys = false
-    /// The value is a dictionary with integers as keys.
+    /// Whether the value is a dictionary with integer keys.
     var hasIntegerKeys = false
-    /// The value is a dictionary that encodes itself as an array of keys and values, which are a map's here.
+    /// Whether the value is a dictionary that encodes itself as an array of keys and values, which become the pairs of a map
+    /// here.
     var isPairs = false
-    /// Keys are written as the text that they have: one question for each key, where there would be four.
+    /// Whether keys are written as their own text. It replaces four tests for each key.
     var hasPlainKeys: Bool
-    /// Keys of which it is not known whether they differ have been written: they are compared at the end.
+    /// Whether keys have been written that may repeat. They are compared at the end.
     var mayRepeatKeys = false
     var place = 0
     var count = 0
-    /// A bit for each case of the type of keys that has been written.
+    /// A bit for each case of the key type that has been written.
     var seenKeys: UInt64 = 0
-    /// How much of the path is its own.
+    /// The number of elements of the path that belong to this level.
     var depth: Int
-    /// How many containers it lies in.
+    /// The number of containers around it.
     var containers: Int
   }
 
   @safe
   private struct Core {
-    /// First of all: the sink's memory is this.
+    /// The first member, because the sink's address is that of this memory.
     var sink: swmp_sink
     var path = CodingPathStack()
     var levels: UnsafeMutablePointer<Level>
@@ -66,7 +65,7 @@ final class MsgPackEncodingState: MsgPackSink {
     self.room = room
     convertsKeys = !options.keyStrategy.isUnchanged || options.usesIntegerKeys
     hasExtensions = !options.extensions.isEmpty
-    // Room for the first levels and the first bytes lies after, in the same memory.
+    // The room for the first levels and the first bytes is behind it in the same memory.
     let (levelCount, byteCount) = (8, 256)
     let memory = unsafe swmp_allocate(
       MemoryLayout<Core>.stride + levelCount * MemoryLayout<Level>.stride + byteCount)
@@ -98,7 +97,7 @@ final class MsgPackEncodingState: MsgPackSink {
     _modify { yield unsafe &pointer(to: level).pointee }
   }
 
-  /// Where a level is until another is entered: for two or more accesses, each of which would be checked.
+  /// The address of a level until the next one is entered. For two or more accesses, each of which would be checked.
   @inline(__always)
   func pointer(to level: Int) -> UnsafeMutablePointer<Level> {
     precondition(level < levelCount, "no such level")
@@ -107,7 +106,7 @@ final class MsgPackEncodingState: MsgPackSink {
 
   // MARK: Failures
 
-  /// Remembers a mistake that a function that does not throw has found.
+  /// Keeps an error that was found in a function that cannot throw.
   @inline(never)
   func fail(_ error: EncodingError) {
     if failure == nil { failure = error }
@@ -137,7 +136,7 @@ final class MsgPackEncodingState: MsgPackSink {
     unsafe core.pointee.levelCount += 1
   }
 
-  /// Leaves all that was entered since. Levels are plain numbers: nothing is left of them.
+  /// Leaves all levels that were entered since. A level holds only numbers, so nothing has to be freed.
   @inline(__always)
   func leave(to level: Int, depth: Int) {
     unsafe core.pointee.levelCount = level + 1
@@ -159,7 +158,7 @@ final class MsgPackEncodingState: MsgPackSink {
     unsafe prefix + core.pointee.path.keys(to: depth)
   }
 
-  /// Ends a value that was encoded apart. A value that encodes nothing is an empty map.
+  /// Ends a value that was encoded separately. A value that encodes nothing is an empty map.
   func finish() throws {
     let encoding = MsgPackEncoding(state: self, level: 0)
     if self[0].kind == .none, count == 0 { encoding.open(.map) }

@@ -1,9 +1,9 @@
 internal import CMsgPack
 internal import SWCoding
 
-/// Where the value of each key of a map is.
+/// The positions of a map's values, by key.
 final class MsgPackKeyIndex {
-  /// Keys as bytes: that two texts look alike does not make them one key.
+  /// A key as bytes, because texts that look alike may be different keys.
   private struct Name: Hashable {
     let text: String
 
@@ -23,7 +23,7 @@ final class MsgPackKeyIndex {
 
   private var strings: [Name: Entry] = [:]
   private var integers: [Int: Entry] = [:]
-  /// Each key once, in order.
+  /// Each key once, in the order of the map.
   private(set) var ordered: [TextKey] = []
   /// Whether there are keys that are neither text nor an integer.
   private(set) var hasUnreadable = false
@@ -69,7 +69,7 @@ extension MsgPackDecoding {
     return TextKey(stringValue: converted.stringValue)
   }
 
-  /// Throws unless two keys, which become the same one, are the same in the message.
+  /// Throws unless two keys that become the same one are identical in the message.
   func checkSame(_ first: Int, _ second: Int) throws {
     let (left, right) = (token(first), token(second))
     if left.what == right.what {
@@ -82,15 +82,15 @@ extension MsgPackDecoding {
     throw DecodingError.sameKey(shown(first), shown(second), at: codingPath)
   }
 
-  /// A key, for people.
+  /// A key, for error texts.
   private func shown(_ index: Int) -> String {
     unsafe (try? MsgPackValue(state.tokens, at: index, state.bytes))?.description ?? "that is not UTF-8"
   }
 
-  /// Throws if two distinct keys of the map become the same key of a dictionary, whose other entry would be lost:
-  /// 7 and "7", "7" and "007" where keys are integers, two spellings of one character.
+  /// Throws if two distinct keys of the map become the same key of a dictionary, which would lose an entry: 7 and "7", "7"
+  /// and "007" with integer keys, two spellings of one character.
   ///
-  /// Keys of one kind whose bytes tell them apart, as nearly always, are passed over.
+  /// Keys of one kind that differ in their bytes, as nearly always, need no further check.
   @inline(__always)
   func checkDictionaryKeys(at map: Int, _ kind: MsgPackTypeKind) throws {
     if unsafe !swmp_has_plain_keys(state.tokens, UInt32(map), state.start, kind == .integerDictionary) {

@@ -1,5 +1,5 @@
-/// For a value that has no key: the whole, and what a single value container holds. A type of its own costs
-/// less than an optional key, whose metadata would be looked up at each value.
+/// The key of a value that has none: the whole value, and the content of a single value container. A separate type costs
+/// less than an optional key, whose metadata would be looked up for each value.
 struct NoKey: CodingKey {
   var stringValue: String { "" }
   var intValue: Int? { nil }
@@ -9,7 +9,7 @@ struct NoKey: CodingKey {
   init?(intValue: Int) { nil }
 }
 
-/// A decoding in an array, or the decoding of what a class decodes first.
+/// The position of an element, or of what a class decodes for its superclass.
 struct PositionKey: CodingKey {
   var position: Int
   var stringValue: String { position < 0 ? "super" : "Index \(position)" }
@@ -22,7 +22,7 @@ struct PositionKey: CodingKey {
   static var `super`: PositionKey { PositionKey(-1) }
 }
 
-/// A key made of text, or of a number.
+/// A key that is text or a number.
 struct TextKey: CodingKey {
   var stringValue: String
   var intValue: Int?

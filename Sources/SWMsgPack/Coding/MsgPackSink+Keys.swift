@@ -1,13 +1,13 @@
 internal import CMsgPack
 
-// What is done to the keys of maps that have been written: they are compared, and sorted. Both read bytes that this
-// module wrote itself, so nothing can be malformed.
+// Compares and sorts the keys of maps that have been written. Both read bytes that this module wrote itself, so nothing can
+// be malformed.
 
 /// The header of a value that was written here.
 private struct WrittenHeader {
-  /// Where the value's own bytes end: those of a container are its header.
+  /// The end of the value's own bytes. A container's own bytes are its header.
   var end: Int
-  /// How many values follow that belong to it.
+  /// The number of values behind it that belong to it.
   var elements = 0
   var isMap = false
 
@@ -46,9 +46,9 @@ private struct WrittenHeader {
 }
 
 extension MsgPackSink {
-  /// A key that stands twice in the map that begins at a place; nil if there is none.
+  /// Returns a key that occurs twice in the map that begins at a position. Returns nil if there is none.
   ///
-  /// Values that were encoded apart are not among the bytes yet: each takes no byte at its place.
+  /// Values that were encoded separately are not among the bytes yet, and take no byte at their position.
   final func repeatedKey(inMapAt place: Int) -> String? {
     withExtendedLifetime(self) {
       let bytes = unsafe bytes
@@ -81,7 +81,7 @@ extension MsgPackSink {
     }
   }
 
-  /// Sorts the entries of each map by the bytes of their keys. Nothing is encoded apart any more.
+  /// Sorts the entries of each map by the bytes of their keys. All separate parts must have been inserted.
   final func sortKeys() {
     withExtendedLifetime(self) {
       let sorted = unsafe MsgPackSink(usesOldRaw: sink.pointee.uses_old_raw)
@@ -91,7 +91,7 @@ extension MsgPackSink {
     }
   }
 
-  /// Recursion ends because the encoder has limited the depth.
+  /// The recursion ends because the encoder has limited the depth.
   private static func copySorted(
     _ bytes: UnsafeRawBufferPointer, _ position: inout Int, to sorted: MsgPackSink
   ) {
@@ -119,6 +119,6 @@ extension MsgPackSink {
 }
 
 extension MsgPackValue {
-  /// A key as an error shows it.
+  /// A key as errors show it.
   fileprivate var shownAsKey: String { text ?? description }
 }

@@ -1,14 +1,14 @@
 internal import CMsgPack
 
-/// Memory that values are packed into, and the containers that are open in it.
+/// The memory into which values are packed, with its open containers.
 @safe
 class MsgPackSink {
-  /// C's own, so that its functions can be called without a check for exclusive access at every value.
+  /// The C sink, in plain memory, so its functions need no check for exclusivity for every value.
   final let sink: UnsafeMutablePointer<swmp_sink>
-  /// What was encoded apart, and where in these bytes it belongs, in order.
+  /// The values that were encoded separately, and their positions in these bytes, in order.
   final private(set) var parts: [(place: Int, state: MsgPackEncodingState)] = []
 
-  /// - Parameter memory: of the C library, where an empty sink lies at the beginning.
+  /// - Parameter memory: memory of the C library that begins with an empty sink.
   init(in memory: UnsafeMutablePointer<swmp_sink>) { unsafe sink = unsafe memory }
 
   convenience init(usesOldRaw: Bool = false) {
@@ -25,14 +25,14 @@ class MsgPackSink {
 
   final var count: Int { unsafe sink.pointee.count }
 
-  /// As long as the sink lives and nothing is written.
+  /// The bytes. They are valid until the next write, and while the sink lives.
   final var bytes: UnsafeRawBufferPointer {
     unsafe UnsafeRawBufferPointer(start: sink.pointee.bytes, count: sink.pointee.count)
   }
 
   final var array: [UInt8] { withExtendedLifetime(self) { unsafe Array(bytes) } }
 
-  /// How far it has come.
+  /// A position to which the sink can be truncated.
   struct Mark: Equatable {
     fileprivate let count: Int
     fileprivate let parts: Int
@@ -41,20 +41,20 @@ class MsgPackSink {
   @inline(__always)
   final var mark: Mark { unsafe Mark(count: count, parts: sink.pointee.parts) }
 
-  /// Takes back what was written after a mark, of a value whose encoding has failed.
+  /// Removes what was written since a mark, of a value whose encoding has failed.
   final func truncate(to mark: Mark) {
     unsafe sink.pointee.count = mark.count
     unsafe sink.pointee.parts = mark.parts
     parts.removeSubrange(mark.parts...)
   }
 
-  /// Remembers a place for what is encoded apart.
+  /// Reserves the position of a value that is encoded separately.
   final func reserve(for part: MsgPackEncodingState) {
     parts.append((count, part))
     unsafe sink.pointee.parts = parts.count
   }
 
-  /// Puts in what was encoded apart.
+  /// Inserts the values that were encoded separately.
   final func gather() throws {
     guard unsafe sink.pointee.parts > 0 else { return }
     let whole = unsafe MsgPackSink(usesOldRaw: sink.pointee.uses_old_raw)
@@ -70,7 +70,7 @@ class MsgPackSink {
     withExtendedLifetime(whole) { unsafe swap(&sink.pointee, &whole.sink.pointee) }
   }
 
-  /// Moves places after a header that has become longer.
+  /// Moves positions behind a header that has become longer.
   private final func shift(from place: Int, by byteCount: Int) {
     for index in parts.indices where parts[index].place > place { parts[index].place += byteCount }
   }
@@ -81,21 +81,21 @@ class MsgPackSink {
 
   @inline(__always)
   final func write(_ text: String) {
-    // Without a copy, which would be counted as a holder of the text.
+    // The bytes are copied from their place, because a copy of the string would retain it.
     let isWritten: Void? = unsafe text.utf8.withContiguousStorageIfAvailable { units in
       unsafe swmp_write_string(sink, units.baseAddress, units.count)
     }
     if isWritten == nil { writeElsewhere(text) }
   }
 
-  /// Text that is not in the memory of Swift's own strings.
+  /// Writes text whose bytes are not in Swift's native storage.
   @inline(never)
   private final func writeElsewhere(_ text: String) {
     var text = text
     text.withUTF8 { units in unsafe swmp_write_string(sink, units.baseAddress, units.count) }
   }
 
-  /// Closes a container, whose header moves what lies after it when it is long.
+  /// Closes a container. A long header moves the bytes behind it.
   final func close(at place: Int, count: Int, isMap: Bool) {
     let before = self.count
     unsafe swmp_close(sink, place, count, isMap)
@@ -104,7 +104,7 @@ class MsgPackSink {
 
   /// Packs a value.
   ///
-  /// - Parameter room: how many containers may lie in each other.
+  /// - Parameter room: how many containers may be nested.
   final func write(_ value: MsgPackValue, room: Int) throws {
     switch value {
     case .null: unsafe swmp_write_nil(sink)

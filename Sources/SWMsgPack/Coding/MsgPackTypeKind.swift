@@ -14,11 +14,11 @@ enum MsgPackTypeKind: UInt8 {
   case unknown
   /// It encodes and decodes itself.
   case ordinary
-  /// It has a form of its own here.
+  /// The coders have a special form for it.
   case special
   case textDictionary
   case integerDictionary
-  /// A dictionary whose keys are neither: the map's keys are what its keys encode to.
+  /// A dictionary with other keys. The map's keys are what its keys encode to.
   case otherDictionary
 
   @inline(__always)

@@ -24,7 +24,7 @@ public struct MsgPackScanner: FrameScanner {
 
     var scan: OpaquePointer?
     if waiting != nil {
-      // A copy of this scanner may wait in the same place.
+      // A copy of this scanner may share the waiting scan.
       let isOurs = isKnownUniquelyReferenced(&waiting)
       unsafe scan = isOurs ? waiting?.take() : waiting?.copy()
       waiting = nil
@@ -42,7 +42,7 @@ public struct MsgPackScanner: FrameScanner {
       self.tape = unsafe MsgPackTape(tape)
       return .frame(byteCount: needed, payload: 0..<needed)
     case SWMP_MORE:
-      // As many elements as 32 bits can count, on each of 1024 levels: an Int counts that.
+      // There are at most as many elements as 32 bits can count, on each of 1024 levels. An Int can count that.
       needed = Int(result.offset)
       if let scan = unsafe scan { waiting = unsafe Waiting(scan) }
       return .atLeast(needed)
@@ -61,13 +61,13 @@ public struct MsgPackScanner: FrameScanner {
     return FramingError(kind, offset: error.offset, explanation: error.description)
   }
 
-  /// The bytes on the heap that a value takes which has begun to arrive, beside those of the value.
+  /// The heap memory of a value that has begun to arrive, in bytes, besides the value itself.
   package var waitingByteCount: Int { waiting?.byteCount ?? 0 }
 }
 
 /// A scan between two calls.
 @safe
-// Invariant: the scan is changed only after it has been taken, which the one holder alone does.
+// Invariant: the scan is changed only after it has been taken, which only its single holder does.
 private final class Waiting: @unchecked Sendable {
   private var scan: OpaquePointer?
 

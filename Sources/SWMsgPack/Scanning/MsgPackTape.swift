@@ -3,8 +3,8 @@ internal import SWFraming
 
 /// A value as a flat list of tokens, which point into its bytes.
 ///
-/// A container comes first, then its elements, and it knows the index after the last of them: whole subtrees
-/// are skipped in a step. Never changed once it is made.
+/// A container comes before its elements, and knows the index behind the last one. So a whole subtree is skipped in one
+/// step. A tape never changes.
 @safe
 // Invariant: the tokens belong to this object alone and are only read.
 final class MsgPackTape: @unchecked Sendable {
@@ -22,7 +22,7 @@ final class MsgPackTape: @unchecked Sendable {
   deinit { unsafe swmp_tape_free(tape) }
 }
 
-/// Reads the one value that the bytes hold. Whoever calls it frees the tape.
+/// Reads the single value in the bytes. The caller frees the tape.
 func scan(_ bytes: UnsafeRawBufferPointer, _ limits: MsgPackLimits) throws(MsgPackError) -> swmp_tape {
   guard let start = bytes.baseAddress, unsafe !bytes.isEmpty else {
     throw unsafe MsgPackError(.truncated(needed: 1), offset: 0, in: bytes)
@@ -48,17 +48,17 @@ func scan(_ bytes: UnsafeRawBufferPointer, _ limits: MsgPackLimits) throws(MsgPa
 }
 
 extension swmp_token {
-  /// What kind of token it is, as a Swift switch can tell.
+  /// The kind of the token, as a Swift enumeration.
   var what: TokenKind { unsafe unsafeBitCast(kind, to: TokenKind.self) }
 
   var int: Int64 { Int64(bitPattern: value) }
   var float: Float { Float(bitPattern: UInt32(truncatingIfNeeded: value)) }
   var double: Double { Double(bitPattern: value) }
 
-  /// The elements of an array, the pairs of a map.
+  /// The number of elements of an array, or of pairs of a map.
   var elementCount: Int { Int(value) }
 
-  /// The index of what comes after the token at `index` and all that it holds.
+  /// The index behind the token at `index` and all its contents.
   func next(after index: Int) -> Int {
     kind >= TokenKind.array.rawValue ? Int(extent) : index + 1
   }
@@ -68,7 +68,7 @@ extension swmp_token {
 enum TokenKind: UInt8 {
   case null, `false`, `true`, int, uint, float, double, string, binary, `extension`, array, map
 
-  /// What it is called when another was expected.
+  /// The name of the kind in errors.
   var title: String {
     switch self {
     case .null: "nil"

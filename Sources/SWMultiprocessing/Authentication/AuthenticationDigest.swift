@@ -35,9 +35,9 @@ public enum AuthenticationDigest: String, Hashable, Sendable, CaseIterable, Comp
   /// The name before a challenge or an answer: `{sha256}`.
   var prefix: [UInt8] { Array("{\(rawValue)}".utf8) }
 
-  /// The digest that stands in braces at the beginning of a challenge or an answer.
+  /// The digest in braces at the beginning of a challenge or an answer.
   enum Named: Equatable, Sendable {
-    /// A known digest, and how many bytes its name takes, braces included.
+    /// A known digest, and the length of its name in bytes, including the braces.
     case known(AuthenticationDigest, byteCount: Int)
     /// A name that is not known.
     case unknown(String)
@@ -78,7 +78,7 @@ public enum AuthenticationDigest: String, Hashable, Sendable, CaseIterable, Comp
 }
 
 extension [UInt8] {
-  /// Whether both are equal. The time of the comparison depends on the lengths alone.
+  /// Whether both are equal. The time of the comparison depends only on the lengths.
   func isEqualInConstantTime(to other: [UInt8]) -> Bool {
     if count != other.count { return false }
     var difference: UInt8 = 0

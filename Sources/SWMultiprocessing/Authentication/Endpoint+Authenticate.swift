@@ -35,7 +35,7 @@ extension Endpoint where Self: ReceivingEndpoint, Self: SendingEndpoint {
         case .receive: received = try await exchange.channel.receive(until: deadline)
         case .done: return
         case .fail(let cause, let message):
-          // The peer is told if that can be done at once.
+          // The peer is told if that is possible at once.
           if let message { try? await exchange.channel.send(message, timeout: .zero) }
           throw exchange.failure(cause)
         }
@@ -76,9 +76,9 @@ extension Blocking where E: ReceivingEndpoint, E: SendingEndpoint {
   }
 }
 
-/// The parts that the blocking and the async handshake share.
+/// The part that the blocking and the async handshake share.
 private struct HandshakeExchange {
-  /// It never reads beyond a message, because the next one may come with descriptors.
+  /// The channel never reads beyond a message, because the next message may come with descriptors.
   let channel: MessageDuplex<HandshakeFraming>
   let handshake: Handshake
   private let address: Address?

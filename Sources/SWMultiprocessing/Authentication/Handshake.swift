@@ -14,7 +14,7 @@ struct Handshake: Sendable {
     case send([UInt8])
     case receive
     case done
-    /// The connection is to be closed, after a last message if there is one.
+    /// Close the connection, after a last message if there is one.
     case fail(AuthenticationFailure.Cause, after: [UInt8]?)
   }
 
@@ -64,7 +64,7 @@ struct Handshake: Sendable {
     }
   }
 
-  /// The next action.
+  /// Returns the next action.
   ///
   /// - Parameter received: the message that the last action was to receive.
   mutating func next(_ received: [UInt8]? = nil) -> Action {

@@ -1,6 +1,7 @@
 internal import SWFraming
 
-/// The messages of a handshake: those of `send_bytes`, of at most 256 bytes. A longer one is refused when its length
+/// The messages of a handshake: those of `send_bytes`, of at most 256 bytes. A longer message is refused as soon as its
+/// length is known.
 /// has come.
 struct HandshakeFraming: ByteFraming {
   /// The longest message, in bytes.

@@ -5,28 +5,29 @@ internal import SystemPackage
 
 /// The connections of a listener that have passed the handshake, as a source of items.
 ///
-/// One task accepts, and has a child task for each handshake. It holds this source, until the source is closed.
+/// One task accepts, and has a child task for each handshake. It retains this source until the source is closed.
 final class AuthenticatedConnections: ItemSource {
-  /// Connections that are held at most: in a handshake, or waiting to be taken.
+  /// The most connections at a time, in a handshake or ready.
   private static var limit: Int { 4096 }
 
   private struct State: Sendable {
-    /// In the order in which they passed the handshake.
+    /// The ready connections, in the order in which they passed the handshake.
     var ready: [EndpointCore] = []
-    /// The ready ones, and those in a handshake.
+    /// The number of ready connections and of those in a handshake.
     var count = 0
     var failure: TransportError?
-    /// No other client is to connect. The clients that have connected are still to be accepted.
+    /// Whether no other client may connect. Clients that have connected are still accepted.
     var isFinishing = false
-    /// The task accepts no more.
+    /// Whether the task has stopped accepting.
     var hasFinished = false
     var isClosed = false
     var signal: ReadinessSignal?
-    /// The accepting task, when it waits for room.
+    /// The continuation of the accepting task, while it waits for room.
     var accepting: CheckedContinuation<Void, Never>?
     var task: Task<Void, Never>?
 
-    /// The outcome of an attempt when no connection is ready. While the listener finishes and a connection is still to come,
+    /// The result of an attempt when no connection is ready. While the listener finishes and a connection is still to come,
+    /// it is `waitsFor([])`, because the half would end after `wouldBlock`.
     /// it is `waitsFor([])`: after `wouldBlock` the half would end.
     var nothing: Attempt {
       if let failure { return .failed(failure) }
@@ -96,13 +97,13 @@ final class AuthenticatedConnections: ItemSource {
           group.addTask { await self.greet(connection) }
         } catch {
           guard case .transport(let failure) = error.reason else { break }
-          // Any other operation is about one connection, which is lost.
+          // Any other operation concerns one connection, which is lost.
           if failure.operation != .accept { continue }
           state.withLock { $0.failure = failure }
           break
         }
       }
-      // Handshakes go on until their ends, unless this task is cancelled.
+      // Handshakes continue to their ends, unless this task is cancelled.
       listener.close()
       change { $0.hasFinished = true }
     }
@@ -128,7 +129,7 @@ final class AuthenticatedConnections: ItemSource {
 
   private var isClosed: Bool { state.withLock { $0.isClosed } }
 
-  /// Changes the state, and has another attempt made.
+  /// Changes the state, and requests another attempt.
   private func change(_ body: (inout State) -> Void) {
     let signal = state.withLock { state in
       body(&state)

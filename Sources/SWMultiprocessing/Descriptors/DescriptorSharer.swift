@@ -79,7 +79,7 @@ public final class DescriptorSharer: Sendable {
   }
 }
 
-/// A descriptor of which there is one, in a collection.
+/// A descriptor in a box, because a collection cannot hold a noncopyable value.
 private final class Kept: Sendable {
   let descriptor: OwnedDescriptor
   init(_ descriptor: consuming OwnedDescriptor) { self.descriptor = descriptor }
@@ -130,7 +130,7 @@ private final class Shares: Sendable {
 
   private func serve(_ peer: MessageDuplex<MultiprocessingFraming>) async {
     defer { peer.close() }
-    // Python's request is its process's number beside the key.
+    // Python's request is the number of its process, together with the key.
     guard let request = try? await peer.receive(timeout: timeLimit), let parts = request.elements,
       parts.count == 2, let key = parts[0].int, let kept = take(key)
     else { return }

@@ -131,7 +131,7 @@ private func handleCount(_ descriptors: [FileDescriptor]) -> [UInt8] {
   return [UInt8(truncatingIfNeeded: descriptors.count)]
 }
 
-/// The byte came with other descriptors than it says.
+/// The byte came with another number of descriptors than it says.
 private struct UnexpectedHandles: Error {
   let text: String
 }

@@ -244,7 +244,8 @@ extension ManagerClient {
     return ManagerProxy(token, names.compactMap(\.string), self)
   }
 
-  /// Whether the object lives in this manager. A manager that listens on a TCP port may call its host otherwise than its
+  /// Whether the object lives in this manager. If a manager listens on a TCP port, its clients may know its host by another
+  /// name.
   /// clients do.
   func isOwn(_ token: ManagerToken) -> Bool {
     guard let other = Address(python: token.address) else { return false }

@@ -94,17 +94,17 @@ final class ManagerLinks: Sendable {
     return try answer(in: exchange.result.get())
   }
 
-  /// The name is shown in the server's logs.
+  /// The request to accept a connection. Its name appears in the server's logs.
   private static var acceptance: ManagerRequest {
     ManagerRequest(name: "accept_connection", arguments: [PickleValue("swift-\(getpid())")])
   }
 
   // MARK: Steps
 
-  /// How an exchange of a request and its answer ended.
+  /// The result of an exchange of a request and its answer.
   private struct Exchange: Sendable {
     var result: Result<PickleValue, MultiprocessingError>
-    /// The connection has nothing under way, and can serve another call.
+    /// Whether the connection can serve another call, because nothing is under way on it.
     var isClean: Bool
   }
 
@@ -216,7 +216,7 @@ final class ManagerLinks: Sendable {
 }
 
 extension MessageDuplex {
-  /// Whether nothing has come, not even the end of the stream. Does not wait. Nobody else may receive meanwhile.
+  /// Whether nothing has arrived, not even the end of the stream. Does not wait. No other caller may receive meanwhile.
   fileprivate var isQuiet: Bool {
     let result = try? withDescriptor { descriptor in
       var byte: UInt8 = 0

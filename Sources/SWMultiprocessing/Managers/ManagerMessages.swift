@@ -48,7 +48,7 @@ extension ManagerRequest {
   }
 }
 
-/// An answer that is no error.
+/// An answer that is not an error.
 enum ManagerAnswer: Sendable {
   case value(PickleValue)
   case proxy(ManagerToken, methods: [String])
@@ -89,7 +89,7 @@ enum ManagerAnswer: Sendable {
   }
 }
 
-/// Python's `Token`: which object it is, and where.
+/// Python's `Token`: the identity and the address of an object.
 struct ManagerToken: Sendable {
   var typeID: String
   var address: PickleValue

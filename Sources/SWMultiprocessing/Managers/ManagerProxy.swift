@@ -31,7 +31,7 @@ public final class ManagerProxy: Sendable {
 
   private let holdsReference = Guarded(true)
 
-  /// Takes a reference over that the server has counted.
+  /// Takes over a reference that the server has counted.
   init(_ token: ManagerToken, _ methods: [String], _ client: ManagerClient) {
     typeID = token.typeID
     id = token.id
@@ -225,7 +225,7 @@ extension ManagerProxy {
     ManagerRequest(name: "get_methods", arguments: [token.value])
   }
 
-  /// Whether there was a reference to give back.
+  /// Whether there was a reference to return.
   fileprivate func takeReference() -> Bool {
     holdsReference.withLock { holds in
       defer { holds = false }
@@ -246,7 +246,7 @@ extension ManagerProxy {
     switch answer {
     case .value(let value): return value
     case .proxy(let token, let methods):
-      // It gives the reference back.
+      // This proxy returns the reference when it is released.
       _ = ManagerProxy(token, methods, client)
       throw MultiprocessingError(
         .unexpected("expected a value as the result of \(method); found an object that stays in the manager"),

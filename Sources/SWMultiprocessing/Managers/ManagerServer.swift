@@ -149,14 +149,14 @@ public final class ManagerServer: Sendable {
           }
         if await !answer(response, to: peer) { return }
       } catch {
-        // What cannot be read as a pickle is one message's affair.
+        // A message that cannot be read as a pickle does not end the connection.
         guard case .codec(let cause) = error.reason else { return }
         if await !answer(.failed("the request cannot be read: \(cause)"), to: peer) { return }
       }
     }
   }
 
-  /// Returns whether the connection is still of use.
+  /// Returns whether the connection can still be used.
   @discardableResult
   private func answer(_ answer: Answer, to peer: Peer) async -> Bool {
     do throws(EndpointError) {
@@ -195,7 +195,7 @@ public final class ManagerServer: Sendable {
       switch self {
       case .returned(let value): .tuple(["#RETURN", value])
       case .raised(let exception): .tuple(["#ERROR", exception])
-      // Python prints it as it is.
+      // Python prints the text unchanged.
       case .failed(let text): .tuple(["#TRACEBACK", PickleValue("Swift: \(text)\n")])
       case .proxy(let token, let methods):
         .tuple(["#PROXY", .tuple([.tuple(methods.map { PickleValue($0) }), token.value])])
@@ -236,7 +236,7 @@ public final class ManagerServer: Sendable {
       let names: PickleValue = .tuple(Self.names(of: object).map { PickleValue($0) })
       return .returned(.tuple([PickleValue(add(object)), names]))
     } catch {
-      // Python's client of this function knows exceptions of methods, too.
+      // For this function, Python's client also understands exceptions of methods.
       return Answer(error)
     }
   }
@@ -274,7 +274,7 @@ public final class ManagerServer: Sendable {
 
   private func object(_ id: String) -> ManagedObject? { state.withLock { $0.objects[id]?.object } }
 
-  /// Adds an object with one reference, that of the client for which it was made.
+  /// Adds an object with one reference, which belongs to the client for which it was made.
   private func add(_ object: ManagedObject) -> String {
     state.withLock { state in
       state.lastID += 1
@@ -285,7 +285,7 @@ public final class ManagerServer: Sendable {
   }
 
   private func count(_ id: String, by difference: Int) -> Answer {
-    // Dropped outside the lock: it may run code of the program's.
+    // The object is released outside the lock, because that may run code of the program.
     let (found, last): (Bool, ManagedObject?) = state.withLock { state in
       guard var entry = state.objects[id] else { return (false, nil) }
       entry.references += difference

@@ -60,7 +60,7 @@ extension String: PickleSimple {
     guard let value = decoding.scalar.string else { throw decoding.mismatch(String.self) }
     self = value
   }
-  // No NumPy array has this type, because `byteCount` is 0.
+  // A placeholder, because Swift strings do not have the layout of NumPy's text.
   static var elementType: NumPyType { NumPyType(native: .text, byteCount: 0) }
 }
 
