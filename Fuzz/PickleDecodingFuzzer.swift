@@ -77,7 +77,7 @@ private func decode<T: Codable & Equatable>(
     decoded = try decoder.decode(type, from: value.value)
   } catch {
     precondition(error is DecodingError, "\(error)")
-    // What is shared is counted otherwise, and so given up earlier or later.
+    // Shared parts are counted in another way, so decoding may give up earlier or later.
     if case .failure(let other) = direct {
       precondition(
         isGivenUp(error) || isGivenUp(other) || shown(error) == shown(other), "\(error), and \(other)")
@@ -106,7 +106,7 @@ private func isGivenUp(_ error: any Error) -> Bool {
   return context.debugDescription.contains("shared so often")
 }
 
-/// What an error says, and where. Keys of elements have other types here and there.
+/// The text and the path of an error. Keys of elements have other types here and there.
 private func shown(_ error: any Error) -> String {
   guard let error = error as? DecodingError else { return "\(error)" }
   let context =

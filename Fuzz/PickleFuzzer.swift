@@ -9,7 +9,7 @@ public func fuzzPickle(_ data: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
   check(bytes, .standard, isReproducible: true)
   var registry = PickleRegistry.strict.registering("m", "C")
   check(bytes, registry, isReproducible: true)
-  // What a reader makes of an object need not be such an object again.
+  // The result of an object's reader need not be such an object again.
   registry.register("m", "C") { object in
     switch object.arguments.count {
     case 0: object.state ?? .none

@@ -1,7 +1,7 @@
 // What the fuzzers of byte framings share. Each brings an oracle, one plain reading of its format, and says
 // its own invariant.
 
-/// What a stream comes to: the payloads' places in it, and how it ends.
+/// The result of a stream: the payloads' places in it, and how it ends.
 struct StreamReading: Equatable {
   enum End: Equatable {
     case clean
@@ -12,7 +12,7 @@ struct StreamReading: Equatable {
   var end = End.clean
 }
 
-/// What an oracle says of the frame at a place in the stream.
+/// An oracle's answer for the frame at a place in the stream.
 enum PlainFrame {
   /// The payload's place and the frame's end; they may lie behind the stream's.
   case frame(payload: Range<UInt128>, end: UInt128)
@@ -91,7 +91,7 @@ func scan(_ framing: some Framing, _ bytes: [UInt8], chunk: Int) -> StreamReadin
   return reading
 }
 
-/// Whatever the cuts, the scanner finds what the oracle finds. The first byte also says how to cut, so that
+/// However the bytes are cut, the scanner finds what the oracle finds. The first byte also says how to cut, so that
 /// the fuzzer can look for bad cuts.
 func checkScanning(_ framing: some Framing, _ bytes: [UInt8], _ oracle: (ArraySlice<UInt8>) -> PlainFrame) {
   let expected = readPlainly(bytes, oracle)
@@ -101,7 +101,7 @@ func checkScanning(_ framing: some Framing, _ bytes: [UInt8], _ oracle: (ArraySl
   precondition(scan(framing, bytes, chunk: 0) == expected, "in what is asked for")
 }
 
-/// What encodes reads back as itself, with a follower behind it; what is refused would not have.
+/// A payload that can be encoded reads back as itself, with a follower behind it; a refused one would not.
 ///
 /// - Parameter naive: the frame as an encoder without a check would write it.
 func checkSending(_ framing: some ByteFraming, _ payload: [UInt8], naive: ([UInt8]) -> [UInt8]) {

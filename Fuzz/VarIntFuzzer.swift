@@ -28,7 +28,7 @@ private func readFrame(_ bytes: ArraySlice<UInt8>) -> PlainFrame {
   return plainFrame(at: bytes.startIndex, header: header, length: length)
 }
 
-/// Whatever decodes is encoded in no more bytes, and decodes to itself again.
+/// Every input that decodes is encoded in no more bytes, and decodes to itself again.
 private func checkCodec(_ bytes: [UInt8]) {
   guard let (value, byteCount) = VarInt.decode(bytes.span) else {
     precondition(bytes.count < (bytes.first.map(VarInt.byteCount(startingWith:)) ?? 1), "not decoded")

@@ -56,7 +56,7 @@ let status = try await worker.waitForExit(timeout: .seconds(20))
 print("a Python child with a Connection: \(status)")
 precondition(status.isSuccess)
 
-// What it says on its own standard streams is no message of ours; lines will do.
+// Its own standard streams carry no messages of ours, so they are read as lines.
 let boss = try await ChildProcess.spawn(
   python, arguments: ["-c", parent, "/proc/\(ProcessInfo.processInfo.processIdentifier)/exe"],
   channel: .standardStreams, framing: .lines)

@@ -3,7 +3,7 @@
 import SWMessaging
 import Synchronization
 
-/// What was told last, and how often.
+/// The last report, and the number of reports.
 final class Meter: Sendable {
   private let state = Mutex((count: 0, total: 0, calls: 0))
   private let title: String

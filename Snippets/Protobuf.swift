@@ -6,7 +6,7 @@
 //       sending: { (place: Place) in try place.serializedBytes() })
 import SWMessaging
 
-// What protobuf writes (Python, 7.36.2) for two `google.protobuf.StringValue`: "hello", and the empty one.
+// The bytes that protobuf writes (Python, 7.36.2) for two `google.protobuf.StringValue`: "hello", and the empty one.
 let stream: [UInt8] = [0x07, 0x0a, 0x05, 0x68, 0x65, 0x6c, 0x6c, 0x6f, 0x00]
 
 let (raw, peer) = try makeSocketPair()

@@ -63,7 +63,7 @@ func converse(_ python: String, _ script: String, _ place: ChildChannel, _ title
     answers.append(String(decoding: try await child.channel.receive(timeout: .seconds(20)), as: UTF8.self))
   }
   answers += try await threadAnswers
-  // Whose answer goes to whom is a matter of who asks first; together they are all there.
+  // Which caller gets which answer depends on who asks first; together they have all of them.
   let expected = (0..<share).flatMap { ["TASK \($0)", "THREAD \($0)"] }
   precondition(answers.sorted() == expected.sorted(), "\(title): an answer is missing or wrong")
 

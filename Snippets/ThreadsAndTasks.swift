@@ -41,7 +41,7 @@ let received = try await withThrowingTaskGroup(of: [String].self) { group in
 near.finishSending()
 try await echo.value
 
-// Whose message came back to whom is a matter of who asked first; together they are all there.
+// Which caller gets which message depends on who asked first; together they have all of them.
 let sent = (0..<4).flatMap { index in
   (0..<share).flatMap { ["thread \(index), message \($0)", "task \(index), message \($0)"] }
 }

@@ -21,7 +21,7 @@ final class ScratchDirectory: Sendable {
   func callAsFunction(_ name: String) -> FilePath { path.appending(name) }
 }
 
-/// What tasks and threads note, in the order in which they come.
+/// The notes of tasks and threads, in the order in which they come.
 final class Log<Entry: Sendable>: Sendable {
   private let log = Guarded<[Entry]>([])
   var entries: [Entry] { log.withLock { $0 } }

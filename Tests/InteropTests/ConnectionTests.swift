@@ -32,7 +32,7 @@ struct ConnectionTests {
     }
   }
 
-  /// What the scripts are told of an address.
+  /// The form in which the scripts get an address.
   private func arguments(_ address: Address) -> [String] {
     switch address.kind {
     case .unix(let path): ["unix", path.string]

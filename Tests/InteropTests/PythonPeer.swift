@@ -15,7 +15,7 @@ enum PythonPeer {
   }()
 
   static var isAvailable: Bool { interpreter != nil }
-  /// What a disabled test shows.
+  /// The text of a disabled test.
   static let missing = "no Python: set SWTEST_PYTHON, or run scripts/setup-python"
 
   struct NotAvailable: Error {}

@@ -14,7 +14,7 @@ struct StandardPython: Sendable, CustomTestStringConvertible {
     }
   }
 
-  /// What a disabled test shows.
+  /// The text of a disabled test.
   static let missing = "no Python 3.11 or 3.13, neither in PATH nor of pyenv"
 
   /// pyenv's own before what PATH finds, which may be a script that only says that a version is not chosen.

@@ -1,7 +1,7 @@
 import SWMessaging
 import SWTesting
 
-/// What is received is released: how much memory a process has gained by receiving.
+/// Received messages are released: how much memory a process has gained by receiving.
 extension Probe {
   static func churn() async throws {
     let (left, right) = try makeSocketPair(.unixDatagrams)

@@ -5,7 +5,7 @@ import SWTesting
 import Synchronization
 import SystemPackage
 
-// What strangers do to listeners, and what becomes of lost peers.
+// Actions of strangers against listeners, and lost peers.
 extension Probe {
   private final class Counter: Sendable {
     private let count = Atomic(0)

@@ -3,7 +3,7 @@ import SWMessaging
 import SWMsgPack
 import SWTesting
 
-/// What MessagePack takes of memory, of a stream that promises much.
+/// The memory that MessagePack takes for a stream that promises much.
 extension Probe {
   /// Receives bytes that a peer chose badly, and says by how much the resident set has grown at its peak, in
   /// percent of them.
@@ -14,7 +14,7 @@ extension Probe {
   ///     values of any shape, `typed` receives arrays of integers, `value` and `decoder` are given all bytes
   ///     at once.
   static func msgPackMemory(_ name: String, reader: String, _ byteCount: Int) throws {
-    // What the code itself takes, and what allocators keep.
+    // Memory of the code itself, and memory that allocators keep.
     _ = try outcome(of: bomb(name, 1000), reader: reader)
     let bytes = bomb(name, byteCount)
     let before = resetPeakKilobytes()
@@ -87,7 +87,7 @@ extension Probe {
     let (raw, writer) = try makePipe()
     let reader = MessageReader(over: raw, framing: framing, maximumFrameSize: maximumFrameSize)
     let sending = TestThread {
-      // Whoever refuses the stream closes it.
+      // A program that refuses the stream closes it.
       _ = try? writer.blocking.send(bytes)
       writer.close()
     }

@@ -2,12 +2,12 @@ import Foundation
 import SWMessaging
 import SWPickle
 
-/// What pickles cost that refer to their parts again and again.
+/// The cost of pickles that refer to their parts again and again.
 extension Probe {
   /// Reads, decodes or writes a hostile pickle of about so many bytes. Says what came of it, by how much the resident set
   /// has grown at its peak, in percent of the bytes, and how many steps of processor time it took.
   static func pickleCost(_ name: String, _ byteCount: Int) throws {
-    // What the code itself takes, and what allocators keep.
+    // Memory of the code itself, and memory that allocators keep.
     _ = outcome(of: pickleBomb(name, 2000), name)
     let bytes = pickleBomb(name, byteCount)
     let before = resetPeakKilobytes()
@@ -148,7 +148,7 @@ extension Probe {
     }
   }
 
-  /// What nests by recursion; a value of a dictionary and of a sequence alike.
+  /// A type that nests by recursion; a value of a dictionary and of a sequence alike.
   private struct Tree: Decodable {
     init(from decoder: any Decoder) throws {
       if let keyed = try? decoder.singleValueContainer().decode([String: Tree].self) {

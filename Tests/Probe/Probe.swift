@@ -125,7 +125,7 @@ struct Probe {
     let (left, right) = try makeSocketPair(.unixDatagrams)
     right.maximumDescriptors = 3
     let (reader, writer) = try makePipe()
-    // What a call may need for the first time, before there is no room for it.
+    // Resources that a call may need for the first time, before there is no room for them.
     try left.blocking.send([1])
     _ = try right.blocking.receiveBytes()
     let number = try reader.withDescriptor { $0 }
@@ -193,7 +193,7 @@ struct Probe {
     withExtendedLifetime(writer) {}
   }
 
-  /// What this process has used: `clock` counts in millionths of a second, on every POSIX system.
+  /// The processor time of this process: `clock` counts in millionths of a second, on every POSIX system.
   private static func processorMicroseconds() -> Int { Int(clock()) }
 
   /// Writing to a closed peer, with the default disposition, on every branch.
@@ -235,7 +235,7 @@ struct Probe {
     print("blocked=\(unsafe sigismember(&mask, SIGPIPE))")
   }
 
-  /// What receiving one message takes at its peak, in percent of the message.
+  /// The peak memory of receiving one message, in percent of the message.
   private static func memory(_ byteCount: Int) throws {
     let (raw, writer) = try makeSocketPair()
     let reader = MessageDuplex(over: raw)

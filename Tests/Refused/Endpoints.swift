@@ -1,4 +1,4 @@
-// What a program that uses the library must not be able to write. See scripts/api.
+// Code that a program that uses the library must not be able to write. See scripts/api.
 import SWMessaging
 
 func refuseForeignParts(

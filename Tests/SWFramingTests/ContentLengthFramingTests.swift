@@ -42,7 +42,7 @@ import Testing
     #expect(end == .betweenFrames)
   }
 
-  /// What is refused, at which offset, and what the explanation ends with.
+  /// The refused bytes, the offset, and the end of the explanation.
   static let refused: [(text: String, offset: Int, found: String)] = [
     ("Foo: 1\r\n\r\n", 8, "found none"),
     ("Starting server\r\n", 0, #"found "Starting server""#),
@@ -111,7 +111,7 @@ import Testing
   @Test func `a line that was read once is not read again`() throws {
     var scanner = framing.makeScanner()
     #expect(try scanner.demand(in: Array("Content-Length: 3\r\n".utf8)) == .atLeast(20))
-    // Whoever looks back finds another length than was there before.
+    // A scanner that looks back finds another length than was there before.
     #expect(
       try scanner.demand(in: Array("Content-Length: x\r\nX: y\r\n\r\n".utf8))
         == .frame(byteCount: 30, payload: 27..<30))

@@ -33,7 +33,7 @@ import Testing
     let error = #expect(throws: FramingError.self) { try framing.frame(of: golden.payload.bytes) }
     #expect(error?.kind == .unrepresentable)
     #expect(error?.offset == golden.pythonReadsBack.first?.bytes.count)
-    // What Python sent, we read as Python does.
+    // We read bytes of Python as Python does.
     let (messages, end) = try readByHand(framing, chunks: [golden.frame.bytes])
     #expect(messages == golden.pythonReadsBack.map(\.bytes))
     #expect(end == .insideFrame(golden.leftover.bytes))

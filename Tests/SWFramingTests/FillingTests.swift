@@ -2,7 +2,7 @@ import SWFraming
 import TestSupport
 import Testing
 
-/// What a datagram must be: one frame, whose length counts.
+/// Rules for a datagram: it is one frame, and its length counts.
 @Suite(.lastResort, .leavesNothing) struct FillingTests {
   private func decode(_ framing: some ByteFraming, _ bytes: [UInt8]) throws -> [UInt8] {
     try framing.decode(filling: bytes.span)

@@ -60,7 +60,7 @@ extension Framing {
 }
 
 extension Framing {
-  /// What a new scanner demands of these bytes.
+  /// The demand of a new scanner for these bytes.
   ///
   /// The thread sanitizer looks at the address of a scanner that is changed, and one without state has none,
   /// unless its type is not known, as here.

@@ -27,7 +27,7 @@ import Testing
   {
     let (results, end) = try results(Array("\(line)\n{\"a\":2}\n".utf8))
     try #require(results.count == 2)
-    // What Foundation makes of a lone surrogate is its own affair; an error names the line.
+    // Foundation decides how to treat a lone surrogate; an error names the line.
     if case .failure(let error) = results[0] {
       guard case DecodingError.dataCorrupted(let context) = error else { throw error }
       #expect((context.underlyingError as? JSONPayloadError)?.text == line)

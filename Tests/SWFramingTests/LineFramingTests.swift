@@ -59,7 +59,7 @@ import Testing
   func `what was searched once is not searched again`(_ ending: LineFraming.Ending) throws {
     var scanner = LineFraming(ending: ending).makeScanner()
     #expect(try scanner.demand(in: Array("one line".utf8)) == .atLeast(9))
-    // Whoever looks back finds a line feed that was not there before.
+    // A scanner that looks back finds a line feed that was not there before.
     #expect(try scanner.demand(in: Array("one\nlines".utf8)) == .atLeast(10))
     #expect(try scanner.demand(in: Array("one\nlines\n".utf8)) == .frame(byteCount: 10, payload: 0..<9))
   }

@@ -51,7 +51,7 @@ struct MultiprocessingVectors: Decodable, Sendable {
     var testDescription: String { "\(length) bytes where \(maxlength) are allowed" }
   }
   struct Transcript: Decodable, Sendable, CustomTestStringConvertible {
-    /// Who wrote, and what.
+    /// The writer, and its bytes.
     struct Write: Decodable, Sendable {
       var bytes: [UInt8]
 

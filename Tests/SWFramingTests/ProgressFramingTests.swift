@@ -45,7 +45,7 @@ import Testing
   @Test func `sending is told as the transport accepts bytes`() throws {
     let framing = VarIntFraming().progress(every: 100, log: log)
     #expect(framing.observesSending)
-    // What an endpoint does when the transport accepts 200, 100 and the other 52 bytes.
+    // An endpoint calls this when the transport accepts 200, 100 and the other 52 bytes.
     let total = try framing.frame(of: payload(byteCount: 350)).count
     for count in [200, 300, total] { framing.didSend(count: count, of: total) }
     #expect(log.entries == [.sent(200, of: 352), .sent(300, of: 352), .sent(352, of: 352)])

@@ -1,7 +1,7 @@
 import SWFraming
 import Synchronization
 
-/// What a ``ProgressFraming`` told, in order.
+/// The reports of a ``ProgressFraming``, in order.
 final class ProgressLog: Sendable {
   enum Entry: Equatable, Sendable {
     case received(Int, of: Int)

@@ -4,7 +4,7 @@ import SWTesting
 import TestSupport
 import Testing
 
-/// What scanners make of the end of a stream, and of what strangers leave around their frames.
+/// How scanners treat the end of a stream, and bytes of strangers around their frames.
 @Suite(.lastResort, .leavesNothing) struct StreamEndTests {
   /// Reads all messages of a stream that arrives at once, as an endpoint does: the payloads, and how it ended.
   func read<F: Framing>(_ framing: F, _ stream: [UInt8]) throws -> ([F.Incoming], FrameEnd) {

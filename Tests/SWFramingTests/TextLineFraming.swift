@@ -8,7 +8,7 @@ where
 {
   struct NotReadable: Error {}
 
-  /// What makes a scanner quadratic when it is missing.
+  /// Without this position a scanner takes quadratic time.
   var remembersSearched = true
 
   func makeScanner() -> TextLineScanner { TextLineScanner(remembersSearched: remembersSearched) }

@@ -5,13 +5,13 @@ import SystemPackage
 import TestSupport
 import Testing
 
-/// What comes beside the bytes of a stream, kept by where it came: by hand.
+/// Ancillary data of a stream, kept by its position: by hand.
 @Suite(.lastResort, .leavesNothing) struct AncillaryTurnTests {
   /// A turn of the test's own, as an object.
   private final class Stream {
     private var turn = ReceiveTurn()
 
-    /// So many bytes come in one read, with this beside them.
+    /// This many bytes come in one read, with this data beside them.
     func bring(_ count: Int, _ found: Ancillary? = nil) {
       let request = ReceiveRequest.exactly(turn.count + count)
       let outcome = unsafe turn.attempt(.atLeast(turn.count + count), for: request) { memory in

@@ -20,7 +20,7 @@ import Testing
     await eventually { reader.queued == 1 }
     _ = try writer.withDescriptor { try $0.writeAll([1, 0, 1, 1]) }
     #expect(try await first.value == [0])
-    // Who has it may be resumed before the reactor has given the turn back.
+    // The receiver may be resumed before the reactor has released the turn.
     await eventually { reader.core.receiving?.inspect { !$0.turn } ?? false }
     try await reader.withMessage { message in
       #expect(message[0] == 1)

@@ -67,7 +67,7 @@ import Testing
     try shared.close()
   }
 
-  /// What the reactor's thread is doing in the kernel.
+  /// The system call in which the reactor's thread is.
   private func reactorSystemCall() throws -> String {
     let threads = try FileManager.default.contentsOfDirectory(atPath: "/proc/self/task")
     let reactor = threads.first {

@@ -111,7 +111,7 @@ import Testing
     }
   }
 
-  /// What a user might write around a simulated end: the five members, and a fault.
+  /// A wrapper that a user might write around a simulated end: the five members, and a fault.
   final class Wrapped: SocketLike {
     private let inner: SimulatedTransport
     private let fault: Fault?

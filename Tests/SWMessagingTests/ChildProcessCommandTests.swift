@@ -10,7 +10,7 @@ import Testing
   import Glibc
 #endif
 
-/// What a child begins with: everything that a command says.
+/// The beginning of a child: everything that a command says.
 @Suite struct ChildProcessCommandTests {
   // MARK: The program
 

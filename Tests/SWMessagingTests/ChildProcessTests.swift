@@ -151,7 +151,7 @@ import Testing
         if case .descriptor(let number) = channel { script = "exec cat <&\(number) >&\(number)" }
         let child = try await ChildProcess.spawn(
           "bash", arguments: ["-c", script], channel: channel, framing: .varInt)
-        // Who prints now shall not print into the channel.
+        // A `print` from now on must not go into the channel.
         #expect(try child.channel.withDescriptor { $0.rawValue } > 2)
         try await child.channel.send("hello")
         #expect(try await child.channel.receive() == Array("hello".utf8))

@@ -40,7 +40,7 @@ import Testing
     let this = try makeTransport(over: one.withDescriptor { $0.rawValue }, for: [.readable, .writable])
     let (reader, writer) = try makePipe()
     try await left.send([UInt8](repeating: 1, count: 10))
-    // What `receiveDatagrams` does: a look, then a receive into room for that.
+    // As in `receiveDatagrams`: a look, then a receive into room for that.
     #expect(this.nextDatagramSize() == .transferred(10))
     #expect(try await another.receive().count == 10)
     try await left.send([UInt8](repeating: 2, count: 100), passing: [try writer.withDescriptor { $0 }])

@@ -31,7 +31,7 @@ import Testing
     #expect(try await receiving.receive(timeout: .seconds(10)) == [2])
   }
 
-  /// What an error of sending leaves behind for receiving: the first error stands for all that come.
+  /// The effect of an error of sending on receiving: the first error stands for all that come.
   @Test func `a refusal is told as what it is, and ends nothing, though a send has failed before`()
     async throws
   {
@@ -41,13 +41,13 @@ import Testing
     try left.connect(to: rightAddress)
     let endpoint = try left.endpoint()
     try right.endpoint().close()
-    // Nobody is there: the refusal comes before the call has returned, and waits in the socket.
+    // The address has no receiver: the refusal comes before the call has returned, and waits in the socket.
     try await endpoint.send("anybody?")
     let error = await endpointError { try await endpoint.send([1], to: portless(rightAddress)) }
     #expect(error?.reason == .transport(TransportError(.send, .invalidArgument)))
     let refusal = await endpointError { try await endpoint.receive(timeout: .seconds(10)) }
     #expect(refusal?.reason == .transport(TransportError(.receive, .connectionRefused)))
-    // Somebody comes.
+    // A receiver binds the address.
     let later = try UDPSocket(.v4, port: UInt16(rightAddress.bytes[2]) << 8 | UInt16(rightAddress.bytes[3]))
     let sender = try later.endpoint()
     try await sender.send([7], to: leftAddress)

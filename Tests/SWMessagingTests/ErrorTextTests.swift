@@ -5,7 +5,7 @@ import SystemPackage
 import TestSupport
 import Testing
 
-/// What errors say to people: what was done to what, and why it failed.
+/// Error texts say what was done to what, and why it failed.
 @Suite(.lastResort, .leavesNothing) struct ErrorTextTests {
   private func text<T>(of call: () async throws -> T) async -> String? {
     await endpointError { try await call() }?.description

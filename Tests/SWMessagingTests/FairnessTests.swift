@@ -54,7 +54,7 @@ import Testing
     return (Int(message[0]), number)
   }
 
-  /// Who was served, in order.
+  /// The callers in the order in which they were served.
   private final class Log: Sendable {
     private let receivers = Guarded<[Int]>([])
     var order: [Int] { receivers.withLock { $0 } }
@@ -165,7 +165,7 @@ import Testing
       var received: [[UInt8]] = []
       if round % 2 == 0 { left.close() }
       if round % 2 == 1 {
-        // What nobody took is still there, in order.
+        // Messages that no caller took are still there, in order.
         let first = await receivers[0].value
         let second = await receivers[1].value
         received += [first, second].compactMap { $0 }

@@ -29,7 +29,7 @@ final class HandCaller: Sendable {
 
   private func wake() { state.withLock { $0.isWoken = true } }
 
-  /// What a thread does when it was woken: drives, and looks again, until it waits or is done.
+  /// The steps of a woken thread: drives, and looks again, until it waits or is done.
   func run(isLate: Bool = false) {
     guard place.kind == .thread else { return }
     state.withLock { $0.isWoken = false }

@@ -8,7 +8,7 @@ import SystemPackage
 import TestSupport
 import Testing
 
-/// What a peer makes this process hold with a byte.
+/// The memory that a peer makes this process hold with one byte.
 @Suite(.serialized, .lastResort, .leavesNothing) struct HeldMemoryTests {
   @Test func `one byte of a frame does not hold a block of 64 KiB`() async throws {
     let (left, right) = try makeSocketPair()

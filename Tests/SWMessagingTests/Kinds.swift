@@ -6,7 +6,7 @@ import SWTesting
 import SystemPackage
 import Testing
 
-/// What a stream of bytes can lie on. Datagrams and seqpackets are another matter.
+/// Descriptors that carry a stream of bytes. Datagrams and seqpackets are another matter.
 enum StreamKind: String, CaseIterable, Sendable {
   case pipe
   /// A pipe with O_DIRECT on both ends.
@@ -22,11 +22,11 @@ enum StreamKind: String, CaseIterable, Sendable {
   case tcp
 
   var isTerminal: Bool { [.terminal, .rawTerminal, .master].contains(self) }
-  /// What is left of an unfinished line when the writer is gone: a terminal that is hung up drops it.
+  /// The rest of an unfinished line when the writer is gone: a terminal that is hung up drops it.
   var keepsBytesBehindTheEnd: Bool { self != .terminal && self != .rawTerminal }
 }
 
-/// What the kernel can do, and what it could not do some time ago.
+/// Abilities of the present kernel, and of older ones.
 enum KernelBranch: String, Sendable {
   case native
   /// `RWF_NOWAIT`, and no `RWF_NOSIGNAL`.

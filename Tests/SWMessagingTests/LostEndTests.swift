@@ -27,7 +27,7 @@ import Testing
     // Two at once: the second waits in the buffer.
     _ = try writer.withDescriptor { try $0.writeAll([1, 0, 1, 1]) }
     #expect(try await first.value == [0])
-    // Who has it may be resumed before the reactor has given the turn back.
+    // The receiver may be resumed before the reactor has released the turn.
     await eventually { reader.core.receiving?.inspect { !$0.turn } ?? false }
     // The turn is held while the last message comes and the end right behind it.
     try await reader.withMessage { message in
@@ -46,7 +46,7 @@ import Testing
       return try await reader.next()
     }
     #expect(await holds { isDone.isUp }, "it waits for an end that is there")
-    // What is there after all: a timeout attempts before it waits.
+    // The data is there after all: a timeout attempts before it waits.
     if !isDone.isUp {
       #expect(try await reader.next(timeout: .zero) == nil, "the end is there, for who looks")
     }

@@ -57,7 +57,7 @@ private final class RandomReads: SocketLike {
 @Suite(.lastResort, .leavesNothing) struct ManyPassedTests {
   private static let count = stressed(6_000, full: 100_000)
 
-  /// What a message is, by its sender and number: so that both ends know without telling each other.
+  /// The contents of a message by its sender and number, so both ends know them without telling each other.
   private struct Plan {
     let files: [Int]
     let padding: Int
@@ -100,7 +100,7 @@ private final class RandomReads: SocketLike {
     Array("\(sender) \(number) ".utf8) + [UInt8](repeating: 46, count: plan.padding)
   }
 
-  /// What has come.
+  /// The received messages.
   private final class Books: Sendable {
     private struct State: Sendable {
       var seen: [Set<Int>] = [[], []]

@@ -289,7 +289,7 @@ import Testing
     #expect(sender.unixPath == paths[0])
     try await ends[1].send([4], to: sender)
     #expect(try await ends[0].receive() == [4])
-    // Nobody there: this datagram's error alone.
+    // There is no receiver: this datagram alone fails.
     let nobody = try #require(SocketAddress(unixPath: paths[0] + "x"))
     let error = await endpointError { try await ends[1].send([5], to: nobody) }
     #expect(error?.reason == .transport(TransportError(.send, .noSuchFileOrDirectory)))

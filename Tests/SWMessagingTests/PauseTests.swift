@@ -171,7 +171,7 @@ import Testing
     let played = HandPlayed(PlayedTransport(sending: [.transferred(1), .retryLater, .retryLater]))
     let sent = played.send([1, 2, 3], as: kind)
     #expect(played.sending.inspect { $0.isHeadPaused && !$0.queue.hasAside })
-    // Who comes tries once, for both.
+    // A new caller tries once, for both.
     let behind = played.send([4])
     #expect(sent.outcome == nil && behind.outcome == nil)
     #expect(played.sending.inspect { $0.isHeadPaused && !$0.queue.hasAside })
@@ -214,7 +214,7 @@ import Testing
     }
     let thread = try call(as: .thread)
     #expect(thread.place.waitLimit == .never && !thread.isWoken)
-    // Who comes makes an attempt for the head.
+    // A new caller makes an attempt for the head.
     let second = try call(as: .task)
     #expect(half.inspect { $0.isHeadPaused } && thread.isWoken)
     thread.run()

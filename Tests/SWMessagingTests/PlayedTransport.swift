@@ -33,7 +33,7 @@ final class PlayedTransport: SocketLike {
 
   // MARK: For tests
 
-  /// What was done, in order: `receive` and `send` with their bytes, `finish`, `close`.
+  /// The calls in order: `receive` and `send` with their bytes, `finish`, `close`.
   var log: [String] { state.withLock { $0.log } }
   func count(_ entry: String) -> Int { log.count { $0.hasPrefix(entry) } }
   func append(receiving attempts: Attempt...) { state.withLock { $0.receiving += attempts } }

@@ -8,7 +8,7 @@ import SystemPackage
 import TestSupport
 import Testing
 
-/// What a reactor stands on, in both of its forms.
+/// Both pollers of a reactor.
 @Suite(.lastResort, .leavesNothing) struct PollerTests {
   enum Form: String, CaseIterable, Sendable {
     case epoll, poll
@@ -23,7 +23,7 @@ import Testing
 
   private func close(_ descriptor: consuming OwnedDescriptor) {}
 
-  /// What is told of a key, over as many waits as it takes until something is, or nothing was for a while.
+  /// The events of a key, over as many waits as it takes until there is one, or none came for a while.
   private func told(_ poller: any Poller, _ key: UInt64, waits: Int = 4) -> Readiness {
     var readiness: Readiness = []
     for _ in 0..<waits where readiness.isEmpty {

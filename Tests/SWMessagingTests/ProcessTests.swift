@@ -4,7 +4,7 @@ import SystemPackage
 import TestSupport
 import Testing
 
-/// What can only be seen on a process of its own: lines 3, 8, 9, 10 and 11 of the contract.
+/// Properties that only show in a process of its own: lines 3, 8, 9, 10 and 11 of the contract.
 @Suite(.lastResort, .leavesNothing) struct ProcessTests {
   private func probe(_ arguments: String..., input: FileDescriptor? = nil) throws -> Answer {
     try run(probePath(), arguments, input: input)

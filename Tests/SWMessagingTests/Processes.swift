@@ -4,7 +4,7 @@ import SystemPackage
 import TestSupport
 import Testing
 
-/// What a process left behind.
+/// The results of a process.
 struct Answer {
   /// The exit status, or a signal's number below zero.
   var status: Int32

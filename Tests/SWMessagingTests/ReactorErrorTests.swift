@@ -8,7 +8,7 @@ import SWTesting
 import SystemPackage
 import Testing
 
-/// What waiting makes of errors of the kernel, and of a table of descriptors that is full.
+/// How waiting treats errors of the kernel, and a full table of descriptors.
 @Suite(.serialized) struct ReactorErrorTests {
   /// While any timer is set, a reactor that believes the error hears of nothing, and spins.
   @Test func `timed waits work where a sandbox refuses epoll_pwait2`() throws {

@@ -197,7 +197,7 @@ import Testing
 
   // MARK: The round
 
-  /// What the machine does in a round, one letter a step: events, works, timers, jobs, and a wait.
+  /// The steps of the machine in a round, one letter each: events, works, timers, jobs, and a wait.
   private func round(_ machine: Machine, at time: UInt64) -> String {
     var steps = ""
     while true {
@@ -287,7 +287,7 @@ import Testing
       for worker in 0...1 { #expect(step(worker, at: 1) == "wait") }
     }
 
-    /// What a worker does next, and what besides is to be done.
+    /// The next step of a worker, and its other duties.
     func step(_ worker: Int, at time: UInt64) -> String {
       let step = state.next(Deadline(nanoseconds: time), worker: worker)
       let notice = state.takeNotice()
@@ -357,7 +357,7 @@ import Testing
     #expect(workers.step(0, at: 1) == "drive")
     #expect(workers.step(1, at: 1) == "run 1")
     #expect(workers.step(0, at: 1) == "wait" && workers.step(1, at: 1) == "wait")
-    // Whoever has used the notification up, asleep or not, the next one is made.
+    // Whether the worker that used the notification up slept or not, the next one is made.
     #expect(workers.enqueue(2) == " wake")
     workers.woke(0)
     #expect(workers.enqueue(3) == " wake")
@@ -424,7 +424,7 @@ import Testing
     workers.woke(1)
     #expect(workers.step(1, at: 1) == "run 3")
     #expect(workers.step(1, at: 1) == "wait")
-    // Nobody else need be woken for it: the worker that is at the first one finds the second.
+    // No other worker need be woken for it: the worker that is at the first one finds the second.
     #expect(workers.step(0, at: 1) == "run 2")
     #expect(workers.step(0, at: 1) == "wait")
   }

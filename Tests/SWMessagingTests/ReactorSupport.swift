@@ -48,7 +48,7 @@ func awaitReactorHeard() throws {
   #expect(bell.rings)
 }
 
-/// What the reactor's thread has used of its processor, in nanoseconds.
+/// The processor time of the reactor's thread, in nanoseconds.
 @concurrent func reactorProcessorTime() async -> UInt64 {
   await Task(executorPreference: .reactor) { @concurrent in swsys_thread_cpu() }.value
 }

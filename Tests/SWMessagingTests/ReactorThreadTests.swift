@@ -32,7 +32,7 @@ import Testing
       let side = hand.side(.varInt)
       let calls = (0..<100).map { _ in hand.receive(side.request) }
       hand.transport.append(receiving: [.bytes((0...100).flatMap { [1, UInt8($0)] })])
-      // Who comes now drives for the others first.
+      // The next caller drives for the others first.
       let last = hand.receive(side.request)
       let served = calls.count { hand.result($0, side) != nil }
       hand.reactor.drive()

@@ -8,7 +8,7 @@ import SystemPackage
 import TestSupport
 import Testing
 
-/// What a reviewer broke once, each under the name of what had gone wrong.
+/// Faults that a review has found, each under the name of what had gone wrong.
 @Suite(.lastResort, .leavesNothing) struct RegressionTests {
   @Test func `a wake-up that is signalled while its wait ends is not lost to the next wait`() async throws {
     // A thread that signals for as long as another waits: no wait may last until its deadline.

@@ -246,7 +246,7 @@ import Testing
     while received.count < total { received += try await reader.receive() }
     #expect(try await sending.value == total)
     #expect(received == pattern(total))
-    // What has been accepted survives the sender.
+    // Accepted bytes survive the sender.
     try await writer.send([1, 2, 3])
     writer.close()
     #expect(try await reader.receive(exactly: 3) == [1, 2, 3])

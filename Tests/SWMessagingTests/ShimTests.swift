@@ -47,7 +47,7 @@ import Testing
       #expect(swsys_get_close_on_exec(number) == 1)
     }
     #expect(numbers[5] >= 100)
-    // What it waits with must not block. What others may share must.
+    // A descriptor for waiting must not block. A descriptor that others may share must.
     #expect(swsys_is_nonblocking(numbers[0]) == 1)
     #expect(swsys_is_nonblocking(pipe.0) == 0 && swsys_is_nonblocking(pipe.1) == 0)
     #expect(swsys_is_nonblocking(numbers[6]) == 1)
@@ -241,7 +241,7 @@ import Testing
       keys += events[..<Int(count)].map { $0.key }
     }
     #expect(keys.sorted() == (0..<200).map { UInt64($0) << 32 | 5 })
-    // What was told is not told again, and what is no longer watched is not told at all.
+    // A reported event is not reported again, and an event that is no longer watched not at all.
     #expect(swsys_eventfd_signal(counters[0]) == 8)
     #expect(swsys_eventfd_signal(counters[1]) == 8)
     #expect(swsys_epoll_delete(epoll, counters[1]) == 0)
@@ -271,7 +271,7 @@ import Testing
       #expect(event.key == 3 && event.readiness == UInt32(SWSYS_READABLE))
       #expect(unsafe swsys_epoll_wait(epoll, &event, 1, 0) == 0)
     }
-    // What has passed rings at once; what is put off does not ring before.
+    // A time that has passed rings at once; a time that is put off does not ring before.
     for instant in [0, 1, swsys_now()] as [UInt64] {
       #expect(swsys_timer_set(timer, .max / 4) == 0)
       #expect(unsafe swsys_epoll_wait(epoll, &event, 1, 0) == 0)
@@ -387,7 +387,7 @@ import Testing
     }
     #expect(swsys_next_datagram_size(ends.1, false) == -Int(EAGAIN))
     close(ends.0)
-    // Nobody is there any more, which raises no signal.
+    // The reader is gone, and the write raises no signal.
     var part = unsafe iovec()
     #expect(unsafe swsys_send_datagrams(ends.1, &part, 1) < 0)
     close(ends.1)

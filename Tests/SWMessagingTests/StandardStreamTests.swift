@@ -14,7 +14,7 @@ import Testing
   private struct Case: CustomTestStringConvertible, Sendable {
     var testDescription: String
     var script: String
-    /// What comes out, of the text that goes in.
+    /// The output for the text that goes in.
     var output: @Sendable (_ text: String) -> String = { $0.uppercased() }
   }
 
@@ -81,7 +81,7 @@ import Testing
   /// How the child's life ends.
   enum Ending: String, CaseIterable, Sendable { case exits, isKilled }
 
-  /// What a parent may share with a child, and find changed.
+  /// Properties that a parent may share with a child, and find changed.
   private struct View: Equatable {
     var flags: [String]
     var terminals: [String]

@@ -28,7 +28,7 @@ import Testing
     let meanwhile = Mutex<(@Sendable (ScriptedTransport) -> Void)?>(nil)
 
     var readinessSource: ReadinessSource { .signal }
-    // Nobody is told: the reactor that would tell is in the middle of its own attempt.
+    // No event is reported: the reactor that would report it is in the middle of its own attempt.
     func attach(_ signal: ReadinessSignal) {}
     func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
       ending(unsafe inner.receive(into: memory))
@@ -400,7 +400,7 @@ import Testing
     for (index, call) in calls.enumerated() {
       #expect((hand.result(call) != nil) == (accepted >= 4 * (index + 1)))
     }
-    // Who has begun owes the rest, who has not leaves nothing; and the order stays.
+    // A sender that has begun owes the rest, another one leaves nothing; and the order stays.
     calls[1].caller?.giveUp(.timedOut)
     hand.accept(.accept(.max))
     let error = hand.result(calls[1])?.error
@@ -576,7 +576,7 @@ import Testing
     #expect(hand.result(call) != nil)
     #expect(Half.retire(hand.receiveHalf, hand.sendHalf) == nil)
     #expect(Half.retire(hand.receiveHalf, hand.sendHalf) == .closed)
-    // What detaching would do next; else port and transport hold each other.
+    // Detaching would do this next; otherwise port and transport would retain each other.
     for half in [hand.receiveHalf, hand.sendHalf] as [Half] { half.port.leave(half.direction) }
   }
 

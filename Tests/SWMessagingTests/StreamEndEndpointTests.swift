@@ -4,7 +4,7 @@ import SWTesting
 import TestSupport
 import Testing
 
-/// What a framing makes of the end of a stream, through endpoints.
+/// How a framing treats the end of a stream, through endpoints.
 @Suite(.lastResort, .leavesNothing) struct StreamEndEndpointTests {
   enum Way: String, CaseIterable, Sendable { case task, thread, waitingTask, waitingThread }
 

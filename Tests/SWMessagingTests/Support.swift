@@ -107,7 +107,7 @@ func stressed(_ rounds: Int, full: Int) -> Int {
 /// A sanitizer keeps memory of its own beside ours.
 let isSanitized = ProcessInfo.processInfo.environment["SWTEST_SANITIZED"] != nil
 
-/// What a descriptor refers to, beyond its number.
+/// The identity of a descriptor's file, beyond the number.
 struct OpenFile: Sendable {
   private let number: Int32
   private let inode: UInt64
@@ -126,7 +126,7 @@ struct OpenFile: Sendable {
   }
 }
 
-/// What this process has open.
+/// The open descriptors of this process.
 func openDescriptors() -> Set<Int32> {
   var open: Set<Int32> = []
   for number in Int32(0)..<1024 where swsys_get_close_on_exec(number) >= 0 { open.insert(number) }

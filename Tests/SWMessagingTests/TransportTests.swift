@@ -164,7 +164,7 @@ import Testing
     #expect(cut == .failed(TransportError(.receive, .messageTooLong)) && Self.scope(cut) == .item)
     let large = right.send([UInt8](repeating: 1, count: 10_000_000))
     #expect(large == .failed(TransportError(.send, .messageTooLong)) && Self.scope(large) == .item)
-    // What goes along may be wrong, and then only that datagram fails.
+    // The descriptors or the address may be wrong, and then only that datagram fails.
     let wrong = right.gather(
       [1, 2], with: OutgoingAncillary(descriptors: [FileDescriptor(rawValue: 1_000_000)]))
     #expect(wrong == .failed(TransportError(.send, .badFileDescriptor)) && Self.scope(wrong) == .item)
@@ -271,7 +271,7 @@ import Testing
     #expect(lseek(number, 0, SEEK_SET) == 0)
     #expect(file.receive(65_536).attempt == .offload)
     #expect(file.receive(65_536, takingLong: true).bytes == Array(bytes[..<65_535]) + [1])
-    // What is in the page cache is there at once.
+    // Data in the page cache is returned at once.
     #expect(file.receive(2).bytes == [2, 3])
     #expect(file.receive(65_536, takingLong: true).bytes == bytes)
     #expect(file.receive(10).attempt == .endOfStream)

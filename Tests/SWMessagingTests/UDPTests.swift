@@ -155,7 +155,7 @@ extension SocketAddress {
     try client.connect(to: target)
     let own = client.address
     let left = MessageDuplex(over: try client.endpoint(), framing: .datagram)
-    // What is there already is not lost with it.
+    // A datagram that is there already is not lost with it.
     try gone.connect(to: own)
     let early = try gone.endpoint()
     for number in 0..<3 as Range<UInt8> { try await early.send([number]) }

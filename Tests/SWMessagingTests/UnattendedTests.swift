@@ -9,7 +9,7 @@ import Testing
 
 /// A reactor that cannot be started, or cannot watch: tasks that would wait fail, and say why.
 @Suite(.lastResort, .leavesNothing) struct UnattendedTests {
-  /// What it is asked for and what it answers is the test's.
+  /// The test sees its calls and sets its answers.
   private final class Refusing: Reacting {
     private let inner = ManualReactor()
     private let errno = Mutex<Errno?>(nil)

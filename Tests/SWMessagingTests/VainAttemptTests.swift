@@ -52,7 +52,7 @@ import Testing
 
   @Test func `the attempt that was left out is made before the deadline ends the call`() throws {
     for brings in [false, true] {
-      // What came was not signalled, or the reactor has not got to that yet.
+      // The data was not signalled, or the reactor has not reported it yet.
       let hand = drained(then: brings ? [.bytes([1, 7])] : [])
       let side = hand.side(.varInt)
       let before = hand.transport.receiveCount

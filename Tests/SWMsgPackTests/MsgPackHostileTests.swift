@@ -8,7 +8,7 @@ import Testing
 
 /// Bytes that nobody means well with: typed errors with their place, whoever reads.
 @Suite(.lastResort, .leavesNothing) struct MsgPackHostileTests {
-  /// What `MsgPackValue` says of bytes, and the decoder alike.
+  /// The answer of `MsgPackValue` and of the decoder for bytes.
   private func error(_ bytes: [UInt8]) -> MsgPackError? {
     let error = #expect(throws: MsgPackError.self) { try MsgPackValue(bytes) }
     #expect(underlying([String].self, bytes) == error, "\(hexDigits(bytes.prefix(64)))")
@@ -22,7 +22,7 @@ import Testing
     return context.underlyingError as? MsgPackError
   }
 
-  /// What the framing says of bytes that arrive one by one, and after how many of them.
+  /// The framing's answer for bytes that arrive one by one, and after how many of them it comes.
   private func refusal(_ bytes: [UInt8]) -> (error: FramingError, arrived: Int)? {
     var scanner = MsgPackValueFraming.msgPackValues.makeScanner()
     for arrived in 0...bytes.count {
@@ -384,7 +384,7 @@ import Testing
 
   // MARK: Memory
 
-  /// What the probe reads, how, what comes of it, and how many times the bytes it may take at its peak.
+  /// The input and the mode of the probe, the result, and the peak memory as a multiple of the bytes.
   struct Bomb: CustomTestStringConvertible, Sendable {
     var stream: String
     var reader: String
@@ -408,7 +408,7 @@ import Testing
       ]
     }
     + ["long-array", "long-map", "nested"].flatMap {
-      // Who has all bytes has them himself.
+      // A caller that has all bytes holds them itself.
       [
         Bomb(stream: $0, reader: "value", outcome: "truncated", multiple: 17),
         Bomb(stream: $0, reader: "decoder", outcome: "truncated", multiple: 17),

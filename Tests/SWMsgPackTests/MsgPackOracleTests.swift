@@ -7,7 +7,7 @@ import Testing
 
 /// msgpack-c's own unpacker and packers, on the same bytes.
 @Suite(.lastResort, .leavesNothing) struct MsgPackOracleTests {
-  /// What the library says of bytes: how long the value is, and the bytes that it packs of it.
+  /// The library's answer for bytes: how long the value is, and the bytes that it packs of it.
   private func unpack(_ bytes: [UInt8]) -> (status: Int32, length: Int, packed: [UInt8]) {
     var length = 0
     var packed: UnsafeMutablePointer<UInt8>?
@@ -64,7 +64,7 @@ import Testing
           demand = try scanner.demand(in: changed.span)
         }
       } catch {
-        // What we refuse for its size the library may take, or fail to reserve for.
+        // The library may accept bytes that we refuse for their size, or fail to reserve memory for them.
         if error.explanation.contains("expected a MessagePack value") { #expect(unpack(changed).status < 0) }
         continue
       }

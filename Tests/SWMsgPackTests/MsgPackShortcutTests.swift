@@ -76,7 +76,7 @@ import Testing
     }
   }
 
-  /// What a scanner finds that gets the bytes one by one.
+  /// The result of a scanner that gets the bytes one by one.
   func scanned(_ bytes: [UInt8], _ limits: MsgPackLimits) -> MsgPackValue? {
     let framing = MsgPackValueFraming(limits: limits)
     var scanner = framing.makeScanner()

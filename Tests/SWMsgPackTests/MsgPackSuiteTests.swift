@@ -197,7 +197,7 @@ extension Suite.Meaning {
     }
   }
 
-  /// What is written for it, as a value and from each type that holds it.
+  /// The bytes that are written for it, as a value and from each type that holds it.
   func encodings() throws -> [[UInt8]] {
     let encoder = MsgPackEncoder()
     func both<T: Encodable>(_ typed: T, _ value: MsgPackValue) throws -> [[UInt8]] {

@@ -15,7 +15,7 @@ enum Suite {
     }
   }
 
-  /// What the bytes stand for. A number is the same as an integer, in single and in double precision.
+  /// The meaning of the bytes. A number is the same as an integer, in single and in double precision.
   enum Meaning: Sendable {
     case value(MsgPackValue)
     case integer(Int128)

@@ -10,7 +10,7 @@ import Testing
   private static let welcome = Array("#WELCOME#".utf8)
   private static let failure = Array("#FAILURE#".utf8)
 
-  /// What a side sends until it has to receive.
+  /// The messages that a side sends until it has to receive.
   private static func sent(_ action: Handshake.Action) -> [UInt8]? {
     if case .send(let message) = action { return message }
     return nil

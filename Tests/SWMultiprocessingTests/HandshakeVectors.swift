@@ -1,6 +1,6 @@
 import Foundation
 
-/// What the handshakes of CPython 3.8 to 3.13 did, as `Vectors/multiprocessing.json` has it.
+/// The handshakes of CPython 3.8 to 3.13, from `Vectors/multiprocessing.json`.
 struct HandshakeVectors: Decodable, Sendable {
   static let golden: HandshakeVectors = {
     guard

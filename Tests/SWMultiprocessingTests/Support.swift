@@ -46,7 +46,7 @@ struct Python: Sendable, CustomTestStringConvertible {
     }
   }
 
-  /// What a disabled test shows.
+  /// The text of a disabled test.
   static let missing = "no Python 3.8, 3.11 or 3.13, neither in PATH nor of pyenv"
 
   /// pyenv's own before what PATH finds, which may be a script that only says that a version is not chosen.
@@ -143,7 +143,7 @@ func file(_ text: String) throws -> FileDescriptor {
   return descriptor
 }
 
-/// What a file has from its position on.
+/// The contents of a file from its position on.
 func text(of descriptor: FileDescriptor) throws -> String {
   let file = FileHandle(fileDescriptor: descriptor.rawValue, closeOnDealloc: false)
   return String(decoding: try file.readToEnd() ?? Data(), as: UTF8.self)

@@ -4,7 +4,7 @@ import SWTesting
 import TestSupport
 import Testing
 
-/// What of `Vectors/multiprocessing.json` is about values.
+/// The part of `Vectors/multiprocessing.json` that is about values.
 struct MultiprocessingValueVectors: Decodable, Sendable {
   static let golden: MultiprocessingValueVectors = vectors("multiprocessing")
 

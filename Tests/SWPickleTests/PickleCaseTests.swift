@@ -71,7 +71,7 @@ import Testing
     #expect(try value(hex).array?.bytes == [1, 2, 3])
     #expect(try decode([UInt8].self, hex) == [1, 2, 3])
     #expect(try decode(Data.self, hex) == Data([1, 2, 3]))
-    // Whoever registers the class gets the object.
+    // A program that registers the class gets the object.
     let object = try #require(try value(hex, .standard.registering("numpy", "memmap")).object)
     #expect(object.arguments.first == .name(PickleName("numpy", "memmap")))
   }

@@ -1,7 +1,7 @@
 import SWPickle
 import Testing
 
-/// What the suites of cases share.
+/// Helpers that the suites of cases share.
 protocol PickleCases {}
 
 extension PickleCases {
@@ -13,7 +13,7 @@ extension PickleCases {
     try PickleDecoder().decode(type, from: bytes(hex))
   }
 
-  /// What a decoding error says.
+  /// The text of a decoding error.
   func explanation<T: Decodable>(_ type: T.Type, _ hex: String) throws -> String {
     let pickle = bytes(hex)
     let error = try #require(throws: DecodingError.self) { try PickleDecoder().decode(type, from: pickle) }

@@ -126,7 +126,7 @@ import Testing
     (object.a, object.b) = (5, 6)
     let value = try PickleEncoder().encodeValue(object)
     #expect(value == ["b": 6, "super": ["a": 5], "list": [nil, ["b": 3]]])
-    // What stood elsewhere in the making is written as if it did not.
+    // A value that was encoded separately is written as if it had not been.
     #expect(try PickleValue(pickle: value.pickled()) == value)
     let again = try PickleDecoder().decode(Derived.self, from: value)
     #expect(again.a == 5 && again.b == 6)

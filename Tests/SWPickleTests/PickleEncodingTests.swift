@@ -3,7 +3,7 @@ import SWPickle
 import TestSupport
 import Testing
 
-/// What the encoder writes as it is called: the same as the writer of values for the same value, whatever the shape.
+/// The streaming encoder writes the same as the writer of values for the same value, whatever the shape.
 @Suite(.lastResort, .leavesNothing) struct PickleEncodingTests {
   /// A tree that encodes itself into containers.
   indirect enum Tree: Encodable, Sendable {

@@ -84,7 +84,7 @@ import Testing
 
   // MARK: Memory
 
-  /// What a reader has kept.
+  /// The objects that a reader has kept.
   final class Kept: Sendable {
     let objects = Guarded<[PickleObject]>([])
   }
@@ -177,7 +177,7 @@ import Testing
 
   // MARK: Changing the framing
 
-  /// What a peer that is not Python does by hand: answers a challenge in bytes, and goes on with pickles.
+  /// A peer that is not Python, by hand: answers a challenge in bytes, and goes on with pickles.
   @Test
   func `case 20: after a handshake in bytes the same connection goes on with pickles, and no byte is lost`()
     async throws

@@ -213,7 +213,7 @@ import Testing
       }
     }
     #expect(throws: DecodingError.self) { try PickleDecoder().decode(Counted.self, from: pickle) }
-    // What has as many parts as it says is decoded whole.
+    // A value with as many parts as it says is decoded whole.
     let list = try PickleEncoder().encodeBytes(Array(0..<100_000))
     #expect(try PickleDecoder().decode([Int].self, from: list).count == 100_000)
   }

@@ -36,7 +36,7 @@ import Testing
     #expect(try PickleValue(pickle: wire).pickled() == wire)
   }
 
-  /// What of the golden classes is understood out of the box.
+  /// The golden classes that are supported without registration.
   static let standard: Set = [
     "datetime.datetime", "datetime.date", "datetime.time", "datetime.timedelta", "datetime.timezone",
     "decimal.Decimal", "uuid.UUID", "builtins.complex", "collections.OrderedDict",
@@ -107,7 +107,7 @@ import Testing
     do {
       let value = try PickleValue(pickle: golden.wire.bytes, registry: .strict)
       #expect(golden.expect != "must be rejected")
-      // Whatever was accepted can be walked through, compared, shown, written and dropped.
+      // Every accepted value can be walked through, compared, shown, written and dropped.
       #expect(value.description.utf8.count < 100_000)
       #expect(value == value || value.tagged.contains("nan"))
       #expect(try PickleValue(pickle: value.pickled()).tagged == value.tagged)

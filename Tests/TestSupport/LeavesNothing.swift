@@ -51,7 +51,7 @@ extension Trait where Self == TimeLimitTrait {
   public static var lastResort: Self { .timeLimit(.minutes(30)) }
 }
 
-/// What a process holds.
+/// The resources of a process.
 struct Holdings: Equatable, Sendable {
   /// How many descriptors there are of each kind, such as `socket` or `pipe`.
   var descriptors: [String: Int] = [:]
@@ -83,7 +83,7 @@ struct Holdings: Equatable, Sendable {
     return text.hasPrefix("/") ? text : String(text.prefix { $0 != ":" || text.hasPrefix("anon_inode") })
   }
 
-  /// What is here and was not in `before`; empty if nothing is left.
+  /// The resources that were not in `before`; empty if nothing is left.
   func surplus(over before: Holdings) -> [String] {
     var surplus: [String] = []
     for (kind, count) in descriptors.sorted(by: { $0.key < $1.key }) {

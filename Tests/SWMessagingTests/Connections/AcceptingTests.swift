@@ -8,7 +8,7 @@ import SystemPackage
 import TestSupport
 import Testing
 
-/// What accept makes of errors, shortages, cancellations and closes.
+/// How accept treats errors, shortages, cancellations and closes.
 @Suite(.lastResort, .leavesNothing)
 struct AcceptingTests {
   /// A listener whose system call is a script, and whose reactor a test drives.
@@ -20,7 +20,7 @@ struct AcceptingTests {
 
     struct State: Sendable {
       var steps: [Step] = []
-      /// What an attempt does once the script is at its end.
+      /// The result of an attempt after the end of the script.
       var rest = Step.fails(.wouldBlock)
       var calls = 0
       var spells: [Errno?] = []

@@ -7,7 +7,7 @@ import SystemPackage
 import TestSupport
 import Testing
 
-/// What connect makes of full queues, missing servers, deadlines and names of hosts.
+/// How connect treats full queues, missing servers, deadlines and names of hosts.
 @Suite(.lastResort, .leavesNothing)
 struct ConnectingTests {
   /// A listener whose queue of connections is full.

@@ -6,7 +6,7 @@ import SystemPackage
 import TestSupport
 import Testing
 
-/// Who is at the other end, and who is let in.
+/// The credentials of the peer, and the policy for peers.
 @Suite(.lastResort, .leavesNothing)
 struct PeerCredentialsTests {
   private static var canBeAnother: Bool {

@@ -11,7 +11,7 @@ import Testing
 typealias VarIntListener = Listener<MessageDuplex<VarIntFraming>>
 typealias VarIntDuplex = MessageDuplex<VarIntFraming>
 
-/// What an observer was told.
+/// The events that an observer got.
 final class EventLog: Sendable {
   private let log = Guarded<[ListenerEvent]>([])
   var note: @Sendable (ListenerEvent) -> Void { { event in self.log.withLock { $0.append(event) } } }
@@ -157,7 +157,7 @@ final class EventLog: Sendable {
           told += 1
         }
       } catch {
-        // What it has sent was not read.
+        // The bytes that it sent were not read.
         guard case .transport(let failure) = error.reason else { throw error }
         #expect(failure.errno == .connectionReset)
         told += 1
@@ -309,7 +309,7 @@ final class EventLog: Sendable {
   @Test func `a connection that cannot be made into an endpoint ends no service`() async throws {
     let directory = try TestDirectory()
     let real = try ListenPlace.unix.listener(directory)
-    // What fails with every second connection, after it was accepted.
+    // The step that fails with every second connection, after it was accepted.
     let made = Guarded(0)
     let failing = Listener<VarIntDuplex>(real.core) { item throws(EndpointError) in
       let core = try ListenerCore.connection(item, .readAhead)

@@ -8,7 +8,7 @@ import SystemPackage
 import TestSupport
 import Testing
 
-/// What SWTesting has for services: a listener in memory, and the check of listeners.
+/// The helpers of SWTesting for services: a listener in memory, and the check of listeners.
 @Suite(.lastResort, .leavesNothing) struct TestKitTests {
   @Test(arguments: [SimulationPlan(seed: 1), .unsteady(seed: 2)])
   func `a listener in memory keeps what listeners promise`(_ plan: SimulationPlan) async throws {

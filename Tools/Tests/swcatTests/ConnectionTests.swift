@@ -321,7 +321,7 @@ import Testing
 }
 
 extension Service {
-  /// What it has said so far, word by word.
+  /// Its output so far, word by word.
   func wordsSaid() throws -> [String] {
     _ = waits(forSaying: "\n")
     return sayings.split(whereSeparator: \.isWhitespace).map(String.init)

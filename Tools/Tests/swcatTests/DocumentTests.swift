@@ -2,7 +2,7 @@ import Foundation
 import Testing
 
 @Suite struct DocumentTests {
-  /// What stands behind a prompt, and what the document says that it prints.
+  /// The command behind a prompt, and the output that the document states.
   struct Example: CustomTestStringConvertible, Sendable {
     var command: String
     var output = ""

@@ -4,7 +4,7 @@ import Testing
 
 /// `swcat` as it was built beside these tests, run by a shell: pipelines are how it is used.
 enum Program {
-  /// What a run left behind.
+  /// The results of a run.
   struct Run {
     var status: Int32
     var output: [UInt8]
@@ -119,7 +119,7 @@ final class Service {
   }
 }
 
-/// What a program says on standard error, gathered by a thread, so that the program never waits for the test.
+/// The standard error of a program, gathered by a thread, so that the program never waits for the test.
 // Invariant: the text and the end are touched with the condition locked.
 private final class Sayings: @unchecked Sendable {
   private let condition = NSCondition()

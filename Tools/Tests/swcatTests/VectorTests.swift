@@ -126,7 +126,7 @@ import Testing
       let run = try Program.shell(
         "swcat decode --framing pickle --output tagged", input: good + pickleFrame(try wire(example["wire"])))
       if run.status == 0 {
-        // What Python would call is shown as what it is.
+        // A call that Python would make is shown as a call.
         #expect(run.text.contains(#""t":"global""#), "\(example["why"] ?? "")")
         continue
       }

@@ -70,7 +70,7 @@ private func end() -> UInt64 {
   return allocations
 }
 
-/// What a task has counted, or why it could not.
+/// The counts of a task, or the error that prevented them.
 private final class Outcome: Sendable {
   private let result = Mutex<Result<UInt64, any Error>?>(nil)
 

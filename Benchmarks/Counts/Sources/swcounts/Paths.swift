@@ -247,7 +247,7 @@ let paths: [Path] = [
   },
 ]
 
-// What is received must be made: the compiler knows none of these.
+// Received messages must be made, because the compiler knows none of these functions.
 
 @inline(never) private func consume(_ message: [UInt8]) {}
 @inline(never) private func consume(_ message: Span<UInt8>) {}

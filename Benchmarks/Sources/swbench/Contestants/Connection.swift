@@ -24,7 +24,7 @@ protocol Connection: Sendable {
   func close() async
 }
 
-/// What all messages of a connection are like.
+/// The properties of all messages of a connection.
 struct Shape: Sendable {
   var byteCount: Int
   /// How many messages a sender hands over at a time.

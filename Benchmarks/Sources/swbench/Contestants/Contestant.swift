@@ -1,7 +1,7 @@
 internal import ArgumentParser
 internal import SWMessaging
 
-/// Who is measured: a library, and how it is used.
+/// A measured library, and how it is used.
 enum Contestant: String, CaseIterable, ExpressibleByArgument, Sendable {
   case floor
   case blocking
@@ -18,7 +18,7 @@ enum Contestant: String, CaseIterable, ExpressibleByArgument, Sendable {
   case nioAsync = "nio-async"
   case flying
 
-  /// What tables call it.
+  /// The name in tables.
   var title: String {
     switch self {
     case .floor: "C floor"

@@ -52,7 +52,7 @@ final class NIODriver: ChannelDuplexHandler {
   private let shape: Shape
   private var order: Order?
   private var left = 0
-  /// What came before the order to take it.
+  /// Messages that came before the order to take them.
   private var early: [ByteBuffer] = []
   private var message = ByteBuffer()
 

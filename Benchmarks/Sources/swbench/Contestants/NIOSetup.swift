@@ -2,7 +2,7 @@ internal import NIOCore
 internal import NIOExtras
 internal import NIOPosix
 
-/// What both manners of SwiftNIO share: one event loop thread, and the length-field framing of NIOExtras.
+/// The part that both manners of SwiftNIO share: one event loop thread, and the length-field framing of NIOExtras.
 enum NIOSetup {
   static let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
 

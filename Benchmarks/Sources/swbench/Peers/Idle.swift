@@ -23,7 +23,7 @@ extension PeerCommand {
       _ = floor_raise_descriptor_limit(UInt64(2 * count + 300))
       let pairs = try (0..<count + 100).map { _ in try Ends.pair(.socketPair) }
       let keeper = Keeper()
-      // Whatever exists only once is made before the first reading.
+      // Objects that exist only once are made before the first reading.
       keeper.reserve(count + 100)
       for pair in pairs.prefix(100) { try await keeper.keep(way, pair.0) }
       if way == .tasks { await keeper.gather(100) }
@@ -59,7 +59,7 @@ extension PeerCommand {
   private final class Keeper: Sendable {
     private let kept = Mutex<[any Sendable]>([])
 
-    /// So that the list itself does not grow between the readings.
+    /// Reserved, so the list itself does not grow between the readings.
     func reserve(_ count: Int) { kept.withLock { $0.reserveCapacity(count) } }
 
     /// Waits until so many have come.

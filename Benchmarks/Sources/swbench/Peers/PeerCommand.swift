@@ -4,7 +4,7 @@ internal import Foundation
 
 extension FrameHeader: ExpressibleByArgument {}
 
-/// What this program is when it is the other end of a measurement: see ``PeerProcess``.
+/// The role of this program when it is the other end of a measurement: see ``PeerProcess``.
 struct PeerCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "peer", abstract: "The other end of a measurement; started by the program itself.",
@@ -15,7 +15,7 @@ struct PeerCommand: AsyncParsableCommand {
       Open.self, Shortage.self, Greeted.self, Crowd.self,
     ])
 
-  /// What it finds open.
+  /// The descriptors that it finds open.
   static func ends() -> Ends {
     var (first, second) = (stat(), stat())
     unsafe fstat(3, &first)

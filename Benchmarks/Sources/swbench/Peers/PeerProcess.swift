@@ -70,14 +70,14 @@ final class PeerProcess: Sendable {
     return String(decoding: bytes, as: UTF8.self)
   }
 
-  /// What it has written to its standard error.
+  /// The text that it has written to its standard error.
   var errorOutput: String {
     let path = "/proc/self/fd/\(errors)"
     let text = (try? String(contentsOfFile: path, encoding: .utf8)) ?? ""
     return text.trimmingCharacters(in: .whitespacesAndNewlines)
   }
 
-  /// What became of it, in words; empty while it runs and has complained of nothing.
+  /// How it ended, in words; empty while it runs and has written no error.
   var fate: String {
     let ended = floor_ended(pid)
     let end = ended >= 256 ? "ended by signal \(ended - 256)" : ended >= 0 ? "exited with \(ended)" : ""

@@ -1,9 +1,9 @@
-/// What the project wants to reach, held against what a run measured.
+/// The goals of the project, compared with the results of a run.
 struct Goal: Sendable {
   enum Requirement: Sendable {
-    /// So many times the other's time at most.
+    /// At most this multiple of the other's time.
     case atMost(Double)
-    /// So many times quicker than the other at least.
+    /// At least this many times faster than the other.
     case fasterBy(Double)
   }
 

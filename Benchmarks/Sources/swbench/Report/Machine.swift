@@ -1,6 +1,6 @@
 internal import Foundation
 
-/// What a figure depends on.
+/// The conditions on which a figure depends.
 enum Machine {
   static var kernel: String {
     var name = utsname()

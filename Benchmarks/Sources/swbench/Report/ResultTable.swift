@@ -68,7 +68,7 @@ struct ResultTable {
     return table.string(for: rows, style: style) ?? "(nobody took part)\n"
   }
 
-  /// Who is missing, and why.
+  /// The contenders that are missing, and why.
   private func notes(_ separator: String) -> String {
     let lines = result.rows.compactMap { row in
       if let reason = row.unavailable { return "\(row.contender): left out, \(reason)" }

@@ -2,11 +2,11 @@
 struct Benchmark: Sendable {
   /// Slashes separate what it is from its sizes: `round-trip/64B/socketpair`.
   var name: String
-  /// What the tables head it with.
+  /// The heading of its tables.
   var title: String
-  /// What one figure counts.
+  /// The unit of a figure.
   var unit = "message"
-  /// What is counted: time, unless said otherwise.
+  /// The measured quantity: time, unless said otherwise.
   var measure = "ns"
   /// Bytes of payload of one operation, where a throughput in bytes makes sense.
   var byteCount = 0
@@ -37,7 +37,7 @@ extension Benchmark {
   }
 }
 
-/// What one contender did in one round.
+/// The result of one contender in one round.
 struct Round: Sendable {
   var operations: Int
   /// Nanoseconds, or whatever the benchmark measures.
@@ -48,7 +48,7 @@ struct Round: Sendable {
   var perOperation: Double { amount / Double(max(operations, 1)) }
 }
 
-/// Who takes part in a benchmark.
+/// A participant in a benchmark.
 protocol Contender: Sendable {
   var title: String { get }
   /// Gets ready: starts its peer, opens its end.
@@ -57,7 +57,7 @@ protocol Contender: Sendable {
   func round(_ operations: Int) async throws -> Round
   /// Ends its peer.
   func finish() async
-  /// What became of the peer, with what it wrote to its standard error, once something failed.
+  /// How the peer ended, with what it wrote to its standard error, after a failure.
   var peerFate: String { get }
   var latencies: Latencies? { get }
   /// Whether more operations make a longer round; otherwise one round is one fixed piece of work.

@@ -1,6 +1,6 @@
 internal import Histogram
 
-/// What a benchmark gave, ready to be printed, plotted and written as JSON.
+/// The result of a benchmark, ready to be printed, plotted and written as JSON.
 struct BenchmarkResult: Codable, Sendable {
   struct Row: Codable, Sendable {
     var contender: String

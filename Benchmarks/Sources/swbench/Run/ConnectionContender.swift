@@ -3,7 +3,7 @@ internal import Synchronization
 
 /// A contender with a connection to one peer: opens its end, and measures one kind of work.
 final class ConnectionContender: Contender {
-  /// Who echoes.
+  /// The program that echoes.
   enum Echo: Sendable {
     /// The same library, in the same manner.
     case alike

@@ -1,6 +1,6 @@
 internal import CFloor
 
-/// What a connection runs over.
+/// The transport of a connection.
 enum Transport: String, CaseIterable, Codable, Sendable {
   case socketPair = "socketpair"
   case pipes

@@ -97,7 +97,7 @@ struct Runner: Sendable {
   private func outcome(of error: any Error, _ contender: any Contender) async -> Outcome {
     if let unavailable = error as? Unavailable { return .unavailable(unavailable.description) }
     let errors = contender.peerFate
-    // What hangs would hang again.
+    // A contender that hangs would hang again.
     if !(error is Hung) { await contender.finish() }
     return .failed("\(error)" + (errors.isEmpty ? "" : "; the peer \(errors)"))
   }

@@ -5,7 +5,7 @@ internal import Synchronization
 /// Many senders of small messages on one end, each waiting until its message is sent before it sends the next.
 final class SendersContender: Contender {
   enum Way: String, CaseIterable, Sendable {
-    /// What this library is to be compared with: a lock around one plain write(2) a message.
+    /// The baseline for this library: a lock around one plain write(2) a message.
     case threadsLock = "threads, a mutex around write(2)"
     case threadsOwn = "threads, one endpoint"
     /// A lock that blocks the pool's threads: quick, and wrong wherever the peer may be slow.

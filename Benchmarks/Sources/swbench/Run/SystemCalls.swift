@@ -1,7 +1,7 @@
 internal import CFloor
 internal import Foundation
 
-/// What a call of the C target refused.
+/// The refusal of a call of the C target.
 struct SystemFailure: Error, CustomStringConvertible {
   var operation: String
   var errno: Int32

@@ -1,4 +1,4 @@
-/// What a run does with a peer that dies: its row fails with what it said, the others go on.
+/// A run with a peer that dies: its row fails with what it said, the others go on.
 enum Failing {
   static var benchmarks: [Benchmark] {
     [

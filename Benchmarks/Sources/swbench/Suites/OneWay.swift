@@ -6,7 +6,7 @@ enum OneWay {
   ]
   private static let senders: [Contestant] = [.floor, .blocking, .reactor, .pool, .nio, .nioAsync, .flying]
 
-  /// What a contender's title ends with when the same library sends.
+  /// The end of a contender's title when the same library sends.
   static let bothEnds = ", both ends"
 
   /// Sizes, and how many messages a write brings.
@@ -45,7 +45,7 @@ enum OneWay {
     var isReceiving = false
     if case .receive = work { isReceiving = true }
     if !isReceiving, shape.perWrite > 1 {
-      // What a program does that knows nothing of batches, and the best that can be done by hand.
+      // A program that knows nothing of batches, and the best that can be done by hand.
       contenders[0] = ConnectionContender(
         .floor, work, .socketPair, Shape(byteCount: shape.byteCount), title: "C, one write a message")
       contenders.insert(

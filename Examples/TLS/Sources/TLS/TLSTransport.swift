@@ -93,7 +93,7 @@ public final class TLSTransport: SocketLike, @unchecked Sendable {
 
   public var readinessSource: ReadinessSource { .descriptor(.init(rawValue: socket)) }
 
-  /// What came of a session that failed, in OpenSSL's words.
+  /// The error of a session that failed, in OpenSSL's words.
   public var failure: String? { lock.withLock { explanation } }
 
   /// The session knows more than its socket shows: a send may have taken in what a receiver waits for.
@@ -168,7 +168,7 @@ public final class TLSTransport: SocketLike, @unchecked Sendable {
         case .failed(let error): return .failed(error)
         case .blocked: break
         }
-        // What the peer sent before it went has been taken in by now.
+        // The bytes that the peer sent before it went have been received by now.
         if case .failed(let error) = flushed { return .failed(error) }
         if hasPeerEnded {
           return fail(TransportError(.receive, .connectionAbort), "the peer ended without a close_notify")
@@ -287,7 +287,7 @@ public final class TLSTransport: SocketLike, @unchecked Sendable {
       if case .blocked = flush() { return false }
       return true
     }
-    // What was accepted goes out behind the close, as what a kernel has accepted does.
+    // Accepted bytes are sent after the close, as a kernel sends the bytes that it has accepted.
     if isDone { Glibc.close(socket) } else { Thread.detachNewThread { self.linger() } }
   }
 

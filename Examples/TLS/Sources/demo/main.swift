@@ -84,7 +84,7 @@ for (name, trusted, host) in [
 // MARK: An end that was none
 
 do {
-  // What a proxy that dies, or an attacker, does: the connection ends, and nobody has said so inside of it.
+  // A proxy that dies, or an attacker, does this: the connection ends without a TLS message that says so.
   let pair = try DescriptorPair.sockets(.tcp)
   let socket = pair.first.release()
   let backdoor = try OwnedDescriptor(duplicating: socket)

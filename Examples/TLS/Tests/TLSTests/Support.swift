@@ -65,7 +65,7 @@ extension TLSTransport {
 
   func attemptToSend(_ bytes: [UInt8]) -> Attempt { bytes.withUnsafeBytes { send($0) } }
 
-  /// What comes until an attempt brings nothing.
+  /// Receives until an attempt brings nothing.
   func receiveAll() -> (bytes: [UInt8], last: Attempt) {
     var all: [UInt8] = []
     while true {

@@ -3,7 +3,7 @@ struct Mutant: Encodable {
   var id: Int
   var file: String
   var line: Int
-  /// What is done to the code, in a word.
+  /// The kind of change, in a word.
   var change: String
   /// The code that is changed, on one line.
   var code: String

@@ -48,7 +48,7 @@ struct OutputOptions: ParsableArguments {
   @OptionGroup var skip: SkipOption
 }
 
-/// What becomes of messages that are not understood.
+/// The treatment of messages that cannot be decoded.
 struct SkipOption: ParsableArguments {
   @Flag(
     help:
@@ -67,7 +67,7 @@ struct CountOption: ParsableArguments {
   }
 }
 
-/// What is told of the messages that pass.
+/// The reports about the messages that pass.
 struct ReportOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp("Write every frame that passes to this file, in both directions.", valueName: "FILE"),
@@ -80,7 +80,7 @@ struct ReportOptions: ParsableArguments {
   @Flag(help: "Show a bar for each large message, if standard error is a terminal.")
   var progress = false
 
-  /// What has to do with every connection. Call it once in a run: it opens a file.
+  /// The settings for every connection. Call it once in a run: it opens a file.
   func settings(_ limit: LimitOption) throws -> Settings {
     Settings(
       maximumFrameSize: limit.maximumFrameSize, tee: try tee.map { try Tee($0) },
@@ -106,7 +106,7 @@ struct PeerOptions: ParsableArguments {
     transform: Seconds.read)
   var timeout: Duration?
 
-  /// What has to do with every connection. Call it once in a run: it opens files.
+  /// The settings for every connection. Call it once in a run: it opens files.
   func settings(_ limit: LimitOption, _ reports: ReportOptions) async throws -> Settings {
     var settings = try reports.settings(limit)
     settings.timeout = timeout

@@ -23,7 +23,7 @@ enum MessageFormat: String, CaseIterable, Sendable {
   }
 }
 
-/// What the payloads of a framing mean: the line that shows one, and the payload that a line stands for.
+/// The meaning of a framing's payloads: the line that shows one, and the payload that a line stands for.
 protocol PayloadCodec: Sendable {
   /// Appends what shows the payload, without the line feed.
   func show(_ payload: [UInt8], as format: MessageFormat, on line: inout [UInt8]) throws(Misread)

@@ -56,7 +56,7 @@ struct Frames: ItemSource {
 }
 
 extension FramingError {
-  /// What was expected and what was found.
+  /// The expected and the found bytes.
   var expectation: String {
     switch kind {
     case .tooLarge(let declared, let limit):

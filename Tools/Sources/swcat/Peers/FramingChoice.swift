@@ -23,7 +23,7 @@ struct FramingChoice: Sendable {
     "varint, multiprocessing, pickle, msgpack, lines, nul, delimiter:HEX, u8, u16be, u16le, u32be, u32le, u64be, "
     + "u64le, content-length, protobuf, fixed:N"
 
-  /// What a shell offers.
+  /// The completions that a shell offers.
   static let completions = names.split(separator: ", ").map { name in
     name.hasSuffix(":HEX") || name.hasSuffix(":N") ? "\(name.prefix { $0 != ":" }):" : String(name)
   }

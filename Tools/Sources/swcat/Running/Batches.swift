@@ -17,7 +17,7 @@ struct Batches<Source: ItemSource> {
   private static var mostItems: Int { 1_024 }
 
   private(set) var source: Source
-  /// What went wrong behind items that had to be handled first.
+  /// The error behind items that had to be handled first.
   private var failure: (any Error)?
 
   init(_ source: Source) { self.source = source }

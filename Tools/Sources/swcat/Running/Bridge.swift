@@ -50,7 +50,7 @@ struct Bridge: Sendable {
           return .late
         }
       }
-      // What the cancellation has the other throw is no failure.
+      // An error that the other task throws because of the cancellation is no failure.
       let error = failure.error
       group.cancelAll()
       return error

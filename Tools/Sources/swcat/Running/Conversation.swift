@@ -44,7 +44,7 @@ struct Conversation: Sendable {
           return .late
         }
       }
-      // What the cancellation has the others throw is no failure.
+      // An error that the other tasks throw because of the cancellation is no failure.
       let error = failure.error
       group.cancelAll()
       return error

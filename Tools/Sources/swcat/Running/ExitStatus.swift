@@ -1,4 +1,4 @@
-/// What the program says to the program that started it.
+/// The result that the program reports to its parent.
 enum ExitStatus: Equatable, Sendable {
   case success
   case usage
@@ -39,7 +39,7 @@ struct Failure: Error {
   }
 }
 
-/// Nobody reads standard output any more: there is nothing left to do, and nothing to complain of.
+/// No process reads standard output any more: there is nothing left to do, and nothing to complain of.
 struct OutputClosed: Error {}
 
 /// A signal told the program to end, and there was something left to do.

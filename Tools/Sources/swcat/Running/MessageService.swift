@@ -2,7 +2,7 @@ internal import SWMessaging
 internal import SWMultiprocessing
 internal import Synchronization
 
-/// What `listen` does with connections.
+/// The treatment of connections by `listen`.
 final class MessageService: Sendable {
   enum Answer: Sendable {
     case print
@@ -18,7 +18,7 @@ final class MessageService: Sendable {
   private let settings: Settings
   private let patience: Duration
   private let connectionCount = Mutex(0)
-  /// What ends the service, and not one connection alone.
+  /// The error that ends the service, and not one connection alone.
   private let failure = Mutex<(any Error)?>(nil)
 
   init(

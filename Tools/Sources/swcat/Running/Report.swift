@@ -15,7 +15,7 @@ enum StandardError {
   static func offer(_ text: String) { _ = try? writer?.blocking.send(text, timeout: .zero) }
 }
 
-/// What `--verbose` tells: each message's size, and the time since the program began.
+/// The report of `--verbose`: each message's size, and the time since the program began.
 struct Report: Sendable {
   let isVerbose: Bool
   private let beginning = ContinuousClock.now

@@ -5,7 +5,7 @@ internal import SWPickle
 /// values: `{"t":"list","fill":VALUE,"n":N}`, `{"t":"set","range":N}`, `{"t":"dict","range_keys":N,"fill":VALUE}`.
 /// No nesting recurses: a document has the parts before the whole.
 struct PickleTaggedReader {
-  /// What has been made of a value of the document.
+  /// The result for a value of the document.
   private struct Made {
     var reference: PickleBuilder.Reference
     /// Python can have it in a set and as a key.
@@ -14,7 +14,7 @@ struct PickleTaggedReader {
 
   private let document: JSONDocument
   private var builder = PickleBuilder()
-  /// What has been made of the document's values so far, as far as they are tagged.
+  /// The results for the document's values so far, if they are tagged.
   private var made: [Made?] = []
   /// By number. What is met before it is made has a placeholder.
   private var numbered: [Int: Made] = [:]
@@ -56,7 +56,7 @@ struct PickleTaggedReader {
   private mutating func reference(_ fields: TaggedFields) throws(Misread) -> Made {
     let number = try fields.integer("id")
     if let known = numbered[number] { return known }
-    // Whatever it will be, it contains this reference: no key.
+    // The value contains this reference, whatever its type is, so it cannot be a key.
     let placeholder = Made(reference: builder.placeholder(), isHashable: false)
     numbered[number] = placeholder
     placeholders[number] = fields.offset

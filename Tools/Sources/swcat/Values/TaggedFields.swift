@@ -129,7 +129,7 @@ struct TaggedFields {
     return bytes
   }
 
-  /// What a short text may be written out to.
+  /// The most bytes to which a short text may be written out.
   static var longestRepetition: Int { 1 << 28 }
 
   private func hexadecimal(_ digits: String, _ name: String) throws(Misread) -> [UInt8] {
@@ -141,7 +141,7 @@ struct TaggedFields {
   }
 }
 
-/// What the writers of the lossless form have in common.
+/// The part that the writers of the lossless form share.
 enum Tagged {
   /// The big-endian bits of a floating-point number.
   static func bits(_ value: Double) -> String {
