@@ -356,8 +356,8 @@ class Run:
 
     numbers = itertools.count()
 
-    def __init__(self, names, environment, seconds):
-        """`seconds` is how long the tests take without a mutant."""
+    def __init__(self, names, environment, seconds, work):
+        """`seconds` is how long the tests take without a mutant, and `work` how much of a processor's time."""
         command = [str(Product.binary), "--testing-library", "swift-testing", "--no-parallel"]
         for name in names:
             command += ["--filter", pattern(name)]
@@ -370,7 +370,7 @@ class Run:
             start_new_session=True)
         self.is_late = False
         self.has_ended = threading.Event()
-        watch = threading.Thread(target=self.watch, args=[process, seconds])
+        watch = threading.Thread(target=self.watch, args=[process, seconds, work])
         watch.start()
         self.failure = None
         self.output = []
@@ -381,30 +381,34 @@ class Run:
                 self.failure = line
                 break
         self.has_ended.set()
-        process.kill()
+        kill(process.pid)
         for pid in self.processes():
             kill(pid)
         process.stdout.close()
-        status = process.wait()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
         watch.join()
         self.seconds = time.monotonic() - start
+        self.work = usage.ru_utime + usage.ru_stime
         started = [line for line in self.output if "started" in line]
         self.last = started[-1] if started else ""
         passed = any("Test run with" in line and " passed" in line for line in self.output[-3:])
         if self.failure is None and not passed:
-            self.failure = ("no end in time" if self.is_late else f"exit status {status}") + f": {self.last}"
+            self.failure = ("no end in time" if self.is_late else f"exit status {process.returncode}") + f": {self.last}"
 
-    def watch(self, process, seconds):
-        """Ends what spins, or does nothing. On a busy machine it may take long; so time alone says nothing."""
+    def watch(self, process, seconds, work):
+        """Ends a run that spins, or in which every thread sleeps for longer than the tests take without a mutant. On a
+        busy machine a run may take long; so time alone says nothing, but a thread that waits for a processor does not
+        sleep."""
         idle, before = 0, 0
         while not self.has_ended.wait(1):
             pids = self.processes()
             used = sum(map(processor_time, pids))
-            idle = idle + 1 if used - before < 0.02 else 0
+            idle = idle + 1 if used - before < 0.02 and not any(map(is_running, pids)) else 0
             before = max(used, before)
-            if idle > 8 + 2 * seconds or used > 5 + 6 * seconds:
+            if idle > 3 + 2 * seconds or used > 3 + 6 * work:
                 self.is_late = True
-                process.kill()
+                kill(process.pid)
                 for pid in pids:
                     kill(pid)
                 return
@@ -429,6 +433,17 @@ def processor_time(pid):
         return 0.0
 
 
+def is_running(pid):
+    """Whether a thread of the process has a processor, waits for one, or for a disk."""
+    try:
+        for task in os.scandir(f"/proc/{pid}/task"):
+            if Path(task.path, "stat").read_text().rpartition(")")[2].split()[0] in "RD":
+                return True
+    except OSError:
+        pass
+    return False
+
+
 def kill(pid):
     try:
         os.kill(pid, signal.SIGKILL)
@@ -440,7 +455,7 @@ def text_of_tests():
     """What a test's suite is written in, for each suite."""
     texts = {}
     for target in TESTS:
-        for path in sorted((ROOT / "Tests" / target).glob("*.swift")):
+        for path in sorted((ROOT / "Tests" / target).rglob("*.swift")):
             text = path.read_text()
             for suite in re.findall(r"^(?:@.*)?(?:struct|extension|final class|actor) (\w+)", text, re.M):
                 texts[f"{target}.{suite}"] = texts.get(f"{target}.{suite}", "") + hash_of(path)
@@ -462,14 +477,14 @@ def record(mutants, options):
     def attempt(name):
         path = PLACE / f"reached-{threading.get_ident()}"
         path.write_bytes(bytes(size))
-        result = Run([name], {"SWMUTANT_REACHED": str(path)}, 60)
+        result = Run([name], {"SWMUTANT_REACHED": str(path)}, 60, 60)
         ids = [i for i, byte in enumerate(path.read_bytes()) if byte]
         path.unlink()
         if result.failure:
             say(f"without a mutant, {name} fails: {result.failure}")
             return
         kept[(name, stamps[name])] = {
-            "name": name, "stamp": stamps[name], "seconds": result.seconds, "ids": ids}
+            "name": name, "stamp": stamps[name], "seconds": result.seconds, "work": result.work, "ids": ids}
 
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         list(pool.map(attempt, todo))
@@ -493,8 +508,12 @@ class Notice:
         # How many mutants each test has noticed.
         self.merits = {}
 
-    def seconds(self, name):
-        return max(self.tests[name]["seconds"] - self.START, 0.01)
+    def work(self, name):
+        """How much of a processor's time a test takes: on a busy machine the time that passes says little."""
+        return max(self.tests[name]["work"] - self.START, 0.01)
+
+    def seconds(self, names):
+        return sum(self.tests[name]["seconds"] for name in names)
 
     def reached(self, mutant):
         return mutant["id"] in self.reaching
@@ -509,20 +528,20 @@ class Notice:
 
         # What has noticed much, is quick, and reaches little else comes first.
         def promise(name):
-            return (self.merits.get(name, 0) + 0.5) / self.seconds(name) / len(self.tests[name]["ids"])
+            return (self.merits.get(name, 0) + 0.5) / self.work(name) / len(self.tests[name]["ids"])
 
         names = sorted(self.names(mutant, known), key=promise, reverse=True)
         waves, sums = [[]], [0.0]
         for name in names:
-            if waves[0] and sum(sums) + self.seconds(name) > seconds:
+            if waves[0] and sum(sums) + self.work(name) > seconds:
                 continue
-            if waves[-1] and sums[-1] + self.seconds(name) > (0.5, 4)[min(len(waves) - 1, 1)]:
+            if waves[-1] and sums[-1] + self.work(name) > (0.5, 4)[min(len(waves) - 1, 1)]:
                 waves.append([])
                 sums.append(0.0)
             waves[-1].append(name)
-            sums[-1] += self.seconds(name)
+            sums[-1] += self.work(name)
         for wave, length in zip(waves, sums):
-            result = Run(wave, {"SWMUTANT": str(mutant["id"])}, length)
+            result = Run(wave, {"SWMUTANT": str(mutant["id"])}, self.seconds(wave), length)
             if result.failure:
                 for name in wave:
                     if bare(name) in result.failure or bare(name) in result.last:
@@ -555,7 +574,7 @@ def explained():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--files", default="", help="only files whose path matches one of these, such as '*Turnstile*'")
+    parser.add_argument("--files", default="", help="only files whose path matches one of these, such as '*Turnstile*', in this order")
     parser.add_argument("--mutants", default="", help="only these numbers")
     parser.add_argument("--tests", default="", help="only tests whose name matches this, for a first look")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
@@ -581,6 +600,21 @@ def main():
         return
     with Product():
         try_out(mutants, chosen, known, options)
+
+
+def in_order_of_worth(mutants, files):
+    """What is left out and what is negated says more than a constant that is one more, and than the other value in an
+    assignment that is also left out. After that, the files are tried in the order in which `--files` names them."""
+    left_out = {(m["file"], m["line"]) for m in mutants if m["change"] == "is left out"}
+    patterns = files.split(",")
+
+    def rank(mutant):
+        place = mutant["file"], mutant["line"]
+        is_minor = mutant["change"].endswith("one more") or (
+            mutant["code"] in ("true", "false") and place in left_out)
+        return is_minor, next((i for i, p in enumerate(patterns) if fnmatch.fnmatch(mutant["file"], p)), 0)
+
+    return sorted(mutants, key=rank)
 
 
 def try_out(mutants, chosen, known, options):
@@ -612,8 +646,7 @@ def try_out(mutants, chosen, known, options):
             return "open", ""
         return "survived", "the tests that reach it pass" if notice.reached(mutant) else "no test reaches it"
 
-    # What is left out and what is negated says more than a constant that is one more.
-    chosen = sorted(chosen, key=lambda m: m["change"].endswith("one more"))
+    chosen = in_order_of_worth(chosen, options.files)
     # Most are noticed by what is quick. What is left has more time.
     rest = chosen
     for seconds in (2, 10, 60, 600):

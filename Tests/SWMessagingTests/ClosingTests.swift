@@ -252,6 +252,21 @@ import Testing
     try endpoint.blocking.receive()
   }
 
+  @Test func `a descriptor that is lent is not detached`() throws {
+    let (reader, writer) = try makePipe(framing: .varInt)
+    let refusals = try reader.withDescriptor { _ in
+      try writer.withDescriptor { _ in
+        [
+          blockingError { _ = try reader.detach() }?.reason,
+          blockingError { _ = try writer.detach() }?.reason,
+        ]
+      }
+    }
+    #expect(refusals == [.busy, .busy])
+    _ = try reader.detach()
+    _ = try writer.detach()
+  }
+
   @Test func `detach hands back the descriptor and every unread byte, and another goes on`() async throws {
     let (left, right) = try makeSocketPair(framing: .varInt)
     try await right.send(contentsOf: [[1], [2], pattern(100_000)] as [[UInt8]])

@@ -74,6 +74,19 @@ import Testing
     }
   }
 
+  @Test func `a file is read, though descriptors and credentials were asked for`() async throws {
+    let frames = try varIntFrame([1]) + varIntFrame(pattern(100_000))
+    try await withFile(frames) { path in
+      let reader = try MessageReader(adopting: try open(path, .readOnly), framing: .varInt)
+      let refusal = blockingError { try reader.setReceivesCredentials(true) }?.reason
+      #expect(refusal == .transport(TransportError(.receive, .notSupported)))
+      reader.maximumDescriptors = 1
+      #expect(try await reader.receive() == [1])
+      #expect(try await reader.receiveMessage().message == pattern(100_000))
+      #expect(try await reader.next() == nil)
+    }
+  }
+
   @Test func `line 12: large payloads go through files whole`() async throws {
     try await withFile { path in
       let writer = try MessageWriter(adopting: try open(path, .writeOnly), framing: .varInt)

@@ -556,6 +556,22 @@ import Testing
     #expect(hand.transport.sendCount == attempts)
   }
 
+  @Test func `a thread whose flush comes to the front before it looks does not wait`() throws {
+    let hand = HandDriven(sending: [])
+    let call = hand.send(Self.frame)
+    let flush = SendHalf.Call(Outgoing([]), as: .thread, step: .flush, until: .never)
+    guard case .queued(let place) = hand.sendHalf.start(flush) else {
+      Issue.record("a frame is in front of it")
+      return
+    }
+    call.caller?.giveUp(.cancelled)
+    // Nobody has told the thread, which was not waiting yet.
+    #expect(hand.sendHalf.look(place, WakeUp {}, isLate: false) == .drive)
+    hand.sendHalf.drive(as: place, first: false)
+    #expect(hand.sendHalf.look(place, WakeUp {}, isLate: false) == .decided)
+    #expect(place.error == nil)
+  }
+
   @Test func `a flush that gives up has sent no message`() {
     let hand = HandDriven(sending: [])
     let call = hand.send(Self.frame)

@@ -23,7 +23,6 @@ package final class Port: ReadinessReceiver {
     /// Whether the reactor cannot watch the descriptor because it never blocks.
     var isAlwaysReady = false
     var firstError: TransportError?
-    var isDetached = false
 
     mutating func forget(_ direction: Readiness) {
       if direction.contains(.readable) { unsafe receiving = nil }
@@ -179,7 +178,8 @@ package final class Port: ReadinessReceiver {
     into memory: UnsafeMutableRawBufferPointer, readsAhead: Bool, mayTakeLong: Bool = false,
     ancillary: inout Ancillary?
   ) -> Attempt {
-    if wantsAncillary {
+    // What has been offloaded comes from a file or a terminal, which brings nothing beside its bytes.
+    if !mayTakeLong, wantsAncillary {
       return perform(.readable, mayTakeLong: mayTakeLong) {
         unsafe transport.receive(
           into: memory, maximumDescriptors: maximumDescriptors, ancillary: &ancillary)
@@ -372,7 +372,7 @@ package final class Port: ReadinessReceiver {
     let isLast = state.withLock { state in
       state.forget(direction)
       state.halvesInside -= 1
-      return state.halvesInside == 0 && !state.isDetached
+      return state.halvesInside == 0
     }
     if isLast {
       deregister()
@@ -398,10 +398,7 @@ package final class Port: ReadinessReceiver {
   /// Gives the number away without closing it. Both halves are out already.
   func detach() -> Int32? {
     guard let ours else { return nil }
-    state.withLock { state in
-      state.isDetached = true
-      state.forget([.readable, .writable])
-    }
+    state.withLock { $0.forget([.readable, .writable]) }
     deregister()
     ours.closeWorking()
     return ours.number

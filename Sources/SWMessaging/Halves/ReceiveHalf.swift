@@ -157,7 +157,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     unsafe heldBytes.store(turn.count, ordering: .relaxed)
     if turnstile.giveBack() { return }
     let isDone = locked { state, actions in
-      guard state.queue.isEmpty || state.isClosed else { return false }
+      guard state.queue.isEmpty else { return false }
       stop(&state, &actions, by: nil)
       return true
     }

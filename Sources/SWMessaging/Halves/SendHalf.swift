@@ -239,7 +239,7 @@ package final class SendHalf: Half, @unchecked Sendable {
   private func endAlone() {
     if turnstile.giveBack() { return }
     let isDone = locked { state, actions in
-      guard state.queue.isEmpty || state.isClosed else { return false }
+      guard state.queue.isEmpty else { return false }
       state.stop(by: nil, &actions)
       return true
     }

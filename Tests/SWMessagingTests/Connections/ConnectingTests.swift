@@ -172,7 +172,7 @@ struct ConnectingTests {
       _ = await endpointError { try await connect(to: .unix("/nowhere/s")) }
       _ = await endpointError { try await connect(to: address) }
     }
-    await eventually { openDescriptors().subtracting(before).isEmpty }
+    await eventually { opensNothing(SWSYS_STREAM_SOCKET, beyond: before) }
   }
 
   // MARK: TCP
@@ -258,7 +258,7 @@ struct ConnectingTests {
       }
     }
     live.close()
-    await eventually { openDescriptors().subtracting(before).isEmpty }
+    await eventually { opensNothing(SWSYS_STREAM_SOCKET, beyond: before) }
     for filler in fillers { filler.close() }
     silent.close()
   }
