@@ -9,8 +9,8 @@ them. The tests are run once, one by one, to record which mutants each test reac
 that reach it are run with that mutant chosen, the ones first that have noticed most so far. A test that fails, traps
 or does not end in time has noticed.
 
-What was found is kept, and holds as long as the mutated file is the same: a second run tries what is new, and lets new
-tests look at what has survived.
+What was found is kept, and holds as long as the code of the mutated file is the same: a second run tries what is new, and
+lets new tests look at what has survived.
 
 The list `survivors.txt` beside this script has a line for each change that nobody can notice, with the reason:
 
@@ -215,12 +215,12 @@ def write(path, content):
 def transform(files, dropped):
     """Puts the mutants in, and returns them. `dropped` has the keys of those that do not compile.
 
-    The key of a mutant is made of its file, a hash of the file's content, and its number in that file."""
+    The key of a mutant is made of its file, a hash of the file's code, and its number in that file."""
     scratch = PLACE / "scratch"
     mutants, first = [], 1
     for name in files:
         source = ROOT / name
-        stem = f"{name}:{hash_of(source)[:12]}:"
+        stem = f"{name}:{hash_of_code(source)[:12]}:"
         left_out = {first + int(key.rpartition(":")[2]) for key in dropped if key.startswith(stem)}
         if name.endswith(".c"):
             mutator = CMutator(name, first, left_out)
@@ -296,6 +296,13 @@ def remember_found(found):
 
 def hash_of(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def hash_of_code(path):
+    """The hash of a file without the lines that are nothing but comments of one line."""
+    lines = [line.strip() for line in path.read_text().splitlines()]
+    code = [line for line in lines if line and not line.startswith("//")]
+    return hashlib.sha256("\n".join(code).encode()).hexdigest()
 
 
 def culprits(output, mutants):
