@@ -54,16 +54,16 @@ let package = Package(
   ],
   targets: [
     .target(name: "CSysShim"),
-    // What only tests do with descriptors.
+    // Operations on descriptors that only tests need.
     .target(name: "CSysTestSupport", path: "Tests/CSysTestSupport"),
-    // What every test target needs: deadlines of foreign programs, and the account of what a suite leaves behind.
+    // Helpers for every test target: deadlines of foreign programs, and the account of what a suite leaves behind.
     .target(
       name: "TestSupport", dependencies: ["SWIO", "SWMessaging", "SWTesting"], path: "Tests/TestSupport",
       swiftSettings: settings),
     .target(name: "SWIO", dependencies: ["CSysShim", system], swiftSettings: settings),
     .target(name: "SWFraming", swiftSettings: settings),
     .target(name: "SWPickle", dependencies: ["SWCoding", "SWFraming"], swiftSettings: settings),
-    // What the coders share: rules and options, re-exported by their products.
+    // The part that the coders share: rules and options, re-exported by their products.
     .target(name: "SWCoding", exclude: ["README.md"], swiftSettings: settings),
     .target(
       name: "SWMessaging", dependencies: ["CSysShim", "SWIO", "SWFraming", system],
@@ -122,7 +122,7 @@ let package = Package(
         "probe",
       ],
       resources: [.copy("Vectors")], swiftSettings: settings),
-    // What can only be seen from outside: one process for each question.
+    // Properties that can only be seen from outside: one process for each question.
     .executableTarget(
       name: "probe",
       dependencies: [

@@ -1,4 +1,4 @@
-// What the fuzzers of byte framings share. Each brings an oracle, one plain reading of its format, and says
+// The part that the fuzzers of byte framings share. Each brings an oracle, one plain reading of its format, and says
 // its own invariant.
 
 /// The result of a stream: the payloads' places in it, and how it ends.

@@ -3,7 +3,7 @@
 import Foundation
 import SWMessaging
 
-/// Knows a number, and nothing of whoever it came from.
+/// Knows a number, and nothing of its origin.
 func worker(_ number: Int32) throws {
   let channel = try MessageDuplex(duplicating: .init(rawValue: number), framing: .varInt)
   // From here on the number is its owner's alone again, who waits for this.

@@ -11,7 +11,7 @@ final class MeteredTransport: SocketLike {
     var received = 0
     var sent = 0
     var postponed = 0
-    /// What may still go out in this period.
+    /// The bytes that may still go out in this period.
     var allowance: Int
     var period = Deadline.immediately
   }

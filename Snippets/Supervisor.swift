@@ -30,7 +30,7 @@ actor Jobs {
     missing -= 1
   }
 
-  /// The job was under way when its worker died. Nobody knows whether it was done: this one may be done twice.
+  /// The job was under way when its worker died. It may or may not be done: this one may be done twice.
   func putBack(_ job: Int) {
     repeated.append(job)
     pending.append(job)

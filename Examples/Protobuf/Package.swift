@@ -2,7 +2,7 @@
 
 import PackageDescription
 
-// A package of its own, so that whoever uses the library does not fetch swift-protobuf.
+// A package of its own, so that users of the library do not fetch swift-protobuf.
 let package = Package(
   name: "Protobuf",
   dependencies: [

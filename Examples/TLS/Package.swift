@@ -7,7 +7,7 @@ let settings: [SwiftSetting] = [
   .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
 ]
 
-// A package of its own, so that whoever uses the library needs no OpenSSL.
+// A package of its own, so that users of the library need no OpenSSL.
 let package = Package(
   name: "TLS",
   dependencies: [

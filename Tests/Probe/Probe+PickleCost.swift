@@ -4,7 +4,7 @@ import SWPickle
 
 /// The cost of pickles that refer to their parts again and again.
 extension Probe {
-  /// Reads, decodes or writes a hostile pickle of about so many bytes. Says what came of it, by how much the resident set
+  /// Reads, decodes or writes a hostile pickle of about this many bytes. Says what came of it, by how much the resident set
   /// has grown at its peak, in percent of the bytes, and how many steps of processor time it took.
   static func pickleCost(_ name: String, _ byteCount: Int) throws {
     // Memory of the code itself, and memory that allocators keep.

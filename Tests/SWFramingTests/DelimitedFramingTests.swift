@@ -86,7 +86,7 @@ import Testing
   }
 
   /// In Python, 16 MiB before a delimiter of one byte took 13 seconds: each chunk was searched from the
-  /// beginning. Whoever looks back here finds delimiters that were not there before.
+  /// beginning. A scanner that looks back here finds delimiters that were not there before.
   @Test(arguments: ["\0", "--", "abaabc"])
   func `fault 11: what was searched once is not searched again`(_ text: String) throws {
     let delimiter = Array(text.utf8)

@@ -22,7 +22,7 @@ import Testing
       if let found { turn.add(found, besideLast: count) }
     }
 
-    /// A message of so many bytes is received, and what belongs to it.
+    /// A message of this many bytes is received, and what belongs to it.
     func take(_ count: Int, looks: Bool = true) -> Ancillary? {
       let demand = FrameDemand.frame(byteCount: count, payload: 0..<count)
       let found = looks ? turn.takeAncillary(of: demand) : nil

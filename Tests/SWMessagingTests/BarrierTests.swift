@@ -35,7 +35,7 @@ import Testing
       return try await reader.receive()
     }
     #expect(await holds { isDone.isUp }, "it waits for what is there")
-    // It was there all the time: whoever attempts finds it, for the one who came first.
+    // It was there all the time: every attempt finds it, for the caller that came first.
     if !isDone.isUp { _ = try? await reader.receive(timeout: .zero) }
     #expect(try await last.value == [3])
     withExtendedLifetime(passed) {}

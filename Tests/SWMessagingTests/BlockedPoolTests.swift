@@ -10,7 +10,7 @@ import Testing
 
 /// Contract line 11: async never blocks a thread of the pool.
 @Suite(.serialized, .timeLimit(.minutes(2))) struct BlockedPoolTests {
-  /// What a message reader reads ahead is one byte less than what counts as long: a reader of a file is never
+  /// A message reader reads ahead one byte less than what counts as long: a reader of a file is never
   /// offloaded, however slow the disk.
   @Test func `what a reader of a file reads ahead counts as long`() throws {
     let path = FilePath("/proc/self/exe")

@@ -9,7 +9,7 @@ import Testing
   import Glibc
 #endif
 
-/// Children here are `bash`, `cat` and `ls`. What concerns the whole process (its descriptors, dispositions,
+/// Children here are `bash`, `cat` and `ls`. State of the whole process (its descriptors, dispositions,
 /// standard streams) is looked at in a process of its own: an exit test.
 @Suite(.lastResort, .leavesNothing) struct ChildProcessTests {
   // MARK: Channels

@@ -229,8 +229,8 @@ import Testing
     _ = await tasks[1].result
   }
 
-  /// The main actor's task has the first place, and its executor is blocked in a synchronous call: whoever
-  /// can run takes the step for it.
+  /// The main actor's task has the first place, and its executor is blocked in a synchronous call, so
+  /// another caller takes the step for it.
   @MainActor
   @Test func `line 6: a task whose executor is blocked holds up nobody`() async throws {
     let (left, right) = try makeSocketPair(framing: .varInt)

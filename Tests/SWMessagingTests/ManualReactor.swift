@@ -23,7 +23,7 @@ final class ManualReactor: Reacting {
 
   var now: Deadline { state.withLock { $0.clock } ?? .now }
 
-  /// Drives whoever has called, and whoever calls meanwhile.
+  /// Drives the halves that have called, and those that call meanwhile.
   func drive() {
     while let work = state.withLock({ state in state.works.isEmpty ? nil : state.works.removeFirst() }) {
       work.drive()

@@ -6,8 +6,8 @@ import SystemPackage
 import TestSupport
 import Testing
 
-/// docs/half.md: the reactor drives a half for "one budget each (64 entries or 256 KiB)". What is received
-/// counts only when its frame is complete.
+/// docs/half.md: the reactor drives a half for "one budget each (64 entries or 256 KiB)". Received
+/// bytes count only when their frame is complete.
 @Suite(.lastResort, .leavesNothing) struct ReceiveBudgetTests {
   /// A reactor that lets one drive happen at a time.
   private final class Stepping: Reacting {

@@ -30,7 +30,7 @@ import Testing
     let (reader, writer) = try makePipe(framing: .varInt)
     let ahead = Task { try await reader.receive() }
     await eventually { reader.queued == 1 }
-    // Stir by hand is not needed: whoever takes the turn serves the head first, then the caller.
+    // Stir by hand is not needed: a caller that takes the turn serves the head first, then itself.
     try await writer.send([1])
     #expect(try await ahead.value == [1])
     try await writer.send(contentsOf: [[2], [3]] as [[UInt8]])
@@ -39,7 +39,7 @@ import Testing
     #expect(Set([try await first, try await second]) == [[2], [3]])
   }
 
-  /// A scanner that is held up holds the turn: whoever comes now cannot attempt for himself.
+  /// A scanner that is held up holds the turn: a new caller cannot attempt for itself.
   private struct HeldUp: Framing {
     let entered = Gate()
     let leave = Gate()

@@ -8,7 +8,7 @@ import SystemPackage
 import Testing
 
 /// In a program that was started with a standard stream closed (`prog <&-`, `prog >&-`), the next file that anybody
-/// opens becomes that stream: whoever prints then prints into it.
+/// opens becomes that stream: a print then goes into it.
 @Suite struct StandardNumberTests {
   @Test func `what the library opens for itself is nobody's standard stream`() async {
     await #expect(processExitsWith: .success) {

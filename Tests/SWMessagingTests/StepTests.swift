@@ -43,7 +43,7 @@ import Testing
     }
   }
 
-  /// A receive with a zero timeout, as far as it gets before whoever has the turn goes on.
+  /// A receive with a zero timeout, as far as it gets before the turn holder goes on.
   private static func beginLate(_ half: ReceiveHalf, _ request: ReceiveRequest) -> ReceivePlace? {
     guard case .queued(let place) = half.start(request, as: .task, until: .immediately) else { return nil }
     half.giveUp(place, .timedOut)
@@ -301,7 +301,7 @@ import Testing
     let hand = HandDriven()
     let side = hand.side(.varInt)
     let calls = [Place.Kind.task, .thread, .thread, .task, .task].map { hand.receive(side.request, as: $0) }
-    // One read brings everything: whoever drives serves all of them.
+    // One read brings everything: the driver serves all of them.
     hand.bring(.bytes((1...5).flatMap { [1, $0] }))
     for (index, call) in calls.enumerated() {
       #expect(call.caller?.isWoken == true)

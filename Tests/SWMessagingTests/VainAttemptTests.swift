@@ -9,8 +9,8 @@ import SystemPackage
 import TestSupport
 import Testing
 
-/// A task that would attempt in vain goes to wait at once: nothing was left, and nothing has stirred since. Who is
-/// wrong about that waits for ever.
+/// A task that would attempt in vain goes to wait at once: nothing was left, and nothing has stirred since. A
+/// task that is wrong about that waits for ever.
 @Suite(.lastResort, .leavesNothing) struct VainAttemptTests {
   // MARK: By hand
 

@@ -6,7 +6,7 @@ import SWTesting
 import TestSupport
 import Testing
 
-/// Bytes that nobody means well with: typed errors with their place, whoever reads.
+/// Hostile bytes: every reader throws typed errors with the offset.
 @Suite(.lastResort, .leavesNothing) struct MsgPackHostileTests {
   /// The answer of `MsgPackValue` and of the decoder for bytes.
   private func error(_ bytes: [UInt8]) -> MsgPackError? {

@@ -62,7 +62,7 @@ struct Python: Sendable, CustomTestStringConvertible {
     let line: String
   }
 
-  /// Starts one of the scripts in `Peers`. What it prints are the messages of its channel.
+  /// Starts one of the scripts in `Peers`. Its standard output has the messages of its channel.
   func start(_ script: String, _ arguments: String...) async throws -> ChildProcess<LineFraming> {
     let scripts = try #require(Bundle.module.resourceURL?.appending(path: "Peers"))
     return limitLife(

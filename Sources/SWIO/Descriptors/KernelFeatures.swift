@@ -1,6 +1,6 @@
 internal import CSysShim
 
-/// What this kernel can do for pipes. Probed once. Tests override it to run the branches for older kernels.
+/// The abilities of this kernel for pipes. Probed once. Tests override it to run the branches for older kernels.
 package struct KernelFeatures: Sendable {
   /// Whether anonymous pipes take `RWF_NOWAIT` (about Linux 6.4). Without it the pipe is opened again through
   /// `/proc/self/fd`, with `O_NONBLOCK`.

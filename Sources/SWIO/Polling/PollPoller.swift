@@ -33,7 +33,7 @@ package final class PollPoller: Poller {
     var isOfInterest: Bool { !interest.isEmpty || !hasHungUp }
     private var hasHungUp: Bool { !toldHangUps.isDisjoint(with: [.writeClosed, .failed]) }
 
-    /// What is new in the readiness that `poll` returned. Nil if nothing is.
+    /// Returns the new part of the readiness that `poll` returned. Nil if nothing is new.
     mutating func look(at readiness: Readiness, _ now: UInt64) -> Readiness? {
       let hangUps = readiness.intersection(.hangUps)
       let told = readiness.intersection(interest.union(.urgent)).union(hangUps.subtracting(toldHangUps))

@@ -2,7 +2,7 @@ internal import CSysShim
 internal import Synchronization
 package import SystemPackage
 
-/// What endpoints need of a reactor. Tests pass their own.
+/// The interface between endpoints and a reactor. Tests pass their own.
 package protocol Reacting: AnyObject, Sendable {
   /// Makes sure that a thread runs which can do what the other members ask for.
   ///

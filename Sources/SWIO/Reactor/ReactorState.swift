@@ -66,7 +66,7 @@ package enum ReactorStep<Job: Sendable>: Sendable {
   case wait(until: Deadline)
 }
 
-/// What the machine's shell has to do after a method.
+/// The duties of the machine's shell after a method.
 package struct ReactorNotice: Hashable, Sendable {
   /// Whether to wake one sleeping worker.
   package var wakes = false

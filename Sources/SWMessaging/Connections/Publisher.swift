@@ -124,7 +124,7 @@ struct Publisher {
 
   private func isPresent(_ result: Int32) -> Bool { result == -Errno.fileExists.rawValue }
 
-  /// What to do about the socket that has the name.
+  /// The next step for the socket that has the name.
   private enum Verdict {
     case replace
     /// The socket is gone. Try to publish again.

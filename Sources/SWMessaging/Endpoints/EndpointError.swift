@@ -10,7 +10,7 @@ public struct EndpointError: Error, Sendable {
     case endOfStream
     /// The peer ended the stream inside a message; ``EndpointError/partialBytes`` has what came of it.
     case truncated
-    /// The deadline passed. What had arrived stays with the endpoint for the next receive; a send says
+    /// The deadline passed. Bytes that had arrived stay with the endpoint for the next receive; a send says
     /// in ``EndpointError/isCommitted`` whether its message will still go out whole.
     case timedOut
     /// The task was cancelled; otherwise like `timedOut`.

@@ -7,7 +7,7 @@ public protocol MessageEndpoint<F>: Endpoint {
   associatedtype F: Framing
   /// The directions it needs its descriptor for.
   static var directions: Readiness { get }
-  /// What messages become on the wire.
+  /// The form of messages on the wire.
   var framing: F { get }
   /// Makes the endpoint; for the initialisers below, which are the way to get one.
   init(_ adopted: AdoptedTransport, framing: F, maximumFrameSize: Int)

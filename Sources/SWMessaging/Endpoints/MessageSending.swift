@@ -52,8 +52,8 @@ extension MessageSending {
     }
   }
 
-  /// Sends one message as a datagram to an address, over a datagram socket that is not connected. Who sent a message
-  /// is in ``ReceivedMessage/sender``.
+  /// Sends one message as a datagram to an address, over a datagram socket that is not connected. The
+  /// receiver finds the sender's address in ``ReceivedMessage/sender``.
   ///
   /// - Throws: as `send(_:timeout:until:)`; an error about this datagram ends nothing.
   public func send(

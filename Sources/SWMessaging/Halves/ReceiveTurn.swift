@@ -39,7 +39,7 @@ package struct ReceiveTurn: ~Copyable {
   /// The number of bytes of the stream that have been consumed.
   package private(set) var position: UInt64 = 0
   package var end: End?
-  /// What the last attempt says about the data that is left.
+  /// The last attempt's evidence about the data that is left.
   enum Rest: Sendable {
     case unknown
     /// The read was short. On most descriptors that means that nothing is left.

@@ -199,7 +199,7 @@ struct SpawnRequest {
   }
 }
 
-/// What the kernel, and any filter of system calls, lets this process do with pidfds.
+/// The operations with pidfds that the kernel, and any filter of system calls, allows this process.
 enum PidfdSupport {
   /// Why children cannot be spawned. Nil if they can. While they cannot, each access asks the kernel again, with two system
   /// calls.

@@ -1,7 +1,7 @@
 internal import SWIO
 internal import SWPickle
 
-// What a manager's clients and its server say to each other: pickles, one request and one answer at a time.
+// The messages between a manager's clients and its server: pickles, one request and one answer at a time.
 //
 //   request   (ident, function or method, args, kwds); ident is None for the server's own functions
 //   answer    (kind, value)

@@ -19,7 +19,7 @@ final class PickleEncodingState: PickleSink {
     var outerDepth = 0
     /// The first error of a method that cannot throw.
     var failure: EncodingError?
-    /// What writers of values have numbered.
+    /// The objects that writers of values have numbered.
     var known = PickleWriter.Known()
     /// The keys by text, once there are more than a few.
     var index: [PickleText: Int] = [:]

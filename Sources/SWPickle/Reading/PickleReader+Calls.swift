@@ -32,7 +32,7 @@ extension PickleReader {
     try push(newName(module, name))
   }
 
-  /// What is known about a class or function, or about an object that stands for one.
+  /// The known facts about a class or function, or about an object that stands for one.
   mutating func callee(_ slot: PickleSlot) throws(PickleError) -> Callee {
     guard case .node(let index) = slot else {
       throw error(.malformed, "a class or function to call", kind(slot))

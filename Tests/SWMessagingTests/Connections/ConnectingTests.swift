@@ -219,7 +219,7 @@ struct ConnectingTests {
   }
 
   @Test func `of several addresses the first that answers wins, and the others are closed`() async throws {
-    // Its queue is full, so that the kernel drops whoever comes: there is no answer.
+    // Its queue is full, so that the kernel drops new clients: there is no answer.
     let silent = try Listener(.tcp(host: "127.0.0.1", port: 0), backlog: 0)
     let silentAddress = try #require(silent.address.socketAddress)
     let port = try #require(silentAddress.port)

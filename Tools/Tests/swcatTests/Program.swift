@@ -199,7 +199,7 @@ final class Conversation {
   func write(_ bytes: [UInt8]) throws { try input.fileHandleForWriting.write(contentsOf: Data(bytes)) }
   func finishWriting() throws { try input.fileHandleForWriting.close() }
 
-  /// Reads just so many bytes; fewer at the end.
+  /// Reads exactly this many bytes, or fewer at the end.
   func read(_ count: Int) throws -> [UInt8] {
     var bytes: [UInt8] = []
     while bytes.count < count,

@@ -2,7 +2,7 @@ internal import Foundation
 
 /// The Python that plays its own part in the benchmarks.
 enum Python {
-  /// What `SWTEST_PYTHON` names (scripts/with-python sets it), or else the `python3` in the path, with which
+  /// The Python that `SWTEST_PYTHON` names (scripts/with-python sets it), or else the `python3` in the path, with which
   /// multiprocessing can be measured at least.
   static let interpreter: String? = {
     let environment = ProcessInfo.processInfo.environment

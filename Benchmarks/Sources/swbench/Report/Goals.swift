@@ -166,7 +166,7 @@ extension Report {
   }
 }
 
-/// What is asked of one direction of the MessagePack coders against one peer, for each of three values.
+/// The goals for one direction of the MessagePack coders against one peer, for each of three values.
 private struct CodingGoal {
   var work: String
   var peer: String

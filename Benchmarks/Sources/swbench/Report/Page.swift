@@ -24,7 +24,7 @@ struct Page {
     try out.joined(separator: "\n").write(toFile: path, atomically: true, encoding: .utf8)
   }
 
-  /// What belongs at a place; nil where this run has nothing for it, and what is there stays.
+  /// The text for a place; nil if this run has none, and then the present text stays.
   private func block(_ name: String) -> String? {
     switch name {
     case "run":

@@ -1,6 +1,6 @@
 internal import CFloor
 
-/// What a listener does when life is hard. Each round is a process of its own, which answers with the figure that the
+/// The behaviour of a listener under hardship. Each round is a process of its own, which answers with the figure that the
 /// benchmark is about, and then further ones.
 struct HardshipContender: Contender {
   let title: String

@@ -1,6 +1,6 @@
 internal import CFloor
 
-/// What a connection that waits for a message takes in memory. Each round is a process that makes many of them,
+/// The memory of a connection that waits for a message. Each round is a process that makes many of them,
 /// lets each echo two messages, and tells by how much its resident set grew.
 struct IdleContender: Contender {
   enum Way: String, CaseIterable, Sendable {

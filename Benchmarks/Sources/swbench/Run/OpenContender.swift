@@ -1,6 +1,6 @@
 internal import CFloor
 
-/// What an accepted connection takes in memory while it waits. Each round is a process that accepts many of them, lets each
+/// The memory of an accepted connection while it waits. Each round is a process that accepts many of them, lets each
 /// echo a message, and tells by how much its resident set grew. The clients are bare sockets of the same process.
 struct OpenContender: Contender {
   enum Way: String, CaseIterable, Sendable {

@@ -17,10 +17,10 @@ import SWMessaging
 /// before earlier ciphertext is out and the socket says that it has room, and then no more than a socket with room
 /// takes whole. Should one take less all the same, the rest goes out in front of whatever is attempted next.
 ///
-/// **The end.** `finishSending` sends a close_notify, receiving goes on; `close` sends one, too. Before the handshake
-/// is through neither can be said: then whoever receives says it as soon as it is. A peer that ends without one has
-/// been cut off, and that is an error: `ECONNABORTED`. What breaks TLS, a certificate that is refused for instance,
-/// is `EPROTO`, and `failure` says more.
+/// **The end.** `finishSending` sends a close_notify, receiving goes on; `close` sends one, too. Before the end of
+/// the handshake neither can be sent: then a receive sends it as soon as the handshake has ended. If a peer ends without
+/// one, the connection was cut off, which is an error: `ECONNABORTED`. An error of TLS, such as a refused certificate, is
+/// `EPROTO`, and `failure` says more.
 // Invariant: everything that changes is touched with the lock held; once closed, by nobody or by `linger`.
 public final class TLSTransport: SocketLike, @unchecked Sendable {
   public enum Role: Sendable {

@@ -19,7 +19,7 @@ extension Listener {
   /// **Errors.** What a greeting or a handler throws ends its own connection, and is told to `observer`.
   ///
   /// **The end.** It begins when ``finish()`` or ``close()`` is called, or when the calling task is cancelled:
-  /// 1. Nobody else can connect. Connections that have been made are accepted, or closed if `limit` is reached.
+  /// 1. No other client can connect. Connections that have been made are accepted, or closed if `limit` is reached.
   /// 2. Receives of every connection return what has arrived, and then report the end (see
   ///    ``ReceivingEndpoint/finishReceiving()``): loops over messages end, and what they were asked is answered.
   /// 3. When `patience` has passed, the tasks of connections that are left are cancelled, and a second later their

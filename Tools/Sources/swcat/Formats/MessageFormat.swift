@@ -6,7 +6,7 @@ enum MessageFormat: String, CaseIterable, Sendable {
   case json
   case tagged
 
-  /// How long a line may be of which a frame of so many bytes comes. Each format has spellings that take more
+  /// How long a line may be of which a frame of this many bytes comes. Each format has spellings that take more
   /// than the usual ones.
   func longestLine(forFrameOf byteCount: Int) -> Int {
     let factor =

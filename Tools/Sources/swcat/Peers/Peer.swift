@@ -2,7 +2,7 @@ internal import SWMessaging
 internal import SWMultiprocessing
 internal import SystemPackage
 
-/// What has to do with every connection of one run: its limits, and what is told of it.
+/// The settings for every connection of one run: limits, and reports.
 struct Settings: Sendable {
   var maximumFrameSize = defaultMaximumFrameSize
   var authentication: Authentication?

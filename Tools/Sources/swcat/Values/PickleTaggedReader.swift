@@ -16,7 +16,7 @@ struct PickleTaggedReader {
   private var builder = PickleBuilder()
   /// The results for the document's values so far, if they are tagged.
   private var made: [Made?] = []
-  /// By number. What is met before it is made has a placeholder.
+  /// By number. An object that is met before it is made has a placeholder.
   private var numbered: [Int: Made] = [:]
   private var placeholders: [Int: Int] = [:]
 

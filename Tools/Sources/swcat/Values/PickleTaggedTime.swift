@@ -60,7 +60,7 @@ extension TaggedFields {
     return zone
   }
 
-  /// A number of just so many digits.
+  /// A number with exactly this many digits.
   private static func number(_ digits: Substring, _ count: Int) -> Int? {
     digits.utf8.count == count && digits.utf8.allSatisfy { 0x30...0x39 ~= $0 } ? Int(digits) : nil
   }
