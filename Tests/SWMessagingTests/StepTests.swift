@@ -565,7 +565,7 @@ import Testing
       return
     }
     call.caller?.giveUp(.cancelled)
-    // Nobody has told the thread, which was not waiting yet.
+    // The thread has not been signalled, because it was not waiting yet.
     #expect(hand.sendHalf.look(place, WakeUp {}, isLate: false) == .drive)
     hand.sendHalf.drive(as: place, first: false)
     #expect(hand.sendHalf.look(place, WakeUp {}, isLate: false) == .decided)

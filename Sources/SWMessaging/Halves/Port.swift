@@ -178,7 +178,7 @@ package final class Port: ReadinessReceiver {
     into memory: UnsafeMutableRawBufferPointer, readsAhead: Bool, mayTakeLong: Bool = false,
     ancillary: inout Ancillary?
   ) -> Attempt {
-    // What has been offloaded comes from a file or a terminal, which brings nothing beside its bytes.
+    // An offloaded attempt reads a file or a terminal, which brings no ancillary data.
     if !mayTakeLong, wantsAncillary {
       return perform(.readable, mayTakeLong: mayTakeLong) {
         unsafe transport.receive(
