@@ -1,4 +1,4 @@
-/* The headers of msgpack-c that are compiled in here, and what to do where they are missing. */
+/* The headers of msgpack-c that are compiled in, and the message if they are missing. */
 #ifndef LIBRARY_H
 #define LIBRARY_H
 

@@ -59,7 +59,7 @@ static inline int put(tape_writer *writer, uint8_t kind, uint64_t value, uint32_
 
 static inline int put_bytes(tape_writer *writer, uint8_t kind, const char *base, const char *bytes, unsigned count,
                             uint32_t *object) {
-  /* Of an empty string the template may give the place of something else. */
+  /* For an empty string the template may return the position of something else. */
   int error = put(writer, kind, count ? (uint64_t)(bytes - base) : 0, object);
   if (error) return error;
   writer->tokens[*object].extent = count;
@@ -169,7 +169,7 @@ static inline int swmp_on_map_item(tape_writer *writer, uint32_t *container, uin
 
 typedef struct swmp_template_context context;
 
-/* What waits: the part of the template's context that is in use, and room for the rest. */
+/* A waiting scan: the used part of the template's context, and room for the rest. */
 struct swmp_scan {
   context context;
 };
@@ -216,11 +216,12 @@ static inline uint64_t number(const uint8_t *at, size_t size) {
   }
 }
 
-/* A whole value that is there, is well-formed and within the limits, faster than by the template, which
- * is made to stop anywhere: it saves the state at each byte, and calls back for each token and each element. The fuzzer
- * of Fuzz/MsgPack compares the two on every run of CI. Of anything else it says nothing: then the template finds what is wrong, and where.
+/* Reads a whole value that is well-formed and within the limits, faster than the template. The template can
+ * stop anywhere, so it saves its state at each byte and calls back for each token and each element. The fuzzer
+ * of Fuzz/MsgPack compares the two on every run of CI. For any other input this returns 0. Then the template
+ * finds the fault and its position.
  *
- * Gives the value's length, or 0. */
+ * Returns the value's length, or 0. */
 static size_t read_whole(tape_writer *writer, const uint8_t *bytes, size_t count) {
   /* Containers that are open, and what is still to come in each. */
   uint32_t open[SWMP_DEEPEST], depth = 0;
@@ -316,7 +317,7 @@ static size_t read_whole(tape_writer *writer, const uint8_t *bytes, size_t count
       type = (int8_t)*at++;
     }
     if ((size_t)(end - at) < value) return 0;
-    /* As the template has it: of an empty string it is not known where it is. */
+    /* As in the template: the position of an empty string is not known. */
     uint64_t place = value || kind == SWMP_EXTENSION ? (uint64_t)(at - bytes) : 0;
     tokens[used++] = (swmp_token){.value = place, .extent = (uint32_t)value, .kind = kind, .type = type};
     at += value;

@@ -22,7 +22,7 @@
 int swsys_socket(int family, int type) {
   return swsys_above_standard(RESULT(socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)));
 }
-/* The descriptor does not block, so a signal never ends the call. */
+/* The descriptor is nonblocking, so a signal never interrupts the call. */
 int swsys_connect(int fd, const void *address, unsigned length) {
   return RETRIED(connect(fd, address, length));
 }

@@ -9,9 +9,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* A seqpacket socket answers a receive with 0 for an empty packet and at its end alike. Its end is only there
- * once the peer has shut down; and a packet, unlike the end, brings the sender's credentials if they are asked
- * for, which is done for the length of one look, when there is no other way to tell. */
+/* A receive on a seqpacket socket returns 0 for an empty packet and for the end. The end is possible only after
+ * the peer has shut down. If it has, a look with SO_PASSCRED tells them apart, because only a packet brings
+ * credentials. The option is set only during that look. */
 static ssize_t empty_or_ended(int fd) {
   struct pollfd polled = {.fd = fd, .events = POLLRDHUP};
   int ready = RETRIED(poll(&polled, 1, 0));
@@ -25,7 +25,7 @@ static ssize_t empty_or_ended(int fd) {
   ssize_t result = RETRIED(recvmsg(fd, &message, MSG_PEEK | MSG_DONTWAIT));
   if (!before) setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &before, sizeof before);
   if (result < 0) return result;
-  /* There is no room for credentials, so the kernel says that they were cut off. */
+  /* There is no room for credentials, so the kernel reports that they were cut off. */
   return message.msg_flags & MSG_CTRUNC ? 0 : SWSYS_ENDED;
 }
 
@@ -38,7 +38,8 @@ ssize_t swsys_next_datagram_size(int fd, bool is_packet) {
 #define SCM_PIDFD 0x04
 #endif
 
-/* The same descriptor by a number above 2. If none can be had, the number stays: the descriptor is not lost. */
+/* Returns the same descriptor under a number above 2. If none is free, the number stays, so the descriptor is
+ * not lost. */
 static int above_standard(int fd) {
   if (fd < 0 || fd > 2) return fd;
   int copy = RETRIED(fcntl(fd, F_DUPFD_CLOEXEC, 3));
@@ -49,7 +50,7 @@ static int above_standard(int fd) {
 
 static struct swsys_ancillary *parse(struct msghdr *message, const void *address) {
   struct swsys_ancillary *found = malloc(sizeof *found);
-  /* Without memory nobody can be told: the descriptors at least are not left open. */
+  /* Without memory the descriptors cannot be returned, so they are closed. */
   struct swsys_ancillary lost;
   struct swsys_ancillary *target = found ? found : &lost;
   target->descriptor_count = 0;

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 int swsys_close(int fd) {
-  /* EINTR from close is no reason to try again: on Linux the number is free by then. */
+  /* close must not be repeated after EINTR, because Linux has freed the number by then. */
   return RESULT(close(fd));
 }
 int swsys_above_standard(int fd) {
@@ -53,8 +53,8 @@ int swsys_is_nonblocking(int fd) {
   return flags < 0 ? flags : (flags & O_NONBLOCK) != 0;
 }
 int swsys_reopen_nonblocking(int fd, int mode) {
-  /* To open a device may do something: the master of pseudo-terminals makes another terminal, a watchdog starts,
-   * a tape rewinds. Terminals and the memory devices (null, zero and the like) are known to do nothing. */
+  /* Opening a device may have effects: the master of pseudo-terminals makes another terminal, a watchdog
+   * starts, a tape rewinds. Terminals and the memory devices (null, zero and the like) have none. */
   struct stat status;
   if (fstat(fd, &status) < 0) return -errno;
   bool is_known = S_ISFIFO(status.st_mode)
@@ -83,7 +83,7 @@ bool swsys_keeps_packets(int fd) {
 int swsys_replace_with_null(int fd) {
   int null = RETRIED(open("/dev/null", O_RDWR | O_CLOEXEC));
   if (null == -EMFILE || null == -ENFILE) {
-    /* Only the number itself can make room. Another thread may take it in between; then it is that thread's. */
+    /* Only this number itself can be freed. If another thread takes it in between, it belongs to that thread. */
     close(fd);
     null = RETRIED(open("/dev/null", O_RDWR | O_CLOEXEC));
     if (null > 2) close(null);

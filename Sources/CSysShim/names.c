@@ -1,4 +1,4 @@
-/* Names in a directory: what publishing a socket takes. */
+/* Names in a directory: the operations for publishing a socket. */
 #include "support.h"
 
 #include <fcntl.h>

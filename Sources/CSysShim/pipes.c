@@ -27,9 +27,9 @@ static ssize_t plain_write(int fd, const struct iovec *parts, int count, bool no
                     : RETRIED(writev(fd, parts, count));
 }
 
-/* A write to a pipe without a reader sends SIGPIPE to the writing thread, and only MSG_NOSIGNAL and
- * RWF_NOSIGNAL turn it off. Where neither exists the signal is blocked in this thread for the call,
- * and taken back if the call raised it; one that was pending before is left pending. */
+/* A write to a pipe without a reader sends SIGPIPE to the writing thread. Only MSG_NOSIGNAL and RWF_NOSIGNAL
+ * turn that off. If neither exists, the signal is blocked in this thread during the call, and taken back if the
+ * call raised it. A signal that was pending before stays pending. */
 ssize_t swsys_write_guarded(int fd, const struct iovec *parts, int count, bool nowait) {
   sigset_t sigpipe, before, pending;
   sigemptyset(&sigpipe);
@@ -97,7 +97,7 @@ bool swsys_probe_nosignal(void) {
   if (swsys_pipe(ends) < 0) return false;
   char byte = 0;
   struct iovec part = {.iov_base = &byte, .iov_len = 1};
-  /* With a reader there: a kernel that does not know the flag says EOPNOTSUPP, and nobody is signalled. */
+  /* The pipe has a reader, so a kernel that does not know the flag returns EOPNOTSUPP and raises no signal. */
   bool works = swsys_write_nowait(ends[1], &part, 1, true, true) == 1;
   close(ends[0]);
   close(ends[1]);

@@ -21,8 +21,8 @@ int swsys_eventfd_drain(int fd) {
   return (int)RETRIED(read(fd, &value, sizeof value));
 }
 
-/* Where the kernel refuses to wait for descriptors (ENOMEM; EINVAL if RLIMIT_NOFILE is below their count), time is all
- * that is left to wait for: 10 ms at most, and then everything may be ready. */
+/* If the kernel refuses to wait for descriptors (ENOMEM; EINVAL if RLIMIT_NOFILE is below their count), wait
+ * only for the time, at most 10 ms. Then everything may be ready. */
 static void wait_slice(int64_t nanoseconds) {
   int64_t slice = nanoseconds < 0 || nanoseconds > 10000000 ? 10000000 : nanoseconds;
   struct timespec limit = {.tv_nsec = slice};
@@ -104,7 +104,7 @@ int swsys_timer(void) {
 }
 int swsys_timer_set(int timer, uint64_t nanoseconds) {
   struct itimerspec time = {.it_value = {.tv_sec = (time_t)(nanoseconds / 1000000000), .tv_nsec = (long)(nanoseconds % 1000000000)}};
-  /* Nothing at all would turn it off. */
+  /* A time of zero would turn the timer off. */
   if (nanoseconds == 0) time.it_value.tv_nsec = 1;
   return RESULT(timerfd_settime(timer, TFD_TIMER_ABSTIME, &time, NULL));
 }
@@ -119,7 +119,8 @@ int swsys_epoll_wait(int epoll, struct swsys_event *events, int count, int64_t n
   if (nanoseconds > 0 && !lacks) {
     struct timespec limit = {.tv_sec = nanoseconds / 1000000000, .tv_nsec = nanoseconds % 1000000000};
     n = RESULT((int)syscall(SYS_epoll_pwait2, epoll, found, count, &limit, NULL, 0));
-    /* An older kernel says ENOSYS, a sandbox that does not know the call EPERM or whatever it likes. */
+    /* An older kernel returns ENOSYS. A sandbox that does not know the call may return EPERM or any other
+     * error. */
     if (n < 0 && n != -EINTR) lacks_pwait2 = lacks = true;
   }
   if (nanoseconds <= 0 || lacks) {

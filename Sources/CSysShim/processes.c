@@ -29,14 +29,15 @@
 #endif
 #define SWSYS_PIDFD_SIGNAL_PROCESS_GROUP 4u /* Linux 6.9 */
 
-/* Why not posix_spawn: it says nothing of the child but its number, and a number can be another process's by the
- * time that a pidfd is opened for it, if somebody else reaps children or SIGCHLD is ignored. The pidfd has to come
- * from the system call that makes the child. pidfd_spawn does that, and is newer (glibc 2.39) than what we run on.
+/* This does not use posix_spawn, because posix_spawn returns only the child's number. If other code reaps
+ * children or SIGCHLD is ignored, the number can belong to another process before a pidfd is opened for it. So
+ * the pidfd has to come from the system call that makes the child. pidfd_spawn does that, but needs glibc 2.39,
+ * which is newer than the systems we support.
  *
- * So this does what posix_spawn does inside: the child begins in the memory of its parent, on a stack of its own,
- * with every signal blocked, while the calling thread waits until it has executed the program or given up. In the
- * child nothing but system calls, each without the C library where that (or a sanitizer) would keep books about
- * it: these are the parent's books. */
+ * So this does what posix_spawn does inside. The child begins in the memory of its parent, on its own stack,
+ * with every signal blocked, while the calling thread waits until the child has executed the program or failed.
+ * The child makes only system calls. It avoids functions of the C library that would change the library's (or a
+ * sanitizer's) state, because that state belongs to the parent. */
 
 struct start {
   const struct swsys_spawn *request;
@@ -64,7 +65,7 @@ CHILD_ONLY static _Noreturn void give_up(struct start *start, enum swsys_spawn_s
   while (true) syscall(SYS_exit_group, 127);
 }
 
-/* In the child. Every signal is blocked: none comes between. */
+/* Runs in the child. Every signal is blocked, so no handler runs in between. */
 CHILD_ONLY static void reset_signals(bool keeps_ignored) {
   /* The kernel's structure differs between machines; a handler comes first, and all zeros are the default. */
   unsigned long action[8], none[8];
@@ -77,16 +78,17 @@ CHILD_ONLY static void reset_signals(bool keeps_ignored) {
   }
 }
 
-/* In the child: closes what lies in between, both included. */
+/* Runs in the child: closes the descriptors in a range, including both ends. */
 CHILD_ONLY static void close_between(unsigned first, unsigned last) {
   if (first > last) return;
   if (syscall(SYS_close_range, first, last, 0) == 0) return;
-  /* Before Linux 5.9, or forbidden. What is open stands in a directory; without that, what may be open. */
+  /* close_range is missing before Linux 5.9, or forbidden. A directory lists the open descriptors. Without it,
+   * all possible numbers are closed. */
   int directory = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
   if (directory >= 0) {
     _Alignas(8) char entries[2048];
     bool has_closed = true;
-    /* Closing changes what the directory lists: until one pass over it finds nothing. */
+    /* Closing changes the directory's list, so passes are repeated until one finds nothing. */
     while (has_closed) {
       has_closed = false;
       syscall(SYS_lseek, directory, 0, SEEK_SET);
@@ -117,15 +119,15 @@ CHILD_ONLY static void close_between(unsigned first, unsigned last) {
   for (unsigned number = first; number <= last && number < end; number++) syscall(SYS_close, number);
 }
 
-/* In the child, whose table of descriptors is its own. */
+/* Runs in the child, which has its own table of descriptors. */
 CHILD_ONLY static void arrange_descriptors(struct start *start) {
   const struct swsys_spawn *request = start->request;
   int highest = 2;
   for (int i = 0; i < request->count; i++)
     if (request->targets[i] > highest) highest = request->targets[i];
   if (highest == INT_MAX) give_up(start, SWSYS_STEP_DESCRIPTOR, 0, EBADF);
-  /* Above the standard streams nothing but sources stays open, whatever flags were forgotten: so there is room for
-   * copies, also where the parent has come to its limit. */
+  /* Only sources stay open above the standard streams, whatever close-on-exec flags are missing. So there is
+   * room for copies, even if the parent has reached its limit. */
   unsigned next = 3;
   while (true) {
     unsigned source = UINT_MAX;
@@ -137,7 +139,7 @@ CHILD_ONLY static void arrange_descriptors(struct start *start) {
     if (source == UINT_MAX) break;
     next = source + 1;
   }
-  /* Sources are moved above every target first, so that none is overwritten that is still needed. */
+  /* Sources are moved above every target first, so no source is overwritten before it is used. */
   int moved[SWSYS_MOST_DESCRIPTORS];
   for (int i = 0; i < request->count; i++) {
     moved[i] = -1;
@@ -168,7 +170,8 @@ CHILD_ONLY static void arrange_descriptors(struct start *start) {
         syscall(SYS_fcntl, number, F_SETFD, flags & ~FD_CLOEXEC);
         continue;
       }
-      /* The parent has none: a closed standard stream would be the first file that the child opens. */
+      /* The parent's stream is closed. Open /dev/null, because otherwise the first file that the child opens
+       * would become its standard stream. */
     }
     int null = (int)syscall(SYS_openat, AT_FDCWD, "/dev/null", O_RDWR, 0);
     if (null < 0) give_up(start, SWSYS_STEP_DESCRIPTOR, i, errno);
@@ -178,9 +181,9 @@ CHILD_ONLY static void arrange_descriptors(struct start *start) {
   }
 }
 
-/* ETXTBSY: the file is open for writing. If this program has written and closed it a moment ago, a child that another
- * thread has just made may hold a copy of that descriptor until it executes its own program. That passes: try for
- * about a second. */
+/* ETXTBSY: the file is open for writing. If this program has just written and closed it, a child that another
+ * thread is starting may hold a copy of the descriptor until it executes its own program. That ends soon, so
+ * try for about a second. */
 CHILD_ONLY static int execute(const char *path, char *const *arguments, char *const *environment) {
   for (long milliseconds = 1; ; milliseconds *= 2) {
     syscall(SYS_execve, path, arguments, environment);
@@ -205,7 +208,7 @@ CHILD_ONLY static int run_child(void *argument) {
     give_up(start, SWSYS_STEP_DIRECTORY, 0, errno);
   kernel_signals none = {{0}};
   syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof none);
-  /* As execvp: the first that can be executed. What may not be is the answer only if none is found. */
+  /* Like execvp: executes the first file that can be executed. EACCES is returned only if no file can. */
   int error = ENOENT;
   for (const char *const *candidate = request->candidates; *candidate; candidate++) {
     int found = execute(*candidate, request->arguments, request->environment);
@@ -218,7 +221,7 @@ CHILD_ONLY static int run_child(void *argument) {
   give_up(start, SWSYS_STEP_PROGRAM, 0, error);
 }
 
-/* The thread sanitizer's clone would take the child for a fork, and change its books. */
+/* The thread sanitizer's clone would treat the child like a fork, and change its own state. */
 #if defined(__has_feature)
 #if __has_feature(thread_sanitizer)
 extern int __clone(int (*)(void *), void *, int, void *, ...);
@@ -251,7 +254,7 @@ int swsys_spawn(const struct swsys_spawn *request, struct swsys_spawned *spawned
   munmap(stack, size + page);
   if (pid < 0) return pid;
   if (start.error) {
-    /* It has ended without having run anything; nobody else has heard of it. */
+    /* The child has ended without running a program, and no other code knows of it. */
     siginfo_t info = {0};
     if (start.pidfd >= 0) {
       (void)RETRIED(waitid((idtype_t)P_PIDFD, (id_t)start.pidfd, &info, WEXITED));
@@ -264,7 +267,7 @@ int swsys_spawn(const struct swsys_spawn *request, struct swsys_spawned *spawned
     return -start.error;
   }
   if (start.pidfd <= 2) {
-    /* A standard stream was closed, and its number is not ours to take. */
+    /* A standard stream was closed, and its number must not be used. */
     int moved = fcntl(start.pidfd, F_DUPFD_CLOEXEC, 3);
     if (moved >= 0) {
       close(start.pidfd);
@@ -298,7 +301,7 @@ char *const *swsys_environment(void) {
 }
 
 int swsys_pidfd_missing(void) {
-  /* No descriptor has this number, and EBADF is what a kernel says that knows the call. */
+  /* No descriptor has this number, so a kernel that knows the call returns EBADF. */
   siginfo_t info = {0};
   int result = RETRIED(waitid((idtype_t)P_PIDFD, (id_t)INT_MAX, &info, WEXITED | WNOHANG));
   /* Before Linux 5.4 the kind itself is invalid. */
@@ -320,7 +323,7 @@ int swsys_pidfd_signal(int pidfd, int signal, bool group) {
   return RESULT((int)syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, flags));
 }
 bool swsys_pidfd_signals_groups(void) {
-  /* A kernel that does not know the flag looks no further than at that. */
+  /* A kernel that does not know the flag returns an error for it first. */
   return swsys_pidfd_signal(INT_MAX, 0, true) == -EBADF;
 }
 int swsys_kill_group(pid_t group, int signal) { return RESULT(kill(-group, signal)); }

@@ -27,8 +27,8 @@ static bool same_address(const struct sockaddr_storage *a, const struct sockaddr
   return x->sin6_port == y->sin6_port && !memcmp(&x->sin6_addr, &y->sin6_addr, sizeof x->sin6_addr);
 }
 
-/* Linux has no socketpair for TCP: listen, connect, accept. Anybody on the host may connect to the
- * listener first, so accept goes on until it meets the address that our own end has. */
+/* Linux has no socketpair for TCP, so this listens, connects and accepts. Another process on the host may
+ * connect to the listener first, so accept is repeated until the peer has the address of our own end. */
 int swsys_tcp_pair(int ends[2], bool v6) {
   struct sockaddr_storage address = {0}, ours, theirs;
   socklen_t length;

@@ -1,4 +1,4 @@
-/* What every file of this target begins with. */
+/* Declarations that every file of this target includes. */
 #ifndef CSYSSHIM_SUPPORT_H
 #define CSYSSHIM_SUPPORT_H
 
@@ -14,9 +14,9 @@
   ({ __typeof__(call) result_; do result_ = (call); while (result_ < 0 && errno == EINTR); \
      result_ < 0 ? -errno : result_; })
 
-/* Moves a descriptor that was just made away from the numbers 0 to 2: in a program that was started with a standard
- * stream closed, whoever prints would print into it. A negative errno passes through; one more descriptor is needed for
- * a moment. */
+/* Moves a new descriptor away from the numbers 0 to 2. In a program that was started with a standard stream
+ * closed, a print would go into it. A negative errno passes through. The move needs one more descriptor for a
+ * moment. */
 int swsys_above_standard(int fd);
 /* The same for both; if it fails, both are closed. */
 int swsys_above_standard_pair(int ends[2]);

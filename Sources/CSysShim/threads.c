@@ -12,7 +12,7 @@ struct start { void (*run)(void *); void *context; char name[16]; };
 static void *thread_main(void *argument) {
   struct start start = *(struct start *)argument;
   free(argument);
-  /* Named from inside: to who started it, a detached thread may be gone already. */
+  /* The thread names itself, because for its creator a detached thread may have ended already. */
   pthread_setname_np(pthread_self(), start.name);
   start.run(start.context);
   return NULL;
@@ -28,8 +28,8 @@ int swsys_start_thread(void (*run)(void *), void *context, const char *name) {
   pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
   sigset_t all, before;
   sigfillset(&all);
-  /* What a thread does itself cannot wait: blocked, these signals take their default, and no handler of a crash
-   * reporter, a sanitizer or Swift's backtrace is called. */
+  /* Signals that a thread's own code causes must not be blocked. Otherwise they take their default, and no
+   * handler of a crash reporter, a sanitizer or Swift's backtrace is called. */
   const int synchronous[] = {SIGSEGV, SIGBUS, SIGILL, SIGTRAP, SIGFPE, SIGABRT, SIGSYS};
   for (size_t i = 0; i < sizeof synchronous / sizeof *synchronous; i++) sigdelset(&all, synchronous[i]);
   pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -41,7 +41,7 @@ int swsys_start_thread(void (*run)(void *), void *context, const char *name) {
   return 0;
 }
 
-/* Whose worker the calling thread is. */
+/* The reactor whose worker the calling thread is. */
 static __thread const void *reactor_of_thread;
 static __thread int worker_of_thread;
 void swsys_mark_worker(const void *reactor, int worker) {

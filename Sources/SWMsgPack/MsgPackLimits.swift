@@ -10,7 +10,7 @@ public struct MsgPackLimits: Hashable, Sendable {
   /// The largest number of values in one value, including itself, keys and everything nested; 16,777,216 by
   /// default. Each value takes 16 bytes while it is decoded, and at least one byte of the stream.
   public var elements: Int {
-    willSet { precondition(newValue >= 1, "a value is one at least") }
+    willSet { precondition(newValue >= 1, "the limit of elements is at least 1") }
   }
 
   /// The largest permitted ``depth``: 1024.
@@ -18,7 +18,7 @@ public struct MsgPackLimits: Hashable, Sendable {
 
   public init(depth: Int = 512, elements: Int = 1 << 24) {
     precondition((1...Self.deepest).contains(depth), "a depth from 1 to \(Self.deepest)")
-    precondition(elements >= 1, "a value is one at least")
+    precondition(elements >= 1, "the limit of elements is at least 1")
     self.depth = depth
     self.elements = elements
   }

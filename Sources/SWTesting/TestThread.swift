@@ -48,7 +48,7 @@ private func startThread(_ body: @escaping @Sendable () -> Void) {
       guard let context = unsafe context else { return }
       unsafe Unmanaged<ThreadBody>.fromOpaque(context).takeRetainedValue().run()
     }, context, "test")
-  precondition(error == 0, "no thread to be had: \(error)")
+  precondition(error == 0, "cannot start a thread: \(error)")
 }
 
 private final class ThreadBody: Sendable {
@@ -63,7 +63,7 @@ public func eventually(
 ) async {
   let limit = Deadline.after(.patience)
   while !condition() {
-    precondition(!limit.hasPassed, "what was waited for did not come", file: file, line: line)
+    precondition(!limit.hasPassed, "the awaited event did not come in time", file: file, line: line)
     await Task.yield()
   }
 }

@@ -1,6 +1,7 @@
-/* MessagePack by way of the templates of msgpack-c: bytes to a flat tape of tokens, and values to bytes.
+/* MessagePack with the templates of msgpack-c: reads bytes to a flat tape of tokens, and writes values to
+ * bytes.
  *
- * Nothing of msgpack-c shows here, so that Swift can import this without its headers. */
+ * Nothing of msgpack-c appears here, so Swift can import this without its headers. */
 #ifndef CMSGPACK_H
 #define CMSGPACK_H
 
@@ -10,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Memory from the C library itself: Swift's own way there takes several times as long. Without memory the
- * program ends, as it does in Swift. */
+/* Memory from the C library itself, because Swift's own way to it takes several times as long. If there is no
+ * memory, the program ends, as in Swift. */
 static inline void *_Nonnull swmp_allocate(size_t size) {
   void *memory = malloc(size);
   if (!memory) abort();
@@ -36,7 +37,7 @@ enum {
   SWMP_MAP,
 };
 
-/* Tokens lie in the order of the stream: a container, then what is in it, keys and values in turn. */
+/* Tokens are in the order of the stream: a container, then its contents, with keys and values in turn. */
 typedef struct {
   /* An integer, or a number's bits; the offset of a string's bytes in the stream; how many elements an
    * array has, how many pairs a map. */
@@ -79,14 +80,14 @@ typedef struct {
 /* A scan that waits for more bytes. */
 typedef struct swmp_scan swmp_scan;
 
-/* Goes on with a scan, or begins one if there is none.
+/* Continues a scan, or begins one if there is none.
  *
- * With `sparing` it looks only at bytes that the value has in any case, as if no others were there: what it
- * finds does not depend on how the bytes came. Otherwise it goes as far as it can.
+ * If `sparing` is set, only bytes known to belong to the value are examined, so the result does not depend on
+ * how the input was chunked. Otherwise the scan goes as far as it can.
  *
- * state: NULL to begin with; not NULL again after MORE, and after anything else NULL.
+ * state: NULL to begin with. It is not NULL after MORE, and NULL after any other result.
  * tape: filled in when COMPLETE; the caller frees it.
- * bytes: from the value's first byte on, those of the call before included. */
+ * bytes: from the value's first byte on, including those of the previous call. */
 swmp_result swmp_go_on(swmp_scan *_Nullable *_Nonnull state, swmp_tape *_Nonnull tape,
                        const uint8_t *_Nonnull bytes, size_t count, uint32_t deepest, uint32_t most,
                        bool sparing);
@@ -101,7 +102,7 @@ size_t swmp_scan_size(const swmp_scan *_Nonnull scan);
  * only: compares each with each at worst. */
 bool swmp_has_duplicates(const swmp_token *_Nonnull tokens, uint32_t map, const uint8_t *_Nonnull bytes);
 
-/* Here, where the compiler can put it in place: a call would cost more than most texts. */
+/* Defined here, so the compiler can inline it: a call would cost more than most texts. */
 static inline uint64_t swmp_load(const uint8_t *_Nonnull bytes, size_t size) {
   uint64_t word = 0;
   memcpy(&word, bytes, size);
@@ -172,11 +173,11 @@ void swmp_write_int32s(SWMP_SINK, const int32_t *_Nullable values, size_t count)
 void swmp_write_doubles(SWMP_SINK, const double *_Nullable values, size_t count);
 void swmp_write_floats(SWMP_SINK, const float *_Nullable values, size_t count);
 
-/* Room for a container's header, of which the count is not known yet: gives its place. */
+/* Reserves room for a container's header whose count is not known yet. Returns its position. */
 size_t swmp_open(SWMP_SINK);
-/* Puts the header there. Beyond 15 elements it is longer, and what was written since moves. */
+/* Writes that header. Above 15 elements it is longer, and the bytes behind it move. */
 void swmp_close(SWMP_SINK, size_t place, size_t count, bool is_map);
-/* Puts bytes in between. */
+/* Inserts bytes. */
 void swmp_insert(SWMP_SINK, size_t place, const void *_Nullable bytes, size_t count);
 
 /* ---- kinds of types ---- */

@@ -1,8 +1,8 @@
-/* What Swift cannot import, or cannot call safely: variadic functions, macros, flags newer than the
- * C library's headers, and errno, which lives in the thread and is lost at the next call.
+/* Functions that Swift cannot import or cannot call safely: variadic functions, macros, flags newer than the C
+ * library's headers, and errno, which belongs to the thread and is overwritten by the next call.
  *
- * Every function that can fail returns a negative errno. EINTR is retried here wherever the call takes
- * no time limit, so nobody above sees it. */
+ * Every function that can fail returns a negative errno. If a call has no time limit, EINTR is retried here, so
+ * no caller sees it. */
 #ifndef CSYSSHIM_H
 #define CSYSSHIM_H
 

@@ -41,7 +41,7 @@ public final class MessagingExecutor: TaskExecutor {
   public var workerCount: Int {
     get { reactor.workerLimit }
     set {
-      precondition(newValue > 0, "an executor has one thread at least")
+      precondition(newValue > 0, "an executor has at least one thread")
       reactor.allow(workers: newValue)
     }
   }

@@ -66,7 +66,7 @@ package final class ListenerCore: Sendable {
     if policy.needsCredentials, !opened.isUnix {
       throw EndpointError(
         .transport(TransportError(.listen, .invalidArgument)), subject: .service(address),
-        explanation: "the policy is about users, and nothing but a Unix socket knows them")
+        explanation: "the policy needs the user of a peer, which only a Unix socket knows")
     }
     let source = AcceptSource(
       opened.socket.take(), kind, isUnix: opened.isUnix, policy, restoresBlocking: opened.restoresBlocking)

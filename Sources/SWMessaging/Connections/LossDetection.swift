@@ -19,7 +19,7 @@ extension Endpoint {
   ///   take a second more. Nil: the peer is not asked any more, and sends are tried for as long as the system does.
   /// - Throws: ``EndpointError`` `closed`; `transport` with the operation `wait`: EOPNOTSUPP over anything but TCP.
   public func setLossDetection(within limit: Duration?) throws(EndpointError) {
-    precondition(limit.map { $0 >= .seconds(1) } ?? true, "a peer is given a second at least")
+    precondition(limit.map { $0 >= .seconds(1) } ?? true, "the limit is at least one second")
     let milliseconds = limit.map { limit in
       let (seconds, attoseconds) = limit.components
       // More than a day makes no practical difference.

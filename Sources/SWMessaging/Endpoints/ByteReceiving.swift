@@ -90,7 +90,7 @@ extension ByteReceiving {
   public func receiveBytes(
     upTo byteCount: Int, timeout: Duration? = nil, until deadline: Deadline = .never
   ) async throws(EndpointError) -> ReceivedBytes {
-    precondition(byteCount > 0, "something is to be received")
+    precondition(byteCount > 0, "a receive asks for at least one byte")
     let half = receiveHalf
     let request = ReceiveRequest.upTo(byteCount, accompanied: true)
     return try half.accompanied(await half.receive(request, CallLimit(timeout, deadline)))
@@ -142,7 +142,7 @@ extension Blocking where E: ByteReceiving {
   public func receiveBytes(
     upTo byteCount: Int, timeout: Duration? = nil, until deadline: Deadline = .never
   ) throws(EndpointError) -> ReceivedBytes {
-    precondition(byteCount > 0, "something is to be received")
+    precondition(byteCount > 0, "a receive asks for at least one byte")
     let half = endpoint.receiveHalf
     let request = ReceiveRequest.upTo(byteCount, accompanied: true)
     return try half.accompanied(half.receiveBlocking(request, CallLimit(timeout, deadline)))

@@ -10,7 +10,7 @@ package struct BatchRoom: Sendable {
 
   @inlinable
   package init(_ count: Int, byteCount: Int) {
-    precondition(count > 0 && byteCount > 0, "a batch has room for one message at least")
+    precondition(count > 0 && byteCount > 0, "a batch has room for at least one message")
     self.count = count
     self.byteCount = byteCount
   }

@@ -297,7 +297,7 @@ package class Half: ReactorWork, @unchecked Sendable {
       if place.gaveUp != nil || state.stirred || !place.needsReadiness {
         if takesTurn {
           let isTaken = state.takeTurn(first: false, by: place)
-          precondition(isTaken, "the head of an open half finds the turn free, and has it")
+          precondition(isTaken, "the head of an open half takes the free turn")
         }
         return .drive
       }

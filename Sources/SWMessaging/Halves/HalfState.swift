@@ -179,16 +179,16 @@ package struct HalfState: Sendable {
       place.checkInvariants(isFirst: isFirst, turn: turn)
       isFirst = false
     }
-    precondition(!queue.hasAside || retryAt != nil, "4: nobody looks after the places that stand aside")
-    precondition(!isOut || (isClosed && !turn && pollers == 0), "5: out, and yet in use")
-    precondition(!isClosed || turn || pollers > 0 || isOut, "5: closed, unused, and not out")
+    precondition(!queue.hasAside || retryAt != nil, "4: the pause of the places that stand aside has no end")
+    precondition(!isOut || (isClosed && !turn && pollers == 0), "5: out of the descriptor, but in use")
+    precondition(!isClosed || turn || pollers > 0 || isOut, "5: closed and unused, but not out of the descriptor")
     if !turn, !isClosed, let head = queue.first {
       switch head.kind {
       case .thread: break  // it polls, was signalled, or is on its way to look
       case .task, .orphan:
         precondition(
           called || (isRegistered && !stirred && head.gaveUp == nil && head.needsReadiness),
-          "4: nobody looks after the head")
+          "4: the head is neither watched nor called")
       }
     }
   }

@@ -93,7 +93,7 @@ package class MessageSource: @unchecked Sendable {
       }
       if !next.isFinal, next.byteCount <= received.count {
         throw FramingError(
-          .brokenScanner, offset: next.byteCount, explanation: "it asks for what it has been given")
+          .brokenScanner, offset: next.byteCount, explanation: "it demands no more bytes than it was given")
       }
       demand = next
       return next
@@ -118,7 +118,7 @@ extension MessageSource {
         guard last.isFinal, (1...max(received.count, 1)).contains(last.byteCount), !received.isEmpty else {
           throw FramingError(
             .brokenScanner, offset: last.byteCount,
-            explanation: "the last frame is not in the bytes that there are")
+            explanation: "the last frame is longer than the received bytes")
         }
         demand = last
       }

@@ -63,7 +63,7 @@ extension ReceivingEndpoint {
   public func receiveHandles(
     timeout: Duration? = nil, until deadline: Deadline = .never
   ) async throws(MultiprocessingError) -> ReceivedDescriptors {
-    precondition(maximumDescriptors > 0, "maximumDescriptors is to be set before handles are received")
+    precondition(maximumDescriptors > 0, "set maximumDescriptors before receiving handles")
     do throws(EndpointError) {
       return try handles(
         of: try await SocketReader(core: core).receiveBytes(upTo: 1, timeout: timeout, until: deadline))
@@ -107,7 +107,7 @@ extension Blocking where E: ReceivingEndpoint {
     timeout: Duration? = nil, until deadline: Deadline = .never
   ) throws(MultiprocessingError) -> ReceivedDescriptors {
     precondition(
-      endpoint.maximumDescriptors > 0, "maximumDescriptors is to be set before handles are received")
+      endpoint.maximumDescriptors > 0, "set maximumDescriptors before receiving handles")
     do throws(EndpointError) {
       return try handles(
         of: try SocketReader(core: endpoint.core).blocking
