@@ -1,11 +1,11 @@
-# One verb per habit. Each installs what it needs, where it may, and says what is missing where it may not.
+# One verb for each habit. Each installs what it needs if it may, and says what is missing if it may not.
 
-# How many seeds `make simulate` tries, and what is handed on to `swift test`.
+# The number of seeds for `make simulate`, and the arguments for `swift test`.
 SEEDS ?= 200
 TEST ?=
-# Where swcat is installed.
+# The directory in which swcat is installed.
 PREFIX ?= /usr/local
-# What is handed on to the mutation tool.
+# The arguments for the mutation tool.
 MUTATE ?=
 
 .PHONY: help demo test mutate bench fuzz simulate sanitize packaging model model-full bench-counts hostile-counts api docs code-blocks format lint clean swcat install
@@ -40,12 +40,12 @@ test:
 	@scripts/setup-swift
 	@scripts/with-python scripts/test $(TEST)
 
-# Some of it: MUTATE="--files '*Turnstile*,*Port*' --jobs 2 --minutes 30 --sample 100". More: Tests/Mutate/mutate.py --help.
+# To mutate some files only: MUTATE="--files '*Turnstile*,*Port*' --jobs 2 --minutes 30 --sample 100". More: Tests/Mutate/mutate.py --help.
 mutate:
 	@scripts/setup-swift
 	@scripts/with-python Tests/Mutate/mutate.py $(MUTATE)
 
-# Nothing but the path on standard output: for scripts.
+# Prints only the path on standard output, for scripts.
 swcat:
 	@scripts/setup-swift >&2
 	@swift build -c release --package-path Tools --product swcat >&2
@@ -55,7 +55,7 @@ install:
 	@scripts/setup-swift
 	@scripts/install-swcat $(PREFIX)
 
-# Each in a place of its own: a change of flags would build everything anew.
+# Each sanitizer has its own build folder, because a change of flags would rebuild everything.
 sanitize:
 	@scripts/setup-swift
 	@SWTEST_SANITIZED=1 SWTEST_ROUNDS=10 TSAN_OPTIONS=suppressions=$(CURDIR)/scripts/tsan.supp:print_suppressions=0 \
@@ -90,7 +90,7 @@ bench:
 	@scripts/setup-swift
 	@scripts/with-python scripts/bench $(BENCH)
 
-# Nothing is timed: the same program counts the same, on a busy machine too.
+# Nothing is timed, so the same program has the same counts on a busy machine.
 bench-counts:
 	@scripts/setup-swift
 	@scripts/bench-counts $(if $(UPDATE),--update) $(if $(PROFILE),--profile $(PROFILE))
@@ -100,12 +100,12 @@ hostile-counts:
 	@command -v valgrind >/dev/null || scripts/setup-apt valgrind
 	@scripts/hostile-counts
 
-# Builds nothing that is built already.
+# Modules that are built already are not built again.
 api:
 	@scripts/setup-swift
 	@scripts/api $(if $(UPDATE),--update)
 
-# Builds nothing that is built already.
+# Modules that are built already are not built again.
 code-blocks:
 	@scripts/setup-swift
 	@scripts/code-blocks

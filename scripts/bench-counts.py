@@ -22,20 +22,20 @@ import subprocess
 import sys
 import tempfile
 
-# How much more than the baseline a message may cost. The same program counts the same to the last digit; the
-# margins are for what grows by a few instructions without a reason to look at it. One more call for each
+# How much more than the baseline a message may cost. The same program has the same counts to the last digit. The
+# margins allow for changes of a few instructions that need no attention. One more call for each
 # batch of a hundred messages is 0.01.
 MARGIN_INSTRUCTIONS = 0.05  # of the baseline
 MARGIN_CALLS = 0.005  # allocations, and system calls: absolute, per message
 
 BASELINE = pathlib.Path(__file__).parent.parent / 'Benchmarks' / 'Counts' / 'baseline.txt'
 
-# What a path does may depend on what the kernel can do for its descriptors.
+# The work of a path may depend on the kernel's abilities for its descriptors.
 KERNEL_DEPENDENT = {'pipe'}
 
-# One environment for everybody. The C library chooses its memcpy by the processor, and callgrind counts
-# `rep movsb` once for each byte: both are pinned to what every x86-64 processor has. Elsewhere the names mean
-# nothing and do nothing.
+# One environment for all programs. The C library chooses its memcpy by the processor, and callgrind counts
+# `rep movsb` once for each byte. So both are fixed to the variants of every x86-64 processor. On other machines the
+# names have no effect.
 ENVIRONMENT = {
     'PATH': '/usr/bin:/bin',
     'LC_ALL': 'C',
@@ -270,7 +270,7 @@ def profile(program, path, directory, lines=45):
         found = []
         for line in listing.splitlines():
             entry = re.match(r' *([0-9,]+) \( *([0-9.]+)%\) +\S*?:(.*?)(?: \[[^\]]*\])?$', line)
-            # Whatever encloses everything says nothing.
+            # A function that encloses everything has no information.
             if entry and float(entry[2]) < 99.9:
                 found.append((int(entry[1].replace(',', '')) / path.count, entry[2], entry[3]))
         names = subprocess.run(

@@ -1,4 +1,4 @@
-"""Runs the snippets, shows what they print, and compares it with the comment at the end of each.
+"""Runs the snippets, shows their output, and compares it with the comment at the end of each.
 
 The comment is the last of the file: a line `// Prints:` and then the lines of the output, each after `//   `. In a line,
 `…` stands for any text; a line of its own, it stands for any number of lines. A snippet may print `skipped:` and the

@@ -503,7 +503,7 @@ def record(mutants, options):
 class Notice:
     """Finds out who notices a mutant."""
 
-    # What it takes to start the program that runs the tests, in seconds.
+    # The time to start the program that runs the tests, in seconds.
     START = 0.05
 
     def __init__(self, tests):
@@ -533,7 +533,7 @@ class Notice:
         """The line that says who notices it, or nil; and the names of the tests that have looked, which take so many
         seconds together."""
 
-        # What has noticed much, is quick, and reaches little else comes first.
+        # Tests that have noticed much, are quick, and reach little else come first.
         def promise(name):
             return (self.merits.get(name, 0) + 0.5) / self.work(name) / len(self.tests[name]["ids"])
 

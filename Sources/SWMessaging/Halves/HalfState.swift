@@ -181,7 +181,7 @@ package struct HalfState: Sendable {
     }
     precondition(!queue.hasAside || retryAt != nil, "4: the pause of the places that stand aside has no end")
     precondition(!isOut || (isClosed && !turn && pollers == 0), "5: out of the descriptor, but in use")
-    precondition(!isClosed || turn || pollers > 0 || isOut, "5: closed and unused, but not out of the descriptor")
+    precondition(!isClosed || turn || pollers > 0 || isOut, "5: closed and unused, but not out")
     if !turn, !isClosed, let head = queue.first {
       switch head.kind {
       case .thread: break  // it polls, was signalled, or is on its way to look
