@@ -540,7 +540,8 @@ class Notice:
         names = sorted(self.names(mutant, known), key=promise, reverse=True)
         waves, sums = [[]], [0.0]
         for name in names:
-            if waves[0] and sum(sums) + self.work(name) > seconds:
+            # A test that alone takes longer than all together may waits for more time, unless there is no other.
+            if sum(sums) + self.work(name) > seconds and (waves[0] or name != names[-1]):
                 continue
             if waves[-1] and sums[-1] + self.work(name) > (0.5, 4)[min(len(waves) - 1, 1)]:
                 waves.append([])

@@ -53,7 +53,7 @@ package final class SendPlace: Place, @unchecked Sendable {
   fileprivate var ancillary: OutgoingAncillary?
 
   /// Whether part of a frame has been sent, so only the rest of that frame may follow.
-  fileprivate var hasBegun: Bool { step == .bytes && (sent > 0 || kind == .orphan) }
+  fileprivate var hasBegun: Bool { sent > 0 || kind == .orphan }
 
   fileprivate func error(_ reason: EndpointError.Reason, isCommitted: Bool = false) -> EndpointError {
     EndpointError(
@@ -373,7 +373,6 @@ package final class SendHalf: Half, @unchecked Sendable {
       return .ended(error(.timedOut, call, sent: 0))
     }
     let place = makePlace(call, sent: 0)
-    place.wasTried = true
     let isQueued: Bool = locked { state, actions in
       if state.isClosed {
         state.releaseTurn(by: nil, &actions)
@@ -392,7 +391,6 @@ package final class SendHalf: Half, @unchecked Sendable {
   /// halves.
   private func stopEarly(_ call: Call, sent: Int) -> Started {
     let place = makePlace(call, sent: sent)
-    place.wasTried = true
     let isQueued: Bool = locked { state, actions in
       defer { state.stop(by: place, &actions) }
       if state.isClosed { return false }

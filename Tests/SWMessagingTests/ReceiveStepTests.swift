@@ -1,0 +1,94 @@
+import SWIO
+import SWMessaging
+import SWTesting
+import SystemPackage
+import TestSupport
+import Testing
+
+/// Rare steps of the receiving half, over a played transport: a close or a cancellation during an attempt, a helper
+/// thread that cannot be had.
+@Suite(.lastResort, .leavesNothing) struct ReceiveStepTests {
+  private static let broken = TransportError(.receive, .ioError, scope: .direction)
+  private static let once = TransportError(.receive, .messageTooLong, scope: .item)
+  private static let attempts: [Attempt] = [
+    .wouldBlock, .retryLater, .offload, .transferred(1), .transferred(3), .endOfStream, .failed(broken),
+    .failed(once),
+  ]
+
+  /// How a receive has ended that was not queued, in a word.
+  private func outcome(_ started: ReceiveHalf.Started, _ played: HandPlayed) -> String? {
+    switch started {
+    case .ended(.failed(let error)): return "\(error.reason)"
+    case .ended(.delivered(let delivery)): return "\(delivery.bytes)"
+    case .ended(.lent(let demand)):
+      let bytes = unsafe played.receiving.turn.takePayload(of: demand)
+      played.receiving.finishLoan(demand)
+      return "\(bytes)"
+    case .queued(let place): return played.outcome(HandCaller(place, in: played.receiving))
+    }
+  }
+
+  @Test(arguments: attempts, [Place.Kind.task, .thread])
+  func `a close during an attempt ends the call, and the transport is closed behind it`(
+    _ attempt: Attempt, _ kind: Place.Kind
+  ) {
+    let played = HandPlayed(PlayedTransport(receiving: [attempt]))
+    let (receiving, sending) = (played.receiving, played.sending)
+    played.transport.meanwhile {
+      receiving.close()
+      sending.close()
+    }
+    let started = receiving.start(.exactly(3), as: kind, until: .never)
+    let expected: EndpointError.Reason =
+      switch attempt {
+      case .endOfStream: .endOfStream
+      case .failed(let error): .transport(error)
+      default: .closed
+      }
+    #expect(outcome(started, played) == "\(expected)")
+    #expect(played.transport.log == ["receive", "close"])
+    #expect(!played.reactor.help() && played.reactor.timerCount == 0 && !played.reactor.isCalled)
+    #expect(receiving.inspect { $0.isOut && !$0.turn })
+    played.end()
+  }
+
+  @Test(arguments: attempts, [true, false])
+  func `a close or a cancellation during the attempt for a call that waits ends it`(
+    _ attempt: Attempt, isClosed: Bool
+  ) {
+    let played = HandPlayed(PlayedTransport(receiving: [.wouldBlock, attempt]))
+    let (receiving, sending) = (played.receiving, played.sending)
+    let caller = played.receive(.exactly(3))
+    played.transport.meanwhile {
+      if !isClosed { return caller?.giveUp(.cancelled) ?? () }
+      receiving.close()
+      sending.close()
+    }
+    receiving.stir()
+    played.reactor.drive()
+    _ = played.reactor.help()
+    #expect(played.outcome(caller) == (isClosed ? "closed" : "cancelled"))
+    #expect(played.transport.log == ["receive", "receive"] + (isClosed ? ["close"] : []))
+    #expect(played.reactor.timerCount == 0 && !played.reactor.isCalled)
+    #expect(receiving.inspect { $0.queue.count == 0 && !$0.turn && $0.retryAt == nil })
+    if !isClosed, attempt == .transferred(3) {
+      // The bytes stay for the next call.
+      #expect(outcome(receiving.start(.exactly(3), as: .task, until: .immediately), played) == "[1, 2, 3]")
+      #expect(played.transport.count("receive") == 2)
+    }
+    played.end()
+  }
+
+  @Test func `what comes for a call that is cancelled meanwhile goes to the one behind it`() {
+    let played = HandPlayed(PlayedTransport())
+    let (first, second) = (played.receive(.exactly(3)), played.receive(.exactly(2)))
+    played.transport.append(receiving: .transferred(3))
+    played.transport.meanwhile { first?.giveUp(.cancelled) }
+    played.receiving.stir()
+    played.reactor.drive()
+    #expect(played.outcome(first) == "cancelled")
+    #expect(played.outcome(second) == "[1, 2]")
+    #expect(outcome(played.receiving.start(.upTo(9), as: .task, until: .immediately), played) == "[3]")
+    played.end()
+  }
+}

@@ -1,0 +1,180 @@
+import SWIO
+import SWMessaging
+import SWTesting
+import SystemPackage
+import TestSupport
+import Testing
+
+/// Rare steps of the sending half, over a played transport: a close during an attempt, a helper thread that cannot be
+/// had, an error inside a frame.
+@Suite(.lastResort, .leavesNothing) struct SendStepTests {
+  private static let full = TransportError(.send, .messageTooLong, scope: .item)
+  /// A deadline that has passed, of a call that may wait all the same.
+  private static let past = Deadline(nanoseconds: 1)
+
+  struct ClosedSend: CustomTestStringConvertible, Sendable {
+    var content = TransportContent.stream
+    /// The attempts. The endpoint is closed during the first one.
+    var attempts: [Attempt]
+    var deadline = Deadline.never
+    var testDescription: String { "\(attempts)" }
+  }
+
+  @Test(arguments: [
+    ClosedSend(attempts: [.wouldBlock]),
+    ClosedSend(attempts: [.retryLater]),
+    ClosedSend(attempts: [.offload]),
+    ClosedSend(attempts: [.transferred(1)]),
+    ClosedSend(attempts: [.transferred(1)], deadline: past),
+    ClosedSend(attempts: [.failed(TransportError(.send, .brokenPipe))]),
+    ClosedSend(content: .datagrams, attempts: [.retryLater]),
+  ])
+  func `a close during an attempt ends the call, and the transport is closed behind it`(_ closed: ClosedSend)
+  {
+    let played = HandPlayed(PlayedTransport(closed.content, sending: closed.attempts))
+    let (receiving, sending) = (played.receiving, played.sending)
+    played.transport.meanwhile {
+      receiving.close()
+      sending.close()
+    }
+    let sent = played.send([1, 2, 3], until: closed.deadline)
+    #expect(sent.outcome == "closed")
+    #expect(played.transport.log == ["send [1, 2, 3]", "close"])
+    #expect(!played.reactor.help() && played.reactor.timerCount == 0)
+    #expect(played.send([4]).outcome == "closed")
+    played.end()
+  }
+
+  @Test(
+    arguments: [Attempt.retryLater, .wouldBlock, .offload, .failed(full), .transferred(3)], [true, false])
+  func `a close or a cancellation during the attempt of a call that waits ends it`(
+    _ attempt: Attempt, isClosed: Bool
+  ) {
+    for content in [TransportContent.stream, .datagrams] {
+      let played = HandPlayed(PlayedTransport(content, sending: [.wouldBlock, attempt]))
+      let (receiving, sending) = (played.receiving, played.sending)
+      let sent = played.send([1, 2, 3])
+      played.transport.meanwhile {
+        if !isClosed { return sent.caller?.giveUp(.cancelled) ?? () }
+        receiving.close()
+        sending.close()
+      }
+      played.sending.stir()
+      played.reactor.drive()
+      _ = played.reactor.help()
+      if attempt == .transferred(3) {
+        #expect(sent.outcome == "sent")
+      } else if attempt == .failed(Self.full) {
+        #expect(sent.outcome == "\(EndpointError.Reason.transport(Self.full))")
+      } else {
+        #expect(sent.outcome == (isClosed ? "closed" : "cancelled"), "\(content)")
+      }
+      #expect(played.transport.count("send") == 2 && played.transport.count("close") == (isClosed ? 1 : 0))
+      #expect(played.reactor.timerCount == 0 && !played.reactor.isCalled)
+      #expect(sending.inspect { $0.queue.count == 0 && !$0.turn && $0.retryAt == nil })
+      played.end()
+    }
+  }
+
+  @Test func `nothing to send is sent without an attempt, behind what waits`() {
+    let played = HandPlayed(PlayedTransport(sending: [.wouldBlock, .wouldBlock]))
+    #expect(played.send([]).outcome == "sent")
+    let frame = played.send([1])
+    let nothing = played.send([])
+    #expect(frame.outcome == nil && nothing.outcome == nil)
+    played.sending.stir()
+    played.reactor.drive()
+    #expect(frame.outcome == "sent" && nothing.outcome == "sent")
+    #expect(played.transport.log == ["send [1]", "send [1]", "send [1]"])
+    played.end()
+  }
+
+  @Test func `an empty datagram behind others is sent`() {
+    let played = HandPlayed(PlayedTransport(.datagrams, sending: [.wouldBlock, .wouldBlock]))
+    let (first, second) = (played.send([1]), played.send([]))
+    played.sending.stir()
+    played.reactor.drive()
+    #expect(first.outcome == "sent" && second.outcome == "sent")
+    #expect(played.transport.log.suffix(2) == ["send [1]", "send []"])
+    played.end()
+  }
+
+  @Test func `an error of one item inside a frame ends sending`() {
+    let played = HandPlayed(PlayedTransport(sending: [.transferred(2), .failed(Self.full)]))
+    #expect(played.send([1, 2, 3]).outcome == "\(EndpointError.Reason.transport(Self.full))")
+    #expect(played.send([4]).outcome == "\(EndpointError.Reason.transport(Self.full))")
+    #expect(played.transport.count("send") == 2)
+    played.end()
+  }
+
+  @Test func `an error of one item before a frame ends that frame alone`() {
+    let played = HandPlayed(PlayedTransport(sending: [.failed(Self.full)]))
+    #expect(played.send([1, 2, 3]).outcome == "\(EndpointError.Reason.transport(Self.full))")
+    #expect(played.send([4]).outcome == "sent")
+    played.end()
+  }
+
+  @Test func `an error of one item in the rest of a message that was given up ends sending`() {
+    // More than half has gone out, so the rest is a copy of which nothing has been sent.
+    let played = HandPlayed(PlayedTransport(sending: [.transferred(4), .wouldBlock, .failed(Self.full)]))
+    let given = played.send([1, 2, 3, 4, 5])
+    given.caller?.giveUp(.cancelled)
+    played.reactor.drive()
+    #expect(given.outcome == "cancelled" && given.error?.isCommitted == true)
+    #expect(played.send([6]).outcome == "\(EndpointError.Reason.transport(Self.full))")
+    played.end()
+  }
+
+  // MARK: Helper threads
+
+  @Test func `without a helper thread the send fails, and the next one is tried`() {
+    let played = HandPlayed(PlayedTransport(sending: [.offload]))
+    played.reactor.refuseHelp(.noMemory)
+    let failure = "\(EndpointError.Reason.transport(TransportError(.offload, .noMemory)))"
+    #expect(played.send([1]).outcome == failure)
+    #expect(played.transport.count("send") == 1)
+    #expect(played.send([2]).outcome == "sent")
+    played.end()
+  }
+
+  @Test func `without a helper thread those that wait fail, as many in a turn as are served`() {
+    let count = 100
+    let attempts = Array(repeating: Attempt.wouldBlock, count: count)
+    let played = HandPlayed(
+      PlayedTransport(sending: attempts + Array(repeating: .offload, count: count)))
+    // Each is too large to be sent together with another one.
+    let sends = (0..<count).map { _ in played.send([UInt8](repeating: 1, count: 5_000)) }
+    played.reactor.refuseHelp(.noMemory)
+    played.sending.stir()
+    #expect(played.reactor.driveOnce())
+    let served = sends.count { $0.outcome != nil }
+    #expect(served > 0 && served <= 64)
+    played.reactor.drive()
+    let failure = "\(EndpointError.Reason.transport(TransportError(.offload, .noMemory)))"
+    #expect(sends.allSatisfy { $0.outcome == failure })
+    played.end()
+  }
+
+  @Test func `a caller that leaves before a helper thread comes does not wait for its attempt`() {
+    let played = HandPlayed(PlayedTransport(sending: [.transferred(2), .offload]))
+    let sent = played.send([1, 2, 3, 4, 5, 6])
+    sent.caller?.giveUp(.cancelled)
+    #expect(sent.outcome == nil, "a helper thread has the turn")
+    #expect(played.reactor.help())
+    #expect(sent.outcome == "cancelled" && sent.error?.isCommitted == true)
+    #expect(played.transport.log.last == "send [3, 4, 5, 6]")
+    played.end()
+  }
+
+  // MARK: For others
+
+  @Test func `a caller goes on for those ahead of it, however much they send`() {
+    let played = HandPlayed(PlayedTransport(sending: [.wouldBlock]))
+    let large = played.send([UInt8](repeating: 1, count: 300_000))
+    played.transport.append(sending: .transferred(270_000), .transferred(30_000))
+    let small = played.send([2])
+    #expect(large.outcome == "sent" && small.outcome == "sent")
+    #expect(!played.reactor.isCalled)
+    played.end()
+  }
+}
