@@ -2,7 +2,7 @@
 
 import PackageDescription
 
-// A package of its own, so that nobody who uses the library inherits what measuring it needs.
+// A separate package, so users of the library do not fetch the benchmarks' dependencies.
 
 let settings: [SwiftSetting] = [
   .swiftLanguageMode(.v6),

@@ -2,8 +2,8 @@
 
 import PackageDescription
 
-// Apart from the benchmarks, too: counting needs none of the peers, and the clone and build of all of them
-// would cost every change minutes.
+// Separate from the benchmarks, because counting needs none of the peers, and cloning and building all of them would take
+// minutes for every change.
 
 let settings: [SwiftSetting] = [
   .swiftLanguageMode(.v6),

@@ -1,9 +1,8 @@
 import Glibc
 
-/// Runs tasks on the thread that calls `run`, in the order in which they become able to, and needs no lock:
-/// for tasks that nobody else resumes. The language's own executors use other threads and queues: what they
-/// cost depends on who is faster.
-// Invariant: everything is touched by the one thread that made it.
+/// Runs tasks on the thread that calls `run`, in the order in which they become ready. It needs no lock, because only that
+/// thread resumes the tasks. The language's own executors use other threads and queues, whose cost depends on timing.
+// Invariant: everything is accessed only by the thread that made it.
 final class MainThreadExecutor: TaskExecutor, @unchecked Sendable {
   private let thread = pthread_self()
   private var jobs: [UnownedJob] = []

@@ -3,20 +3,20 @@ import Glibc
 import SWIO
 import Synchronization
 
-/// One way through the library: a deed that is done for so many messages.
+/// A path through the library: work for a number of messages.
 struct Path: Sendable {
   enum Deed {
-    /// By a thread, on the main one.
+    /// Work of a thread, the main one.
     case blocking((Int) throws -> Void)
-    /// By a task that never waits, on an executor that is the main thread.
+    /// Work of a task that never waits, on an executor that is the main thread.
     case task(@Sendable (Int) async throws -> Void)
-    /// By tasks that wait, on the reactor's executor: the main thread has no part in it.
+    /// Work of tasks that wait, on the reactor's executor. The main thread has no part in it.
     case reactor(@Sendable (Int) async throws -> Void)
   }
 
   let name: String
   let summary: String
-  /// How many messages to count.
+  /// The number of messages to count.
   let standardCount: Int
   let make: @Sendable () throws -> Deed
 
@@ -27,10 +27,10 @@ struct Path: Sendable {
     self.make = make
   }
 
-  /// Does the deed twice for so many messages, and counts the second time: what is made once and grows once
-  /// is there by then.
+  /// Does the work twice for `count` messages, and counts the second time. Things that are made once or grow once exist by
+  /// then.
   ///
-  /// - Returns: the second time's allocations.
+  /// - Returns: the allocations of the second time.
   func run(_ count: Int) throws -> UInt64 {
     switch try make() {
     case .blocking(let deed):
@@ -92,7 +92,7 @@ private final class Outcome: Sendable {
   }
 }
 
-/// Says why and exits.
+/// Prints the reason and exits.
 func fail(_ message: String) -> Never {
   unsafe message.withCString { unsafe counts_complain($0) }
   exit(1)

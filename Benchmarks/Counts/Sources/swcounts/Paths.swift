@@ -253,7 +253,7 @@ let paths: [Path] = [
 @inline(never) private func consume(_ message: Span<UInt8>) {}
 @inline(never) private func consume(_ count: Int) {}
 
-/// Two connected sockets that nobody owns yet.
+/// Two connected sockets without an owner.
 private struct Ends {
   let first: Int32
   let second: Int32
@@ -266,7 +266,7 @@ private struct Ends {
   }
 }
 
-/// The other end, in C: what it costs is not ours, but for its one system call per hundred messages.
+/// The other end, in C. Its cost does not count as ours, except for its one system call for each hundred messages.
 private struct Peer: Sendable {
   private let descriptor: Int32
   private static let frames = Array(repeating: [64] + small, count: 100).flatMap { $0 }

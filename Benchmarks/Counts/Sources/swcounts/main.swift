@@ -1,8 +1,7 @@
 import CCounts
 
-// Does one path's work some times and is looked at from outside: by callgrind for instructions, by strace for
-// system calls. Allocations it counts itself. scripts/bench-counts runs it and holds the result against the
-// baseline.
+// Does one path's work a number of times. Callgrind counts its instructions and strace its system calls from outside. The
+// program counts its allocations itself. scripts/bench-counts runs it and compares the result with the baseline.
 //
 //     swcounts list
 //     swcounts PATH COUNT     COUNT: a multiple of a hundred, which some paths move at a time

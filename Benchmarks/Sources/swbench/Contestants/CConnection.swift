@@ -1,7 +1,7 @@
 internal import CFloor
 
 /// The floor: blocking C.
-// Invariant: the C end is used by one call at a time, and freed when nobody refers to it any more.
+// Invariant: the C end is used by one call at a time, and freed with the last reference.
 @safe
 final class CConnection: Connection, @unchecked Sendable {
   private let end: OpaquePointer
@@ -42,7 +42,7 @@ final class CConnection: Connection, @unchecked Sendable {
     try await onThread { [self] in _ = try checked("C echo", unsafe floor_echo(end)) }
   }
 
-  /// Sends what is ordered on a control socket, until its end.
+  /// Sends as ordered on a control socket, until the socket's end.
   func source(orders control: Int32) throws { try checked("C source", unsafe floor_source(end, control)) }
 
   func close() async { ends.close() }

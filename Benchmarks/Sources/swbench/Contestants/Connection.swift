@@ -1,6 +1,6 @@
 internal import CFloor
 
-/// How a length stands before its payload on the wire.
+/// The form of a length on the wire.
 enum FrameHeader: String, Sendable {
   /// Ours: a SQLite4 varint.
   case varInt
@@ -10,16 +10,15 @@ enum FrameHeader: String, Sendable {
   var native: floor_header { self == .varInt ? floor_varint : floor_uint32 }
 }
 
-/// One end of a connection in the hands of one library: what is measured, and, in a process of its own, what
-/// echoes.
+/// One end of a connection with one library: the measured end, and, in a process of its own, the echoing end.
 protocol Connection: Sendable {
   /// Sends a message and waits for its echo, again and again.
   func roundTrips(_ count: Int, recording latencies: Latencies) async throws
   /// Receives and forgets messages.
   func receive(_ count: Int) async throws
-  /// Sends messages, so many with each call.
+  /// Sends messages, a fixed number with each call.
   func send(_ count: Int) async throws
-  /// Sends back what comes, until the end of the stream.
+  /// Sends back received messages, until the end of the stream.
   func echo() async throws
   func close() async
 }
@@ -27,12 +26,12 @@ protocol Connection: Sendable {
 /// The properties of all messages of a connection.
 struct Shape: Sendable {
   var byteCount: Int
-  /// How many messages a sender hands over at a time.
+  /// The number of messages that a sender hands over at a time.
   var perWrite = 1
 
   var message: [UInt8] { [UInt8](repeating: UInt8(ascii: "x"), count: byteCount) }
 
-  /// How large batches of `count` are: so many times `perWrite`, and a rest.
+  /// The sizes of the batches for `count` messages: multiples of `perWrite`, and a rest.
   func batches(of count: Int) -> [Int] {
     let rest = count % perWrite
     return [Int](repeating: perWrite, count: count / perWrite) + (rest > 0 ? [rest] : [])
@@ -44,7 +43,7 @@ struct UnexpectedEnd: Error, CustomStringConvertible {
   var description: String { "the stream ended: the peer is gone" }
 }
 
-/// A message had another size than all should have.
+/// A message had the wrong size.
 struct UnexpectedSize: Error, CustomStringConvertible {
   var expected: Int
   var found: Int

@@ -45,7 +45,7 @@ enum Contestant: String, CaseIterable, ExpressibleByArgument, Sendable {
     }
   }
 
-  /// How it writes a length on the wire.
+  /// The form in which it writes a length.
   var header: FrameHeader {
     switch self {
     case .nio, .nioAsync, .flying: .uint32
@@ -53,10 +53,10 @@ enum Contestant: String, CaseIterable, ExpressibleByArgument, Sendable {
     }
   }
 
-  /// FlyingSocks knows sockets only.
+  /// FlyingSocks supports sockets only.
   func canUse(_ transport: Transport) -> Bool { self != .flying || transport != .pipes }
 
-  /// Puts an end of a connection into its hands.
+  /// Opens an end of a connection with this library.
   func open(_ ends: Ends, _ shape: Shape) async throws -> any Connection {
     switch self {
     case .floor: try CConnection(ends, shape)

@@ -1,8 +1,8 @@
 internal import FlyingSocks
 internal import Foundation
 
-/// FlyingSocks' AsyncSocket, with the least framing that does: a length of four bytes, read through a buffer.
-// Invariant: the buffer belongs to the one caller at a time that receives.
+/// FlyingSocks' AsyncSocket with a minimal framing: a length of four bytes, read through a buffer.
+// Invariant: only one caller at a time receives, and the buffer belongs to it.
 final class FlyingConnection: Connection, @unchecked Sendable {
   private let socket: AsyncSocket
   private let pool: Task<Void, any Error>
@@ -25,7 +25,7 @@ final class FlyingConnection: Connection, @unchecked Sendable {
     return frame
   }
 
-  /// One message; nil at the end of the stream.
+  /// Returns one message. Returns nil at the end of the stream.
   private func next() async throws -> [UInt8]? {
     while true {
       let available = buffer.count - position

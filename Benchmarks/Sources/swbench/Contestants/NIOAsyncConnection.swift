@@ -1,7 +1,7 @@
 internal import NIOCore
 internal import NIOPosix
 
-/// SwiftNIO, NIOAsyncChannel: one task holds the channel and does what it is ordered to.
+/// SwiftNIO, NIOAsyncChannel: one task holds the channel and carries out orders.
 final class NIOAsyncConnection: Connection {
   private enum Work: Sendable {
     case roundTrips(Int, Latencies)

@@ -31,7 +31,7 @@ struct NIOHandlerConnection: Connection {
   func close() async { try? await channel.close() }
 }
 
-/// The last handler of the pipeline: does what it is ordered to.
+/// The last handler of the pipeline, which carries out orders.
 final class NIODriver: ChannelDuplexHandler {
   typealias InboundIn = ByteBuffer
   typealias OutboundIn = ByteBuffer
@@ -85,7 +85,7 @@ final class NIODriver: ChannelDuplexHandler {
     }
   }
 
-  /// Writes while the channel takes it; the last batch's promise tells when all is written.
+  /// Writes while the channel is writable. The promise of the last batch reports the end.
   private func sendMore(_ context: ChannelHandlerContext) {
     while left > 0, context.channel.isWritable {
       let batch = min(left, shape.perWrite)

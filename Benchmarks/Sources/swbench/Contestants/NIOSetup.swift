@@ -6,7 +6,7 @@ internal import NIOPosix
 enum NIOSetup {
   static let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
 
-  /// A channel over the ends, of which `body` makes the last part of the pipeline and a result.
+  /// Opens a channel over the ends. `body` makes the last part of the pipeline and the result.
   static func open<Result: Sendable>(
     _ ends: Ends, _ body: @escaping @Sendable (any Channel) throws -> Result
   ) async throws -> Result {
@@ -20,7 +20,7 @@ enum NIOSetup {
         input: ends.reading, output: ends.writing, channelInitializer: initializer)
   }
 
-  /// Puts the framing into a channel's pipeline, and whatever `body` adds behind it.
+  /// Adds the framing to a channel's pipeline, and the handlers of `body` behind it.
   static func prepare<Result: Sendable>(
     _ channel: any Channel, _ body: @escaping @Sendable (any Channel) throws -> Result
   ) -> EventLoopFuture<Result> {

@@ -1,6 +1,6 @@
 internal import SWMessaging
 
-/// This library, asynchronous.
+/// This library, async.
 struct OwnAsync: Connection {
   /// How messages are received.
   enum Manner: Sendable {

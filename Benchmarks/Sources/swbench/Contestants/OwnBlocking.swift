@@ -32,7 +32,7 @@ struct OwnBlocking: Connection {
     }
   }
 
-  /// Receives one message; its size.
+  /// Receives one message, and returns its size.
   @available(*, noasync)
   private func take() throws -> Int {
     if isBorrowing { return try endpoint.blocking.withMessage { $0.count } }

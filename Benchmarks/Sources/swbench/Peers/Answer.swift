@@ -12,7 +12,7 @@ extension ConnectingContender.Way: ExpressibleByArgument {
 }
 
 extension PeerCommand {
-  /// Listens, says where, and answers the message of each client that connects, until there are no more orders.
+  /// Listens, prints its address, and answers the message of each client, until there are no more orders.
   struct Answer: AsyncParsableCommand {
     @Option var `as`: ConnectingContender.Way
 

@@ -9,7 +9,7 @@ enum Control {
       unsafe bytes.withUnsafeBytes { unsafe floor_write_all(PeerCommand.control, $0.baseAddress, $0.count) })
   }
 
-  /// The next order, nil when there will be none; blocks the thread.
+  /// Returns the next order, or nil if there are no more. Blocks the thread.
   static func nextOrder() -> String? {
     var line: [UInt8] = []
     var byte: UInt8 = 0

@@ -10,7 +10,7 @@ extension FirstMessageContender.Way: ExpressibleByArgument {
 }
 
 extension PeerCommand {
-  /// Sends one message, and tells how long that took from the making of the endpoint on.
+  /// Sends one message, and prints how long that took from the making of the endpoint on.
   struct First: AsyncParsableCommand {
     @Option var `as`: FirstMessageContender.Way
 
@@ -41,7 +41,7 @@ extension PeerCommand {
       try endpoint.blocking.send(message)
     }
 
-    /// For once on a thread of the pool: nothing else is to run in this process.
+    /// This may block a thread of the pool, because nothing else runs in this process.
     private static let block: @Sendable ([UInt8]) throws -> Void = { try sendBlocking($0) }
   }
 }

@@ -17,10 +17,10 @@ extension Listener {
 }
 
 extension PeerCommand {
-  /// A thread waits in accept while no descriptor is to be had and clients wait; then one is closed, again and again.
+  /// A thread waits in accept while no descriptor is free and clients wait. Then one descriptor is closed, again and again.
   ///
-  /// Answers the nanoseconds from a close to the next accept, at the median and at most; and the processor time of the
-  /// wait in per mille of its length.
+  /// Prints the nanoseconds from a close to the next accept, median and maximum, and the processor time of the wait in per
+  /// mille of its length.
   struct Shortage: ParsableCommand {
     func run() throws {
       let run = try ShortageRun()
@@ -71,7 +71,7 @@ extension PeerCommand {
       state.withLock { $0.accepted = [] }
       Thread.detachNewThread { [self] in for _ in 0..<Self.rounds { _ = accept(for: nil) } }
       return (0..<Self.rounds).map { round in
-        // Meanwhile its pause begins, and grows.
+        // The listener's pause begins and grows during this time.
         usleep(20_000)
         let peer = state.withLock { $0.held.removeFirst() }
         let begin = floor_now()
@@ -82,10 +82,10 @@ extension PeerCommand {
     }
   }
 
-  /// A service with a greeting, which most of its clients never send.
+  /// A service with a greeting that most of its clients never send.
   ///
-  /// Answers the nanoseconds from connecting to the answer of a client that does, at the median and at most, beside a
-  /// thousand silent ones; and the median without them.
+  /// Prints the nanoseconds from connecting to the answer, for clients that send it beside a thousand silent ones, median
+  /// and maximum; and the median without the silent ones.
   struct Greeted: AsyncParsableCommand {
     func run() async throws { try await Self.measure() }
 
@@ -125,7 +125,7 @@ extension PeerCommand {
 
   /// Twenty clients connect at once to a service with a backlog of one that accepts a connection each 50 ms.
   ///
-  /// Answers the milliseconds until all are connected, how many are, and the processor time in per mille of that.
+  /// Prints the milliseconds until all are connected, the number of connected clients, and the processor time in per mille.
   struct Crowd: AsyncParsableCommand {
     func run() async throws { try await Self.measure() }
 

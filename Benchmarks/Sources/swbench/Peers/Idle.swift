@@ -11,7 +11,7 @@ extension IdleContender.Way: ExpressibleByArgument {
 }
 
 extension PeerCommand {
-  /// Makes connections that wait, and tells what they take.
+  /// Makes connections that wait, and prints their memory.
   struct Idle: AsyncParsableCommand {
     @Option var `as`: IdleContender.Way
     @Option var connections: Int
@@ -37,7 +37,7 @@ extension PeerCommand {
       withExtendedLifetime(keeper) {}
     }
 
-    /// Has each connection echo two messages: when the second has come back, it has waited before.
+    /// Has each connection echo two messages. When the second one has come back, the connection has waited once.
     private static func exchange(_ way: IdleContender.Way, _ peers: [Int32]) throws {
       if way == .descriptors || way == .tasks || way == .endpoints { return }
       let header: FrameHeader = way == .nio || way == .nioAsync ? .uint32 : .varInt
@@ -55,14 +55,14 @@ extension PeerCommand {
     }
   }
 
-  /// Holds what must not be freed before the figures are taken.
+  /// Retains objects that must not be freed before the figures are taken.
   private final class Keeper: Sendable {
     private let kept = Mutex<[any Sendable]>([])
 
     /// Reserved, so the list itself does not grow between the readings.
     func reserve(_ count: Int) { kept.withLock { $0.reserveCapacity(count) } }
 
-    /// Waits until so many have come.
+    /// Waits for `count` objects.
     func gather(_ count: Int) async {
       while kept.withLock({ $0.count }) < count { await Task.yield() }
     }

@@ -11,7 +11,7 @@ extension OpenContender.Way: ExpressibleByArgument {
 }
 
 extension PeerCommand {
-  /// Accepts many connections, has each echo a message, and tells what they take while they wait for the next.
+  /// Accepts many connections, has each echo a message, and prints their memory while they wait for the next one.
   struct Open: AsyncParsableCommand {
     @Option var `as`: OpenContender.Way
     @Option var connections: Int
@@ -65,7 +65,7 @@ extension PeerCommand {
       }
     }
   }
-  /// How many connections have been used, and those that nothing else keeps.
+  /// The number of used connections, and the connections that nothing else retains.
   private final class Books: Sendable {
     private let used = Atomic(0)
     private let kept = Mutex<[any Sendable]>([])

@@ -45,7 +45,7 @@ extension PeerCommand {
 
     func run() async throws { try await Self.echo(`as`, frames.shape, frames.header) }
 
-    /// Off the main actor: what echoes is a program's ordinary task.
+    /// Not on the main actor, because the echo is an ordinary task of a program.
     @concurrent
     private static func echo(_ contestant: Contestant, _ shape: Shape, _ header: FrameHeader) async throws {
       let connection: any Connection =
@@ -87,7 +87,7 @@ extension PeerCommand {
     }
   }
 
-  /// Echoes a little, then fails: to see that a benchmark survives it.
+  /// Echoes a little and then fails, to show that a benchmark survives it.
   struct Dying: ParsableCommand {
     @OptionGroup var frames: FrameOptions
 

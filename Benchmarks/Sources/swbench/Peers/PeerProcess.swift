@@ -1,14 +1,14 @@
 internal import CFloor
 internal import Foundation
 
-/// The other end of a measurement: a process of its own, which gets its end of the connection as the
-/// descriptors 3 (reading) and 4 (writing) and a socket for orders as 5.
+/// The other end of a measurement: a separate process. It gets its end of the connection as the descriptors 3 (reading) and
+/// 4 (writing), and a socket for orders as 5.
 final class PeerProcess: Sendable {
   let pid: pid_t
   private let control: Int32
   private let errors: Int32
 
-  /// Starts a peer; `ends` are the peer's, and closed here.
+  /// Starts a peer. `ends` belong to the peer, and are closed here.
   init(_ program: String, _ arguments: [String], ends: Ends?) throws {
     defer { ends?.close() }
     var pair: [Int32] = [-1, -1]
@@ -62,7 +62,7 @@ final class PeerProcess: Sendable {
     }
   }
 
-  /// Everything that the peer has answered when it closes its end; blocks the thread.
+  /// Returns everything that the peer answers until it closes its end. Blocks the thread.
   func remainder() -> String {
     var bytes: [UInt8] = []
     var byte: UInt8 = 0
@@ -87,7 +87,7 @@ final class PeerProcess: Sendable {
 
   func kill() { _ = floor_kill(pid) }
 
-  /// Takes its orders away, which ends it, and waits until it has; blocks the thread.
+  /// Ends the orders, which ends the peer, and waits for its end. Blocks the thread.
   func finish() {
     _ = floor_close(control)
     _ = floor_wait(pid)

@@ -1,6 +1,6 @@
 internal import Foundation
 
-/// The Python that plays its own part in the benchmarks.
+/// The Python interpreter of the benchmarks.
 enum Python {
   /// The Python that `SWTEST_PYTHON` names (scripts/with-python sets it), or else the `python3` in the path, with which
   /// multiprocessing can be measured at least.
@@ -11,7 +11,7 @@ enum Python {
       .first { FileManager.default.isExecutableFile(atPath: $0) }
   }()
 
-  /// Whether socketwrapper runs so.
+  /// Checks that socketwrapper runs in this mode.
   static func check(mode: String) async throws {
     let (interpreter, path) = try script()
     let peer = try PeerProcess(interpreter, [path, "check", "--mode", mode], ends: nil)

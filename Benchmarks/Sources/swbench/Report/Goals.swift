@@ -31,7 +31,7 @@ extension Goal {
   private static let batches = "receive/64Bx100"
   private static let pair = RoundTrips.onOneProcessor
 
-  /// Those that compare two contenders of one benchmark.
+  /// The goals that compare two contenders of one benchmark.
   static var all: [Goal] {
     [
       Goal(work: "64 B round trip, blocking", parts: parts(pair, .blocking, (floor, .atMost(1.15)))),
@@ -70,7 +70,7 @@ struct GoalRow: Codable, Sendable {
   var measured: String
   var isReached: Bool?
 
-  /// Whether there is any figure in it.
+  /// Whether it has any figure.
   var isMeasured: Bool { measured.contains(where: \.isNumber) }
 }
 
@@ -171,7 +171,7 @@ private struct CodingGoal {
   var work: String
   var peer: String
   var requirement: String
-  /// How many times quicker, for each value.
+  /// How many times faster, for each value.
   var factors: [Double]
 
   static let all = [
@@ -219,7 +219,7 @@ extension Report {
 }
 
 extension [Bool?] {
-  /// Whether all are true; nil where one is not known and none is false.
+  /// Whether all are true. Nil if one is unknown and none is false.
   fileprivate var all: Bool? {
     if contains(false) { return false }
     return contains(nil) ? nil : true

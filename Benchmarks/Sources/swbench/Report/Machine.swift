@@ -17,7 +17,7 @@ enum Machine {
       ?? "an unknown processor"
   }
 
-  /// How many processes wanted to run, on the average of the last minute.
+  /// The number of processes that wanted to run, averaged over the last minute.
   static var load: Double {
     let text = (try? String(contentsOfFile: "/proc/loadavg", encoding: .utf8)) ?? ""
     return text.split(separator: " ").first.flatMap { Double($0) } ?? 0

@@ -1,9 +1,9 @@
 internal import Foundation
 
-/// A Markdown page with places for a run's results: what stands between `<!-- swbench NAME -->` and
-/// `<!-- end -->` is replaced, the rest is left alone.
+/// A Markdown page with places for a run's results. The text between `<!-- swbench NAME -->` and `<!-- end -->` is replaced,
+/// and the rest is left alone.
 ///
-/// NAME is `run` (where and how), `goals`, or the beginning of benchmarks' names.
+/// NAME is `run` (date and machine), `goals`, or the beginning of benchmarks' names.
 struct Page {
   let report: Report
 

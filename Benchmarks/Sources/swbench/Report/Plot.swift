@@ -5,7 +5,7 @@ struct Plot {
   enum Scale {
     case linear
     case logarithmic
-    /// For percentiles: the distance between 90 and 99 is that between 99 and 99.9.
+    /// For percentiles: the distance from 90 to 99 equals that from 99 to 99.9.
     case percentile
   }
 
@@ -35,7 +35,7 @@ struct Plot {
     }
   }
 
-  /// Round numbers that cover the values, the first and the last outside of them.
+  /// Round numbers that cover the values. The first and the last are outside of them.
   private var yTicks: [Double] {
     let values = series.flatMap { $0.points.map(\.y) }.filter { $0 > 0 }
     guard let lowest = values.min(), let highest = values.max() else { return [1, 10] }
@@ -86,7 +86,7 @@ struct Plot {
       out.path(points, each.style)
       if each.hasMarkers { for point in points { out.dot(point.0, point.1, each.style.color) } }
     }
-    // The legend in the order in which the lines end, the highest on top.
+    // The legend has the order of the lines' ends, the highest on top.
     let ordered = series.sorted { ($0.points.last?.y ?? 0) > ($1.points.last?.y ?? 0) }
     for (index, each) in ordered.enumerated() {
       let top = area.top + 12 + Double(index) * 24

@@ -1,6 +1,6 @@
 internal import Foundation
 
-/// A whole run: where and how, and what came out.
+/// A whole run: its date and machine, and its results.
 struct Report: Codable, Sendable {
   var date = Date.now
   var rounds: Int
@@ -9,7 +9,7 @@ struct Report: Codable, Sendable {
   var processor = Machine.processor
   var processorCount = ProcessInfo.processInfo.processorCount
   var compiler = Machine.compiler
-  /// How busy the machine was before the run; nothing else should run beside it.
+  /// The load of the machine before the run. Nothing else should run at the same time.
   var loadBefore = Machine.load
   var results: [BenchmarkResult] = []
 

@@ -9,12 +9,12 @@ struct ResultTable {
   var text: String { "\(result.title)\n\n\(render(Style.simple))\(notes(""))" }
   var markdown: String { "### \(result.title)\n\n\(render(Style.pipe))\(notes("\n"))" }
 
-  /// The columns of ratios that have any.
+  /// The columns with at least one ratio.
   private var columns: [Comparison] {
     result.columns.filter { $0.references.values.contains { result.row($0)?.figure != nil } }
   }
 
-  /// Whether messages are so large that their number a second says little.
+  /// Whether messages are so large that their number per second means little.
   private var isLarge: Bool { result.byteCount >= 65_536 }
 
   private var headings: [String] {

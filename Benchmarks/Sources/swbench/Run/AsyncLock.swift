@@ -1,11 +1,11 @@
 internal import Synchronization
 
-/// The plain asynchronous lock that senders are compared with: who comes first is served first, and who waits
-/// is suspended.
+/// The plain async lock with which senders are compared. It serves callers first in, first out, and suspends those that
+/// wait.
 final class AsyncLock: Sendable {
   private struct State: Sendable {
     var isHeld = false
-    /// A ring would do no better: at most as many wait as there are senders.
+    /// An array is enough, because at most as many callers wait as there are senders.
     var waiting: [CheckedContinuation<Void, Never>] = []
   }
 

@@ -1,6 +1,6 @@
-/// A named piece of work, and who does it side by side.
+/// A named piece of work, and the contenders that do it side by side.
 struct Benchmark: Sendable {
-  /// Slashes separate what it is from its sizes: `round-trip/64B/socketpair`.
+  /// The kind and the sizes, separated by slashes: `round-trip/64B/socketpair`.
   var name: String
   /// The heading of its tables.
   var title: String
@@ -8,21 +8,21 @@ struct Benchmark: Sendable {
   var unit = "message"
   /// The measured quantity: time, unless said otherwise.
   var measure = "ns"
-  /// Bytes of payload of one operation, where a throughput in bytes makes sense.
+  /// The bytes of payload of one operation, if a throughput in bytes makes sense.
   var byteCount = 0
   /// Whether each operation's latency is recorded.
   var hasLatencies = false
-  /// The first is whom the others are set against, unless `comparisons` says otherwise.
+  /// The contenders. The others are compared with the first one, unless `comparisons` says otherwise.
   var contenders: [any Contender]
-  /// Peers, by title, which get a column of ratios each.
+  /// The titles of peers that get a column of ratios each.
   var peers: [String] = []
-  /// The columns of ratios; nil: to the first contender, with the spread, and to each peer.
+  /// The columns of ratios. Nil for one to the first contender, with the spread, and one to each peer.
   var comparisons: [Comparison]?
-  /// Both ends share one processor.
+  /// Whether both ends share one processor.
   var isPinned = false
-  /// Not run unless named: it shows what a failure looks like.
+  /// Whether it runs only if named, because it shows a failure.
   var isHidden = false
-  /// How many rounds, and how long one lasts; nil: as the run has it.
+  /// The number of rounds, and the length of one. Nil for those of the run.
   var rounds: Int?
   var roundSeconds: Double?
 }
@@ -40,7 +40,7 @@ extension Benchmark {
 /// The result of one contender in one round.
 struct Round: Sendable {
   var operations: Int
-  /// Nanoseconds, or whatever the benchmark measures.
+  /// Nanoseconds, or the benchmark's own measure.
   var amount: Double
   /// Figures beside the time, by name.
   var extras: [String: Double] = [:]
@@ -51,9 +51,9 @@ struct Round: Sendable {
 /// A participant in a benchmark.
 protocol Contender: Sendable {
   var title: String { get }
-  /// Gets ready: starts its peer, opens its end.
+  /// Prepares: starts the peer, opens the end.
   func prepare() async throws
-  /// Carries out so many operations.
+  /// Carries out a number of operations.
   func round(_ operations: Int) async throws -> Round
   /// Ends its peer.
   func finish() async
@@ -62,7 +62,7 @@ protocol Contender: Sendable {
   var latencies: Latencies? { get }
   /// Whether more operations make a longer round; otherwise one round is one fixed piece of work.
   var isScalable: Bool { get }
-  /// Ends what may hang.
+  /// Ends work that may hang.
   func interrupt()
 }
 
@@ -73,7 +73,7 @@ extension Contender {
   func interrupt() {}
 }
 
-/// A contender cannot take part on this machine; not a failure.
+/// A contender that cannot take part on this machine, which is no failure.
 struct Unavailable: Error, CustomStringConvertible {
   var description: String
 }

@@ -4,9 +4,9 @@ internal import Histogram
 struct BenchmarkResult: Codable, Sendable {
   struct Row: Codable, Sendable {
     var contender: String
-    /// Nanoseconds an operation, over the rounds; where the measure is another one, so many of that.
+    /// Nanoseconds for each operation, over the rounds, or the benchmark's own measure.
     var figure: Spread?
-    /// By whom it is divided: a round's figure to the other one's of the same pass.
+    /// Ratios by the row that divides: a round's figure divided by that row's of the same pass.
     var ratios: [String: Spread] = [:]
     /// Percentiles of the latency in nanoseconds, from "50" to "99.9".
     var latency: [String: UInt64]?
