@@ -1,7 +1,7 @@
 internal import ArgumentParser
 internal import Foundation
 
-/// The benchmarks' program.
+/// The program of the benchmarks.
 @main
 struct Swbench: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -11,7 +11,7 @@ struct Swbench: AsyncParsableCommand {
     defaultSubcommand: RunCommand.self)
 
   static func main() async {
-    // The plain C and the other libraries write to peers that may be gone.
+    // Plain C and the other libraries may write to peers that are gone.
     _ = signal(SIGPIPE, SIG_IGN)
     await main(nil)
   }

@@ -5,21 +5,21 @@ internal import Synchronization
 final class ConnectionContender: Contender {
   /// The program that echoes.
   enum Echo: Sendable {
-    /// The same library, in the same manner.
+    /// The same library, used in the same way.
     case alike
     case c
     /// Python's socketwrapper.
     case python(mode: String)
-    /// One that dies after a while, to see what becomes of the run.
+    /// A peer that dies after a while, to show the effect on the run.
     case dying
   }
 
   enum Work: Sendable {
     /// The peer echoes.
     case roundTrip(Echo)
-    /// A C peer sends; or one of the same library, in the same manner.
+    /// A C peer sends, or one of the same library, used in the same way.
     case receive(fromAlike: Bool)
-    /// A C peer receives and says when it has everything.
+    /// A C peer receives, and reports when it has everything.
     case send
   }
 

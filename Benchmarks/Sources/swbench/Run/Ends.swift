@@ -7,14 +7,14 @@ enum Transport: String, CaseIterable, Codable, Sendable {
   case tcp
 }
 
-/// One end of a connection: the numbers to read and to write, the same one for a socket.
+/// One end of a connection: the numbers for reading and for writing, which are equal for a socket.
 struct Ends: Sendable {
   var reading: Int32
   var writing: Int32
 
   var isSocket: Bool { reading == writing }
 
-  /// Closes them; only while no library has taken them over.
+  /// Closes both numbers. Only while no library has taken them over.
   func close() {
     _ = floor_close(reading)
     if !isSocket { _ = floor_close(writing) }

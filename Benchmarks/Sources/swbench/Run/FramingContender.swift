@@ -2,12 +2,12 @@ internal import CFloor
 internal import SWMessaging
 
 /// A message that is only read.
-// Invariant: what is shared is never changed; Outgoing need not be Sendable in general, bytes and values are.
+// Invariant: shared values are never changed. Outgoing need not be Sendable in general, but bytes and values are.
 struct Sent<Value>: @unchecked Sendable {
   let value: Value
 }
 
-/// Carries out one part of a framing's work, over and over, on one frame.
+/// Repeats one part of a framing's work on one frame.
 struct FramingContender<F: Framing>: Contender {
   enum Part: String, CaseIterable, Sendable { case scan, decode, encode }
 

@@ -1,7 +1,7 @@
 internal import CFloor
 
-/// The behaviour of a listener under hardship. Each round is a process of its own, which answers with the figure that the
-/// benchmark is about, and then further ones.
+/// The behaviour of a listener under hardship. Each round is a separate process, which prints the benchmark's figure and
+/// then further ones.
 struct HardshipContender: Contender {
   let title: String
   private let role: String
@@ -9,7 +9,7 @@ struct HardshipContender: Contender {
   private let names: [String]
   var isScalable: Bool { false }
 
-  /// - Parameter names: those of the further figures.
+  /// - Parameter names: the names of the further figures.
   init(_ title: String, role: String, _ arguments: [String] = [], also names: [String]) {
     self.title = title
     self.role = role

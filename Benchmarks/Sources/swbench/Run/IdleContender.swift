@@ -1,7 +1,7 @@
 internal import CFloor
 
-/// The memory of a connection that waits for a message. Each round is a process that makes many of them,
-/// lets each echo two messages, and tells by how much its resident set grew.
+/// The memory of a connection that waits for a message. Each round is a process that makes many connections, lets each echo
+/// two messages, and prints the growth of its resident set.
 struct IdleContender: Contender {
   enum Way: String, CaseIterable, Sendable {
     case descriptors = "bare C sockets"

@@ -1,20 +1,20 @@
 internal import CFloor
 internal import Histogram
 
-/// Collects how long each round trip took, in nanoseconds.
+/// Collects the times of round trips, in nanoseconds.
 // Invariant: one contender's rounds follow one another, and within a round one caller at a time records.
 final class Latencies: @unchecked Sendable {
-  /// All of them.
+  /// The times of all rounds.
   private(set) var histogram = Histogram<UInt64>(
     highestTrackableValue: 60_000_000_000, numberOfSignificantValueDigits: .three)
   private var round = Histogram<UInt64>(
     highestTrackableValue: 60_000_000_000, numberOfSignificantValueDigits: .three)
   private var last: UInt64 = 0
 
-  /// The clock's reading that the next latency counts from.
+  /// Starts the clock for the next latency.
   func begin() { last = floor_now() }
 
-  /// A round trip ended, and the next one begins.
+  /// Ends a round trip, and begins the next one.
   func lap() {
     let now = floor_now()
     round.record(max(now &- last, 1))
@@ -23,14 +23,14 @@ final class Latencies: @unchecked Sendable {
 
   func record(_ nanoseconds: UInt64) { round.record(max(nanoseconds, 1)) }
 
-  /// The median of a round that has ended.
+  /// Returns the median of a round that has ended.
   func endRound() -> Double {
     defer { round.reset() }
     histogram.add(round)
     return Double(round.valueAtPercentile(50))
   }
 
-  /// Forgets what a warm-up recorded.
+  /// Removes the records of a warm-up.
   func reset() {
     round.reset()
     histogram.reset()

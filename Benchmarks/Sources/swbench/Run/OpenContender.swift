@@ -1,7 +1,7 @@
 internal import CFloor
 
-/// The memory of an accepted connection while it waits. Each round is a process that accepts many of them, lets each
-/// echo a message, and tells by how much its resident set grew. The clients are bare sockets of the same process.
+/// The memory of an accepted connection while it waits. Each round is a process that accepts many connections, lets each
+/// echo a message, and prints the growth of its resident set. The clients are bare sockets of the same process.
 struct OpenContender: Contender {
   enum Way: String, CaseIterable, Sendable {
     case endpoints = "accepted, nobody waiting"

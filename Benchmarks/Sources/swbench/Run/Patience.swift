@@ -1,12 +1,12 @@
 internal import Synchronization
 
-/// A contender neither finished nor failed, not even after its peer was ended.
+/// A contender that neither finished nor failed, even after its peer was ended.
 struct Hung: Error, CustomStringConvertible {
   var description: String { "it hangs, and went on hanging when its peer was ended" }
 }
 
-/// Waits for work, but not for ever: after `seconds` it calls `interrupt`, and when that does not help, goes on
-/// without the work.
+/// Waits for work, but only for a limited time: after `seconds` it calls `interrupt`. If the work still does not end, it
+/// continues without it.
 func patiently<Result: Sendable>(
   for seconds: Double, interrupt: @escaping @Sendable () -> Void,
   _ body: @escaping @Sendable @concurrent () async throws -> Result

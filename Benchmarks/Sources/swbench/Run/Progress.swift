@@ -1,6 +1,6 @@
 internal import Foundation
 
-/// One line on standard error that tells what is going on; lines of their own where it is not a terminal.
+/// One line on standard error that shows the progress. If standard error is not a terminal, each report has its own line.
 struct Progress: Sendable {
   var isQuiet = false
   private var isTerminal: Bool { isatty(2) == 1 }
@@ -10,7 +10,7 @@ struct Progress: Sendable {
     if isTerminal { write("\r\u{1b}[K\(text)") }
   }
 
-  /// Something that stays.
+  /// Prints a line that stays.
   func note(_ text: String) {
     if isQuiet { return }
     write((isTerminal ? "\r\u{1b}[K" : "") + text + "\n")

@@ -1,7 +1,7 @@
 internal import CFloor
 internal import Foundation
 
-/// Python to Python: a process that drives another one and says how long it took.
+/// Python to Python: a process that drives another one and reports the time.
 final class PythonContender: Contender {
   enum Work: String, Sendable { case roundTrip, receive, send }
 
@@ -16,7 +16,7 @@ final class PythonContender: Contender {
     latencies = hasLatencies ? Latencies() : nil
   }
 
-  /// Each Python that does this work: all of them, or the two that matter most.
+  /// The contenders for each Python that does this work: all, or only the two most important ones.
   static func all(
     _ work: Work, _ transport: Transport, _ shape: Shape, isFull: Bool
   ) -> [any Contender] {

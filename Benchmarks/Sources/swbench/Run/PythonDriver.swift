@@ -1,10 +1,10 @@
 internal import Synchronization
 
-/// A Python that does the work itself, so many times as it is told, and says how long it took.
+/// A Python that does the work itself, as often as ordered, and reports the time.
 final class PythonDriver: Sendable {
   private let peer = Mutex<PeerProcess?>(nil)
 
-  /// Starts it; throws ``Unavailable`` if it says that something is missing.
+  /// Starts it. Throws ``Unavailable`` if it reports that something is missing.
   func start(_ interpreter: String, _ arguments: [String]) async throws {
     let peer = try PeerProcess(interpreter, arguments, ends: nil)
     self.peer.withLock { $0 = peer }
@@ -15,7 +15,7 @@ final class PythonDriver: Sendable {
     }
   }
 
-  /// The nanoseconds that so many operations took, and whatever else it has to say of them.
+  /// Returns the nanoseconds of this number of operations, and its other figures.
   func figures(of operations: Int) async throws -> (elapsed: UInt64, others: ArraySlice<UInt64>) {
     guard let peer = peer.withLock({ $0 }) else { throw UnexpectedEnd() }
     try peer.order("\(operations)")

@@ -1,8 +1,8 @@
 internal import CFloor
 internal import Foundation
 
-/// Runs benchmarks: a short round of each contender in turn, and then again, so that whatever else the machine
-/// does befalls all alike; a ratio is taken within one pass of rounds.
+/// Runs benchmarks: a short round of each contender in turn, and then again. So other load on the machine affects all
+/// contenders equally. A ratio is taken within one pass of rounds.
 struct Runner: Sendable {
   var rounds: Int
   var roundSeconds: Double
@@ -38,7 +38,7 @@ struct Runner: Sendable {
           var round = try await guarded(racer.contender) {
             try await racer.contender.round(racer.operations)
           }
-          // A mean would tell more of what else ran in between than of the contender.
+          // A mean would depend more on other load than on the contender.
           if let latencies = racer.contender.latencies {
             round.amount = latencies.endRound() * Double(round.operations)
           }
@@ -68,7 +68,7 @@ struct Runner: Sendable {
     case failed(String)
   }
 
-  /// How many operations last about so long.
+  /// Finds how many operations take this long.
   private func calibrate(_ contender: any Contender, _ seconds: Double) async throws -> Int {
     guard contender.isScalable else {
       _ = try await contender.round(1)
@@ -78,7 +78,7 @@ struct Runner: Sendable {
     var operations = 1
     while true {
       var wanted = 0.0
-      // The quickest of three: a round that something interrupted says nothing.
+      // The fastest of three, because an interrupted round has no meaning.
       for _ in 0..<3 where wanted < 1.5 {
         let round = try await contender.round(operations)
         wanted = max(wanted, seconds * 1e9 / max(round.amount, 1))

@@ -8,9 +8,9 @@ final class SendersContender: Contender {
     /// The baseline for this library: a lock around one plain write(2) a message.
     case threadsLock = "threads, a mutex around write(2)"
     case threadsOwn = "threads, one endpoint"
-    /// A lock that blocks the pool's threads: quick, and wrong wherever the peer may be slow.
+    /// A lock that blocks the pool's threads. It is fast, but must not be used if the peer may be slow.
     case tasksMutex = "tasks, a mutex around write(2)"
-    /// A lock that suspends the waiting task, first come, first served: the same promise as ours.
+    /// A lock that suspends the waiting task, first in, first out, with the same promise as this library.
     case tasksLock = "tasks, an asynchronous FIFO lock around write(2)"
     case tasksOwn = "tasks, one endpoint"
     case tasksOwnReactor = "tasks on the reactor, one endpoint"

@@ -20,7 +20,7 @@ final class ServerContender: Contender {
   let title: String
   private let way: Way
   private let connections: Int
-  /// How many messages are in flight.
+  /// The number of messages in flight.
   private let window: Int
   private let state = Mutex(State())
 
@@ -53,7 +53,7 @@ final class ServerContender: Contender {
   }
 
   func round(_ wanted: Int) async throws -> Round {
-    // Enough that filling and draining what is in flight weighs little.
+    // Enough operations that the start and the end of the window matter little.
     let operations = max(wanted, 3 * window)
     let state = state.withLock { $0 }
     guard let server = state.server, let load = state.load else { throw UnexpectedEnd() }

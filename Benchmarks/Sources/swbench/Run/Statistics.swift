@@ -1,4 +1,4 @@
-/// The middle of a set of figures, and how far they lie apart.
+/// The median of a set of figures, and their spread.
 struct Spread: Codable, Sendable {
   var median: Double
   var lower: Double

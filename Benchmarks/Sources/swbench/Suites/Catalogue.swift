@@ -10,8 +10,8 @@ enum Catalogue {
       + Failing.benchmarks
   }
 
-  /// Those that the patterns name: by a name's beginning, or with `*` and `?`; without patterns all that are
-  /// not hidden.
+  /// The benchmarks that the patterns match, by the beginning of the name or with `*` and `?`. Without patterns, all that
+  /// are not hidden.
   static func matching(_ patterns: [String]) -> [Benchmark] {
     if patterns.isEmpty { return all.filter { !$0.isHidden } }
     return all.filter { benchmark in

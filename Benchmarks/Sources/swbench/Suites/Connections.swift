@@ -1,8 +1,8 @@
-/// Many connections in one process: what a message costs, and what an idle connection does.
+/// Many connections in one process: the cost of a message, and the memory of an idle connection.
 enum Connections {
   static let counts = [10, 100, 1_000, 10_000]
 
-  /// To the same with ten connections, and to the others with as many.
+  /// Compares each row with the same contender at ten connections, and with other contenders at the same number.
   private static var comparisons: [Comparison] {
     var own: [String: String] = [:]
     var floor: [String: String] = [:]

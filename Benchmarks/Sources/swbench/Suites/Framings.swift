@@ -2,10 +2,10 @@ internal import SWMessaging
 internal import SWMsgPack
 internal import SWPickle
 
-/// Each framing's own cost: finding where a frame ends, decoding it, encoding it. No I/O.
+/// The cost of each framing alone: finding the end of a frame, decoding, encoding. No I/O.
 enum Framings {
   static var benchmarks: [Benchmark] {
-    // One line for each framing that there is.
+    // One line for each framing.
     [
       benchmark("varint", .varInt) { $0 },
       benchmark("multiprocessing-bytes", .multiprocessingBytes) { $0 },

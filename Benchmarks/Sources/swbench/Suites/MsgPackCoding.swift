@@ -26,7 +26,7 @@ enum MsgPackCoding {
   }
 
   static let person = Person(id: 123_456, name: "Ada Lovelace", active: true, score: 98.6, role: "programmer")
-  /// Of all lengths: each has its own number of significant bits.
+  /// Numbers of all lengths: each has a different number of significant bits.
   static let numbers = Numbers(
     integers: (0..<10_000).map { (0x1234_5678_9abc_def &* ($0 &+ 1) & Int.max) >> ($0 % 62) },
     reals: (0..<10_000).map { Double($0) / 7 })

@@ -9,7 +9,7 @@ enum OneWay {
   /// The end of a contender's title when the same library sends.
   static let bothEnds = ", both ends"
 
-  /// Sizes, and how many messages a write brings.
+  /// The sizes of messages, and the number of messages in a write.
   static let shapes = [
     Shape(byteCount: 64), Shape(byteCount: 64, perWrite: 100), Shape(byteCount: 1024),
     Shape(byteCount: 65_536), Shape(byteCount: 1 << 20), Shape(byteCount: 16 << 20),
@@ -53,7 +53,7 @@ enum OneWay {
           .floor, work, .socketPair, shape, title: "C, one write of \(shape.perWrite) messages"), at: 1)
     }
     if isReceiving, shape.perWrite > 1 {
-      // From their own senders, too: the goals were set with those.
+      // The goals were set with each library's own sender, so these rows are here, too.
       contenders += [Contestant.nio, .nioAsync].map {
         ConnectionContender(
           $0, .receive(fromAlike: true), .socketPair, shape, title: $0.title + bothEnds)

@@ -9,7 +9,7 @@ enum RoundTrips {
     .reactorExact, .poolBorrowed, .pool, .poolForAwait, .nio, .nioAsync, .flying,
   ]
 
-  /// The one whose figures repeat: left to itself, the kernel lets the ends share a processor or not, as it likes.
+  /// The benchmark whose figures repeat. Otherwise the kernel decides whether both ends share a processor.
   static let onOneProcessor = "round-trip/64B/one-processor"
 
   static var benchmarks: [Benchmark] {
@@ -52,7 +52,7 @@ extension Benchmark {
 }
 
 extension Int {
-  /// The same for titles: `64 B`.
+  /// The same in the form of titles: `64 B`.
   var bytesTitle: String {
     let name = bytes
     let digits = name.prefix(while: \.isNumber)

@@ -81,7 +81,7 @@ struct Exec: AsyncParsableCommand {
     try await end(child)
   }
 
-  /// The child has no more to say, or no more time for it.
+  /// Ends the child, which has no more to send, or no more time.
   private func end(_ child: ChildProcess<WireFraming>) async throws {
     child.channel.finishSending()
     let status: TerminationStatus

@@ -2,7 +2,7 @@ internal import ArgumentParser
 internal import SWMessaging
 internal import SystemPackage
 
-/// Where the peer is.
+/// The address of the peer.
 struct AddressArgument: ParsableArguments {
   @Argument(
     help: ArgumentHelp(
@@ -11,9 +11,9 @@ struct AddressArgument: ParsableArguments {
   var address: PeerAddress
 }
 
-/// Messages that the command line brings.
+/// Messages on the command line.
 enum MessageArguments {
-  /// Nothing is sent if one of them is no message.
+  /// If one of them is not a message, nothing is sent.
   static func payloads(
     _ texts: [String], _ choice: FramingChoice, _ format: MessageFormat
   ) throws -> [[UInt8]] {

@@ -31,13 +31,13 @@ struct LimitOption: ParsableArguments {
   var maximumFrameSize: Int = defaultMaximumFrameSize
 }
 
-/// The form of messages on lines that come in.
+/// The form of messages on input lines.
 struct InputOption: ParsableArguments {
   @Option(help: ArgumentHelp("How a message stands on its line.", valueName: "FMT"))
   var input: MessageFormat = .text
 }
 
-/// The form of messages on lines that go out.
+/// The form of messages on output lines.
 struct OutputOptions: ParsableArguments {
   @Option(help: ArgumentHelp("How a message stands on its line.", valueName: "FMT"))
   var output: MessageFormat = .text
@@ -57,7 +57,7 @@ struct SkipOption: ParsableArguments {
   var skipUndecodable = false
 }
 
-/// How many messages.
+/// The number of messages.
 struct CountOption: ParsableArguments {
   @Option(help: ArgumentHelp("End after so many messages.", valueName: "N"))
   var count: Int?
@@ -88,7 +88,7 @@ struct ReportOptions: ParsableArguments {
   }
 }
 
-/// How a peer is reached, and how long it is waited for.
+/// The way to reach a peer, and the time to wait for it.
 struct PeerOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
@@ -114,7 +114,7 @@ struct PeerOptions: ParsableArguments {
     return settings
   }
 
-  /// Refuses a key that no framing has a use for.
+  /// Refuses a key if no framing can use it.
   func validate(for framings: FramingChoice...) throws {
     if authkeyFile != nil, !framings.contains(where: { $0.isOfMultiprocessing }) {
       throw ValidationError("--authkey-file: only the framings pickle and multiprocessing have keys")
@@ -132,7 +132,7 @@ struct LingerOption: ParsableArguments {
   var linger: Duration?
 }
 
-/// A descriptor that goes along.
+/// A descriptor that is passed with a message.
 struct PassOption: ParsableArguments {
   @Option(
     help: ArgumentHelp(

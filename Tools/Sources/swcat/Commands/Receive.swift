@@ -28,7 +28,7 @@ struct Receive: AsyncParsableCommand {
   func run() async throws {
     try address.address.claim()
     let settings = try await peers.settings(options.limit, reports)
-    // Behind the last message another program may read the same descriptor.
+    // Another program may read the same descriptor after the last message.
     let peer = try await Peer.reach(
       address.address, options.framing, settings, for: .receiving,
       mode: count.count == nil ? .readAhead : .exact)

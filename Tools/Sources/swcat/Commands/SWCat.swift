@@ -47,7 +47,7 @@ struct SWCat: AsyncParsableCommand {
       "expected a command: encode, decode, send, receive, call, listen, relay, exec or connect")
   }
 
-  /// Does what the command line says. A signal cancels it, if it does not end by itself in time.
+  /// Runs the command line. A signal cancels the work if it does not end in time.
   static func status() async -> ExitStatus {
     let work = Task.detached { await result() }
     Stop.shared.whenAsked {
@@ -88,7 +88,7 @@ struct SWCat: AsyncParsableCommand {
     return .interrupted(signal)
   }
 
-  /// Usage: asked for, or in need of it.
+  /// Prints the usage, on request or after an error in the command line.
   private static func explain(_ error: any Error) async -> ExitStatus {
     let text = fullMessage(for: error)
     guard exitCode(for: error).isSuccess else {

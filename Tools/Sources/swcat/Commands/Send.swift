@@ -50,7 +50,7 @@ struct Send: AsyncParsableCommand {
         try await MessageArguments.send(payloads, to: peer, passing: descriptor)
       }
     } catch {
-      // TCP takes back what the peer has not read yet if this side closes with replies unread.
+      // If this side closes with unread replies, TCP discards data that the peer has not read yet.
       peer.finishSending()
       try? await wait(for: dropping, atMost: linger)
       throw error

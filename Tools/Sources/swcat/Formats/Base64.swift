@@ -1,10 +1,10 @@
 internal import FoundationEssentials
 
-/// Bytes in base64, RFC 4648 section 4: written with padding, read without it too.
+/// Bytes in base64, RFC 4648 section 4. Written with padding, and read with or without it.
 enum Base64 {
   static func write(_ bytes: [UInt8], to line: inout [UInt8]) { line += Data(bytes).base64EncodedData() }
 
-  /// Blanks may stand before and behind.
+  /// Blanks before and after the text are ignored.
   static func read(_ line: [UInt8]) throws(Misread) -> [UInt8] {
     var text = line[...]
     while let last = text.last, last.isBlank { text.removeLast() }
@@ -21,7 +21,7 @@ enum Base64 {
         at: digits.endIndex, expected: "base64, with padding to a multiple of four characters or without",
         found: described(text.suffix(4)))
     }
-    // Bits beyond the last byte would be lost: what is read must be what would be written.
+    // Bits beyond the last byte would be lost, so the text must be the one that would be written.
     guard bytes.base64EncodedData() == padded else {
       throw Misread(
         at: digits.endIndex - 1, expected: "no bits beyond the last byte", found: described(digits.suffix(1)))

@@ -3,8 +3,8 @@
 ///     \\  a backslash       \n \t \r  line feed, tab, carriage return
 ///     \xNN  any other byte: control characters, C1 ones too, and what is no UTF-8
 ///
-/// Read is more than is written: any byte but the backslash stands for itself, and `\0` is NUL. So what was
-/// written reads back as the bytes it was made of.
+/// The reader accepts more than the writer writes: any byte except the backslash stands for itself, and `\0` is NUL. So
+/// written text reads back as the bytes from which it was made.
 enum EscapedText {
   static func write(_ bytes: [UInt8], to line: inout [UInt8]) {
     line.reserveCapacity(line.count + bytes.count)
@@ -29,7 +29,7 @@ enum EscapedText {
       case 0x09: line += #"\t"#.utf8
       case 0x0d: line += #"\r"#.utf8
       case 0..<0x20, 0x7f: writeEscaped(byte, to: &line)
-      // U+0080 to U+009F are control characters, and terminals obey them.
+      // U+0080 to U+009F are control characters, and terminals interpret them.
       case 0xc2 where text[index] < 0xa0:
         writeEscaped(byte, to: &line)
         writeEscaped(text[index], to: &line)
@@ -81,7 +81,7 @@ enum EscapedText {
   }
 }
 
-/// A few bytes of the input as people read them, for complaints.
+/// A few bytes of the input in readable form, for error messages.
 func described(_ bytes: ArraySlice<UInt8>) -> String {
   if bytes.isEmpty { return "the end" }
   var text: [UInt8] = []
@@ -89,7 +89,7 @@ func described(_ bytes: ArraySlice<UInt8>) -> String {
   return "'" + String(decoding: text, as: UTF8.self) + (bytes.count > 40 ? "…" : "") + "'"
 }
 
-/// The first bytes from a place on that are not UTF-8; nil: all are.
+/// The first bytes from a position on that are not UTF-8. Nil if all are.
 func invalidUTF8(in bytes: [UInt8], from start: Int = 0) -> Range<Int>? {
   do throws(UTF8.ValidationError) {
     _ = try UTF8Span(validating: bytes.span.extracting(start..<bytes.count))

@@ -7,7 +7,7 @@ enum JSONColours {
     case word = "35"
   }
 
-  /// A JSON text, which has no blanks between its tokens, with colours; nil: it is no JSON text.
+  /// Returns a JSON text with colours. The text has no blanks between its tokens. Returns nil if it is not a JSON text.
   static func paint(_ text: [UInt8]) -> [UInt8]? {
     var painted: [UInt8] = []
     painted.reserveCapacity(2 * text.count)

@@ -1,11 +1,10 @@
-/// A JSON text, taken apart. Its values lie in one array, each behind those that it contains: who goes through the
-/// array from the front meets the parts before the whole, and needs no recursion, which a deeply nested text would
-/// have overflow.
+/// The parts of a JSON text. Its values are in one array, each behind the values that it contains. So a loop over the array
+/// meets the parts before the whole, and needs no recursion, which a deeply nested text would overflow.
 struct JSONDocument {
   enum Node {
     case null
     case bool(Bool)
-    /// As it is spelled.
+    /// The number as it is spelled.
     case integer(String)
     case number(String)
     case string(String)
@@ -14,14 +13,14 @@ struct JSONDocument {
   }
 
   private(set) var nodes: [Node] = []
-  /// Where in the text each value ends.
+  /// The end of each value in the text.
   private(set) var ends: [Int] = []
 
   /// The value that contains all others.
   var root: Int { nodes.count - 1 }
 
   init(_ text: [UInt8]) throws(Misread) {
-    /// A container that is not complete.
+    /// A container that is not complete yet.
     struct Open {
       var name: String?
       var elements: [Int] = []
@@ -61,7 +60,7 @@ struct JSONDocument {
     }
   }
 
-  /// Undoes the escapes of a string, which the scanner has seen to be in order.
+  /// Undoes the escapes of a string. The scanner has checked them.
   private static func string(_ text: ArraySlice<UInt8>) throws(Misread) -> String {
     guard text.contains(UInt8(ascii: "\\")) else { return String(decoding: text, as: UTF8.self) }
     var scalars = String.UnicodeScalarView()
@@ -105,7 +104,7 @@ struct JSONDocument {
 }
 
 extension String {
-  /// As a JSON string, quotes included; what terminals obey is escaped.
+  /// The text as a JSON string with quotes. Characters that terminals interpret are escaped.
   var quotedAsJSON: String {
     var quoted = "\""
     for scalar in unicodeScalars {

@@ -1,12 +1,12 @@
-/// Finds the tokens of a JSON text, RFC 8259, and that it is one. Nothing recurses, however deep it nests: which
-/// containers are open stands in an array.
+/// Finds the tokens of a JSON text, RFC 8259, and checks the text. Nothing recurses, because an array holds the open
+/// containers.
 struct JSONScanner {
   enum Token {
     case beginArray
     case endArray
     case beginObject
     case endObject
-    /// Between the quotes: escapes are still escapes.
+    /// The text between the quotes, with its escapes.
     case key(Range<Int>)
     case string(Range<Int>)
     case number(Range<Int>, isInteger: Bool)
@@ -25,10 +25,10 @@ struct JSONScanner {
   private let text: [UInt8]
   private(set) var position = 0
   private var state = State.value
-  /// Innermost last; true: an object.
+  /// The open containers, the innermost last. True for an object.
   private var open: [Bool] = []
 
-  /// Where the text ceases to be UTF-8.
+  /// The position at which the text stops being UTF-8.
   private let validEnd: Int
 
   init(_ text: [UInt8]) {
@@ -36,7 +36,7 @@ struct JSONScanner {
     validEnd = invalidUTF8(in: text)?.lowerBound ?? text.count
   }
 
-  /// The next token; nil at the end, when all is closed and nothing is left.
+  /// Returns the next token. Returns nil at the end, when everything is closed and nothing is left.
   mutating func next() throws(Misread) -> Token? {
     skipBlanks()
     if state == .behindValue {
@@ -186,8 +186,8 @@ struct JSONScanner {
 }
 
 extension JSONScanner {
-  /// Appends a JSON text without the blanks between its tokens, which then stands on one line. Numbers and strings
-  /// keep their spelling, objects their order.
+  /// Appends a JSON text without the blanks between its tokens, so it takes one line. Numbers and strings keep their
+  /// spelling, and objects their order.
   static func writeCompact(_ text: [UInt8], to line: inout [UInt8]) throws(Misread) {
     line.reserveCapacity(line.count + text.count)
     var scanner = JSONScanner(text)

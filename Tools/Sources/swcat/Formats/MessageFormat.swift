@@ -1,4 +1,4 @@
-/// How messages stand on lines.
+/// The form of messages on lines.
 enum MessageFormat: String, CaseIterable, Sendable {
   case text
   case hex
@@ -6,8 +6,8 @@ enum MessageFormat: String, CaseIterable, Sendable {
   case json
   case tagged
 
-  /// How long a line may be of which a frame of this many bytes comes. Each format has spellings that take more
-  /// than the usual ones.
+  /// The length of the longest line for a frame of `byteCount` bytes. Each format has spellings that are longer than the
+  /// usual ones.
   func longestLine(forFrameOf byteCount: Int) -> Int {
     let factor =
       switch self {
@@ -31,7 +31,7 @@ protocol PayloadCodec: Sendable {
   func read(_ line: [UInt8], as format: MessageFormat) throws(Misread) -> [UInt8]
 }
 
-/// Payloads that are bytes and nothing more.
+/// Payloads that are plain bytes.
 struct BytesCodec: PayloadCodec {
   func show(_ payload: [UInt8], as format: MessageFormat, on line: inout [UInt8]) throws(Misread) {
     switch format {

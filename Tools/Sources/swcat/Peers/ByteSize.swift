@@ -1,6 +1,6 @@
-/// A count of bytes as people write it: `4096`, `64k`, `16M`, `2G`; the units are powers of 1024.
+/// A number of bytes as people write it: `4096`, `64k`, `16M`, `2G`. The units are powers of 1024.
 enum ByteSize {
-  /// Nil: not a count of at least one byte, or more than an `Int` holds.
+  /// Returns nil if the text is not a number of at least one byte, or exceeds an `Int`.
   static func read(_ text: String) -> Int? {
     var digits = Substring(text)
     var shift = 0
@@ -11,7 +11,7 @@ enum ByteSize {
     default: break
     }
     if shift > 0 { digits.removeLast() }
-    // `Int` reads signs, too.
+    // `Int` would accept a sign, too.
     guard let first = digits.utf8.first, 0x30...0x39 ~= first, let number = Int(digits) else { return nil }
     let (count, isTooLarge) = number.multipliedReportingOverflow(by: 1 << shift)
     return isTooLarge || count == 0 ? nil : count

@@ -3,7 +3,7 @@ internal import SWMessaging
 /// The messages of a stream of frames, with their places in it.
 struct Frames: ItemSource {
   let reader: MessageReader<WireFraming>
-  /// The stream's name in complaints; nil: standard input.
+  /// The stream's name in error messages. Nil for standard input.
   private let name: String?
   private var offset: UInt64 = 0
 
@@ -62,7 +62,7 @@ extension FramingError {
     case .tooLarge(let declared, let limit):
       "expected a frame of at most \(limit) bytes; found one of \(declared)"
         + (explanation.isEmpty ? "" : " (\(explanation))")
-    // Framings that others wrote may explain themselves otherwise.
+    // Framings of other authors may have other explanations.
     default: explanation.hasPrefix("expected") ? explanation : "expected a frame; found \(self)"
     }
   }

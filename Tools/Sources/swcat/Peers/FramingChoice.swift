@@ -9,13 +9,13 @@ enum PayloadKind: Sendable {
   case msgpack
 }
 
-/// A framing by its name on the command line, and what its payloads mean.
+/// A framing by its name on the command line, and the meaning of its payloads.
 struct FramingChoice: Sendable {
   let framing: AnyByteFraming
   let codec: any PayloadCodec
-  /// Payloads of one kind pass from a peer to another as they are.
+  /// The kind of payloads. Payloads of one kind pass unchanged from one peer to another.
   let kind: PayloadKind
-  /// Whether it is one of Python's `multiprocessing`, whose connections may have a key.
+  /// Whether it is a framing of Python's `multiprocessing`, whose connections may have a key.
   let isOfMultiprocessing: Bool
 
   /// Every name, as `--help` shows them.

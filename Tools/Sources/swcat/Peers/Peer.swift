@@ -28,13 +28,13 @@ struct Settings: Sendable {
 
 /// The other side: a connection, or descriptors, with a framing.
 final class Peer: Sendable {
-  /// Its name in complaints.
+  /// The peer's name in error messages.
   let name: String
   let choice: FramingChoice
   let settings: Settings
   private let incoming: MessageReader<WireFraming>?
   private let outgoing: MessageWriter<WireFraming>?
-  /// The bytes that come, for a command that reads no messages.
+  /// The received bytes, for a command that reads no messages.
   private let bytes: SocketReader?
   private let isStandardInput: Bool
   private let isStandardOutput: Bool
@@ -82,7 +82,7 @@ final class Peer: Sendable {
     self.isStandardOutput = isStandardOutput
   }
 
-  /// Standard input alone, as `decode` has it.
+  /// Standard input alone, for `decode`.
   static func standardInput(
     _ choice: FramingChoice, _ settings: Settings, mode: ReceiveMode
   ) throws -> Peer {
@@ -99,7 +99,7 @@ final class Peer: Sendable {
     }
   }
 
-  /// Standard output alone, as `encode` has it.
+  /// Standard output alone, for `encode`.
   static func standardOutput(_ choice: FramingChoice, _ settings: Settings) throws -> Peer {
     if StandardStreams.closedAtStart.contains(1) { throw OutputClosed() }
     do throws(EndpointError) {
@@ -131,7 +131,8 @@ extension Peer {
 
   /// Connects to a service, or takes descriptors over.
   ///
-  /// - Parameter mode: whether bytes behind a message may be read that are another program's. A connection is nobody else's.
+  /// - Parameter mode: whether bytes behind a message may be read although another program may want them. A connection
+  ///   belongs to this program alone.
   static func reach(
     _ address: PeerAddress, _ choice: FramingChoice, _ settings: Settings, for use: Use,
     mode: ReceiveMode = .readAhead
@@ -224,7 +225,7 @@ extension Peer {
     return try SocketDuplex(reading: input.release(), writing: output.release(), mode: mode)
   }
 
-  /// The descriptor, to be taken over. Standard streams stay open, so that nothing else gets their numbers.
+  /// The descriptor, to be taken over. Standard streams stay open, so no other file gets their numbers.
   private static func descriptor(_ number: Int32) throws(EndpointError) -> OwnedDescriptor {
     let descriptor = FileDescriptor(rawValue: number)
     if number > 2 { return OwnedDescriptor(adopting: descriptor) }
@@ -245,7 +246,7 @@ extension Peer {
     return Inbox(peer: self, messages: Batches(Frames(incoming, of: isStandardInput ? nil : name)))
   }
 
-  /// Receives messages until the end of the stream, or as many as are wanted. Those that are at hand come together.
+  /// Receives messages until the end of the stream, or as many as are wanted. Messages that have arrived come together.
   func receive(_ quota: Quota, _ body: ([Message], Frames) async throws -> Void) async throws {
     var inbox = try inbox()
     while quota.left != 0, let batch = try await inbox.next(most: quota.left) {
@@ -253,7 +254,7 @@ extension Peer {
     }
   }
 
-  /// Tells of messages that have come.
+  /// Reports received messages.
   fileprivate func noteReceived(_ messages: [Message]) async throws {
     settings.activity?.note()
     if settings.report.isVerbose {
@@ -307,10 +308,10 @@ extension Peer {
     }
   }
 
-  /// Half-close: the peer sees the end behind what has been sent.
+  /// Half-closes: the peer sees the end after everything that was sent.
   func finishSending() { outgoing?.finishSending() }
 
-  /// Reads what comes and drops it, until the peer ends or resets the connection.
+  /// Reads and drops bytes, until the peer ends or resets the connection.
   func drop() async throws {
     guard let bytes else { return }
     do throws(EndpointError) {
@@ -324,7 +325,7 @@ extension Peer {
   }
 }
 
-/// The messages that come from a peer.
+/// The messages from a peer.
 struct Inbox {
   let peer: Peer
   fileprivate var messages: Batches<Frames>
@@ -332,10 +333,10 @@ struct Inbox {
   /// Where the messages stand in the stream.
   var frames: Frames { messages.source }
 
-  /// Waits for a message and takes it with those behind it that are at hand; nil at the end of the stream.
+  /// Waits for a message, and takes it with the messages that have arrived behind it. Nil at the end of the stream.
   ///
   /// - Parameters:
-  ///   - most: how many to take at most.
+  /// - most: the most messages to take.
   ///   - timeout: how long to wait.
   mutating func next(most: Int? = nil, timeout: Duration? = nil) async throws -> [Message]? {
     guard let batch = try await messages.next(most: most, until: .after(timeout)) else { return nil }
@@ -344,9 +345,9 @@ struct Inbox {
   }
 }
 
-/// A message that cannot be sent in the framing. Those before it have been sent.
+/// A message that cannot be sent in the framing. The messages before it have been sent.
 struct Unsent: Error {
-  /// Its place among the messages of the call.
+  /// The message's index among the messages of the call.
   let index: Int
   let text: String
 
@@ -355,7 +356,7 @@ struct Unsent: Error {
 }
 
 extension Failure {
-  /// - Parameter name: the peer's.
+  /// - Parameter name: the peer's name.
   init(_ error: EndpointError, at name: String) {
     let text = "\(error)"
     let message = text.contains(name) ? text : "\(name): \(text)"

@@ -7,7 +7,7 @@ internal import SWMessaging
   internal import Glibc
 #endif
 
-/// A peer as the command line names it.
+/// A peer in the form of the command line.
 enum PeerAddress: Sendable, CustomStringConvertible {
   /// `unix:PATH`, `unix:@NAME`, `tcp:HOST:PORT`.
   case service(Address)
@@ -39,7 +39,7 @@ enum PeerAddress: Sendable, CustomStringConvertible {
     } catch {
       throw error.reason == .unknownScheme ? Self.unknown : ValidationError("\(error)")
     }
-    // Datagrams have borders of their own, and no end.
+    // Datagrams have boundaries of their own, and no end.
     if case .udp = address.kind { throw Self.unknown }
     self = .service(address)
   }
@@ -69,7 +69,8 @@ enum PeerAddress: Sendable, CustomStringConvertible {
     }
   }
 
-  /// Checks that its descriptors are open. Call it before the program opens any, which could get a number that the caller
+  /// Checks that its descriptors are open. Call it before the program opens any descriptor, which could get one of these
+  /// numbers.
   /// did not mean.
   func claim() throws {
     for number in [descriptors?.reading, descriptors?.writing].compactMap({ $0 }).filter({ $0 > 2 }) {
@@ -87,7 +88,7 @@ enum PeerAddress: Sendable, CustomStringConvertible {
     return result == 0 && listens != 0
   }
 
-  /// Whether a descriptor is open for reading, and whether it is for writing.
+  /// Whether a descriptor is open for reading, and for writing.
   static func modes(of number: Int32) -> (reads: Bool, writes: Bool) {
     let flags = fcntl(number, F_GETFL)
     if flags < 0 { return (true, true) }

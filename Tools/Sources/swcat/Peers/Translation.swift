@@ -1,6 +1,6 @@
 /// Payloads of one framing as payloads of another.
 ///
-/// Payloads of one kind pass as they are. A pickle and a MessagePack value are translated by way of the lossless form, which
+/// Payloads of one kind pass unchanged. A pickle and a MessagePack value are translated through the lossless form, which
 /// both have. Between values and bytes, the bytes are the value's JSON text.
 struct Translation: Sendable {
   let from: FramingChoice

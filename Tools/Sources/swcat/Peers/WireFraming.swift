@@ -1,9 +1,9 @@
 internal import SWMessaging
 
-/// A message as it came: its payload, and its place in the stream.
+/// A received message: its payload, and its position in the stream.
 struct Message: Sendable {
   var payload: [UInt8]
-  /// The frame's bytes; nil if nobody keeps them.
+  /// The frame's bytes. Nil if they are not kept.
   var frame: [UInt8]?
   var frameSize: Int
   /// Where the payload begins in the frame.
@@ -12,7 +12,7 @@ struct Message: Sendable {
   var offset: UInt64 = 0
 }
 
-/// A framing that says where its payloads lie. It refuses to send what it would not receive.
+/// A framing that reports the position of its payloads. It refuses to send a message that it would not receive.
 struct WireFraming: Framing {
   let base: AnyByteFraming
   let maximumFrameSize: Int
