@@ -2,8 +2,8 @@
 
 import PackageDescription
 
-// A package of its own, so that nobody who uses the library fetches what a command line needs. It stands on the
-// library's public face alone, as a program of anybody else would.
+// A separate package, so users of the library do not fetch the dependencies of a command line. It uses only the
+// library's public interface, like any other program.
 
 let settings: [SwiftSetting] = [
   .swiftLanguageMode(.v6),

@@ -108,7 +108,7 @@ extension World {
     }
   }
 
-  // MARK: When nobody can do anything
+  // MARK: When no actor can take a step
 
   /// Checks that every waiting caller has a reason to wait.
   func checkQuiescence() {

@@ -117,12 +117,12 @@ struct Empties: Codable, Equatable {
   var none = None()
 }
 
-// Invariant: nobody changes it after it is made.
+// Invariant: it never changes after it is made.
 class Base: Codable, @unchecked Sendable {
   var name = "base"
   init() {}
 }
-// Invariant: nobody changes it after it is made.
+// Invariant: it never changes after it is made.
 final class Derived: Base, Equatable, @unchecked Sendable {
   var number = 7
   enum CodingKeys: String, CodingKey { case number }

@@ -4,7 +4,7 @@ import SWTesting
 import TestSupport
 import Testing
 
-/// Lines 6 and 10 of the contract: nobody keeps the reactor or an executor for long, and no timer is left.
+/// Lines 6 and 10 of the contract: no half keeps the reactor or an executor for long, and no timer is left.
 @Suite(.lastResort, .leavesNothing) struct BudgetTests {
   // MARK: One turn of the reactor
 

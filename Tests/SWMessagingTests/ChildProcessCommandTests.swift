@@ -307,7 +307,7 @@ import Testing
       #expect(try content() == "FIRST+second")
       try await write("new", .truncate)
       #expect(try content() == "new")
-      // A named pipe that nobody reads from must not hold up the thread that spawns.
+      // A named pipe without a reader must not block the thread that spawns.
       #expect(unsafe mkfifo("\(directory)/fifo", 0o600) == 0)
       var command = Command("true")
       command.standardError = .file(directory.appending("fifo"), .existing)

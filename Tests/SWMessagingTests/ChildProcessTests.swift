@@ -120,7 +120,7 @@ import Testing
     await #expect(processExitsWith: .success) {
       signal(SIGPIPE, SIG_IGN)
       signal(SIGUSR1, SIG_IGN)
-      // Masks are a thread's own, and here nobody else changes this one's.
+      // A mask belongs to its thread, and no other code changes this one here.
       let (before, after) = try await TestThread {
         let before = try signalState("/proc/thread-self/status")
         let child = try Command("true").blocking.spawn(framing: .varInt)
@@ -341,7 +341,7 @@ import Testing
       channel.close()
       await eventually { hasNoChildren() }
       await eventually { pidfds().isEmpty }
-      // One that ended before it was dropped, and nobody asked.
+      // A child that ended before it was dropped, without a call for its status.
       func dropEnded() async throws {
         let child = try await ChildProcess.spawn("true", framing: .varInt)
         #expect(try await child.channel.next() == nil)

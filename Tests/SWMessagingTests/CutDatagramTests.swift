@@ -5,7 +5,7 @@ import SystemPackage
 import TestSupport
 import Testing
 
-/// Descriptors that came with a datagram which is cut belong to nobody, and stay open.
+/// Descriptors that came with a datagram which is cut have no owner, and stay open.
 @Suite(.lastResort, .leavesNothing) struct CutDatagramTests {
   @Test(arguments: [SocketPairKind.unixDatagrams, .unixPackets])
   func `descriptors of a datagram that is cut are closed`(_ kind: SocketPairKind) async throws {

@@ -9,7 +9,7 @@ import Testing
 /// "An error about this datagram ends nothing": what is about one datagram is a list of errors, and the
 /// list has holes that a client can hit.
 @Suite(.lastResort, .leavesNothing) struct DatagramErrorTests {
-  /// The address of nobody: Linux delivers datagrams that say they come from port 0, and none can be sent there.
+  /// An address without a receiver: Linux delivers datagrams that say they come from port 0, and none can be sent there.
   private func portless(_ address: SocketAddress) -> SocketAddress {
     var bytes = address.bytes
     (bytes[2], bytes[3]) = (0, 0)

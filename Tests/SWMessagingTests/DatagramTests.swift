@@ -200,7 +200,7 @@ import Testing
     #expect(await endpointError { try await right.receive(timeout: .zero) }?.reason == .timedOut)
   }
 
-  /// It was received for somebody who left meanwhile; unread bytes could not say that there is one.
+  /// It was received for a caller that left meanwhile. Unread bytes could not show that it is there.
   @Test(arguments: [[], [1, 2]] as [[UInt8]])
   func `line 2: a datagram whose receiver left is not detached, and goes to the next`(_ datagram: [UInt8])
     async throws

@@ -98,7 +98,7 @@ import Testing
   @Test func `every send ends by its deadline`() async throws {
     let (raw, peer) = try makeSocketPair()
     let messages = MessageDuplex(over: raw)
-    // Another's message fills the socket, and nobody reads.
+    // The message of another sender fills the socket, and the peer does not read.
     let first = Task { try await raw.send(pattern(4_000_000)) }
     await eventually { raw.queued == 1 }
     let longAgo = past()

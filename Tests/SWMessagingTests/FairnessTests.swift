@@ -14,7 +14,7 @@ import Testing
     let reader = MessageReader(over: raw)
     let writer = MessageWriter(over: rawWriter)
     let each = stressed(100_000) / 16
-    // All have sent their first message before anybody goes on, so that all of them run.
+    // All have sent their first message before any continues, so all of them run.
     let allRun = Gate()
     let threads = (0..<8).map { sender in
       TestThread {
@@ -92,7 +92,7 @@ import Testing
     #expect((4..<200).allSatisfy { served[$0] == served[$0 - 4] })
   }
 
-  /// Senders of either kind wait for room in a full pipe: of those that wait, nobody is served twice before another.
+  /// Senders of either kind wait for room in a full pipe: no waiting sender is served twice before another.
   @Test func `line 6: fault 20: senders that wait are served in turn, threads and tasks alike`() async throws
   {
     let (raw, rawWriter) = try makePipe()

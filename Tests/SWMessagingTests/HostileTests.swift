@@ -274,7 +274,7 @@ import Testing
     #expect(try right.blocking.receive() == Array("there".utf8))
   }
 
-  /// Fault 7 of the original: a closed event loop poisoned the endpoint for everybody else.
+  /// Fault 7 of the original: a closed event loop broke the endpoint for all other callers.
   @Test func `fault 7: a task that is gone poisons nothing`() async throws {
     let (left, right) = try makeSocketPair(framing: .varInt)
     for _ in 0..<20 {

@@ -30,7 +30,7 @@ final class ManualReactor: Reacting {
     }
   }
 
-  /// Drives the first of those who have called, once. False: nobody has.
+  /// Drives the first half that has called, once. Returns false if none has.
   func driveOnce() -> Bool {
     guard let work = state.withLock({ state in state.works.isEmpty ? nil : state.works.removeFirst() })
     else { return false }
@@ -51,7 +51,7 @@ final class ManualReactor: Reacting {
     return true
   }
 
-  /// From now on there is no thread to be had.
+  /// From now on no thread can be started.
   func refuseHelp(_ errno: Errno) { state.withLock { $0.refusal = errno } }
 
   /// Lets every timer fire that is set for this instant or an earlier one. A clock of the test's own shows this instant

@@ -7,7 +7,7 @@ import SystemPackage
 import TestSupport
 import Testing
 
-/// The executor whose threads receive messages: several of them, one, and none that is to be had.
+/// The executor whose threads receive messages: several, one, and none that can be started.
 @Suite(.lastResort, .leavesNothing) struct MessagingExecutorTests {
   /// An executor with threads of its own, and endpoints that they look after.
   private final class Own: Sendable {

@@ -327,7 +327,7 @@ import Testing
     played.passPauses { second.outcome != nil }
     #expect(second.outcome == "sent")
     #expect(played.transport.count("send [1]") == 1)
-    // With nobody left the pause ends as it would have.
+    // With no place left the pause ends as it would have.
     played.transport.append(sending: .retryLater)
     let third = played.send([3], to: Self.first)
     third.caller?.giveUp(reason)

@@ -6,7 +6,7 @@ import Synchronization
 import SystemPackage
 
 /// A transport that answers each attempt with the next one of a list, whatever it is. When a list has run out, receives
-/// would block and sends are accepted. Unlike a scripted one it tells nobody of anything by itself.
+/// would block and sends are accepted. Unlike a scripted one it signals nothing by itself.
 final class PlayedTransport: SocketLike {
   private struct State: Sendable {
     var receiving: [Attempt]

@@ -22,7 +22,7 @@ import Testing
     #expect(answer.lines == ["came=3 standard=0"])
   }
 
-  /// Each way of receiving eight megabytes or more. A copy that nobody releases is not seen otherwise.
+  /// Each way of receiving eight megabytes or more. A copy that is never released would not be seen otherwise.
   @Test(.disabled(if: isSanitized, "a sanitizer's own memory counts"))
   func `what has been received is released`() throws {
     let answer = try probe("churn")

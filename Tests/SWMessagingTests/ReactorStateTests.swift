@@ -393,7 +393,7 @@ import Testing
     #expect(workers.alarm == 100)
     workers.woke(0, events: 1)
     #expect(workers.step(0, at: 50) == "tell" && workers.step(0, at: 50) == "wait")
-    // It rings in vain, and is set anew.
+    // It rings without need, and is set again.
     workers.woke(0, rings: true)
     #expect(workers.step(0, at: 100) == "wait alarm 200")
     workers.woke(1, rings: true)

@@ -32,7 +32,7 @@ private final class RungBell: ReadinessReceiver {
   func readinessChanged(_ readiness: Readiness) { isRung.raise() }
 }
 
-/// Returns when the reactor has told everybody what the kernel has told it until now.
+/// Returns when the reactor has reported all events that the kernel has reported to it until now.
 func awaitReactorHeard() throws {
   let pair = try DescriptorPair.pipe()
   let number = pair.first.withDescriptor { $0.rawValue }

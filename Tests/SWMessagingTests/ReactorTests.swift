@@ -81,7 +81,7 @@ import Testing
     #expect(log.all.dropFirst() == ["work 1", "timer", "work 2", "timer"])
   }
 
-  // MARK: Descriptors and threads that are not to be had
+  // MARK: Descriptors and threads that are not available
 
   /// Refuses for as long as it is told to.
   private final class Shortage: Sendable {

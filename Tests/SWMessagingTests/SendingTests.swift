@@ -368,7 +368,7 @@ import Testing
     #expect(try await reader.receive() == [1])
   }
 
-  /// Accepts and gives a little at every attempt, and never has anybody wait.
+  /// Accepts and returns a little at every attempt, and never makes a call wait.
   private final class Steady: SocketLike {
     var readinessSource: ReadinessSource { .signal }
     func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt {

@@ -7,7 +7,7 @@ import Testing
 /// Contract line 13: a scan error sticks. It did not for a message that lies in the buffer when a raw
 /// receiver over the same half has moved on: then it depends on timing what the endpoint says.
 @Suite(.lastResort, .leavesNothing) struct StickyErrorTests {
-  /// - Parameter isThere: the next message lies in the buffer; else it comes when somebody waits for it.
+  /// - Parameter isThere: whether the next message is in the buffer. Otherwise it comes when a call waits for it.
   @Test(arguments: [true, false])
   func `line 13: a scan error sticks, also when somebody else has taken the bytes`(_ isThere: Bool)
     async throws

@@ -135,7 +135,7 @@ extension SocketAddress {
     }
   }
 
-  /// Without a connection there is nobody to send to: this datagram's error alone.
+  /// Without a connection there is no receiver: this datagram alone fails.
   @Test func `a send without an address needs a connection`() async throws {
     let socket = try UDPSocket(.v4)
     let own = socket.address
@@ -174,7 +174,7 @@ extension SocketAddress {
     await eventually { left.queued == 1 }
     try await left.send("anybody?")
     #expect(await endpointError { try await thread.value }?.reason == refused)
-    // Told to who sends, if nobody receives.
+    // The sender gets the error if no call receives.
     try await left.send("anybody?")
     let error = await endpointError { try await left.send("anybody?") }
     #expect(error?.reason == .transport(TransportError(.send, .connectionRefused)))

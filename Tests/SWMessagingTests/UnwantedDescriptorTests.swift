@@ -55,7 +55,7 @@ import Testing
     let start = ContinuousClock.now
     #expect(try await receiving.value == Array("hi".utf8))
     let received = ContinuousClock.now - start
-    // Neither this endpoint nor anybody else has to wait.
+    // Neither this endpoint nor any other has to wait.
     victim.close()
     let closed = ContinuousClock.now - start
     _ = await reactorProcessorTime()

@@ -14,7 +14,7 @@ import Testing
 @Suite(.lastResort, .leavesNothing) struct VainAttemptTests {
   // MARK: By hand
 
-  /// A half whose last attempt, for somebody who has given up, found nothing.
+  /// A half whose last attempt, for a caller that has given up, found nothing.
   private func drained(then steps: [ScriptedTransport.ReceiveStep] = []) -> HandDriven {
     let hand = HandDriven(receiving: [.wouldBlock] + steps)
     let waiting = hand.receive(hand.side(.varInt).request)
@@ -120,7 +120,7 @@ import Testing
     func readinessChanged(_ readiness: Readiness) { rings.store(true, ordering: .releasing) }
   }
 
-  /// Returns when the reactor has told everybody what the kernel has told it until now.
+  /// Returns when the reactor has reported all events that the kernel has reported to it until now.
   private func awaitReactor() throws {
     let pair = try DescriptorPair.pipe()
     let number = pair.first.withDescriptor { $0.rawValue }

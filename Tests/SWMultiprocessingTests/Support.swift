@@ -109,7 +109,7 @@ enum Place: String, CaseIterable, Sendable, CustomTestStringConvertible {
 
   var testDescription: String { rawValue }
 
-  /// An address that nobody else has.
+  /// An address that no other test uses.
   func address() -> Address {
     let name = "sw-\(getpid())-\(UInt64.random(in: 0 ... .max))"
     return switch self {

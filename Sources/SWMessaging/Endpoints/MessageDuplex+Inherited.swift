@@ -10,7 +10,7 @@ extension MessageDuplex {
   ///
   ///     let parent = try MessageDuplex(inheritedFrom: "SOCKETWRAPPER_FD", framing: .varInt)
   ///
-  /// It can be taken once: the number may be somebody else's afterwards, and the variable does not tell.
+  /// It can be taken once: the number may belong to another file afterwards, and the variable does not tell.
   ///
   /// - Parameter variable: the variable's name.
   /// - Throws: ``EndpointError`` `transport` with the operation `adopt`: ENOENT when there is no such

@@ -165,7 +165,7 @@ struct AcceptingTests {
       return
     }
     #expect(scripted.closes.count == 1)
-    // In vain: another has taken it.
+    // This fails, because another caller has taken it.
     scripted.closes.noteClose()
     scripted.reactor.drive()
     #expect(!caller.isDecided && scripted.closes.count == 1)

@@ -127,7 +127,7 @@ struct ConnectingTests {
     listener.close()
   }
 
-  /// A TCP port that nobody listens at.
+  /// A TCP port at which no process listens.
   private func closedPort(_ host: String = "127.0.0.1") throws -> Address {
     let listener = try Listener(.tcp(host: host, port: 0))
     defer { listener.close() }
@@ -145,7 +145,7 @@ struct ConnectingTests {
       if case .unix = address.kind {
         let key = WaitingLine.Key(address: address, kind: .stream, waitsForServer: true)
         await eventually { WaitingLine.waiting(key) == 2 }
-        // First there is a file that nobody has.
+        // First there is a socket file without a process.
         let stale = try OwnedDescriptor.socket(for: .unnamedUnix, .stream, .bind)
         #expect(stale.bind(to: try #require(address.socketAddress)) == 0)
         _ = consume stale

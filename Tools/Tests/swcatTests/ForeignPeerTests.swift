@@ -62,7 +62,7 @@ import Testing
     let good = try Program.shell(#"\#(call) --authkey-file $DIR/key '[1,"a"]' 7"#, in: directory)
     #expect(good.text == #"{"got":[1,"a"]}"# + "\n" + #"{"got":7}"# + "\n")
     #expect(good.complaints.isEmpty)
-    // An object of a class that nobody here knows goes back as it came.
+    // An object of an unknown class goes back as it came.
     let object = try Program.shell(
       """
       swcat call \(socket) --framing pickle --authkey-file $DIR/key --output tagged object >$DIR/object

@@ -21,7 +21,7 @@ import SWMessaging
 /// the handshake neither can be sent: then a receive sends it as soon as the handshake has ended. If a peer ends without
 /// one, the connection was cut off, which is an error: `ECONNABORTED`. An error of TLS, such as a refused certificate, is
 /// `EPROTO`, and `failure` says more.
-// Invariant: everything that changes is touched with the lock held; once closed, by nobody or by `linger`.
+// Invariant: everything that changes is accessed with the lock held. After the close only `linger` accesses it.
 public final class TLSTransport: SocketLike, @unchecked Sendable {
   public enum Role: Sendable {
     case server(TLSIdentity)

@@ -164,7 +164,7 @@ import Testing
     let server = MessageDuplex(transport: serving, framing: .varInt)
     let client = MessageDuplex(transport: connecting, framing: .varInt)
     let receiving = Task { await failure { try await server.receive(timeout: patience) } }
-    // It waits in vain for what only the sender finds out.
+    // It waits for an error that only the sender can detect.
     let waiting = TestThread { () -> EndpointError.Reason? in
       do throws(EndpointError) { _ = try client.blocking.receive(timeout: patience) } catch {
         return error.reason

@@ -51,7 +51,7 @@ public final class ReconnectingClient<F: Framing>: Sendable {
   ///   - maximumFrameSize: the largest frame to receive, in bytes, header included.
   ///   - backoff: the pauses between attempts.
   ///   - attemptTimeout: how long one attempt may take.
-  ///   - limit: for how long attempts are made before they are given up; nil: as long as somebody waits.
+  ///   - limit: for how long attempts are made before they are given up; nil: as long as a call waits.
   public init(
     _ connector: Connector, framing: F, mode: ReceiveMode = .readAhead,
     maximumFrameSize: Int = defaultMaximumFrameSize, backoff: Backoff = .standard,

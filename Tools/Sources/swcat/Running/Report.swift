@@ -1,7 +1,7 @@
 internal import SWMessaging
 internal import SystemPackage
 
-/// A complaint. No SIGPIPE comes of it, and where nobody reads it, it is lost.
+/// Writes an error message. It raises no SIGPIPE, and is lost if no process reads standard error.
 func complain(_ text: String) { StandardError.write("swcat: \(text)\n") }
 
 /// Standard error, for people.

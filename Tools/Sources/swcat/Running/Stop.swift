@@ -9,7 +9,7 @@ internal import Synchronization
 
 /// The end from outside: SIGINT, SIGTERM and SIGHUP.
 ///
-///     running    nobody has asked for the end
+///     running    no signal has come
 ///     stopping   a signal came: everything that receives sees the end of its stream, and what has arrived is handled
 ///     cut off    the time for that has passed: the work is cancelled
 ///
