@@ -1,8 +1,9 @@
 internal import CSysShim
 internal import SWIO
 
-/// Whose connections a listener accepts. A connection is checked before one byte of it is read; if it is refused, it is
-/// closed and counted (``Listener/refusedCount``), the observer of ``Listener``'s `serve` is told, and the listener goes on.
+/// The rule for the connections that a listener accepts. A connection is checked before one byte of it is read. If it is
+/// refused, it is closed and counted (``Listener/refusedCount``), the observer of ``Listener``'s `serve` is called, and the
+/// listener continues.
 ///
 /// All but ``anyone`` ask for the credentials of a Unix socket's peer, which is the process that connected.
 public struct AcceptPolicy: Sendable {

@@ -23,7 +23,7 @@ internal import SystemPackage
 /// The connection's descriptor is close-on-exec and nonblocking. Over TCP small messages are sent at once
 /// (TCP_NODELAY), unless ``delaysSmallMessages`` is set.
 public struct Connector: Hashable, Sendable {
-  /// Where the service listens.
+  /// The address of the service.
   public var address: Address
 
   /// The kind of a Unix socket. TCP has streams only, and UDP has datagrams, also if this is `stream`; `fd:` takes any

@@ -26,7 +26,7 @@ public import SystemPackage
 ///
 /// The descriptors of accepted connections are close-on-exec and nonblocking, and their numbers are above 2.
 public final class Listener<Connection: Endpoint>: Sendable {
-  /// Where it listens: with the port or the name that the kernel has chosen.
+  /// The address at which it listens, with the port or the name that the kernel has chosen.
   public let address: Address
 
   package let core: ListenerCore
@@ -144,11 +144,11 @@ public final class Listener<Connection: Endpoint>: Sendable {
   @available(*, noasync, message: "blocking calls would block the pool: use the async call of the same name")
   public var blocking: BlockingListener<Connection> { BlockingListener(listener: self) }
 
-  /// How many connections the policy has refused so far. ``ListenerEvent/refused(_:peer:)`` tells of each.
+  /// The number of connections that the policy has refused so far. ``ListenerEvent/refused(_:peer:)`` reports each.
   public var refusedCount: Int { core.refusedCount }
 
-  /// The state of the listener and of its connections at this moment. Takes locks for a short time and waits for
-  /// nobody; may be called from anywhere.
+  /// The state of the listener and of its connections at this moment. Takes locks for a short time and never waits. May be
+  /// called from any thread or task.
   public var snapshot: ListenerSnapshot {
     ListenerSnapshot(
       address: address, waitingAcceptors: core.half.inspect { $0.queue.count }, connections: core.served,
@@ -165,8 +165,8 @@ public final class Listener<Connection: Endpoint>: Sendable {
 
   // MARK: The end
 
-  /// Stops accepting in good order. The file of a Unix socket is removed, so that nobody else connects. The connections
-  /// that wait to be accepted still are. After the last of them every call of `accept` throws `closed`, and the loops over
+  /// Stops accepting gracefully. The file of a Unix socket is removed, so no new client can connect. Connections that wait
+  /// to be accepted still are. After the last of them every call of `accept` throws `closed`, and the loops over
   /// ``connections`` end.
   ///
   /// Calls of ``serve(limit:perUser:greetingTimeout:draining:on:observing:greeting:_:)`` end the connections that they

@@ -225,9 +225,9 @@ public struct AdoptedTransport: Sendable {
 /// The result of `detach`: enough for another endpoint, here or in another process, to go on where
 /// this one stopped.
 public struct DetachedEndpoint: ~Copyable, Sendable {
-  /// The descriptor; of a duplex over two descriptors, the one it received from.
+  /// The descriptor. For a duplex over two descriptors, the one for receiving.
   public var descriptor: OwnedDescriptor
-  /// Of a duplex over two descriptors, the one it sent to.
+  /// For a duplex over two descriptors, the one for sending.
   public var sendingDescriptor: OwnedDescriptor?
   /// Bytes that have been received and not been returned, an unfinished message included.
   public var unread: [UInt8]

@@ -37,7 +37,7 @@ extension Command {
     }
     /// A pipe, from which this process reads with ``SpawnedProcess/standardOutput`` or ``SpawnedProcess/standardError``.
     public static var endpoint: Output { Output(stream: .endpoint) }
-    /// Of the standard error: wherever the standard output goes, as with `2>&1` in a shell.
+    /// For standard error: the same destination as standard output, as with `2>&1` in a shell.
     public static var standardOutput: Output { Output(stream: .standardOutput) }
   }
 

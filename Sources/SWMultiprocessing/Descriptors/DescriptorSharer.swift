@@ -21,7 +21,7 @@ public import SystemPackage
 ///
 /// Source: CPython 3.8 to 3.13, `Lib/multiprocessing/resource_sharer.py`.
 public final class DescriptorSharer: Sendable {
-  /// Where it listens.
+  /// The address at which it listens.
   public let address: Address
 
   private let listener: Listener<MessageDuplex<MultiprocessingFraming>>

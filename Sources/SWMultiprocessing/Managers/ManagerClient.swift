@@ -23,7 +23,7 @@ public import SWPickle
 ///
 /// Nothing is sent twice: if a connection is lost during a call, the call throws.
 public final class ManagerClient: Sendable {
-  /// Where the manager listens.
+  /// The address of the manager.
   public let address: Address
 
   /// How a client encodes, decodes and connects.

@@ -32,7 +32,7 @@ public final class ManagerServer: Sendable {
   /// Makes an object. If it throws, the call in Python fails with that error.
   public typealias Maker = @Sendable (ManagerCall) async throws -> ManagedObject
 
-  /// Where it listens.
+  /// The address at which it listens.
   public let address: Address
 
   private let listener: Listener<MessageDuplex<MultiprocessingFraming>>

@@ -10,15 +10,14 @@ internal import Synchronization
 ///       return try await peer.receive()
 ///     }
 ///
-/// The first call connects. Each later call gets the same connection, as long as it is in order, and a new one when it is
-/// not: when it was closed, when the peer has ended it, or when it has failed. Until there is one, callers wait for it, each
-/// as long as it wants to, and attempts are made with pauses between them (``Backoff``). When nobody waits any more, no
-/// attempt is made. A connection that breaks before it has lasted for ``Backoff/most`` counts as a failed attempt: the
-/// next one begins no sooner than a pause after it was made.
-///
+/// The first call connects. Later calls get the same connection while it works, and a new one if it was closed, the peer has
+/// ended it, or it has failed. Until there is a connection, each caller waits as long as its own deadline allows, and
+/// attempts are made with pauses between them (``Backoff``). When no caller waits any more, no attempt is made. A connection
+/// that breaks before it has lasted for ``Backoff/most`` counts as a failed attempt: the next one begins no sooner than a
+/// pause after it was made.
 /// **Nothing is sent twice.** What was under way when the connection broke is not repeated: the calls on that connection
-/// throw what they always throw, and say how much had gone out. Only the caller knows what may be done again.
-///
+/// **Nothing is sent twice.** A call that was under way when the connection broke is not repeated. It throws the usual
+/// error, which says how much had gone out. Only the caller knows which requests may be repeated.
 /// A limit (`givingUpAfter`) ends the attempts, and those who wait get the error of the last one. The next call begins anew.
 ///
 /// All calls may be made from any thread and any task, at the same time; callers are served first come, first served.

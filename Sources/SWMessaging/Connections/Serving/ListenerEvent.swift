@@ -23,12 +23,12 @@ public enum ListenerEvent: Sendable {
   case greetingFailed(connection: Int, any Error)
   /// The handler of a connection has returned, or thrown, and the connection is closed.
   case closed(connection: Int, error: (any Error)?, after: Duration)
-  /// Descriptors or memory are lacking, so connections wait. Told once for each time that this begins.
+  /// There are not enough descriptors, or not enough memory, so connections wait. Reported once each time this begins.
   case acceptingPaused(TransportError)
-  /// Accepting goes on.
+  /// Accepting continues.
   case acceptingResumed
-  /// The service ends: nobody else can connect, and so many connections are open.
+  /// The service is ending: no new client can connect, and this number of connections is open.
   case draining(connectionCount: Int)
-  /// The time for the end has passed: so many connections are cancelled.
+  /// The time for the end has passed: this number of connections is cancelled.
   case cancelling(connectionCount: Int)
 }

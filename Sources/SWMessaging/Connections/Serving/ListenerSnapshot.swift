@@ -4,22 +4,22 @@ public struct ListenerSnapshot: Sendable {
   public struct Connection: Sendable {
     /// The connection's number, as in ``ListenerEvent``.
     public var number: Int
-    /// The process at the other end; nil if nobody knows it.
+    /// The process at the other end. Nil if it is not known.
     public var peer: PeerCredentials?
-    /// For how long it has been open.
+    /// How long it has been open.
     public var age: Duration
-    /// Its greeting has not returned yet.
+    /// Whether its greeting has not returned yet.
     public var isGreeting: Bool
     /// The state of its endpoint.
     public var endpoint: EndpointSnapshot
   }
 
-  /// Where it listens.
+  /// The address at which the listener listens.
   public var address: Address
-  /// How many calls wait for a connection.
+  /// The number of calls that wait for a connection.
   public var waitingAcceptors: Int
   /// The connections that `serve` has handed to handlers, by number.
   public var connections: [Connection]
-  /// The listener has been told to finish, or closed.
+  /// Whether the listener has been told to finish, or was closed.
   public var isFinishing: Bool
 }
