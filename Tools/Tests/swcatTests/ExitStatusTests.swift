@@ -13,11 +13,13 @@ import Testing
     "decode --framing varint --max-frame 1T", "decode --framing varint extra",
     "encode --framing varint --output hex",
   ])
-  func `usage is 1, and is explained on standard error`(_ arguments: String) throws {
+  func `usage is 1, and is explained on standard error, in one line`(_ arguments: String) throws {
     let run = try Program.shell("swcat \(arguments)")
     #expect(run.status == 1)
     #expect(run.output.isEmpty)
-    #expect(run.complaints.contains("Usage:"))
+    #expect(
+      run.complaints.hasPrefix("swcat: ") && run.complaints.contains("(see 'swcat "), "\(run.complaints)")
+    #expect(run.complaints.split(separator: "\n").count == 1)
   }
 
   @Test(arguments: ["--help", "encode --help", "decode -h", "help decode"])

@@ -209,6 +209,19 @@ import Testing
     _ = try server.wait()
   }
 
+  @Test(.enabled(if: has("ncat")))
+  func `ncat, as a client and as a server`() throws {
+    let service = try Service(socket, "--framing", "lines", "--exec", "tr a-z A-Z", in: directory)
+    let client = try Program.shell("printf 'hello\\nworld\\n' | ncat -U \(path)", in: directory)
+    #expect(client.text == "HELLO\nWORLD\n")
+    _ = try service.end()
+    let server = try Service(
+      "/usr/bin/env", ["ncat", "-v", "-l", "-U", path, "-c", "cat"], in: directory, ready: "Listening on")
+    let call = try Program.shell("swcat call \(socket) --framing u16be hello", in: directory)
+    #expect(call.text == "hello\n" && call.status == 0)
+    _ = try server.wait()
+  }
+
   @Test(.enabled(if: has("node")))
   func `Node's channel to its children, and lines of JSON`() throws {
     let run = try Program.shell(

@@ -101,6 +101,18 @@ import Testing
     #expect(run.text == #"{"b":[1.50,-0,1e9,true],"a":"\u00e9 é","a":{},"c":[]}"# + "\n")
   }
 
+  @Test func `control characters in JSON do not reach the terminal, whatever the payload is`() throws {
+    let text = #"{"a\#u{9b}1m\#u{7f}é\#u{85}\#u{a0}":["\#u{9f}"]}"#
+    let bytes = try Program.shell(
+      "swcat encode --framing u8 --input json | swcat decode --framing u8 --output json",
+      input: Array("\(text)\n".utf8))
+    #expect(bytes.text == #"{"a\u009b1m\u007fé\u0085\#u{a0}":["\u009f"]}"# + "\n")
+    let values = try Program.shell(
+      "swcat encode --framing pickle --input json | swcat decode --framing pickle --output json",
+      input: Array("\(text)\n".utf8))
+    #expect(values.text == bytes.text)
+  }
+
   @Test(arguments: [
     "", "{", "[1,]", "{\"a\":1,}", "{a:1}", "01", "1.", "-", "+1", "nul", "truex", "\"\\x\"", "\"\\ud8\"",
     "[1 2]",

@@ -2,6 +2,12 @@ internal import ArgumentParser
 internal import SWMessaging
 internal import SystemPackage
 
+#if canImport(Musl)
+  internal import Musl
+#else
+  internal import Glibc
+#endif
+
 /// `swcat exec`: a child process with a channel.
 struct Exec: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -43,7 +49,11 @@ struct Exec: AsyncParsableCommand {
 
   func validate() throws {
     if command.isEmpty { throw ValidationError("expected a program behind --") }
-    if let fd, fd < 3 { throw ValidationError("--fd: expected a number from 3 on; found \(fd)") }
+    // So many descriptors may a process have open.
+    let limit = sysconf(Int32(_SC_OPEN_MAX))
+    if let fd, fd < 3 || fd >= limit {
+      throw ValidationError("--fd: expected a number from 3 to \(limit - 1); found \(fd)")
+    }
   }
 
   func run() async throws {

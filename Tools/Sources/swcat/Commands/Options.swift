@@ -70,7 +70,9 @@ struct CountOption: ParsableArguments {
 /// The reports about the messages that pass.
 struct ReportOptions: ParsableArguments {
   @Option(
-    help: ArgumentHelp("Write every frame that passes to this file, in both directions.", valueName: "FILE"),
+    help: ArgumentHelp(
+      "Write every frame that passes to this file, in both directions, and at its end the bytes that broke a stream.",
+      valueName: "FILE"),
     completion: .file())
   var tee: String?
 

@@ -61,7 +61,7 @@ struct Relay: AsyncParsableCommand {
     var settings = try await peers.settings(limit, reports)
     settings.activity = settings.timeout.map { Activity(limit: $0) }
     let one = try await Peer.reach(first, from, settings, for: .both)
-    settings.tee = nil
+    settings.teesFrames = false
     let other = try await Peer.reach(second, to, settings, for: .both)
     settings.activity?.note()
     let bridge = Bridge(

@@ -61,6 +61,7 @@ struct SWCat: AsyncParsableCommand {
 
   private static func result() async -> ExitStatus {
     do {
+      try checkArguments()
       var command = try parseAsRoot()
       if var command = command as? any AsyncParsableCommand {
         try await command.run()
@@ -88,11 +89,36 @@ struct SWCat: AsyncParsableCommand {
     return .interrupted(signal)
   }
 
-  /// Prints the usage, on request or after an error in the command line.
+  /// Refuses arguments that are no UTF-8: as a `String` each of their bytes that is wrong would be another character.
+  private static func checkArguments() throws {
+    // The Swift runtime reads them there.
+    if CommandLine.argc == 0 {
+      throw Failure(.connection, "cannot read the arguments in /proc/self/cmdline: is /proc mounted?")
+    }
+    for number in 1..<Int(CommandLine.argc) {
+      guard let argument = unsafe CommandLine.unsafeArgv[number] else { return }
+      if unsafe String(validatingCString: argument) == nil {
+        throw Failure(
+          .usage,
+          "argument \(number): expected UTF-8; any byte can be spelled \\xNN in text, and in the formats hex and base64"
+        )
+      }
+    }
+  }
+
+  /// The command that shows the help, as the parser's explanation names it.
+  private static func hint(in text: String) -> String {
+    let words = text.split(separator: "See '", maxSplits: 1)
+    guard words.count == 2, let command = words[1].split(separator: "'").first else { return "" }
+    return " (see '\(command)')"
+  }
+
+  /// Prints the usage on request, or explains an error in the command line.
   private static func explain(_ error: any Error) async -> ExitStatus {
     let text = fullMessage(for: error)
     guard exitCode(for: error).isSuccess else {
-      StandardError.write("\(text)\n")
+      let lines = message(for: error).split(whereSeparator: \.isNewline)
+      complain("\(lines.joined(separator: " "))\(hint(in: text))")
       return .usage
     }
     do {

@@ -28,7 +28,8 @@ struct Send: AsyncParsableCommand {
   func validate() throws {
     try peers.validate(for: options.framing)
     try passing.validate(for: address.address)
-    if messages.isEmpty, address.address.usesStandardInput, !address.address.usesStandardOutput {
+    let isPeer = !address.address.usesStandardOutput || peers.authkeyFile != nil
+    if messages.isEmpty, address.address.usesStandardInput, isPeer {
       throw ValidationError(
         "standard input cannot be the peer and the messages' source: give messages as arguments")
     }

@@ -186,8 +186,30 @@ struct JSONScanner {
 }
 
 extension JSONScanner {
-  /// Appends a JSON text without the blanks between its tokens, so it takes one line. Numbers and strings keep their
-  /// spelling, and objects their order.
+  /// Spells the control characters that JSON allows in strings, U+007F to U+009F, as escapes: terminals obey them.
+  static func escapeControls(in text: inout [UInt8], from start: Int) {
+    guard let first = text[start...].firstIndex(where: { $0 == 0x7f || $0 == 0xc2 }) else { return }
+    let rest = Array(text[first...])
+    text.removeLast(rest.count)
+    var index = 0
+    while index < rest.count {
+      let byte = rest[index]
+      index += 1
+      // In JSON, which is UTF-8, a byte follows.
+      if byte == 0xc2, rest[index] < 0xa0 {
+        text += #"\u00"#.utf8
+        Hexadecimal.write(rest[index], to: &text)
+        index += 1
+      } else if byte == 0x7f {
+        text += #"\u007f"#.utf8
+      } else {
+        text.append(byte)
+      }
+    }
+  }
+
+  /// Appends a JSON text without the blanks between its tokens, which then stands on one line. Numbers and strings
+  /// keep their spelling, objects their order.
   static func writeCompact(_ text: [UInt8], to line: inout [UInt8]) throws(Misread) {
     line.reserveCapacity(line.count + text.count)
     var scanner = JSONScanner(text)

@@ -38,7 +38,10 @@ struct BytesCodec: PayloadCodec {
     case .text: EscapedText.write(payload, to: &line)
     case .hex: Hexadecimal.write(payload, to: &line)
     case .base64: Base64.write(payload, to: &line)
-    case .json: try JSONScanner.writeCompact(payload, to: &line)
+    case .json:
+      let start = line.count
+      try JSONScanner.writeCompact(payload, to: &line)
+      JSONScanner.escapeControls(in: &line, from: start)
     case .tagged:
       line += #"{"t":"bytes","hex":""#.utf8
       Hexadecimal.write(payload, to: &line)

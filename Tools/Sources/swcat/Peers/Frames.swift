@@ -23,6 +23,7 @@ struct Frames: ItemSource {
 
   func explained(_ error: EndpointError) -> any Error {
     let prefix = name.map { "\($0): " } ?? ""
+    if !error.partialBytes.isEmpty { reader.framing.remains?.keep(error.partialBytes) }
     switch error.reason {
     case .truncated:
       let count = UInt64(error.partialBytes.count)

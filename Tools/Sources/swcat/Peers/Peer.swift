@@ -8,10 +8,15 @@ struct Settings: Sendable {
   var authentication: Authentication?
   var timeout: Duration?
   var tee: Tee?
+  /// Whether the tee gets the frames that pass, and not only the bytes that break the stream.
+  var teesFrames = true
   var report = Report(isVerbose: false)
   var progress: Progress?
   /// Noted at each message.
   var activity: Activity?
+
+  /// Whether the connections of a framing begin with the proof of a key.
+  func authenticates(_ choice: FramingChoice) -> Bool { authentication != nil && choice.isOfMultiprocessing }
 
   /// The wire's framing of a choice.
   func framing(_ choice: FramingChoice) -> WireFraming {
@@ -22,7 +27,9 @@ struct Settings: Sendable {
           received: { progress.update("received", $0, of: $1) },
           sent: { progress.update("sent", $0, of: $1) }))
     }
-    return WireFraming(base: base, maximumFrameSize: maximumFrameSize, keepsFrames: tee != nil)
+    return WireFraming(
+      base: base, maximumFrameSize: maximumFrameSize, keepsFrames: tee != nil && teesFrames,
+      remains: tee.map { _ in Remains() })
   }
 }
 
@@ -155,6 +162,9 @@ extension Peer {
     do throws(EndpointError) {
       raw = try await SWMessaging.connect(to: address, timeout: settings.timeout)
     } catch {
+      if case .timedOut = error.reason {
+        throw Failure(.timedOut, "cannot connect to \(address): timed out")
+      }
       throw Failure(error, at: "\(address)")
     }
     let credentials = raw.credentialsOfPeer().map { ", \($0)" } ?? ""
@@ -168,7 +178,7 @@ extension Peer {
     _ raw: SocketDuplex, as role: AuthenticationRole, _ name: String, _ choice: FramingChoice,
     _ settings: Settings
   ) async throws {
-    guard let authentication = settings.authentication, choice.isOfMultiprocessing else { return }
+    guard let authentication = settings.authentication, settings.authenticates(choice) else { return }
     do throws(MultiprocessingError) {
       try await raw.authenticate(as: role, with: authentication, timeout: settings.timeout)
     } catch {
@@ -186,6 +196,12 @@ extension Peer {
     reading: Int32, writing: Int32, _ address: PeerAddress, _ choice: FramingChoice, _ settings: Settings,
     _ use: Use, _ mode: ReceiveMode
   ) async throws -> Peer {
+    // A key is proved in both directions.
+    let use = settings.authenticates(choice) ? .both : use
+    for (number, isUsed) in [(reading, use != .sending), (writing, use != .receiving)]
+    where isUsed && StandardStreams.closedAtStart.contains(number) {
+      throw Failure(.connection, "\(address): descriptor \(number) is not open")
+    }
     let (input, output) = (PeerAddress.modes(of: reading), PeerAddress.modes(of: writing))
     if use != .sending, !input.reads {
       throw Failure(.connection, "\(address): descriptor \(reading) is not open for reading")
@@ -262,7 +278,22 @@ extension Peer {
         settings.report.note("\(name): received a message of \(message.payload.count) bytes")
       }
     }
-    if let tee = settings.tee { try await tee.write(messages.reduce(into: []) { $0 += $1.frame ?? [] }) }
+    if let tee = settings.tee, settings.teesFrames {
+      try await tee.write(messages.reduce(into: []) { $0 += $1.frame ?? [] })
+    }
+  }
+
+  /// Has the tee end with the bytes that broke the stream, if any did.
+  fileprivate func noteBreak() async {
+    guard let tee = settings.tee, let remains = incoming?.framing.remains?.take(), !remains.isEmpty else {
+      return
+    }
+    do {
+      try await tee.complete(with: remains)
+    } catch {
+      // The failure that ends the command is the stream's, not this one.
+      if let failure = error as? Failure { complain(failure.message) }
+    }
   }
 
   /// Sends messages, as few system calls as it takes.
@@ -270,7 +301,7 @@ extension Peer {
   /// - Throws: ``Unsent``; ``OutputClosed``, ``Interrupted``.
   func send(_ payloads: [[UInt8]], passing descriptor: FileDescriptor? = nil) async throws {
     guard let outgoing, !payloads.isEmpty else { return }
-    if let tee = settings.tee {
+    if let tee = settings.tee, settings.teesFrames {
       try await tee.write(payloads.reduce(into: []) { $0 += (try? outgoing.framing.frame(of: $1)) ?? [] })
     }
     do throws(EndpointError) {
@@ -339,9 +370,14 @@ struct Inbox {
   /// - most: the most messages to take.
   ///   - timeout: how long to wait.
   mutating func next(most: Int? = nil, timeout: Duration? = nil) async throws -> [Message]? {
-    guard let batch = try await messages.next(most: most, until: .after(timeout)) else { return nil }
-    try await peer.noteReceived(batch)
-    return batch
+    do {
+      guard let batch = try await messages.next(most: most, until: .after(timeout)) else { return nil }
+      try await peer.noteReceived(batch)
+      return batch
+    } catch {
+      await peer.noteBreak()
+      throw error
+    }
   }
 }
 

@@ -1,4 +1,5 @@
 internal import SWMessaging
+internal import Synchronization
 
 /// A received message: its payload, and its position in the stream.
 struct Message: Sendable {
@@ -18,14 +19,18 @@ struct WireFraming: Framing {
   let maximumFrameSize: Int
   /// Whether messages bring their frames.
   let keepsFrames: Bool
+  /// Takes the bytes at which frames end; nil: they are not kept.
+  let remains: Remains?
 
-  func makeScanner() -> AnyByteFraming.Scanner { base.makeScanner() }
+  func makeScanner() -> Scanner {
+    Scanner(base: base.makeScanner(), maximumFrameSize: maximumFrameSize, remains: remains)
+  }
 
   func decode(
-    _ frame: Span<UInt8>, payload: Range<Int>, scanned: borrowing AnyByteFraming.Scanner
+    _ frame: Span<UInt8>, payload: Range<Int>, scanned: borrowing Scanner
   ) throws -> Message {
     Message(
-      payload: try base.decode(frame, payload: payload, scanned: scanned),
+      payload: try base.decode(frame, payload: payload, scanned: scanned.base),
       frame: keepsFrames ? Array(copying: frame) : nil, frameSize: frame.count,
       payloadOffset: payload.lowerBound)
   }
@@ -48,6 +53,51 @@ struct WireFraming: Framing {
     var parts = FrameParts()
     try encode(payload, into: &parts)
     return parts.bytes
+  }
+}
+
+extension WireFraming {
+  /// The scanner of the framing, which keeps what it refuses.
+  struct Scanner: FrameScanner {
+    fileprivate var base: AnyByteFraming.Scanner
+    fileprivate let maximumFrameSize: Int
+    fileprivate let remains: Remains?
+
+    mutating func demand(in received: Span<UInt8>) throws(FramingError) -> FrameDemand {
+      do throws(FramingError) {
+        let demand = try base.demand(in: received)
+        // The endpoint refuses such a frame.
+        if demand.byteCount > maximumFrameSize { remains?.keep(Array(copying: received)) }
+        return demand
+      } catch {
+        remains?.keep(Array(copying: received))
+        throw error
+      }
+    }
+
+    mutating func atEnd(of received: Span<UInt8>) throws(FramingError) -> FrameEnd {
+      do throws(FramingError) {
+        return try base.atEnd(of: received)
+      } catch {
+        remains?.keep(Array(copying: received))
+        throw error
+      }
+    }
+  }
+}
+
+/// The bytes behind the last whole frame of a stream that broke.
+final class Remains: Sendable {
+  private let bytes = Mutex<[UInt8]>([])
+
+  func keep(_ bytes: [UInt8]) { self.bytes.withLock { $0 = bytes } }
+
+  /// Returns them once.
+  func take() -> [UInt8] {
+    bytes.withLock { bytes in
+      defer { bytes = [] }
+      return bytes
+    }
   }
 }
 

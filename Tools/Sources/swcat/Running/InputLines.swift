@@ -18,6 +18,9 @@ struct InputLines: ItemSource {
   private var offset: UInt64 = 0
 
   init(_ format: MessageFormat, maximumFrameSize: Int) throws {
+    if StandardStreams.closedAtStart.contains(0) {
+      throw Failure(.connection, "standard input: \(Errno.badFileDescriptor)")
+    }
     do throws(EndpointError) {
       reader = try MessageReader(
         duplicating: .standardInput, framing: .lines(ending: .lineFeed, takesLastLine: true),

@@ -48,6 +48,7 @@ final class MessageService: Sendable {
     } else {
       settings.report.note("listening at \(address)")
     }
+    if quota.left == 0 { return listener.finish() }
     settings.activity?.note()
     try await withThrowingTaskGroup(of: Void.self) { [self] group in
       group.addTask {
@@ -113,7 +114,7 @@ final class MessageService: Sendable {
 
   private func serve(_ peer: Peer, by command: String) async throws {
     var inner = settings
-    inner.tee = nil
+    inner.teesFrames = false
     try await withChildProcess(
       Command("/bin/sh", arguments: ["-c", command]), channel: .standardStreams,
       framing: inner.framing(choice),

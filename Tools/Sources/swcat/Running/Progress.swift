@@ -34,7 +34,7 @@ final class Progress: Sendable {
     }
     guard isDue else { return }
     // It may be called by a thread that must not wait.
-    StandardError.offer(count >= total ? "\r\u{1b}[K" : "\r\(Self.bar(verb, count, of: total))\u{1b}[K")
+    StandardError.offer(bar: count >= total ? nil : Self.bar(verb, count, of: total))
   }
 
   private static func bar(_ verb: String, _ count: Int, of total: Int) -> String {

@@ -1,4 +1,5 @@
 internal import SWMessaging
+internal import Synchronization
 internal import SystemPackage
 
 /// Writes an error message. It raises no SIGPIPE, and is lost if no process reads standard error.
@@ -8,11 +9,23 @@ func complain(_ text: String) { StandardError.write("swcat: \(text)\n") }
 enum StandardError {
   private static let writer = try? SocketWriter(duplicating: .standardError)
 
-  /// Waits if it must.
-  static func write(_ text: String) { _ = try? writer?.blocking.send(text) }
+  private static let showsBar = Mutex(false)
+  private static let removal = "\r\u{1b}[K"
 
-  /// Does not wait: what is not taken at once is dropped.
-  static func offer(_ text: String) { _ = try? writer?.blocking.send(text, timeout: .zero) }
+  /// Waits if it must. A bar that is shown is removed first.
+  static func write(_ text: String) {
+    let prefix = showsBar.withLock { showsBar in
+      defer { showsBar = false }
+      return showsBar ? removal : ""
+    }
+    _ = try? writer?.blocking.send(prefix + text)
+  }
+
+  /// Shows a bar on the last line, or removes it. It does not wait: what is not taken at once is dropped.
+  static func offer(bar: String?) {
+    showsBar.withLock { $0 = bar != nil }
+    _ = try? writer?.blocking.send(bar.map { "\r\($0)\u{1b}[K" } ?? removal, timeout: .zero)
+  }
 }
 
 /// The report of `--verbose`: each message's size, and the time since the program began.
