@@ -15,10 +15,12 @@ internal import Synchronization
 /// attempts are made with pauses between them (``Backoff``). When no caller waits any more, no attempt is made. A connection
 /// that breaks before it has lasted for ``Backoff/most`` counts as a failed attempt: the next one begins no sooner than a
 /// pause after it was made.
-/// **Nothing is sent twice.** What was under way when the connection broke is not repeated: the calls on that connection
+///
 /// **Nothing is sent twice.** A call that was under way when the connection broke is not repeated. It throws the usual
 /// error, which says how much had gone out. Only the caller knows which requests may be repeated.
-/// A limit (`givingUpAfter`) ends the attempts, and those who wait get the error of the last one. The next call begins anew.
+///
+/// A limit (`givingUpAfter`) ends the attempts, and the calls that wait get the error of the last one. The next call begins
+/// again.
 ///
 /// All calls may be made from any thread and any task, at the same time; callers are served first come, first served.
 public final class ReconnectingClient<F: Framing>: Sendable {
