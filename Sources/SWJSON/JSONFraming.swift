@@ -1,7 +1,6 @@
 public import SWFraming
 
 // Only the essentials on Linux, because all of Foundation would delay the start of programs that never use JSON.
-// start.
 #if canImport(FoundationEssentials)
   public import FoundationEssentials
 #else

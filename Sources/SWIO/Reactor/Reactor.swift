@@ -68,7 +68,6 @@ package enum RegistrationOutcome: Sendable {
 /// If no thread can be started, registering fails, which ends the operation that needed it. Calls and jobs are then carried
 /// out by their callers, one at a time, and the next operation tries again to start the thread. If only further threads
 /// cannot be started, the reactor works with those that run.
-/// to be had, the reactor works with those that run.
 package final class Reactor: Reacting {
   /// A job of a task that prefers an executor of the reactor.
   @safe fileprivate struct Job: Sendable {

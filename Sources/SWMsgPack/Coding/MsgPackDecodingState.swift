@@ -7,7 +7,6 @@ internal import SWCoding
 /// nothing. A decoder that may be used later, out of order, has a state with its own path, and so does a map with an index.
 /// So a container holds one reference and not three, which would be counted for each value whenever the box around the
 /// container makes a copy.
-/// the box around it makes a copy: for each value.
 @safe
 final class MsgPackDecodingState {
   let options: MsgPackDecoder

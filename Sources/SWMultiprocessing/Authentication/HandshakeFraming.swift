@@ -2,7 +2,6 @@ internal import SWFraming
 
 /// The messages of a handshake: those of `send_bytes`, of at most 256 bytes. A longer message is refused as soon as its
 /// length is known.
-/// has come.
 struct HandshakeFraming: ByteFraming {
   /// The longest message, in bytes.
   static var longest: Int { 256 }

@@ -28,7 +28,6 @@ final class AuthenticatedConnections: ItemSource {
 
     /// The result of an attempt when no connection is ready. While the listener finishes and a connection is still to come,
     /// it is `waitsFor([])`, because the half would end after `wouldBlock`.
-    /// it is `waitsFor([])`: after `wouldBlock` the half would end.
     var nothing: Attempt {
       if let failure { return .failed(failure) }
       return isFinishing && (count > 0 || !hasFinished) ? .waitsFor([]) : .wouldBlock

@@ -246,7 +246,6 @@ extension ManagerClient {
 
   /// Whether the object lives in this manager. If a manager listens on a TCP port, its clients may know its host by another
   /// name.
-  /// clients do.
   func isOwn(_ token: ManagerToken) -> Bool {
     guard let other = Address(python: token.address) else { return false }
     if case .tcp(_, let port) = other.kind, case .tcp(_, let own) = address.kind { return port == own }

@@ -6,7 +6,6 @@ internal import SWCoding
 /// A container writes its MARK before its first element, and removes it if there is only one element, as Python does. Nested
 /// containers and the encoders of superclasses may be used out of order. They get a state and a sink of their own, and
 /// ``PickleRelinker`` joins the parts.
-/// their own, and ``PickleRelinker`` puts the parts together.
 @safe
 final class PickleEncodingState: PickleSink {
   let options: PickleEncoder

@@ -132,7 +132,6 @@ struct PickleTapeUnkeyedDecoding: UnkeyedDecodingContainer {
 ///
 /// A key is first looked for at the position where the same case of its type was found last. Then a small dict is searched
 /// one by one, and a large dict by its index.
-/// index of a large one.
 struct PickleTapeKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
   private let decoding: PickleTapeDecoding
   private let start: Int32

@@ -53,7 +53,6 @@ extension String {
 ///
 /// It compares eight bytes at a time, and the last eight bytes once more. Most keys have fewer than 16 bytes, so they take
 /// two comparisons and no call of `memcmp`.
-/// `memcmp` takes a call.
 @inline(__always)
 func haveSameBytes(_ a: UnsafeRawBufferPointer, _ b: UnsafeRawBufferPointer) -> Bool {
   let count = a.count

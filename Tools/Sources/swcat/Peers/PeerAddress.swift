@@ -71,7 +71,6 @@ enum PeerAddress: Sendable, CustomStringConvertible {
 
   /// Checks that its descriptors are open. Call it before the program opens any descriptor, which could get one of these
   /// numbers.
-  /// did not mean.
   func claim() throws {
     for number in [descriptors?.reading, descriptors?.writing].compactMap({ $0 }).filter({ $0 > 2 }) {
       if fcntl(number, F_GETFD) < 0 {
