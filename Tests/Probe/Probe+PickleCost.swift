@@ -38,6 +38,9 @@ extension Probe {
     "ranges",
     "array-scalars", "transposed", "dtype-fields", "empty-lists", "marks", "tuples-twice", "surrogates",
     "names", "growing-lists", "shared-table", "shared-list", "same-keys",
+    "shared-text", "shared-bytes", "shared-data", "shared-numbers", "shared-decimal", "shared-url",
+    "shared-key",
+    "shared-object",
   ]
 
   /// Each shape asks for more with each of its bytes than the one before it: the whole would be quadratic, or worse.
@@ -144,6 +147,34 @@ extension Probe {
         [0x80, 4, 0x5d, 0x94, 0x28, 0x7d, 0x94, 0x28] + key + other + [0x75],
         [0x7d, 0x28, 0x68, 2, 0x4b, 1, 0x68, 3, 0x4b, 1, 0x75]
           + [0x7d, 0x28, 0x68, 3, 0x4b, 1, 0x68, 2, 0x4b, 1, 0x75], [0x65, 0x2e])
+    case "shared-text", "shared-url":
+      // One long str, again and again.
+      let long = text(String(repeating: "u", count: half)) + [0x94]
+      return filled([0x80, 4, 0x5d, 0x28] + long, [0x68, 0], [0x65, 0x2e])
+    case "shared-decimal":
+      let long = text("1" + String(repeating: "0", count: half)) + [0x94]
+      return filled([0x80, 4, 0x5d, 0x28] + long, [0x68, 0], [0x65, 0x2e])
+    case "shared-key":
+      let long = text(String(repeating: "u", count: half)) + [0x94]
+      return filled(
+        [0x80, 4, 0x5d, 0x28] + long + [0x30], [0x7d, 0x68, 0, 0x4b, 1, 0x73], [0x65, 0x2e])
+    case "shared-bytes", "shared-data":
+      return filled([0x80, 4, 0x5d, 0x28] + bytes + [0x94], [0x68, 0], [0x65, 0x2e])
+    case "shared-numbers":
+      // One array of NumPy's.
+      let type = global("numpy", "dtype") + [0x8c, 2] + Array("f8".utf8) + [0x89, 0x88, 0x87, 0x52, 0x94]
+      let data: [UInt8] = [0x42] + little(half / 8 * 8) + [UInt8](repeating: 1, count: half / 8 * 8)
+      let array: [UInt8] =
+        global("numpy._core.numeric", "_frombuffer") + [0x28] + data + type + [0x4a] + little(half / 8) + [
+          0x85
+        ]
+        + [0x8c, 1, 0x43, 0x74, 0x52, 0x94]
+      return filled([0x80, 4, 0x5d, 0x28] + array, [0x68, 3], [0x65, 0x2e])
+    case "shared-object":
+      // One object of many attributes.
+      let items = Array((0..<(half / 6)).map(dictItem).joined())
+      let object: [UInt8] = global("m", "C") + [0x29, 0x81, 0x94, 0x28] + items + [0x64, 0x62]
+      return filled([0x80, 4, 0x5d, 0x28] + object, [0x68, 1], [0x65, 0x2e])
     default: preconditionFailure("no pickle \(name)")
     }
   }
@@ -160,6 +191,10 @@ extension Probe {
   }
   private struct Fields: Decodable { var a: Int?, b: Int? }
 
+  /// Keeps all that has been decoded until here.
+  @inline(never)
+  private static func count(_ elements: [some Any]) { withExtendedLifetime(elements) {} }
+
   private static func outcome(of bytes: [UInt8], _ name: String) -> String {
     do {
       switch name {
@@ -167,6 +202,14 @@ extension Probe {
       case "shared-table": _ = try PickleDecoder().decode([[String: Int]].self, from: bytes)
       case "shared-list": _ = try PickleDecoder().decode(Tree.self, from: bytes)
       case "same-keys": _ = try PickleDecoder().decode([Fields].self, from: bytes)
+      case "shared-text": count(try PickleDecoder().decode([String].self, from: bytes))
+      case "shared-key": count(try PickleDecoder().decode([[String: Int]].self, from: bytes))
+      case "shared-bytes": count(try PickleDecoder().decode([[UInt8]].self, from: bytes))
+      case "shared-data": count(try PickleDecoder().decode([Data].self, from: bytes))
+      case "shared-numbers": count(try PickleDecoder().decode([[Double]].self, from: bytes))
+      case "shared-decimal": count(try PickleDecoder().decode([Decimal].self, from: bytes))
+      case "shared-object": count(try PickleDecoder().decode([Fields].self, from: bytes))
+      case "shared-url": count(try PickleDecoder().decode([URL].self, from: bytes))
       default: break
       }
       let value = try PickleValue(pickle: bytes)

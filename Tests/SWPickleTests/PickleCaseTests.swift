@@ -293,6 +293,15 @@ import Testing
         [Double].self,
         from: object("array", "_array_reconstructor", .name(PickleName("array", "array")), "d", 16, doubles))
         == [1.5])
+    // array.array('B', [255]) and array.array('u', 'ab').
+    let octets =
+      "80048c056172726179948c145f61727261795f7265636f6e7374727563746f72949394288c056172726179948c05617272617994"
+      + "93948c0142944b004301ff94749452942e"
+    #expect(try decode(Data.self, octets) == Data([255]) && decode([UInt8].self, octets) == [255])
+    let characters =
+      "80048c056172726179948c145f61727261795f7265636f6e7374727563746f72949394288c056172726179948c05617272617994"
+      + "93948c0175944b144308610000006200000094749452942e"
+    #expect(try decode([String].self, characters) == ["a", "b"])
   }
 
   @Test func `objects are made, and never another object's fields are read`() throws {

@@ -1,4 +1,5 @@
 import Foundation
+import SWFraming
 import SWPickle
 import TestSupport
 import Testing
@@ -28,6 +29,28 @@ import Testing
     #expect(try value("5501e92e", registry) == "é")
     registry.python2Strings = .bytes
     #expect(try value("5501e92e", registry) == .bytes([0xe9]))
+  }
+
+  // MARK: Framings
+
+  @Test func `values compose over any byte framing`() throws {
+    struct Note: Codable, Sendable, Equatable {
+      var id: Int
+      var text: String
+    }
+    let framing = LengthPrefixedFraming.lengthPrefixed(.uint32).pickle(Note.self)
+    var parts = FrameParts()
+    try framing.encode(Note(id: 7, text: "x"), into: &parts)
+    #expect(parts.bytes.prefix(4) == [0, 0, 0, UInt8(parts.bytes.count - 4)])
+    #expect(try framing.decode(filling: parts.bytes) == Note(id: 7, text: "x"))
+    let client = VarIntFraming.varInt.pickle(receiving: Note.self, sending: Int.self)
+    parts = FrameParts()
+    try client.encode(5, into: &parts)
+    #expect(try client.flipped.decode(filling: parts.bytes) == 5)
+    #expect(throws: DecodingError.self) { try client.flipped.decode(filling: [4, 0x80, 4, 0x4e, 0x2e]) }
+    // As logging.handlers.SocketHandler frames its records.
+    let records = LengthPrefixedFraming.lengthPrefixed(.uint32).pickle()
+    #expect(try records.decode(filling: [0, 0, 0, 4, 0x80, 4, 0x4e, 0x2e]).isNone)
   }
 
   // MARK: Numbers

@@ -27,6 +27,9 @@ import Testing
     "uuid-state", "long-keys", "decimal", "bytes-as-keys", "shared-arguments", "shared-dict", "shared-lists",
     "array-scalars", "transposed", "dtype-fields", "empty-lists", "marks", "tuples-twice", "surrogates",
     "names", "growing-lists", "shared-table", "shared-list", "same-keys",
+    "shared-text", "shared-bytes", "shared-data", "shared-numbers", "shared-decimal", "shared-url",
+    "shared-key",
+    "shared-object",
   ]
 
   @Test(.disabled(if: isSanitized, "a sanitizer's own memory counts"), arguments: shapes)
@@ -85,6 +88,22 @@ import Testing
       (0..<10_000).map { records.dict([(idKey, records.add(PickleValue($0))), (metaKey, meta)]) })
     let decoded = try PickleDecoder().decode([Record].self, from: records.value(list).pickled())
     #expect(decoded.count == 10_000 && decoded[9_999].id == 9_999 && decoded[5].meta.tags == ["a", "b"])
+    // A long str, and long bytes, to which every element refers.
+    for length in [100, 10_000] {
+      let text = String(repeating: "x", count: length)
+      let texts = try PickleDecoder().decode([String].self, from: Self.shared(PickleValue(text), 20_000))
+      #expect(texts.count == 20_000 && texts.last == text)
+      let bytes = [UInt8](repeating: 7, count: length)
+      let all = try PickleDecoder().decode([[UInt8]].self, from: Self.shared(.bytes(bytes), 20_000))
+      #expect(all.count == 20_000 && all.last == bytes)
+    }
+  }
+
+  /// The pickle of a list of so many times the same.
+  private static func shared(_ value: PickleValue, _ count: Int) throws -> [UInt8] {
+    var builder = PickleBuilder()
+    let element = builder.add(value)
+    return try builder.value(builder.list(Array(repeating: element, count: count))).pickled()
   }
 
   @Test func `limits say what was asked for`() throws {

@@ -12,8 +12,8 @@ public import SWCoding
 /// - A sequence is read from a list, tuple, set or frozenset, from a deque, range or `array.array`, or from a NumPy
 ///   array. A sequence of sequences is read from a NumPy array of several dimensions. Arrays of objects and masked
 ///   arrays are sequences too; a masked element is nil.
-/// - `[UInt8]` and `Data` are read from bytes, a bytearray, or a NumPy array of `uint8`; `[UInt8]` also from a list
-///   of ints.
+/// - `[UInt8]` and `Data` are read from bytes, a bytearray, an `array.array('B')`, or a NumPy array of `uint8`;
+///   `[UInt8]` also from a list of ints. `[String]` is also read from the characters of an `array.array('u')`.
 /// - A number converts exactly, a float to the nearest `Float`; any other conversion is an error. A NumPy array
 ///   without dimensions is a number.
 /// - `Date` is read from a datetime, a date, or NumPy's `datetime64`. A value without a time zone is taken as UTC.
@@ -26,7 +26,9 @@ public import SWCoding
 ///
 /// A pickle may refer to one part many times, so that a few bytes stand for a very large value. A call therefore
 /// visits at most 16 times as many parts as the value has, plus ``PickleLimits/repeatedParts``, and throws
-/// `DecodingError.dataCorrupted` beyond that. It also throws for a value nested deeper than ``maximumDepth``.
+/// `DecodingError.dataCorrupted` beyond that. It copies and converts at most 16 times as many bytes of text and data
+/// as there are; beyond that, strings and `[UInt8]` share one copy, and 16 bytes of anything else count as a part. It
+/// also throws for a value nested deeper than ``maximumDepth``.
 ///
 /// The errors are `DecodingError` with a coding path, as in Foundation's coders. A decoder is a value: tasks and
 /// threads may use copies of it at the same time.
@@ -52,9 +54,12 @@ public struct PickleDecoder: Sendable {
   ///
   /// - Throws: `DecodingError`, or an error of the type's own `init(from:)`.
   public func decode<T: Decodable>(_ type: T.Type, from value: PickleValue) throws -> T {
-    var weight = 16
-    if case .node(let graph, _) = value.storage { weight += graph.weight }
-    let session = PickleDecodingSession(self, weight: weight)
+    var (weight, byteCount) = (16, value.conversionByteCount)
+    if case .node(let graph, _) = value.storage {
+      weight += graph.weight
+      byteCount = graph.byteCount
+    }
+    let session = PickleDecodingSession(self, weight: weight, byteCount: byteCount)
     return try PickleDecoding(.value(value), path: nil, session).unbox(type)
   }
 
@@ -84,7 +89,7 @@ public struct PickleDecoder: Sendable {
     if case .custom = keyStrategy.kind {
       // This strategy converts keys of the message to keys of the type, so all keys of the message are needed.
     } else if let tape = unsafe PickleTapeScanner.scan(pickle, limits) {
-      var session = PickleDecodingSession(self, weight: 16 + tape.weight)
+      var session = PickleDecodingSession(self, weight: 16 + tape.weight, byteCount: pickle.count)
       session.take(tape)
       let value = try PickleTapeDecoding(session: session, index: tape.root, depth: 0).decodeRoot(type)
       if !isKnownUniquelyReferenced(&session) { session.keepInput() }

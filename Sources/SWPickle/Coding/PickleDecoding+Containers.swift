@@ -44,6 +44,7 @@ struct PickleKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
         try decoding.session.charge(source.count, at: decoding.codingPath)
         for (key, value) in source {
           if let text = key.string {
+            try decoding.session.charge(copied: text.utf8.count, at: decoding.codingPath)
             converted[PickleText(convert(path + [PickleKey(text)]).stringValue)] = value
           }
         }
@@ -121,6 +122,9 @@ struct PickleKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
     let session = decoding.session
     if let identity = source.identity, let known = session.rare.indices[identity] { return known }
     try session.charge(source.count, at: decoding.codingPath)
+    for index in source.indices {
+      try session.chargeConversion(of: source[index].key, at: decoding.codingPath)
+    }
     let index = PickleKeyIndex(source)
     if let identity = source.identity { session.rare.indices[identity] = index }
     return index
@@ -145,7 +149,7 @@ struct PickleKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
   private func simple<T: PickleSimple>(_ key: any CodingKey) throws -> T {
     let value = try value(key)
     if let found = T(direct: value) { return found }
-    return try T(PickleDecoding(.value(value), path: PicklePath(key, in: decoding.path), decoding.session))
+    return try child(key).converted()
   }
 
   func contains(_ key: Key) -> Bool { ((try? find(key)) ?? nil) != nil }
@@ -220,7 +224,7 @@ struct PickleUnkeyedDecoding: UnkeyedDecodingContainer {
     if case .value(let value) = try source(T.self), let direct = T(direct: value) {
       found = direct
     } else {
-      found = try T(child(T.self))
+      found = try child(T.self).converted()
     }
     currentIndex += 1
     return found
@@ -302,6 +306,12 @@ struct PickleSingleDecoding: SingleValueDecodingContainer {
 }
 
 extension PickleDecoding {
+  /// A simple value of something that is not that already.
+  fileprivate func converted<T: PickleSimple>() throws -> T {
+    if case .value(let value) = source { try session.chargeConversion(of: value, at: codingPath) }
+    return try T(self)
+  }
+
   /// The dicts in which keys are looked up.
   func keyedSources() throws -> [PicklePairs] {
     guard case .value(let value) = source else { throw mismatch([String: Any].self) }

@@ -60,7 +60,14 @@ final class PickleDecoding: Decoder {
 
   func unbox<T: Decodable>(_ type: T.Type) throws -> T {
     try session.charge(1, at: codingPath)
-    switch PickleTypeCode(of: type) {
+    let code = PickleTypeCode(of: type)
+    // Values of Python's, bytes and a str share the memory of the value.
+    if case .value(let value) = source, code != .convertible, code != .bytes,
+      type != String.self || value.string == nil
+    {
+      try session.chargeConversion(of: value, at: codingPath)
+    }
+    switch code {
     case .unknown, .ordinary, .array: break
     case .simple:
       if let simple = type as? any PickleSimple.Type, let found = try simple.init(self) as? T { return found }
@@ -103,7 +110,7 @@ final class PickleDecoding: Decoder {
       return array.bytes
     case .object(let object):
       // A str of Python 2, or a subclass of bytes.
-      return object.scalar?.bytes
+      return object.scalar?.bytes ?? object.machineBytes
     default: return nil
     }
   }

@@ -14,6 +14,9 @@ final class PickleDecodingSession {
     /// The keys that the strategy has converted.
     var snakeCase: [String: String] = [:]
 
+    // The long texts and bytes of a tape by their offset. They are kept once the message may refer to one often.
+    var texts: [Int: String] = [:]
+    var bytes: [Int: [UInt8]] = [:]
     // The same for a tape, by the number of the run.
     var runArrays: [DecodedRun: Any] = [:]
     var runIndices: [Int: PickleKeyIndex] = [:]
@@ -61,6 +64,8 @@ final class PickleDecodingSession {
   private struct Own {
     var meter: PickleMeter
     var tape: PickleTape?
+    /// How many bytes may still be copied and converted before they are charged.
+    var copyRoom: Int
     var path = CodingPathStack()
     var depth = 0
     /// A dict whose keys are known to differ: where its entries begin, and their number.
@@ -72,10 +77,16 @@ final class PickleDecodingSession {
 
   private let own: UnsafeMutablePointer<Own>
 
-  init(_ options: PickleDecoder, weight: Int) {
+  /// - Parameters:
+  ///   - weight: how many parts the value has.
+  ///   - byteCount: how many bytes of text, data and numbers, about.
+  init(_ options: PickleDecoder, weight: Int, byteCount: Int) {
     self.options = options
     unsafe own = .allocate(capacity: 1)
-    unsafe own.initialize(to: Own(meter: PickleMeter(weight: weight, limits: options.limits)))
+    let (room, isTooLarge) = byteCount.multipliedReportingOverflow(by: PickleMeter.visitsPerPart)
+    unsafe own.initialize(
+      to: Own(
+        meter: PickleMeter(weight: weight, limits: options.limits), copyRoom: isTooLarge ? .max : room))
   }
 
   deinit {
@@ -102,6 +113,73 @@ final class PickleDecodingSession {
           codingPath: path(),
           debugDescription: "the value's parts are shared so often that it is too large"))
     }
+  }
+
+  /// Charges bytes of a part of the value that are copied or converted.
+  ///
+  /// A pickle may refer to one str again and again, in two bytes each time. As many bytes as there are may be copied
+  /// sixteen times, so that nothing else is counted for a value without sharing. Beyond that, sixteen bytes cost as
+  /// much as another part.
+  @inline(__always)
+  func charge(copied byteCount: Int, at path: @autoclosure () -> [any CodingKey]) throws {
+    if unsafe own.pointee.copyRoom >= byteCount {
+      unsafe own.pointee.copyRoom -= byteCount
+    } else {
+      try charge(1 + byteCount / 16, at: path())
+    }
+  }
+
+  /// Charges what a conversion of a value looks at.
+  func chargeConversion(of value: PickleValue, at path: @autoclosure () -> [any CodingKey]) throws {
+    let byteCount = value.conversionByteCount
+    if byteCount > 0 { try charge(copied: byteCount, at: path()) }
+  }
+
+  // MARK: Text and bytes of a tape
+
+  /// The text of a str. A long one is made once if the pickle refers to it often.
+  @inline(__always)
+  func text(_ token: PickleToken, at path: @autoclosure () -> [any CodingKey]) throws -> String {
+    // Strings up to that length take no memory of their own.
+    if token.count <= 15 { return tape.text(token) }
+    let count = Int(token.count)
+    if unsafe own.pointee.copyRoom < count { return try sharedText(token, at: path()) }
+    unsafe own.pointee.copyRoom -= count
+    return tape.text(token)
+  }
+
+  /// The length from which a copy is shared, in bytes. A shorter copy is made faster than found.
+  private static var sharedLength: UInt32 { 256 }
+
+  @inline(never)
+  private func sharedText(_ token: PickleToken, at path: @autoclosure () -> [any CodingKey]) throws -> String
+  {
+    guard token.count >= Self.sharedLength else {
+      try charge(1 + Int(token.count) / 16, at: path())
+      return tape.text(token)
+    }
+    if let known = rare.texts[token.value] { return known }
+    let text = tape.text(token)
+    rare.texts[token.value] = text
+    return text
+  }
+
+  /// The same of bytes.
+  @inline(never)
+  func bytes(_ token: PickleToken, at path: @autoclosure () -> [any CodingKey]) throws -> [UInt8] {
+    let count = Int(token.count)
+    if unsafe own.pointee.copyRoom >= count {
+      unsafe own.pointee.copyRoom -= count
+      return unsafe Array(tape.bytes(token))
+    }
+    guard token.count >= Self.sharedLength else {
+      try charge(1 + count / 16, at: path())
+      return unsafe Array(tape.bytes(token))
+    }
+    if let known = rare.bytes[token.value] { return known }
+    let bytes = unsafe Array(tape.bytes(token))
+    rare.bytes[token.value] = bytes
+    return bytes
   }
 
   /// Returns a key of a type, converted by the strategy.
@@ -234,7 +312,9 @@ final class PickleDecodingSession {
       for position in 0..<count {
         let token = self[start + 2 * position]
         if token.kind == .text {
-          index.byText[PickleText(tape.text(token))] = position
+          // A shared key is looked through for each dict.
+          try charge(copied: Int(token.count), at: path.codingPath)
+          index.byText[PickleText(try text(token, at: path.codingPath))] = position
         } else {
           index.byNumber[token.value] = position
         }

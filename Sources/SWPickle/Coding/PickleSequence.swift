@@ -207,6 +207,34 @@ extension PickleObject {
     return Int(exactly: count).map { .range(start: start, step: step, count: $0) }
   }
 
+  /// The bytes of an `array.array` of unsigned bytes.
+  var machineBytes: [UInt8]? {
+    guard name?.canonical == PickleName("array", "_array_reconstructor"), arguments.count == 4,
+      arguments[2].int == 0
+    else { return nil }
+    return arguments[3].bytes
+  }
+
+  /// The text of an `array.array` of characters; nil for other arrays and for lone surrogates.
+  private static func text(of bytes: [UInt8], _ code: Int) -> String? {
+    func units<Unit: FixedWidthInteger>(_ type: Unit.Type, isBigEndian: Bool) -> [Unit]? {
+      let size = MemoryLayout<Unit>.size
+      guard bytes.count.isMultiple(of: size) else { return nil }
+      return stride(from: 0, to: bytes.count, by: size).map { start in
+        (0..<size).reduce(0) { unit, place in
+          unit << 8 | Unit(bytes[start + (isBigEndian ? place : size - 1 - place)])
+        }
+      }
+    }
+    switch code {
+    case 18, 19:
+      return units(UInt16.self, isBigEndian: code == 19).flatMap { String(validating: $0, as: UTF16.self) }
+    case 20, 21:
+      return units(UInt32.self, isBigEndian: code == 21).flatMap { String(validating: $0, as: UTF32.self) }
+    default: return nil
+    }
+  }
+
   /// An `array.array`: `_array_reconstructor(class, letter, format of the machine, bytes)`, or `array(letter, list)`.
   private var machineArray: PickleSequence? {
     if arguments.count == 2, let elements = arguments[1].elements { return .elements(elements) }
@@ -223,6 +251,11 @@ extension PickleObject {
       (.float, 4, false),
       (.float, 4, true), (.float, 8, false), (.float, 8, true),
     ]
+    if let text = Self.text(of: bytes, code) {
+      return PickleValue.list(text.unicodeScalars.map { PickleValue(String($0)) }).elements.map {
+        .elements($0)
+      }
+    }
     guard types.indices.contains(code),
       let type = NumPyType(types[code].0, byteCount: types[code].1, isBigEndian: types[code].2),
       bytes.count.isMultiple(of: type.byteCount),

@@ -132,8 +132,12 @@ struct PickleTapeUnkeyedDecoding: UnkeyedDecodingContainer {
 ///
 /// A key is first looked for at the position where the same case of its type was found last. Then a small dict is searched
 /// one by one, and a large dict by its index.
+@safe
 struct PickleTapeKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
   private let decoding: PickleTapeDecoding
+  /// The keys and values.
+  // Invariant: the session's tape has them, and is there as long as the session is.
+  private let tokens: UnsafePointer<PickleToken>
   private let start: Int32
   private let count: Int32
   private let table: PickleDecodingSession.KeyTable?
@@ -142,6 +146,7 @@ struct PickleTapeKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
     self.decoding = decoding
     start = run.start
     count = run.count / 2
+    unsafe tokens = unsafe UnsafePointer(decoding.session.tape.tokens + Int(run.start))
     table = decoding.session.table(Key.self)
   }
 
@@ -166,7 +171,8 @@ struct PickleTapeKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
         if let key = Key(intValue: token.value) { keys.append(key) }
         continue
       }
-      let text = decoding.session.tape.text(token)
+      // No key may be missing here. Where short ones have been copied too often, what is decoded next is refused.
+      let text = (try? decoding.session.text(token, at: [])) ?? decoding.session.tape.text(token)
       // A small dict has no repeated key.
       if count > PickleDecodingSession.fewKeys, !seen.insert(PickleText(text)).inserted { continue }
       if let key = Key(stringValue: usesSnakeCase ? text.inCamelCase : text) { keys.append(key) }
@@ -186,9 +192,10 @@ struct PickleTapeKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
     }
     let row = unsafe table.rows[tag]
     if row.position < count {
-      let index = Int(start + 2 * row.position)
-      let token = decoding.session[index]
-      if token.value == row.offset, token.count == row.count, token.kind == .text { return index + 1 }
+      let token = unsafe tokens[2 * Int(row.position)]
+      if token.value == row.offset, token.count == row.count, token.kind == .text {
+        return Int(start + 2 * row.position) + 1
+      }
     }
     return try searchAndRemember(key, tag, table)
   }
@@ -222,6 +229,7 @@ struct PickleTapeKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
     return position.map { ($0, start + 2 * $0 + 1) }
   }
 
+  @inline(__always)
   private func require(_ key: Key) throws -> Int {
     if let index = try find(key) { return index }
     throw missing(key)

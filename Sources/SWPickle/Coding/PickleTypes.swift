@@ -46,6 +46,8 @@ extension Dictionary: PickleDictionary where Key: Decodable, Value: Decodable {
     var dictionary: [Key: Value] = [:]
     dictionary.reserveCapacity(Swift.min(pairs.count, 1 << 16))
     for (pythonKey, value) in pairs {
+      // A key is converted, looked through and shown for each dict that it is in.
+      try decoding.session.chargeConversion(of: pythonKey, at: decoding.codingPath)
       let key: Key = try decode(key: pythonKey, decoding)
       let name = PickleKey(pythonKey)
       let path = PicklePath(name, in: decoding.path)
@@ -71,7 +73,8 @@ extension Dictionary: PickleDictionary where Key: Decodable, Value: Decodable {
     for index in stride(from: Int(run.start), to: Int(run.start + run.count), by: 2) {
       let token = session[index]
       guard token.kind == .text else { return nil }
-      let text = session.tape.text(token)
+      if token.count > 15 { try session.charge(copied: Int(token.count), at: decoding.codingPath) }
+      let text = try session.text(token, at: decoding.codingPath)
       let value = try decoding.decode(Value.self, at: index + 1, key: PickleKey(text))
       if dictionary.updateValue(value, forKey: unsafe unsafeBitCast(text, to: Key.self)) != nil { return nil }
     }

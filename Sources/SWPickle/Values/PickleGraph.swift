@@ -11,6 +11,8 @@ final class PickleGraph: @unchecked Sendable {
   private(set) var links: [PickleLink]
   /// The number of objects and elements, including those of linked graphs.
   let weight: Int
+  /// How many bytes their texts, data and numbers are, and some for each object and element.
+  let byteCount: Int
   /// Why Python cannot read it: a key, or an element of a set, that it cannot hash.
   let defect: String?
 
@@ -19,9 +21,18 @@ final class PickleGraph: @unchecked Sendable {
     self.nodes = nodes
     self.links = links
     var weight = nodes.count
-    for node in nodes { weight += node.elementCount }
-    for link in links { weight = min(weight + link.graph.weight, Int.max / 2) }
+    var byteCount = 0
+    for node in nodes {
+      weight += node.elementCount
+      byteCount = min(byteCount + node.dataByteCount, Int.max / 64)
+    }
+    byteCount = min(byteCount + PickleGraph.bytesPerPart * min(weight, Int.max / 64), Int.max / 2)
+    for link in links {
+      weight = min(weight + link.graph.weight, Int.max / 2)
+      byteCount = min(byteCount + link.graph.byteCount, Int.max / 2)
+    }
     self.weight = weight
+    self.byteCount = byteCount
   }
 
   /// Makes a graph of the objects so far, in constant time. More objects may follow in the arena.
@@ -29,6 +40,7 @@ final class PickleGraph: @unchecked Sendable {
     self.nodes = nodes
     links = []
     weight = nodes.count
+    byteCount = Self.bytesPerPart * nodes.count
     defect = nil
   }
 
