@@ -26,23 +26,65 @@ public import SWCoding
 /// A decoder is a value: tasks and threads may use copies of it at the same time.
 public struct MsgPackDecoder: Sendable {
   /// How the keys of a type correspond to the keys of messages. The keys of dictionaries never change.
-  public var keyStrategy = CodingKeyStrategy.unchanged
+  public var keyStrategy: CodingKeyStrategy {
+    get { shared.options.keyStrategy }
+    set { change { $0.keyStrategy = newValue } }
+  }
   /// The form in which a `Date` is expected.
-  public var dateStrategy = CodingDateStrategy.native
+  public var dateStrategy: CodingDateStrategy {
+    get { shared.options.dateStrategy }
+    set { change { $0.dateStrategy = newValue } }
+  }
   /// The extension types that the program defines.
-  public var extensions = MsgPackExtensions()
+  public var extensions: MsgPackExtensions {
+    get { shared.options.extensions }
+    set { change { $0.extensions = newValue } }
+  }
   /// Whether a string that is not UTF-8 is read as ``MsgPackValue/binary(_:)`` in a ``MsgPackValue`` instead of an
   /// error. Peers that use the format as it was before 2013 send binary data as strings. `Data` and `[UInt8]` are
   /// always read from strings, too.
-  public var usesOldRaw = false
+  public var usesOldRaw: Bool {
+    get { shared.options.usesOldRaw }
+    set { change { $0.usesOldRaw = newValue } }
+  }
   /// The values that a type's `init(from:)` finds in `Decoder.userInfo`.
-  public var userInfo: [CodingUserInfoKey: any Sendable] = [:]
+  public var userInfo: [CodingUserInfoKey: any Sendable] {
+    get { shared.options.userInfo }
+    set { change { $0.userInfo = newValue } }
+  }
   /// The limits on the size of a value.
-  public var limits = MsgPackLimits()
+  public var limits: MsgPackLimits {
+    get { shared.options.limits }
+    set { change { $0.limits = newValue } }
+  }
   /// The deepest nesting of containers, in levels: ``MsgPackLimits/depth`` of ``limits``.
   public var maximumDepth: Int {
     get { limits.depth }
     set { limits.depth = newValue }
+  }
+
+  private struct Options: Sendable {
+    var keyStrategy = CodingKeyStrategy.unchanged
+    var dateStrategy = CodingDateStrategy.native
+    var extensions = MsgPackExtensions()
+    var usesOldRaw = false
+    var userInfo: [CodingUserInfoKey: any Sendable] = [:]
+    var limits = MsgPackLimits()
+  }
+
+  private final class Shared: Sendable {
+    let options: Options
+    init(_ options: Options) { self.options = options }
+    static let standard = Shared(Options())
+  }
+
+  /// The options, which copies of a decoder share until one is changed, as those of ``MsgPackEncoder`` do.
+  private var shared = Shared.standard
+
+  private mutating func change(_ body: (inout Options) -> Void) {
+    var options = shared.options
+    body(&options)
+    shared = Shared(options)
   }
 
   public init() {}

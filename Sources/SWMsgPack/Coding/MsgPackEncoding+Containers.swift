@@ -83,9 +83,12 @@ struct MsgPackUnkeyedEncoding: UnkeyedEncodingContainer {
 
   @inline(__always)
   func encode<T: Encodable>(_ value: T) throws {
-    encoding.check()
-    if !encoding.state.writePlain(value) { try other(value) }
-    encoding.count()
+    let level = unsafe encoding.state.innermost(encoding.level)
+    if encoding.state.writePlain(value) {
+      unsafe level.pointee.count += 1
+    } else {
+      try other(value)
+    }
   }
 
   func encode(_ value: Int128) throws { try encode(encoding.narrow(value, key: PositionKey(count))) }
@@ -99,6 +102,7 @@ struct MsgPackUnkeyedEncoding: UnkeyedEncodingContainer {
       encoding.state.truncate(to: start)
       throw error
     }
+    encoding.count()
   }
 
   func nestedContainer<Key: CodingKey>(keyedBy type: Key.Type) -> KeyedEncodingContainer<Key> {
@@ -121,8 +125,7 @@ struct MsgPackKeyedEncoding<Key: CodingKey>: KeyedEncodingContainerProtocol {
   var codingPath: [any CodingKey] { encoding.codingPath }
 
   @inline(__always)
-  private func write(_ key: Key) {
-    let level = unsafe encoding.state.pointer(to: encoding.level)
+  private func write(_ key: Key, _ level: UnsafeMutablePointer<MsgPackEncodingState.Level>) {
     if unsafe !level.pointee.hasPlainKeys { return writeOther(key) }
     unsafe note(key, level)
     encoding.state.write(key.stringValue)
@@ -197,19 +200,22 @@ struct MsgPackKeyedEncoding<Key: CodingKey>: KeyedEncodingContainerProtocol {
   }
 
   func encodeNil(forKey key: Key) {
-    encoding.check()
-    encoding.count()
-    write(key)
+    let level = unsafe encoding.state.innermost(encoding.level)
+    unsafe write(key, level)
+    unsafe level.pointee.count += 1
     unsafe swmp_write_nil(encoding.state.sink)
   }
 
   @inline(__always)
   func encode<T: Encodable>(_ value: T, forKey key: Key) throws {
-    encoding.check()
+    let level = unsafe encoding.state.innermost(encoding.level)
     let start = encoding.state.mark
-    write(key)
-    if !encoding.state.writePlain(value) { try other(value, key, start) }
-    encoding.count()
+    unsafe write(key, level)
+    if encoding.state.writePlain(value) {
+      unsafe level.pointee.count += 1
+    } else {
+      try other(value, key, start)
+    }
   }
 
   func encode(_ value: Int128, forKey key: Key) throws {
@@ -226,6 +232,7 @@ struct MsgPackKeyedEncoding<Key: CodingKey>: KeyedEncodingContainerProtocol {
       encoding.state.truncate(to: start)
       throw error
     }
+    encoding.count()
   }
 
   func nestedContainer<NestedKey: CodingKey>(
@@ -250,9 +257,8 @@ struct MsgPackKeyedEncoding<Key: CodingKey>: KeyedEncodingContainerProtocol {
   }
 
   private func apart(_ key: Key) -> MsgPackEncoding {
-    encoding.check()
+    unsafe write(key, encoding.state.innermost(encoding.level))
     encoding.count()
-    write(key)
     return encoding.apart(key)
   }
 }

@@ -104,10 +104,11 @@ struct MsgPackEncoding {
   private func whole<Key: CodingKey>(
     key: Key, type: Any.Type, kind: MsgPackTypeKind = .ordinary, _ body: (MsgPackEncoding) throws -> Void
   ) throws {
-    let containers = containers
+    let own = unsafe state.pointer(to: level)
+    let containers = unsafe own.pointee.containers + (own.pointee.kind == .none ? 0 : 1)
     // The nesting limit ends the recursion.
     if containers > state.room { throw tooDeep(type, key) }
-    let depth = state[level].depth
+    let depth = unsafe own.pointee.depth
     let start = state.mark
     state.enter(key, containers: containers)
     defer { state.leave(to: level, depth: depth) }
@@ -231,9 +232,13 @@ struct MsgPackEncoding {
       try checkRoom([String].self, key)
       if texts.count > UInt32.max { throw tooLong(value, texts.count, key) }
       unsafe swmp_write_array(sink, texts.count)
-      for index in texts.indices {
-        if texts[index].utf8.count > UInt32.max { throw tooLong(value, texts[index].utf8.count, key) }
-        state.write(texts[index])
+      // The strings where they lie: each index of an array is checked.
+      unsafe try texts.withUnsafeBufferPointer { texts in
+        for index in texts.indices {
+          let text = unsafe texts[index]
+          if text.utf8.count > UInt32.max { throw tooLong(value, text.utf8.count, key) }
+          state.write(text)
+        }
       }
     } else if T.self == [Int].self || T.self == [Int64].self {
       try unsafe array(unsafeBitCast(value, to: [Int64].self), key) { unsafe swmp_write_int64s(sink, $0, $1) }

@@ -104,6 +104,13 @@ final class MsgPackEncodingState: MsgPackSink {
     return unsafe core.pointee.levels + level
   }
 
+  /// The same for a level that has to be the innermost one: the others' containers are in use.
+  @inline(__always)
+  func innermost(_ level: Int) -> UnsafeMutablePointer<Level> {
+    precondition(level == levelCount - 1, "an encoder is used after its value has been encoded")
+    return unsafe core.pointee.levels + level
+  }
+
   // MARK: Failures
 
   /// Keeps an error that was found in a function that cannot throw.
