@@ -25,6 +25,9 @@ let package = Package(
       dependencies: [
         "CCounts",
         .product(name: "SWMessaging", package: "swift-socketwrapper"),
+        .product(name: "SWPickle", package: "swift-socketwrapper"),
+        .product(name: "SWMsgPack", package: "swift-socketwrapper"),
+        .product(name: "SWJSON", package: "swift-socketwrapper"),
       ],
       swiftSettings: settings),
   ]

@@ -6,8 +6,8 @@ private let small = [UInt8](repeating: 7, count: 64)
 private let large = [UInt8](repeating: 7, count: 65_536)
 private let hundred = Array(repeating: small, count: 100)
 
-/// Every path, in the order of the table.
-let paths: [Path] = [
+/// The paths of messages, in the order of the table.
+let messagePaths: [Path] = [
   Path("blocking", "64 B over a socket pair, sent and received as [UInt8]") {
     let (left, right) = try makeSocketPair(framing: .varInt)
     return .blocking { count in

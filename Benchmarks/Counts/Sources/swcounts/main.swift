@@ -6,6 +6,8 @@ import CCounts
 //     swcounts list
 //     swcounts PATH COUNT     COUNT: a multiple of a hundred, which some paths move at a time
 
+private let paths = messagePaths + valuePaths
+
 let arguments = CommandLine.arguments.dropFirst()
 if arguments.first == "list", arguments.count == 1 {
   for path in paths { print(path.name, path.standardCount, path.summary) }
