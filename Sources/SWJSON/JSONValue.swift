@@ -77,8 +77,12 @@ extension JSONValue: Codable {
       while !array.isAtEnd { elements.append(try array.decode(JSONValue.self)) }
       self = .array(elements)
     } else {
-      // Most likely a string with a lone surrogate, about which the decoder's error says more than about a container.
-      self = .string(try single.decode(String.self))
+      // Most likely a string with a lone surrogate or a number beyond a Double: the decoder's own error says so.
+      do {
+        self = .string(try single.decode(String.self))
+      } catch DecodingError.typeMismatch {
+        self = .double(try single.decode(Double.self))
+      }
     }
   }
 

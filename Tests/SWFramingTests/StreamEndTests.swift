@@ -118,6 +118,8 @@ import Testing
     #expect(try framing.decode(filling: parts.bytes) == value)
     #expect(value["a"]?[4]?.text == "x")
     #expect(value["a"]?[9] == nil)
+    let error = #expect(throws: DecodingError.self) { try framing.decode(filling: Array("[1e400]\n".utf8)) }
+    #expect("\(String(describing: error))".contains("1e400"))
   }
 
   @Test func `the new framings keep the laws`() throws {
