@@ -294,10 +294,6 @@ def remember_found(found):
     remember("found.json", dict(found))
 
 
-def hash_of(path):
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 def hash_of_code(path):
     """The hash of a file without the lines that are nothing but comments of one line."""
     lines = [line.strip() for line in path.read_text().splitlines()]
@@ -465,13 +461,13 @@ def text_of_tests():
         for path in sorted((ROOT / "Tests" / target).rglob("*.swift")):
             text = path.read_text()
             for suite in re.findall(r"^(?:@.*)?(?:struct|extension|final class|actor) (\w+)", text, re.M):
-                texts[f"{target}.{suite}"] = texts.get(f"{target}.{suite}", "") + hash_of(path)
+                texts[f"{target}.{suite}"] = texts.get(f"{target}.{suite}", "") + hash_of_code(path)
     return texts
 
 
 def record(mutants, options):
-    """Which mutants each test reaches, and how long it takes. A test is run again when the mutated files or the file
-    that it is in have changed."""
+    """Which mutants each test reaches, and how long it takes. A test is run again when the code of the mutated files
+    or of its own file has changed."""
     texts = text_of_tests()
     stamp = hashlib.sha256("".join(sorted(m["key"] for m in mutants)).encode()).hexdigest()
     kept = {} if options.fresh else {(t["name"], t["stamp"]): t for t in recall("reached.json", [])}
