@@ -427,7 +427,8 @@ import Testing
   @Test func `poll without a descriptor to be woken by looks again every now and then`() async {
     await #expect(processExitsWith: .success) {
       let bell = try Bell()
-      Self.limitDescriptors(64)
+      // All numbers below this limit are taken, and stay so: the runtime may close descriptors of its own at any time.
+      Self.limitDescriptors(3)
       while dup(1) >= 0 {}
       let poller = PollPoller()
       let waits = Shared(0)

@@ -1,3 +1,4 @@
+import SWFraming
 import SWIO
 import SWMessaging
 import SWTesting
@@ -77,6 +78,21 @@ import Testing
       #expect(played.transport.count("receive") == 2)
     }
     played.end()
+  }
+
+  @Test func `a large payload that one reader has begun to receive is received whole by another`()
+    async throws
+  {
+    let (raw, writer) = try makePipe()
+    let readers = (0..<2).map { _ in MessageReader(over: raw, framing: VarIntFraming()) }
+    let payload = pattern(40_000)
+    let frame = try varIntFrame(payload)
+    try await writer.send(Array(frame.prefix(20_000)))
+    let error = await endpointError { try await readers[0].receive(timeout: .zero) }
+    #expect(error?.reason == .timedOut)
+    try await writer.send(Array(frame.dropFirst(20_000)))
+    #expect(try await readers[1].receive() == payload)
+    withExtendedLifetime(readers) {}
   }
 
   @Test func `what comes for a call that is cancelled meanwhile goes to the one behind it`() {

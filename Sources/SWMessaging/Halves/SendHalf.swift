@@ -244,9 +244,7 @@ package final class SendHalf: Half, @unchecked Sendable {
       return true
     }
     if isDone { return }
-    var driver = Driver(budget: 16)
-    driver.mine = true
-    run(driver)
+    run(Driver(budget: 16))
   }
 
   // MARK: Alone
@@ -361,7 +359,7 @@ package final class SendHalf: Half, @unchecked Sendable {
     guard isQueued else { return .ended(error(.closed, call, sent: sent)) }
     if let errno = port.reactor.offload(self) {
       failHead(TransportError(.offload, errno), by: place)
-      run(Driver(me: place, mine: true, budget: 16))
+      run(Driver(me: place, budget: 16))
     }
     return locked { _, _ in place.isDecided ? .ended(place.error) : .queued(place) }
   }
@@ -430,8 +428,6 @@ package final class SendHalf: Half, @unchecked Sendable {
 
   private struct Driver {
     var me: SendPlace?
-    /// Whether the caller has its result.
-    var mine = false
     /// The number of places that the driver may still serve after its own, or as the reactor.
     var budget = Int.max
     var byteBudget = mostBytes
@@ -447,8 +443,7 @@ package final class SendHalf: Half, @unchecked Sendable {
     /// Notes that a place has been served. After the caller's own result, even an error, the driver serves only a few
     /// others.
     mutating func noteService(of head: SendPlace) {
-      if head === me, !mine {
-        mine = true
+      if head === me {
         budget = 16
       } else if budget != .max {
         budget -= 1
@@ -511,7 +506,7 @@ package final class SendHalf: Half, @unchecked Sendable {
           }
         case .goOn:
           // The caller of this place gives up as soon as the turn is free.
-          if head === driver.me, !driver.mine, !head.isLate, head.deadline.hasPassed(by: port.reactor.now) {
+          if head === driver.me, !head.isLate, head.deadline.hasPassed(by: port.reactor.now) {
             locked { state, actions in state.stop(by: head, &actions) }
             return
           }
@@ -584,7 +579,7 @@ package final class SendHalf: Half, @unchecked Sendable {
   /// Empty if the head goes alone.
   private func gather(from head: SendPlace) -> [SendPlace] {
     var rest = Self.mostTogether - (head.outgoing.byteCount - head.sent)
-    guard rest > 0, head.progress == nil, head.ancillary == nil, var next = head.following as? SendPlace
+    guard head.progress == nil, head.ancillary == nil, var next = head.following as? SendPlace
     else { return [] }
     var places: [SendPlace] = []
     while next.step == .bytes, next.gaveUp == nil, next.progress == nil, next.ancillary == nil,
