@@ -163,6 +163,11 @@ bool swsys_is_tcp(int fd) {
   int family = option(fd, SOL_SOCKET, SO_DOMAIN);
   return (family == AF_INET || family == AF_INET6) && option(fd, SOL_SOCKET, SO_PROTOCOL) == IPPROTO_TCP;
 }
+bool swsys_lingers(int fd) {
+  struct linger linger = {0};
+  socklen_t length = sizeof linger;
+  return getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &length) == 0 && linger.l_onoff;
+}
 bool swsys_is_udp(int fd) {
   int family = option(fd, SOL_SOCKET, SO_DOMAIN);
   return (family == AF_INET || family == AF_INET6) && option(fd, SOL_SOCKET, SO_PROTOCOL) == IPPROTO_UDP;

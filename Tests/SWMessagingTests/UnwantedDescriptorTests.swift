@@ -12,22 +12,6 @@ import Testing
 /// for any: a hostile peer fills the table with them, and has `close` called on what it likes, on the reactor and
 /// under the half's lock.
 @Suite(.serialized, .lastResort, .leavesNothing) struct UnwantedDescriptorTests {
-  /// A TCP connection of which the first end's last `close` waits so long for the second, which does not read.
-  private func lingering(seconds: Int32) throws -> DescriptorPair {
-    let pair = try DescriptorPair.sockets(.tcp)
-    let number = pair.first.withDescriptor { $0.rawValue }
-    // More than both buffers hold.
-    let chunk = [UInt8](repeating: 1, count: 65_536)
-    while unsafe chunk.withUnsafeBytes({
-      unsafe send(number, $0.baseAddress, $0.count, Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL))
-    }) > 0 {}
-    var value = linger(l_onoff: 1, l_linger: seconds)
-    let size = socklen_t(MemoryLayout<linger>.size)
-    let isSet = unsafe setsockopt(number, SOL_SOCKET, SO_LINGER, &value, size) == 0
-    try #require(isSet)
-    return pair
-  }
-
   @Test(arguments: [SocketPairKind.unixDatagrams, .unixPackets])
   func `line 11: what a peer passes unasked is not closed on the reactor`(_ kind: SocketPairKind) async throws
   {
@@ -35,7 +19,7 @@ import Testing
     let victim = MessageDuplex(over: right, framing: .varInt)
     let receiving = Task { try await victim.receive() }
     await eventually { victim.queued == 1 }
-    let pair = try lingering(seconds: 120)
+    let pair = try makeLingeringConnection(seconds: 120)
     let (passed, silent) = (pair.first.release(), pair.second.release())
     // The reactor is kept until the only reference is the one that travels.
     let isHeld = Raised()

@@ -90,6 +90,7 @@ ssize_t swsys_send_accompanied(int fd, const struct iovec *parts, int count, con
 int swsys_send_datagrams(int fd, const struct iovec *parts, int count);
 bool swsys_is_unix(int fd);
 bool swsys_is_tcp(int fd);                       /* plain TCP, over IPv4 or IPv6 */
+bool swsys_lingers(int fd);                      /* SO_LINGER is on: closing may wait for the peer */
 bool swsys_is_udp(int fd);                       /* over IPv4 or IPv6 */
 bool swsys_glues_datagrams(int fd);              /* UDP_GRO: a receive brings several in one piece */
 /* Of UDP, which brings nothing beside bytes and an address. */

@@ -19,11 +19,17 @@ package enum CloserThread {
     if threads.submit({ OwnedDescriptor.closeHere(number) }) != nil { OwnedDescriptor.closeHere(number) }
   }
 
-  /// Runs `body` and then closes a descriptor: on this thread, or soon on another one if this is the reactor's thread.
-  static func close(_ number: Int32, after body: @escaping @Sendable () -> Void) {
+  /// Closes a descriptor: on this thread, or soon on another one if this is a thread of the reactor. Then calls `done`, on the
+  /// thread that closed the descriptor.
+  ///
+  /// - Parameter willClose: called before the descriptor is closed.
+  static func close(
+    _ number: Int32, after willClose: (@Sendable () -> Void)? = nil, then done: @escaping @Sendable () -> Void
+  ) {
     let close: @Sendable () -> Void = {
-      body()
+      willClose?()
       OwnedDescriptor.closeHere(number)
+      done()
     }
     if !Reactor.isCurrentThread || threads.submit(close) != nil { close() }
   }

@@ -56,6 +56,17 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
     if Reactor.isCurrentThread { CloserThread.close(number) } else { closeHere(number) }
   }
 
+  /// As ``close(_:)``, and calls `done` when the descriptor has been closed.
+  ///
+  /// - Parameter mayTakeLong: false of a descriptor that every thread may close.
+  package static func close(
+    _ number: Int32, mayTakeLong: Bool = true, then done: @escaping @Sendable () -> Void
+  ) {
+    if mayTakeLong { return CloserThread.close(number, then: done) }
+    closeHere(number)
+    done()
+  }
+
   /// Closes a descriptor on the calling thread, which may have to wait.
   static func closeHere(_ number: Int32) {
     if (0...2).contains(number), swsys_replace_with_null(number) == 0 { return }

@@ -24,9 +24,8 @@ package final class DatagramSocket: DescriptorTransport {
     if isUDP, swsys_glues_datagrams(number) { throw TransportError(.adopt, .invalidArgument) }
   }
 
-  package func close() {
-    guard let willClose else { return OwnedDescriptor.close(number) }
-    CloserThread.close(number, after: willClose)
+  package func close(then done: @escaping @Sendable () -> Void) {
+    CloserThread.close(number, after: willClose, then: done)
   }
 
   // MARK: Receiving

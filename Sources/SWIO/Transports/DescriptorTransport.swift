@@ -12,15 +12,19 @@ internal import SystemPackage
 ///     FIFO, tty           NonblockingTransport   likewise, where /proc allows it
 ///       else              PolledTransport        poll; then a read or a small write on a thread that may wait
 ///     regular file        FileTransport          preadv2 RWF_NOWAIT; else on a thread that may wait
-package protocol DescriptorTransport: SocketLike {
+package protocol DescriptorTransport: ClosesLater {
   /// The owner's number, which can be lent, detached and duplicated.
   var number: Int32 { get }
   /// The number for attempts and waits: `number`, or that of a description that the library opened.
   var working: Int32 { get }
+  /// Whether `close(2)` may have to wait: no thread that serves others closes such a descriptor.
+  var mayTakeLongToClose: Bool { get }
 }
 
 extension DescriptorTransport {
   package var readinessSource: ReadinessSource { .descriptor(FileDescriptor(rawValue: working)) }
+
+  package var mayTakeLongToClose: Bool { true }
 
   /// Half-closing. Only a stream socket can tell its peer without closing the descriptor.
   package func finishSending() throws(TransportError) {
@@ -36,10 +40,20 @@ extension DescriptorTransport {
   /// Closes the library's own description, if there is one. `number` stays open.
   package func closeWorking() { if working != number { OwnedDescriptor.closeAtOnce(working) } }
 
-  package func close() {
+  package func close(then done: @escaping @Sendable () -> Void) {
     closeWorking()
-    OwnedDescriptor.close(number)
+    OwnedDescriptor.close(number, mayTakeLong: mayTakeLongToClose, then: done)
   }
+}
+
+/// A transport whose descriptor another thread may close a moment later.
+package protocol ClosesLater: SocketLike {
+  /// Closes the descriptor, and calls `done` when that has happened: before the call returns, or on another thread.
+  func close(then done: @escaping @Sendable () -> Void)
+}
+
+extension ClosesLater {
+  package func close() { close {} }
 }
 
 /// Makes the transport for a descriptor. It does not own the descriptor; `close` gives the descriptor up.

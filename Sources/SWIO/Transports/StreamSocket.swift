@@ -27,6 +27,9 @@ package final class StreamSocket: DescriptorTransport {
     self.drains = drains
   }
 
+  /// A Unix socket closes what its peer has sent along; TCP waits if it has been told to.
+  package var mayTakeLongToClose: Bool { isUnix || !swsys_is_tcp(number) || swsys_lingers(number) }
+
   package var drainsInOneReceive: Bool { drains && !hasBarriers.load(ordering: .relaxed) }
 
   // MARK: Receiving

@@ -10,7 +10,7 @@ package import SystemPackage
 ///     the peer's error       the next one
 ///     a shortage of ours     a pause, from 10 ms to 1 s, which ends at once when the library closes a descriptor
 ///     any other error        the listener fails, or, if the error is not known to be final, a pause
-package final class AcceptSource: AcceptingSource {
+package final class AcceptSource: AcceptingSource, ClosesLater {
   /// The meaning of an error of `accept`.
   package enum Meaning: Hashable, Sendable {
     case nothingThere
@@ -111,12 +111,13 @@ package final class AcceptSource: AcceptingSource {
     return .transferred(0)
   }
 
-  package func close() {
+  package func close(then done: @escaping @Sendable () -> Void) {
     closes.leave(self)
     wake.withLock { $0 = nil }
     reporter.end()
     if restoresBlocking { _ = swsys_set_nonblocking(number, false) }
-    OwnedDescriptor.close(number)
+    // The connections of a Unix socket that nobody has accepted may hold descriptors.
+    OwnedDescriptor.close(number, mayTakeLong: isUnix, then: done)
   }
 
   // MARK: Steps

@@ -80,6 +80,14 @@ package final class ListenerCore: Sendable {
     half.close()
   }
 
+  /// Closes, and calls `done` when the listening descriptor is closed: perhaps on another thread.
+  func close(then done: @escaping @Sendable () -> Void) {
+    close()
+    half.port.whenGone { [lower] in
+      if let lower { lower.half.port.whenGone(done) } else { done() }
+    }
+  }
+
   /// Gives up the name. Connections that were made before are still accepted, and then accepting ends.
   package func finish() {
     unpublish()

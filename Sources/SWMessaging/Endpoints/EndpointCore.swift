@@ -122,6 +122,16 @@ public final class EndpointCore: Sendable {
     sending?.close()
   }
 
+  /// Closes, and calls `done` when no descriptor is left: perhaps on another thread, as closing one can take long.
+  func close(then done: @escaping @Sendable () -> Void) {
+    close()
+    let ports = (receiving?.port, sending?.port)
+    let first = ports.0 ?? ports.1
+    guard let first else { return done() }
+    guard let second = ports.1, second !== first else { return first.whenGone(done) }
+    first.whenGone { second.whenGone(done) }
+  }
+
   /// Gives the descriptors up without closing them, if no caller uses them.
   func detach() throws(EndpointError) -> DetachedEndpoint {
     let halves = [receiving, sending].compactMap { $0 as Half? }

@@ -23,6 +23,10 @@ package final class Port: ReadinessReceiver {
     /// Whether the reactor cannot watch the descriptor because it never blocks.
     var isAlwaysReady = false
     var firstError: TransportError?
+    /// Whether the transport has been closed or given away.
+    var isGone = false
+    /// Called when that happens.
+    var whenGone: (@Sendable () -> Void)?
 
     mutating func forget(_ direction: Readiness) {
       if direction.contains(.readable) { unsafe receiving = nil }
@@ -376,8 +380,41 @@ package final class Port: ReadinessReceiver {
     }
     if isLast {
       deregister()
-      transport.close()
+      // Our own first: the cast costs more than the rest.
+      if let later = ours ?? (transport as? any ClosesLater) {
+        later.close { [self] in noteGone() }
+      } else {
+        transport.close()
+        noteGone()
+      }
     }
+  }
+
+  private func noteGone() {
+    let told = state.withLock { state in
+      state.isGone = true
+      defer { state.whenGone = nil }
+      return state.whenGone
+    }
+    told?()
+  }
+
+  /// Calls `body` once: when the transport has been closed or given away, on the thread that did so, or now if that is
+  /// so already.
+  func whenGone(_ body: @escaping @Sendable () -> Void) {
+    let isGone = state.withLock { state in
+      if state.isGone { return true }
+      guard let other = state.whenGone else {
+        state.whenGone = body
+        return false
+      }
+      state.whenGone = {
+        other()
+        body()
+      }
+      return false
+    }
+    if isGone { body() }
   }
 
   private func deregister() {
@@ -401,6 +438,7 @@ package final class Port: ReadinessReceiver {
     state.withLock { $0.forget([.readable, .writable]) }
     deregister()
     ours.closeWorking()
+    noteGone()
     return ours.number
   }
 }

@@ -1,3 +1,4 @@
+import CSysShim
 import Foundation
 import SWFraming
 import SWIO
@@ -275,6 +276,58 @@ final class EventLog: Sendable {
     clients[2].close()
     listener.finish()
     try await serving.value
+  }
+
+  /// The executors on which `serve` may run connections; nil is the default one.
+  static var executors: [(any TaskExecutor)?] { [nil, MessagingExecutor.shared, ReactorExecutor.shared] }
+
+  private static func isHungUp(_ client: VarIntDuplex) -> Bool {
+    (try? client.withDescriptor { swsys_is_hung_up($0.rawValue, Int32(SWSYS_READABLE)) }) ?? false
+  }
+
+  @Test(arguments: 0..<3) func `when serve returns every socket is closed`(_ index: Int) async throws {
+    let directory = try TestDirectory()
+    for round in 0..<100 {
+      let listener = try ListenPlace.unix.listener(directory)
+      let serving = Task { try await listener.serve(on: Self.executors[index], Self.echo) }
+      let client = try await connect(to: listener.address, framing: .varInt)
+      try await ask(client, "\(round)")
+      listener.finish()
+      try await serving.value
+      #expect(Self.isHungUp(client))
+      client.close()
+    }
+  }
+
+  @Test(arguments: 0..<3) func `a connection is over when its descriptor is closed`(_ index: Int) async throws {
+    let directory = try TestDirectory()
+    let listener = try ListenPlace.unix.listener(directory)
+    let (log, gate) = (EventLog(), Gate())
+    let serving = Task {
+      try await listener.serve(limit: 1, on: Self.executors[index], observing: log.note) { peer in
+        try await peer.send(Array("here".utf8))
+        await gate.wait()
+      }
+    }
+    let client = try await connect(to: listener.address, framing: .varInt)
+    #expect(try await client.receive() == Array("here".utf8))
+    // Closing the connection closes what its peer has sent along: a socket whose close has to wait.
+    let pair = try makeLingeringConnection(seconds: 120)
+    let (passed, silent) = (pair.first.release(), pair.second.release())
+    try await client.send(Array("unread".utf8), passing: [passed])
+    try await TestThread { try passed.close() }.value
+    gate.open()
+    // The client is told before the kernel goes through the queue.
+    await eventually { Self.isHungUp(client) }
+    for _ in 0..<100 { await Task.yield() }
+    #expect(log.closed == 0)
+    #expect(listener.snapshot.connections.count == 1)
+    // The close is over when the socket's own peer has gone.
+    try silent.close()
+    await eventually { log.closed == 1 }
+    listener.finish()
+    try await serving.value
+    client.close()
   }
 
   @Test func `the error of a connection is its own`() async throws {

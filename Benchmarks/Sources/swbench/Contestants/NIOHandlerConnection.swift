@@ -8,8 +8,10 @@ struct NIOHandlerConnection: Connection {
   /// Over a channel that has a ``NIODriver``.
   init(channel: any Channel) { self.channel = channel }
 
-  init(_ ends: Ends, _ shape: Shape) async throws {
-    channel = try await NIOSetup.open(ends) { channel in
+  init(
+    _ ends: Ends, _ shape: Shape, on group: MultiThreadedEventLoopGroup = NIOSetup.group
+  ) async throws {
+    channel = try await NIOSetup.open(ends, on: group) { channel in
       try channel.pipeline.syncOperations.addHandler(NIODriver(shape))
       return channel
     }

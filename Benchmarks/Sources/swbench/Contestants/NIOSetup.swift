@@ -2,13 +2,16 @@ internal import NIOCore
 internal import NIOExtras
 internal import NIOPosix
 
-/// The part that both manners of SwiftNIO share: one event loop thread, and the length-field framing of NIOExtras.
+/// The part that both manners of SwiftNIO share: one event loop thread, or two for a server, and the length-field framing
+/// of NIOExtras.
 enum NIOSetup {
   static let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+  static let twoLoops = MultiThreadedEventLoopGroup(numberOfThreads: 2)
 
   /// Opens a channel over the ends. `body` makes the last part of the pipeline and the result.
   static func open<Result: Sendable>(
-    _ ends: Ends, _ body: @escaping @Sendable (any Channel) throws -> Result
+    _ ends: Ends, on group: MultiThreadedEventLoopGroup = group,
+    _ body: @escaping @Sendable (any Channel) throws -> Result
   ) async throws -> Result {
     let initializer: @Sendable (any Channel) -> EventLoopFuture<Result> = { prepare($0, body) }
     if ends.isSocket {

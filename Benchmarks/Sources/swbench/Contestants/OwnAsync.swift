@@ -7,24 +7,31 @@ struct OwnAsync: Connection {
     case bytes
     case borrowed
     case forAwait
+    /// As many as have come, with each call.
+    case batches
   }
 
   let endpoint: MessageDuplex<VarIntFraming>
   let shape: Shape
   let manner: Manner
-  /// Whether its tasks run on the reactor's thread, or on the pool.
-  let isOnReactor: Bool
+  /// Where its tasks run; nil: on the pool.
+  let executor: (any TaskExecutor)?
 
-  init(_ ends: Ends, _ shape: Shape, mode: ReceiveMode, manner: Manner, isOnReactor: Bool) throws {
+  init(
+    _ ends: Ends, _ shape: Shape, mode: ReceiveMode = .readAhead, manner: Manner,
+    on executor: (any TaskExecutor)? = nil, isSpinning: Bool = false
+  ) throws {
+    // A process has one contestant.
+    if isSpinning { MessagingExecutor.shared.spinning = .spinTime }
     endpoint = try ends.endpoint(mode: mode)
     self.shape = shape
     self.manner = manner
-    self.isOnReactor = isOnReactor
+    self.executor = executor
   }
 
   @concurrent
   private func there<Result: Sendable>(_ body: @Sendable () async throws -> Result) async throws -> Result {
-    try await withTaskExecutorPreference(isOnReactor ? .reactor : nil) { try await body() }
+    try await withTaskExecutorPreference(executor) { try await body() }
   }
 
   func roundTrips(_ count: Int, recording latencies: Latencies) async throws {
@@ -32,7 +39,7 @@ struct OwnAsync: Connection {
       let message = shape.message
       latencies.begin()
       switch manner {
-      case .bytes:
+      case .bytes, .batches:
         for _ in 0..<count {
           try await endpoint.send(message)
           try UnexpectedSize.check(try await endpoint.receive().count, shape)
@@ -76,6 +83,14 @@ struct OwnAsync: Connection {
           if left == 0 { return }
         }
         throw UnexpectedEnd()
+      case .batches:
+        var left = count
+        for try await batch in endpoint.batches() {
+          for message in batch { try UnexpectedSize.check(message.count, shape) }
+          left -= batch.count
+          if left <= 0 { return }
+        }
+        throw UnexpectedEnd()
       }
     }
   }
@@ -96,7 +111,7 @@ struct OwnAsync: Connection {
   func echo() async throws {
     try await there {
       switch manner {
-      case .bytes:
+      case .bytes, .batches:
         while let message = try await endpoint.next() { try await endpoint.send(message) }
       case .borrowed:
         let answer = shape.message

@@ -8,8 +8,9 @@ struct OwnBlocking: Connection {
   /// Whether messages are borrowed, or received as arrays.
   let isBorrowing: Bool
 
-  init(_ ends: Ends, _ shape: Shape, mode: ReceiveMode, isBorrowing: Bool) throws {
+  init(_ ends: Ends, _ shape: Shape, mode: ReceiveMode, isBorrowing: Bool, isSpinning: Bool = false) throws {
     endpoint = try ends.endpoint(mode: mode)
+    if isSpinning { endpoint.spinning = .spinTime }
     self.shape = shape
     self.isBorrowing = isBorrowing
   }
@@ -72,6 +73,11 @@ struct OwnBlocking: Connection {
   }
 
   func close() async { endpoint.close() }
+}
+
+extension Duration {
+  /// How long contestants that spin look for an answer before they sleep.
+  static var spinTime: Duration { .microseconds(50) }
 }
 
 extension EndpointError {

@@ -32,17 +32,27 @@ extension PeerCommand {
             unsafe floor_echo_many($0.baseAddress, $0.count)
           }
         }
-      case .reactor, .pool:
+      case .reactor, .pool, .messaging1, .messaging2:
+        let executor: (any TaskExecutor)? =
+          switch way {
+          case .reactor: ReactorExecutor.shared
+          case .messaging1, .messaging2: MessagingExecutor.shared
+          default: nil
+          }
+        if executor is MessagingExecutor {
+          MessagingExecutor.shared.workerCount = way == .messaging1 ? 1 : 2
+        }
         for descriptor in descriptors {
           let endpoint = try MessageDuplex(adopting: descriptor, framing: .varInt)
-          Task.detached(executorPreference: way == .reactor ? ReactorExecutor.shared : nil) {
+          Task.detached(executorPreference: executor) {
             for try await message in endpoint.messages { try await endpoint.send(message) }
           }
         }
-      case .nio:
+      case .nio, .nio2:
         for descriptor in descriptors {
           let connection = try await NIOHandlerConnection(
-            Ends(reading: descriptor, writing: descriptor), shape)
+            Ends(reading: descriptor, writing: descriptor), shape,
+            on: way == .nio ? NIOSetup.group : NIOSetup.twoLoops)
           Task.detached { try await connection.echo() }
         }
       }

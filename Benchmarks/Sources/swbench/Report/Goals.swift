@@ -27,14 +27,31 @@ extension Goal {
     }
   }
 
-  private static let (floor, nio, nioAsync) = ("C floor", "SwiftNIO handlers", "NIOAsyncChannel")
+  private static let (floor, nio, nioAsync, flying) = (
+    "C floor", "SwiftNIO handlers", "NIOAsyncChannel", "FlyingSocks"
+  )
   private static let batches = "receive/64Bx100"
-  private static let pair = RoundTrips.onOneProcessor
+  private static let (pair, apart) = (RoundTrips.onOneProcessor, RoundTrips.onTwoProcessors)
 
   /// The goals that compare two contenders of one benchmark.
   static var all: [Goal] {
     [
-      Goal(work: "64 B round trip, blocking", parts: parts(pair, .blocking, (floor, .atMost(1.15)))),
+      Goal(
+        work: "64 B round trip, blocking, one processor",
+        parts: parts(pair, .blocking, (floor, .atMost(1.3)))),
+      Goal(work: "… two processors", parts: parts(apart, .blocking, (floor, .atMost(1.5)))),
+      Goal(
+        work: "64 B round trip, async, `.messaging`, one processor",
+        parts: parts(
+          pair, .messaging, (floor, .atMost(1.6)), (nio, .fasterBy(1.4)), (nioAsync, .fasterBy(4)))),
+      Goal(
+        work: "… two processors",
+        parts: parts(
+          apart, .messaging, (floor, .atMost(1.7)), (nio, .fasterBy(1.4)), (nioAsync, .fasterBy(4)))),
+      Goal(
+        work: "64 B round trip, spinning, two processors: blocking",
+        parts: parts(apart, .blockingSpinning, (floor, .atMost(0.5)))),
+      Goal(work: "… async, `.messaging`", parts: parts(apart, .messagingSpinning, (floor, .atMost(0.5)))),
       Goal(
         work: "64 B round trip, async, reactor executor",
         parts: parts(
@@ -53,6 +70,14 @@ extension Goal {
         work: "… `for try await`",
         parts: parts(
           batches, .poolForAwait, (nioAsync + OneWay.bothEnds, .fasterBy(8)), (nioAsync, .fasterBy(8)))),
+      Goal(
+        work: "… async `receive()`, default executor", parts: parts(batches, .pool, (flying, .atMost(1)))),
+      Goal(
+        work: "… `for try await`, default executor",
+        parts: parts(batches, .poolForAwait, (flying, .atMost(1)))),
+      Goal(
+        work: "… async, a batch a call, default executor",
+        parts: parts(batches, .poolBatches, (flying, .atMost(0.5)))),
       Goal(
         work: "64 B `send(contentsOf:)`, 100 at a time, socket",
         parts: parts("send/64Bx100", .blocking, ("C, one write a message", .fasterBy(15)))),
@@ -76,7 +101,7 @@ struct GoalRow: Codable, Sendable {
 
 extension Report {
   var goals: [GoalRow] {
-    Goal.all.map(row) + [sendersRow("threads"), sendersRow("tasks"), connectionsRow, idleRow, pythonRow]
+    Goal.all.map(row) + [sendersRow("threads"), sendersRow("tasks"), connectionsRow, scaleRow, connectRow, idleRow, pythonRow]
       + CodingGoal.all.map(codingRow) + ["decode", "encode"].map(pickleRow)
   }
 
@@ -138,6 +163,33 @@ extension Report {
       work: "10,000 connections against 10: reactor, default executor", goal: "cost a message ≤ 1.25 ×",
       measured: "\(list(ratios)); of processor time \(list(processor))",
       isReached: ratios.map { $0.map { $0 <= 1.25 } }.all)
+  }
+
+  private var scaleRow: GoalRow {
+    func figure(_ way: ServerContender.Way) -> Double? {
+      result("connections/busy")?.row(ServerContender.title(way, 1000))?.figure?.median
+    }
+    let ratios = [ServerContender.Way.messaging1, .nio2].map { other -> Double? in
+      guard let one = figure(other), let two = figure(.messaging2) else { return nil }
+      return one / two
+    }
+    func text(_ ratio: Double?) -> String { ratio.map { "\($0.ratio) ×" } ?? "not measured" }
+    return GoalRow(
+      work: "1,000 connections echoing, `.messaging` with 2 workers",
+      goal: "≥ 1.6 × the throughput of 1 worker, ≥ 1.5 × that of NIO with 2 loops",
+      measured: ratios.map(text).joined(separator: ", "),
+      isReached: zip(ratios, [1.6, 1.5]).map { ratio, least in ratio.map { $0 >= least } }.all)
+  }
+
+  private var connectRow: GoalRow {
+    let own = ConnectingContender.Way.blocking.rawValue
+    let parts: [(ConnectingContender.Way, Double)] = [(.floor, 0.8), (.nio, 2), (.python, 3)]
+    let factors = parts.map { ratio("listening/connect", own, $0.0.rawValue).map { 1 / $0.median } }
+    return GoalRow(
+      work: "connect, one message there and back, close, Unix socket, blocking",
+      goal: "≥ 0.8 × C, ≥ 2 × NIO, ≥ 3 × Python",
+      measured: factors.map { $0.map { "\($0.ratio) ×" } ?? "not measured" }.joined(separator: ", "),
+      isReached: zip(factors, parts).map { factor, part in factor.map { $0 >= part.1 } }.all)
   }
 
   private var idleRow: GoalRow {

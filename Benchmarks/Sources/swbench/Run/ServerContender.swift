@@ -7,8 +7,11 @@ final class ServerContender: Contender {
   enum Way: String, CaseIterable, Sendable {
     case floor = "C, epoll"
     case reactor = "async on the reactor"
+    case messaging1 = "async on .messaging, 1 worker"
+    case messaging2 = "async on .messaging, 2 workers"
     case pool = "async, default executor"
     case nio = "SwiftNIO handlers"
+    case nio2 = "SwiftNIO handlers, 2 loops"
   }
 
   private struct State: Sendable {
@@ -31,7 +34,7 @@ final class ServerContender: Contender {
     self.window = window
   }
 
-  private var header: FrameHeader { way == .nio ? .uint32 : .varInt }
+  private var header: FrameHeader { way == .nio || way == .nio2 ? .uint32 : .varInt }
 
   static func title(_ way: Way, _ connections: Int) -> String { "\(way.rawValue), \(connections)" }
 

@@ -2,7 +2,9 @@
 enum OneWay {
   private static let receivers: [Contestant] = [
     .floor, .blockingBorrowed, .blocking, .blockingExact, .reactorBorrowed, .reactor, .reactorForAwait,
-    .poolBorrowed, .pool, .poolForAwait, .nio, .nioAsync, .flying,
+    .messaging, .messagingForAwait, .messagingBatches, .poolBorrowed, .pool, .poolForAwait, .poolBatches,
+    .nio,
+    .nioAsync, .flying,
   ]
   private static let senders: [Contestant] = [.floor, .blocking, .reactor, .pool, .nio, .nioAsync, .flying]
 

@@ -2,15 +2,20 @@
 /// one end's cost alone.
 enum RoundTrips {
   private static let most: [Contestant] = [
-    .floor, .blockingBorrowed, .blocking, .reactor, .pool, .nio, .nioAsync, .flying,
+    .floor, .blockingBorrowed, .blocking, .reactor, .messaging, .pool, .nio, .nioAsync, .flying,
   ]
   private static let all: [Contestant] = [
-    .floor, .blockingBorrowed, .blocking, .blockingExact, .reactorBorrowed, .reactor, .reactorForAwait,
-    .reactorExact, .poolBorrowed, .pool, .poolForAwait, .nio, .nioAsync, .flying,
+    .floor, .blockingBorrowed, .blocking, .blockingExact, .blockingSpinning, .reactorBorrowed, .reactor,
+    .reactorForAwait,
+    .reactorExact, .messaging, .messagingForAwait, .messagingSpinning, .poolBorrowed, .pool, .poolForAwait,
+    .nio, .nioAsync, .flying,
   ]
 
   /// The benchmark whose figures repeat. Otherwise the kernel decides whether both ends share a processor.
   static let onOneProcessor = "round-trip/64B/one-processor"
+
+  /// The kernel places the ends, on two processors where there are two.
+  static let onTwoProcessors = "round-trip/64B/socketpair"
 
   static var benchmarks: [Benchmark] {
     var benchmarks: [Benchmark] = []

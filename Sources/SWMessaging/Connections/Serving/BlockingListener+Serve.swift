@@ -82,7 +82,9 @@ private final class ThreadServer<Connection: Endpoint>: Sendable {
       }
       wakeUp.wait(watching: nil, for: [], until: deadline)
     }
-    listener.close()
+    listener.core.close { [service] in service.noteListenerClosed() }
+    let limit = Deadline.after(.seconds(1))
+    while !service.isOver, !limit.hasPassed { wakeUp.wait(watching: nil, for: [], until: limit) }
     return state.withLock { $0.error }
   }
 
@@ -120,8 +122,8 @@ private final class ThreadServer<Connection: Endpoint>: Sendable {
       failure = error
     }
     connection.core.sendOwedRestBlocking()
-    connection.close()
-    service.leave(number, failure)
+    let cause = failure
+    connection.core.close { [service] in service.leave(number, cause) }
   }
 
   private func greet(

@@ -25,7 +25,9 @@ extension Listener {
   /// 3. When `patience` has passed, the tasks of connections that are left are cancelled, and a second later their
   ///    connections are closed.
   ///
-  /// The call returns when the last handler has returned. The listener is closed then.
+  /// The call returns when the last handler has returned and every connection is closed, and so is the listener: no peer
+  /// finds an open socket afterwards. It waits at most a second longer for a descriptor that the kernel takes that long to
+  /// close, such as a TCP socket with `SO_LINGER`.
   ///
   /// - Parameters:
   ///   - limit: how many connections may be open at once; nil: half of the descriptors that this process may have.
@@ -96,16 +98,18 @@ private final class AsyncServer<Connection: Endpoint>: Sendable {
     listener.core.enter(service)
     let error = await withDiscardingTaskGroup { group in
       let error = await acceptAll(in: &group)
-      listener.close()
-      await service(isEmptyBefore: .after(patience))
+      listener.core.close { [service] in service.noteListenerClosed() }
+      await wait(until: .after(patience)) { $0.isEmpty }
       if !service.isEmpty {
         service.noteCancelling()
         group.cancelAll()
-        await service(isEmptyBefore: .after(.seconds(1)))
+        await wait(until: .after(.seconds(1))) { $0.isEmpty }
         service.closeAll()
       }
       return error
     }
+    // Handlers have returned; other threads may still be closing descriptors.
+    await wait(until: .after(.seconds(1))) { $0.isOver }
     listener.core.leave(service)
     Reactor.shared.takeBack(limit)
     return error
@@ -128,8 +132,8 @@ private final class AsyncServer<Connection: Endpoint>: Sendable {
     }
   }
 
-  private func service(isEmptyBefore deadline: Deadline) async {
-    while !service.isEmpty, !deadline.hasPassed { await bell.wait(until: deadline) }
+  private func wait(until deadline: Deadline, for isReached: (Service<Connection>) -> Bool) async {
+    while !isReached(service), !deadline.hasPassed { await bell.wait(until: deadline) }
   }
 
   private func attend(_ connection: Connection, _ number: Int) async {
@@ -144,8 +148,8 @@ private final class AsyncServer<Connection: Endpoint>: Sendable {
       failure = error
     }
     await connection.core.sendOwedRest()
-    connection.close()
-    service.leave(number, failure)
+    let cause = failure
+    connection.core.close { [service] in service.leave(number, cause) }
   }
 
   private func greet(

@@ -41,6 +41,7 @@ final class Service<Connection: Endpoint>: ServesConnections {
     var users: [UInt32: Int] = [:]
     var lastNumber = 0
     var isDraining = false
+    var isListenerClosed = false
   }
 
   private let limits: Limits
@@ -69,6 +70,8 @@ final class Service<Connection: Endpoint>: ServesConnections {
   var accepts: Bool { state.withLock { $0.isDraining || $0.served.count < limits.connections } }
   var isDraining: Bool { state.withLock { $0.isDraining } }
   var isEmpty: Bool { state.withLock { $0.served.isEmpty } }
+  /// No descriptor is left, neither of a connection nor of the listener.
+  var isOver: Bool { state.withLock { $0.served.isEmpty && $0.isListenerClosed } }
 
   /// Enters a connection that has been accepted.
   ///
@@ -139,6 +142,11 @@ final class Service<Connection: Endpoint>: ServesConnections {
   func noteCancelling() {
     let count = state.withLock { $0.served.count }
     if count > 0 { tell(.cancelling(connectionCount: count)) }
+  }
+
+  func noteListenerClosed() {
+    state.withLock { $0.isListenerClosed = true }
+    changed()
   }
 
   /// Closes what is left.
