@@ -282,7 +282,7 @@ final class EventLog: Sendable {
   static var executors: [(any TaskExecutor)?] { [nil, MessagingExecutor.shared, ReactorExecutor.shared] }
 
   private static func isHungUp(_ client: VarIntDuplex) -> Bool {
-    (try? client.withDescriptor { swsys_is_hung_up($0.rawValue, Int32(SWSYS_READABLE)) }) ?? false
+    (try? client.withDescriptor { swsys_is_hung_up($0.rawValue, 0) }) ?? false
   }
 
   @Test(arguments: 0..<3) func `when serve returns every socket is closed`(_ index: Int) async throws {
