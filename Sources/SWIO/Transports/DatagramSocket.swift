@@ -24,8 +24,11 @@ package final class DatagramSocket: DescriptorTransport {
     if isUDP, swsys_glues_datagrams(number) { throw TransportError(.adopt, .invalidArgument) }
   }
 
+  package var mayTakeLongToClose: Bool { willClose != nil || !isUDP }
+
   package func close(then done: @escaping @Sendable () -> Void) {
-    CloserThread.close(number, after: willClose, then: done)
+    if mayTakeLongToClose { return CloserThread.close(number, after: willClose, then: done) }
+    OwnedDescriptor.close(number, mayTakeLong: false, then: done)
   }
 
   // MARK: Receiving
