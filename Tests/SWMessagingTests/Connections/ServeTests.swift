@@ -299,7 +299,8 @@ final class EventLog: Sendable {
     }
   }
 
-  @Test(arguments: 0..<3) func `a connection is over when its descriptor is closed`(_ index: Int) async throws {
+  @Test(arguments: 0..<3) func `a connection is over when its descriptor is closed`(_ index: Int) async throws
+  {
     let directory = try TestDirectory()
     let listener = try ListenPlace.unix.listener(directory)
     let (log, gate) = (EventLog(), Gate())

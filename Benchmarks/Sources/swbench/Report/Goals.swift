@@ -101,7 +101,9 @@ struct GoalRow: Codable, Sendable {
 
 extension Report {
   var goals: [GoalRow] {
-    Goal.all.map(row) + [sendersRow("threads"), sendersRow("tasks"), connectionsRow, scaleRow, connectRow, idleRow, pythonRow]
+    Goal.all.map(row) + [
+      sendersRow("threads"), sendersRow("tasks"), connectionsRow, scaleRow, connectRow, idleRow, pythonRow,
+    ]
       + CodingGoal.all.map(codingRow) + ["decode", "encode"].map(pickleRow)
   }
 
