@@ -1,3 +1,4 @@
+import SWIO
 import SWMessaging
 import SWTesting
 import SystemPackage
@@ -53,6 +54,30 @@ import Testing
     let later = Deadline(nanoseconds: Deadline.now.nanoseconds + 10_000_000_000_000)
     #expect(!later.hasPassed && later.remaining > 0 && later.remaining <= 10_000_000_000_000)
     #expect(Deadline(nanoseconds: .max - 1).remaining > 0)
+  }
+
+  /// The event may be an old one, of bytes that the thread has taken since.
+  @Test(arguments: [false, true])
+  func `a call that cannot wait ends although a thread polls and an event has brought nothing`(
+    _ isThread: Bool
+  ) async throws {
+    let (reader, writer) = try makePipe(framing: .varInt)
+    let half = try #require(reader.core.receiving)
+    let polling = TestThread { try reader.blocking.receive() }
+    await eventually { half.inspect { $0.queue.first?.isPolling == true } }
+    half.stir()
+    let ended = Guarded<EndpointError?>(nil)
+    let late = Task {
+      let error =
+        isThread
+        ? try await TestThread { blockingError { try reader.blocking.receive(timeout: .zero) } }.value
+        : await endpointError { try await reader.receive(timeout: .zero) }
+      ended.withLock { $0 = error }
+    }
+    await eventually { ended.withLock { $0?.reason } == .timedOut }
+    try await writer.send([1])
+    #expect(try await polling.value == [1])
+    try await late.value
   }
 
   @Test func `every asynchronous receive ends by its deadline`() async throws {

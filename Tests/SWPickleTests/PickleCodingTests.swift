@@ -202,4 +202,47 @@ import Testing
     }
     #expect(throws: EncodingError.self) { try JSONEncoder().encode(square) }
   }
+
+  /// Swift's strings, wide integers and bools are not laid out as NumPy's elements are, whatever the sizes say.
+  @Test func `elements are copied as they are where each bit pattern is a value, and converted elsewhere`()
+    throws
+  {
+    let decoder = PickleDecoder()
+    for shape in [[4096], [2, 2048]] {
+      let text = NumPyArray(
+        shape: shape, type: try #require(NumPyType(.text, byteCount: 0)), bytes: [] as [UInt8])
+      let raw = NumPyArray(
+        shape: shape, type: try #require(NumPyType(.raw, byteCount: 0)), bytes: [] as [UInt8])
+      if shape.count == 1 {
+        if let text {
+          #expect(
+            try decoder.decode([String].self, from: PickleValue(text)) == Array(repeating: "", count: 4096))
+        }
+        if let raw {
+          #expect(throws: DecodingError.self) { try decoder.decode([Int128].self, from: PickleValue(raw)) }
+        }
+      } else {
+        if let text {
+          let rows = try decoder.decode([[String]].self, from: PickleValue(text))
+          #expect(rows.count == 2 && rows.allSatisfy { $0 == Array(repeating: "", count: 2048) })
+        }
+        if let raw {
+          #expect(throws: DecodingError.self) { try decoder.decode([[UInt128]].self, from: PickleValue(raw)) }
+        }
+      }
+    }
+    // From a peer: an array of 4096 empty texts, in 120 bytes.
+    let pickle =
+      Array("\u{2}cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\0".utf8) + [0x85]
+      + Array("C\u{1}btR(K\u{1}M\0\u{10}".utf8) + [0x85]
+      + Array("cnumpy\ndtype\n(X\u{2}\0\0\0U0".utf8) + [0x89, 0x88]
+      + Array("tR(K\u{3}X\u{1}\0\0\0<NNNK\0K\u{4}K\u{8}tb".utf8) + [0x89] + Array("C\0tb.".utf8)
+    #expect(
+      try decoder.decode([String].self, from: [0x80] + [UInt8](pickle)) == Array(repeating: "", count: 4096))
+    let bools = try #require(
+      NumPyArray(shape: [4], type: try #require(NumPyType(.bool, byteCount: 1)), bytes: [0, 1, 2, 255]))
+    let decoded = try decoder.decode([Bool].self, from: PickleValue(bools))
+    #expect(decoded == [false, true, true, true] && decoded.allSatisfy { $0 == !(!$0) })
+    #expect(decoded.map { unsafe unsafeBitCast($0, to: UInt8.self) } == [0, 1, 1, 1])
+  }
 }

@@ -10,8 +10,9 @@ protocol PickleSimple: Decodable, SendableMetatype {
   init?(direct value: PickleValue)
   /// - Throws: `DecodingError` for a value of another kind, or for a value that does not fit.
   init(_ decoding: PickleDecoding) throws
-  /// The type of a NumPy array with such elements. Its kind says so if there is none.
-  static var elementType: NumPyType { get }
+  /// The type of NumPy arrays whose elements have the layout of this type, where all bit patterns are values. Nil if there
+  /// is none: then elements are converted one by one.
+  static var elementType: NumPyType? { get }
 }
 
 extension PickleSimple {
@@ -43,7 +44,8 @@ extension Bool: PickleSimple {
     guard let value = decoding.scalar.bool else { throw decoding.mismatch(Bool.self) }
     self = value
   }
-  static var elementType: NumPyType { NumPyType(native: .bool, byteCount: 1) }
+  // NumPy takes each byte but 0 for true. A Swift Bool of another byte than 0 and 1 is none.
+  static var elementType: NumPyType? { nil }
 }
 
 extension String: PickleSimple {
@@ -60,8 +62,7 @@ extension String: PickleSimple {
     guard let value = decoding.scalar.string else { throw decoding.mismatch(String.self) }
     self = value
   }
-  // A placeholder, because Swift strings do not have the layout of NumPy's text.
-  static var elementType: NumPyType { NumPyType(native: .text, byteCount: 0) }
+  static var elementType: NumPyType? { nil }
 }
 
 extension PickleSimple where Self: FixedWidthInteger {
@@ -91,9 +92,9 @@ extension PickleSimple where Self: FixedWidthInteger {
     self = integer
   }
 
-  static var elementType: NumPyType {
+  static var elementType: NumPyType? {
     bitWidth > 64
-      ? NumPyType(native: .raw, byteCount: 0)
+      ? nil
       : NumPyType(native: isSigned ? .signed : .unsigned, byteCount: bitWidth / 8)
   }
 }
@@ -129,7 +130,7 @@ extension PickleSimple where Self: BinaryFloatingPoint {
     self = exact
   }
 
-  static var elementType: NumPyType { NumPyType(native: .float, byteCount: MemoryLayout<Self>.size) }
+  static var elementType: NumPyType? { NumPyType(native: .float, byteCount: MemoryLayout<Self>.size) }
 }
 
 extension Double: PickleSimple {
