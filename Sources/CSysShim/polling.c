@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <stddef.h>
+#include <linux/futex.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
@@ -19,6 +20,16 @@ int swsys_eventfd_signal(int fd) {
 int swsys_eventfd_drain(int fd) {
   uint64_t value;
   return (int)RETRIED(read(fd, &value, sizeof value));
+}
+
+void swsys_word_signal(int32_t *word) {
+  __atomic_store_n(word, 1, __ATOMIC_RELEASE);
+  (void)syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+void swsys_word_drain(int32_t *word) { __atomic_store_n(word, 0, __ATOMIC_RELEASE); }
+void swsys_word_wait(int32_t *word, int64_t nanoseconds) {
+  struct timespec limit = {.tv_sec = nanoseconds / 1000000000, .tv_nsec = nanoseconds % 1000000000};
+  (void)syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, 0, nanoseconds < 0 ? NULL : &limit, NULL, 0);
 }
 
 /* If the kernel refuses to wait for descriptors (ENOMEM; EINVAL if RLIMIT_NOFILE is below their count), wait

@@ -34,3 +34,33 @@ import Testing
     #expect(isNoticed, "nobody notices that the simulation \(mistake)")
   }
 }
+
+@Suite(.lastResort, .leavesNothing) struct ListenerSimulationTests {
+  @Test func `schedules of a listener keep every promise`() {
+    var coverage = ListenerCoverage()
+    for seed: UInt64 in 1...3_000 {
+      let report = ListenerSimulation.run(seed: seed)
+      coverage.add(report.coverage)
+      #expect(report.failure == nil, "seed \(seed): replay with `swift run simulate --world listener --seed \(seed)`")
+    }
+    for point in ListenerCoverage.Point.allCases {
+      #expect(coverage.count(point) > 0, "no schedule comes by \(point)")
+    }
+  }
+
+  @Test func `the same seed plays the same schedule of a listener`() {
+    for seed: UInt64 in 1...100 {
+      let (first, second) = (ListenerSimulation.run(seed: seed), ListenerSimulation.run(seed: seed))
+      #expect(first.traceHash == second.traceHash)
+      #expect(first.stepCount == second.stepCount)
+    }
+  }
+
+  @Test(arguments: ListenerMistake.allCases)
+  func `a mistake about a listener is noticed`(_ mistake: ListenerMistake) {
+    let isNoticed = (1...300).contains { seed in
+      ListenerSimulation.run(seed: seed, mistake: mistake).failure != nil
+    }
+    #expect(isNoticed, "nobody notices that the simulation \(mistake)")
+  }
+}

@@ -179,6 +179,12 @@ int swsys_eventfd(void);
 int swsys_eventfd_signal(int fd);
 int swsys_eventfd_drain(int fd);
 
+/* A wake-up of one thread that needs no descriptor: a word, zero at first. Once signalled it ends every wait until it is
+ * drained. `nanoseconds` is relative, and negative without limit; the wait may end early. */
+void swsys_word_signal(int32_t *word);
+void swsys_word_drain(int32_t *word);
+void swsys_word_wait(int32_t *word, int64_t nanoseconds);
+
 enum {
   SWSYS_READABLE = 1, SWSYS_WRITABLE = 2,
   SWSYS_READ_CLOSED = 4,   /* the peer has shut down, or is gone: RDHUP, HUP */

@@ -5,10 +5,13 @@ internal import Synchronization
 /// thread checks its state.
 ///
 /// It is an eventfd, because a thread can wait for it and for another descriptor at once. Wake-ups are pooled. If no
-/// descriptors are available (EMFILE), the wait is cut into slices of ten milliseconds instead: waiting works, but wakes up
-/// later.
-package final class WakeUp: Sendable {
+/// descriptors are available (EMFILE), the wake-up is a word in memory (a futex) instead. A thread that waits for the wake-up
+/// alone is then woken as quickly, and a wait for another descriptor is cut into slices of ten milliseconds.
+@safe package final class WakeUp: Sendable {
   private let descriptor: Int32
+  /// The word that stands in for the eventfd; nil if there is an eventfd.
+  // Invariant: `init` allocates it, `deinit` frees it, and in between only the shim accesses it, atomically.
+  nonisolated(unsafe) private let word: UnsafeMutablePointer<Int32>?
   /// Saves the system call if the wake-up has been signalled already.
   private let isSignalled = Atomic(false)
 
@@ -18,15 +21,24 @@ package final class WakeUp: Sendable {
   private init(descriptor: Int32) {
     self.descriptor = descriptor
     onSignal = nil
+    unsafe word = descriptor < 0 ? .allocate(capacity: 1) : nil
+    unsafe word?.initialize(to: 0)
   }
+
+  /// Makes a wake-up as `take` does if no descriptors are available.
+  package static func withoutDescriptor() -> WakeUp { WakeUp(descriptor: -1) }
 
   /// Makes the wake-up of a simulated thread, which is called instead of woken.
   package init(onSignal: @escaping @Sendable () -> Void) {
     descriptor = -1
+    unsafe word = nil
     self.onSignal = onSignal
   }
 
-  deinit { if descriptor >= 0 { _ = swsys_close(descriptor) } }
+  deinit {
+    if descriptor >= 0 { _ = swsys_close(descriptor) }
+    unsafe word?.deallocate()
+  }
 
   private static let pool = Guarded<[WakeUp]>([])
   private static var poolLimit: Int { 64 }
@@ -43,7 +55,8 @@ package final class WakeUp: Sendable {
 
   package func signal() {
     if let onSignal { return onSignal() }
-    guard !isSignalled.exchange(true, ordering: .acquiringAndReleasing), descriptor >= 0 else { return }
+    guard !isSignalled.exchange(true, ordering: .acquiringAndReleasing) else { return }
+    if let word = unsafe word { return unsafe swsys_word_signal(word) }
     _ = swsys_eventfd_signal(descriptor)
   }
 
@@ -63,6 +76,10 @@ package final class WakeUp: Sendable {
       prefers the executor .reactor or .messaging must use the async calls, or wrap the call in runBlocking.
       """)
     var nanoseconds = deadline.remaining
+    if let word = unsafe word, descriptor == nil {
+      unsafe swsys_word_wait(word, nanoseconds)
+      return lower()
+    }
     if self.descriptor < 0 {
       if isSignalled.load(ordering: .acquiring) { nanoseconds = 0 }
       nanoseconds = nanoseconds < 0 ? Self.slice : min(nanoseconds, Self.slice)
@@ -72,14 +89,24 @@ package final class WakeUp: Sendable {
       ready = swsys_wait(descriptor ?? -1, Int32(interest.rawValue), self.descriptor, nanoseconds)
       return ready != 0
     }
-    let isFound =
-      spinTime > 0 && nanoseconds != 0 && self.descriptor >= 0
-      && Spinning.spin(for: spinTime, until: deadline) { look(0) }
-    if !isFound { _ = look(spinTime > 0 ? deadline.remaining : nanoseconds) }
-    // The eventfd is drained before the flag is lowered. A signal in between writes nothing, and the caller, which checks
-    // its state only after this, sees its reason. In the opposite order the drain could remove the write of such a signal
-    // while its flag stays raised. Then no later signal would write, and the next wait would never end.
-    if ready & 2 != 0 { _ = swsys_eventfd_drain(self.descriptor) }
+    // Without an eventfd there is no signal to spin for, and the wait stays cut into slices.
+    let spins = spinTime > 0 && nanoseconds != 0 && self.descriptor >= 0
+    let isFound = spins && Spinning.spin(for: spinTime, until: deadline) { look(0) }
+    if !isFound { _ = look(spins ? deadline.remaining : nanoseconds) }
+    lower(drains: ready & 2 != 0)
+  }
+
+  /// Drains the eventfd or the word, and then lowers the flag.
+  ///
+  /// A signal in between writes nothing, and the caller, which checks its state only after this, sees its reason. In the
+  /// opposite order the drain could remove the write of such a signal while its flag stays raised. Then no later signal
+  /// would write, and the next wait would never end.
+  private func lower(drains: Bool = true) {
+    if let word = unsafe word {
+      unsafe swsys_word_drain(word)
+    } else if drains {
+      _ = swsys_eventfd_drain(descriptor)
+    }
     isSignalled.store(false, ordering: .sequentiallyConsistent)
   }
 

@@ -1,7 +1,7 @@
 internal import SWFraming
-internal import SWIO
+package import SWIO
 internal import Synchronization
-internal import SystemPackage
+package import SystemPackage
 
 /// A connected or accepted descriptor that has no endpoint yet. It is closed if it is never taken.
 package final class FreshDescriptor: Sendable {
@@ -26,7 +26,7 @@ package final class FreshDescriptor: Sendable {
   }
 
   /// Gives the descriptor away, once.
-  func take() -> OwnedDescriptor {
+  package func take() -> OwnedDescriptor {
     guard let number = number.withLock({ $0.take() }) else {
       preconditionFailure("a descriptor is taken once")
     }
@@ -39,14 +39,14 @@ package final class FreshDescriptor: Sendable {
   }
 
   /// Makes a system call with the descriptor, and returns its result.
-  func call(_ body: (FileDescriptor) -> Int32) -> Int32 {
+  package func call(_ body: (FileDescriptor) -> Int32) -> Int32 {
     withNumber { body(FileDescriptor(rawValue: $0)) } ?? -Errno.badFileDescriptor.rawValue
   }
 }
 
 extension ReceiveHalf {
   /// The value of the item that an `ItemSource` yielded.
-  func value(of outcome: Outcome) throws(EndpointError) -> any Sendable {
+  package func value(of outcome: Outcome) throws(EndpointError) -> any Sendable {
     let value: (any Sendable)?
     switch outcome {
     case .lent(let demand):

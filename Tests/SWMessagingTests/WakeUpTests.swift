@@ -1,0 +1,74 @@
+import SWIO
+import SWTesting
+import Synchronization
+import SystemPackage
+import TestSupport
+import Testing
+
+/// The wake-up of one blocked thread, with an eventfd and where none is to be had.
+@Suite(.lastResort, .leavesNothing) struct WakeUpTests {
+  private static let makers: [@Sendable () -> WakeUp] = [{ WakeUp.take() }, { WakeUp.withoutDescriptor() }]
+
+  @Test(arguments: [0, 1]) func `a signal that came before the wait ends it, once`(_ maker: Int) {
+    let wakeUp = Self.makers[maker]()
+    defer { WakeUp.giveBack(wakeUp) }
+    wakeUp.signal()
+    wakeUp.signal()
+    wakeUp.wait(watching: nil, for: [], until: .never)
+    let deadline = Deadline.after(.milliseconds(60))
+    while !deadline.hasPassed { wakeUp.wait(watching: nil, for: [], until: deadline) }
+    wakeUp.signal()
+    wakeUp.wait(watching: nil, for: [], until: .never)
+  }
+
+  @Test(arguments: [0, 1]) func `a wait for the wake-up alone lasts until its deadline`(_ maker: Int) {
+    let wakeUp = Self.makers[maker]()
+    defer { WakeUp.giveBack(wakeUp) }
+    let deadline = Deadline.after(.milliseconds(60))
+    wakeUp.wait(watching: nil, for: [], until: deadline)
+    #expect(deadline.hasPassed, "the wait was cut into slices")
+  }
+
+  @Test(arguments: [0, 1]) func `a thread that waits is woken`(_ maker: Int) async throws {
+    let wakeUp = Self.makers[maker]()
+    defer { WakeUp.giveBack(wakeUp) }
+    let rounds = Guarded(0)
+    let back = WakeUp.take()
+    defer { WakeUp.giveBack(back) }
+    let thread = TestThread {
+      for round in 1...1_000 {
+        while rounds.withLock({ $0 }) < 2 * round - 1 { wakeUp.wait(watching: nil, for: [], until: .never) }
+        rounds.withLock { $0 += 1 }
+        back.signal()
+      }
+    }
+    let other = TestThread {
+      for round in 1...1_000 {
+        rounds.withLock { $0 += 1 }
+        wakeUp.signal()
+        while rounds.withLock({ $0 }) < 2 * round { back.wait(watching: nil, for: [], until: .never) }
+      }
+    }
+    try await thread.value
+    try await other.value
+    #expect(rounds.withLock { $0 } == 2_000)
+  }
+
+  @Test func `without a descriptor a wait that spins for another descriptor ends at a signal, too`() async throws {
+    let (readEnd, writeEnd) = try FileDescriptor.pipe()
+    defer {
+      try? readEnd.close()
+      try? writeEnd.close()
+    }
+    let wakeUp = WakeUp.withoutDescriptor()
+    let isDone = Guarded(false)
+    let thread = TestThread {
+      while !isDone.withLock({ $0 }) {
+        wakeUp.wait(watching: readEnd.rawValue, for: .readable, until: .never, spinning: 1_000)
+      }
+    }
+    isDone.withLock { $0 = true }
+    wakeUp.signal()
+    try await thread.value
+  }
+}
