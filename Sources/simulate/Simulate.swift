@@ -84,7 +84,9 @@ enum Simulate {
       steps += report.stepCount
       if let failure = report.failure {
         failures += 1
-        print("seed \(seed) failed: \(failure)\n  replay with: swift run -c release simulate \(world.option)--seed \(seed)")
+        print(
+          "seed \(seed) failed: \(failure)\n  replay with: swift run -c release simulate \(world.option)--seed \(seed)"
+        )
         if failures == 10 { exit(1) }
       }
       if seed % 256 == 0, clock.now - lastLine > .seconds(5) {
@@ -126,7 +128,7 @@ enum Simulate {
 
 /// The schedules of one kind, and what those that were played have come by.
 private protocol SimulatedWorld {
-  /// What `simulate` is called with to play them.
+  /// The arguments of `simulate` that select this world.
   var option: String { get }
   var table: String { get }
   mutating func run(_ seed: UInt64, isTracing: Bool) -> (failure: String?, stepCount: Int, traceHash: UInt64)
@@ -141,7 +143,8 @@ private struct EndpointSchedules: SimulatedWorld {
   var option: String { "" }
   var table: String { coverage.table }
 
-  mutating func run(_ seed: UInt64, isTracing: Bool) -> (failure: String?, stepCount: Int, traceHash: UInt64) {
+  mutating func run(_ seed: UInt64, isTracing: Bool) -> (failure: String?, stepCount: Int, traceHash: UInt64)
+  {
     let report = Simulation.run(seed: seed, mistake: mistake, isTracing: isTracing)
     coverage.add(report.coverage)
     return (report.failure, report.stepCount, report.traceHash)
@@ -157,7 +160,8 @@ private struct ListenerSchedules: SimulatedWorld {
   var option: String { "--world listener " }
   var table: String { coverage.table }
 
-  mutating func run(_ seed: UInt64, isTracing: Bool) -> (failure: String?, stepCount: Int, traceHash: UInt64) {
+  mutating func run(_ seed: UInt64, isTracing: Bool) -> (failure: String?, stepCount: Int, traceHash: UInt64)
+  {
     let report = ListenerSimulation.run(seed: seed, mistake: mistake, isTracing: isTracing)
     coverage.add(report.coverage)
     return (report.failure, report.stepCount, report.traceHash)

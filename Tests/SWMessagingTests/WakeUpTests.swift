@@ -54,7 +54,9 @@ import Testing
     #expect(rounds.withLock { $0 } == 2_000)
   }
 
-  @Test func `without a descriptor a wait that spins for another descriptor ends at a signal, too`() async throws {
+  @Test func `without a descriptor a wait that spins for another descriptor ends at a signal, too`()
+    async throws
+  {
     let (readEnd, writeEnd) = try FileDescriptor.pipe()
     defer {
       try? readEnd.close()

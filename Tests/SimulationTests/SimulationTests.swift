@@ -41,7 +41,9 @@ import Testing
     for seed: UInt64 in 1...3_000 {
       let report = ListenerSimulation.run(seed: seed)
       coverage.add(report.coverage)
-      #expect(report.failure == nil, "seed \(seed): replay with `swift run simulate --world listener --seed \(seed)`")
+      #expect(
+        report.failure == nil,
+        "seed \(seed): replay with `swift run simulate --world listener --seed \(seed)`")
     }
     for point in ListenerCoverage.Point.allCases {
       #expect(coverage.count(point) > 0, "no schedule comes by \(point)")

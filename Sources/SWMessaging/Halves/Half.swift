@@ -200,8 +200,8 @@ package class Half: ReactorWork, @unchecked Sendable {
     }
     if place.isLate, state.turn || state.stirred, leavesAtOnce(place) {
       // A call with a zero timeout must be tried once before it fails. If another caller holds the turn, or an attempt is
-      // due, mark the place and let that attempt decide. An event that brought nothing may have made an attempt due while the
-      // head polls: it is signalled, because the descriptor shows it nothing.
+      // due, mark the place and let that attempt decide. A head that polls is signalled: the readiness that raised `stirred`
+      // may have been consumed, or a pause hides it, and then its poll does not return.
       place.gaveUp = reason
       state.hasLate = true
       if !state.turn, let head = state.queue.first, head.isPolling { actions.signal(head) }

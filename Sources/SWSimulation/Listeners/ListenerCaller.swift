@@ -157,7 +157,8 @@ final class ListenerCaller: @unchecked Sendable {
     deadline = .never
     if !drains, world.chance(world.schedule.deadline) {
       deadline =
-        world.chance(world.schedule.zeroDeadline) ? .immediately : world.clock(after: 1 + world.below(30_000_000))
+        world.chance(world.schedule.zeroDeadline)
+        ? .immediately : world.clock(after: 1 + world.below(30_000_000))
     }
     world.trace("accepts", index)
     world.noteReason()

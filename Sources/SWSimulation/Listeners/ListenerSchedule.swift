@@ -1,7 +1,7 @@
 import SWTesting
 import SystemPackage
 
-/// What a seed makes of a listener's world.
+/// The shape of a listener's world, as a seed makes it.
 struct ListenerSchedule {
   var callers: Int
   var mostCalls: Int
@@ -14,7 +14,7 @@ struct ListenerSchedule {
   /// How many descriptors may be open, and how many the rest of the program has until it closes them.
   var limit: Int
   var foreign: Int
-  /// What the kernel calls a shortage.
+  /// The errno with which the kernel reports a shortage.
   var shortage: Errno
   /// The listening descriptor becomes unusable.
   var failsForGood: Bool

@@ -3,10 +3,10 @@ import SWMessaging
 /// Plays schedules of a listener: the real `ListenerCore`, `AcceptSource` and half, with simulated callers, reactor and
 /// kernel.
 package enum ListenerSimulation {
-  /// What came of one schedule.
+  /// The outcome of one schedule.
   package struct Report: Sendable {
     package let seed: UInt64
-    /// What went wrong, if anything did.
+    /// The first failure; nil if there is none.
     package let failure: String?
     /// Stands for everything that happened, in order: equal for equal schedules.
     package let traceHash: UInt64
@@ -36,7 +36,7 @@ package enum ListenerSimulation {
   }
 }
 
-/// What can be made to go wrong on purpose with a listener, outside of what is under test, to show that the checks notice.
+/// A fault that is made on purpose around a listener, outside of the code under test, to show that the checks notice.
 package enum ListenerMistake: String, CaseIterable, Sendable {
   /// The kernel takes a connection from the queue and does not hand it out.
   case dropsConnection

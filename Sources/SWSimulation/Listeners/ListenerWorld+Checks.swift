@@ -2,7 +2,7 @@ import SWIO
 import SWMessaging
 
 extension ListenerWorld {
-  /// Nobody can do anything before a deadline: every caller that waits must have a reason to.
+  /// Checks, while no actor can run before a deadline, that every caller that waits has a reason to.
   func checkQuiescence() {
     let (waiting, turn, called, isPaused) = core.half.inspect {
       ($0.queue.count, $0.turn, $0.called, $0.isHeadPaused)
@@ -16,7 +16,9 @@ extension ListenerWorld {
       check(isPaused || !isReadable, "connections wait, and there is no pause after which they are accepted")
       if isPaused { check(spell != nil, "accepting pauses, and nobody is told") }
     } else {
-      check(!isReadable, "\(queue.count) connections wait, descriptors are to be had, and a caller waits to accept")
+      check(
+        !isReadable,
+        "\(queue.count) connections wait, descriptors are to be had, and a caller waits to accept")
       check(!isFinishing, "nobody can connect any more, and a caller waits")
     }
   }
@@ -24,7 +26,8 @@ extension ListenerWorld {
   func checkEnd() {
     for caller in callers { check(caller.isDone, "caller \(caller.index) never came back") }
     core.half.inspect { state in
-      check(state.queue.isEmpty && !state.turn && !state.called && state.isOut, "the listener is still in use")
+      check(
+        state.queue.isEmpty && !state.turn && !state.called && state.isOut, "the listener is still in use")
     }
     check(reactor.registrationCount == 0, "a registration is left")
     check(closes.count == 0, "the listener still waits for a descriptor")
@@ -34,7 +37,8 @@ extension ListenerWorld {
     // After a close the kernel resets what waits in its queue, and the library closes what it has accepted for nobody.
     // After an end in good order there is neither.
     if coverage.count(.drained) > 0 {
-      check(counts[.queued, default: 0] == 0, "\(counts[.queued, default: 0]) connections were never accepted")
+      check(
+        counts[.queued, default: 0] == 0, "\(counts[.queued, default: 0]) connections were never accepted")
       check(counts[.accepted, default: 0] == 0, "\(counts[.accepted, default: 0]) connections went to nobody")
     }
     letGo()

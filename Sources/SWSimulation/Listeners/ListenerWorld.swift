@@ -19,7 +19,7 @@ final class ListenerWorld: @unchecked Sendable {
     case closing
   }
 
-  /// What has become of a connection.
+  /// The state of a connection.
   enum Fate {
     case queued, accepted, refused, delivered, closed
   }
@@ -103,7 +103,8 @@ final class ListenerWorld: @unchecked Sendable {
 
   private func makeCore() -> ListenerCore {
     let source = AcceptSource(
-      OwnedDescriptor(adopting: FileDescriptor(rawValue: listening)), .stream, isUnix: true, .when { [unowned self] _ in admits() }, closes: closes
+      OwnedDescriptor(adopting: FileDescriptor(rawValue: listening)), .stream, isUnix: true,
+      .when { [unowned self] _ in admits() }, closes: closes
     ) { [unowned self] descriptor in accept(descriptor) }
     return ListenerCore(accepting: source, address: .abstract("simulated"), reactor: reactor)
   }
@@ -121,7 +122,7 @@ final class ListenerWorld: @unchecked Sendable {
 
   var isShort: Bool { open.count + foreignCount >= schedule.limit }
 
-  /// What `poll` says of the listening descriptor.
+  /// Whether `poll` reports the listening descriptor as readable.
   var isReadable: Bool { !isClosed && (!queue.isEmpty || !failedPeers.isEmpty || isBroken) }
 
   /// `accept(2)`.
@@ -398,12 +399,12 @@ final class ListenerWorld: @unchecked Sendable {
       if !windUp() { break }
     }
     if failure == nil { checkEnd() }
-    // Whatever a failure has left is closed as long as there is a world.
+    // A failure may leave open descriptors. They are closed as long as there is a world.
     core.close()
     letGo()
   }
 
-  /// Nobody can do anything before the next deadline: it passes.
+  /// Lets the next deadline pass, because no actor can run before it.
   private func advanceClock() -> Bool {
     var next = reactor.nextDeadline
     for caller in callers { next = min(next, caller.nextDeadline) }
@@ -419,7 +420,7 @@ final class ListenerWorld: @unchecked Sendable {
     return true
   }
 
-  /// Nobody can do anything at all: brings the schedule to its end, a bit further each time.
+  /// Brings the schedule a bit further to its end each time, because no actor can run at all.
   private func windUp() -> Bool {
     stage += 1
     trace("winding up", stage)

@@ -17,13 +17,16 @@ import Testing
   ]
 
   @Test(arguments: noServers)
-  func `what is no server at a path is told at once, by its errno`(_ name: String, _ errno: Errno) async throws {
+  func `what is no server at a path is told at once, by its errno`(_ name: String, _ errno: Errno)
+    async throws
+  {
     let directory = try TestDirectory()
     defer { directory.remove() }
     #expect(FileManager.default.createFile(atPath: directory("file").string, contents: nil))
     try FileManager.default.createDirectory(
       atPath: directory("directory").string, withIntermediateDirectories: false)
-    #expect(mkfifo(directory("fifo").string, 0o600) == 0)
+    let made = unsafe mkfifo(directory("fifo").string, 0o600)
+    #expect(made == 0)
     for (link, target) in [("dangling", "nothing"), ("loop", "loop")] {
       try FileManager.default.createSymbolicLink(
         atPath: directory(link).string, withDestinationPath: target)
@@ -35,13 +38,17 @@ import Testing
     #expect(error?.failure == TransportError(.connect, errno))
     #expect(error?.description.contains("unix:\(path)") == true)
     let blocking = try await TestThread { () -> EndpointError? in
-      do throws(EndpointError) { try Connector(to: .unix(path)).blocking.connect().close() } catch { return error }
+      do throws(EndpointError) { try Connector(to: .unix(path)).blocking.connect().close() } catch {
+        return error
+      }
       return nil
     }.value
     #expect(blocking?.failure == TransportError(.connect, errno))
   }
 
-  @Test func `a link that leads to a server is followed by clients and left alone by a second server`() async throws {
+  @Test func `a link that leads to a server is followed by clients and left alone by a second server`()
+    async throws
+  {
     let directory = try TestDirectory()
     defer { directory.remove() }
     let listener = try Listener(.unix(directory("s")), framing: .varInt)
@@ -72,7 +79,9 @@ import Testing
     #expect(directory.names == ["a"])
   }
 
-  @Test func `a listener whose directory is moved takes its file away there, and one whose directory is gone closes`()
+  @Test
+  func
+    `a listener whose directory is moved takes its file away there, and one whose directory is gone closes`()
     async throws
   {
     let directory = try TestDirectory()
@@ -91,7 +100,9 @@ import Testing
     #expect(directory.names == [])
   }
 
-  @Test func `a greeting that comes byte by byte ends at its deadline, and others are served meanwhile`() async throws {
+  @Test func `a greeting that comes byte by byte ends at its deadline, and others are served meanwhile`()
+    async throws
+  {
     let listener = try Listener(.abstract(""), framing: .varInt)
     let log = EventLog()
     let serving = Task {
@@ -160,9 +171,12 @@ import Testing
     for listener in listeners { listener.close() }
   }
 
-  @Test func `an interface that does not exist and a port of zero are errors that name the address`() async throws {
+  @Test func `an interface that does not exist and a port of zero are errors that name the address`()
+    async throws
+  {
     for address: Address in [
-      .tcp(host: "fe80::1%sw-none", port: 80), .tcp(host: "127.0.0.1", port: 0), .tcp(host: "::1%lo", port: 0),
+      .tcp(host: "fe80::1%sw-none", port: 80), .tcp(host: "127.0.0.1", port: 0),
+      .tcp(host: "::1%lo", port: 0),
     ] {
       let error = await endpointError { try await connect(to: address, timeout: .seconds(60)) }
       #expect(error != nil)

@@ -9,7 +9,8 @@ struct OpenContender: Contender {
     case pool = "served by tasks on the pool"
   }
 
-  static let count = 10_000
+  /// Both ends are in one process, and 20,000 descriptors are a usual hard limit.
+  static let count = 9_700
 
   let way: Way
   var title: String { way.rawValue }
