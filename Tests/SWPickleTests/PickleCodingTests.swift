@@ -208,28 +208,18 @@ import Testing
     throws
   {
     let decoder = PickleDecoder()
-    for shape in [[4096], [2, 2048]] {
-      let text = NumPyArray(
-        shape: shape, type: try #require(NumPyType(.text, byteCount: 0)), bytes: [] as [UInt8])
-      let raw = NumPyArray(
-        shape: shape, type: try #require(NumPyType(.raw, byteCount: 0)), bytes: [] as [UInt8])
-      if shape.count == 1 {
-        if let text {
-          #expect(
-            try decoder.decode([String].self, from: PickleValue(text)) == Array(repeating: "", count: 4096))
-        }
-        if let raw {
-          #expect(throws: DecodingError.self) { try decoder.decode([Int128].self, from: PickleValue(raw)) }
-        }
-      } else {
-        if let text {
-          let rows = try decoder.decode([[String]].self, from: PickleValue(text))
-          #expect(rows.count == 2 && rows.allSatisfy { $0 == Array(repeating: "", count: 2048) })
-        }
-        if let raw {
-          #expect(throws: DecodingError.self) { try decoder.decode([[UInt128]].self, from: PickleValue(raw)) }
-        }
-      }
+    let (text, raw) = (NumPyType(.text, byteCount: 0), NumPyType(.raw, byteCount: 0))
+    func array(_ shape: [Int], _ type: NumPyType?, _ bytes: [UInt8] = []) -> PickleValue? {
+      type.flatMap { NumPyArray(shape: shape, type: $0, bytes: bytes) }.map { PickleValue($0) }
+    }
+    if let row = array([4096], text), let rows = array([2, 2048], text) {
+      #expect(try decoder.decode([String].self, from: row) == Array(repeating: "", count: 4096))
+      let decoded = try decoder.decode([[String]].self, from: rows)
+      #expect(decoded.count == 2 && decoded.allSatisfy { $0 == Array(repeating: "", count: 2048) })
+    }
+    if let row = array([4096], raw), let rows = array([2, 2048], raw) {
+      #expect(throws: DecodingError.self) { try decoder.decode([Int128].self, from: row) }
+      #expect(throws: DecodingError.self) { try decoder.decode([[UInt128]].self, from: rows) }
     }
     // From a peer: an array of 4096 empty texts, in 120 bytes.
     let pickle =
@@ -239,9 +229,8 @@ import Testing
       + Array("tR(K\u{3}X\u{1}\0\0\0<NNNK\0K\u{4}K\u{8}tb".utf8) + [0x89] + Array("C\0tb.".utf8)
     #expect(
       try decoder.decode([String].self, from: [0x80] + [UInt8](pickle)) == Array(repeating: "", count: 4096))
-    let bools = try #require(
-      NumPyArray(shape: [4], type: try #require(NumPyType(.bool, byteCount: 1)), bytes: [0, 1, 2, 255]))
-    let decoded = try decoder.decode([Bool].self, from: PickleValue(bools))
+    let bools = try #require(array([4], NumPyType(.bool, byteCount: 1), [0, 1, 2, 255]))
+    let decoded = try decoder.decode([Bool].self, from: bools)
     #expect(decoded == [false, true, true, true] && decoded.allSatisfy { $0 == !(!$0) })
     #expect(decoded.map { unsafe unsafeBitCast($0, to: UInt8.self) } == [0, 1, 1, 1])
   }

@@ -98,7 +98,7 @@ extension NumPyArray {
   func copy<Element: PickleSimple>(as type: Element.Type, _ range: Range<Int>? = nil) -> [Element] {
     let range = range ?? 0..<count
     let size = MemoryLayout<Element>.stride
-    precondition(type.byteCount == size, "elements are copied as they are")
+    precondition(self.type.byteCount == size, "elements are copied as they are")
     return unsafe bytes.withUnsafeBytes { raw in
       unsafe [Element](unsafeUninitializedCapacity: range.count) { target, initialized in
         // Invariant: the type is a plain number type, for which all bit patterns are valid, and the bytes exist.
