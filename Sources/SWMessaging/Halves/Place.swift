@@ -60,7 +60,7 @@ package class Place: DeadlineReceiver, @unchecked Sendable {
   @safe @exclusivity(unchecked)
   package fileprivate(set) final var isQueued = false
   /// Whether its thread is, or is about to be, in `ppoll` on the descriptor. Then readiness needs no signal.
-  final var isPolling = false
+  package internal(set) final var isPolling = false
   /// The readiness that its thread polls for.
   package internal(set) final var polledInterest: Readiness = []
   /// Whether its step waits for the transport. A flush or a half-close does not: it is due as soon as it is the head.

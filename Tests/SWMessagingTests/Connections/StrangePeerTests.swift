@@ -100,6 +100,40 @@ import Testing
     #expect(directory.names == [])
   }
 
+  @Test func `a greeting that comes byte by byte ends at its deadline, and others are served meanwhile`()
+    async throws
+  {
+    let listener = try Listener(.abstract(""), framing: .varInt)
+    let log = EventLog()
+    let serving = Task {
+      try await listener.serve(
+        greetingTimeout: .milliseconds(200), observing: log.note,
+        greeting: { peer in _ = try await peer.receive() }, ServeTests.echo)
+    }
+    let slow = try await connect(to: listener.address)
+    // The header of a message of 15 MiB.
+    try await slow.send([0xFA, 0xF0, 0, 0])
+    let dribbling = Task {
+      while true { _ = try await slow.send([0], timeout: .seconds(60)) }
+    }
+    // The deadline of this client's own greeting is as short, so it may have to try again.
+    while true {
+      let client = try await connect(to: listener.address, framing: .varInt)
+      defer { client.close() }
+      do {
+        try await client.send("greeting")
+        try await client.send("hello")
+        if try await client.next() == Array("hello".utf8) { break }
+      } catch {}
+    }
+    let end = await endpointError { try await dribbling.value }
+    #expect(end?.failure != nil, "\(String(describing: end))")
+    await eventually { log.greetingsFailed >= 1 }
+    slow.close()
+    listener.finish()
+    try await serving.value
+  }
+
   @Test func `clients that never read do not hold up the end beyond its time`() async throws {
     let listener = try Listener(.abstract(""), framing: .varInt)
     let log = EventLog()
