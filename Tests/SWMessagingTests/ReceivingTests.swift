@@ -323,4 +323,23 @@ import Testing
     // The refusal is that endpoint's alone: nothing was consumed.
     #expect(try await first.receive() == pattern(20))
   }
+
+  @MainActor @Test func `a loop over messages stays on its actor, whether it waits or not`() async throws {
+    let (reader, writer) = try makePipe(framing: .varInt)
+    try await writer.send(contentsOf: [[1], [2]] as [[UInt8]])
+    var received: [UInt8] = []
+    for try await message in reader.messages {
+      MainActor.assertIsolated()
+      received += message
+      if received.count == 4 { break }
+      // The first two are there. Each of the others comes while the loop waits.
+      guard received.count >= 2 else { continue }
+      let next = UInt8(received.count + 1)
+      Task.detached {
+        await eventually { reader.queued == 1 }
+        try await writer.send([next])
+      }
+    }
+    #expect(received == [1, 2, 3, 4])
+  }
 }

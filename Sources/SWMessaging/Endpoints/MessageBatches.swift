@@ -175,8 +175,8 @@ public struct MessageBatchSequence<E: MessageReceiving>: AsyncSequence, Sendable
     }
 
     @inlinable
-    public mutating func next(
-      isolation actor: isolated (any Actor)?
+    public nonisolated(nonsending) mutating func next(
+      isolation actor: (any Actor)?
     ) async throws(EndpointError) -> [E.F.Incoming]? {
       try await endpoint.nextBatch(upTo: room.count, byteCount: room.byteCount)
     }
