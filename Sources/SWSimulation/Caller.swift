@@ -184,7 +184,7 @@ final class Caller: @unchecked Sendable {
   }
 
   private func signal() {
-    world.interlude(.runInsideWakeUp)
+    // Nothing else runs in the middle: a half that wakes two threads at once signals the first of them under its lock.
     if world.makes(.dropsWakeUp) { return }
     world.trace("signalled", index)
     isSignalled = true

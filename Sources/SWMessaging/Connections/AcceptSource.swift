@@ -131,10 +131,10 @@ package final class AcceptSource: AcceptingSource, ClosesLater {
     let descriptor = OwnedDescriptor(adopting: FileDescriptor(rawValue: number))
     let fresh = FreshDescriptor(descriptor, kind, isUnix: isUnix)
     if policy.admits(fresh) { return fresh }
-    let peer = PeerCredentials(of: fresh)
-    // The descriptor is closed here, because an observer may keep the credentials, which retain it.
+    // In this order the refusal is counted and told when the peer sees the end. The descriptor is closed here, because an
+    // observer may keep the credentials, which retain it.
+    reporter.refused(PeerCredentials(of: fresh))
     _ = fresh.take()
-    reporter.refused(peer)
     return nil
   }
 
