@@ -83,4 +83,4 @@ precondition(results == Dictionary(uniqueKeysWithValues: (0..<40).map { ($0, $0 
 
 // Prints:
 //   worker … has died, and another takes its place
-//   40 jobs done; done again: [7]
+//   40 jobs done; done again: […]

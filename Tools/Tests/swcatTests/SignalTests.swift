@@ -79,6 +79,22 @@ import Testing
     #expect(kill(child, 0) != 0)
   }
 
+  @Test(arguments: [("INT", 0), ("HUP", 0), ("USR1", 2)] as [(String, Int32)])
+  func `at a terminal a child that the user has interrupted is no failure`(_ signal: String, _ status: Int32)
+    throws
+  {
+    let run = try Program.shell(
+      """
+      exec script -qec '"$SWCAT" exec --framing lines -- sh -c "kill -\(signal) \\$\\$; sleep 100"' /dev/null
+      """)
+    #expect(run.status == status, "\(run.text)")
+  }
+
+  @Test func `without a terminal the same child has failed`() throws {
+    let run = try Program.shell("exec \"$SWCAT\" exec --framing lines -- sh -c 'kill -INT $$; sleep 100'")
+    #expect(run.status == 2)
+  }
+
   @Test func `a second signal ends it at once`() throws {
     // The child does not end, and swallows signals: the first one would have to wait for it.
     let conversation = try Conversation(

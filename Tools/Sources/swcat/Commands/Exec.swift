@@ -104,8 +104,17 @@ struct Exec: AsyncParsableCommand {
       }
       throw Failure(error, at: command[0])
     }
-    if !status.isSuccess, Stop.shared.signal == nil {
+    if !status.isSuccess, Stop.shared.signal == nil, !isInterruption(status) {
       throw Failure(.connection, "\(command[0]): \(status)")
     }
+  }
+
+  /// Whether the user has ended the child from the terminal. The terminal sends the signal to this process, too, but the end of
+  /// the child may be seen first.
+  private func isInterruption(_ status: TerminationStatus) -> Bool {
+    guard case .signalled(let signal) = status, signal == .interrupt || signal == .hangUp else {
+      return false
+    }
+    return (0...2).contains { isatty($0) == 1 }
   }
 }
