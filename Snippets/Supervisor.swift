@@ -40,11 +40,12 @@ actor Jobs {
 struct WorkerDied: Error {}
 
 /// Hands jobs to one worker until none is left.
-func work(_ jobs: Jobs, with worker: Worker, killing unlucky: Int?) async throws {
+func work(_ jobs: Jobs, with worker: Worker, killing unlucky: Int) async throws {
   while let job = await jobs.next() {
     do {
+      // The first worker that gets this job dies of it.
+      if job == unlucky, await jobs.repeated.isEmpty { try worker.kill() }
       try await worker.channel.send("\(job)", timeout: .seconds(60))
-      if job == unlucky { try worker.kill() }
       let answer = try await worker.channel.receive(timeout: .seconds(60))
       guard let result = Int(String(decoding: answer, as: UTF8.self)) else { throw WorkerDied() }
       await jobs.finish(job, result)
@@ -60,17 +61,15 @@ let unlucky = 7
 await withTaskGroup { group in
   for number in 1...4 {
     group.addTask {
-      var isFirst = true
       while !(await jobs.areDone) {
         do {
           // The worker ends with its scope, on every way out.
           try await withChildProcess(
             Command("python3", arguments: ["-c", script]), channel: .standardStreams, framing: .lines
-          ) { worker in try await work(jobs, with: worker, killing: isFirst ? unlucky : nil) }
+          ) { worker in try await work(jobs, with: worker, killing: unlucky) }
           return
         } catch {
           print("worker \(number) has died, and another takes its place")
-          isFirst = false
         }
       }
     }
@@ -83,4 +82,4 @@ precondition(results == Dictionary(uniqueKeysWithValues: (0..<40).map { ($0, $0 
 
 // Prints:
 //   worker … has died, and another takes its place
-//   40 jobs done; done again: […]
+//   40 jobs done; done again: [7]
