@@ -65,8 +65,8 @@ package final class PollPoller: Poller {
   private let state = Guarded(State())
   // Invariant: accessed only by the waiting thread.
   private nonisolated(unsafe) var polled: [swsys_polled] = []
-  // Invariant: accessed only by the waiting thread. It has the keys of `polled`, except for the last entry, which is the
-  // notifier.
+  // The keys of `polled`, except for the last entry, which is the notifier.
+  // Invariant: accessed only by the waiting thread.
   private nonisolated(unsafe) var polledKeys: [UInt64] = []
 
   package init() {

@@ -9,8 +9,7 @@ internal import SystemPackage
 /// readiness signals lock, mark, pass, unlock and wake; they never attempt.
 /// The turn changes hands under the lock.
 @usableFromInline
-// Invariant: the state is accessed only inside `locked`. Fields that belong to the turn are accessed only by the turn
-// holder.
+// Invariant: only `locked` accesses the state, and only the turn's holder the fields that belong to the turn.
 package class Half: ReactorWork, @unchecked Sendable {
   package final let port: Port
   /// The direction: `readable` for receiving, `writable` for sending.

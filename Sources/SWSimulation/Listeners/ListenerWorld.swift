@@ -226,7 +226,7 @@ final class ListenerWorld: @unchecked Sendable {
     reactor.edge()
   }
 
-  // MARK: What callers tell
+  // MARK: Reports of callers
 
   /// A caller has a connection.
   func delivered(_ fresh: FreshDescriptor, to caller: ListenerCaller) {

@@ -198,7 +198,7 @@ import Testing
     #expect(try service.end().status == 0)
   }
 
-  // MARK: What goes wrong
+  // MARK: Failures
 
   @Test(arguments: [
     ("receive unix:$DIR/none --framing lines", "No such file"),

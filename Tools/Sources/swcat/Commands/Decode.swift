@@ -7,7 +7,7 @@ struct Decode: AsyncParsableCommand {
     abstract: "Frames from standard input, one message a line to standard output.",
     discussion: """
       Each message is printed as it comes. With --count nothing is read behind the last message, which stays for \
-      whoever reads the same input next.
+      the next reader of the same input.
 
       Examples:
         swcat encode --framing varint <words | swcat decode --framing varint

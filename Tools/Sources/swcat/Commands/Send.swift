@@ -7,7 +7,7 @@ struct Send: AsyncParsableCommand {
     abstract: "Send messages to a peer: from the arguments, else each line of standard input.",
     discussion: """
       Behind the last message it half-closes, and waits for the peer's end, for a second unless --linger says otherwise. \
-      What the peer sends is read and dropped.
+      Messages of the peer are read and dropped.
 
       Examples:
         swcat send unix:/tmp/s --framing varint hello world
