@@ -1,9 +1,10 @@
 import Foundation
 
 /// The invariant: swcat's reader of JSON takes what Foundation's takes, as the same value, and refuses what Foundation's
-/// refuses, but for the differences below; and a text without its blanks stays the same value.
+/// refuses, but for the differences below; a text without its blanks stays the same value; and a `JSONValue` that is read
+/// from a text is written as a text of the same value.
 ///
-/// Built together with the JSON files of swcat into one module (`Fuzz/run`). A broken invariant traps, and libFuzzer writes
+/// Built together with `JSONValue` and the JSON files of swcat into one module (`Fuzz/run`). A broken invariant traps, and libFuzzer writes
 /// down the input.
 @_cdecl("LLVMFuzzerTestOneInput")
 public func fuzzJSONDocument(_ data: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
@@ -14,6 +15,7 @@ public func fuzzJSONDocument(_ data: UnsafePointer<UInt8>?, _ count: Int) -> CIn
     try JSONSerialization.jsonObject(with: Data(bytes), options: [.fragmentsAllowed])
   }
   let document = Result { () throws(Misread) in try JSONDocument(bytes) }
+  checkValue(bytes)
   switch (document, foundation) {
   case (.failure, .failure): break
   case (.success(let document), .success(let value)):
@@ -26,6 +28,23 @@ public func fuzzJSONDocument(_ data: UnsafePointer<UInt8>?, _ count: Int) -> CIn
     precondition(isTrailingComma(bytes, misread.offset), "refused by swcat alone: \(misread)")
   }
   return 0
+}
+
+/// A `JSONValue` is read or refused with a `DecodingError`, and is read again from the text that it is written as.
+private func checkValue(_ bytes: [UInt8]) {
+  let value: JSONValue
+  do {
+    value = try JSONDecoder().decode(JSONValue.self, from: Data(bytes))
+  } catch {
+    precondition(error is DecodingError, "\(error)")
+    return
+  }
+  do {
+    let written = try JSONEncoder().encode(value)
+    precondition(try JSONDecoder().decode(JSONValue.self, from: written) == value, "another value")
+  } catch {
+    preconditionFailure("\(error)")
+  }
 }
 
 /// Foundation takes a comma after the last element, which RFC 8259 does not have.

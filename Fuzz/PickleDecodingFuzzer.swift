@@ -14,16 +14,21 @@
 public func fuzzPickleDecoding(_ data: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
   let bytes = unsafe Array(UnsafeBufferPointer(start: data, count: count))
   let limits = PickleLimits(depth: 40, memoEntries: 600, elements: 1500, memory: 1 << 20, repeatedParts: 2000)
-  guard let read = try? PickleValue(pickle: bytes, limits: limits) else { return 0 }
+  // Not by the initialiser, which has another way to read an array.
+  guard let read = try? PickleValue.reading(bytes.span, limits: limits).value else {
+    precondition((try? PickleValue(pickle: bytes, limits: limits)) == nil, "read in one way alone")
+    return 0
+  }
   let value = Message(pickle: bytes, value: read)
-  for strategy: CodingDateStrategy in [
-    .native, .secondsSince1970, .millisecondsSince1970, .iso8601, .deferredToDate,
+  for (strategy, isExact): (CodingDateStrategy, Bool) in [
+    (.native, true), (.secondsSince1970, false), (.millisecondsSince1970, false), (.iso8601, false),
+    (.deferredToDate, false),
   ] {
     var (encoder, decoder) = (PickleEncoder(), PickleDecoder())
     (encoder.dateStrategy, decoder.dateStrategy) = (strategy, strategy)
     decoder.limits = limits
-    decode(Date.self, value, encoder, decoder)
-    decode([Date].self, value, encoder, decoder)
+    decode(Date.self, value, encoder, decoder, isExact: isExact)
+    decode([Date].self, value, encoder, decoder, isExact: isExact)
   }
   let (encoder, decoder) = (PickleEncoder(), PickleDecoder())
   func each<T: Codable & Equatable>(_ type: T.Type) {
@@ -69,7 +74,7 @@ private struct Fields: Codable, Equatable {
 }
 
 private func decode<T: Codable & Equatable>(
-  _ type: T.Type, _ value: Message, _ encoder: PickleEncoder, _ decoder: PickleDecoder
+  _ type: T.Type, _ value: Message, _ encoder: PickleEncoder, _ decoder: PickleDecoder, isExact: Bool = true
 ) {
   let decoded: T
   let direct = Result { try decoder.decode(type, from: value.pickle) }
@@ -91,11 +96,19 @@ private func decode<T: Codable & Equatable>(
     precondition(direct == decoded || direct != direct || decoded != decoded, "\(direct), and \(decoded)")
   case .failure(let error): precondition(isGivenUp(error), "a value, and \(error)")
   }
+  var encoder = encoder
+  encoder.sortsKeys = true
+  let written: [UInt8]
   do {
-    let again = try decoder.decode(type, from: encoder.encodeBytes(decoded))
-    // A nan equals nothing, and a date may be finer than a microsecond.
-    precondition(
-      again == decoded || again != again || decoded != decoded || T.self != Data.self, "another value")
+    written = try encoder.encodeBytes(decoded)
+  } catch {
+    precondition(error is EncodingError, "\(error)")
+    return
+  }
+  // The pickles are compared, because a nan equals nothing.
+  do {
+    let again = try encoder.encodeBytes(decoder.decode(type, from: written))
+    precondition(!isExact || again == written, "another value")
   } catch {
     precondition(error is EncodingError || error is DecodingError, "\(error)")
   }

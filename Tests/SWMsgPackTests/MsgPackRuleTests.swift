@@ -258,6 +258,7 @@ import Testing
     refuse([Int: Int].self, [.init(7, 1), .init("+7", 2)])
     refuse([Int: Int].self, [.init("x", 1)])
     refuse([Double: Int].self, [.init(1, 1), .init(1.0, 2)])
+    refuse([Double: Int].self, [.init(.double(0), 1), .init(.double(-0.0), 2)])
     // An exact repetition counts with its last value.
     #expect(try MsgPackDecoder().decode([UInt8: Int].self, from: .map([.init(1, 1), .init(1, 2)])) == [1: 2])
     #expect(try MsgPackDecoder().decode([Int: Int].self, from: .map([.init(1, 1), .init(1, 2)])) == [1: 2])

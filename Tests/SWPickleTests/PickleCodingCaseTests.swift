@@ -22,6 +22,11 @@ import Testing
     #expect(broken?.found == "byte 0xff at byte 0 of it")
   }
 
+  @Test func `an error names a lone surrogate, and not the call that makes it`() throws {
+    #expect(
+      try explanation(String.self, "8c03eda0802e") == "expected String, found a str with a lone surrogate")
+  }
+
   @Test func `strs of Python 2 are read as they are told to be`() throws {
     var registry = PickleRegistry.standard
     #expect(throws: PickleError.self) { try value("5501e92e", registry) }
@@ -29,6 +34,47 @@ import Testing
     #expect(try value("5501e92e", registry) == "é")
     registry.python2Strings = .bytes
     #expect(try value("5501e92e", registry) == .bytes([0xe9]))
+  }
+
+  // MARK: Objects
+
+  @Test func `NumPy's constant for an element that is masked is nil`() throws {
+    let hex =
+      "80049527000000000000008c0d6e756d70792e6d612e636f7265948c0e4d61736b6564436f6e7374616e749493942952942e"
+    #expect(try decode(Double?.self, hex) == nil)
+    #expect(throws: DecodingError.self) { try decode(Double.self, hex) }
+  }
+
+  @Test func `an array of strings of any length decodes as its strings`() throws {
+    let hex =
+      "800495a6000000000000008c166e756d70792e5f636f72652e6d756c74696172726179948c0c5f7265636f6e7374727563749493948c056e756d7079948c076e6461727261799493944b0085944301629487945294284b014b024b0186948c156e756d70792e5f636f72652e5f696e7465726e616c948c1e5f636f6e766572745f746f5f737472696e6764747970655f6b77617267739493944b0185945294895d94288c0161948c02626394657494622e"
+    #expect(try decode([[String]].self, hex) == [["a"], ["bc"]])
+    #expect(try value(hex).object?.objectArray?.shape == [2, 1])
+  }
+
+  @Test func `an object whose state has no names is no sequence of its arguments`() throws {
+    // f(1, 2) with the state (3, 4).
+    #expect(try decode([Int].self, "6366\(hex("\nf\n"))4b014b0286522e") == [1, 2])
+    #expect(throws: DecodingError.self) {
+      try decode([Int].self, "6366\(hex("\nf\n"))4b014b0286524b034b0486622e")
+    }
+  }
+
+  @Test func `a UserDict and a UserList decode as what they hold`() throws {
+    let dict =
+      "80049533000000000000008c0b636f6c6c656374696f6e73948c0855736572446963749493942981947d948c0464617461947d948c0161944b017373622e"
+    let list =
+      "80049532000000000000008c0b636f6c6c656374696f6e73948c08557365724c6973749493942981947d948c0464617461945d94284b014b026573622e"
+    #expect(try decode([String: Int].self, dict) == ["a": 1])
+    struct Fields: Decodable { var a: Int }
+    #expect(try decode(Fields.self, dict).a == 1)
+    #expect(try decode([Int].self, list) == [1, 2])
+  }
+
+  @Test func `a dictionary has all attributes of a class with slots and a dict`() throws {
+    let hex =
+      "8004953d000000000000008c07636f6d70617265948c0e536c6f74746564416e64446963749493942981947d948c0163944b03737d94288c0161944b018c0162944b02758694622e"
+    #expect(try decode([String: Int].self, hex) == ["a": 1, "b": 2, "c": 3])
   }
 
   // MARK: Framings

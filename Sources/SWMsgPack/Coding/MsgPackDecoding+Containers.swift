@@ -333,8 +333,8 @@ extension MsgPackDecoding {
     }
   }
 
-  /// The key reported by `allKeys` for map keys that are neither text nor integers. Decoding its value throws.
-  static var unreadableKey: String { "a key that is neither text nor an integer" }
+  /// The key reported by `allKeys` for map keys that are neither text nor an `Int`. Decoding its value throws.
+  static var unreadableKey: String { "a key that is neither text nor an Int" }
 
   /// The error for the first key that has no name.
   func unreadable() -> DecodingError? {

@@ -215,17 +215,19 @@ struct MsgPackDecoding {
 
   /// Throws unless the dictionary has all distinct keys of the map.
   private func checkRepeats(at map: Int, _ count: Int) throws {
-    var keys: Set<MsgPackValue> = []
+    // Their bytes, because 0.0 and -0.0 are two keys of the message and one of Swift's.
+    var keys: Set<[UInt8]> = []
     var index = map + 1
     while index < Int(token(map).extent) {
-      if let key = unsafe try? MsgPackValue(state.tokens, at: index, state.bytes, usesOldRaw: true) {
+      if let key = unsafe try? MsgPackValue(state.tokens, at: index, state.bytes, usesOldRaw: true).encoded()
+      {
         keys.insert(key)
       }
       let value = token(index).next(after: index)
       index = token(value).next(after: value)
     }
     if keys.count > count {
-      throw corrupted("cannot tell \(keys.count) keys apart: they become \(count) keys", key: NoKey())
+      throw corrupted("cannot tell \(keys.count) keys apart: the dictionary has \(count)", key: NoKey())
     }
   }
 

@@ -25,7 +25,7 @@ final class MsgPackKeyIndex {
   private var integers: [Int: Entry] = [:]
   /// Each key once, in the order of the map.
   private(set) var ordered: [TextKey] = []
-  /// Whether there are keys that are neither text nor an integer.
+  /// Whether there are keys that are neither text nor an `Int`.
   private(set) var hasUnreadable = false
 
   /// - Throws: `DecodingError` if two distinct keys become the same one. A key that is repeated exactly counts with

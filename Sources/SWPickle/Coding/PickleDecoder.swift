@@ -10,8 +10,8 @@ public import SWCoding
 ///
 /// The table of ``PickleEncoder`` holds in the other direction. In addition:
 /// - A sequence is read from a list, tuple, set or frozenset, from a deque, range or `array.array`, or from a NumPy
-///   array. A sequence of sequences is read from a NumPy array of several dimensions. Arrays of objects and masked
-///   arrays are sequences too; a masked element is nil.
+///   array. A sequence of sequences is read from a NumPy array of several dimensions. Arrays of objects, of strings of
+///   any length (`StringDType`) and masked arrays are sequences too; a masked element is nil.
 /// - `[UInt8]` and `Data` are read from bytes, a bytearray, an `array.array('B')`, or a NumPy array of `uint8`;
 ///   `[UInt8]` also from a list of ints. `[String]` is also read from the characters of an `array.array('u')`.
 /// - A number converts exactly, a float to the nearest `Float`; any other conversion is an error. A NumPy array
@@ -86,6 +86,9 @@ public struct PickleDecoder: Sendable {
 
   /// Decodes from a tape. A pickle that no tape can hold is decoded from a value.
   private func decode<T: Decodable>(_ type: T.Type, from pickle: UnsafeBufferPointer<UInt8>) throws -> T {
+    if let array = unsafe PickleArrayScanner.scan(pickle, registry, limits) {
+      return try decode(type, from: PickleValue(array))
+    }
     if case .custom = keyStrategy.kind {
       // This strategy converts keys of the message to keys of the type, so all keys of the message are needed.
     } else if let tape = unsafe PickleTapeScanner.scan(pickle, limits) {

@@ -153,7 +153,7 @@ struct PickleKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
   }
 
   func contains(_ key: Key) -> Bool { ((try? find(key)) ?? nil) != nil }
-  func decodeNil(forKey key: Key) throws -> Bool { try value(key).isNone }
+  func decodeNil(forKey key: Key) throws -> Bool { try value(key).isNil }
   func decode(_ type: Bool.Type, forKey key: Key) throws -> Bool { try simple(key) }
   func decode(_ type: String.Type, forKey key: Key) throws -> String { try simple(key) }
   func decode(_ type: Double.Type, forKey key: Key) throws -> Double { try simple(key) }
@@ -231,7 +231,7 @@ struct PickleUnkeyedDecoding: UnkeyedDecodingContainer {
   }
 
   mutating func decodeNil() throws -> Bool {
-    guard case .value(let value) = try source(Never.self), value.isNone else { return false }
+    guard case .value(let value) = try source(Never.self), value.isNil else { return false }
     currentIndex += 1
     return true
   }
@@ -285,7 +285,7 @@ struct PickleSingleDecoding: SingleValueDecodingContainer {
   let decoding: PickleDecoding
   var codingPath: [any CodingKey] { decoding.codingPath }
 
-  func decodeNil() -> Bool { decoding.value.isNone }
+  func decodeNil() -> Bool { decoding.value.isNil }
   func decode(_ type: Bool.Type) throws -> Bool { try .init(decoding) }
   func decode(_ type: String.Type) throws -> String { try .init(decoding) }
   func decode(_ type: Double.Type) throws -> Double { try .init(decoding) }
@@ -320,6 +320,7 @@ extension PickleDecoding {
       return [pairs]
     }
     guard case .object(let object) = value.content else { throw mismatch([String: Any].self) }
+    if let pairs = object.wrapped?.pairs { return [pairs] }
     var sources = object.attributes ?? []
     if let entries = object.entries { sources.append(entries) }
     if sources.isEmpty { throw mismatch([String: Any].self, namesNothing) }

@@ -165,15 +165,28 @@ extension PickleObject {
     switch name?.canonical {
     case PickleName("collections", "Counter"): return arguments.first?.pairs ?? items
     case PickleName("collections", "defaultdict"): return items
-    case PickleName("types", "MappingProxyType"), PickleName("collections", "UserDict"):
-      return arguments.first?.pairs
+    case PickleName("types", "MappingProxyType"): return arguments.first?.pairs
     default:
       // A subclass of dict in protocols 0 and 1, or a class that is called with a dict.
       return !isNew && state == nil && arguments.count == 1 ? arguments[0].pairs : nil
     }
   }
 
-  /// The elements of an object that is a kind of sequence. If the object has no named attributes, its arguments.
+  /// The dict or list in a `UserDict` or `UserList`.
+  var wrapped: PickleValue? {
+    switch name?.canonical {
+    case PickleName("collections", "UserDict"), PickleName("collections", "UserList"): self["data"]
+    default: nil
+    }
+  }
+
+  /// The attributes if one dict has all of them. A class with slots and a dict has two.
+  var onlyAttributes: PicklePairs? {
+    if case .tuple = state?.content, attributes?.count == 2 { return nil }
+    return attributes?.first
+  }
+
+  /// The elements of an object that is a kind of sequence. If the object has no state, or names its attributes, its arguments.
   var sequence: PickleSequence? {
     switch name?.canonical {
     case PickleName("collections", "deque"): return .elements(appended)
@@ -188,10 +201,13 @@ extension PickleObject {
     if let (array, mask) = maskedArray, !array.shape.isEmpty {
       return .view(PickleArrayView(array, mask: mask))
     }
+    if let elements = wrapped?.elements { return .elements(elements) }
     if !appended.isEmpty { return .elements(appended) }
     if node.base != nil, let elements = arguments.first?.elements { return .elements(elements) }
     if arguments.isEmpty, let values = stateValues { return .elements(values) }
     if attributes != nil { return arguments.isEmpty ? nil : .elements(arguments) }
+    // A state without names may say more than the arguments, as that of an array does.
+    if state != nil { return nil }
     // A subclass of set, which is called with the list of its elements.
     if !isNew, arguments.count == 1, let elements = arguments[0].elements { return .elements(elements) }
     return .elements(arguments)
@@ -263,5 +279,15 @@ extension PickleObject {
       let array = NumPyArray(shape: [bytes.count / type.byteCount], type: type, bytes: bytes)
     else { return nil }
     return .view(PickleArrayView(array))
+  }
+}
+
+extension PickleValue {
+  /// Whether an optional type reads it as nil: None, and NumPy's constant for an element that is masked.
+  var isNil: Bool {
+    if case .object(let object) = content {
+      return object.name == PickleName("numpy.ma.core", "MaskedConstant")
+    }
+    return isNone
   }
 }

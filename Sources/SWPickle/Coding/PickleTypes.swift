@@ -37,7 +37,7 @@ extension Dictionary: PickleDictionary where Key: Decodable, Value: Decodable {
     if let found = value.pairs {
       pairs = found
     } else if case .object(let object) = value.content {
-      guard let found = object.entries ?? object.attributes?.first else { return nil }
+      guard let found = object.wrapped?.pairs ?? object.entries ?? object.onlyAttributes else { return nil }
       pairs = found
     } else {
       return nil

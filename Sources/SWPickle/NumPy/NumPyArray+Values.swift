@@ -95,18 +95,26 @@ extension NumPyType {
 }
 
 extension PickleObject {
-  /// The shape, the order and the elements of a NumPy array of objects; nil if the object is not one. In row-major
-  /// order the last index changes fastest.
+  /// The shape, the order and the elements of a NumPy array of objects or of strings of any length (`StringDType`);
+  /// nil if the object is not one. In row-major order the last index changes fastest.
   public var objectArray: (shape: [Int], order: NumPyArray.Order, elements: PickleElements)? {
     guard let name = name?.canonical, name.module == "numpy._core.multiarray", name.name == "_reconstruct",
       case .tuple(let parts) = state?.content, parts.count == 5, case .tuple(let extents) = parts[1].content,
-      case .arrayType(let type) = parts[2].content, type.kind == .object,
-      let isColumnMajor = Self.truth(parts[3]),
+      Self.isTypeOfObjects(parts[2]), let isColumnMajor = Self.truth(parts[3]),
       let elements = parts[4].elements, extents.count <= 64
     else { return nil }
     let shape = extents.compactMap(\.int)
     guard shape.count == extents.count, NumPyArray.elementCount(shape) == elements.count else { return nil }
     return (shape, isColumnMajor ? .columnMajor : .rowMajor, elements)
+  }
+
+  private static func isTypeOfObjects(_ type: PickleValue) -> Bool {
+    switch type.content {
+    case .arrayType(let type): type.kind == .object
+    case .object(let object):
+      object.name?.canonical == PickleName("numpy._core._internal", "_convert_to_stringdtype_kwargs")
+    default: false
+    }
   }
 
   private static func truth(_ value: PickleValue) -> Bool? {

@@ -68,12 +68,15 @@ public struct NumPyType: Hashable, Sendable {
     public let offset: Int
     /// Not empty for the field of a ``NumPyType/Kind/subarray``.
     let shape: [Int]
+    /// A second name that NumPy finds the field by; most fields have none.
+    let title: String?
 
     public init(_ name: String, _ type: NumPyType, offset: Int) {
       self.init(name, type, offset: offset, shape: [])
     }
 
-    init(_ name: String, _ type: NumPyType, offset: Int, shape: [Int]) {
+    init(_ name: String, _ type: NumPyType, offset: Int, shape: [Int] = [], title: String? = nil) {
+      self.title = title
       self.name = name
       self.type = type
       self.offset = offset

@@ -131,18 +131,22 @@ extension PickleReader {
       else { return nil }
       try charge(names.count * 200)
       try charge(work: names.count + slots.count)
-      var byName: [PickleText: (NumPyType, Int)] = [:]
+      var byName: [PickleText: (NumPyType, Int, title: String?)] = [:]
       for place in stride(from: 0, to: slots.count, by: 2) {
         guard let name = string(slots[place]), let field = tuple(slots[place + 1]), 2...3 ~= field.count,
           let type = arrayType(field[0]), let offset = int(field[1])
         else { return nil }
         try charge(work: type.partCount + name.utf8.count)
-        byName[PickleText(name)] = (type, offset)
+        let title = field.count == 3 ? string(field[2]) : nil
+        if field.count == 3, title == nil { return nil }
+        byName[PickleText(name)] = (type, offset, title)
       }
       var fields: [NumPyType.Field] = []
       for name in names {
-        guard let name = string(name), let (type, offset) = byName[PickleText(name)] else { return nil }
-        fields.append(.init(name, type, offset: offset))
+        guard let name = string(name), let (type, offset, title) = byName[PickleText(name)] else {
+          return nil
+        }
+        fields.append(.init(name, type, offset: offset, title: title))
       }
       return NumPyType(fields: fields, byteCount: byteCount, isAligned: flags & 0x80 != 0)
     }

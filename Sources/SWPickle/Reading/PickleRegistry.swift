@@ -42,6 +42,9 @@ public struct PickleRegistry: Sendable {
 
   private var entries: [PickleName: Entry]
 
+  /// Whether NumPy's names are those of the standard registry.
+  private(set) var readsArrays: Bool
+
   /// Whether names that are not registered are refused instead of becoming a ``PickleObject``. A strict registry also
   /// refuses a str with a lone surrogate, and a call of a standard name with unusual arguments.
   public var isStrict: Bool
@@ -51,7 +54,7 @@ public struct PickleRegistry: Sendable {
 
   /// A registry without any name. It also refuses bytes in protocols 0 to 2, sets in protocols 0 to 3, and
   /// bytearrays in protocols 0 to 4, because those protocols write them by name.
-  public static let empty = PickleRegistry(entries: [:], isStrict: true)
+  public static let empty = PickleRegistry(entries: [:], readsArrays: false, isStrict: true)
 
   /// A registry that interprets Python's plain values: set, frozenset, bytes, bytearray and complex in the
   /// protocols that write them by name; datetime, date, time, timedelta and timezone; Decimal, UUID and
@@ -61,7 +64,7 @@ public struct PickleRegistry: Sendable {
     for builtIn in PickleBuiltIn.allCases {
       for name in builtIn.names { entries[name] = .builtIn(builtIn) }
     }
-    return PickleRegistry(entries: entries, isStrict: false)
+    return PickleRegistry(entries: entries, readsArrays: true, isStrict: false)
   }()
 
   /// A registry that interprets the same names as ``standard`` and refuses all others.
@@ -85,7 +88,7 @@ public struct PickleRegistry: Sendable {
   ///   - name: the name in that module, with dots if it has any.
   ///   - reader: makes the value; nil keeps the ``PickleObject``.
   public mutating func register(_ module: String, _ name: String, reader: Reader? = nil) {
-    entries[PickleName(module, name).canonical] = .object(reader)
+    set(PickleName(module, name).canonical, .object(reader))
   }
 
   /// Returns a copy of the registry in which a name is registered; see ``register(_:_:reader:)``.
@@ -97,11 +100,17 @@ public struct PickleRegistry: Sendable {
 
   /// Removes a name, such as one of the standard names.
   public mutating func remove(_ module: String, _ name: String) {
-    entries[PickleName(module, name).canonical] = nil
+    set(PickleName(module, name).canonical, nil)
   }
 
-  private init(entries: [PickleName: Entry], isStrict: Bool) {
+  private mutating func set(_ name: PickleName, _ entry: Entry?) {
+    entries[name] = entry
+    if name.module.hasPrefix("numpy") { readsArrays = false }
+  }
+
+  private init(entries: [PickleName: Entry], readsArrays: Bool, isStrict: Bool) {
     self.entries = entries
+    self.readsArrays = readsArrays
     self.isStrict = isStrict
   }
 

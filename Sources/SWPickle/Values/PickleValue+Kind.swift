@@ -25,8 +25,18 @@ extension PickleValue {
     case .uuid: "a UUID"
     case .array(let array): "an \(array)"
     case .arrayType: "a dtype"
-    case .object(let object): object.name.map { "a \($0)" } ?? "an object"
+    case .object(let object):
+      object.isTextWithSurrogates
+        ? "a str with a lone surrogate" : object.name.map { "a \($0)" } ?? "an object"
     case .name(let name): "\(name) itself"
     }
+  }
+}
+
+extension PickleObject {
+  /// Whether it is a str with a lone surrogate, which no `String` can hold: the call that makes it from bytes.
+  fileprivate var isTextWithSurrogates: Bool {
+    arguments.count == 3 && name?.canonical == PickleName("builtins", "str")
+      && arguments[2].string == "surrogatepass"
   }
 }

@@ -9,8 +9,13 @@ extension PickleValue {
   public init(
     pickle bytes: Span<UInt8>, registry: PickleRegistry = .standard, limits: PickleLimits = PickleLimits()
   ) throws {
-    var reader = PickleReader(registry: registry, limits: limits)
-    self = try reader.read(bytes).value
+    if let array = unsafe bytes.withUnsafeBufferPointer({ bytes in
+      unsafe PickleArrayScanner.scan(bytes, registry, limits)
+    }) {
+      self.init(array)
+    } else {
+      self = try Self.reading(bytes, registry: registry, limits: limits).value
+    }
   }
 
   /// Reads a pickle, as ``init(pickle:registry:limits:)-(Span<UInt8>,_,_)`` does.

@@ -48,10 +48,13 @@ extension PickleWriter {
       // not say that it is aligned.
       flags = 16 | (type.isAligned ? -128 : 0)
       names = .value(.tuple(type.fields.map { PickleValue($0.name) }))
+      // A field that has a title is listed under that, too.
       fields = .value(
         .dict(
-          type.fields.map {
-            (PickleValue($0.name), .tuple([PickleValue($0.type), PickleValue($0.offset)]))
+          type.fields.flatMap { field in
+            let titles = field.title.map { [PickleValue($0)] } ?? []
+            let entry = PickleValue.tuple([PickleValue(field.type), PickleValue(field.offset)] + titles)
+            return ([PickleValue(field.name)] + titles).map { ($0, entry) }
           }))
     case .subarray:
       if let field = type.fields.first {

@@ -160,6 +160,19 @@ def with_attributes(value, **attributes):
     return value
 
 
+class Reduced:
+    """Contains itself in the state of a call."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def __reduce__(self):
+        return Reduced, (0,), {'value': self.value, 'again': self}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+
+
 def plain_values():
     shared = [1, 2]
     recursive = [0]
@@ -227,11 +240,12 @@ def objects():
     yield from [Base(a=1, b=[2]), Base(), Outer.Inner(x=1), WithArguments(1, key='v'), WithState(id=7, name='a')]
     yield from [Text('text'), with_attributes(Text('t'), a=1), Int(5), List([1, 2]), with_attributes(List([1]), a=2), Dict(a=1)]
     yield from [with_attributes(Dict(a=1), b=2), Set([1, 2]), with_attributes(Set([1]), a=1), Tuple((1, 2)), Bytes(b'ab')]
+    yield from [collections.UserDict(a=1), collections.UserList([1]), collections.UserString('x'), [Ellipsis, NotImplemented]]
     yield from [types.SimpleNamespace(a=1, b='x'), functools.partial(int, base=2), re.compile('a+', re.IGNORECASE), operator.itemgetter(1, 2)]
     yield from [ipaddress.ip_address('::1'), ipaddress.ip_network('10.0.0.0/8'), random.Random(7).getstate(), 'abc'.upper, [].append]
     mutual = Base(name='a')
     mutual.other = Base(name='b', other=mutual)
-    yield mutual
+    yield from [mutual, Reduced([1])]
     keyed = {Color.RED: 1, Point(1, 2): 2, Frozen(3): 3, datetime.date(2024, 1, 1): 4, decimal.Decimal('1.5'): 5, uuid.UUID(int=1): 6, int: 7}
     yield from [keyed, {Color.RED, Point(1, 2), Int(7)}, {Frozen(1): {Frozen(2): None}}]
 
@@ -264,6 +278,14 @@ def arrays():
     yield from [numpy.ma.masked_array([1, 2, 3], [0, 1, 0]), numpy.ma.masked_array([[1.5, 2.5]], mask=False), numpy.ma.masked]
     yield from [numpy.rec.array([(1, 'a')], dtype=[('id', 'i4'), ('name', 'U2')]), numpy.dtype('f8'), numpy.dtype('>i2'), numpy.dtype('M8[ms]')]
     yield from [numpy.zeros((0, 3), 'f4'), numpy.zeros((2, 0)), numpy.zeros(100000), numpy.float64, numpy.sum]
+    titled = numpy.zeros(2, dtype=[(('title', 'x'), 'i4'), ('y', 'f8')])
+    spread = numpy.zeros(2, numpy.dtype({'names': ['x', 'y'], 'formats': ['i4', 'f8'], 'offsets': [16, 4], 'itemsize': 32}))
+    overlapping = numpy.zeros(2, numpy.dtype({'names': ['x', 'y'], 'formats': ['i4', 'i4'], 'offsets': [0, 0]}))
+    yield from [titled, titled.dtype, spread, overlapping, numpy.zeros((0, 3, 0)), numpy.ma.masked_all((2, 2))]
+    yield from [numpy.zeros(2, [('x', 'O'), ('y', 'i4')]), numpy.zeros(2, numpy.dtype([('x', 'i4')], metadata={'unit': 'm'}))]
+    if hasattr(numpy, 'dtypes') and hasattr(numpy.dtypes, 'StringDType'):
+        kind = numpy.dtypes.StringDType
+        yield from [numpy.array(['short', 'longer than what fits in place', ''], kind()), numpy.array([['a'], ['b']], kind(coerce=False)), kind()]
     yield {'label': numpy.str_('cat'), numpy.str_('k'): numpy.float64(1.5), 'flag': numpy.bool_(True), 'c': numpy.complex64(1 + 2j)}
     yield [base, base, base.T]
     import warnings
