@@ -19,7 +19,7 @@ package struct Coverage: Sendable {
     case runInsideAttempt, runInsideScanner, runInsideWakeUp, staleEvent, mainBlocked, stalled
     case crossed, signalAwaited, finishBlocked, offloaded, endSignalled, itemFailed, budgetSpent
     case paused, pausePassed
-    case receivedBatch, deliveredBatch, workersTogether, jobRun, longTask
+    case receivedBatch, deliveredBatch, workersTogether, jobRun, longTask, drivenAtOnce
   }
 
   /// By direction, event and state.

@@ -28,6 +28,8 @@ package enum Mistake: String, CaseIterable, Sendable {
   case ignoresBudget
   /// A sleeping worker of the reactor is not woken for work.
   case wakesNoWorker
-  /// The alarm of the reactor's workers is not set.
+  /// The alarm of the worker that waits for events is not set.
   case forgetsAlarm
+  /// The alarm after which another worker waits for events is not set.
+  case forgetsFollowersAlarm
 }

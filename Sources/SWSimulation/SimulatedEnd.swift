@@ -233,7 +233,7 @@ final class SimulatedEnd: SocketLike, ReadinessReceiver, @unchecked Sendable {
 
   /// Notes that the transport's readiness has changed. An in-process endpoint hears of it later. An endpoint with a
   /// descriptor hears of it from the reactor, if that watches.
-  func readinessChanged(_ readiness: Readiness) {
+  func readinessChanged(_ readiness: Readiness, mayDrive: Bool = false) {
     if readiness.contains(.readable), world.makes(.losesSignal) { return }
     guard descriptor != nil else {
       news.formUnion(readiness)

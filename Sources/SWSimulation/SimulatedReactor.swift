@@ -12,6 +12,7 @@ final class SimulatedReactor: Reacting, @unchecked Sendable {
   private struct Worker {
     /// Until when the worker waits if nothing comes. Nil while it works.
     var waitsUntil: Deadline?
+    var isFollowing = false
     /// Whether the worker is inside a step.
     var isRunning = false
     /// Until when the worker computes and does nothing else.
@@ -21,9 +22,13 @@ final class SimulatedReactor: Reacting, @unchecked Sendable {
   }
 
   private var workers: [Worker] = []
-  private var isNotified = false
-  /// When the alarm rings, if the poller keeps it.
+  private var isLeaderNotified = false
+  private var isFollowerNotified = false
+  /// When the leader's alarm rings, if the poller keeps it.
   private var ringsAt = Deadline.never
+  private var followersRingAt = Deadline.never
+  /// Since when nobody leads or will, but for the followers' alarm.
+  private var unattendedSince: Deadline?
   /// The edges in the kernel.
   private var edges: [(key: UInt64, end: Int, readiness: Readiness)] = []
 
@@ -143,8 +148,14 @@ final class SimulatedReactor: Reacting, @unchecked Sendable {
   }
 
   private func note(_ notice: ReactorNotice) {
-    if notice.wakes, !world.makes(.wakesNoWorker) { isNotified = true }
-    if let alarm = notice.alarm, !world.makes(.forgetsAlarm) { ringsAt = alarm }
+    if !world.makes(.wakesNoWorker) {
+      if notice.wakesLeader { isLeaderNotified = true }
+      if notice.wakesFollower { isFollowerNotified = true }
+    }
+    if notice.alarm != .never, !world.makes(.forgetsAlarm) { ringsAt = notice.alarm }
+    if notice.followersAlarm != .never, !world.makes(.forgetsFollowersAlarm) {
+      followersRingAt = notice.followersAlarm
+    }
   }
 
   /// The workers that are inside a step, the innermost last.
@@ -175,24 +186,34 @@ final class SimulatedReactor: Reacting, @unchecked Sendable {
 
   func isEnabled(_ worker: Int) -> Bool {
     if workers[worker].isRunning || workers[worker].isBusyUntil > world.clock { return false }
+    if workers[worker].isFollowing { return isFollowerNotified || followersRingAt <= world.clock }
     guard let until = workers[worker].waitsUntil else { return true }
-    if isNotified || !edges.isEmpty || until == .immediately { return true }
+    if isLeaderNotified || !edges.isEmpty || until == .immediately { return true }
     return (machine.keepsAlarm ? ringsAt : until) <= world.clock
   }
 
   /// The next instant at which something happens by itself: an alarm, the end of a long task.
   var nextInstant: Deadline {
-    let instants = workers.flatMap { [$0.isBusyUntil, $0.waitsUntil ?? .never] } + [ringsAt]
+    let instants = workers.flatMap { [$0.isBusyUntil, $0.waitsUntil ?? .never] } + [ringsAt, followersRingAt]
     return instants.filter { $0 > world.clock }.min() ?? .never
   }
 
-  /// Whether work is left although no worker runs, because a busy worker may reach it soon.
-  var leavesWork: Bool { machine.hasWork }
+  /// Whether work, events or timers are left although no worker runs, because a busy worker may reach them soon.
+  var leavesWork: Bool { machine.hasWork || machine.lacksLeader }
 
-  /// Whether work is left for which a sleeping worker should have been woken, or will not be woken in time.
-  var neglectsWork: Bool {
-    machine.hasWork && machine.hasSleepers
-      && ringsAt.nanoseconds > world.clock.nanoseconds + ReactorState<Int>.grace
+  /// Whether work is left for which a worker should have been woken, or will not be woken in time. Called if no worker can
+  /// take a step.
+  func neglectsWork() -> Bool {
+    let grace = ReactorState<Int>.grace
+    let latest = world.clock.nanoseconds + grace
+    if machine.lacksLeader {
+      let since = unattendedSince ?? world.clock
+      unattendedSince = since
+      return followersRingAt.nanoseconds > latest || world.clock.nanoseconds > since.nanoseconds + 2 * grace
+    }
+    unattendedSince = nil
+    return machine.hasWork && machine.hasSleepers
+      && min(ringsAt, followersRingAt).nanoseconds > latest
   }
 
   /// Takes one step of a worker's thread, which the machine decides.
@@ -200,14 +221,26 @@ final class SimulatedReactor: Reacting, @unchecked Sendable {
     workers[worker].isRunning = true
     running.append(worker)
     advance(worker)
+    if !machine.lacksLeader { unattendedSince = nil }
     running.removeLast()
     workers[worker].isRunning = false
   }
 
   private func advance(_ worker: Int) {
+    if workers[worker].isFollowing {
+      workers[worker].isFollowing = false
+      isFollowerNotified = false
+      var found: [PollerEvent] = []
+      if followersRingAt <= world.clock {
+        followersRingAt = .never
+        found.append(PollerEvent(key: PollerEvent.alarmKey, readiness: .readable))
+      }
+      machine.woke(&found, worker: worker)
+      return
+    }
     if workers[worker].waitsUntil != nil {
       workers[worker].waitsUntil = nil
-      isNotified = false
+      isLeaderNotified = false
       var found = fetch(worker)
       machine.woke(&found, worker: worker)
       return
@@ -215,7 +248,7 @@ final class SimulatedReactor: Reacting, @unchecked Sendable {
     let step = machine.next(world.clock, worker: worker)
     note(machine.takeNotice())
     switch step {
-    case .tell(let receiver, let event):
+    case .tell(let receiver, let event, let mayDrive):
       let index = world.ends.firstIndex { $0.registration?.key == event.key }
       world.trace("event", index ?? -1, Int(event.readiness.rawValue))
       if let index { world.noteReadiness(world.ends[index], event.readiness) }
@@ -227,7 +260,8 @@ final class SimulatedReactor: Reacting, @unchecked Sendable {
           readiness.formUnion([.readable, .writable])
         }
       }
-      receiver.readinessChanged(readiness)
+      if mayDrive { world.coverage.note(.drivenAtOnce) }
+      world.drives { receiver.readinessChanged(readiness, mayDrive: mayDrive) }
     case .drive(let work):
       world.coverage.note(.reactorDrives)
       if running.count > 1 { world.coverage.note(.workersTogether) }
@@ -250,6 +284,7 @@ final class SimulatedReactor: Reacting, @unchecked Sendable {
         world.coverage.note(.longTask)
       }
     case .wait(let until): workers[worker].waitsUntil = until
+    case .follow: workers[worker].isFollowing = true
     }
   }
 

@@ -112,7 +112,7 @@ extension World {
 
   /// Checks that every waiting caller has a reason to wait.
   func checkQuiescence() {
-    check(!reactor.neglectsWork, "a worker of the reactor sleeps, and there is work")
+    check(!reactor.neglectsWork(), "workers of the reactor sleep, and there is work")
     if reactor.leavesWork { return }
     for caller in callers {
       guard let place = caller.place else {

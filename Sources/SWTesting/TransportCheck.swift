@@ -315,7 +315,7 @@ private final class End: ReadinessReceiver {
     transport.attach(signal)
   }
 
-  func readinessChanged(_ readiness: Readiness) {
+  func readinessChanged(_ readiness: Readiness, mayDrive: Bool) {
     state.withLock { $0.signalled.formUnion(readiness) }
     wakeUp.signal()
   }

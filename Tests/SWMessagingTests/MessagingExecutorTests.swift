@@ -370,7 +370,7 @@ import Testing
   @Test(arguments: [1, 4]) func `workers that have nothing to do wait, and do not look around`(
     _ count: Int
   ) async throws {
-    let poller = Guarded<CountingPoller?>(nil)
+    let pollers = Guarded<[CountingPoller]>([])
     let ended = Guarded(0)
     let reactor = Reactor(
       startThread: { body in
@@ -381,28 +381,28 @@ import Testing
       },
       makePoller: { () throws(Errno) -> any Poller in
         let made = try CountingPoller()
-        poller.withLock { $0 = made }
+        pollers.withLock { $0.append(made) }
         return made
       })
     let executor = MessagingExecutor(reactor, workerCount: count)
     await Task(executorPreference: executor) { @concurrent in }.value
     #expect(reactor.workerCount == count)
-    let counter = try #require(poller.withLock { $0 })
-    let before = counter.waits.withLock { $0 }
+    let waits = { pollers.withLock { pollers in pollers.reduce(0) { $0 + $1.waits.withLock { $0 } } } }
+    let before = waits()
     // Until a timer of 100 ms fires, which takes one wait, besides those with which each worker begins and ends.
     let rung = Rung()
     reactor.set(Timer(rung), at: .after(.milliseconds(100)))
     await eventually { rung.isUp.isUp }
-    #expect(counter.waits.withLock { $0 } - before <= 2 * count + 4)
+    #expect(waits() - before <= 2 * count + 4)
     reactor.stop()
     await eventually { ended.withLock { $0 } == count }
   }
 
   @Test func `messages one after the other wake one worker each`() async throws {
-    let poller = Guarded<CountingPoller?>(nil)
+    let pollers = Guarded<[CountingPoller]>([])
     let reactor = Reactor(makePoller: { () throws(Errno) -> any Poller in
       let made = try CountingPoller()
-      poller.withLock { $0 = made }
+      pollers.withLock { $0.append(made) }
       return made
     })
     let executor = MessagingExecutor(reactor, workerCount: 3)
@@ -417,7 +417,7 @@ import Testing
       for _ in 0..<count { _ = try await receiver.receive() }
     }
     await eventually { receiver.queued == 1 }
-    let counter = try #require(poller.withLock { $0 })
+    let counter = try #require(pollers.withLock { $0.first })
     let before = counter.waits.withLock { $0 }
     for index in 0..<count {
       try await left.send([1, 7])

@@ -13,7 +13,7 @@ import Testing
   }
 
   private final class Receiver: ReadinessReceiver, DeadlineReceiver {
-    func readinessChanged(_ readiness: Readiness) {}
+    func readinessChanged(_ readiness: Readiness, mayDrive: Bool) {}
     func deadlinePassed() {}
   }
 
@@ -30,9 +30,9 @@ import Testing
     var registrations: [(id: RegistrationID, descriptor: Int32, interest: Readiness)] { state.registrations }
     var registrationCount: Int { state.registrationCount }
     var timerCount: Int { state.timerCount }
-    func call(_ work: Work) -> Bool { state.call(work).wakes }
-    func enqueue(_ job: Int) -> Bool { state.enqueue(job).wakes }
-    func set(_ timer: Timer, at deadline: Deadline) -> Bool { state.set(timer, at: deadline).wakes }
+    func call(_ work: Work) -> Bool { state.call(work).wakesLeader }
+    func enqueue(_ job: Int) -> Bool { state.enqueue(job).wakesLeader }
+    func set(_ timer: Timer, at deadline: Deadline) -> Bool { state.set(timer, at: deadline).wakesLeader }
     func takeBack(_ timer: Timer) { state.takeBack(timer) }
     func woke(_ events: [PollerEvent] = []) {
       var events = events
@@ -134,7 +134,7 @@ import Testing
     }
     #expect(gone == nil)
     machine.woke(events)
-    guard case .tell(let receiver, let event) = machine.next(Self.at(1)) else {
+    guard case .tell(let receiver, let event, _) = machine.next(Self.at(1)) else {
       Issue.record("an event has come")
       return
     }
@@ -206,6 +206,7 @@ import Testing
       case .drive: steps += "w"
       case .fire: steps += "t"
       case .run(let job): steps += "\(job)"
+      case .follow: return steps + "f"
       case .wait(let until): return steps + (until == .immediately ? "!" : ".")
       }
     }
@@ -274,7 +275,7 @@ import Testing
 
   // MARK: Several workers
 
-  /// Two workers and an alarm; both sleep.
+  /// Two workers and an alarm. Worker 0 leads, and worker 1 follows.
   private final class Workers {
     private var state = ReactorState<Int>()
     let receiver = Receiver()
@@ -284,7 +285,8 @@ import Testing
       state.keepsAlarm = true
       #expect(state.addWorker() == 1)
       id = state.register(receiver, descriptor: 3, watching: .readable)
-      for worker in 0...1 { #expect(step(worker, at: 1) == "wait") }
+      #expect(step(0, at: 1) == "lead" && step(1, at: 1) == "follow")
+      #expect(state.hasSleepers && !state.lacksLeader)
     }
 
     /// The next step of a worker, and its other duties.
@@ -293,19 +295,23 @@ import Testing
       let notice = state.takeNotice()
       var text =
         switch step {
-        case .tell: "tell"
+        case .tell(_, _, let mayDrive): mayDrive ? "tell and drive" : "tell"
         case .drive: "drive"
         case .fire: "fire"
         case .run(let job): "run \(job)"
-        case .wait(let until): until == .immediately ? "look" : "wait"
+        case .wait(let until): until == .immediately ? "look" : "lead"
+        case .follow: "follow"
         }
       text += Self.text(notice)
       return text
     }
 
     private static func text(_ notice: ReactorNotice) -> String {
-      var text = notice.wakes ? " wake" : ""
-      if let alarm = notice.alarm { text += " alarm \(alarm.nanoseconds)" }
+      var text = notice.wakesLeader ? " wake leader" : ""
+      if notice.wakesFollower { text += " wake follower" }
+      if notice.alarm != .never { text += " alarm \(notice.alarm.nanoseconds)" }
+      if notice.followersAlarm != .never { text += " followers' alarm \(notice.followersAlarm.nanoseconds)" }
+      #expect(notice.isEmpty == text.isEmpty)
       return text
     }
 
@@ -331,113 +337,202 @@ import Testing
     func add() -> Int { state.addWorker() }
     var count: Int { state.workerCount }
     var alarm: UInt64 { state.alarm.nanoseconds }
+    var lacksLeader: Bool { state.lacksLeader }
   }
 
   private static var grace: UInt64 { ReactorState<Int>.grace }
   private static func alarm(_ time: UInt64) -> String { " alarm \(time)" }
+  private static func followersAlarm(_ time: UInt64) -> String { " followers' alarm \(time)" }
 
-  @Test func `a worker that is woken by a message does everything itself, and wakes nobody`() {
+  @Test func `a leader that is woken by a message does everything itself, wakes nobody, and leads again`() {
     let workers = Workers()
     workers.woke(0, events: 1)
-    #expect(workers.step(0, at: 1) == "tell")
+    #expect(workers.lacksLeader)
+    #expect(workers.step(0, at: 1) == "tell and drive" + Self.followersAlarm(1 + Self.grace))
     #expect(workers.call(from: 0) == "")
+    // The alarm is set already.
     #expect(workers.step(0, at: 1) == "drive")
     #expect(workers.enqueue(7, from: 0) == "")
     #expect(workers.step(0, at: 1) == "run 7")
-    #expect(workers.step(0, at: 1) == "wait")
+    #expect(workers.step(0, at: 1) == "lead")
+    #expect(!workers.lacksLeader)
   }
 
-  @Test func `who is no worker wakes one, and no second one before that has come`() {
+  @Test func `only the last event's half is driven at once, and only if no work waits`() {
     let workers = Workers()
-    #expect(workers.call() == " wake" && workers.call() == "" && workers.enqueue(1) == "")
+    workers.woke(0, events: 2)
+    #expect(workers.step(0, at: 1) == "tell")
+    #expect(workers.step(0, at: 1) == "tell and drive" + Self.followersAlarm(1 + Self.grace))
+    // A deadline that has passed in the meantime comes before the next work.
+    _ = workers.call(from: 0)
+    _ = workers.set(Timer(Receiver()), at: 2)
+    #expect(workers.step(0, at: 2) == "fire")
+    #expect(workers.step(0, at: 2) == "drive")
+    #expect(workers.step(0, at: 2) == "lead")
+    #expect(workers.call(from: 0) == "")
+    workers.woke(0, events: 1)
+    #expect(workers.step(0, at: 3) == "tell")
+    #expect(workers.step(0, at: 3) == "drive")
+  }
+
+  @Test func `a follower leads if the leader has been at the same step for the grace, and not if it went on`() {
+    let workers = Workers()
+    workers.woke(0, events: 1)
+    #expect(workers.step(0, at: 1) == "tell and drive" + Self.followersAlarm(1 + Self.grace))
+    _ = workers.enqueue(1, from: 0)
+    #expect(workers.step(0, at: 1) == "run 1")
+    // The alarm rings, and another step has been begun meanwhile.
+    workers.woke(1, rings: true)
+    let first = 1 + Self.grace
+    #expect(workers.step(1, at: first) == "follow" + Self.followersAlarm(first + Self.grace))
+    #expect(workers.lacksLeader)
+    workers.woke(1, rings: true)
+    #expect(workers.step(1, at: first + Self.grace) == "lead")
+    #expect(!workers.lacksLeader)
+    // The other one comes too late to lead.
+    #expect(workers.step(0, at: first + Self.grace) == "follow")
+    // The alarm that rings although there is a leader is not set again.
+    workers.woke(0, rings: true)
+    #expect(workers.step(0, at: 900_000) == "follow")
+  }
+
+  @Test func `a follower that the alarm wakes takes up work whether or not the others go on`() {
+    let workers = Workers()
+    workers.woke(0, events: 1)
+    #expect(workers.step(0, at: 1) == "tell and drive" + Self.followersAlarm(1 + Self.grace))
+    _ = workers.enqueue(1, from: 0)
+    #expect(workers.step(0, at: 1) == "run 1")
+    #expect(workers.enqueue(2, from: 0) == "")
+    workers.woke(1, rings: true)
+    #expect(workers.step(1, at: 1 + Self.grace) == "run 2")
+    // The other one has begun a job since the alarm was set, so it may soon lead.
+    #expect(workers.step(1, at: 2 + Self.grace) == "follow" + Self.followersAlarm(2 + 2 * Self.grace))
+    #expect(workers.step(0, at: 3 + Self.grace) == "lead")
+  }
+
+  @Test func `a caller that is no worker wakes a follower, and no second one before that has come`() {
+    let workers = Workers()
+    #expect(workers.call() == " wake follower" && workers.call() == "" && workers.enqueue(1) == "")
     workers.woke(1)
-    #expect(workers.step(1, at: 1) == "drive wake")
-    // The other one comes, and finds what is left.
+    // Without a further follower, the leader is woken for the rest.
+    #expect(workers.step(1, at: 1) == "drive wake leader")
     workers.woke(0)
     #expect(workers.step(0, at: 1) == "drive")
     #expect(workers.step(1, at: 1) == "run 1")
-    #expect(workers.step(0, at: 1) == "wait" && workers.step(1, at: 1) == "wait")
-    // Whether the worker that used the notification up slept or not, the next one is made.
-    #expect(workers.enqueue(2) == " wake")
+    #expect(workers.step(0, at: 1) == "lead" && workers.step(1, at: 1) == "follow")
+    #expect(workers.enqueue(2) == " wake follower")
+    workers.woke(1)
+    // Only the leader is left.
+    #expect(workers.enqueue(3) == " wake leader" && workers.enqueue(4) == "")
+    // Work that another worker takes before the leader comes leaves nothing behind.
+    for job in 2...4 { #expect(workers.step(1, at: 1) == "run \(job)") }
+    #expect(workers.step(1, at: 1) == "follow")
     workers.woke(0)
-    #expect(workers.enqueue(3) == " wake")
-    #expect(workers.step(0, at: 1) == "run 2")
+    #expect(workers.step(0, at: 1) == "lead")
   }
 
   @Test func `work that is left alone behind a job is taken up when the grace has passed`() {
     let workers = Workers()
-    #expect(workers.enqueue(1) == " wake")
-    workers.woke(0)
-    #expect(workers.step(0, at: 100) == "run 1")
+    #expect(workers.enqueue(1) == " wake follower")
+    workers.woke(1)
+    #expect(workers.step(1, at: 100) == "run 1")
     // The job that runs makes another one, and then one more.
-    #expect(workers.enqueue(2, from: 0, at: 100) == Self.alarm(100 + Self.grace))
-    workers.woke(1, rings: true)
-    #expect(workers.step(1, at: 100 + Self.grace) == "run 2")
-    #expect(workers.step(1, at: 100 + Self.grace) == "wait")
-    #expect(workers.enqueue(3, from: 0, at: 900) == Self.alarm(900 + Self.grace))
-    #expect(workers.enqueue(4, from: 0, at: 900) == " wake")
+    #expect(workers.enqueue(2, from: 1, at: 100) == Self.alarm(100 + Self.grace))
+    workers.woke(0, rings: true)
+    #expect(workers.step(0, at: 100 + Self.grace) == "run 2")
+    #expect(workers.step(0, at: 100 + Self.grace) == "lead")
+    let second = 900 + Self.grace
+    #expect(workers.enqueue(3, from: 1, at: second) == Self.alarm(second + Self.grace))
+    #expect(workers.enqueue(4, from: 1, at: second) == " wake leader")
     // The worker that makes them comes first after all.
-    #expect(workers.step(0, at: 901) == "look")
-    workers.woke(0)
-    #expect(workers.step(0, at: 901) == "run 3")
+    #expect(workers.step(1, at: second + 1) == "look")
+    workers.woke(1)
+    #expect(workers.step(1, at: second + 1) == "run 3")
     // The alarm is still set.
-    #expect(workers.alarm == 900 + Self.grace)
+    #expect(workers.alarm == second + Self.grace)
   }
 
   @Test func `an alarm that is set stays, and a later deadline costs nothing`() {
     let workers = Workers()
     let timers = (0..<3).map { _ in Timer(Receiver()) }
-    #expect(workers.set(timers[0], at: 100) == " alarm 100")
+    #expect(workers.set(timers[0], at: 100) == Self.alarm(100))
     #expect(workers.set(timers[1], at: 200) == "")
     workers.takeBack(timers[0])
     #expect(workers.alarm == 100)
     workers.woke(0, events: 1)
-    #expect(workers.step(0, at: 50) == "tell" && workers.step(0, at: 50) == "wait")
+    #expect(workers.step(0, at: 50) == "tell and drive" + Self.followersAlarm(50 + Self.grace))
+    #expect(workers.step(0, at: 50) == "lead")
     // It rings without need, and is set again.
     workers.woke(0, rings: true)
-    #expect(workers.step(0, at: 100) == "wait alarm 200")
-    workers.woke(1, rings: true)
-    #expect(workers.step(1, at: 200) == "fire")
-    #expect(workers.step(1, at: 200) == "wait" && workers.alarm == .max)
+    #expect(workers.step(0, at: 100) == "lead" + Self.alarm(200))
+    workers.woke(0, rings: true)
+    #expect(workers.step(0, at: 200) == "fire")
+    #expect(workers.step(0, at: 200) == "lead" && workers.alarm == .max)
   }
 
-  @Test func `a worker that takes up a job leaves its timers to an alarm`() {
+  @Test func `a deadline that is set while nobody leads is seen to by the next leader`() {
+    let workers = Workers()
+    workers.woke(0, events: 1)
+    #expect(workers.step(0, at: 50) == "tell and drive" + Self.followersAlarm(50 + Self.grace))
+    #expect(workers.set(Timer(Receiver()), at: 100) == "")
+    #expect(workers.step(0, at: 50) == "lead" + Self.alarm(100))
+  }
+
+  @Test func `a worker that takes up a job leaves its timers to the leader's alarm`() {
     let workers = Workers()
     let timers = (0..<2).map { _ in Timer(Receiver()) }
     for (timer, time) in zip(timers, [100, 200] as [UInt64]) { _ = workers.set(timer, at: time) }
-    #expect(workers.enqueue(1) == " wake")
     workers.woke(0, rings: true)
+    #expect(workers.enqueue(1) == " wake follower")
     // The one that is due fires first.
     #expect(workers.step(0, at: 150) == "fire")
-    #expect(workers.step(0, at: 150) == "run 1 alarm 200")
+    #expect(workers.step(0, at: 150) == "run 1" + Self.followersAlarm(150 + Self.grace))
+    workers.woke(1)
+    #expect(workers.step(1, at: 160) == "lead" + Self.alarm(200))
     workers.woke(1, rings: true)
     #expect(workers.step(1, at: 200) == "fire")
+  }
+
+  @Test func `an alarm of the wait is set anew in a poller that keeps it`() {
+    var state = ReactorState<Int>()
+    _ = state.set(Timer(Receiver()), at: Self.at(100))
+    #expect(Self.isWait(state.next(Self.at(1)), until: Self.at(100)))
+    #expect(!state.hasNotice)
+    state.keepsAlarm = true
+    var none: [PollerEvent] = []
+    state.woke(&none)
+    #expect(Self.isWait(state.next(Self.at(1)), until: Self.at(100)))
+    #expect(state.takeNotice().alarm == Self.at(100))
   }
 
   @Test func `of serial jobs one runs at a time, and others go on beside it`() {
     let workers = Workers()
-    #expect(workers.enqueue(1, isSerial: true) == " wake")
+    #expect(workers.enqueue(1, isSerial: true) == " wake follower")
     _ = workers.enqueue(2, isSerial: true)
-    workers.woke(0)
-    #expect(workers.step(0, at: 1) == "run 1")
-    #expect(workers.enqueue(3) == " wake")
-    workers.woke(1)
-    #expect(workers.step(1, at: 1) == "run 3")
-    #expect(workers.step(1, at: 1) == "wait")
-    // No other worker need be woken for it: the worker that is at the first one finds the second.
-    #expect(workers.step(0, at: 1) == "run 2")
-    #expect(workers.step(0, at: 1) == "wait")
-  }
-
-  @Test func `a worker that ends leaves what it was woken for to another`() {
-    let workers = Workers()
-    #expect(workers.enqueue(1) == " wake")
-    #expect(workers.remove(0) == " wake" && workers.count == 1)
     workers.woke(1)
     #expect(workers.step(1, at: 1) == "run 1")
-    #expect(workers.step(1, at: 1) == "wait")
-    #expect(workers.add() == 0 && workers.add() == 2 && workers.count == 3)
-    #expect(workers.step(0, at: 1) == "wait")
-    #expect(workers.remove(0) == " wake" && workers.remove(1) == "")
+    #expect(workers.enqueue(3) == " wake leader")
+    workers.woke(0)
+    #expect(workers.step(0, at: 1) == "run 3")
+    #expect(workers.step(0, at: 1) == "lead")
+    // No other worker need be woken for it: the worker that is at the first one finds the second.
+    #expect(workers.step(1, at: 1) == "run 2")
+    #expect(workers.step(1, at: 1) == "follow")
+  }
+
+  @Test func `a worker that ends leaves what it was woken for to another, and the lead, too`() {
+    let workers = Workers()
+    #expect(workers.enqueue(1) == " wake follower")
+    #expect(workers.remove(1) == " wake leader" && workers.count == 1)
+    workers.woke(0)
+    #expect(workers.step(0, at: 1) == "run 1")
+    #expect(workers.step(0, at: 1) == "lead")
+    #expect(workers.add() == 1 && workers.add() == 2 && workers.count == 3)
+    #expect(workers.step(1, at: 1) == "follow" && workers.step(2, at: 1) == "follow")
+    // The leader ends, and a follower comes to lead.
+    #expect(workers.remove(0) == " wake follower")
+    workers.woke(2)
+    #expect(workers.step(2, at: 1) == "lead")
+    #expect(workers.remove(1) == " wake leader" && workers.remove(2) == "")
   }
 }

@@ -29,7 +29,7 @@ final class Raised: Sendable {
 private final class RungBell: ReadinessReceiver {
   private let isRung = Raised()
   var rings: Bool { isRung.isUp }
-  func readinessChanged(_ readiness: Readiness) { isRung.raise() }
+  func readinessChanged(_ readiness: Readiness, mayDrive: Bool) { isRung.raise() }
 }
 
 /// Returns when the reactor has reported all events that the kernel has reported to it until now.

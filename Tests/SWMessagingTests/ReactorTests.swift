@@ -20,7 +20,7 @@ import Testing
     var all: [String] { entries.withLock { $0 } }
     func add(_ entry: String) { entries.withLock { $0.append(entry) } }
     func deadlinePassed() { add("timer") }
-    func readinessChanged(_ readiness: Readiness) {
+    func readinessChanged(_ readiness: Readiness, mayDrive: Bool) {
       add(readiness.contains(.readable) ? "readable" : "other")
     }
   }
@@ -30,11 +30,12 @@ import Testing
   private func play(_ machine: inout ReactorState<Int>, _ log: Log, at times: [UInt64]) {
     for time in times {
       switch machine.next(Deadline(nanoseconds: time)) {
-      case .tell(let receiver, let event): receiver.readinessChanged(event.readiness)
+      case .tell(let receiver, let event, _): receiver.readinessChanged(event.readiness, mayDrive: false)
       case .drive(let work): work.drive()
       case .fire(let timer): timer.receiver.deadlinePassed()
       case .run(let job): log.add("job \(job)")
       case .wait(let until): log.add("wait \(until.nanoseconds)")
+      case .follow: log.add("follow")
       }
     }
   }
@@ -46,7 +47,7 @@ import Testing
     let id = machine.register(log, descriptor: 3, watching: .readable)
     var found = [PollerEvent(key: id.key, readiness: .readable)]
     let notice = machine.call(Work { log.add("work") })
-    #expect(notice == ReactorNotice(wakes: true))
+    #expect(notice.wakesLeader && !notice.wakesFollower && notice.alarm == .never)
     _ = machine.enqueue(8)
     _ = machine.set(Timer(log), at: Deadline(nanoseconds: 2))
     machine.woke(&found)

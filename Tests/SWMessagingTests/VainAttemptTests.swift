@@ -117,7 +117,7 @@ import Testing
   /// A flag that goes up when the reactor hears of a descriptor.
   private final class Bell: ReadinessReceiver {
     let rings = Atomic(false)
-    func readinessChanged(_ readiness: Readiness) { rings.store(true, ordering: .releasing) }
+    func readinessChanged(_ readiness: Readiness, mayDrive: Bool) { rings.store(true, ordering: .releasing) }
   }
 
   /// Returns when the reactor has reported all events that the kernel has reported to it until now.

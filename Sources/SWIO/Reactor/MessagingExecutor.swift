@@ -2,9 +2,10 @@ internal import CSysShim
 
 /// Runs tasks on the threads that receive messages, one thread a processor.
 ///
-/// A thread that has nothing to do waits for messages. A message wakes one such thread, which receives it and runs the
-/// task that waited for it: no other thread is woken. While the task runs, the other threads wait for further messages, so
-/// a long task delays nobody as long as another thread is free.
+/// One thread that has nothing to do waits for messages. A message wakes it, and it receives the message, runs the task that
+/// waited for it, and waits again: no other thread is woken. If a task runs for longer than 250 microseconds, another thread
+/// waits for messages meanwhile. So a task that computes delays the messages of others by half a millisecond at most, as
+/// long as a thread is free.
 ///
 /// ```swift
 /// await withTaskExecutorPreference(.messaging) {

@@ -79,6 +79,8 @@ package final class Reactor: Reacting {
     var machine = ReactorState<Job>()
     /// Made for the first wait.
     var poller: (any Poller)?
+    /// Where the followers wait. It watches no descriptor, and is made for the first of them.
+    var followersPoller: (any Poller)?
     /// Whether the poller is used only until the system's poller is available.
     var isMakeshift = false
     var isStarted = false
@@ -91,9 +93,18 @@ package final class Reactor: Reacting {
     var isHosted = false
     var isStopped = false
 
-    /// The poller of the usual case, with which workers wait.
-    var usualPoller: (any Poller)? {
-      isMakeshift || isStopped || workerCount > workerLimit ? nil : poller
+    /// Whether workers wait as usual. Otherwise `waitUnusual` sees to what else there is to do.
+    var isUsual: Bool { !isMakeshift && !isStopped && workerCount <= workerLimit }
+  }
+
+  /// The pollers to wake after unlocking.
+  private struct Woken {
+    var leaders: (any Poller)?
+    var followers: (any Poller)?
+
+    func wake() {
+      leaders?.wake()
+      followers?.wake()
     }
   }
 
@@ -189,8 +200,7 @@ package final class Reactor: Reacting {
   package func set(_ timer: Timer, at deadline: Deadline) {
     _ = start()
     // A caller cannot do this work instead of the thread, because it may hold a lock.
-    let poller = state.withLock { state in Self.note(state.machine.set(timer, at: deadline), &state) }
-    poller?.wake()
+    state.withLock { state in Self.note(state.machine.set(timer, at: deadline), &state) }.wake()
   }
 
   package func takeBack(_ timer: Timer) {
@@ -217,22 +227,26 @@ package final class Reactor: Reacting {
   private func ask(_ body: (inout ReactorState<Job>, Int?) -> ReactorNotice) {
     let worker = currentWorker
     let hasThread = worker != nil || start() == nil
-    let (poller, hosts) = state.withLock { state -> ((any Poller)?, Bool) in
-      let poller = Self.note(body(&state.machine, worker), &state)
-      if hasThread || state.isStarted || state.isHosted { return (poller, false) }
+    var woken: Woken?
+    let hosts = state.withLock { state in
+      let notice = body(&state.machine, worker)
+      if !notice.isEmpty { woken = Self.note(notice, &state) }
+      if hasThread || state.isStarted || state.isHosted { return false }
       state.isHosted = true
-      return (poller, true)
+      return true
     }
-    poller?.wake()
+    woken?.wake()
     if hosts { host() }
   }
 
-  /// Under the lock: sets the alarm.
-  ///
-  /// - Returns: the poller to wake after unlocking.
-  private static func note(_ notice: ReactorNotice, _ state: inout State) -> (any Poller)? {
-    if let alarm = notice.alarm { state.poller?.setAlarm(alarm) }
-    return notice.wakes ? state.poller : nil
+  /// Under the lock: sets the alarms.
+  @inline(never)
+  private static func note(_ notice: ReactorNotice, _ state: inout State) -> Woken {
+    if notice.alarm != .never { state.poller?.setAlarm(notice.alarm) }
+    if notice.followersAlarm != .never { state.followersPoller?.setAlarm(notice.followersAlarm) }
+    return Woken(
+      leaders: notice.wakesLeader ? state.poller : nil,
+      followers: notice.wakesFollower ? state.followersPoller : nil)
   }
 
   // MARK: The threads
@@ -254,12 +268,17 @@ package final class Reactor: Reacting {
 
   /// Sets how many threads may run. Further ones start when there is work, and surplus ones end when they have none.
   package func allow(workers limit: Int) {
-    let poller = state.withLock { state -> (any Poller)? in
+    let woken = state.withLock { state -> Woken in
       state.workerLimit = max(1, limit)
       lacksWorkers.store(state.workerCount < state.workerLimit, ordering: .relaxed)
-      return state.workerCount > state.workerLimit ? state.poller : nil
+      return state.workerCount > state.workerLimit ? Self.all(state) : Woken()
     }
-    poller?.wake()
+    woken.wake()
+  }
+
+  /// Wakes a worker, which may have to end. It then wakes the next one.
+  private static func all(_ state: State) -> Woken {
+    Woken(leaders: state.poller, followers: state.followersPoller)
   }
 
   /// The number of threads that may run.
@@ -274,33 +293,41 @@ package final class Reactor: Reacting {
 
   /// Starts the threads that may run and do not. Several threads can wait only with the system's poller.
   private func startWorkers() {
-    let woken = state.withLock { state -> (any Poller)? in
-      guard state.isStarted, !state.isStopped, let poller = state.usualPoller, poller.servesManyWaiters,
+    let woken = state.withLock { state -> Woken in
+      guard state.isStarted, state.isUsual, let poller = state.poller, poller.servesManyWaiters,
         state.triesAgainAt.hasPassed
-      else { return nil }
+      else { return Woken() }
+      if state.followersPoller == nil { state.followersPoller = try? makePoller() }
+      guard state.followersPoller != nil else { return Self.tryLater(&state) }
       while state.workerCount < state.workerLimit {
         let worker = state.machine.addWorker()
         if makeThread({ [self] in run(worker) }) != nil {
-          state.triesAgainAt = Deadline(nanoseconds: swsys_now() + Self.patience)
           // The machine relies on the wake-up that it asks for here. Without it, nothing would wake a worker any more.
-          return Self.note(state.machine.removeWorker(worker), &state)
+          let notice = state.machine.removeWorker(worker)
+          _ = Self.tryLater(&state)
+          return Self.note(notice, &state)
         }
         state.workerCount += 1
       }
       hasManyWorkers.store(state.workerCount > 1, ordering: .relaxed)
       lacksWorkers.store(false, ordering: .relaxed)
-      return nil
+      return Woken()
     }
-    woken?.wake()
+    woken.wake()
+  }
+
+  private static func tryLater(_ state: inout State) -> Woken {
+    state.triesAgainAt = Deadline(nanoseconds: swsys_now() + patience)
+    return Woken()
   }
 
   /// Ends the threads when they have nothing to do, for tests with their own reactors.
   package func stop() {
-    let poller = state.withLock { state in
+    let woken = state.withLock { state in
       state.isStopped = true
-      return state.poller
+      return Self.all(state)
     }
-    poller?.wake()
+    woken.wake()
   }
 
   /// Returns the poller to wait with. Called under the lock.
@@ -342,47 +369,60 @@ package final class Reactor: Reacting {
     unsafe swsys_mark_worker(Unmanaged.passUnretained(self).toOpaque(), Int32(worker))
     var found: [PollerEvent] = []
     found.reserveCapacity(128)
-    var (step, poller) = next(worker)
+    // The pollers, from when on they stay the same.
+    var leaders: (any Poller)?
+    var followers: (any Poller)?
+    var (step, isUsual) = next(worker)
     while true {
-      if case .wait(let until) = step {
-        if let poller {
-          wait(with: poller, until: until, into: &found)
-        } else if !waitMakeshift(worker, until, into: &found) {
+      switch step {
+      case .wait(let until):
+        if isUsual {
+          if leaders == nil { leaders = state.withLock { $0.poller } }
+          if let leaders { wait(with: leaders, until: until, into: &found) }
+        } else if !waitUnusual(worker, until, into: &found) {
           return
         }
-        (step, poller) = next(worker, afterWait: &found)
-      } else {
+        (step, isUsual) = next(worker, afterWait: &found)
+      case .follow:
+        if isUsual {
+          if followers == nil { followers = state.withLock { $0.followersPoller } }
+          followers?.wait(until: .never, into: &found)
+        } else if !waitUnusual(worker, .immediately, into: &found) {
+          return
+        }
+        (step, isUsual) = next(worker, afterWait: &found)
+      default:
         Self.carryOut(step)
-        (step, poller) = next(worker)
+        (step, isUsual) = next(worker)
       }
     }
   }
 
-  /// Returns the next step. If the step is a wait and needs nothing else, also returns the poller.
-  private func next(_ worker: Int) -> (ReactorStep<Job>, (any Poller)?) {
-    let (step, poller, woken) = state.withLock { state in Self.next(worker, &state) }
+  /// Returns the next step, and whether a wait is as usual.
+  private func next(_ worker: Int) -> (ReactorStep<Job>, isUsual: Bool) {
+    var woken: Woken?
+    let result = state.withLock { state in Self.next(worker, &state, &woken) }
     woken?.wake()
-    return (step, poller)
+    return result
   }
 
-  private func next(_ worker: Int, afterWait found: inout [PollerEvent]) -> (ReactorStep<Job>, (any Poller)?)
-  {
-    let (step, poller, woken) = state.withLock { state in
+  private func next(_ worker: Int, afterWait found: inout [PollerEvent]) -> (ReactorStep<Job>, isUsual: Bool) {
+    var woken: Woken?
+    let result = state.withLock { state in
       state.machine.woke(&found, worker: worker)
-      return Self.next(worker, &state)
+      return Self.next(worker, &state, &woken)
     }
     woken?.wake()
-    return (step, poller)
+    return result
   }
 
   @inline(__always)
   private static func next(
-    _ worker: Int, _ state: inout State
-  ) -> (ReactorStep<Job>, poller: (any Poller)?, woken: (any Poller)?) {
+    _ worker: Int, _ state: inout State, _ woken: inout Woken?
+  ) -> (ReactorStep<Job>, isUsual: Bool) {
     let step = state.machine.next(.now, worker: worker)
-    let woken = state.machine.hasNotice ? note(state.machine.takeNotice(), &state) : nil
-    guard case .wait = step else { return (step, nil, woken) }
-    return (step, state.usualPoller, woken)
+    if state.machine.hasNotice { woken = note(state.machine.takeNotice(), &state) }
+    return (step, state.isUsual)
   }
 
   private func wait(with poller: any Poller, until deadline: Deadline, into found: inout [PollerEvent]) {
@@ -392,37 +432,40 @@ package final class Reactor: Reacting {
     }
     let spinTime = spinTime.load(ordering: .relaxed)
     if spinTime > 0, Spinning.spin(for: spinTime, until: deadline, { poller.look(into: &found) }) { return }
-    // An alarm ends the wait of one worker. A deadline would end the waits of all.
+    // The poller's alarm ends the wait. As a timeout, the deadline could not be changed.
     poller.wait(until: poller.servesManyWaiters ? .never : deadline, into: &found)
   }
 
-  /// Waits with the makeshift poller, and tries the system's from time to time. Returns false if the thread has to end.
-  private func waitMakeshift(_ worker: Int, _ until: Deadline, into found: inout [PollerEvent]) -> Bool {
-    let (poller, woken, isOver) = state.withLock { state -> ((any Poller)?, (any Poller)?, Bool) in
+  /// Ends the worker if there are too many, or waits with the makeshift poller, and tries the system's from time to time. Returns
+  /// false if the thread has to end.
+  private func waitUnusual(_ worker: Int, _ until: Deadline, into found: inout [PollerEvent]) -> Bool {
+    let (poller, woken, isOver) = state.withLock { state -> ((any Poller)?, Woken, Bool) in
       if state.isStopped || state.workerCount > state.workerLimit {
-        _ = state.machine.removeWorker(worker)
+        let notice = state.machine.removeWorker(worker)
         if !state.isStopped { state.workerCount -= 1 }
         hasManyWorkers.store(state.workerCount > 1, ordering: .relaxed)
-        // Another worker may have to end, too, or has to take over the event that woke this one.
-        return (nil, state.poller, true)
+        // Another worker may have to end, too, to lead, or to take over the event that woke this one.
+        return (nil, Self.note(notice, &state), true)
       }
       if state.isMakeshift { improve(&state) }
       // A wake of the old poller is noticed in the round that follows, because this wait only looks.
-      return (state.isMakeshift ? state.poller : nil, nil, false)
+      return (state.isMakeshift ? state.poller : nil, Woken(), false)
     }
-    woken?.wake()
+    woken.wake()
     if isOver { return false }
     poller?.wait(until: min(until, Deadline(nanoseconds: swsys_now() + Self.patience)), into: &found)
     return true
   }
 
+  @inline(__always)
   private static func carryOut(_ step: ReactorStep<Job>) {
     switch step {
-    case .tell(let receiver, let event): receiver.readinessChanged(event.readiness)
+    case .tell(let receiver, let event, let mayDrive):
+      receiver.readinessChanged(event.readiness, mayDrive: mayDrive)
     case .drive(let work): work.drive()
     case .fire(let timer): timer.receiver.deadlinePassed()
     case .run(let job): unsafe job.run.runSynchronously(on: job.executor)
-    case .wait: break
+    case .wait, .follow: break
     }
   }
 

@@ -3,13 +3,13 @@
 // the real reactor and of the simulated one do what `next` says, and nothing else.
 //
 //             call, job, earlier deadline: notify
-//   asleep ---------------------------------------> notified
+//   leading, following -----------------------------> notified
 //     ^                                                |
 //     |  nothing to do                  the wait ended |
 //     +------------------- working <-------------------+
 //
-// A worker that sleeps is notified once; what arrives while it works, or was notified, is seen before it
-// sleeps again.
+// The leader is the one worker that waits in the poller. The other workers without work are followers, which wait for a
+// notification. What arrives while a worker works, or was notified, is seen before it waits again.
 //
 // One round of a worker:
 //
@@ -17,18 +17,28 @@
 //                  ^  |        ^  |
 //                  +--+        +--+   also between two works and between two jobs
 //
+// If no work waits, the half of the last event is driven at once. For most messages that is all a round does besides one job.
+//
 // Data that has arrived in time is delivered before the deadline: events come first. If a half was called, it is driven
 // before the deadline of one of its places takes effect (`DeadlineReceiver`). Timers are looked at after each work and each
 // job, so many works do not delay a deadline.
 //
-// Several workers share works, jobs and timers. All idle workers wait in one poller, which wakes one of them for each event.
-// So the worker that a message wakes receives it and runs the task, and the next message finds another worker waiting. A
-// worker wakes another one only for work that it will not reach soon:
+// Several workers share works, jobs and timers. The worker that a message wakes receives it and runs the task, and leads again
+// afterwards. So messages one after the other are received by one thread, and wake no other one. While the leader works, nobody
+// waits in the poller, unless another worker has nothing to do any more: it leads then. What comes meanwhile is found as soon
+// as a worker looks.
+//
+// A worker wakes another one only for work that it will not reach soon:
 //
 //   more than one work or job is left behind what it begins now         at once
 //   one is left, or the running job has added one                       if it is still there after `grace`
+//   nothing is left, and nobody leads                                   if the same step takes longer than `grace`
 //
-// If timers are removed, the alarm of the poller stays set (`alarm`). It then fires without need once at most, and a later
+// In the last two cases an alarm wakes a worker: the leader if there is one, otherwise a follower. The follower begins to lead
+// if no worker has finished a step since the alarm was set; otherwise it sets the alarm again. So a message waits for a
+// task that computes for twice the grace at most.
+//
+// If timers are removed, the leader's alarm stays set (`alarm`). It then fires without need once at most, and a later
 // deadline costs nothing.
 
 /// Work that the reactor carries out in turn, a budget at a time.
@@ -58,25 +68,31 @@ package struct RegistrationID: Hashable, Sendable {
 
 /// The next step of a reactor's thread.
 package enum ReactorStep<Job: Sendable>: Sendable {
-  case tell(any ReadinessReceiver, PollerEvent)
+  /// Tell a receiver. With `mayDrive`, no other work waits, so the receiver may drive at once.
+  case tell(any ReadinessReceiver, PollerEvent, mayDrive: Bool)
   case drive(any ReactorWork)
   case fire(Timer)
   case run(Job)
   /// Wait for events until the deadline, or only look for them if it has passed. Then call `woke`.
   case wait(until: Deadline)
+  /// Wait for a notification or an alarm of the followers. Then call `woke`.
+  case follow
 }
 
 /// The duties of the machine's shell after a method.
 package struct ReactorNotice: Hashable, Sendable {
-  /// Whether to wake one sleeping worker.
-  package var wakes = false
-  /// The time for which to set the poller's alarm.
-  package var alarm: Deadline?
+  /// Whether to end the leader's wait.
+  package var wakesLeader = false
+  /// Whether to wake one of the followers.
+  package var wakesFollower = false
+  /// The time for which to set the leader's alarm, or `never`.
+  package var alarm = Deadline.never
+  /// The time for which to set the followers' alarm, or `never`.
+  package var followersAlarm = Deadline.never
 
-  package init(wakes: Bool = false, alarm: Deadline? = nil) {
-    self.wakes = wakes
-    self.alarm = alarm
-  }
+  package init() {}
+
+  package var isEmpty: Bool { !wakesLeader && !wakesFollower && alarm == .never && followersAlarm == .never }
 }
 
 package struct ReactorState<Job: Sendable>: Sendable {
@@ -90,7 +106,7 @@ package struct ReactorState<Job: Sendable>: Sendable {
   /// The stage of a worker's round.
   private enum Stage: Sendable { case events, works, timers, jobs }
 
-  private enum Activity: Sendable { case none, working, running, runningSerial, asleep }
+  private enum Activity: Sendable { case none, working, running, runningSerial, leading, following }
 
   /// A class, because every step changes several of its fields, and each change of an element of an array would be checked.
   @safe
@@ -114,6 +130,12 @@ package struct ReactorState<Job: Sendable>: Sendable {
     /// meanwhile come later.
     @safe @exclusivity(unchecked)
     var firing: (count: Int, by: Deadline) = (0, .immediately)
+    /// Whether the last event's receiver may have driven.
+    @safe @exclusivity(unchecked)
+    var hasDriven = false
+    /// Whether the alarm of the followers has woken the worker although the others go on.
+    @safe @exclusivity(unchecked)
+    var leavesLead = false
 
     init(_ activity: Activity = .working) { self.activity = activity }
 
@@ -134,20 +156,30 @@ package struct ReactorState<Job: Sendable>: Sendable {
   private var serialJobs = FirstInFirstOut<Job>()
   private var runsSerialJob = false
   private var workers = [Worker()]
-  /// The number of sleeping workers.
-  private var asleepCount = 0
-  /// Whether a sleeping worker has been notified and none has woken since.
-  private var isNotified = false
-  /// The latest time at which a sleeping worker looks again.
+  private var hasLeader = false
+  private var followerCount = 0
+  /// Whether the leader has been notified and no worker has looked for events since.
+  private var isLeaderNotified = false
+  /// Whether a follower has been notified and none has woken since.
+  private var isFollowerNotified = false
+  /// The latest time at which the leader looks again.
   package private(set) var alarm = Deadline.never
-  /// Whether the alarm is for work that a worker may not reach in time.
+  /// Whether the leader's alarm is for work that a worker may not reach in time.
   private var hasGraceAlarm = false
+  /// Whether the followers' alarm is set.
+  private var hasFollowersAlarm = false
+  /// Counts the steps that workers have finished.
+  private var finishedCount: UInt64 = 0
+  /// What `finishedCount` was when the followers' alarm was set.
+  private var finishedBeforeAlarm: UInt64 = 0
   private var notice = ReactorNotice()
-  /// Whether the alarm is the poller's, and wakes one worker. Otherwise it ends the wait of the only worker.
-  package var keepsAlarm = false
+  /// Whether the leader's alarm is kept by the poller. Otherwise it is the deadline of the leader's wait.
+  package var keepsAlarm = false {
+    didSet { (alarm, hasGraceAlarm) = (.never, false) }
+  }
 
-  /// How long work may wait for a busy worker while others sleep, in nanoseconds.
-  package static var grace: UInt64 { 200_000 }
+  /// How long work may wait for a busy worker while others have nothing to do, in nanoseconds.
+  package static var grace: UInt64 { 250_000 }
 
   package init() {}
 
@@ -206,7 +238,10 @@ package struct ReactorState<Job: Sendable>: Sendable {
 
   /// The number of workers. The machine begins with one, which has the number 0.
   package var workerCount: Int { workers.count { $0.activity != .none } }
-  package var hasSleepers: Bool { asleepCount > 0 }
+  /// Whether a worker has nothing to do.
+  package var hasSleepers: Bool { hasLeader || followerCount > 0 }
+  /// Whether no worker waits in the poller, although one could.
+  package var lacksLeader: Bool { !hasLeader && followerCount > 0 }
   /// Whether there is work that no worker has begun.
   package var hasWork: Bool { waitingCount > 0 }
 
@@ -226,10 +261,10 @@ package struct ReactorState<Job: Sendable>: Sendable {
   ///
   /// - Returns: whether to wake another worker, which may have to take over or to end, too.
   package mutating func removeWorker(_ worker: Int) -> ReactorNotice {
-    if workers[worker].activity == .asleep { asleepCount -= 1 }
+    leaveWait(workers[worker])
     workers[worker] = Worker(.none)
-    isNotified = false
-    return ReactorNotice(wakes: rouse())
+    (isLeaderNotified, isFollowerNotified) = (false, false)
+    return rouse()
   }
 
   // MARK: Work
@@ -253,21 +288,24 @@ package struct ReactorState<Job: Sendable>: Sendable {
 
   package mutating func set(_ timer: Timer, at deadline: Deadline) -> ReactorNotice {
     timers.insert(timer, at: deadline)
-    guard asleepCount > 0, deadline < alarm else { return ReactorNotice() }
-    if !keepsAlarm { return ReactorNotice(wakes: rouse()) }
+    // Without a leader, the next one sets the alarm.
+    guard hasLeader, deadline < alarm else { return ReactorNotice() }
+    if !keepsAlarm { return wakeLeader() }
+    var notice = ReactorNotice()
     alarm = deadline
-    return ReactorNotice(alarm: deadline)
+    notice.alarm = deadline
+    return notice
   }
 
   package mutating func takeBack(_ timer: Timer) { timers.remove(timer) }
 
   private mutating func noticeOfWork(from worker: Int?, _ now: @autoclosure () -> Deadline) -> ReactorNotice {
-    guard asleepCount > 0 else { return ReactorNotice() }
-    guard let worker else { return ReactorNotice(wakes: rouse()) }
+    guard hasSleepers else { return ReactorNotice() }
+    guard let worker else { return rouse() }
     switch workers[worker].activity {
     case .running, .runningSerial: return noticeOfRest(now())
     // The worker reaches the job after its present step, which is short.
-    case .none, .working, .asleep: return ReactorNotice()
+    case .none, .working, .leading, .following: return ReactorNotice()
     }
   }
 
@@ -277,19 +315,42 @@ package struct ReactorState<Job: Sendable>: Sendable {
   /// Has another worker begin the work that a worker leaves.
   private mutating func noticeOfRest(_ now: @autoclosure () -> Deadline) -> ReactorNotice {
     let rest = waitingCount
-    guard rest > 0, asleepCount > 0, !isNotified else { return ReactorNotice() }
-    if rest > 1 { return ReactorNotice(wakes: rouse()) }
-    if hasGraceAlarm { return ReactorNotice() }
+    if rest > 1 { return rouse() }
+    if !hasLeader { return noticeOfLead(now()) }
+    var notice = ReactorNotice()
+    guard rest > 0, !isLeaderNotified, !isFollowerNotified, !hasGraceAlarm else { return notice }
     let latest = Deadline(nanoseconds: now().nanoseconds &+ Self.grace)
-    guard latest < alarm else { return ReactorNotice() }
-    (alarm, hasGraceAlarm) = (latest, true)
-    return ReactorNotice(alarm: latest)
+    if latest < alarm {
+      (alarm, hasGraceAlarm) = (latest, true)
+      notice.alarm = latest
+    }
+    return notice
   }
 
-  private mutating func rouse() -> Bool {
-    guard asleepCount > 0, !isNotified else { return false }
-    isNotified = true
-    return true
+  /// Has a follower look after the poller, if no worker does so in time.
+  private mutating func noticeOfLead(_ now: @autoclosure () -> Deadline) -> ReactorNotice {
+    var notice = ReactorNotice()
+    if followerCount == 0 || hasFollowersAlarm { return notice }
+    hasFollowersAlarm = true
+    finishedBeforeAlarm = finishedCount
+    notice.followersAlarm = Deadline(nanoseconds: now().nanoseconds &+ Self.grace)
+    return notice
+  }
+
+  /// Wakes a worker: a follower if there is one, because the leader looks after the poller.
+  private mutating func rouse() -> ReactorNotice {
+    if followerCount == 0 { return wakeLeader() }
+    var notice = ReactorNotice()
+    notice.wakesFollower = !isFollowerNotified
+    isFollowerNotified = true
+    return notice
+  }
+
+  private mutating func wakeLeader() -> ReactorNotice {
+    var notice = ReactorNotice()
+    notice.wakesLeader = hasLeader && !isLeaderNotified
+    if hasLeader { isLeaderNotified = true }
+    return notice
   }
 
   // MARK: A worker's round
@@ -297,16 +358,30 @@ package struct ReactorState<Job: Sendable>: Sendable {
   /// Takes the events of a wait that `next` asked for. `found` is empty afterwards.
   package mutating func woke(_ found: inout [PollerEvent], worker: Int = 0) {
     let me = workers[worker]
-    if me.activity == .asleep {
-      asleepCount -= 1
-      if !keepsAlarm { alarm = .never }
+    if me.activity == .following {
+      isFollowerNotified = false
+      if found.contains(where: { $0.key == PollerEvent.alarmKey }) {
+        hasFollowersAlarm = false
+        me.leavesLead = finishedCount != finishedBeforeAlarm
+      }
+      found.removeAll(keepingCapacity: true)
+    } else {
+      // Whether the worker led or only looked, it may have consumed the notification.
+      isLeaderNotified = false
     }
-    // Whether the worker slept or only looked, it may have consumed the notification.
-    isNotified = false
+    leaveWait(me)
     me.activity = .working
     me.stage = .events
     me.position = 0
     swap(&me.events, &found)
+  }
+
+  private mutating func leaveWait(_ me: Worker) {
+    if me.activity == .following { followerCount -= 1 }
+    if me.activity == .leading {
+      hasLeader = false
+      if !keepsAlarm { alarm = .never }
+    }
   }
 
   /// Returns a worker's next step. The step before has been taken. Afterwards `takeNotice` returns what else to do.
@@ -316,10 +391,15 @@ package struct ReactorState<Job: Sendable>: Sendable {
     let me = workers[worker]
     if me.activity == .runningSerial { runsSerialJob = false }
     me.activity = .working
+    if !me.leavesLead { finishedCount &+= 1 }
     if me.stage == .events {
-      if let told = nextEvent(me) { return told }
+      if let told = nextEvent(me) {
+        if me.hasDriven { noteRest(now()) }
+        return told
+      }
       me.events.removeAll(keepingCapacity: true)
       me.begin(.works, calls.count)
+      (me.looksAtTimers, me.hasDriven) = (me.hasDriven, false)
     }
     if let timer = due(me, now()) { return .fire(timer) }
     if me.stage == .works {
@@ -341,11 +421,11 @@ package struct ReactorState<Job: Sendable>: Sendable {
       noteRest(now())
       return .run(job)
     }
-    return .wait(until: sleep(me))
+    return wait(me, now())
   }
 
   /// Whether there is something to do after `next`, besides the step.
-  package var hasNotice: Bool { notice.wakes || notice.alarm != nil }
+  package var hasNotice: Bool { !notice.isEmpty }
 
   /// Returns what to do after `next`, besides the step.
   package mutating func takeNotice() -> ReactorNotice {
@@ -361,7 +441,10 @@ package struct ReactorState<Job: Sendable>: Sendable {
         (alarm, hasGraceAlarm) = (.never, false)
         continue
       }
-      if let receiver = receiver(of: event.key) { return .tell(receiver, event) }
+      if let receiver = receiver(of: event.key) {
+        me.hasDriven = me.position == me.events.count && calls.count == 0
+        return .tell(receiver, event, mayDrive: me.hasDriven)
+      }
     }
     return nil
   }
@@ -390,27 +473,35 @@ package struct ReactorState<Job: Sendable>: Sendable {
 
   /// Notes what the worker leaves to others before a step that may take long.
   private mutating func noteRest(_ now: @autoclosure () -> Deadline) {
-    guard asleepCount > 0 else { return }
+    guard hasSleepers else { return }
     notice = noticeOfRest(now())
-    if timers.earliest < alarm {
-      alarm = timers.earliest
-      notice.alarm = alarm
-    }
+    setAlarm()
   }
 
-  /// Returns how long the worker may wait for events. While there is work it may only look.
-  private mutating func sleep(_ me: Worker) -> Deadline {
+  /// Sets the leader's alarm if a timer is due earlier.
+  private mutating func setAlarm() {
+    guard hasLeader, timers.earliest < alarm else { return }
+    alarm = timers.earliest
+    if keepsAlarm { notice.alarm = alarm }
+  }
+
+  /// Returns how the worker waits. While there is work it may only look.
+  private mutating func wait(_ me: Worker, _ now: @autoclosure () -> Deadline) -> ReactorStep<Job> {
+    let leavesLead = me.leavesLead
+    me.leavesLead = false
     me.position = 0
-    if hasWork { return .immediately }
-    me.activity = .asleep
-    asleepCount += 1
-    if !keepsAlarm {
-      alarm = timers.earliest
-    } else if timers.earliest < alarm {
-      alarm = timers.earliest
-      notice.alarm = alarm
+    if hasWork { return .wait(until: .immediately) }
+    if hasLeader || leavesLead {
+      me.activity = .following
+      followerCount += 1
+      // The worker may hold the alarm that the leader relies on.
+      if hasLeader { setAlarm() } else { notice = noticeOfLead(now()) }
+      return .follow
     }
-    return alarm
+    me.activity = .leading
+    hasLeader = true
+    setAlarm()
+    return .wait(until: alarm)
   }
 }
 

@@ -23,7 +23,7 @@ public final class ReadinessSignal: Sendable {
   /// Signals that an attempt in one of these directions may make progress now. A needless call does no harm.
   public func raise(_ readiness: Readiness) {
     let receiver = state.withLock { $0.receiver }
-    receiver?.readinessChanged(readiness)
+    receiver?.readinessChanged(readiness, mayDrive: false)
   }
 
   /// Raises the signal after a delay, for a transport that waits for a clock.
@@ -95,5 +95,7 @@ public final class ReadinessSignal: Sendable {
 
 /// An object that is told that readiness may have changed: a hint, at any time, on any thread.
 package protocol ReadinessReceiver: AnyObject, Sendable {
-  func readinessChanged(_ readiness: Readiness)
+  /// - Parameter mayDrive: whether the receiver may do at once what it would otherwise ask the reactor to drive. Only the reactor
+  ///   permits that.
+  func readinessChanged(_ readiness: Readiness, mayDrive: Bool)
 }

@@ -191,7 +191,7 @@ private final class HostConnectSource: ItemSource, ReadinessReceiver {
 
   // MARK: ReadinessReceiver
 
-  func readinessChanged(_ readiness: Readiness) {
+  func readinessChanged(_ readiness: Readiness, mayDrive: Bool) {
     let signal = state.withLock { $0.signal }
     signal?.raise(.readable)
   }

@@ -72,7 +72,16 @@ package class Half: ReactorWork, @unchecked Sendable {
   // MARK: For subclasses
 
   /// Takes steps for the head, on the reactor's thread.
-  package func drive() { preconditionFailure("a half drives") }
+  package final func drive() {
+    let isTaken = locked { state, _ in
+      state.called = false
+      return state.takeTurn(first: true, by: nil)
+    }
+    if isTaken { driveOnReactor() }
+  }
+
+  /// Takes steps within the reactor's budget, holding the turn.
+  func driveOnReactor() { preconditionFailure("a half drives") }
 
   /// Takes steps for the head, on behalf of a queued caller. With `first`, the caller has just entered, and drives whether
   /// or not it is the head. Otherwise it drives only as the head.
@@ -103,19 +112,28 @@ package class Half: ReactorWork, @unchecked Sendable {
 
   /// Notes that an attempt may make progress.
   ///
-  /// - Parameter wakesPoller: whether to signal a head that polls, because its poll would not see this event.
-  package final func stir(wakesPoller: Bool = false) {
-    locked { state, actions in
-      guard !state.isClosed else { return }
+  /// - Parameters:
+  ///   - wakesPoller: whether to signal a head that polls, because its poll would not see this event.
+  ///   - mayDrive: whether to drive at once instead of calling the reactor, whose thread this is then.
+  package final func stir(wakesPoller: Bool = false, mayDrive: Bool = false) {
+    let isTaken = locked { state, actions in
+      guard !state.isClosed else { return false }
       state.stirred = true
       state.pass(by: nil, &actions)
       if wakesPoller, let head = state.queue.first, head.isPolling { actions.signal(head) }
-      guard state.isIdle, state.isRegistered, !port.isSignalled else { return }
+      if mayDrive, actions.callsReactor {
+        actions.callsReactor = false
+        state.called = false
+        return state.takeTurn(first: true, by: nil)
+      }
+      guard state.isIdle, state.isRegistered, !port.isSignalled else { return false }
       // No caller waits, so end the watching. Otherwise a peer that reads and writes would wake up the reactor each time,
       // for nothing. The lock is held during the system call. A turn taken for it would make `detach` fail as busy.
       state.isRegistered = false
       _ = port.watch(direction, for: [])
+      return false
     }
+    if isTaken { driveOnReactor() }
   }
 
   /// Ends a pause early, because the next attempt may make progress.

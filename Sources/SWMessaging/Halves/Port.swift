@@ -325,16 +325,16 @@ package final class Port: ReadinessReceiver {
 
   // MARK: Readiness
 
-  package func readinessChanged(_ readiness: Readiness) {
+  package func readinessChanged(_ readiness: Readiness, mayDrive: Bool) {
     let isForBoth = crosses.load(ordering: .acquiring)
     if isForBoth || !readiness.isDisjoint(with: .concernsReceiving) {
       let receiving = state.withLock { unsafe $0.receiving?.takeUnretainedValue() }
       if !readiness.isDisjoint(with: [.urgent, .readClosed, .failed]) { receiving?.noteMoreThanData() }
-      receiving?.stir(wakesPoller: ours == nil)
+      receiving?.stir(wakesPoller: ours == nil, mayDrive: mayDrive)
     }
     if isForBoth || !readiness.isDisjoint(with: .concernsSending) {
       let sending = state.withLock { unsafe $0.sending?.takeUnretainedValue() }
-      sending?.stir(wakesPoller: ours == nil)
+      sending?.stir(wakesPoller: ours == nil, mayDrive: mayDrive)
     }
   }
 

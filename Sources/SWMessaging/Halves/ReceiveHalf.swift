@@ -310,12 +310,8 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     endLoan()
   }
 
-  package override func drive() {
-    let isTaken = locked { state, _ in
-      state.called = false
-      return state.takeTurn(first: true, by: nil)
-    }
-    if isTaken { _ = run(Driver(budget: 64, byteBudget: port.reactor.receiveBudget)) }
+  override func driveOnReactor() {
+    _ = run(Driver(budget: 64, byteBudget: port.reactor.receiveBudget))
   }
 
   package override func driveOn(as me: Place) {

@@ -180,13 +180,7 @@ package final class SendHalf: Half, @unchecked Sendable {
     return place
   }
 
-  package override func drive() {
-    let isTaken = locked { state, _ in
-      state.called = false
-      return state.takeTurn(first: true, by: nil)
-    }
-    if isTaken { run(Driver(budget: 64)) }
-  }
+  override func driveOnReactor() { run(Driver(budget: 64)) }
 
   package override func driveOn(as me: Place) {
     var driver = Driver(me: unsafe unsafeDowncast(me, to: SendPlace.self))

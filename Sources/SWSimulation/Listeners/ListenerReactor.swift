@@ -66,7 +66,7 @@ final class ListenerReactor: Reacting, @unchecked Sendable {
 
   func takeBack(_ timer: Timer) { machine.takeBack(timer) }
 
-  private func note(_ notice: ReactorNotice) { if notice.wakes { isNotified = true } }
+  private func note(_ notice: ReactorNotice) { if notice.wakesLeader { isNotified = true } }
 
   // MARK: The kernel, and the worker
 
@@ -96,7 +96,8 @@ final class ListenerReactor: Reacting, @unchecked Sendable {
     let step = machine.next(world.clock)
     note(machine.takeNotice())
     switch step {
-    case .tell(let receiver, let event): receiver.readinessChanged(event.readiness)
+    case .tell(let receiver, let event, let mayDrive):
+      receiver.readinessChanged(event.readiness, mayDrive: mayDrive)
     case .drive(let work):
       world.coverage.note(.reactorDrives)
       world.trace("reactor drives")
@@ -106,6 +107,7 @@ final class ListenerReactor: Reacting, @unchecked Sendable {
       timer.receiver.deadlinePassed()
     case .run: world.fail("the reactor has a job that nobody gave it")
     case .wait(let until): waitsUntil = until
+    case .follow: world.fail("the only worker follows")
     }
   }
 }
