@@ -15,10 +15,12 @@ enum Contestant: String, CaseIterable, ExpressibleByArgument, Sendable {
   case messaging
   case messagingForAwait = "messaging-for-await"
   case messagingBatches = "messaging-batches"
+  case messagingBorrowedBatches = "messaging-borrowed-batches"
   case messagingSpinning = "messaging-spinning"
   case pool
   case poolBorrowed = "pool-borrowed"
   case poolForAwait = "pool-for-await"
+  case poolBorrowedBatches = "pool-borrowed-batches"
   case poolBatches = "pool-batches"
   case nio
   case nioAsync = "nio-async"
@@ -38,12 +40,14 @@ enum Contestant: String, CaseIterable, ExpressibleByArgument, Sendable {
     case .reactorExact: "async on the reactor, [UInt8], exact"
     case .messaging: "async on .messaging, [UInt8]"
     case .messagingForAwait: "async on .messaging, for try await"
-    case .messagingBatches: "async on .messaging, batches"
+    case .messagingBatches: "async on .messaging, batches of [UInt8]"
+    case .messagingBorrowedBatches: "async on .messaging, borrowed batches"
     case .messagingSpinning: "async on .messaging, [UInt8], spinning"
     case .pool: "async, default executor, [UInt8]"
     case .poolBorrowed: "async, default executor, borrowed"
     case .poolForAwait: "async, default executor, for try await"
-    case .poolBatches: "async, default executor, batches"
+    case .poolBatches: "async, default executor, batches of [UInt8]"
+    case .poolBorrowedBatches: "async, default executor, borrowed batches"
     case .nio: "SwiftNIO handlers"
     case .nioAsync: "NIOAsyncChannel"
     case .flying: "FlyingSocks"
@@ -84,7 +88,9 @@ enum Contestant: String, CaseIterable, ExpressibleByArgument, Sendable {
     case .messaging: try OwnAsync(ends, shape, manner: .bytes, on: .messaging)
     case .messagingForAwait: try OwnAsync(ends, shape, manner: .forAwait, on: .messaging)
     case .messagingBatches: try OwnAsync(ends, shape, manner: .batches, on: .messaging)
+    case .messagingBorrowedBatches: try OwnAsync(ends, shape, manner: .borrowedBatches, on: .messaging)
     case .messagingSpinning: try OwnAsync(ends, shape, manner: .bytes, on: .messaging, isSpinning: true)
+    case .poolBorrowedBatches: try OwnAsync(ends, shape, manner: .borrowedBatches)
     case .poolBatches: try OwnAsync(ends, shape, manner: .batches)
     case .pool: try OwnAsync(ends, shape, manner: .bytes)
     case .poolBorrowed: try OwnAsync(ends, shape, manner: .borrowed)

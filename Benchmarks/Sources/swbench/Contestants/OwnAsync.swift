@@ -9,6 +9,8 @@ struct OwnAsync: Connection {
     case forAwait
     /// As many as have come, with each call.
     case batches
+    /// The same, borrowed.
+    case borrowedBatches
   }
 
   let endpoint: MessageDuplex<VarIntFraming>
@@ -39,7 +41,7 @@ struct OwnAsync: Connection {
       let message = shape.message
       latencies.begin()
       switch manner {
-      case .bytes, .batches:
+      case .bytes, .batches, .borrowedBatches:
         for _ in 0..<count {
           try await endpoint.send(message)
           try UnexpectedSize.check(try await endpoint.receive().count, shape)
@@ -91,6 +93,11 @@ struct OwnAsync: Connection {
           if left <= 0 { return }
         }
         throw UnexpectedEnd()
+      case .borrowedBatches:
+        var left = count
+        while left > 0 {
+          left -= try await endpoint.withMessages { try UnexpectedSize.check($0.count, shape) }
+        }
       }
     }
   }
@@ -111,7 +118,7 @@ struct OwnAsync: Connection {
   func echo() async throws {
     try await there {
       switch manner {
-      case .bytes, .batches:
+      case .bytes, .batches, .borrowedBatches:
         while let message = try await endpoint.next() { try await endpoint.send(message) }
       case .borrowed:
         let answer = shape.message

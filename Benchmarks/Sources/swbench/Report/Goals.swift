@@ -76,8 +76,11 @@ extension Goal {
         work: "… `for try await`, default executor",
         parts: parts(batches, .poolForAwait, (flying, .atMost(1)))),
       Goal(
-        work: "… async, a batch a call, default executor",
-        parts: parts(batches, .poolBatches, (flying, .atMost(0.5)))),
+        work: "… async, a batch of arrays a call, default executor",
+        parts: parts(batches, .poolBatches, (flying, .atMost(1)))),
+      Goal(
+        work: "… async, a borrowed batch a call, default executor",
+        parts: parts(batches, .poolBorrowedBatches, (flying, .atMost(0.5)))),
       Goal(
         work: "64 B `send(contentsOf:)`, 100 at a time, socket",
         parts: parts("send/64Bx100", .blocking, ("C, one write a message", .fasterBy(15)))),

@@ -2,9 +2,8 @@
 enum OneWay {
   private static let receivers: [Contestant] = [
     .floor, .blockingBorrowed, .blocking, .blockingExact, .reactorBorrowed, .reactor, .reactorForAwait,
-    .messaging, .messagingForAwait, .messagingBatches, .poolBorrowed, .pool, .poolForAwait, .poolBatches,
-    .nio,
-    .nioAsync, .flying,
+    .messaging, .messagingForAwait, .messagingBatches, .messagingBorrowedBatches, .poolBorrowed, .pool,
+    .poolForAwait, .poolBatches, .poolBorrowedBatches, .nio, .nioAsync, .flying,
   ]
   private static let senders: [Contestant] = [.floor, .blocking, .reactor, .pool, .nio, .nioAsync, .flying]
 
