@@ -123,6 +123,51 @@ extension PeerCommand {
     }
   }
 
+  /// Round trips with a task of `.messaging`, which has two workers, while another task there computes for 100 ms at a time.
+  ///
+  /// Prints the nanoseconds of a round trip: median, 99th percentile and maximum; and the median without the other task.
+  struct Computing: AsyncParsableCommand {
+    func run() async throws { try await Self.measure() }
+
+    @concurrent
+    private static func measure() async throws {
+      MessagingExecutor.shared.workerCount = 2
+      let (client, service) = try makeSocketPair(framing: .varInt)
+      let echoing = Task(executorPreference: .messaging) { @concurrent in
+        for try await message in service.messages { try await service.send(message) }
+      }
+      let alone = try await times(client)
+      try await withThrowingTaskGroup(of: Void.self) { group in
+        group.addTask(executorPreference: .messaging) { @concurrent in
+          while !Task.isCancelled {
+            let end = floor_now() + 100_000_000
+            while floor_now() < end {}
+            await Task.yield()
+          }
+        }
+        let beside = try await times(client)
+        group.cancelAll()
+        let late = beside.sorted()[beside.count * 99 / 100]
+        try Control.answer("\(median(beside)) \(late) \(beside.max() ?? 0) \(median(alone))")
+      }
+      client.close()
+      try await echoing.value
+    }
+
+    private static func times(_ client: Peer) async throws -> [UInt64] {
+      try await onThread {
+        let message = [UInt8](repeating: 7, count: 64)
+        return try (0..<1_000).map { _ in
+          usleep(500)
+          let begin = floor_now()
+          try client.blocking.send(message)
+          _ = try client.blocking.receive()
+          return floor_now() - begin
+        }
+      }
+    }
+  }
+
   /// Twenty clients connect at once to a service with a backlog of one that accepts a connection each 50 ms.
   ///
   /// Prints the milliseconds until all are connected, the number of connected clients, and the processor time in per mille.

@@ -12,7 +12,7 @@ struct PeerCommand: AsyncParsableCommand {
     subcommands: [
       Echo.self, Source.self, Sink.self, Dying.self, Serve.self, Load.self, Idle.self, First.self,
       Answer.self,
-      Open.self, Shortage.self, Greeted.self, Crowd.self,
+      Open.self, Shortage.self, Computing.self, Greeted.self, Crowd.self,
     ])
 
   /// The descriptors that it finds open.
