@@ -194,7 +194,8 @@ final class SimulatedReactor: Reacting, @unchecked Sendable {
 
   /// The next instant at which something happens by itself: an alarm, the end of a long task.
   var nextInstant: Deadline {
-    let instants = workers.flatMap { [$0.isBusyUntil, $0.waitsUntil ?? .never] } + [ringsAt, followersRingAt]
+    let instants =
+      workers.flatMap { [$0.isBusyUntil, $0.waitsUntil ?? .never] } + [ringsAt, followersRingAt]
     return instants.filter { $0 > world.clock }.min() ?? .never
   }
 

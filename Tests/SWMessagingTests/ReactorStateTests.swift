@@ -375,7 +375,8 @@ import Testing
     #expect(workers.step(0, at: 3) == "drive")
   }
 
-  @Test func `a follower leads if the leader has been at the same step for the grace, and not if it went on`() {
+  @Test func `a follower leads if the leader has been at the same step for the grace, and not if it went on`()
+  {
     let workers = Workers()
     workers.woke(0, events: 1)
     #expect(workers.step(0, at: 1) == "tell and drive" + Self.followersAlarm(1 + Self.grace))

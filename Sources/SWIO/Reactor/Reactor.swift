@@ -406,7 +406,8 @@ package final class Reactor: Reacting {
     return result
   }
 
-  private func next(_ worker: Int, afterWait found: inout [PollerEvent]) -> (ReactorStep<Job>, isUsual: Bool) {
+  private func next(_ worker: Int, afterWait found: inout [PollerEvent]) -> (ReactorStep<Job>, isUsual: Bool)
+  {
     var woken: Woken?
     let result = state.withLock { state in
       state.machine.woke(&found, worker: worker)

@@ -9,7 +9,7 @@
 //     +------------------- working <-------------------+
 //
 // The leader is the one worker that waits in the poller. The other workers without work are followers, which wait for a
-// notification. What arrives while a worker works, or was notified, is seen before it waits again.
+// notification. A worker sees everything that arrived while it worked, or after it was notified, before it waits again.
 //
 // One round of a worker:
 //
@@ -25,8 +25,8 @@
 //
 // Several workers share works, jobs and timers. The worker that a message wakes receives it and runs the task, and leads again
 // afterwards. So messages one after the other are received by one thread, and wake no other one. While the leader works, nobody
-// waits in the poller, unless another worker has nothing to do any more: it leads then. What comes meanwhile is found as soon
-// as a worker looks.
+// waits in the poller, unless another worker has nothing to do any more: it leads then. Events that come meanwhile are found as
+// soon as a worker looks.
 //
 // A worker wakes another one only for work that it will not reach soon:
 //
@@ -170,7 +170,7 @@ package struct ReactorState<Job: Sendable>: Sendable {
   private var hasFollowersAlarm = false
   /// Counts the steps that workers have finished.
   private var finishedCount: UInt64 = 0
-  /// What `finishedCount` was when the followers' alarm was set.
+  /// The value of `finishedCount` when the followers' alarm was set.
   private var finishedBeforeAlarm: UInt64 = 0
   private var notice = ReactorNotice()
   /// Whether the leader's alarm is kept by the poller. Otherwise it is the deadline of the leader's wait.

@@ -26,8 +26,10 @@ enum Listening {
         HardshipContender(
           "a thread", role: "shortage", also: ["longest ns", "processor while waiting, ‰"])),
       hardship(
-        "computing", "A round trip on .messaging, 2 workers, beside a task that computes 100 ms at a time", "ns",
-        HardshipContender("async", role: "computing", also: ["p99 ns", "longest ns", "median without it, ns"])),
+        "computing", "A round trip on .messaging, 2 workers, beside a task that computes 100 ms at a time",
+        "ns",
+        HardshipContender(
+          "async", role: "computing", also: ["p99 ns", "longest ns", "median without it, ns"])),
       hardship(
         "silent", "A client's greeting beside 1,000 clients that say nothing", "ns",
         HardshipContender("serve", role: "greeted", also: ["longest ns", "median without them, ns"])),
