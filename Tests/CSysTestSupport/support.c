@@ -77,8 +77,7 @@ bool swsys_thread_sleeps(int id) {
 
 int swsys_pidfd_open(pid_t pid) { return RESULT((int)syscall(SWSYS_CALL_PIDFD_OPEN, pid, 0)); }
 
-int swsys_forbid(int call, unsigned bits) { return swsys_forbid_argument(call, 0, bits); }
-int swsys_forbid_argument(int call, int argument, unsigned bits) {
+static int forbid(int call, int argument, unsigned bits, unsigned flags) {
   struct sock_filter filter[] = {
     BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
     BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)call, 0, 3),
@@ -90,9 +89,14 @@ int swsys_forbid_argument(int call, int argument, unsigned bits) {
   };
   struct sock_fprog program = {.len = sizeof filter / sizeof filter[0], .filter = filter};
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) return -errno;
-  /* Every thread of the process: the runtime may have some already. */
-  return RESULT((int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program));
+  return RESULT((int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program));
 }
+int swsys_forbid(int call, unsigned bits) { return swsys_forbid_argument(call, 0, bits); }
+int swsys_forbid_argument(int call, int argument, unsigned bits) {
+  /* Every thread of the process: the runtime may have some already. */
+  return forbid(call, argument, bits, SECCOMP_FILTER_FLAG_TSYNC);
+}
+int swsys_forbid_here(int call) { return forbid(call, 0, 0, 0); }
 
 /* epoll_pwait2 has this number everywhere. */
 int swsys_refuse_timed_epoll(void) { return swsys_forbid(441, 0); }

@@ -61,6 +61,15 @@ final class ManualReactor: Reacting {
     while let timer = state.withLock({ $0.timers.popDue(by: deadline) }) { timer.receiver.deadlinePassed() }
   }
 
+  /// Drops the work and the timers. They keep halves, which keep this reactor.
+  func forgetAll() {
+    let dropped = state.withLock { state in
+      defer { (state.works, state.offloaded, state.timers) = ([], [], DeadlineHeap()) }
+      return state
+    }
+    _ = dropped
+  }
+
   var isCalled: Bool { state.withLock { !$0.works.isEmpty } }
 
   // MARK: Reacting

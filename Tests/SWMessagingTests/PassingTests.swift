@@ -200,6 +200,17 @@ import Testing
     withExtendedLifetime(writer) {}
   }
 
+  @Test func `a message that comes in pieces says who sent it`() async throws {
+    let (left, right) = try makeSocketPair(framing: .varInt)
+    try right.setReceivesCredentials(true)
+    _ = try left.withDescriptor { try $0.writeAll([3, 1, 2]) }
+    let error = await endpointError { try await right.receiveMessage(timeout: .zero) }
+    #expect(error?.reason == .timedOut && error?.byteCount == 3)
+    _ = try left.withDescriptor { try $0.writeAll([3]) }
+    let whole = try await right.receiveMessage()
+    #expect(whole.message == [1, 2, 3] && whole.credentials?.processID == getpid())
+  }
+
   @Test func `a message as a datagram says who sent it, and goes where it is told`() async throws {
     let names = (0..<2).map { "sw-\(UUID())-\($0)" }
     let ends = try names.map { name in

@@ -12,24 +12,9 @@ import Testing
 
 /// Lines 3 and 4 of the contract.
 @Suite(.lastResort, .leavesNothing) struct SendingTests {
-  /// Fills a wire until not one byte more is accepted; returns how many were.
-  private func fill(_ writer: SocketWriter, _ reader: SocketReader) async throws -> Int {
-    // Fixed sizes: TCP would go on making room by itself.
-    for end in [writer as any Endpoint, reader] {
-      try end.withDescriptor { _ = swsys_set_buffer_sizes($0.rawValue, 65_536, 65_536) }
-    }
-    var count = 0
-    var refusals = 0
-    while refusals < 100 {
-      let more = try fillOnce(writer)
-      count += more
-      refusals = more == 0 ? refusals + 1 : 0
-      await Task.yield()
-    }
-    return count
-  }
-
-  private func fillOnce(_ writer: SocketWriter) throws -> Int {
+  /// Fills a wire until not one byte more is accepted; returns how many were. TCP does not stay full: the kernel probes a
+  /// window that is too small for a segment, and moves what fits into it.
+  private func fill(_ writer: SocketWriter) throws -> Int {
     try writer.withDescriptor { descriptor in
       let transport = try makeTransport(over: descriptor.rawValue, for: .writable)
       defer { transport.closeWorking() }
@@ -49,12 +34,12 @@ import Testing
     while rest > 0 { rest -= try await reader.receive(upTo: min(rest, 60_000)).count }
   }
 
-  @Test(arguments: Wire.allCases)
+  @Test(arguments: [Wire.pipe, .oldPipe, .unix])
   func `line 3: before the first byte is accepted a timeout leaves nothing on the wire`(_ wire: Wire)
     async throws
   {
     let (reader, raw) = try wire.make()
-    let filled = try await fill(raw, reader)
+    let filled = try fill(raw)
     let writer = MessageWriter(over: raw)
     let first = await endpointError { try await writer.send([1, 2, 3], timeout: .zero) }
     #expect(first?.reason == .timedOut && first?.isCommitted == false && first?.byteCount == 0)

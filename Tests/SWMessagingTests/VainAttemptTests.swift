@@ -102,6 +102,43 @@ import Testing
     }
   }
 
+  /// A transport with a descriptor, which brings nothing.
+  private final class Empty: SocketLike {
+    private let pair: DescriptorPair
+    private let receives = Atomic(0)
+    init() throws { pair = try DescriptorPair.pipe() }
+    var receiveCount: Int { receives.load(ordering: .relaxed) }
+    var readinessSource: ReadinessSource { pair.first.withDescriptor { .descriptor($0) } }
+    func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
+      receives.add(1, ordering: .relaxed)
+      return .wouldBlock
+    }
+    func send(_ bytes: UnsafeRawBufferPointer) -> Attempt { .transferred(bytes.count) }
+    func finishSending() throws(TransportError) {}
+    func close() {}
+  }
+
+  @Test func `a thread that finds nothing four times polls first, and makes each 33rd attempt`() throws {
+    let transport = try Empty()
+    let core = EndpointCore(transport, for: .readable, reactor: ManualReactor())
+    let half = try #require(core.receiving)
+    let side = MessageReader(
+      core: core, framing: .varInt, mode: .readAhead, maximumFrameSize: defaultMaximumFrameSize
+    ).receivingSide
+    var attempts: [Int] = []
+    for call in 1...70 {
+      let before = transport.receiveCount
+      var front = ReceiveHalf.Front.unseen
+      #expect(try side.messageAtOnce(&front, as: .thread, CallLimit(.seconds(1), .never)) == nil)
+      #expect(front == .blocked)
+      // The long way gives the turn back.
+      _ = half.start(side.request, as: .thread, until: .immediately, after: front)
+      if transport.receiveCount > before { attempts.append(call) }
+    }
+    #expect(attempts == [1, 2, 3, 4, 37, 70])
+    half.close()
+  }
+
   @Test func `what has come since is not missed`() throws {
     let hand = drained()
     hand.bring(.bytes([1, 7]), .bytes([1, 8]))

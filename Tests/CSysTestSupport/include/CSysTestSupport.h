@@ -25,13 +25,15 @@ bool swsys_thread_sleeps(int id);                /* it waits in the kernel, or h
 enum {
   SWSYS_CALL_CLONE = SYS_clone, SWSYS_CALL_WAITID = SYS_waitid, SWSYS_CALL_PIDFD_SEND_SIGNAL = 424,
   SWSYS_CALL_PIDFD_OPEN = 434, SWSYS_CALL_CLONE3 = 435, SWSYS_CALL_CLOSE_RANGE = 436, SWSYS_CALL_FCNTL = SYS_fcntl,
-  SWSYS_CALL_OPENAT = SYS_openat,
+  SWSYS_CALL_OPENAT = SYS_openat, SWSYS_CALL_EVENTFD = SYS_eventfd2,
 };
 /* From now on a system call fails with EPERM in all threads of this process (seccomp): always, or (bits not 0) where
  * its first argument has one of these bits. */
 int swsys_forbid(int call, unsigned bits);
 /* The same for another argument than the first; `bits` is not 0. */
 int swsys_forbid_argument(int call, int argument, unsigned bits);
+/* From now on a system call fails with EPERM in the calling thread, and in threads that it starts. */
+int swsys_forbid_here(int call);
 
 /* From now on the kernel refuses epoll_pwait2 to this process, with EPERM. */
 int swsys_refuse_timed_epoll(void);

@@ -83,6 +83,11 @@ struct AcceptingTests {
       listener = Listener(core, .readAhead)
     }
 
+    deinit {
+      state.withLock { $0.during = nil }
+      reactor.forgetAll()
+    }
+
     func script(_ steps: Step..., rest: Step = .fails(.wouldBlock)) {
       state.withLock { ($0.steps, $0.rest) = (steps, rest) }
     }
