@@ -9,6 +9,7 @@ final class ManualReactor: Reacting {
     var timers = DeadlineHeap()
     var offloaded: [any ReactorWork] = []
     var refusal: Errno?
+    var registerCount = 0
     /// The clock of the test; nil: the real one.
     var clock: Deadline?
   }
@@ -72,12 +73,16 @@ final class ManualReactor: Reacting {
 
   var isCalled: Bool { state.withLock { !$0.works.isEmpty } }
 
+  /// How often a descriptor was offered to it.
+  var registerCount: Int { state.withLock { $0.registerCount } }
+
   // MARK: Reacting
 
   func register(
     _ descriptor: Int32, for receiver: any ReadinessReceiver, watching interest: Readiness
   ) -> RegistrationOutcome {
-    .alwaysReady
+    state.withLock { $0.registerCount += 1 }
+    return .alwaysReady
   }
   func watch(_ id: RegistrationID, descriptor: Int32, _ interest: Readiness) -> Errno? { nil }
   func deregister(_ id: RegistrationID, descriptor: Int32) {}

@@ -294,13 +294,16 @@ import Testing
     #expect(own.reactor.workerCount == 1)
     own.executor.workerCount = 4
     try await own.run {}.value
-    #expect(own.reactor.workerCount == 4)
+    #expect(own.reactor.workerCount == 4 && own.reactor.timersMayOvertakeEvents)
     own.executor.workerCount = 2
     await eventually { own.reactor.workerCount == 2 && own.running == 2 }
     let (left, right) = try own.pair()
     let receiver = own.run { try await right.receive() }
     try await left.send([1])
     #expect(try await receiver.value == [1])
+    own.executor.workerCount = 1
+    await eventually { own.reactor.workerCount == 1 && own.running == 1 }
+    #expect(!own.reactor.timersMayOvertakeEvents)
     own.executor.workerCount = 3
     try await own.run {}.value
     #expect(own.reactor.workerCount == 3)

@@ -16,6 +16,7 @@ final class PlayedTransport: SocketLike {
     var nextByte: UInt8 = 1
     var finishing: [Errno]
     var meanwhile: (@Sendable () -> Void)?
+    var longCount = 0
   }
 
   let content: TransportContent
@@ -36,6 +37,8 @@ final class PlayedTransport: SocketLike {
   /// The calls in order: `receive` and `send` with their bytes, `finish`, `close`.
   var log: [String] { state.withLock { $0.log } }
   func count(_ entry: String) -> Int { log.count { $0.hasPrefix(entry) } }
+  /// How many attempts were made on threads that may wait.
+  var longCount: Int { state.withLock { $0.longCount } }
   func append(receiving attempts: Attempt...) { state.withLock { $0.receiving += attempts } }
   func append(sending attempts: Attempt...) { state.withLock { $0.sending += attempts } }
   func raise(_ readiness: Readiness) { state.withLock { $0.signal }?.raise(readiness) }
@@ -83,6 +86,16 @@ final class PlayedTransport: SocketLike {
     }
   }
 
+  func receiveTakingLong(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
+    state.withLock { $0.longCount += 1 }
+    return unsafe receive(into: memory)
+  }
+
+  func sendTakingLong(gathering parts: UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt {
+    state.withLock { $0.longCount += 1 }
+    return unsafe send(gathering: parts)
+  }
+
   func sendDatagrams(_ parts: UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt {
     interrupt()
     var sizes: [Int] = []
@@ -114,6 +127,34 @@ final class PlayedTransport: SocketLike {
   }
 
   private func interrupt() { state.withLock { $0.meanwhile.take() }?() }
+}
+
+/// A transport with a descriptor, which brings nothing and accepts everything.
+final class EmptyTransport: SocketLike {
+  private let pair: DescriptorPair
+  private let receives = Atomic(0)
+  private let ancillaryReceives = Atomic(0)
+
+  init() throws { pair = try DescriptorPair.pipe() }
+
+  var receiveCount: Int { receives.load(ordering: .relaxed) }
+  /// How many of them asked for ancillary data.
+  var ancillaryReceiveCount: Int { ancillaryReceives.load(ordering: .relaxed) }
+
+  var readinessSource: ReadinessSource { pair.first.withDescriptor { .descriptor($0) } }
+  func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
+    receives.add(1, ordering: .relaxed)
+    return .wouldBlock
+  }
+  func receive(
+    into memory: UnsafeMutableRawBufferPointer, maximumDescriptors: Int, ancillary: inout Ancillary?
+  ) -> Attempt {
+    ancillaryReceives.add(1, ordering: .relaxed)
+    return unsafe receive(into: memory)
+  }
+  func send(_ bytes: UnsafeRawBufferPointer) -> Attempt { .transferred(bytes.count) }
+  func finishSending() throws(TransportError) {}
+  func close() {}
 }
 
 /// A played transport with the halves over it and a reactor, all driven by hand.

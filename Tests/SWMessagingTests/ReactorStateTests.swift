@@ -109,7 +109,7 @@ import Testing
     #expect(machine.receiver(of: ids[1].key) == nil)
     #expect(machine.deregister(ids[1]) == nil)
     #expect(machine.receiver(of: id.key) === next)
-    #expect(machine.receiver(of: RegistrationID(slot: 77, generation: 0).key) == nil)
+    #expect(machine.receiver(of: RegistrationID(slot: 3, generation: 0).key) == nil)
     machine.watch(ids[2], [.readable, .writable])
     #expect(machine.registrations.map(\.descriptor) == [10, 20, 12])
     #expect(machine.registrations.map(\.interest) == [.readable, .writable, [.readable, .writable]])

@@ -1,3 +1,4 @@
+import CSysTestSupport
 import Glibc
 import SWIO
 import SWMessaging
@@ -185,6 +186,21 @@ import Testing
     let count = log.all.count
     try watched.write()
     await eventually { log.all.count > count }
+  }
+
+  @Test func `a timer that was set before it went over fires`() async throws {
+    let shortage = Shortage(.tooManyOpenFiles)
+    let reactor = Reactor(makePoller: { () throws(Errno) -> any Poller in
+      try shortage.check()
+      return try EpollPoller()
+    })
+    let log = Log()
+    reactor.set(Timer(log), at: .after(.milliseconds(400)))
+    #expect(reactor.isMakeshift)
+    shortage.end()
+    await eventually { log.all == ["timer"] }
+    await eventually { !reactor.isMakeshift }
+    reactor.stop()
   }
 
   @Test func `once it has gone over it waits with the system's poller, and with no other`() async throws {
@@ -411,6 +427,20 @@ import Testing
     second.open()
     await eventually { done.withLock { $0.count } == 6 }
     #expect(done.withLock { $0 } == [1, 2, 3, 4, 5, 6])
+  }
+
+  @Test func `a thread without work waits for more before it ends`() async {
+    var hasWaited = false
+    // On a very busy machine the time for which it waits may pass before this test looks.
+    for _ in 0..<100 where !hasWaited {
+      let threads = HelperThreads(name: "sw-test", usual: 1, most: 1)
+      let id = Guarded<Int32?>(nil)
+      #expect(threads.submit { id.withLock { $0 = swsys_thread_id() } } == nil)
+      await eventually { id.withLock { $0 }.map { swsys_thread_sleeps($0) } ?? false }
+      hasWaited = threads.threadCount == 1
+      await eventually { threads.threadCount == 0 }
+    }
+    #expect(hasWaited)
   }
 
   @Test func `a thread that is idle is woken by the next work, and ends after a while without`() async {

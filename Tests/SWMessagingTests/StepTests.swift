@@ -317,6 +317,34 @@ import Testing
     #expect(hand.bytes(hand.receive(.upTo(10))) == Self.next)
   }
 
+  @Test func `an exact endpoint asks for what its scanner wants from the first byte on`() {
+    let payload = [UInt8](repeating: 7, count: FixedFrames.count - FixedFrames.headerCount)
+    let hand = HandDriven(receiving: [.bytes([1, 2, 3, 4] + payload)])
+    let side = hand.side(FixedFrames(), .exact)
+    #expect(hand.result(hand.receive(side.request), side)?.value == payload)
+    // The header and the first block, and then what is left in the array of the payload.
+    #expect(hand.transport.receiveCount == 2)
+  }
+
+  @Test func `the payload of a large frame is received into the array that is returned`() {
+    let payload = [UInt8](repeating: 7, count: FixedFrames.count - FixedFrames.headerCount)
+    let hand = HandDriven(receiving: [.bytes([1, 2, 3, 4] + payload.prefix(100))])
+    let side = hand.side(FixedFrames())
+    let call = hand.receive(side.request)
+    #expect(unsafe hand.receiveHalf.turn.isAssembled && hand.receiveHalf.turn.count == 104)
+    hand.bring(.bytes(Array(payload.dropFirst(100))))
+    #expect(hand.result(call, side)?.value == payload)
+    #expect(unsafe !hand.receiveHalf.turn.isAssembled)
+  }
+
+  @Test func `the end inside a large payload comes with all its bytes`() {
+    let bytes = [1, 2, 3, 4] + [UInt8](repeating: 7, count: 30_000)
+    let hand = HandDriven(receiving: [.bytes(bytes), .endOfStream])
+    let side = hand.side(FixedFrames())
+    let error = hand.result(hand.receive(side.request), side)?.error
+    #expect(error?.reason == .truncated && error?.partialBytes == bytes)
+  }
+
   @Test func `what was too little for one receiver may be enough for the next`() {
     let hand = HandDriven()
     let first = hand.receive(.exactly(5))
@@ -593,6 +621,18 @@ import Testing
     #expect(Half.retire(hand.receiveHalf, hand.sendHalf) == nil)
     #expect(Half.retire(hand.receiveHalf, hand.sendHalf) == .closed)
     // Detaching would do this next; otherwise port and transport would retain each other.
+    for half in [hand.receiveHalf, hand.sendHalf] as [Half] { half.port.leave(half.direction) }
+  }
+
+  @Test func `an endpoint whose message is being read cannot be detached`() {
+    let hand = HandDriven(receiving: [.bytes([1, 7])])
+    guard case .ended(.lent(let demand)) = hand.receive(hand.side(.varInt).request) else {
+      Issue.record("a message is there")
+      return
+    }
+    #expect(Half.retire(hand.receiveHalf, hand.sendHalf) == .busy)
+    hand.receiveHalf.finishLoan(demand)
+    #expect(Half.retire(hand.receiveHalf, hand.sendHalf) == nil)
     for half in [hand.receiveHalf, hand.sendHalf] as [Half] { half.port.leave(half.direction) }
   }
 

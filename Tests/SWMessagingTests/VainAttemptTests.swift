@@ -67,6 +67,7 @@ import Testing
       #expect(hand.transport.receiveCount == before)
       call.caller?.place.deadlinePassed()
       #expect(hand.transport.receiveCount == before + 1)
+      #expect(!hand.reactor.isCalled, "the attempt has been made")
       #expect(hand.result(call, side)?.value == (brings ? [7] : nil))
       #expect(hand.result(call, side)?.error?.reason == (brings ? nil : .timedOut))
       #expect(hand.receiveHalf.inspect { $0.queue.isEmpty && !$0.turn && !$0.called })
@@ -102,24 +103,8 @@ import Testing
     }
   }
 
-  /// A transport with a descriptor, which brings nothing.
-  private final class Empty: SocketLike {
-    private let pair: DescriptorPair
-    private let receives = Atomic(0)
-    init() throws { pair = try DescriptorPair.pipe() }
-    var receiveCount: Int { receives.load(ordering: .relaxed) }
-    var readinessSource: ReadinessSource { pair.first.withDescriptor { .descriptor($0) } }
-    func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
-      receives.add(1, ordering: .relaxed)
-      return .wouldBlock
-    }
-    func send(_ bytes: UnsafeRawBufferPointer) -> Attempt { .transferred(bytes.count) }
-    func finishSending() throws(TransportError) {}
-    func close() {}
-  }
-
   @Test func `a thread that finds nothing four times polls first, and makes each 33rd attempt`() throws {
-    let transport = try Empty()
+    let transport = try EmptyTransport()
     let core = EndpointCore(transport, for: .readable, reactor: ManualReactor())
     let half = try #require(core.receiving)
     let side = MessageReader(
@@ -136,6 +121,33 @@ import Testing
       if transport.receiveCount > before { attempts.append(call) }
     }
     #expect(attempts == [1, 2, 3, 4, 37, 70])
+    half.close()
+  }
+
+  @Test func `a thread makes the attempt that was left out before the deadline ends its call`() throws {
+    let transport = try EmptyTransport()
+    let core = EndpointCore(transport, for: .readable, reactor: ManualReactor())
+    let half = try #require(core.receiving)
+    let side = MessageReader(
+      core: core, framing: .varInt, mode: .readAhead, maximumFrameSize: defaultMaximumFrameSize
+    ).receivingSide
+    for call in 1...5 {
+      let before = transport.receiveCount
+      var front = ReceiveHalf.Front.unseen
+      #expect(try side.messageAtOnce(&front, as: .thread, CallLimit(.seconds(1), .never)) == nil)
+      guard case .queued(let place) = half.start(side.request, as: .thread, until: .never, after: front)
+      else {
+        Issue.record("nothing is there")
+        return
+      }
+      let count = transport.receiveCount
+      #expect(count == before + (call < 5 ? 1 : 0))
+      let wakeUp = WakeUp {}
+      #expect(half.look(place, wakeUp, isLate: true) == .drive)
+      half.drive(as: place, first: false)
+      #expect(half.look(place, wakeUp, isLate: true) == .decided)
+      #expect(transport.receiveCount == count + 1)
+    }
     half.close()
   }
 

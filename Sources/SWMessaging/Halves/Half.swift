@@ -401,7 +401,6 @@ package class Half: ReactorWork, @unchecked Sendable {
         state.stirred = true
         // `drive` below does what a call of the reactor would do, so no such call is needed.
         state.called = true
-        giveUp(place, .timedOut, by: nil, &state, &actions)
         return true
       }
       if state.called, place.isQueued { return true }

@@ -179,7 +179,9 @@ package struct HalfState: Sendable {
       place.checkInvariants(isFirst: isFirst, turn: turn)
       isFirst = false
     }
-    precondition(!queue.hasAside || retryAt != nil, "4: the pause of the places that stand aside has no end")
+    precondition(
+      !(queue.hasAside || isHeadPaused) || retryAt != nil,
+      "4: the pause of a place that waits for it has no end")
     precondition(!isOut || (isClosed && !turn && pollers == 0), "5: out of the descriptor, but in use")
     precondition(!isClosed || turn || pollers > 0 || isOut, "5: closed and unused, but not out")
     if !turn, !isClosed, let head = queue.first {

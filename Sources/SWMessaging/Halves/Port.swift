@@ -145,7 +145,7 @@ package final class Port: ReadinessReceiver {
   /// Makes one attempt and does what all attempts have in common: it repeats an interrupted one, reports to a half that
   /// waits crosswise, and keeps the first error for the whole connection.
   @inline(__always)
-  private func perform(_ direction: Readiness, mayTakeLong: Bool, _ body: () -> Attempt) -> Attempt {
+  private func perform(_ direction: Readiness, mayTakeLong: Bool = false, _ body: () -> Attempt) -> Attempt {
     if direction == .writable, isForsaken.load(ordering: .acquiring) {
       return .failed(first(TransportError(.send, .brokenPipe, scope: .direction)))
     }
@@ -184,7 +184,7 @@ package final class Port: ReadinessReceiver {
   ) -> Attempt {
     // An offloaded attempt reads a file or a terminal, which brings no ancillary data.
     if !mayTakeLong, wantsAncillary {
-      return perform(.readable, mayTakeLong: mayTakeLong) {
+      return perform(.readable) {
         unsafe transport.receive(
           into: memory, maximumDescriptors: maximumDescriptors, ancillary: &ancillary)
       }
@@ -226,7 +226,7 @@ package final class Port: ReadinessReceiver {
 
   /// Sends each part as a datagram, as many as are accepted in one call.
   func sendDatagrams(_ parts: UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt {
-    perform(.writable, mayTakeLong: false) {
+    perform(.writable) {
       unsafe parts.count == 1 ? transport.send(parts[0]) : transport.sendDatagrams(parts)
     }
   }
@@ -235,7 +235,7 @@ package final class Port: ReadinessReceiver {
   func send(
     _ parts: UnsafeBufferPointer<UnsafeRawBufferPointer>, with ancillary: OutgoingAncillary
   ) -> Attempt {
-    perform(.writable, mayTakeLong: false) {
+    perform(.writable) {
       unsafe transport.send(gathering: parts, with: ancillary)
     }
   }
@@ -401,7 +401,7 @@ package final class Port: ReadinessReceiver {
 
   /// Calls `body` once: when the transport has been closed or given away, on the thread that did so, or now if that is
   /// so already.
-  func whenGone(_ body: @escaping @Sendable () -> Void) {
+  package func whenGone(_ body: @escaping @Sendable () -> Void) {
     let isGone = state.withLock { state in
       if state.isGone { return true }
       guard let other = state.whenGone else {
@@ -418,10 +418,7 @@ package final class Port: ReadinessReceiver {
   }
 
   private func deregister() {
-    let registration = state.withLock { state in
-      defer { state.registration = nil }
-      return state.registration
-    }
+    let registration = state.withLock { $0.registration }
     // The registration is deleted before the close, because a duplicate of the descriptor would keep it alive.
     if let registration, let descriptor = polledDescriptor {
       reactor.deregister(registration, descriptor: descriptor)

@@ -177,13 +177,10 @@ package struct ReceiveTurn: ~Copyable {
       item = .datagram(datagram)
       return whole
     }
-    if var taken = assembly, taken.isFull, taken.serves(demand) {
+    if let taken = assembly, taken.isFull, taken.serves(demand) {
       assembly = nil
-      let payload = taken.payload
-      taken.payload = []
-      taken.filled = 0
-      handedOver = taken.header.count + payload.count
-      return payload
+      handedOver = taken.header.count + taken.payload.count
+      return taken.payload
     }
     return withPayload(of: demand) { payload in unsafe payload.withUnsafeBufferPointer { unsafe Array($0) } }
   }
