@@ -55,6 +55,19 @@ import Testing
     poller.remove(number, key: 7)
   }
 
+  @Test(arguments: Form.allCases) func `a look waits for nothing, and says whether it has found anything`(
+    _ form: Form
+  ) throws {
+    let poller = try form.make()
+    let bell = try Bell()
+    var events: [PollerEvent] = []
+    #expect(poller.add(bell.reading, key: 5, watching: .readable) == .watched)
+    #expect(!poller.look(into: &events) && events.isEmpty)
+    bell.ring()
+    #expect(poller.look(into: &events) && events.map(\.key) == [5])
+    poller.remove(bell.reading, key: 5)
+  }
+
   @Test(arguments: Form.allCases) func `a change of interest tells what is there already`(_ form: Form) throws
   {
     let poller = try form.make()

@@ -27,11 +27,11 @@ import Testing
     weak var gone: ReceiveHalf?
     do {
       let half = ReceiveHalf(port)
-      port.readinessChanged(.readable)
+      port.readinessChanged(.readable, mayDrive: false)
       gone = half
     }
     #expect(gone == nil)
-    port.readinessChanged(.readable)
+    port.readinessChanged(.readable, mayDrive: false)
     port.leave(.readable)
     #expect(transport.log == ["close"])
   }

@@ -3,6 +3,7 @@ import Glibc
 import SWIO
 import SWMessaging
 import SWTesting
+import Synchronization
 import SystemPackage
 import TestSupport
 import Testing
@@ -132,6 +133,129 @@ import Testing
     _ = other.second.withDescriptor { shutdown($0.rawValue, Int32(SHUT_RDWR)) }
     let broken = alone.gather([1], with: OutgoingAncillary())
     #expect(broken == .failed(TransportError(.send, .brokenPipe)) && Self.scope(broken) == nil)
+  }
+
+  @Test func `closing may take long where a peer decides how long`() throws {
+    let expected: [(SocketPairKind, Bool)] = [
+      (.unix, true), (.tcp, false), (.tcp6, false), (.unixDatagrams, true), (.unixPackets, true),
+    ]
+    for (kind, takesLong) in expected {
+      let pair = try DescriptorPair.sockets(kind)
+      let held = try Held(pair.first, for: .readable)
+      #expect(held.transport.mayTakeLongToClose == takesLong, "\(kind)")
+    }
+    let pair = try DescriptorPair.sockets(.tcp)
+    let lingering = try Held(pair.first, for: .readable)
+    var option = linger(l_onoff: 1, l_linger: 1)
+    let number = lingering.transport.number
+    #expect(
+      unsafe setsockopt(number, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size)) == 0)
+    #expect(lingering.transport.mayTakeLongToClose)
+    for givingUpName in [nil, {}] as [(@Sendable () -> Void)?] {
+      let number = socket(AF_INET, Int32(SOCK_DGRAM.rawValue), 0)
+      let transport = try DatagramSocket(number, isPacket: false, willClose: givingUpName)
+      #expect(transport.mayTakeLongToClose == (givingUpName != nil))
+      close(number)
+    }
+  }
+
+  /// A socket that is connected to nothing.
+  private static func unconnected(_ type: __socket_type) -> Int32 { socket(AF_UNIX, Int32(type.rawValue), 0) }
+
+  private func send(_ transport: any DescriptorTransport, with ancillary: OutgoingAncillary) -> Attempt {
+    let bytes: [UInt8] = [1]
+    return unsafe bytes.withUnsafeBytes { bytes in
+      unsafe withUnsafePointer(to: bytes) { part in
+        unsafe transport.send(gathering: UnsafeBufferPointer(start: part, count: 1), with: ancillary)
+      }
+    }
+  }
+
+  private func failure(_ attempt: Attempt) -> TransportError? {
+    if case .failed(let error) = attempt { error } else { nil }
+  }
+
+  @Test func `an error of a send says whose it is: the datagram's, the direction's or the socket's`() throws {
+    let descriptors = OutgoingAncillary(descriptors: [.standardError])
+    // Packets come over a connection, and datagrams do not.
+    for (isPacket, scope) in [(true, TransportError.Scope.connection), (false, .item)] {
+      let number = Self.unconnected(isPacket ? SOCK_SEQPACKET : SOCK_DGRAM)
+      let transport = try DatagramSocket(number, isPacket: isPacket)
+      let error = failure(send(transport, with: OutgoingAncillary()))
+      #expect(error?.errno == .socketNotConnected && error?.scope == scope)
+      close(number)
+      // The number is nobody's now.
+      let wrong = failure(send(transport, with: OutgoingAncillary()))
+      #expect(wrong?.errno == .badFileDescriptor && wrong?.scope == .connection)
+    }
+    let pair = try DescriptorPair.sockets(.unixPackets)
+    let packets = try Held(pair.first, for: .writable)
+    close(pair.second.release().rawValue)
+    let broken = failure(send(packets.transport, with: descriptors))
+    #expect(broken?.errno == .brokenPipe && broken?.scope == .direction)
+  }
+
+  @Test func `a socket that has lost its connection can be told the end`() throws {
+    for type in [SOCK_STREAM, SOCK_SEQPACKET] {
+      let number = Self.unconnected(type)
+      let transport = try makeTransport(over: number, for: .writable)
+      #expect(throws: Never.self) { try transport.finishSending() }
+      transport.close()
+    }
+  }
+
+  @Test func `descriptors that are not wanted are not missed`() throws {
+    let pair = try DescriptorPair.sockets(.unix)
+    let (receiver, sender) = (try Held(pair.first, for: .readable), try Held(pair.second, for: .writable))
+    #expect(send(sender.transport, with: OutgoingAncillary(descriptors: [.standardError])) == .transferred(1))
+    var ancillary: Ancillary?
+    var byte: UInt8 = 0
+    let attempt = unsafe withUnsafeMutableBytes(of: &byte) { room in
+      unsafe receiver.transport.receive(into: room, maximumDescriptors: 0, ancillary: &ancillary)
+    }
+    #expect(attempt == .transferred(1) && ancillary == nil)
+  }
+
+  /// A transport of a user's that sends parts as the library does by default.
+  private final class Recorder: SocketLike {
+    let content: TransportContent
+    let sends = Guarded<[[UInt8]]>([])
+    init(_ content: TransportContent) { self.content = content }
+    var readinessSource: ReadinessSource { .signal }
+    func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt { .wouldBlock }
+    func send(_ bytes: UnsafeRawBufferPointer) -> Attempt {
+      let sent = unsafe Array(bytes)
+      sends.withLock { $0.append(sent) }
+      return .transferred(sent.count)
+    }
+    func finishSending() throws(TransportError) {}
+    func close() {}
+  }
+
+  @Test(
+    arguments: [
+      ([], 0, 0), ([10], 10, 10), ([10, 20], 30, 30), ([20_000], 20_000, 20_000),
+      ([20_000, 5], 20_000, 20_005),
+      ([16_384, 5], 16_384, 16_389), ([16_383, 5], 16_384, 16_388), ([10, 20_000, 5], 16_384, 20_015),
+    ] as [([Int], Int, Int)])
+  func `parts are copied into one block, up to 16 KiB, and a datagram whole`(
+    _ sizes: [Int], _ stream: Int, _ datagram: Int
+  ) {
+    let bytes = pattern(sizes.reduce(0, +))
+    for (content, expected) in [(TransportContent.stream, stream), (.datagrams, datagram)] {
+      let recorder = Recorder(content)
+      let attempt = unsafe bytes.withUnsafeBytes { whole in
+        var parts = unsafe [UnsafeRawBufferPointer]()
+        var offset = 0
+        for size in sizes {
+          unsafe parts.append(UnsafeRawBufferPointer(rebasing: whole[offset..<offset + size]))
+          offset += size
+        }
+        return unsafe parts.withUnsafeBufferPointer { unsafe recorder.send(gathering: $0) }
+      }
+      #expect(attempt == .transferred(expected))
+      #expect(recorder.sends.withLock { $0 } == [Array(bytes.prefix(expected))])
+    }
   }
 
   @Test func `a barrier is remembered: a short read says nothing of what is behind it`() throws {

@@ -1,3 +1,4 @@
+import CSysShim
 import SWIO
 import SWTesting
 import Synchronization
@@ -16,7 +17,13 @@ import Testing
     wakeUp.signal()
     wakeUp.wait(watching: nil, for: [], until: .never)
     let deadline = Deadline.after(.milliseconds(60))
-    while !deadline.hasPassed { wakeUp.wait(watching: nil, for: [], until: deadline) }
+    var waits = 0
+    while !deadline.hasPassed {
+      wakeUp.wait(watching: nil, for: [], until: deadline)
+      waits += 1
+    }
+    #expect(waits < 10, "the signal is used up")
+    wakeUp.wait(watching: nil, for: [], until: .immediately)
     wakeUp.signal()
     wakeUp.wait(watching: nil, for: [], until: .never)
   }
@@ -72,5 +79,58 @@ import Testing
     isDone.withLock { $0 = true }
     wakeUp.signal()
     try await thread.value
+  }
+
+  @Test func `wake-ups are kept for the next thread, 64 at most, and none without a descriptor`() async {
+    // In a process of its own no other thread takes one.
+    await #expect(processExitsWith: .success) {
+      WakeUp.giveBack(.withoutDescriptor())
+      let first = (0..<70).map { _ in WakeUp.take() }
+      for wakeUp in first { WakeUp.giveBack(wakeUp) }
+      let second = (0..<70).map { _ in WakeUp.take() }
+      #expect(second.count { wakeUp in first.contains { $0 === wakeUp } } == 64)
+    }
+  }
+
+  // MARK: Spinning
+
+  /// How many spin at once, each inside the other's look.
+  private static func nest(_ depth: Int = 0) -> Int {
+    var deepest = depth
+    _ = Spinning.spin(for: 0, until: .never) {
+      deepest = nest(depth + 1)
+      return true
+    }
+    return deepest
+  }
+
+  @Test func `at most half of the processors spin at a time`() async {
+    await #expect(processExitsWith: .success) {
+      let most = Int(swsys_processor_count()) / 2
+      for _ in 0..<3 { #expect(Self.nest() == most) }
+    }
+  }
+
+  @Test func `spinning ends with what is found, with its time, and at the deadline`() async {
+    await #expect(processExitsWith: .success) {
+      // No thread spins on a single processor.
+      guard swsys_processor_count() > 1 else { return }
+      var looks = 0
+      #expect(
+        Spinning.spin(for: .max / 4, until: .never) {
+          looks += 1
+          return looks == 3
+        })
+      #expect(looks == 3)
+      for (time, deadline) in [(0, Deadline.never), (.max / 4, .immediately)] as [(UInt64, Deadline)] {
+        looks = 0
+        #expect(
+          !Spinning.spin(for: time, until: deadline) {
+            looks += 1
+            return false
+          })
+        #expect(looks == 1)
+      }
+    }
   }
 }

@@ -138,8 +138,8 @@ package final class DatagramSocket: DescriptorTransport {
     let isDescriptors =
       !ancillary.descriptors.isEmpty
       && [Errno.badFileDescriptor, .notSupported].contains { result == -Int($0.rawValue) }
-    return result < 0 && !isTransient(result) && result != -Int(Errno.wouldBlock.rawValue)
-      && (ancillary.address != nil || isDescriptors || !isBroken(result))
+    let concernsItem = ancillary.address != nil || isDescriptors || !isBroken(result)
+    return concernsItem && !isTransient(result)
       ? Attempt(.send, result: result, scope: .item) : sent(result)
   }
 

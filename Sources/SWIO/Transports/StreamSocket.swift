@@ -95,8 +95,8 @@ package final class StreamSocket: DescriptorTransport {
     let isConnections = [Errno.brokenPipe, .connectionReset, .socketNotConnected].contains {
       result == -Int($0.rawValue)
     }
-    return result < 0 && !isConnections && !isTransient(result)
-      ? Attempt(.send, result: result, scope: .item) : Self.sent(result)
+    return isConnections || isTransient(result)
+      ? Self.sent(result) : Attempt(.send, result: result, scope: .item)
   }
 
   private static func sent(_ result: Int) -> Attempt {
