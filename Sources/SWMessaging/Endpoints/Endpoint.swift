@@ -37,7 +37,7 @@ extension Endpoint {
   /// Looking takes a whole processor, and spares the time that the kernel needs to wake a thread: some microseconds of
   /// each round trip, if the answer comes that soon. Threads that look take at most half of the processors of the
   /// process; on a single processor none does. May be changed at any time, from any thread; all endpoints over the same
-  /// connection share it. For async calls see ``SWIO/MessagingExecutor/spinning``.
+  /// connection share it. For async calls see ``/SWIO/MessagingExecutor/spinning``.
   public var spinning: Duration {
     get { .nanoseconds(Int64(clamping: core.receiving?.port.spinTime.load(ordering: .relaxed) ?? 0)) }
     set { core.receiving?.port.spinTime.store(Spinning.nanoseconds(newValue), ordering: .relaxed) }
