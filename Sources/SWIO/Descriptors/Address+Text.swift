@@ -62,27 +62,29 @@ extension Address {
   /// - Throws: ``AddressError``.
   package func validate() throws(AddressError) { try validate(as: description) }
 
-  private func validate(as text: String) throws(AddressError) {
+  /// - Parameter text: the address as text, for an error. Every connection is validated, so a valid address is not
+  ///   written out.
+  private func validate(as text: @autoclosure () -> String) throws(AddressError) {
     switch kind {
     case .unix(let path):
-      if path.isEmpty { throw AddressError(.emptyPath, in: text, at: 5, "the path is empty") }
+      if path.isEmpty { throw AddressError(.emptyPath, in: text(), at: 5, "the path is empty") }
     case .abstract(let name):
       if name.count > Self.longestName {
         throw AddressError(
-          .nameTooLong, in: text, at: 6,
+          .nameTooLong, in: text(), at: 6,
           "the abstract name has \(name.count) bytes; the limit is \(Self.longestName)")
       }
     case .tcp(let host, _), .udp(let host, _):
       if host.isEmpty {
-        throw AddressError(.missingHost, in: text, at: 4, "there is no host; 0.0.0.0 and [::] mean any")
+        throw AddressError(.missingHost, in: text(), at: 4, "there is no host; 0.0.0.0 and [::] mean any")
       }
       guard Self.isHost(host) else {
         throw AddressError(
-          .invalidHost, in: text, at: 4, "'\(host)' is neither a host name nor an IP address")
+          .invalidHost, in: text(), at: 4, "'\(host)' is neither a host name nor an IP address")
       }
     case .descriptor(let number):
       if number < 0 {
-        throw AddressError(.invalidDescriptor, in: text, at: 3, "a descriptor's number is not negative")
+        throw AddressError(.invalidDescriptor, in: text(), at: 3, "a descriptor's number is not negative")
       }
     }
   }

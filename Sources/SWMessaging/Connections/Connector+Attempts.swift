@@ -180,6 +180,8 @@ package final class WaitingLine: Connecting {
   /// - Parameter ifThere: join only a line that exists.
   static func join(_ key: Key, ifThere: Bool) -> WaitingLine? {
     lines.withLock { state in
+      // Nearly always. The key is not even hashed then.
+      if ifThere, state.lines.isEmpty { return nil }
       if let line = state.lines[key] {
         state.callers[key, default: 0] += 1
         return line

@@ -183,4 +183,108 @@ import Testing
       #expect(error?.description.contains("\(address)") == true, "\(String(describing: error))")
     }
   }
+
+  /// The kernel reports a hang-up (EPOLLHUP) although nobody asked for it, and reports it anew as long as a
+  /// level-triggered registration stands.
+  @Test(arguments: [false, true])
+  func `a peer that ends while only the sending direction is held costs nothing, and is told`(_ isFull: Bool)
+    async throws
+  {
+    let directory = try TestDirectory()
+    defer { directory.remove() }
+    let listener = try Listener(.unix(directory("s")), framing: .varInt)
+    let client = try await connect(to: listener.address, framing: .varInt)
+    let peer = try await listener.accept()
+    MessageReader(over: client).close()
+    // A send that waits has the reactor watch the descriptor.
+    let owed = await endpointError { try await client.send(pattern(3_000_000), timeout: .milliseconds(1)) }
+    #expect(owed?.isCommitted == true)
+    if !isFull {
+      #expect(try await peer.receive() == pattern(3_000_000))
+      try await client.flush()
+    }
+    peer.close()
+    let (idle, other) = try makeSocketPair()
+    let before = await reactorProcessorTime()
+    #expect(await endpointError { try await idle.receive(timeout: .milliseconds(300)) }?.reason == .timedOut)
+    let used = await reactorProcessorTime() - before
+    #expect(used < 100_000_000, "in 300 ms the reactor was busy for \(used / 1_000_000)")
+    let errno = await endpointError { try await client.send("hello") }?.failure?.errno
+    #expect(errno == .brokenPipe || errno == .connectionReset, "\(String(describing: errno))")
+    withExtendedLifetime(other) {}
+  }
+
+  @Test func `a process that is stopped holds up no close, and loses nothing when it goes on`() async throws {
+    let server = limitLife(
+      of: try await ChildProcess.spawn(
+        try probePath(), arguments: ["serve-limit"], channel: .standardStreams, framing: .lines),
+      named: "serve-limit")
+    let line = String(decoding: try await server.channel.receive(), as: UTF8.self)
+    let address = try #require(Address(line))
+    let patient = try await connect(to: address, framing: .varInt)
+    let draining = try await connect(to: address, framing: .varInt)
+    let closing = try await connect(to: address, framing: .varInt)
+    let peers = [patient, draining, closing]
+    for peer in peers {
+      try await peer.send("first")
+      #expect(try await peer.receive() == Array("first".utf8))
+    }
+    try server.signal(ProcessSignal(rawValue: SIGSTOP))
+    var status = unsafe siginfo_t()
+    let stopped = unsafe waitid(P_PID, id_t(server.processID), &status, WSTOPPED | WNOWAIT)
+    #expect(stopped == 0)
+
+    let large = pattern(3_000_000)
+    for peer in peers {
+      #expect(
+        await endpointError { try await peer.send(large, timeout: .milliseconds(1)) }?.isCommitted == true)
+    }
+    // A close that drains ends with its time, and one that does not at once: for callers that wait, too.
+    let drained = await endpointError { try await draining.close(drainingFor: .milliseconds(1)) }
+    #expect(drained?.reason == .timedOut && draining.isClosed)
+    async let waiting = endpointError { try await closing.send("never") }
+    await eventually { closing.snapshot.waitingSenders > 0 }
+    closing.close()
+    #expect(await waiting?.reason == .closed)
+
+    try server.signal(ProcessSignal(rawValue: SIGCONT))
+    async let echoed = patient.receive()
+    try await patient.send("last")
+    #expect(try await echoed == large)
+    #expect(try await patient.receive() == Array("last".utf8))
+    // The cut messages of the others ended only their own connections.
+    let next = try await connect(to: address, framing: .varInt)
+    try await next.send("next")
+    #expect(try await next.receive() == Array("next".utf8))
+    server.channel.finishSending()
+    #expect(try await server.exitStatus == .exited(0))
+  }
+
+  /// Mapped memory would raise SIGBUS here. The library maps no memory of a peer's.
+  @Test func `memory that a peer passes and then cuts off is an end, and no signal`() async throws {
+    let directory = try TestDirectory()
+    defer { directory.remove() }
+    let listener = try Listener(.unix(directory("s")), framing: .varInt)
+    let hostile = try await connect(to: listener.address, framing: .varInt)
+    let peer = try await listener.accept()
+    peer.maximumDescriptors = 1
+    let memory = try FileDescriptor.open(
+      directory("memory"), .readWrite, options: .create, permissions: .ownerReadWrite)
+    defer { try? memory.close() }
+    #expect(ftruncate(memory.rawValue, 1 << 20) == 0)
+    try await hostile.send(Array("here it is".utf8), passing: [memory])
+    let received = try await peer.receiveMessage()
+    let passed = received.descriptors?.take()
+    guard let passed else {
+      Issue.record("a descriptor came with the message")
+      return
+    }
+    let reader = try SocketReader(adopting: passed)
+    #expect(try await reader.receive(exactly: 1 << 19).count == 1 << 19)
+    #expect(ftruncate(memory.rawValue, 600_000) == 0)
+    let error = await endpointError { try await reader.receive(exactly: 1 << 19) }
+    #expect(error?.reason == .truncated, "\(String(describing: error))")
+    try await hostile.send("and on it goes")
+    #expect(try await peer.receive() == Array("and on it goes".utf8))
+  }
 }
