@@ -155,6 +155,20 @@ import Testing
     #expect(run.complaints.hasSuffix(": timed out\n"), "\(run.complaints)")
   }
 
+  @Test func `call prints what comes until its time to linger is over, which is no failure`() throws {
+    // A FIFO that is open for writing here has no end.
+    let run = try Program.shell(
+      """
+      mkfifo $DIR/f; exec 3<>$DIR/f
+      for linger in 0 0.2; do
+        printf 'one\\n' >&3
+        swcat call fd:3,4 --framing lines --linger $linger hello 4>$DIR/sent; echo $?
+      done
+      """, in: directory)
+    #expect(run.text == "one\n0\none\n0\n", "\(run)")
+    #expect(run.complaints.isEmpty)
+  }
+
   @Test func `a pipe carries no descriptors`() throws {
     let run = try Program.shell(
       "swcat send fd:3 --framing lines --pass /dev/null a 3>&1 | cat", in: directory)

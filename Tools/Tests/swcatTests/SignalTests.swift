@@ -95,6 +95,38 @@ import Testing
     #expect(run.status == 2)
   }
 
+  @Test(arguments: ["pass", "authkey-file"])
+  func `a signal ends it although a file cannot be opened`(_ option: String) throws {
+    let service = try Service(
+      socket, "--framing", "multiprocessing", "--exec", "cat >/dev/null", in: directory)
+    // To open a FIFO that no process writes to waits for one.
+    let run = try Program.shell(
+      """
+      mkfifo $DIR/f
+      "$SWCAT" call \(socket) --framing multiprocessing --\(option) $DIR/f a & p=$!
+      # The call waits at the FIFO when its threads do.
+      until grep -q wait_for_partner /proc/$p/task/*/wchan; do kill -0 $p || exit 99; done
+      kill $p; wait $p; echo $?
+      """, in: directory)
+    #expect(run.text == "143\n", "\(run)")
+    #expect(run.complaints == "swcat: ended by SIGTERM before everything was handled\n")
+    _ = try service.end()
+  }
+
+  @Test func `a signal while the key is proved is told as such`() throws {
+    // This listener has no key, so it sends no challenge.
+    let service = try Service(socket, "--framing", "lines", "--exec", "cat >/dev/null", in: directory)
+    try Data("secret".utf8).write(to: directory.url.appending(path: "key"))
+    let call = try Conversation(
+      "call", socket, "--framing", "pickle", "--authkey-file", "\(directory.path)/key", "a")
+    #expect(service.waits(forSaying: "accepted"))
+    call.signal(SIGTERM)
+    let run = try call.wait()
+    #expect(run.status == 143)
+    #expect(run.complaints == "swcat: ended by SIGTERM before everything was handled\n")
+    _ = try service.end()
+  }
+
   @Test func `a second signal ends it at once`() throws {
     // The child does not end, and swallows signals: the first one would have to wait for it.
     let conversation = try Conversation(

@@ -59,12 +59,15 @@ struct SkipOption: ParsableArguments {
 
 /// The number of messages.
 struct CountOption: ParsableArguments {
-  @Option(help: ArgumentHelp("End after so many messages.", valueName: "N"))
+  @Option(
+    help: ArgumentHelp("End after so many messages.", valueName: "N"),
+    transform: { text in
+      guard text.utf8.allSatisfy({ 0x30...0x39 ~= $0 }), let count = Int(text) else {
+        throw ValidationError("expected a number of messages, such as 10")
+      }
+      return count
+    })
   var count: Int?
-
-  func validate() throws {
-    if let count, count < 0 { throw ValidationError("--count: expected no negative number; found \(count)") }
-  }
 }
 
 /// The reports about the messages that pass.
@@ -181,6 +184,8 @@ enum KeyFile {
       let reader = try MessageReader(adopting: file, framing: .untilEnd, maximumFrameSize: longest)
       var key = try await reader.next() ?? []
       if key.last == 0x0a { key.removeLast() }
+      // A connection without a key is one without the option. Everybody knows the empty one.
+      if key.isEmpty { throw Failure(.connection, "--authkey-file \(path): the file has no key") }
       return key
     } catch let error as Errno {
       throw Failure(.connection, "--authkey-file \(path): \(error)")

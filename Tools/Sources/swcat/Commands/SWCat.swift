@@ -12,9 +12,11 @@ enum Program {
   static func main() {
     _ = StandardStreams.closedAtStart
     Stop.shared.blockSignals()
-    Task.detached { exit(await SWCat.status().code) }
+    Task.detached { end(with: await SWCat.status()) }
     Stop.shared.waitForSignals()
   }
+
+  static func end(with status: ExitStatus) -> Never { exit(status.code) }
 }
 
 /// The command line.
@@ -47,13 +49,16 @@ struct SWCat: AsyncParsableCommand {
       "expected a command: encode, decode, send, receive, call, listen, relay, exec or connect")
   }
 
-  /// Runs the command line. A signal cancels the work if it does not end in time.
+  /// Runs the command line. A signal cancels the work if it does not end in time. If the work cannot be cancelled, as where it
+  /// opens a FIFO that no process writes to, the program ends without it, after the same time again.
   static func status() async -> ExitStatus {
     let work = Task.detached { await result() }
     Stop.shared.whenAsked {
       Task.detached {
         try await Task.sleep(for: Stop.shared.patience)
         work.cancel()
+        try await Task.sleep(for: Stop.shared.patience)
+        Program.end(with: interrupted)
       }
     }
     return await work.value
@@ -62,6 +67,7 @@ struct SWCat: AsyncParsableCommand {
   private static func result() async -> ExitStatus {
     do {
       try checkArguments()
+      try checkCommand()
       var command = try parseAsRoot()
       if var command = command as? any AsyncParsableCommand {
         try await command.run()
@@ -104,6 +110,16 @@ struct SWCat: AsyncParsableCommand {
         )
       }
     }
+  }
+
+  /// Refuses a command that there is not, before the parser complains of its options.
+  private static func checkCommand() throws {
+    guard let name = CommandLine.arguments.dropFirst().first, !name.hasPrefix("-") else { return }
+    let names = configuration.subcommands.map { $0._commandName }
+    if names.contains(name) || name == "help" { return }
+    throw ValidationError(
+      "unknown command '\(name)': expected one of \(names.joined(separator: ", "))"
+        + Nearest.hint(to: name, among: names))
   }
 
   /// The command that shows the help, as the parser's explanation names it.

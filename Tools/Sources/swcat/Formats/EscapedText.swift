@@ -17,10 +17,25 @@ enum EscapedText {
     }
   }
 
+  /// The text with its control characters escaped. Backslashes stay as they are.
+  static func withoutControlCharacters(_ text: String) -> String {
+    let bytes = Array(text.utf8)
+    var line: [UInt8] = []
+    for part in bytes.split(separator: UInt8(ascii: "\\"), omittingEmptySubsequences: false) {
+      if part.startIndex > 0 { line.append(UInt8(ascii: "\\")) }
+      writeText(part, to: &line)
+    }
+    return String(decoding: line, as: UTF8.self)
+  }
+
   /// Writes UTF-8 of whole characters.
   private static func writeText(_ text: ArraySlice<UInt8>, to line: inout [UInt8]) {
     var index = text.startIndex
     while index < text.endIndex {
+      let start = index
+      while index < text.endIndex, standsForItself(text[index]) { index += 1 }
+      line += text[start..<index]
+      if index == text.endIndex { return }
       let byte = text[index]
       index += 1
       switch byte {
@@ -37,6 +52,11 @@ enum EscapedText {
       default: line.append(byte)
       }
     }
+  }
+
+  /// Whether this byte of UTF-8 is copied, without a look at the next one.
+  private static func standsForItself(_ byte: UInt8) -> Bool {
+    byte >= 0x20 && byte != UInt8(ascii: "\\") && byte != 0x7f && byte != 0xc2
   }
 
   private static func writeEscaped(_ byte: UInt8, to line: inout [UInt8]) {

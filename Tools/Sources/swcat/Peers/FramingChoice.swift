@@ -79,7 +79,9 @@ struct FramingChoice: Sendable {
         throw ValidationError("expected fixed:N with the size of a record, at least 1, such as fixed:16")
       }
       self.init(.fixedSize(byteCount))
-    default: throw ValidationError("expected one of \(Self.names)")
+    default:
+      let names = Self.names.split(separator: ", ").map(String.init)
+      throw ValidationError("expected one of \(Self.names)\(Nearest.hint(to: name, among: names))")
     }
   }
 }

@@ -2,6 +2,12 @@ internal import SWMessaging
 internal import SWMultiprocessing
 internal import SystemPackage
 
+#if canImport(Musl)
+  internal import Musl
+#else
+  internal import Glibc
+#endif
+
 /// The settings for every connection of one run: limits, and reports.
 struct Settings: Sendable {
   var maximumFrameSize = defaultMaximumFrameSize
@@ -165,12 +171,24 @@ extension Peer {
       if case .timedOut = error.reason {
         throw Failure(.timedOut, "cannot connect to \(address): timed out")
       }
+      if case .transport(let cause) = error.reason, cause.errno == .connectionRefused, isNoSocket(address) {
+        throw Failure(.connection, "\(error): there is something else than a socket at the path")
+      }
       throw Failure(error, at: "\(address)")
     }
     let credentials = raw.credentialsOfPeer().map { ", \($0)" } ?? ""
     settings.report.note("connected to \(address)\(credentials)")
     try await authenticate(raw, as: .client, "\(address)", choice, settings)
     return Peer(raw, named: "\(address)", choice, settings)
+  }
+
+  /// Whether there is a file at the address that cannot be connected to. The kernel does not tell it from a service that has
+  /// ended.
+  private static func isNoSocket(_ address: Address) -> Bool {
+    guard case .unix(let path) = address.kind else { return false }
+    var status = stat()
+    let result = unsafe path.withPlatformString { unsafe stat($0, &status) }
+    return result == 0 && status.st_mode & S_IFMT != S_IFSOCK
   }
 
   /// Proves the key to each other, if there is one and the framing is one of multiprocessing's.
@@ -182,7 +200,10 @@ extension Peer {
     do throws(MultiprocessingError) {
       try await raw.authenticate(as: role, with: authentication, timeout: settings.timeout)
     } catch {
-      if case .connection(let error) = error.reason { throw Failure(error, at: name) }
+      if case .connection(let error) = error.reason {
+        if case .cancelled = error.reason { throw Interrupted() }
+        throw Failure(error, at: name)
+      }
       guard case .authentication(let failure) = error.reason else {
         throw Failure(.connection, "\(name): \(error)")
       }
@@ -200,14 +221,14 @@ extension Peer {
     let use = settings.authenticates(choice) ? .both : use
     for (number, isUsed) in [(reading, use != .sending), (writing, use != .receiving)]
     where isUsed && StandardStreams.closedAtStart.contains(number) {
-      throw Failure(.connection, "\(address): descriptor \(number) is not open")
+      throw Failure(.connection, "\(address.subject): descriptor \(number) is not open")
     }
     let (input, output) = (PeerAddress.modes(of: reading), PeerAddress.modes(of: writing))
     if use != .sending, !input.reads {
-      throw Failure(.connection, "\(address): descriptor \(reading) is not open for reading")
+      throw Failure(.connection, "\(address.subject): descriptor \(reading) is not open for reading")
     }
     if use != .receiving, !output.writes {
-      throw Failure(.connection, "\(address): descriptor \(writing) is not open for writing")
+      throw Failure(.connection, "\(address.subject): descriptor \(writing) is not open for writing")
     }
     let needsBoth = use == .both || (reading == writing && input.reads && output.writes)
     let duplex: SocketDuplex?
@@ -224,11 +245,11 @@ extension Peer {
           try SocketWriter(adopting: descriptor(writing))
         } else { nil }
     } catch {
-      throw Failure(error, at: "\(address)")
+      throw Failure(error, at: address.subject)
     }
-    if let duplex { try await authenticate(duplex, as: .client, "\(address)", choice, settings) }
+    if let duplex { try await authenticate(duplex, as: .client, address.subject, choice, settings) }
     return Peer(
-      named: "\(address)", choice, settings, reading: reader, writing: writer,
+      named: address.subject, choice, settings, reading: reader, writing: writer,
       isStandardInput: reading == 0, isStandardOutput: writing == 1)
   }
 

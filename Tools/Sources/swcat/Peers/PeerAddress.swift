@@ -37,16 +37,23 @@ enum PeerAddress: Sendable, CustomStringConvertible {
     do throws(AddressError) {
       address = try Address(parsing: text)
     } catch {
-      throw error.reason == .unknownScheme ? Self.unknown : ValidationError("\(error)")
+      throw error.reason == .unknownScheme ? Self.unknown(text) : ValidationError("\(error)")
     }
     // Datagrams have boundaries of their own, and no end.
-    if case .udp = address.kind { throw Self.unknown }
+    if case .udp = address.kind { throw Self.unknown(text) }
     self = .service(address)
   }
 
-  private static let unknown = ValidationError(
-    "expected an address that begins with unix:, tcp:, fd: or stdio:, such as unix:/run/app.sock, unix:@name, "
-      + "tcp:localhost:4000, fd:3")
+  private static func unknown(_ text: String) -> ValidationError {
+    // A path, or a host and its port, without what says so.
+    let guess = ["unix", "tcp"].map { "\($0):\(text)" }.first { guess in
+      let isPath = text.contains("/") && !text.contains(":")
+      return guess.hasPrefix("unix") ? isPath : (try? Address(parsing: guess)) != nil
+    }
+    return ValidationError(
+      "expected an address that begins with unix:, tcp:, fd: or stdio:, such as unix:/run/app.sock, unix:@name, "
+        + "tcp:localhost:4000, fd:3\(guess.map { "; did you mean \($0)?" } ?? "")")
+  }
 
   var description: String {
     switch self {
@@ -56,6 +63,9 @@ enum PeerAddress: Sendable, CustomStringConvertible {
     case .standardStreams: "stdio:"
     }
   }
+
+  /// The address before a colon, in complaints.
+  var subject: String { if case .standardStreams = self { "stdio" } else { description } }
 
   var usesStandardInput: Bool { descriptors?.reading == 0 }
   var usesStandardOutput: Bool { descriptors?.writing == 1 }

@@ -11,11 +11,12 @@ final class Activity: Sendable {
 
   /// Waits until nothing has passed for too long.
   ///
+  /// - Parameter place: where messages are to pass, for the complaint.
   /// - Throws: ``Failure``; `CancellationError`.
-  func watch() async throws {
+  func watch(at place: String) async throws {
     while true {
       let due = last.withLock { $0 } + limit
-      if due <= .now { throw Failure(.timedOut, "timed out: no message passed in time") }
+      if due <= .now { throw Failure(.timedOut, "\(place): timed out: no message passed in time") }
       try await Task.sleep(until: due)
     }
   }

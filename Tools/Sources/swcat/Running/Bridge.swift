@@ -34,7 +34,7 @@ struct Bridge: Sendable {
       group.addTask { .ended(await direction(from: second, to: first, Quota(nil), skipped, failure)) }
       if let activity = first.settings.activity {
         group.addTask {
-          try await activity.watch()
+          try await activity.watch(at: "\(first.name) and \(second.name)")
           return .late
         }
       }

@@ -33,7 +33,7 @@ struct Conversation: Sendable {
       }
       if let activity = peer.settings.activity {
         group.addTask {
-          try await activity.watch()
+          try await activity.watch(at: peer.name)
           return .late
         }
       }
@@ -63,7 +63,7 @@ final class FirstFailure: Sendable {
   func note(_ error: any Error) { first.withLock { $0 = $0 ?? error } }
 }
 
-/// Waits for a task, which is cancelled when the time has passed.
+/// Waits for a task, which is cancelled when the time has passed. That is no error.
 func wait(for task: Task<Void, any Error>, atMost limit: Duration?) async throws {
   let timer = limit.map { limit in
     Task {
@@ -72,9 +72,13 @@ func wait(for task: Task<Void, any Error>, atMost limit: Duration?) async throws
     }
   }
   defer { timer?.cancel() }
-  try await withTaskCancellationHandler {
-    try await task.value
-  } onCancel: {
-    task.cancel()
+  do {
+    try await withTaskCancellationHandler {
+      try await task.value
+    } onCancel: {
+      task.cancel()
+    }
+  } catch is Interrupted where Stop.shared.signal == nil {
+    // Without a signal, only the timer has cancelled it.
   }
 }

@@ -61,7 +61,9 @@ final class MessageService: Sendable {
           throw Failure(error, at: "\(address)")
         }
       }
-      if let activity = settings.activity { group.addTask { try await activity.watch() } }
+      if let activity = settings.activity {
+        group.addTask { try await activity.watch(at: "\(listener.address)") }
+      }
       _ = try await group.next()
       group.cancelAll()
     }

@@ -2,8 +2,11 @@ internal import SWMessaging
 internal import Synchronization
 internal import SystemPackage
 
-/// Writes an error message. It raises no SIGPIPE, and is lost if no process reads standard error.
-func complain(_ text: String) { StandardError.write("swcat: \(text)\n") }
+/// Writes an error message, in one line whatever the arguments and the peer have brought into it. It raises no SIGPIPE, and is
+/// lost if no process reads standard error.
+func complain(_ text: String) {
+  StandardError.write("swcat: \(EscapedText.withoutControlCharacters(text))\n")
+}
 
 /// Standard error, for people.
 enum StandardError {
