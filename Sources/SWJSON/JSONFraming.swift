@@ -73,9 +73,24 @@ public struct JSONFraming<
     // Foundation refuses the mark, which .NET writes at the start of a stream.
     let text = payload.starts(with: [0xef, 0xbb, 0xbf]) ? payload.dropFirst(3) : payload
     do {
+      if Incoming.self == JSONValue.self, let value = try value(text) as? Incoming { return value }
       return try decoder.decode(Incoming.self, from: text)
     } catch let error as DecodingError {
       throw error.showing(payload)
+    }
+  }
+
+  /// Reads a value of any kind. Returns nil if the decoder's options ask for another reading.
+  private func value(_ payload: Data) throws -> JSONValue? {
+    let text = Array(payload)
+    guard case .useDefaultKeys = decoder.keyDecodingStrategy, !decoder.allowsJSON5,
+      !decoder.assumesTopLevelDictionary, !JSONValueParser.isOtherEncoding(text)
+    else { return nil }
+    var parser = JSONValueParser(text)
+    do throws(JSONValueParser.Failure) {
+      return try parser.parse()
+    } catch {
+      throw DecodingError.dataCorrupted(.init(codingPath: [], debugDescription: error.explanation))
     }
   }
 

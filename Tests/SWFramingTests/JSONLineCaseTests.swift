@@ -1,3 +1,4 @@
+import Foundation
 import SWFraming
 import SWJSON
 import SWTesting
@@ -19,6 +20,42 @@ import Testing
     let (messages, end) = try readByHand(LineFraming.lines.json(JSONValue.self).results, chunks: chunks)
     return (messages, end)
   }
+
+  @Test(arguments: [
+    "1", "-0", "-0.0", "1.0", "1e2", "18446744073709551615", "18446744073709551616", "-9223372036854775809",
+    "0.1",
+    "1e19", #""a\u00e9\ud83d\ude00\n\/\\""#, #""\u0000""#, "[]", " [ 1 , { } ] ", #"{"a":1,"a":2}"#, "null",
+    "[true,false]",
+    #"{"\u00e9":1,"e\u0301":2}"#, "\"\u{2028}\"", "[[[[[[{}]]]]]]",
+  ])
+  func `a value of any kind is what JSONDecoder reads`(_ text: String) throws {
+    let framing = LineFraming.lines.json(JSONValue.self)
+    #expect(
+      try framing.decode(filling: Array(text.utf8) + [0x0a])
+        == JSONDecoder().decode(JSONValue.self, from: Data(text.utf8)))
+  }
+
+  @Test(arguments: [
+    "", "[1,]", "01", "1.", "1e400", "[1 2]", #"{"a"}"#, #""\x""#, "\"\t\"", "[1] x", "nul", #""\ude00""#,
+    String(repeating: "[", count: 513) + String(repeating: "]", count: 513),
+  ])
+  func `a text that is not JSON says where`(_ text: String) throws {
+    let framing = LineFraming.lines.json(JSONValue.self)
+    let error = #expect(throws: DecodingError.self) { try framing.decode(filling: Array(text.utf8) + [0x0a]) }
+    #expect("\(try #require(error))".contains("at byte "))
+  }
+
+  /// By attempts of a `JSONDecoder` this would take longer than the test may.
+  @Test func `a deeply nested value takes time in proportion to its text`() throws {
+    let texts = Array(repeating: #""a""#, count: 200_000).joined(separator: ",")
+    let line = String(repeating: "[", count: 500) + texts + String(repeating: "]", count: 500) + "\n"
+    var value = try LineFraming.lines.json(JSONValue.self).decode(filling: Array(line.utf8))
+    for _ in 0..<499 { value = try #require(value[0]) }
+    guard case .array(let elements) = value else { throw NotAnArray() }
+    #expect(elements.count == 200_000)
+  }
+
+  struct NotAnArray: Error {}
 
   @Test(arguments: [
     #"{"a":NaN}"#, #"{"a":Infinity}"#, #"{"a":"\udff3"}"#, #"{"a":"\ud83d"}"#, #"{"a":"\ud83dx"}"#,
