@@ -14,7 +14,12 @@ public func fuzzSwcat(_ data: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
   if let line = shown(bytes, codec, format) {
     precondition(!line.contains(UInt8(ascii: "\n")), "two lines")
     if let payload = read(line, codec, format) {
-      precondition(shown(payload, codec, format) == line, "shown otherwise")
+      guard let again = shown(payload, codec, format) else { preconditionFailure("cannot be shown again") }
+      // Names that are equal become one object when they are written.
+      let isSettled =
+        codec is PickleCodec && format == .tagged
+        && read(again, codec, format).map { shown($0, codec, format) } == again
+      precondition(again == line || isSettled, "shown otherwise")
     } else {
       // A text is also shown of a value that is none.
       precondition(format == .text || isBeyondReading(codec, format), "cannot be read again")

@@ -86,7 +86,9 @@ public struct PickleDecoder: Sendable {
 
   /// Decodes from a tape. A pickle that no tape can hold is decoded from a value.
   private func decode<T: Decodable>(_ type: T.Type, from pickle: UnsafeBufferPointer<UInt8>) throws -> T {
-    if let array = unsafe PickleArrayScanner.scan(pickle, registry, limits) {
+    if unsafe PickleArrayScanner.mayBeArray(pickle),
+      let array = unsafe PickleArrayScanner.scan(pickle, registry, limits)
+    {
       return try decode(type, from: PickleValue(array))
     }
     if case .custom = keyStrategy.kind {
