@@ -522,8 +522,12 @@ class Notice:
         return mutant["id"] in self.reaching
 
     def names(self, mutant, known):
-        """The tests that reach a mutant, and have not looked at it."""
-        return [name for name in self.reaching.get(mutant["id"], []) if name not in known]
+        """The tests that reach a mutant, and have not looked at it as they are now."""
+        return [name for name in self.reaching.get(mutant["id"], []) if self.edition(name) not in known]
+
+    def edition(self, name):
+        """The name of a test, with what its file is like: a test that has changed looks again."""
+        return f'{name} {self.tests[name]["stamp"][-12:]}'
 
     def notice(self, mutant, known, seconds):
         """The line that says who notices it, or nil; and the names of the tests that have looked, which take so many
@@ -551,7 +555,7 @@ class Notice:
                     if bare(name) in result.failure or bare(name) in result.last:
                         self.merits[name] = self.merits.get(name, 0) + 1
                 return result.failure, []
-        return None, [name for wave in waves for name in wave]
+        return None, [self.edition(name) for wave in waves for name in wave]
 
 
 def bare(name):

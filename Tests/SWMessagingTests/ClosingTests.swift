@@ -1,5 +1,6 @@
 import CSysShim
 import CSysTestSupport
+import SWIO
 import SWMessaging
 import SWTesting
 import Synchronization
@@ -265,6 +266,20 @@ import Testing
     #expect(refusals == [.busy, .busy])
     _ = try reader.detach()
     _ = try writer.detach()
+  }
+
+  @Test func `a descriptor that has been detached is watched no more`() async throws {
+    let (reader, writer) = try makePipe()
+    let before = Reactor.shared.load.registrations
+    let waiting = Task { try await reader.receive() }
+    await eventually { Reactor.shared.load.registrations == before + 1 }
+    waiting.cancel()
+    _ = await waiting.result
+    await eventually { reader.core.receiving?.inspect { !$0.turn } ?? false }
+    let detached = try reader.detach()
+    #expect(Reactor.shared.load.registrations == before)
+    withExtendedLifetime(writer) {}
+    _ = detached
   }
 
   @Test func `detach hands back the descriptor and every unread byte, and another goes on`() async throws {

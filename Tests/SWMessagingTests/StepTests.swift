@@ -152,7 +152,11 @@ import Testing
     defer { try? writeEnd.close() }
     let core = try EndpointCore(adopting: readEnd.rawValue, unread: [], for: .readable, reactor: reactor)
     let receiving = try #require(core.receiving)
-    defer { receiving.close() }
+    defer {
+      receiving.close()
+      // It was called for the task, and would keep the half.
+      reactor.drive()
+    }
     guard case .queued(let place) = receiving.start(.exactly(2), as: .thread, until: .never) else {
       Issue.record("nothing is there yet")
       return

@@ -183,6 +183,8 @@ import Testing
       let transport = try DatagramSocket(number, isPacket: isPacket)
       let error = failure(send(transport, with: OutgoingAncillary()))
       #expect(error?.errno == .socketNotConnected && error?.scope == scope)
+      let nowhere = OutgoingAncillary(address: SocketAddress(abstractName: "sw-nowhere"))
+      #expect(failure(send(transport, with: nowhere))?.scope == .item)
       close(number)
       // The number is nobody's now.
       let wrong = failure(send(transport, with: OutgoingAncillary()))
@@ -196,12 +198,11 @@ import Testing
   }
 
   @Test func `a socket that has lost its connection can be told the end`() throws {
-    for type in [SOCK_STREAM, SOCK_SEQPACKET] {
-      let number = Self.unconnected(type)
-      let transport = try makeTransport(over: number, for: .writable)
-      #expect(throws: Never.self) { try transport.finishSending() }
-      transport.close()
-    }
+    let number = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    let transport = try makeTransport(over: number, for: .writable)
+    #expect(throws: Never.self) { try transport.finishSending() }
+    close(number)
+    #expect(throws: TransportError(.finishSending, .badFileDescriptor)) { try transport.finishSending() }
   }
 
   @Test func `descriptors that are not wanted are not missed`() throws {

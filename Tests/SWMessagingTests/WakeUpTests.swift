@@ -97,10 +97,11 @@ import Testing
   /// How many spin at once, each inside the other's look.
   private static func nest(_ depth: Int = 0) -> Int {
     var deepest = depth
-    _ = Spinning.spin(for: 0, until: .never) {
+    let isFound = Spinning.spin(for: 0, until: .never) {
       deepest = nest(depth + 1)
       return true
     }
+    #expect(isFound == (deepest > depth))
     return deepest
   }
 

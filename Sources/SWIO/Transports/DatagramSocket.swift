@@ -138,8 +138,7 @@ package final class DatagramSocket: DescriptorTransport {
     let isDescriptors =
       !ancillary.descriptors.isEmpty
       && [Errno.badFileDescriptor, .notSupported].contains { result == -Int($0.rawValue) }
-    let concernsItem = ancillary.address != nil || isDescriptors || !isBroken(result)
-    return concernsItem && !isTransient(result)
+    return (ancillary.address != nil || isDescriptors) && !isTransient(result)
       ? Attempt(.send, result: result, scope: .item) : sent(result)
   }
 
