@@ -493,6 +493,49 @@ import Testing
     close(number)
   }
 
+  // MARK: Names
+
+  /// The identity of a name in a directory; nil if there is no such name.
+  private func identity(_ directory: Int32, _ name: String) -> swsys_identity? {
+    var found = swsys_identity()
+    return unsafe swsys_identify(directory, name, &found) == 0 ? found : nil
+  }
+
+  @Test func `two names are exchanged, and neither may be missing`() throws {
+    let directory = try TestDirectory()
+    defer { directory.remove() }
+    let place = unsafe swsys_open_place(directory.path.string, true)
+    defer { close(place) }
+    for (name, mode) in [("a", 0o600), ("b", 0o640)] {
+      #expect(FileManager.default.createFile(atPath: directory(name).string, contents: nil))
+      #expect(unsafe swsys_set_mode_of(place, name, UInt32(mode)) == 0)
+    }
+    let (a, b) = (try #require(identity(place, "a")), try #require(identity(place, "b")))
+    #expect(a.inode != b.inode && a.device == b.device && a.device != 0)
+    #expect(a.mode == 0o600 && b.mode == 0o640 && !a.is_socket)
+    #expect(unsafe swsys_exchange(place, "a", "b") == 0)
+    #expect(identity(place, "a")?.inode == b.inode && identity(place, "b")?.inode == a.inode)
+    #expect(unsafe swsys_exchange(place, "a", "c") == -ENOENT)
+    #expect(identity(place, "a")?.inode == b.inode && identity(place, "c") == nil)
+  }
+
+  @Test func `a directory is locked once at a time, and who comes second leaves nothing open`() throws {
+    let directory = try TestDirectory()
+    defer { directory.remove() }
+    let place = unsafe swsys_open_place(directory.path.string, true)
+    defer { close(place) }
+    let lock = swsys_lock_directory(place)
+    #expect(lock > 2)
+    let before = openDescriptors()
+    #expect(swsys_lock_directory(place) == -EWOULDBLOCK)
+    #expect(openDescriptors().subtracting(before).isEmpty)
+    close(lock)
+    let next = swsys_lock_directory(place)
+    #expect(next > 2)
+    close(next)
+    #expect(swsys_lock_directory(-1) == -EBADF)
+  }
+
   // MARK: Shortages. Each in a process of its own.
 
   private static func limitDescriptors(_ count: UInt) {
