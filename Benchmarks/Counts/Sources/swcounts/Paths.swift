@@ -215,6 +215,22 @@ let messagePaths: [Path] = [
       try await echo
     }
   },
+  Path("connecting", "to connect over a Unix socket, accept, send 64 B there and back, and close: both ends")
+  {
+    let listener = try Listener(.abstract(""), framing: .varInt)
+    let connector = Connector(to: listener.address)
+    return .blocking { count in
+      for _ in 0..<count {
+        let left = try connector.blocking.connect(framing: .varInt)
+        let right = try listener.blocking.accept()
+        try left.blocking.send(small)
+        try right.blocking.send(try right.blocking.receive())
+        consume(try left.blocking.receive())
+        left.close()
+        right.close()
+      }
+    }
+  },
   Path("varint-scan", "to find the end of a frame of 64 B", count: 10_000) {
     let frame = [64] + small
     let framing = VarIntFraming()
