@@ -6,7 +6,7 @@ Hypothesis makes values. Each is pickled in every protocol that this Python has,
 places: the program has to answer each, with a value that Python reads or with an error. SECONDS are of Python's processor
 time.
 """
-import collections, datetime, decimal, enum, fractions, os, pathlib, pickle, random, sys, uuid
+import collections, datetime, decimal, enum, fractions, os, pathlib, pickle, random, sys, traceback, uuid
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'Tests', 'SWPickleTests', 'Peers'))
 import compare
@@ -86,12 +86,17 @@ def main():
               phases=[Phase.generate, Phase.shrink])
     @given(values, st.randoms(use_true_random=False))
     def examine(value, chance):
+        # Told at once, because Hypothesis can take all memory to show these strategies.
+        try:
+            exchange(value, chance)
+        except Exception:
+            traceback.print_exc()
+            os._exit(1)
+
+    def exchange(value, chance):
         counts['values'] += 1
         failure = compare.check(channel, value)
-        if failure:
-            # At once, because Hypothesis takes long to show these strategies.
-            print(failure, flush=True)
-            os._exit(1)
+        assert failure is None, failure
         for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
             try:
                 pickled = bytearray(pickle.dumps(value, protocol))

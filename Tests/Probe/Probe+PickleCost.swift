@@ -142,7 +142,7 @@ extension Probe {
     case "same-keys":
       // Small dicts of two long keys that differ at the end, in one order and in the other.
       let key = text(String(repeating: "k", count: half / 2)) + [0x94, 0x4e]
-      let other = text(String(repeating: "k", count: half / 2 - 1) + "l") + [0x94, 0x4e]
+      let other = text(String(repeating: "k", count: max(0, half / 2 - 1)) + "l") + [0x94, 0x4e]
       return filled(
         [0x80, 4, 0x5d, 0x94, 0x28, 0x7d, 0x94, 0x28] + key + other + [0x75],
         [0x7d, 0x28, 0x68, 2, 0x4b, 1, 0x68, 3, 0x4b, 1, 0x75]
