@@ -300,6 +300,13 @@ def spelled(dtype):
     return text[len('(numpy.record, '):-1] if text.startswith('(numpy.record, ') else text
 
 
+def normal_time(value, scalar, seen):
+    """A scalar, or an array of no dimension, as Python's own value. Points in time and durations come back as objects, which may be shared."""
+    if scalar.dtype.kind in 'Mm':
+        seen[id(value)] = (len(seen), value)
+    return normal(scalar.item())
+
+
 def normal(value, seen=None):
     """The value in a form whose equality is that of all its parts, types and sharing included."""
     seen = {} if seen is None else seen
@@ -316,7 +323,7 @@ def normal(value, seen=None):
                 native = value.astype(value.dtype.newbyteorder('=')) if not value.dtype.hasobject and not value.dtype.names else value
                 content = normal(native.tolist()) if native.dtype.hasobject or native.dtype.names else native.tobytes()
                 return ('array', value.shape, spelled(native.dtype), content)
-            return normal(value[()])
+            return normal_time(value, value[()], seen)
         if isinstance(value, numpy.generic):
             if isinstance(value, (numpy.longdouble, numpy.clongdouble)) and value.dtype.itemsize > 16 // (2 if value.dtype.kind == 'f' else 1):
                 return ('scalar', str(value.dtype), repr(value))
@@ -324,7 +331,7 @@ def normal(value, seen=None):
                 return ('scalar', str(value.dtype.newbyteorder('=')), value.tobytes() if value.dtype.byteorder in '=<' else repr(value))
             if value.dtype.kind == 'V':
                 return ('scalar', spelled(value.dtype), normal(value.tolist()) if value.dtype.names else value.tobytes())
-            return normal(value.item())
+            return normal_time(value, value, seen)
         if isinstance(value, numpy.dtype):
             return ('dtype', str(value))
     if value is None or kind in (bool, int, str, bytes):
