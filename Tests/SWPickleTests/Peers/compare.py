@@ -300,13 +300,6 @@ def spelled(dtype):
     return text[len('(numpy.record, '):-1] if text.startswith('(numpy.record, ') else text
 
 
-def normal_time(value, scalar, seen):
-    """A scalar, or an array of no dimension, as Python's own value. Points in time and durations come back as objects, which may be shared."""
-    if scalar.dtype.kind in 'Mm':
-        seen[id(value)] = (len(seen), value)
-    return normal(scalar.item())
-
-
 def normal(value, seen=None):
     """The value in a form whose equality is that of all its parts, types and sharing included."""
     seen = {} if seen is None else seen
@@ -323,7 +316,7 @@ def normal(value, seen=None):
                 native = value.astype(value.dtype.newbyteorder('=')) if not value.dtype.hasobject and not value.dtype.names else value
                 content = normal(native.tolist()) if native.dtype.hasobject or native.dtype.names else native.tobytes()
                 return ('array', value.shape, spelled(native.dtype), content)
-            return normal_time(value, value[()], seen)
+            return normal(value[()])
         if isinstance(value, numpy.generic):
             if isinstance(value, (numpy.longdouble, numpy.clongdouble)) and value.dtype.itemsize > 16 // (2 if value.dtype.kind == 'f' else 1):
                 return ('scalar', str(value.dtype), repr(value))
@@ -331,7 +324,7 @@ def normal(value, seen=None):
                 return ('scalar', str(value.dtype.newbyteorder('=')), value.tobytes() if value.dtype.byteorder in '=<' else repr(value))
             if value.dtype.kind == 'V':
                 return ('scalar', spelled(value.dtype), normal(value.tolist()) if value.dtype.names else value.tobytes())
-            return normal_time(value, value, seen)
+            return normal(value.item())
         if isinstance(value, numpy.dtype):
             return ('dtype', str(value))
     if value is None or kind in (bool, int, str, bytes):
@@ -340,6 +333,9 @@ def normal(value, seen=None):
         return (kind, repr(value))
     if kind is complex:
         return (kind, repr(value))
+    if kind in (datetime.date, datetime.datetime, datetime.time, datetime.timedelta):
+        # Whether they are shared tells nothing: NumPy's become new ones each time, and there is one duration of zero.
+        return (kind, repr(value), getattr(value, 'fold', 0))
     seen[id(value)] = (len(seen), value)
     if kind in (list, tuple, collections.deque) or issubclass(kind, (list, tuple)):
         attributes = sorted(getattr(value, '__dict__', {}).items()) if kind not in (list, tuple) else []
