@@ -22,7 +22,7 @@ REFUSALS = [
 # the usual ones is kept as an object. That it is so, Python has to confirm: it reads the pickle if a stand-in takes the
 # place of every class (`Tolerant`). What it says then, and why:
 ACCEPTED = [
-    (r'^UnpicklingError: NEWOBJ(_EX)? class argument must be a type, not StandIn$', 'what a call returns may be a class'),
+    (r"^UnpicklingError: NEWOBJ(_EX)? class argument (must be a type, not StandIn|isn't a type object)$", 'what a call returns may be a class'),
 ]
 OTHER_ARGUMENTS = 'a standard class does not take this'
 
