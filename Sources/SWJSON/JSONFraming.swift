@@ -83,8 +83,9 @@ public struct JSONFraming<
   /// Reads a value of any kind. Returns nil if the decoder's options ask for another reading.
   private func value(_ payload: Data) throws -> JSONValue? {
     let text = Array(payload)
-    guard case .useDefaultKeys = decoder.keyDecodingStrategy, !decoder.allowsJSON5,
-      !decoder.assumesTopLevelDictionary, !JSONValueParser.isOtherEncoding(text)
+    guard case .useDefaultKeys = decoder.keyDecodingStrategy,
+      case .throw = decoder.nonConformingFloatDecodingStrategy, !decoder.allowsJSON5,
+      !decoder.assumesTopLevelDictionary
     else { return nil }
     var parser = JSONValueParser(text)
     do throws(JSONValueParser.Failure) {

@@ -7,9 +7,9 @@
 /// ```
 ///
 /// An integer of 64 bits is exact; any other number has double precision. An object does not keep the order of its
-/// keys. If a key occurs twice in a text, Foundation chooses one of the values.
+/// keys. If a key occurs twice in a text, one of the values is kept.
 ///
-/// A ``JSONFraming`` of `JSONValue` reads a message in time proportional to its length. `JSONDecoder` does not tell the
+/// A ``JSONFraming`` of `JSONValue` reads a message in time proportional to its length. The text has to be UTF-8. `JSONDecoder` does not tell the
 /// kind of a value, so a `JSONValue` that is a field of another type, or that a `JSONDecoder` decodes, is found by
 /// attempts. Their cost grows with the square of the nesting's depth: a hostile text of 1,000 bytes takes seconds.
 public enum JSONValue: Hashable, Sendable {

@@ -2,7 +2,8 @@
 ///
 /// `JSONDecoder` does not tell the kind of a value, so ``JSONValue`` tries one type after another. Each attempt that fails
 /// makes an error, and its path costs time with the square of the depth: 1,000 bytes of brackets took four seconds. The
-/// values are those that `JSONDecoder` gives, except that it accepts a comma after the last element.
+/// values are those that `JSONDecoder` gives, except that it accepts a comma after the last element, UTF-16 and UTF-32, and refuses
+/// numbers that no normal `Double` comes near.
 ///
 /// Source: RFC 8259.
 struct JSONValueParser {
@@ -18,9 +19,6 @@ struct JSONValueParser {
   }
 
   init(_ text: [UInt8]) { self.text = text }
-
-  /// Whether the text may be in UTF-16 or UTF-32, which Foundation recognizes by a mark or by zeros.
-  static func isOtherEncoding(_ text: [UInt8]) -> Bool { text.prefix(4).contains { $0 == 0 || $0 >= 0xfe } }
 
   mutating func parse() throws(Failure) -> JSONValue {
     let value = try value()

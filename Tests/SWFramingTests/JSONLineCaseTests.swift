@@ -45,6 +45,24 @@ import Testing
     #expect("\(try #require(error))".contains("at byte "))
   }
 
+  /// Foundation would read it, by attempts.
+  @Test(arguments: [[0x5b, 0x00], [0xff, 0xfe, 0x5b, 0x00], [0x00, 0x5b]] as [[UInt8]])
+  func `a value in another encoding than UTF-8 is refused at its first byte`(_ start: [UInt8]) throws {
+    let text = start + Array(repeating: [0x5b, 0x00] as [UInt8], count: 400).flatMap { $0 }
+    let framing = LineFraming.lines.json(JSONValue.self)
+    let error = #expect(throws: DecodingError.self) { try framing.decode(filling: text + [0x0a]) }
+    let words = "\(try #require(error))"
+    #expect(words.contains("at byte 0") || words.contains("at byte 1"))
+  }
+
+  @Test func `a decoder that reads infinity as a string does so in a value of any kind`() throws {
+    let framing = LineFraming.lines.json(JSONValue.self) { _, decoder in
+      decoder.nonConformingFloatDecodingStrategy = .convertFromString(
+        positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
+    }
+    #expect(try framing.decode(filling: Array("\"inf\"\n".utf8)) == .double(.infinity))
+  }
+
   /// By attempts of a `JSONDecoder` this would take longer than the test may.
   @Test func `a deeply nested value takes time in proportion to its text`() throws {
     let texts = Array(repeating: #""a""#, count: 200_000).joined(separator: ",")

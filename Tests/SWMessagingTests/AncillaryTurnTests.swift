@@ -1,6 +1,8 @@
+import Foundation
 import SWFraming
 import SWIO
 import SWMessaging
+import SWTesting
 import SystemPackage
 import TestSupport
 import Testing
@@ -10,6 +12,9 @@ import Testing
   /// A turn of the test's own, as an object.
   private final class Stream {
     private var turn = ReceiveTurn()
+    private let limit: Int
+
+    init(limit: Int = 253) { self.limit = limit }
 
     /// This many bytes come in one read, with this data beside them.
     func bring(_ count: Int, _ found: Ancillary? = nil) {
@@ -19,7 +24,7 @@ import Testing
         return .transferred(min(count, memory.count))
       }
       #expect(outcome == .moved)
-      if let found { turn.add(found, besideLast: count) }
+      if let found { turn.add(found, besideLast: count, limit: limit) }
     }
 
     /// A message of this many bytes is received, and what belongs to it.
@@ -73,6 +78,34 @@ import Testing
     #expect(whole?.descriptors?.count == 3 && whole?.lostDescriptors == false)
     #expect(numbers(whole) == firstNumbers + secondNumbers)
     #expect(numbers(stream.take(2)) == thirdNumbers)
+  }
+
+  @Test func `a message has no more descriptors than the limit, however many reads bring some`() async throws
+  {
+    let stream = Stream(limit: 2)
+    let (first, firstNumbers) = try descriptors(1)
+    stream.bring(1, first)
+    let before = try openCount()
+    var kept: [Int32] = []
+    for _ in 0..<50 {
+      let (next, numbers) = try descriptors(2)
+      if kept.isEmpty { kept = [numbers[0]] }
+      stream.bring(1, next)
+      // The surplus of the message goes when the next read comes, on another thread, which may have descriptors of its own.
+      await eventually { (try? openCount()) ?? .max <= before + 10 }
+    }
+    let whole = stream.take(51)
+    #expect(whole?.lostDescriptors == true)
+    #expect(numbers(whole) == firstNumbers + kept)
+    // The next message has its own.
+    let (last, lastNumbers) = try descriptors(2)
+    stream.bring(1, last)
+    let next = stream.take(1)
+    #expect(next?.lostDescriptors == false && numbers(next) == lastNumbers)
+  }
+
+  private func openCount() throws -> Int {
+    try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").count
   }
 
   @Test func `that descriptors were lost is told with their message, and once`() {

@@ -375,29 +375,42 @@ import Testing
     #expect(workers.step(0, at: 3) == "drive")
   }
 
-  @Test func `a follower leads if the leader has been at the same step for the grace, and not if it went on`()
+  @Test func `a follower leads if no worker has looked for events for the grace, however many steps it took`()
   {
     let workers = Workers()
     workers.woke(0, events: 1)
     #expect(workers.step(0, at: 1) == "tell and drive" + Self.followersAlarm(1 + Self.grace))
-    _ = workers.enqueue(1, from: 0)
+    for job in 1...3 { _ = workers.enqueue(job, isSerial: true, from: 0) }
     #expect(workers.step(0, at: 1) == "run 1")
-    // The alarm rings, and another step has been begun meanwhile.
-    workers.woke(1, rings: true)
+    #expect(workers.step(0, at: 2) == "run 2")
     let first = 1 + Self.grace
-    #expect(workers.step(1, at: first) == "follow" + Self.followersAlarm(first + Self.grace))
-    #expect(workers.lacksLeader)
     workers.woke(1, rings: true)
-    #expect(workers.step(1, at: first + Self.grace) == "lead")
+    #expect(workers.step(1, at: first) == "lead")
     #expect(!workers.lacksLeader)
     // The other one comes too late to lead.
-    #expect(workers.step(0, at: first + Self.grace) == "follow")
-    // The alarm that rings although there is a leader is not set again.
+    #expect(workers.step(0, at: first) == "run 3" && workers.step(0, at: first) == "follow")
+    // An alarm that rings although there is a leader is not set again.
     workers.woke(0, rings: true)
     #expect(workers.step(0, at: 900_000) == "follow")
   }
 
-  @Test func `a follower that the alarm wakes takes up work whether or not the others go on`() {
+  @Test func `a follower leaves the lead to a worker that has looked for events since the alarm was set`() {
+    let workers = Workers()
+    workers.woke(0, events: 1)
+    #expect(workers.step(0, at: 1) == "tell and drive" + Self.followersAlarm(1 + Self.grace))
+    #expect(workers.step(0, at: 2) == "lead")
+    workers.woke(0, events: 1)
+    #expect(workers.step(0, at: 3) == "tell and drive")
+    let first = 1 + Self.grace
+    workers.woke(1, rings: true)
+    #expect(workers.step(1, at: first) == "follow" + Self.followersAlarm(first + Self.grace))
+    #expect(workers.lacksLeader)
+    workers.woke(1, rings: true)
+    #expect(workers.step(1, at: first + Self.grace) == "lead")
+    #expect(workers.step(0, at: first + Self.grace) == "follow")
+  }
+
+  @Test func `a follower that the alarm wakes takes up work whether or not it leads`() {
     let workers = Workers()
     workers.woke(0, events: 1)
     #expect(workers.step(0, at: 1) == "tell and drive" + Self.followersAlarm(1 + Self.grace))
@@ -406,9 +419,8 @@ import Testing
     #expect(workers.enqueue(2, from: 0) == "")
     workers.woke(1, rings: true)
     #expect(workers.step(1, at: 1 + Self.grace) == "run 2")
-    // The other one has begun a job since the alarm was set, so it may soon lead.
-    #expect(workers.step(1, at: 2 + Self.grace) == "follow" + Self.followersAlarm(2 + 2 * Self.grace))
-    #expect(workers.step(0, at: 3 + Self.grace) == "lead")
+    #expect(workers.step(1, at: 2 + Self.grace) == "lead")
+    #expect(workers.step(0, at: 3 + Self.grace) == "follow")
   }
 
   @Test func `a caller that is no worker wakes a follower, and no second one before that has come`() {
@@ -486,8 +498,8 @@ import Testing
     workers.woke(0, rings: true)
     #expect(workers.enqueue(1) == " wake follower")
     // The one that is due fires first.
-    #expect(workers.step(0, at: 150) == "fire")
-    #expect(workers.step(0, at: 150) == "run 1" + Self.followersAlarm(150 + Self.grace))
+    #expect(workers.step(0, at: 150) == "fire" + Self.followersAlarm(150 + Self.grace))
+    #expect(workers.step(0, at: 150) == "run 1")
     workers.woke(1)
     #expect(workers.step(1, at: 160) == "lead" + Self.alarm(200))
     workers.woke(1, rings: true)

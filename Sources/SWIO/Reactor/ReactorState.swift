@@ -32,11 +32,11 @@
 //
 //   more than one work or job is left behind what it begins now         at once
 //   one is left, or the running job has added one                       if it is still there after `grace`
-//   nothing is left, and nobody leads                                   if the same step takes longer than `grace`
+//   nothing is left, and nobody leads                                   if no worker looks for events for `grace`
 //
 // In the last two cases an alarm wakes a worker: the leader if there is one, otherwise a follower. The follower begins to lead
-// if no worker has finished a step since the alarm was set; otherwise it sets the alarm again. So a message waits for a
-// task that computes for twice the grace at most.
+// if no worker has looked for events since the alarm was set; otherwise it sets the alarm again. So a message waits for a task
+// that computes, or for many short ones, for twice the grace at most.
 //
 // If timers are removed, the leader's alarm stays set (`alarm`). It then fires without need once at most, and a later
 // deadline costs nothing.
@@ -168,10 +168,10 @@ package struct ReactorState<Job: Sendable>: Sendable {
   private var hasGraceAlarm = false
   /// Whether the followers' alarm is set.
   private var hasFollowersAlarm = false
-  /// Counts the steps that workers have finished.
-  private var finishedCount: UInt64 = 0
-  /// The value of `finishedCount` when the followers' alarm was set.
-  private var finishedBeforeAlarm: UInt64 = 0
+  /// Counts how many times workers have looked for events.
+  private var lookCount: UInt64 = 0
+  /// The value of `lookCount` when the followers' alarm was set.
+  private var lookCountAtAlarm: UInt64 = 0
   private var notice = ReactorNotice()
   /// Whether the leader's alarm is kept by the poller. Otherwise it is the deadline of the leader's wait.
   package var keepsAlarm = false {
@@ -332,7 +332,7 @@ package struct ReactorState<Job: Sendable>: Sendable {
     var notice = ReactorNotice()
     if followerCount == 0 || hasFollowersAlarm { return notice }
     hasFollowersAlarm = true
-    finishedBeforeAlarm = finishedCount
+    lookCountAtAlarm = lookCount
     notice.followersAlarm = Deadline(nanoseconds: now().nanoseconds &+ Self.grace)
     return notice
   }
@@ -362,12 +362,13 @@ package struct ReactorState<Job: Sendable>: Sendable {
       isFollowerNotified = false
       if found.contains(where: { $0.key == PollerEvent.alarmKey }) {
         hasFollowersAlarm = false
-        me.leavesLead = finishedCount != finishedBeforeAlarm
+        me.leavesLead = lookCount != lookCountAtAlarm
       }
       found.removeAll(keepingCapacity: true)
     } else {
       // Whether the worker led or only looked, it may have consumed the notification.
       isLeaderNotified = false
+      lookCount &+= 1
     }
     leaveWait(me)
     me.activity = .working
@@ -391,7 +392,6 @@ package struct ReactorState<Job: Sendable>: Sendable {
     let me = workers[worker]
     if me.activity == .runningSerial { runsSerialJob = false }
     me.activity = .working
-    if !me.leavesLead { finishedCount &+= 1 }
     if me.stage == .events {
       if let told = nextEvent(me) {
         if me.hasDriven { noteRest(now()) }
@@ -401,7 +401,7 @@ package struct ReactorState<Job: Sendable>: Sendable {
       me.begin(.works, calls.count)
       (me.looksAtTimers, me.hasDriven) = (me.hasDriven, false)
     }
-    if let timer = due(me, now()) { return .fire(timer) }
+    if let timer = due(me, now()) { return fire(timer, now()) }
     if me.stage == .works {
       if me.left > 0, let work = calls.popFirst() {
         me.left -= 1
@@ -411,7 +411,7 @@ package struct ReactorState<Job: Sendable>: Sendable {
       }
       me.begin(.timers, 0)
       me.looksAtTimers = true
-      if let timer = due(me, now()) { return .fire(timer) }
+      if let timer = due(me, now()) { return fire(timer, now()) }
     }
     if me.stage == .timers { me.begin(.jobs, jobs.count + serialJobs.count) }
     if me.left > 0, let (job, isSerial) = takeJob() {
@@ -483,6 +483,12 @@ package struct ReactorState<Job: Sendable>: Sendable {
     guard hasLeader, timers.earliest < alarm else { return }
     alarm = timers.earliest
     if keepsAlarm { notice.alarm = alarm }
+  }
+
+  /// The receiver of a deadline may drive.
+  private mutating func fire(_ timer: Timer, _ now: @autoclosure () -> Deadline) -> ReactorStep<Job> {
+    noteRest(now())
+    return .fire(timer)
   }
 
   /// Returns how the worker waits. While there is work it may only look.

@@ -79,9 +79,19 @@ package struct InheritedSocket: Hashable, Sendable {
 
   /// Takes the descriptor over.
   func core(_ kind: ConnectionKind, _ policy: AcceptPolicy) throws(EndpointError) -> ListenerCore {
+    try take()
+    return try coreOfTaken(kind, policy)
+  }
+
+  fileprivate func take() throws(EndpointError) {
     guard InheritedDescriptors.take(number) else {
       throw EndpointError(.busy, subject: .environmentVariable("LISTEN_FDS"))
     }
+  }
+
+  fileprivate func coreOfTaken(
+    _ kind: ConnectionKind, _ policy: AcceptPolicy
+  ) throws(EndpointError) -> ListenerCore {
     do throws(EndpointError) {
       return try ListenerCore(.descriptor(number), kind, backlog: 0, .mode(0), policy)
     } catch {
@@ -112,9 +122,20 @@ package enum InheritedSockets {
     named name: String?, _ kind: ConnectionKind, _ policy: AcceptPolicy
   ) throws(EndpointError) -> [(name: String, core: ListenerCore)] {
     let wanted = try all().filter { name == nil || $0.name == name }
-    for socket in wanted { try ListenerCore.check(socket.number, kind) }
+    for socket in wanted { try ListenerCore.check(socket.number, kind, policy) }
+    // All are reserved before any is changed.
+    var taken: [InheritedSocket] = []
+    do throws(EndpointError) {
+      for socket in wanted {
+        try socket.take()
+        taken.append(socket)
+      }
+    } catch {
+      for socket in taken { InheritedDescriptors.putBack(socket.number) }
+      throw error
+    }
     var cores: [(name: String, core: ListenerCore)] = []
-    for socket in wanted { cores.append((socket.name, try socket.core(kind, policy))) }
+    for socket in wanted { cores.append((socket.name, try socket.coreOfTaken(kind, policy))) }
     return cores
   }
 

@@ -61,13 +61,8 @@ package final class ListenerCore: Sendable {
   convenience init(
     _ address: Address, _ kind: ConnectionKind, backlog: Int, _ file: SocketFile, _ policy: AcceptPolicy?
   ) throws(EndpointError) {
-    let opened = try ListeningSocket(address, kind, backlog: Int32(clamping: backlog), file)
+    let opened = try ListeningSocket(address, kind, backlog: Int32(clamping: backlog), file, policy)
     let policy = policy ?? (opened.isOwnUnix ? .sameUser : .anyone)
-    if policy.needsCredentials, !opened.isUnix {
-      throw EndpointError(
-        .transport(TransportError(.listen, .invalidArgument)), subject: .service(address),
-        explanation: "the policy needs the user of a peer, which only a Unix socket knows")
-    }
     let source = AcceptSource(
       opened.socket.take(), kind, isUnix: opened.isUnix, policy, restoresBlocking: opened.restoresBlocking)
     self.init(accepting: source, address: opened.address, opened.name)
@@ -180,9 +175,11 @@ extension ListenerCore {
   fileprivate func relay(_ event: ListenerEvent) { tell(event) }
 
   /// Checks whether a listener can use a descriptor.
-  static func check(_ number: Int32, _ kind: ConnectionKind) throws(EndpointError) {
+  static func check(
+    _ number: Int32, _ kind: ConnectionKind, _ policy: AcceptPolicy
+  ) throws(EndpointError) {
     do throws(PublishedName.Failure) {
-      try ListeningSocket.check(number, kind)
+      try ListeningSocket.check(number, kind, policy)
     } catch {
       throw EndpointError(
         .transport(error.error), subject: .service(.descriptor(number)), explanation: error.explanation)

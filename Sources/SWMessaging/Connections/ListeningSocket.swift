@@ -13,7 +13,7 @@ struct ListeningSocket {
   var restoresBlocking = false
 
   init(
-    _ address: Address, _ kind: ConnectionKind, backlog: Int32, _ file: SocketFile
+    _ address: Address, _ kind: ConnectionKind, backlog: Int32, _ file: SocketFile, _ policy: AcceptPolicy?
   ) throws(EndpointError) {
     do throws(AddressError) { try address.validate() } catch {
       throw EndpointError(.address(error), subject: .service(address))
@@ -35,6 +35,7 @@ struct ListeningSocket {
         self.init(
           socket: socket, address: BoundSocket.address(of: socket) ?? address, isUnix: true, isOwnUnix: true)
       case .tcp(let host, let port):
+        try Self.check(policy, isUnix: false)
         let socket = try BoundSocket.bind(toHost: host, port: port, kind) {
           socket throws(PublishedName.Failure) in
           try Self.listen(socket, backlog)
@@ -45,7 +46,7 @@ struct ListeningSocket {
       case .udp:
         throw Self.noConnections
       case .descriptor(let number):
-        let (socket, wasBlocking) = try Self.adopt(number, kind)
+        let (socket, wasBlocking) = try Self.adopt(number, kind, policy)
         self.init(
           socket: socket, address: BoundSocket.address(of: socket) ?? address, isUnix: socket.isUnix,
           isOwnUnix: false,
@@ -82,9 +83,9 @@ struct ListeningSocket {
 
   /// Takes over a listening socket. Throws if the descriptor is something else.
   private static func adopt(
-    _ number: Int32, _ kind: ConnectionKind
+    _ number: Int32, _ kind: ConnectionKind, _ policy: AcceptPolicy?
   ) throws(PublishedName.Failure) -> (FreshDescriptor, wasBlocking: Bool) {
-    try check(number, kind)
+    try check(number, kind, policy)
     let wasBlocking = try adopted(swsys_is_nonblocking(number)) == 0
     _ = try adopted(swsys_set_close_on_exec(number, true))
     if wasBlocking { _ = try adopted(swsys_set_nonblocking(number, true)) }
@@ -94,8 +95,10 @@ struct ListeningSocket {
     return (FreshDescriptor(OwnedDescriptor(adopting: descriptor), kind, isUnix: isUnix), wasBlocking)
   }
 
-  /// Checks whether a descriptor can be taken over.
-  static func check(_ number: Int32, _ kind: ConnectionKind) throws(PublishedName.Failure) {
+  /// Checks whether a descriptor can be taken over, and changes nothing.
+  static func check(
+    _ number: Int32, _ kind: ConnectionKind, _ policy: AcceptPolicy?
+  ) throws(PublishedName.Failure) {
     let type = try adopted(swsys_socket_type(number))
     guard type == kind.type else {
       throw PublishedName.Failure(.adopt, .protocolWrongTypeForSocket, "it is a socket of another kind")
@@ -103,6 +106,13 @@ struct ListeningSocket {
     guard try adopted(swsys_is_listening(number)) == 1 else {
       throw PublishedName.Failure(.adopt, .invalidArgument, "the socket does not listen")
     }
+    try check(policy, isUnix: FileDescriptor(rawValue: number).isUnixSocket)
+  }
+
+  private static func check(_ policy: AcceptPolicy?, isUnix: Bool) throws(PublishedName.Failure) {
+    if isUnix || !(policy?.needsCredentials ?? false) { return }
+    throw PublishedName.Failure(
+      .listen, .invalidArgument, "the policy needs the user of a peer, which only a Unix socket knows")
   }
 
   private static func adopted(_ result: Int32) throws(PublishedName.Failure) -> Int32 {

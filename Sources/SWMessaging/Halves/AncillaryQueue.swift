@@ -18,12 +18,25 @@ struct AncillaryQueue: Sendable {
 
   private var arrivals: [Arrival] = []
   private var writers: [Writer] = []
+  /// How many descriptors a message may have, as of the last read.
+  private var limit = Int.max
 
   /// Whether the queue is empty. It is a stored value because every message reads it.
   private(set) var isEmpty = true
 
   /// Adds the ancillary data of a read, which brought the bytes at these positions of the stream.
-  mutating func add(_ found: Ancillary, beside bytes: ClosedRange<UInt64>) {
+  ///
+  /// A read is made only while the message at the front is incomplete, so everything that the queue holds before belongs to that
+  /// message, which may have at most `limit` descriptors. The queue holds at most twice as many, however often the peer passes some.
+  mutating func add(_ found: Ancillary, beside bytes: ClosedRange<UInt64>, limit: Int) {
+    self.limit = limit
+    if arrivals.count > limit || arrivals.reduce(0, { $0 + ($1.descriptors?.count ?? 0) }) > limit {
+      let merged = merge(arrivals)
+      arrivals = [
+        Arrival(
+          position: arrivals[0].position, descriptors: merged.descriptors, isLost: merged.lostDescriptors)
+      ]
+    }
     isEmpty = false
     if found.descriptors != nil || found.lostDescriptors {
       arrivals.append(
@@ -38,19 +51,30 @@ struct AncillaryQueue: Sendable {
   /// Removes and returns the data of the bytes in front of a position. Returns nil if there is none. Credentials stay,
   /// because they also apply to the bytes behind.
   mutating func take(before end: UInt64) -> Ancillary? {
-    var found = Ancillary()
-    var passed: [ReceivedDescriptors] = []
     let count = arrivals.prefix { $0.position < end }.count
-    for arrival in arrivals.prefix(count) {
-      if let descriptors = arrival.descriptors { passed.append(descriptors) }
-      if arrival.isLost { found.lostDescriptors = true }
-    }
+    var found = merge(arrivals.prefix(count))
     arrivals.removeFirst(count)
-    found.descriptors =
-      passed.count <= 1 ? passed.first : ReceivedDescriptors(passed.flatMap { $0.takeAll() })
     while writers.count > 1, writers[1].start < end { writers.removeFirst() }
     if let writer = writers.first, writer.start < end { found.credentials = writer.credentials }
     isEmpty = arrivals.isEmpty && writers.isEmpty
     return found.isEmpty ? nil : found
+  }
+
+  /// Returns the descriptors of one message, in order. Surplus ones are lost, and closed on another thread.
+  private func merge(_ arrivals: some Collection<Arrival>) -> Ancillary {
+    let passed = arrivals.compactMap(\.descriptors)
+    var found = Ancillary(lostDescriptors: arrivals.contains { $0.isLost })
+    found.descriptors = passed.first
+    if passed.count > 1 || found.descriptors?.count ?? 0 > limit {
+      var kept = passed.flatMap { $0.takeAll() }
+      if kept.count > limit {
+        // The last reference closes them.
+        _ = ReceivedDescriptors(Array(kept[limit...]))
+        kept.removeSubrange(limit...)
+        found.lostDescriptors = true
+      }
+      found.descriptors = kept.isEmpty ? nil : ReceivedDescriptors(kept)
+    }
+    return found
   }
 }

@@ -271,7 +271,9 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     var found: Ancillary?
     let before = unsafe turn.count
     let outcome = body(&found)
-    if let found { unsafe turn.add(found, besideLast: turn.count - before) }
+    if let found {
+      unsafe turn.add(found, besideLast: turn.count - before, limit: port.maximumDescriptors)
+    }
     return outcome
   }
 

@@ -347,10 +347,12 @@ package struct ReceiveTurn: ~Copyable {
   }
 
   /// Adds the ancillary data of the last `byteCount` bytes that were received.
-  package mutating func add(_ found: Ancillary, besideLast byteCount: Int) {
+  ///
+  /// - Parameter limit: how many descriptors a message may have.
+  package mutating func add(_ found: Ancillary, besideLast byteCount: Int, limit: Int) {
     guard byteCount > 0 else { return }
     let end = position + UInt64(count)
-    ancillary.add(found, beside: end - UInt64(byteCount)...end - 1)
+    ancillary.add(found, beside: end - UInt64(byteCount)...end - 1, limit: limit)
   }
 
   private mutating func fillBuffer(

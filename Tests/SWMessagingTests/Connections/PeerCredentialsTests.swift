@@ -66,6 +66,21 @@ struct PeerCredentialsTests {
     #expect(error?.failure == TransportError(.listen, .invalidArgument))
   }
 
+  @Test func `a descriptor that the policy does not fit is left as it was`() throws {
+    let number = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    #expect(number >= 0 && listen(number, 1) == 0)
+    let error = blockingError { try Listener(.descriptor(number), accepting: .sameUser) }
+    guard case .transport(let failure) = error?.reason else {
+      Issue.record("it is refused: \(String(describing: error))")
+      return
+    }
+    #expect(failure.errno == .invalidArgument)
+    #expect(fcntl(number, F_GETFD) == 0 && fcntl(number, F_GETFL) & O_NONBLOCK == 0)
+    // Another policy takes it.
+    let listener = try Listener(.descriptor(number), accepting: .anyone)
+    listener.close()
+  }
+
   @Test func `a pair and a pipe have no peer, unless it is asked for`() throws {
     let (left, right) = try makeSocketPair()
     #expect(left.peer == nil)
