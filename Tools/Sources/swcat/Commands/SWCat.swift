@@ -50,14 +50,15 @@ struct SWCat: AsyncParsableCommand {
   }
 
   /// Runs the command line. A signal cancels the work if it does not end in time. If the work cannot be cancelled, as where it
-  /// opens a FIFO that no process writes to, the program ends without it, after the same time again.
+  /// opens a FIFO that no process writes to, the program ends without it, after the same time again, and a second at least.
   static func status() async -> ExitStatus {
     let work = Task.detached { await result() }
     Stop.shared.whenAsked {
       Task.detached {
         try await Task.sleep(for: Stop.shared.patience)
         work.cancel()
-        try await Task.sleep(for: Stop.shared.patience)
+        // The work needs a moment to end what it has begun, however little patience was asked for.
+        try await Task.sleep(for: max(Stop.shared.patience, .seconds(1)))
         Program.end(with: interrupted)
       }
     }
