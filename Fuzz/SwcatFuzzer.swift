@@ -1,7 +1,7 @@
 /// The invariant: in every format, swcat shows a payload or says where it cannot; a line that it showed is read as a
 /// payload that it shows in the same way; and a line that it reads is a payload that it shows and reads again as the same.
 ///
-/// The first byte chooses the payloads' meaning and the format, and the others are a payload, and then a line. Built
+/// The last byte chooses the payloads' meaning and the format, and the others are a payload, and then a line. Built
 /// together with the sources of the library's values and of swcat's formats into one module (`Fuzz/run`). A broken
 /// invariant traps, and libFuzzer writes down the input.
 @_cdecl("LLVMFuzzerTestOneInput")
