@@ -25,6 +25,20 @@ int swsys_packet_pipe(int ends[2], bool declared) {
   int result = RESULT(pipe2(ends, O_CLOEXEC | O_DIRECT));
   return result < 0 || !declared ? result : RESULT(fcntl(ends[0], F_SETFL, O_DIRECT));
 }
+ssize_t swsys_send_out_of_band(int fd, char byte, int passed) {
+  union {
+    char bytes[CMSG_SPACE(sizeof passed)];
+    struct cmsghdr header;
+  } control;
+  struct iovec part = {.iov_base = &byte, .iov_len = 1};
+  struct msghdr message = {
+      .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+  struct cmsghdr *item = CMSG_FIRSTHDR(&message);
+  *item = (struct cmsghdr){
+      .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof passed)};
+  memcpy(CMSG_DATA(item), &passed, sizeof passed);
+  return RESULT(sendmsg(fd, &message, MSG_OOB | MSG_NOSIGNAL));
+}
 ssize_t swsys_splice(int from, int to, size_t count) {
   return RESULT(splice(from, NULL, to, NULL, count, 0));
 }

@@ -190,6 +190,59 @@ extension Probe {
     }
   }
 
+  /// Starts itself anew with two listening sockets, as a service manager passes them: `a`, a stream, and `b`, of the kind
+  /// that is told.
+  static func passSockets(_ second: ConnectionKind, then action: String) throws {
+    for (number, kind) in [(3, .stream), (4, second)] as [(Int32, ConnectionKind)] {
+      let socket = try OwnedDescriptor.socket(for: .unnamedUnix, kind, .bind)
+      // The kernel chooses a name.
+      guard socket.bind(to: .unnamedUnix) == 0 else { exit(3) }
+      let from = socket.release().rawValue
+      guard swsys_listen(from, 8) == 0, swsys_set_nonblocking(from, false) == 0 else { exit(3) }
+      if from == number { _ = swsys_set_close_on_exec(number, false) } else { dup2(from, number) }
+    }
+    for (name, value) in [("LISTEN_PID", "\(getpid())"), ("LISTEN_FDS", "2"), ("LISTEN_FDNAMES", "a:b")] {
+      unsafe setenv(name, value, 1)
+    }
+    let words: [String] = ["probe", "take-sockets", action]
+    var arguments = unsafe words.map { word in unsafe strdup(word) } + [nil]
+    _ = unsafe execv("/proc/self/exe", &arguments)
+    exit(4)
+  }
+
+  /// Takes over all sockets that have been passed, after `b` alone if that is asked for. Prints what became of it.
+  static func takeSockets(_ action: String) throws {
+    let raw = action == "b-first" ? try Listener.inherited(named: "b") : nil
+    if let raw {
+      let client = try Connector(to: raw.address).blocking.connect()
+      let peer = try raw.blocking.accept()
+      try client.blocking.send([1, 2])
+      print("raw=\(try peer.blocking.receive())")
+    }
+    do throws(EndpointError) {
+      let all = try Listener.allInherited(framing: .varInt)
+      for (name, listener) in all {
+        let client = try Connector(to: listener.address).blocking.connect(framing: .varInt)
+        let peer = try listener.blocking.accept()
+        try client.blocking.send("hello")
+        print("\(name)=\(String(decoding: try peer.blocking.receive(), as: UTF8.self))")
+      }
+      let again = blockingError { () throws(EndpointError) in
+        try Listener.allInherited(framing: .varInt).count
+      }
+      print("again=\(again?.reason == .busy)")
+      print("others=\(try Listener.allInherited(named: "c", framing: .varInt).count)")
+      for (_, listener) in all { listener.close() }
+    } catch {
+      if case .transport(let failure) = error.reason { print("errno=\(failure.errno.rawValue)") }
+      print("busy=\(error.reason == .busy)")
+      print("changed=\(swsys_is_nonblocking(3) == 1)")
+      // Nothing is held by the call that failed.
+      print("a=\(try Listener.inherited(named: "a", framing: .varInt) != nil)")
+    }
+    withExtendedLifetime(raw) {}
+  }
+
   /// Connects, says `hi`, and ends well if the answer is `ok`.
   static func greet(_ text: String) throws {
     do throws(EndpointError) {

@@ -71,7 +71,8 @@ extension Probe {
     for client in clients { client.close() }
   }
 
-  /// Starts programs while connections are made and accepted. Says how many sockets they have found open.
+  /// Starts programs while connections are made and accepted, and while sockets are received. Says how many sockets they
+  /// have found open.
   static func spawnWhileAccepting() throws {
     // Its standard streams may be sockets.
     let usual = try socketsOfChild()
@@ -94,9 +95,20 @@ extension Probe {
         }
       )
     }
+    let passing = TestThread {
+      let (left, right) = try makeSocketPair(framing: .varInt)
+      right.maximumDescriptors = 64
+      let numbers = [FileDescriptor](repeating: try left.withDescriptor { $0 }, count: 64)
+      while !isOver.load(ordering: .acquiring) {
+        try left.blocking.send(Array("sockets".utf8), passing: numbers)
+        let received = try right.blocking.receiveMessage()
+        if received.descriptors?.count != 64 { exit(3) }
+      }
+    }
     var found = 0
     for _ in 0..<100 { found += max(0, try socketsOfChild() - usual) }
     isOver.store(true, ordering: .releasing)
+    try passing.join()
     for (listener, accepting, connecting) in threads {
       try connecting.join()
       listener.close()

@@ -32,6 +32,10 @@ struct Probe {
     case "modes": return try modes()
     case "accept-limit": return try acceptLimit()
     case "activated": return try activated(CommandLine.arguments[2])
+    case "pass-sockets":
+      let kind = CommandLine.arguments[2] == "packets" ? ConnectionKind.packets : .stream
+      return try passSockets(kind, then: CommandLine.arguments[3])
+    case "take-sockets": return try takeSockets(CommandLine.arguments[2])
     case "greet": return try greet(CommandLine.arguments[2])
     case "intrude": return try intrude(CommandLine.arguments[2])
     case "crowd": return try crowd(CommandLine.arguments[2], Int(CommandLine.arguments[3]) ?? 1)
@@ -81,6 +85,8 @@ struct Probe {
     case "connect-full": try await connectFull()
     case "cut-off": try await cutOff()
     case "descriptors-cut": try descriptorsCut()
+    case "descriptors-cut-stream": try await descriptorsCutOfStream()
+    case "many-in-flight": try manyInFlight()
     case "churn": try await churn()
     case "echo-multiprocessing":
       guard CommandLine.arguments.count == 4, let number = Int32(CommandLine.arguments[3]) else { exit(2) }
@@ -94,9 +100,9 @@ struct Probe {
         """
         usage: probe threads | standard-free | idle | sigpipe | memory BYTES | emfile
                      | msgpack-memory STREAM READER BYTES | pickle-cost PICKLE BYTES | echo-pickles DESCRIPTOR
-                     | park-on-reactor | park-on-messaging | timed | descriptors-cut | churn | read-on exact|ahead COUNT UNREAD | echo-multiprocessing async|blocking DESCRIPTOR
+                     | park-on-reactor | park-on-messaging | timed | descriptors-cut | descriptors-cut-stream | many-in-flight | churn | read-on exact|ahead COUNT UNREAD | echo-multiprocessing async|blocking DESCRIPTOR
                      | capitals async|blocking [staged] | frames SENDER COUNT async|blocking
-                     | publish | modes | accept-limit | serve-limit | activated NAME | greet ADDRESS | unremovable DIRECTORY
+                     | publish | modes | accept-limit | serve-limit | activated NAME | pass-sockets stream|packets all|b-first | greet ADDRESS | unremovable DIRECTORY
                      | intrude PATH | crowd ADDRESS COUNT | hold ADDRESS COUNT | spawn-while-accepting | connect-full | cut-off
         """
       )
@@ -131,14 +137,7 @@ struct Probe {
     let number = try reader.withDescriptor { $0 }
     try left.blocking.send([2], passing: [number, number, number])
     try left.blocking.send([3])
-    var limit = rlimit(rlim_cur: 64, rlim_max: 64)
-    _ = unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
-    var taken: [Int32] = []
-    while true {
-      let copy = swsys_duplicate(0, 3)
-      if copy < 0 { break }
-      taken.append(copy)
-    }
+    let taken = fillTable()
     for last in taken.suffix(2) { _ = swsys_close(last) }
     let received = try right.blocking.receiveBytes()
     print("bytes=\(received.bytes)")
@@ -150,6 +149,72 @@ struct Probe {
     print("free=\(!deadline.hasPassed)")
     print("next=\(try right.blocking.receive())")
     withExtendedLifetime(writer) {}
+  }
+
+  /// Takes all descriptors that there are, of 64.
+  private static func fillTable() -> [Int32] {
+    var limit = rlimit(rlim_cur: 64, rlim_max: 64)
+    _ = unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    var taken: [Int32] = []
+    while true {
+      let copy = swsys_duplicate(0, 3)
+      if copy < 0 { return taken }
+      taken.append(copy)
+    }
+  }
+
+  /// Of a stream of messages, one loses its descriptors because the table is full; the next one has its own.
+  private static func descriptorsCutOfStream() async throws {
+    let (left, right) = try makeSocketPair(framing: .varInt)
+    right.maximumDescriptors = 3
+    let number = try left.withDescriptor { $0 }
+    try await left.send(Array("0".utf8), passing: [number])
+    _ = try await right.receiveMessage()
+    try await left.send(Array("1".utf8), passing: [number, number, number])
+    try await left.send("2")
+    try await left.send(Array("3".utf8), passing: [number, number])
+    let taken = fillTable()
+    for index in 1...3 {
+      let received = try await right.receiveMessage()
+      let text = String(decoding: received.message, as: UTF8.self)
+      print("\(text): lost=\(received.lostDescriptors) came=\(received.descriptors?.count ?? 0)")
+      if index == 1 { for last in taken.suffix(8) { _ = swsys_close(last) } }
+    }
+  }
+
+  /// More descriptors are under way than the kernel allows to a user: sending waits until some have arrived.
+  private static func manyInFlight() throws {
+    let (left, right) = try makeSocketPair(framing: .varInt)
+    right.maximumDescriptors = 1
+    let number = try left.withDescriptor { $0 }
+    var limit = rlimit(rlim_cur: 32, rlim_max: 32)
+    _ = unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    var sent = 0
+    do throws(EndpointError) {
+      while sent < 200 {
+        try left.blocking.send(Array("\(sent)".utf8), passing: [number], timeout: .milliseconds(50))
+        sent += 1
+      }
+      print("waits=false")
+    } catch {
+      print("waits=\(error.reason == .timedOut && !error.isCommitted && (1...40).contains(sent))")
+    }
+    let first = sent
+    let sending = TestThread {
+      for index in first..<200 {
+        try left.blocking.send(Array("\(index)".utf8), passing: [number], timeout: .patience)
+      }
+    }
+    var whole = 0
+    for index in 0..<200 {
+      let received = try right.blocking.receiveMessage(timeout: .patience)
+      let isWhole = received.message == Array("\(index)".utf8) && received.descriptors?.count == 1
+      if isWhole { whole += 1 }
+      // Closed here, because another thread may need more time than the next ones take to come.
+      _ = received.descriptors?.take()
+    }
+    try sending.join()
+    print("whole=\(whole)")
   }
 
   /// Takes up at standard input where another process has stopped, and stops again.

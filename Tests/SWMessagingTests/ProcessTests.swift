@@ -17,6 +17,22 @@ import Testing
     #expect(answer.lines == ["bytes=[2]", "lost=true came=0", "free=true", "next=[3]"])
   }
 
+  @Test func `descriptors that a stream's message lost leave the next messages theirs`() throws {
+    let answer = try probe("descriptors-cut-stream")
+    #expect(answer.lines == ["1: lost=true came=0", "2: lost=false came=0", "3: lost=false came=2"])
+  }
+
+  @Test func `descriptors beyond what a user may have under way are waited with`() throws {
+    // The kernel counts those of root neither, nor is another user's count moved by other tests.
+    let answer =
+      getuid() == 0
+      ? try run(
+        "/usr/bin/setpriv",
+        ["--reuid=65531", "--regid=65531", "--clear-groups", try probePath(), "many-in-flight"])
+      : try probe("many-in-flight")
+    #expect(answer.lines == ["waits=true", "whole=200"], "\(answer)")
+  }
+
   @Test func `a descriptor that is received never becomes a standard stream`() throws {
     let answer = try probe("standard-free")
     #expect(answer.lines == ["came=3 standard=0"])

@@ -1,4 +1,5 @@
 import CSysShim
+import CSysTestSupport
 import Glibc
 import SWFraming
 import SWIO
@@ -49,6 +50,39 @@ import Testing
       "after \(received) it was received, after \(closed) closed, after \(served) the reactor had a turn for others"
     )
     try silent.close()
+  }
+
+  /// The kernel would drop the byte when the receiver comes past it, and close the descriptor then, which takes as long as
+  /// the peer likes.
+  @Test func `line 11: what comes with an out-of-band byte is not closed on the reactor`() async throws {
+    let (left, right) = try makeSocketPair()
+    let victim = MessageDuplex(over: right, framing: .varInt)
+    let pair = try makeLingeringConnection(seconds: 120)
+    let (passed, silent) = (pair.first.release(), pair.second.release())
+    // The header of the message. A kernel that knows no such bytes over Unix sockets has nothing to test.
+    let sent = try left.withDescriptor { swsys_send_out_of_band($0.rawValue, 2, passed.rawValue) }
+    if sent == 1 {
+      try await TestThread { try passed.close() }.value
+      try await left.send("hi")
+      let message = try await Task(executorPreference: .reactor) { try await victim.receive() }.value
+      #expect(message == Array("hi".utf8))
+    }
+    try silent.close()
+  }
+
+  @Test func `a Unix stream that has been received to its end is closed where that is asked for`() throws {
+    let pair = try DescriptorPair.sockets(.unix)
+    let (ours, theirs) = (pair.first.release(), pair.second.release())
+    let socket = try makeTransport(over: ours.rawValue, for: [.readable, .writable])
+    var bytes: [UInt8] = [0, 0]
+    func receive() -> Attempt { unsafe bytes.withUnsafeMutableBytes { unsafe socket.receive(into: $0) } }
+    #expect(receive() == .wouldBlock && socket.mayTakeLongToClose)
+    _ = try theirs.writeAll([1])
+    try theirs.close()
+    // There may be descriptors behind it.
+    #expect(receive() == .transferred(1) && socket.mayTakeLongToClose)
+    #expect(receive() == .endOfStream && !socket.mayTakeLongToClose)
+    try ours.close()
   }
 
   @Test func `a message is received though there is no room for descriptors that nobody wants`() async {

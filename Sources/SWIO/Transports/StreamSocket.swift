@@ -14,10 +14,12 @@ package final class StreamSocket: DescriptorTransport {
   /// More data may be behind such a barrier, and more barriers are likely.
   private let hasBarriers = Atomic(false)
 
-  init(_ number: Int32) {
-    self.number = number
-    isUnix = swsys_is_unix(number)
-    drains = isUnix || swsys_is_tcp(number)
+  /// Whether a read has found the end, behind everything that the peer has sent.
+  private let hasEnded = Atomic(false)
+
+  convenience init(_ number: Int32) {
+    let isUnix = swsys_is_unix(number)
+    self.init(number, isUnix: isUnix, drains: isUnix || swsys_is_tcp(number))
   }
 
   /// Makes the transport of a socket with known properties.
@@ -25,10 +27,15 @@ package final class StreamSocket: DescriptorTransport {
     self.number = number
     self.isUnix = isUnix
     self.drains = drains
+    // Otherwise the kernel drops out-of-band bytes in passing, and closes the descriptors that came with them on the
+    // receiving thread.
+    if isUnix { _ = swsys_inline_out_of_band(number) }
   }
 
-  /// A Unix socket closes what its peer has sent along; TCP waits if it has been told to.
-  package var mayTakeLongToClose: Bool { isUnix || !swsys_is_tcp(number) || swsys_lingers(number) }
+  /// A Unix socket closes what its peer has sent along, unless all of it has been received; TCP waits if it has been told to.
+  package var mayTakeLongToClose: Bool {
+    isUnix ? !hasEnded.load(ordering: .relaxed) : !swsys_is_tcp(number) || swsys_lingers(number)
+  }
 
   package var drainsInOneReceive: Bool { drains && !hasBarriers.load(ordering: .relaxed) }
 
@@ -45,7 +52,7 @@ package final class StreamSocket: DescriptorTransport {
       hasBarriers.store(true, ordering: .relaxed)
       _ = unsafe Ancillary(taking: found, maximumDescriptors: 0)
     }
-    return Self.received(result)
+    return received(result)
   }
 
   package func receive(
@@ -58,11 +65,14 @@ package final class StreamSocket: DescriptorTransport {
       hasBarriers.store(true, ordering: .relaxed)
       ancillary = unsafe Ancillary(taking: found, maximumDescriptors: maximumDescriptors)
     }
-    return Self.received(result)
+    return received(result)
   }
 
-  private static func received(_ result: Int) -> Attempt {
-    if result == 0 { return .endOfStream }
+  private func received(_ result: Int) -> Attempt {
+    if result == 0 {
+      hasEnded.store(true, ordering: .relaxed)
+      return .endOfStream
+    }
     if isTransient(result) { return .retryLater }
     return Attempt(.receive, result: result)
   }

@@ -12,6 +12,8 @@
 
 /* With O_DIRECT: a read takes what one write brought. `declared`: the flag is on the reading end, too. */
 int swsys_packet_pipe(int ends[2], bool declared) SWSYS_NONNULL;
+/* One byte with MSG_OOB, which Unix streams know since Linux 5.15, and a descriptor. */
+ssize_t swsys_send_out_of_band(int fd, char byte, int passed);
 ssize_t swsys_splice(int from, int to, size_t count); /* it marks the pipe it takes from */
 int swsys_get_no_delay(int fd);                  /* 0, 1 or a negative errno */
 int swsys_set_buffer_sizes(int fd, int send, int receive);

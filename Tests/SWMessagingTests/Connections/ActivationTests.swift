@@ -78,6 +78,16 @@ struct ActivationTests {
     reader.close()
   }
 
+  @Test func `all passed sockets are taken over together, or none`() throws {
+    let all = try run(try probePath(), ["pass-sockets", "stream", "all"])
+    #expect(all.lines == ["a=hello", "b=hello", "again=true", "others=0"])
+    let taken = try run(try probePath(), ["pass-sockets", "stream", "b-first"])
+    #expect(taken.lines == ["raw=[1, 2]", "busy=true", "changed=false", "a=true"])
+    let unfit = try run(try probePath(), ["pass-sockets", "packets", "all"])
+    let errno = Errno.protocolWrongTypeForSocket.rawValue
+    #expect(unfit.lines == ["errno=\(errno)", "busy=false", "changed=false", "a=true"])
+  }
+
   @Test func `a descriptor of another kind is an error, and untouched`() throws {
     for (redirection, errno) in [("3</dev/null", Errno.notSocket), ("3<&-", .badFileDescriptor)] {
       let script = "LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" activated unknown \(redirection)"

@@ -155,11 +155,14 @@ struct PeerCredentialsTests {
     }
   }
 
-  @Test func `without another policy a path and a name are for the same user`() async throws {
-    guard Self.canBeAnother else { return }
-    let name = "sw-policy-\(getpid())"
-    let listener = try Listener(.abstract(name), framing: .varInt)
-    let child = try await client(.abstract(name), as: 65_532).spawn()
+  @Test(.enabled(if: canBeAnother, "only root can be another user"), arguments: [false, true])
+  func `without another policy a path and a name are for the same user`(_ isPath: Bool) async throws {
+    let directory = try TestDirectory()
+    defer { directory.remove() }
+    #expect(setMode(directory.path, 0o711))
+    let address = isPath ? Address.unix(directory("s")) : .abstract("sw-policy-\(getpid())")
+    let listener = try Listener(address, framing: .varInt, file: .mode(0o666))
+    let child = try await client(address, as: 65_532).spawn()
     let accepting = Task { await endpointError { try await listener.accept() } }
     #expect(try await child.exitStatus != .exited(0))
     await eventually { listener.refusedCount == 1 }

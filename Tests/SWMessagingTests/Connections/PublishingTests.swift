@@ -183,6 +183,28 @@ struct PublishingTests {
     #expect(directory.names == [])
   }
 
+  /// A name that leads to a socket which is bound, and does not listen yet, refuses connections.
+  @Test func `a name is there only when somebody listens`() async throws {
+    let directory = try TestDirectory()
+    defer { directory.remove() }
+    for round in 0..<stressed(300) {
+      let path = directory("s\(round)")
+      let address = try #require(SocketAddress(unixPath: path.string))
+      let isLooking = Gate()
+      let looking = TestThread { () throws -> Int32 in
+        isLooking.open()
+        while true {
+          let client = try HandClient(address)
+          if client.result != -Errno.noSuchFileOrDirectory.rawValue { return client.result }
+        }
+      }
+      await isLooking.wait()
+      let listener = try Raw(.unix(path))
+      #expect(try await looking.value == 0)
+      listener.close()
+    }
+  }
+
   @Test func `with refuse a socket that is there is in use, stale or not`() throws {
     let directory = try TestDirectory()
     defer { directory.remove() }

@@ -137,11 +137,8 @@ private final class ThreadServer<Connection: Endpoint>: Sendable {
       })
     if deadline != .never { Reactor.shared.set(timer, at: deadline) }
     defer { if deadline != .never { Reactor.shared.takeBack(timer) } }
-    do {
-      try body(connection, deadline)
-    } catch {
-      if isLate.withLock({ $0 }) { throw EndpointError(.timedOut, explanation: "the greeting took too long") }
-      throw error
-    }
+    let outcome = Result { try body(connection, deadline) }
+    if isLate.withLock({ $0 }) { throw EndpointError(.timedOut, explanation: "the greeting took too long") }
+    try outcome.get()
   }
 }

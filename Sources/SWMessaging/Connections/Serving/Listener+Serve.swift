@@ -166,16 +166,12 @@ private final class AsyncServer<Connection: Endpoint>: Sendable {
       })
     if deadline != .never { Reactor.shared.set(timer, at: deadline) }
     defer { if deadline != .never { Reactor.shared.takeBack(timer) } }
-    do {
-      try await withTaskCancellationHandler {
-        try await greeting.value
-      } onCancel: {
-        greeting.cancel()
-      }
-    } catch {
-      if isLate.withLock({ $0 }) { throw EndpointError(.timedOut, explanation: "the greeting took too long") }
-      throw error
+    let outcome = await withTaskCancellationHandler {
+      await greeting.result
+    } onCancel: {
+      greeting.cancel()
     }
     if isLate.withLock({ $0 }) { throw EndpointError(.timedOut, explanation: "the greeting took too long") }
+    try outcome.get()
   }
 }
