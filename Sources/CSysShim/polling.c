@@ -111,7 +111,7 @@ int swsys_epoll_add_edge(int epoll, int fd, uint64_t key) {
   return RESULT(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event));
 }
 int swsys_timer(void) {
-  return swsys_above_standard(RESULT(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)));
+  return swsys_above_standard(RESULT(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC)));
 }
 int swsys_timer_set(int timer, uint64_t nanoseconds) {
   struct itimerspec time = {.it_value = {.tv_sec = (time_t)(nanoseconds / 1000000000), .tv_nsec = (long)(nanoseconds % 1000000000)}};

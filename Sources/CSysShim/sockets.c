@@ -17,16 +17,6 @@ int swsys_unix_pair(int ends[2], int type) {
   return result < 0 ? result : swsys_above_standard_pair(ends);
 }
 
-static bool same_address(const struct sockaddr_storage *a, const struct sockaddr_storage *b) {
-  if (a->ss_family != b->ss_family) return false;
-  if (a->ss_family == AF_INET) {
-    const struct sockaddr_in *x = (const void *)a, *y = (const void *)b;
-    return x->sin_port == y->sin_port && x->sin_addr.s_addr == y->sin_addr.s_addr;
-  }
-  const struct sockaddr_in6 *x = (const void *)a, *y = (const void *)b;
-  return x->sin6_port == y->sin6_port && !memcmp(&x->sin6_addr, &y->sin6_addr, sizeof x->sin6_addr);
-}
-
 /* Linux has no socketpair for TCP, so this listens, connects and accepts. Another process on the host may
  * connect to the listener first, so accept is repeated until the peer has the address of our own end. */
 int swsys_tcp_pair(int ends[2], bool v6) {
@@ -67,7 +57,7 @@ int swsys_tcp_pair(int ends[2], bool v6) {
     server = accept4(listener, (void *)&theirs, &room, SOCK_CLOEXEC);
     if (server < 0 && (errno == EINTR || errno == ECONNABORTED)) continue;
     if (server < 0) goto failed;
-    if (same_address(&ours, &theirs)) break;
+    if (memcmp(&ours, &theirs, sizeof ours) == 0) break;
     close(server);
     server = -1;
   }

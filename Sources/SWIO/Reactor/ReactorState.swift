@@ -495,7 +495,6 @@ package struct ReactorState<Job: Sendable>: Sendable {
   private mutating func wait(_ me: Worker, _ now: @autoclosure () -> Deadline) -> ReactorStep<Job> {
     let leavesLead = me.leavesLead
     me.leavesLead = false
-    me.position = 0
     if hasWork { return .wait(until: .immediately) }
     if hasLeader || leavesLead {
       me.activity = .following

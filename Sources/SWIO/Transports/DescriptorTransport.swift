@@ -81,7 +81,7 @@ package func makeTransport(
   default: break
   }
   let isPipe = kind == SWSYS_PIPE.rawValue
-  let isAnonymous = isPipe && swsys_is_anonymous_pipe(number)
+  let isAnonymous = swsys_is_anonymous_pipe(number)
   if features.nowaitPipes, isAnonymous { return PipeTransport(number, noSignal: features.nosignalPipes) }
   let quiet: EmptyRead =
     isPipe

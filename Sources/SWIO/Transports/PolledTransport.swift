@@ -65,7 +65,6 @@ package final class PolledTransport: DescriptorTransport {
       for index in parts.indices {
         let part = unsafe parts[index]
         let taken = min(part.count, bytes.count - count)
-        guard taken > 0 else { continue }
         unsafe UnsafeMutableRawBufferPointer(rebasing: bytes[count...]).copyMemory(
           from: UnsafeRawBufferPointer(rebasing: part[..<taken]))
         count += taken

@@ -151,7 +151,7 @@ extension SocketLike {
     if !isDatagram { count = min(count, largestBlock) }
     return unsafe withUnsafeTemporaryAllocation(byteCount: count, alignment: 1) { block in
       var filled = 0
-      for index in parts.indices where filled < count {
+      for index in parts.indices {
         let part = unsafe parts[index]
         let taken = min(part.count, count - filled)
         unsafe UnsafeMutableRawBufferPointer(rebasing: block[filled...]).copyMemory(
