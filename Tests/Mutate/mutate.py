@@ -16,7 +16,7 @@ The list `survivors.txt` beside this script has a line for each change that nobo
 
     FILE | CHANGE | CODE | REASON
 
-A survivor that is not in the list makes the exit status 1, and so does a line of the list for which no mutant is
+In the first three columns an ellipsis (…) stands for any text. A survivor that is not in the list makes the exit status 1, and so does a line of the list for which no mutant is
 left.
 """
 
@@ -79,6 +79,9 @@ class CMutator:
     NUMBER = re.compile(r"(?<![\w.\[\"'])(\d+)(?![\w.\]\"'])")
     FLAG = re.compile(r"(?<![\w])([A-Z][A-Z0-9]+_[A-Z0-9_]+)(?= \||\b(?<=\| )|,|\))")
     COMPARISON = re.compile(r" (<|>|<=|>=|==|!=) (\w+)(?=[);&|? ])")
+    # A value that is at a limit is set to that limit.
+    CLAMP = re.compile(r"^\s*if \((\w+) [<>] (\w+)\) \1 = \2;$")
+    ZERO = ("SIG_BLOCK", "SEEK_SET", "O_RDONLY", "AF_UNSPEC")
     MIRROR = {"<": "<=", "<=": "<", ">": ">=", ">=": ">"}
 
     def __init__(self, file, first, dropped):
@@ -148,7 +151,9 @@ class CMutator:
         if "swmutant" in match[0]:
             return match[0]
         number = None
-        if match[1] in self.MIRROR:
+        if match[1] in self.MIRROR and self.CLAMP.match(line):
+            self.next += 1
+        elif match[1] in self.MIRROR:
             number = self.number(index, f"{match[1]} becomes {self.MIRROR[match[1]]}", line.strip())
         if number is None:
             return match[0]
@@ -161,12 +166,15 @@ class CMutator:
             return match[0]
         # `<` has been made `<=` already, which is the same.
         number = self.number(index, f"{match[1]} becomes one more", line.strip())
-        if number is not None and re.search(r" (<|>=) \($", before):
+        if number is not None and re.search(r" (<|>=) \($" if not self.CLAMP.match(line) else r" < $", before):
             self.mutants.pop()
             number = None
         return match[0] if number is None else f"({match[1]} + swmutant({number}))"
 
     def flag(self, match, index, line):
+        if match[1] in self.ZERO:
+            self.next += 1
+            return match[0]
         number = self.number(index, f"{match[1]} becomes 0", line.strip())
         return match[0] if number is None else f"(swmutant({number}) ? 0 : {match[1]})"
 
@@ -571,13 +579,24 @@ def key_of(mutant):
 
 
 def explained():
+    """The reasons by key: a pattern for each column."""
     reasons = {}
     path = HERE / "survivors.txt"
     for line in path.read_text().splitlines() if path.exists() else []:
         if line.strip() and not line.startswith("#"):
             parts = line.split(" | ")
-            reasons[(parts[0], parts[1], " | ".join(parts[2:-1]))] = parts[-1]
+            columns = parts[0], parts[1], " | ".join(parts[2:-1])
+            patterns = [".*".join(map(re.escape, column.split("…"))) for column in columns]
+            reasons[columns] = re.compile("\\|".join(patterns), re.S)
     return reasons
+
+
+def reason_of(mutant, reasons):
+    """The key of the explanation of a mutant, or nil."""
+    key = key_of(mutant)
+    if key in reasons:
+        return key
+    return next((k for k, pattern in reasons.items() if pattern.fullmatch("|".join(key))), None)
 
 
 def main():
@@ -595,7 +614,6 @@ def main():
     files = sorted(n for n in sources() if any(fnmatch.fnmatch(n, p) for p in FILES))
     PLACE.mkdir(exist_ok=True)
     mutants = build(files)
-    known = {key_of(m) for m in mutants}
     chosen = mutants
     if options.files:
         chosen = [m for m in chosen if any(fnmatch.fnmatch(m["file"], p) for p in options.files.split(","))]
@@ -607,7 +625,7 @@ def main():
             say(f'{m["id"]} {m["file"]}:{m["line"]} {m["change"]}: {m["code"]}')
         return
     with Product():
-        try_out(mutants, chosen, known, options)
+        try_out(mutants, chosen, options)
 
 
 def in_order_of_worth(mutants, files):
@@ -630,7 +648,7 @@ def in_order_of_worth(mutants, files):
     return sorted(shuffled, key=rank)
 
 
-def try_out(mutants, chosen, known, options):
+def try_out(mutants, chosen, options):
     """Runs the tests with each of the chosen mutants, and says what nobody has noticed."""
     notice = Notice(record(mutants, options))
     if options.sample:
@@ -643,7 +661,7 @@ def try_out(mutants, chosen, known, options):
     found = {} if options.fresh else recall("found.json", {})
 
     def attempt(mutant, seconds):
-        if key_of(mutant) in reasons:
+        if reason_of(mutant, reasons):
             return "explained", ""
         kept = found.get(mutant["key"], [])
         if isinstance(kept, str):
@@ -685,7 +703,8 @@ def try_out(mutants, chosen, known, options):
             + ", ".join(f"{n} {k}" for k, n in count.items()) + f", {time.monotonic() - start:.0f} s")
         remember_found(found)
         remember("open.json", [[m["file"], m["line"], m["change"], m["code"], m["id"]] for m in rest])
-    stale = [k for k in reasons if k not in known]
+    used = {reason_of(m, reasons) for m in mutants}
+    stale = [k for k in reasons if k not in used]
     for key in stale:
         say("in survivors.txt, and no mutant any more: " + " | ".join(key))
     sys.exit(1 if unexplained or stale else 0)
