@@ -10,10 +10,13 @@
 #include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -89,16 +92,30 @@ bool swsys_thread_sleeps(int id) {
   return state && state[1] == ' ' && state[2] == 'S';
 }
 
+long swsys_sleep_count(void) {
+  struct rusage usage;
+  return getrusage(RUSAGE_THREAD, &usage) < 0 ? -1 : usage.ru_nvcsw;
+}
+int swsys_use_one_processor(void) {
+  cpu_set_t all, one;
+  if (sched_getaffinity(0, sizeof all, &all) < 0) return -errno;
+  int first = 0;
+  while (!CPU_ISSET(first, &all)) first++;
+  CPU_ZERO(&one);
+  CPU_SET(first, &one);
+  return RESULT(sched_setaffinity(0, sizeof one, &one));
+}
+
 int swsys_pidfd_open(pid_t pid) { return RESULT((int)syscall(SWSYS_CALL_PIDFD_OPEN, pid, 0)); }
 
-static int forbid(int call, int argument, unsigned bits, unsigned flags) {
+static int forbid(int call, int argument, unsigned bits, unsigned flags, int error) {
   struct sock_filter filter[] = {
     BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
     BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)call, 0, 3),
     /* The lower half of the argument, on a little-endian machine. */
     BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (unsigned)(offsetof(struct seccomp_data, args) + 8 * (size_t)argument)),
     BPF_JUMP(BPF_JMP | (bits ? BPF_JSET : BPF_JGE) | BPF_K, bits, 0, 1),
-    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)error),
     BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
   };
   struct sock_fprog program = {.len = sizeof filter / sizeof filter[0], .filter = filter};
@@ -108,9 +125,33 @@ static int forbid(int call, int argument, unsigned bits, unsigned flags) {
 int swsys_forbid(int call, unsigned bits) { return swsys_forbid_argument(call, 0, bits); }
 int swsys_forbid_argument(int call, int argument, unsigned bits) {
   /* Every thread of the process: the runtime may have some already. */
-  return forbid(call, argument, bits, SECCOMP_FILTER_FLAG_TSYNC);
+  return forbid(call, argument, bits, SECCOMP_FILTER_FLAG_TSYNC, EPERM);
 }
-int swsys_forbid_here(int call) { return forbid(call, 0, 0, 0); }
+int swsys_forbid_here(int call) { return swsys_fail_here(call, EPERM); }
+int swsys_forbid_argument_here(int call, int argument, unsigned bits) {
+  return forbid(call, argument, bits, 0, EPERM);
+}
+int swsys_fail_here(int call, int error) { return forbid(call, 0, 0, 0, error); }
+
+struct owner {
+  void (*body)(void *context);
+  void *context;
+  int error;
+};
+static void *own_descriptors(void *argument) {
+  struct owner *owner = argument;
+  owner->error = RESULT(unshare(CLONE_FILES));
+  if (owner->error == 0) owner->body(owner->context);
+  return NULL;
+}
+int swsys_with_own_descriptors(void (*body)(void *context), void *context) {
+  struct owner owner = {.body = body, .context = context};
+  pthread_t thread;
+  int error = pthread_create(&thread, NULL, own_descriptors, &owner);
+  if (error) return -error;
+  pthread_join(thread, NULL);
+  return owner.error;
+}
 
 /* epoll_pwait2 has this number everywhere. */
 int swsys_refuse_timed_epoll(void) { return swsys_forbid(441, 0); }

@@ -421,11 +421,6 @@ import Testing
 
   // MARK: Shortages. Each in a process of its own.
 
-  private static func limitDescriptors(_ count: UInt) {
-    var limit = rlimit(rlim_cur: count, rlim_max: 4_096)
-    _ = unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
-  }
-
   @Test func `pollers close what they have opened`() async {
     await #expect(processExitsWith: .success) {
       let before = openDescriptors()
@@ -476,23 +471,48 @@ import Testing
     }
   }
 
-  @Test func `where the kernel refuses to poll, everything that is watched may be ready`() async {
-    await #expect(processExitsWith: .success) {
-      let poller = PollPoller()
-      let first = try Bell()
-      let second = try Bell()
-      #expect(poller.add(first.reading, key: 1, watching: .readable) == .watched)
-      #expect(poller.add(first.writing, key: 2, watching: []) == .watched)
-      #expect(poller.add(second.writing, key: 3, watching: [.readable, .writable]) == .watched)
-      Self.limitDescriptors(1)
+  @Test func `where the kernel refuses to poll, everything that is watched may be ready`() async throws {
+    let poller = PollPoller()
+    let first = try Bell()
+    let second = try Bell()
+    #expect(poller.add(first.reading, key: 1, watching: .readable) == .watched)
+    #expect(poller.add(first.writing, key: 2, watching: []) == .watched)
+    #expect(poller.add(second.writing, key: 3, watching: [.readable, .writable]) == .watched)
+    let found = try await TestThread { () -> [PollerEvent] in
+      #expect(swsys_forbid_here(Int32(SWSYS_CALL_PPOLL)) == 0)
       var events: [PollerEvent] = []
       poller.wait(until: .never, into: &events)
-      Self.limitDescriptors(4_096)
-      #expect(events.map(\.key) == [1, 3])
-      #expect(events.map(\.readiness) == [.readable, [.readable, .writable]])
-      // A wake that comes afterwards is not lost.
-      poller.wake()
-      poller.wait(until: .never, into: &events)
-    }
+      return events
+    }.value
+    #expect(found.map(\.key) == [1, 3])
+    #expect(found.map(\.readiness) == [.readable, [.readable, .writable]])
+    // A wake that comes afterwards is not lost.
+    poller.wake()
+    var events: [PollerEvent] = []
+    poller.wait(until: .never, into: &events)
+    withExtendedLifetime(poller) {}
+  }
+
+  /// Sleeps are counted, and not timed: a busy machine takes the processor from a thread that does not sleep.
+  @Test func `a wait of epoll that finds an event, or has no time, does not sleep`() async throws {
+    let poller = try EpollPoller()
+    let bell = try Bell()
+    let number = bell.reading
+    #expect(poller.add(number, key: 7, watching: .readable) == .watched)
+    let writing = bell.writing
+    let (sleeps, count) = try await TestThread { () -> (Int, Int) in
+      var events: [PollerEvent] = []
+      let before = swsys_sleep_count()
+      for _ in 0..<200 {
+        _ = unsafe write(writing, [7] as [UInt8], 1)
+        poller.wait(until: .never, into: &events)
+        poller.wait(until: .immediately, into: &events)
+      }
+      return (swsys_sleep_count() - before, events.count)
+    }.value
+    #expect(count == 200)
+    #expect(sleeps < 100)
+    poller.remove(number, key: 7)
+    withExtendedLifetime(bell) {}
   }
 }

@@ -1,3 +1,4 @@
+import CSysTestSupport
 import SWFraming
 import SWIO
 import SWMessaging
@@ -19,6 +20,91 @@ import Testing
     #expect(told.withLock { $0 } == [1, 2, 3])
     port.whenGone { told.withLock { $0.append(4) } }
     #expect(told.withLock { $0 } == [1, 2, 3, 4])
+  }
+
+  @Test func `what was to be called at the end of a transport is let go with it`() {
+    let port = Port(PlayedTransport(), for: .readable, reactor: ManualReactor())
+    let half = ReceiveHalf(port)
+    weak var kept: PlayedTransport?
+    do {
+      let captured = PlayedTransport()
+      kept = captured
+      port.whenGone { captured.close() }
+    }
+    #expect(kept != nil)
+    half.close()
+    #expect(kept == nil)
+  }
+
+  @Test func `an error that an endpoint throws says what it ends`() {
+    for (content, errno, scope) in [
+      (TransportContent.stream, Errno.ioError, TransportError.Scope.connection),
+      (.stream, .brokenPipe, .direction),
+      (.datagrams, .ioError, .item), (.datagrams, .notSocket, .connection),
+    ] {
+      let transport = PlayedTransport(content, sending: [.failed(TransportError(.send, errno))])
+      let played = HandPlayed(transport)
+      guard let error = played.send([1]).error, case .transport(let cause) = error.reason else {
+        Issue.record("the send has not failed")
+        return
+      }
+      #expect(cause.errno == errno && cause.scope == scope)
+      played.end()
+    }
+  }
+
+  /// A transport with a descriptor that shows nothing, and that signals what it has.
+  private final class Whisperer: SocketLike {
+    private let pair: DescriptorPair
+    private let state = Guarded<(signal: ReadinessSignal?, isOpen: Bool)>((nil, false))
+    let attempts = Guarded(0)
+
+    init() throws { pair = try DescriptorPair.pipe() }
+
+    func open() {
+      let signal = state.withLock { state in
+        state.isOpen = true
+        return state.signal
+      }
+      signal?.raise([.readable, .writable])
+    }
+
+    var readinessSource: ReadinessSource { .descriptor(pair.first.withDescriptor { $0 }) }
+    func attach(_ signal: ReadinessSignal) { state.withLock { $0.signal = signal } }
+    private func attempt() -> Attempt {
+      attempts.withLock { $0 += 1 }
+      return state.withLock { $0.isOpen } ? .transferred(1) : .waitsFor(.readable)
+    }
+    func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
+      unsafe memory[0] = 7
+      return attempt()
+    }
+    func send(_ bytes: UnsafeRawBufferPointer) -> Attempt { attempt() }
+    func finishSending() throws(TransportError) {}
+    func close() { state.withLock { $0.signal = nil } }
+  }
+
+  @Test(arguments: [true, false])
+  func `a signal wakes a thread that polls the descriptor of a user's transport`(
+    _ receives: Bool
+  ) async throws {
+    let transport = try Whisperer()
+    let duplex = SocketDuplex(core: EndpointCore(transport, for: [.readable, .writable]))
+    let id = Guarded<Int32?>(nil)
+    let thread = TestThread {
+      id.withLock { $0 = swsys_thread_id() }
+      if receives {
+        #expect(try duplex.blocking.receive() == [7])
+      } else {
+        try duplex.blocking.send([7])
+      }
+    }
+    await eventually {
+      transport.attempts.withLock { $0 } > 0 && id.withLock { $0 }.map { swsys_thread_sleeps($0) } ?? false
+    }
+    transport.open()
+    try await thread.value
+    duplex.close()
   }
 
   @Test func `events reach no half that is gone`() {

@@ -132,11 +132,11 @@ import Testing
     let id: RegistrationID
     let reactor: Reactor
 
-    init(_ reactor: Reactor) throws {
+    init(_ reactor: Reactor, watching interest: Readiness = .readable) throws {
       pair = try DescriptorPair.sockets()
       self.reactor = reactor
       let number = pair.first.withDescriptor { $0.rawValue }
-      switch reactor.register(number, for: log, watching: .readable) {
+      switch reactor.register(number, for: log, watching: interest) {
       case .registered(let id): self.id = id
       case .alwaysReady: throw Errno.notPermitted
       case .failed(let errno): throw errno
@@ -186,6 +186,22 @@ import Testing
     let count = log.all.count
     try watched.write()
     await eventually { log.all.count > count }
+  }
+
+  @Test func `it goes over with what is watched by then`() async throws {
+    let shortage = Shortage(.tooManyOpenFiles)
+    let reactor = Reactor(makePoller: { () throws(Errno) -> any Poller in
+      try shortage.check()
+      return try EpollPoller()
+    })
+    let watched = try Watched(reactor, watching: [])
+    let log = watched.log
+    let number = watched.pair.first.withDescriptor { $0.rawValue }
+    #expect(reactor.watch(watched.id, descriptor: number, .readable) == nil)
+    shortage.end()
+    await eventually { !reactor.isMakeshift }
+    try watched.write()
+    await eventually { log.all.contains("readable") }
   }
 
   @Test func `a timer that was set before it went over fires`() async throws {
@@ -295,6 +311,19 @@ import Testing
     }
     await eventually { done.withLock { $0 } == 2_000 }
     #expect(most.withLock { $0 } <= 3)
+  }
+
+  @Test func `threads that have not begun yet are not stuck`() {
+    let bodies = Guarded<[@Sendable () -> Void]>([])
+    let threads = HelperThreads(name: "", usual: 1, most: 2) { body in
+      bodies.withLock { $0.append(body) }
+      return nil
+    }
+    for _ in 0..<3 { #expect(threads.submit {} == nil) }
+    #expect(threads.threadCount == 1)
+    // The one thread does all of it, and ends.
+    for body in bodies.withLock({ $0 }) { body() }
+    #expect(threads.threadCount == 0)
   }
 
   @Test func `work that is stuck does not hold up all other work`() async {

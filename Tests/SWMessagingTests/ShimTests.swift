@@ -42,6 +42,7 @@ import Testing
       let sockets = try unsafe pair { unsafe swsys_tcp_pair($0, isNewer) }
       numbers += [sockets.0, sockets.1]
     }
+    numbers.append(swsys_timer())
     for number in numbers {
       #expect(number > 2)
       #expect(swsys_get_close_on_exec(number) == 1)
@@ -114,6 +115,9 @@ import Testing
       #expect(swsys_is_udp(number) == (protocolName == "udp"))
       #expect(swsys_is_anonymous_pipe(number) == (number == pipe.0))
       #expect(!swsys_keeps_packets(number) && !swsys_glues_datagrams(number) && !swsys_is_terminal(number))
+    }
+    for (ends, family) in [(tcp, AF_INET), (tcp6, AF_INET6), (stream, AF_UNIX)] {
+      #expect(swsys_socket_family(ends.0) == family && swsys_socket_family(ends.1) == family)
     }
     // A description of one's own is made for pipes and for what is known to do nothing when it is opened.
     #expect(swsys_reopen_nonblocking(file, O_RDONLY) == -ENXIO)
@@ -246,8 +250,9 @@ import Testing
     #expect(swsys_eventfd_signal(counters[1]) == 8)
     #expect(swsys_epoll_delete(epoll, counters[1]) == 0)
     var events = [swsys_event](repeating: swsys_event(), count: 4)
+    events[1].key = 99
     #expect(unsafe swsys_epoll_wait(epoll, &events, 4, -1) == 1)
-    #expect(events[0].key == 5)
+    #expect(events[0].key == 5 && events[1].key == 99)
     #expect(unsafe swsys_epoll_wait(epoll, &events, 4, 0) == 0)
     // A change of interest tells anew; what it is changed to is all that is watched.
     #expect(swsys_epoll_modify(epoll, counters[0], 9, Int32(SWSYS_WRITABLE)) == 0)
@@ -538,39 +543,60 @@ import Testing
 
   // MARK: Shortages. Each in a process of its own.
 
-  private static func limitDescriptors(_ count: UInt) {
-    var limit = rlimit(rlim_cur: count, rlim_max: 4_096)
-    _ = unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+  /// Uses up all numbers.
+  private static func fill() -> [Int32] {
+    var filled: [Int32] = []
+    while case let number = dup(1), number >= 0 { filled.append(number) }
+    return filled
   }
 
   @Test func `a pair for which there is no room above the standard streams leaves nothing`() async {
     await #expect(processExitsWith: .success) {
-      for number in 0...2 as ClosedRange<Int32> { Glibc.close(number) }
-      Self.limitDescriptors(3)
-      var ends: [Int32] = [-1, -1]
-      let result = unsafe swsys_pipe(&ends)
-      let open = (0...2 as ClosedRange<Int32>).filter { fcntl($0, F_GETFD) >= 0 }
-      Self.limitDescriptors(4_096)
-      #expect(result < 0)
+      limitDescriptors(64)
+      let (result, open) = try withOwnDescriptors { () -> (Int32, [Int32]) in
+        _ = Self.fill()
+        for number in 0...2 as ClosedRange<Int32> { Glibc.close(number) }
+        var ends: [Int32] = [-1, -1]
+        let result = unsafe swsys_pipe(&ends)
+        return (result, (0...2 as ClosedRange<Int32>).filter { fcntl($0, F_GETFD) >= 0 })
+      }
+      #expect(result == -EMFILE)
       #expect(open.isEmpty)
     }
   }
 
   @Test func `a TCP pair that cannot be made leaves nothing, whichever of its parts is missing`() async {
     await #expect(processExitsWith: .success) {
-      Glibc.close(0)
+      limitDescriptors(64)
       for isNewer in [false, true] {
         for room in 0...2 {
-          Self.limitDescriptors(64)
-          var filled: [Int32] = []
-          while case let number = dup(1), number >= 0 { filled.append(number) }
-          for number in filled.prefix(room) { Glibc.close(number) }
-          let before = openDescriptors()
-          var ends: [Int32] = [-1, -1]
-          #expect(unsafe swsys_tcp_pair(&ends, isNewer) == -EMFILE)
-          #expect(opensNothing(SWSYS_STREAM_SOCKET, beyond: before))
-          for number in filled.dropFirst(room) { Glibc.close(number) }
-          Self.limitDescriptors(4_096)
+          let (result, isClean) = try withOwnDescriptors { () -> (Int32, Bool) in
+            // Standard input is among the numbers that are free.
+            Glibc.close(0)
+            let filled = Self.fill()
+            for number in filled.prefix(room) { Glibc.close(number) }
+            let before = openDescriptors()
+            var ends: [Int32] = [-1, -1]
+            let result = unsafe swsys_tcp_pair(&ends, isNewer)
+            return (result, opensNothing(SWSYS_STREAM_SOCKET, beyond: before))
+          }
+          #expect(result == -EMFILE && isClean)
+        }
+      }
+    }
+  }
+
+  @Test func `a TCP pair is made above the standard streams, also where one of them is missing`() async {
+    await #expect(processExitsWith: .success) {
+      for isNewer in [false, true] {
+        for missing in [[0], [1], [0, 1], [0, 1, 2]] as [[Int32]] {
+          let (result, lowest) = try withOwnDescriptors { () -> (Int32, Int32) in
+            for number in missing { Glibc.close(number) }
+            var ends: [Int32] = [-1, -1]
+            let result = unsafe swsys_tcp_pair(&ends, isNewer)
+            return (result, min(ends[0], ends[1]))
+          }
+          #expect(result == 0 && lowest > 2, "without \(missing)")
         }
       }
     }
@@ -580,20 +606,20 @@ import Testing
     _ number: Int32
   ) async {
     await #expect(processExitsWith: .success) { [number] in
-      let counter = swsys_eventfd()
+      limitDescriptors(64)
       for hasRoom in [true, false] {
-        var filled: [Int32] = []
-        if !hasRoom {
-          Self.limitDescriptors(64)
-          while case let copy = swsys_duplicate(counter, 3), copy >= 0 { filled.append(copy) }
+        for missing in [nil, 0] as [Int32?] where hasRoom || missing == nil {
+          let isReplaced = try withOwnDescriptors {
+            if let missing, missing != number { Glibc.close(missing) }
+            if !hasRoom { _ = Self.fill() }
+            let during = openDescriptors()
+            return swsys_replace_with_null(number) == 0
+              && opensNothing(SWSYS_OTHER, beyond: during.union([number]))
+              && isatty(number) == 0 && swsys_kind(number) == Int32(SWSYS_OTHER.rawValue)
+              && swsys_access_mode(number) == O_RDWR
+          }
+          #expect(isReplaced, "with room: \(hasRoom), missing: \(missing.map(String.init) ?? "none")")
         }
-        let during = openDescriptors()
-        #expect(swsys_replace_with_null(number) == 0)
-        #expect(opensNothing(SWSYS_OTHER, beyond: during.union([number])))
-        #expect(isatty(number) == 0 && swsys_kind(number) == Int32(SWSYS_OTHER.rawValue))
-        #expect(swsys_access_mode(number) == O_RDWR)
-        for copy in filled { Glibc.close(copy) }
-        Self.limitDescriptors(4_096)
       }
     }
   }
@@ -625,27 +651,55 @@ import Testing
     }
   }
 
-  /// With a limit below the number of descriptors poll(2) says EINVAL.
   @Test func `where the kernel refuses to poll, waits take a slice of time, and everything may be ready`()
-    async
+    async throws
   {
-    await #expect(processExitsWith: .success) {
-      let wake = swsys_eventfd()
-      for (nanoseconds, least) in [(-1, 10_000_000), (20_000_000, 10_000_000), (5_000_000, 5_000_000)] {
-        Self.limitDescriptors(0)
+    for (nanoseconds, least) in [(-1, 10_000_000), (20_000_000, 10_000_000), (5_000_000, 5_000_000)] {
+      // The kernel refuses it to this thread alone. A limit on descriptors would hold for Dispatch, too.
+      try await TestThread {
+        let wake = swsys_eventfd()
+        #expect(swsys_forbid_here(Int32(SWSYS_CALL_PPOLL)) == 0)
         var start = swsys_now()
-        let waited = swsys_wait(0, Int32(SWSYS_READABLE), wake, Int64(nanoseconds))
-        let waitTime = swsys_now() - start
+        #expect(swsys_wait(0, Int32(SWSYS_READABLE), wake, Int64(nanoseconds)) == 3)
+        #expect(swsys_now() - start >= least)
         start = swsys_now()
         var polled = [swsys_polled](repeating: swsys_polled(fd: wake, events: 1, revents: 99), count: 2)
-        let found = unsafe swsys_poll(&polled, 2, Int64(nanoseconds))
-        let pollTime = swsys_now() - start
-        Self.limitDescriptors(4_096)
-        #expect(waited == 3 && waitTime >= least)
-        #expect(found == -EINVAL && pollTime >= least)
+        #expect(unsafe swsys_poll(&polled, 2, Int64(nanoseconds)) == -EPERM)
+        #expect(swsys_now() - start >= least)
         #expect(polled.allSatisfy { $0.revents == 0 })
-      }
+        Glibc.close(wake)
+      }.value
     }
+  }
+
+  /// The call for kernels that lack `epoll_pwait2` would fail here.
+  @Test func `a timed wait for events makes one call, whether it finds one or not`() async throws {
+    let results = try await TestThread { () -> [Int32] in
+      #expect(swsys_forbid_here(Int32(SWSYS_CALL_EPOLL_WAIT)) == 0)
+      let (epoll, counter) = (swsys_epoll_create(), swsys_eventfd())
+      defer { for number in [epoll, counter] { Glibc.close(number) } }
+      _ = swsys_epoll_add(epoll, counter, 3, Int32(SWSYS_READABLE))
+      return (0..<4).map { index in
+        if index % 2 == 0 { _ = swsys_eventfd_signal(counter) }
+        var event = swsys_event()
+        return unsafe swsys_epoll_wait(epoll, &event, 1, 1_000_000)
+      }
+    }.value
+    // Before Linux 5.11 there is only the other call.
+    if results[0] < 0 { return }
+    #expect(results == [1, 0, 1, 0])
+  }
+
+  @Test func `a look for events does not wait, and a wait without a limit has none`() async throws {
+    let results = try await TestThread { () -> [Int32] in
+      // From here on no call may have another limit than 0.
+      #expect(swsys_forbid_argument_here(Int32(SWSYS_CALL_EPOLL_WAIT), 3, .max) == 0)
+      let epoll = swsys_epoll_create()
+      defer { Glibc.close(epoll) }
+      var event = swsys_event()
+      return [0, -1].map { unsafe swsys_epoll_wait(epoll, &event, 1, $0) }
+    }.value
+    #expect(results == [0, -EPERM])
   }
 
   @Test func `a signal ends a wait, which says that nothing is ready`() async {

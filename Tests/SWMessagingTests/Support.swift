@@ -1,7 +1,11 @@
 import CSysShim
+import CSysTestSupport
 import Foundation
+import Glibc
+import SWIO
 import SWMessaging
 import SWTesting
+import Synchronization
 import SystemPackage
 import Testing
 
@@ -136,4 +140,33 @@ func openDescriptors() -> Set<Int32> {
 /// Whether no more of a kind is open than before. The runtime opens event counters of its own at any time.
 func opensNothing(_ kind: swsys_kind, beyond before: Set<Int32>) -> Bool {
   openDescriptors().subtracting(before).allSatisfy { swsys_kind($0) != Int32(kind.rawValue) }
+}
+
+/// Runs `body` on a thread with a copy of the table of descriptors for itself, and returns its result. There a test may use
+/// up all numbers: Dispatch, which traps if it cannot open a file, has those of the other table.
+func withOwnDescriptors<Value: Sendable>(_ body: @escaping @Sendable () -> Value) throws -> Value {
+  let result = Guarded<Value?>(nil)
+  let call = BoxedBody {
+    let value = body()
+    result.withLock { $0 = value }
+  }
+  let error = unsafe swsys_with_own_descriptors(
+    { context in
+      guard let context = unsafe context else { return }
+      unsafe Unmanaged<BoxedBody>.fromOpaque(context).takeUnretainedValue().run()
+    },
+    Unmanaged.passUnretained(call).toOpaque())
+  #expect(error == 0)
+  return try withExtendedLifetime(call) { try #require(result.withLock { $0 }) }
+}
+
+private final class BoxedBody: Sendable {
+  let run: @Sendable () -> Void
+  init(_ run: @escaping @Sendable () -> Void) { self.run = run }
+}
+
+/// Limits the descriptors of this process. Those that are open stay open.
+func limitDescriptors(_ count: UInt) {
+  var limit = rlimit(rlim_cur: count, rlim_max: 4_096)
+  _ = unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
 }

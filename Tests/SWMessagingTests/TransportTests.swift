@@ -1,4 +1,5 @@
 import CSysShim
+import CSysTestSupport
 import Glibc
 import SWIO
 import SWMessaging
@@ -144,6 +145,12 @@ import Testing
       let held = try Held(pair.first, for: .readable)
       #expect(held.transport.mayTakeLongToClose == takesLong, "\(kind)")
     }
+    let pipe = try Self.pipe()
+    #expect(!pipe.reading.transport.mayTakeLongToClose && !pipe.writing.transport.mayTakeLongToClose)
+    for path in ["/proc/self/exe", "/dev/null"] {
+      let file = OwnedDescriptor(adopting: try FileDescriptor.open(FilePath(path), .readOnly))
+      #expect(try Held(file, for: .readable).transport.mayTakeLongToClose)
+    }
     let pair = try DescriptorPair.sockets(.tcp)
     let lingering = try Held(pair.first, for: .readable)
     var option = linger(l_onoff: 1, l_linger: 1)
@@ -190,6 +197,11 @@ import Testing
       let wrong = failure(send(transport, with: OutgoingAncillary()))
       #expect(wrong?.errno == .badFileDescriptor && wrong?.scope == .connection)
     }
+    // A receiver of datagrams that has stopped may begin again.
+    let deaf = try Self.pair(.unixDatagrams)
+    #expect(shutdown(deaf.1.transport.number, Int32(SHUT_RD)) == 0)
+    let unheard = failure(deaf.0.send([1]))
+    #expect(unheard?.errno == .brokenPipe && unheard?.scope == .item)
     let pair = try DescriptorPair.sockets(.unixPackets)
     let packets = try Held(pair.first, for: .writable)
     close(pair.second.release().rawValue)
@@ -205,16 +217,86 @@ import Testing
     #expect(throws: TransportError(.finishSending, .badFileDescriptor)) { try transport.finishSending() }
   }
 
+  @Test func `a socket that is connected for the library is taken for what it is said to be`() throws {
+    for (kind, said) in [
+      (SocketPairKind.unix, ConnectionKind.stream), (.unixPackets, .packets), (.unixDatagrams, .datagrams),
+    ] {
+      let pair = try DescriptorPair.sockets(kind)
+      let transport = try pair.first.withDescriptor {
+        try makeTransport(connected: $0.rawValue, said, isUnix: true)
+      }
+      #expect(transport.content == (kind == .unix ? .stream : .datagrams))
+      #expect(transport.drainsInOneReceive == (kind == .unix))
+      // Only what ends can be told to.
+      if kind == .unixDatagrams {
+        #expect(throws: TransportError(.finishSending, .notSupported)) { try transport.finishSending() }
+      } else {
+        #expect(throws: Never.self) { try transport.finishSending() }
+      }
+    }
+  }
+
+  @Test func `a stream of another protocol promises nothing of a short read`() throws {
+    let multipath = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 262)  // IPPROTO_MPTCP, Linux 5.6
+    if multipath < 0 { return }
+    let stream = try Held(OwnedDescriptor(adopting: FileDescriptor(rawValue: multipath)), for: .readable)
+    #expect(!stream.transport.drainsInOneReceive)
+  }
+
+  @Test func `the peer's name is no barrier in a stream`() throws {
+    let name = try #require(SocketAddress(abstractName: "sw-stream-\(getpid())")).bytes
+    let (listener, client) = (
+      swsys_socket(AF_UNIX, swsys_sock_stream), swsys_socket(AF_UNIX, swsys_sock_stream)
+    )
+    defer { close(listener) }
+    #expect(unsafe swsys_bind(listener, name, UInt32(name.count)) == 0 && swsys_listen(listener, 1) == 0)
+    #expect(unsafe swsys_connect(client, name, UInt32(name.count)) == 0)
+    let server = swsys_accept(listener)
+    let (reading, writing) = (
+      try Held(OwnedDescriptor(adopting: FileDescriptor(rawValue: client)), for: .readable),
+      try Held(OwnedDescriptor(adopting: FileDescriptor(rawValue: server)), for: .writable)
+    )
+    #expect(writing.send([1, 2]) == .transferred(2))
+    #expect(reading.receive(1).bytes == [1])
+    var ancillary: Ancillary?
+    #expect(Self.receive(reading, maximumDescriptors: 1, &ancillary) == .transferred(1) && ancillary == nil)
+    #expect(reading.transport.drainsInOneReceive)
+  }
+
+  /// Receives one byte with its control data.
+  private static func receive(_ held: Held, maximumDescriptors: Int, _ ancillary: inout Ancillary?) -> Attempt
+  {
+    var byte: UInt8 = 0
+    return unsafe withUnsafeMutableBytes(of: &byte) { room in
+      unsafe held.transport.receive(into: room, maximumDescriptors: maximumDescriptors, ancillary: &ancillary)
+    }
+  }
+
+  @Test func `descriptors for which there are no numbers are missed`() async {
+    await #expect(processExitsWith: .success) {
+      let (receiver, sender) = try Self.pair(.unix)
+      limitDescriptors(64)
+      let passed = OutgoingAncillary(descriptors: [.standardError])
+      #expect(sender.gather([1], with: passed) == .transferred(1))
+      // Invariant: the thread has ended when the call returns.
+      nonisolated(unsafe) let held = receiver
+      let isMissed = try withOwnDescriptors { () -> Bool in
+        while dup(0) >= 0 {}
+        var ancillary: Ancillary?
+        let attempt = unsafe Self.receive(held, maximumDescriptors: 1, &ancillary)
+        return attempt == .transferred(1) && ancillary?.lostDescriptors == true
+          && ancillary?.descriptors == nil
+      }
+      #expect(isMissed)
+    }
+  }
+
   @Test func `descriptors that are not wanted are not missed`() throws {
     let pair = try DescriptorPair.sockets(.unix)
     let (receiver, sender) = (try Held(pair.first, for: .readable), try Held(pair.second, for: .writable))
     #expect(send(sender.transport, with: OutgoingAncillary(descriptors: [.standardError])) == .transferred(1))
     var ancillary: Ancillary?
-    var byte: UInt8 = 0
-    let attempt = unsafe withUnsafeMutableBytes(of: &byte) { room in
-      unsafe receiver.transport.receive(into: room, maximumDescriptors: 0, ancillary: &ancillary)
-    }
-    #expect(attempt == .transferred(1) && ancillary == nil)
+    #expect(Self.receive(receiver, maximumDescriptors: 0, &ancillary) == .transferred(1) && ancillary == nil)
   }
 
   /// A transport of a user's that sends parts as the library does by default.
@@ -260,12 +342,20 @@ import Testing
   }
 
   @Test func `a barrier is remembered: a short read says nothing of what is behind it`() throws {
-    let (left, right) = try Self.pair(.unix)
-    #expect(left.transport.drainsInOneReceive)
-    let passed = OutgoingAncillary(descriptors: [FileDescriptor(rawValue: right.transport.number)])
-    #expect(right.gather([1], with: passed) == .transferred(1))
-    #expect(left.receive().bytes == [1])
-    #expect(!left.transport.drainsInOneReceive)
+    for takesDescriptors in [false, true] {
+      let (left, right) = try Self.pair(.unix)
+      #expect(left.transport.drainsInOneReceive)
+      let passed = OutgoingAncillary(descriptors: [FileDescriptor(rawValue: right.transport.number)])
+      #expect(right.gather([1], with: passed) == .transferred(1))
+      if takesDescriptors {
+        var ancillary: Ancillary?
+        #expect(Self.receive(left, maximumDescriptors: 1, &ancillary) == .transferred(1))
+        #expect(ancillary?.descriptors?.count == 1)
+      } else {
+        #expect(left.receive().bytes == [1])
+      }
+      #expect(!left.transport.drainsInOneReceive)
+    }
   }
 
   @Test(arguments: [SocketPairKind.unixDatagrams, .unixPackets])
@@ -376,6 +466,106 @@ import Testing
     while case .transferred = writing.gather(bytes, takingLong: true) {}
     #expect(writing.gather(bytes, takingLong: true) == .wouldBlock)
     #expect(writing.send([1]) == .wouldBlock && writing.gather([1, 2]) == .wouldBlock)
+    // Without a reader it stays full, and is broken all the same.
+    let lonely = try DescriptorPair.pipe()
+    let writer = try Held(lonely.second, for: .writable, KernelBranch.polled.features)
+    while case .transferred = writer.gather(bytes, takingLong: true) {}
+    Self.drop(lonely.first)
+    let broken = writer.gather([1], takingLong: true)
+    #expect(broken == .failed(TransportError(.send, .brokenPipe)) && Self.scope(broken) == .direction)
+  }
+
+  @Test func `a pipe whose reading end says that it brings packets always has room for one`() throws {
+    for branch in [KernelBranch.native, .reopened, .polled] {
+      for isDeclared in [false, true] {
+        var ends: [Int32] = [-1, -1]
+        #expect(unsafe swsys_packet_pipe(&ends, isDeclared) == 0)
+        close(ends[1])
+        let reading = OwnedDescriptor(adopting: FileDescriptor(rawValue: ends[0]))
+        #expect(
+          try Held(reading, for: .readable, branch.features).transport.capabilities.keepsPackets == isDeclared
+        )
+      }
+    }
+  }
+
+  // MARK: Errors of the kernel
+
+  /// An attempt on a thread to which the kernel refuses a call.
+  private static func attempt(
+    _ held: Held, refused call: Int, _ errno: Errno,
+    _ body: @escaping @Sendable (Held) -> Attempt
+  ) async throws -> Attempt {
+    // Invariant: this caller waits until the thread has ended.
+    nonisolated(unsafe) let held = held
+    return try await TestThread {
+      #expect(swsys_fail_here(Int32(call), errno.rawValue) == 0)
+      return unsafe body(held)
+    }.value
+  }
+
+  @Test func `memory that the kernel lacks is waited for, and other errors end what they concern`()
+    async throws
+  {
+    let bytes: [UInt8] = [1]
+    let passed = OutgoingAncillary(descriptors: [.standardError])
+    let (stream, streamPeer) = try Self.pair(.unix)
+    let (datagrams, datagramPeer) = try Self.pair(.unixDatagrams)
+    let pipe = try Self.pipe(KernelBranch.reopened.features)
+    let file = try Held(
+      OwnedDescriptor(adopting: try FileDescriptor.open(FilePath("/proc/self/exe"), .readOnly)),
+      for: .readable)
+    for held in [stream, datagrams] {
+      let other = held === stream ? TransportError.Scope?.none : .item
+      for errno in [Errno.noBufferSpace, .noMemory, .tooManyReferences] {
+        let sent = try await Self.attempt(held, refused: SWSYS_CALL_SENDTO, errno) { $0.send(bytes) }
+        let gathered = try await Self.attempt(held, refused: SWSYS_CALL_SENDMSG, errno) { $0.gather(bytes) }
+        let accompanied = try await Self.attempt(held, refused: SWSYS_CALL_SENDMSG, errno) {
+          $0.gather(bytes, with: passed)
+        }
+        let received = try await Self.attempt(held, refused: SWSYS_CALL_RECVMSG, errno) {
+          $0.receive().attempt
+        }
+        #expect([sent, gathered, accompanied, received].allSatisfy { $0 == .retryLater }, "\(errno)")
+      }
+      let sent = try await Self.attempt(held, refused: SWSYS_CALL_SENDTO, .ioError) { $0.send(bytes) }
+      #expect(sent == .failed(TransportError(.send, .ioError)) && Self.scope(sent) == other)
+      let accompanied = try await Self.attempt(held, refused: SWSYS_CALL_SENDMSG, .notSupported) {
+        $0.gather(bytes, with: passed)
+      }
+      #expect(
+        accompanied == .failed(TransportError(.send, .notSupported)) && Self.scope(accompanied) == .item)
+      let received = try await Self.attempt(held, refused: SWSYS_CALL_RECVMSG, .ioError) {
+        $0.receive().attempt
+      }
+      #expect(received == .failed(TransportError(.receive, .ioError)) && Self.scope(received) == other)
+    }
+    for errno in [Errno.connectionReset, .socketNotConnected, .brokenPipe] {
+      let lost = try await Self.attempt(stream, refused: SWSYS_CALL_SENDMSG, errno) {
+        $0.gather(bytes, with: passed)
+      }
+      #expect(lost == .failed(TransportError(.send, errno)) && Self.scope(lost) == nil)
+    }
+    // Before Linux 5.10 or so a file says in one of these ways that it cannot tell.
+    for errno in [Errno.wouldBlock, .notSupported, .invalidArgument] {
+      let read = try await Self.attempt(file, refused: SWSYS_CALL_PREADV2, errno) { $0.receive().attempt }
+      #expect(read == .offload, "\(errno)")
+    }
+    let read = try await Self.attempt(file, refused: SWSYS_CALL_PREADV2, .ioError) { $0.receive().attempt }
+    #expect(read == .failed(TransportError(.receive, .ioError)) && Self.scope(read) == .direction)
+    let long = try await Self.attempt(file, refused: SWSYS_CALL_READ, .noMemory) {
+      $0.receive(takingLong: true).attempt
+    }
+    #expect(long == .retryLater)
+    for errno in [Errno.noMemory, .ioError] {
+      let received = try await Self.attempt(pipe.reading, refused: SWSYS_CALL_READ, errno) {
+        $0.receive().attempt
+      }
+      let sent = try await Self.attempt(pipe.writing, refused: SWSYS_CALL_WRITE, errno) { $0.send(bytes) }
+      #expect(received == (errno == .noMemory ? .retryLater : .failed(TransportError(.receive, errno))))
+      #expect(sent == (errno == .noMemory ? .retryLater : .failed(TransportError(.send, errno))))
+    }
+    withExtendedLifetime((streamPeer, datagramPeer)) {}
   }
 
   // MARK: Files

@@ -1,4 +1,5 @@
 import CSysShim
+import CSysTestSupport
 import SWIO
 import SWTesting
 import Synchronization
@@ -61,24 +62,59 @@ import Testing
     #expect(rounds.withLock { $0 } == 2_000)
   }
 
-  @Test func `without a descriptor a wait that spins for another descriptor ends at a signal, too`()
+  /// A pipe that nothing is written to.
+  private static func silence() throws -> DescriptorPair { try DescriptorPair.pipe() }
+
+  @Test(arguments: [0, 1_000] as [UInt64])
+  func `without a descriptor a thread that sleeps before another descriptor is woken, too`(_ spinTime: UInt64)
     async throws
   {
-    let (readEnd, writeEnd) = try FileDescriptor.pipe()
-    defer {
-      try? readEnd.close()
-      try? writeEnd.close()
-    }
+    let pipe = try Self.silence()
+    let reading = pipe.first.withDescriptor { $0.rawValue }
     let wakeUp = WakeUp.withoutDescriptor()
     let isDone = Guarded(false)
+    let id = Guarded<Int32?>(nil)
     let thread = TestThread {
+      id.withLock { $0 = swsys_thread_id() }
       while !isDone.withLock({ $0 }) {
-        wakeUp.wait(watching: readEnd.rawValue, for: .readable, until: .never, spinning: 1_000)
+        wakeUp.wait(watching: reading, for: .readable, until: .never, spinning: spinTime)
       }
     }
+    await eventually { id.withLock { $0 }.map { swsys_thread_sleeps($0) } ?? false }
     isDone.withLock { $0 = true }
     wakeUp.signal()
     try await thread.value
+    withExtendedLifetime(pipe) {}
+  }
+
+  @Test
+  func `without a descriptor a signal that came before the wait is seen before another descriptor, too`()
+    async throws
+  {
+    let pipe = try Self.silence()
+    let reading = pipe.first.withDescriptor { $0.rawValue }
+    let sleeps = try await TestThread { () -> Int in
+      let wakeUp = WakeUp.withoutDescriptor()
+      let before = swsys_sleep_count()
+      for deadline in [Deadline](repeating: .never, count: 100) + .init(repeating: .immediately, count: 100) {
+        if deadline == .never { wakeUp.signal() }
+        wakeUp.wait(watching: reading, for: .readable, until: deadline)
+      }
+      return swsys_sleep_count() - before
+    }.value
+    #expect(sleeps < 50, "each of a hundred waits slept for a while")
+    withExtendedLifetime(pipe) {}
+  }
+
+  @Test func `a wait that spins first lasts until its deadline`() throws {
+    let pipe = try Self.silence()
+    let reading = pipe.first.withDescriptor { $0.rawValue }
+    let wakeUp = WakeUp.take()
+    defer { WakeUp.giveBack(wakeUp) }
+    let deadline = Deadline.after(.milliseconds(20))
+    wakeUp.wait(watching: reading, for: .readable, until: deadline, spinning: 1_000)
+    #expect(deadline.hasPassed)
+    withExtendedLifetime(pipe) {}
   }
 
   @Test func `wake-ups are kept for the next thread, 64 at most, and none without a descriptor`() async {

@@ -23,11 +23,21 @@ int swsys_thread_count(void);                    /* of this process */
 int swsys_pidfd_open(pid_t pid);
 int swsys_thread_id(void);                       /* of the calling thread, as the kernel knows it */
 bool swsys_thread_sleeps(int id);                /* it waits in the kernel, or has ended */
+long swsys_sleep_count(void);                    /* how often the calling thread has given its processor up to wait */
+int swsys_use_one_processor(void);               /* the calling thread, and threads that it starts */
 /* Numbers of system calls, some of which are newer than some headers. */
 enum {
   SWSYS_CALL_CLONE = SYS_clone, SWSYS_CALL_WAITID = SYS_waitid, SWSYS_CALL_PIDFD_SEND_SIGNAL = 424,
   SWSYS_CALL_PIDFD_OPEN = 434, SWSYS_CALL_CLONE3 = 435, SWSYS_CALL_CLOSE_RANGE = 436, SWSYS_CALL_FCNTL = SYS_fcntl,
-  SWSYS_CALL_OPENAT = SYS_openat, SWSYS_CALL_EVENTFD = SYS_eventfd2,
+  SWSYS_CALL_OPENAT = SYS_openat, SWSYS_CALL_EVENTFD = SYS_eventfd2, SWSYS_CALL_PPOLL = SYS_ppoll,
+  SWSYS_CALL_MMAP = SYS_mmap, SWSYS_CALL_READ = SYS_read, SWSYS_CALL_WRITE = SYS_write,
+  SWSYS_CALL_PREADV2 = SYS_preadv2, SWSYS_CALL_PWRITEV2 = SYS_pwritev2, SWSYS_CALL_SENDTO = SYS_sendto,
+  SWSYS_CALL_SENDMSG = SYS_sendmsg, SWSYS_CALL_RECVMSG = SYS_recvmsg,
+#ifdef SYS_epoll_wait
+  SWSYS_CALL_EPOLL_WAIT = SYS_epoll_wait,
+#else
+  SWSYS_CALL_EPOLL_WAIT = SYS_epoll_pwait,
+#endif
 };
 /* From now on a system call fails with EPERM in all threads of this process (seccomp): always, or (bits not 0) where
  * its first argument has one of these bits. */
@@ -36,6 +46,13 @@ int swsys_forbid(int call, unsigned bits);
 int swsys_forbid_argument(int call, int argument, unsigned bits);
 /* From now on a system call fails with EPERM in the calling thread, and in threads that it starts. */
 int swsys_forbid_here(int call);
+int swsys_forbid_argument_here(int call, int argument, unsigned bits);
+/* The same with another error. */
+int swsys_fail_here(int call, int error);
+
+/* Runs the body on a new thread, which has a copy of the table of descriptors for itself: no other thread sees what it
+ * opens and closes. */
+int swsys_with_own_descriptors(void (*body)(void *context), void *context) SWSYS_NONNULL;
 
 /* From now on the kernel refuses epoll_pwait2 to this process, with EPERM. */
 int swsys_refuse_timed_epoll(void);

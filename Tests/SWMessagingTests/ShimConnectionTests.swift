@@ -1,0 +1,73 @@
+import CSysShim
+import Glibc
+import SWIO
+import SWTesting
+import TestSupport
+import Testing
+
+/// The C shim's connections.
+@Suite(.lastResort, .leavesNothing) struct ShimConnectionTests {
+  /// The address of a socket, in as many bytes as it has, and how many the shim returned.
+  private func address(_ number: Int32, ofPeer: Bool = false, room: Int = 128) -> (result: Int32, [UInt8]) {
+    var bytes = [UInt8](repeating: 0, count: room)
+    let result = unsafe swsys_socket_address(number, ofPeer, &bytes, UInt32(room))
+    return (result, Array(bytes.prefix(max(0, Int(result)))))
+  }
+
+  @Test func `a connection is accepted nonblocking and close-on-exec, and each end knows both addresses`()
+    throws
+  {
+    let listener = swsys_socket(AF_INET, swsys_sock_stream)
+    let loopback = try #require(SocketAddress(ip: "127.0.0.1", port: 0)).bytes
+    #expect(unsafe swsys_bind(listener, loopback, UInt32(loopback.count)) == 0)
+    #expect(swsys_is_listening(listener) == 0)
+    #expect(swsys_listen(listener, 5) == 0)
+    #expect(swsys_is_listening(listener) == 1)
+    #expect(swsys_accept(listener) == -EAGAIN)
+    let (length, name) = address(listener)
+    #expect(length == 16 && name.count == 16)
+    // An address that does not fit is cut.
+    #expect(address(listener, room: 4).result == 4)
+    #expect(address(listener, ofPeer: true).result == -ENOTCONN)
+    let client = swsys_socket(AF_INET, swsys_sock_stream)
+    let result = unsafe swsys_connect(client, name, UInt32(name.count))
+    #expect(result == 0 || result == -EINPROGRESS)
+    #expect(swsys_wait(client, Int32(SWSYS_WRITABLE), -1, -1) == 1)
+    #expect(swsys_socket_error(client) == 0)
+    #expect(swsys_wait(listener, Int32(SWSYS_READABLE), -1, -1) == 1)
+    let server = swsys_accept(listener)
+    for number in [listener, client, server] {
+      #expect(number > 2 && swsys_get_close_on_exec(number) == 1 && swsys_is_nonblocking(number) == 1)
+    }
+    #expect(address(client, ofPeer: true).1 == name && address(server).1 == name)
+    #expect(address(server, ofPeer: true).1 == address(client).1)
+    for number in [listener, client, server] { close(number) }
+  }
+
+  @Test func `the peer's process is found under a number above the standard streams`() throws {
+    let (found, isFree) = try withOwnDescriptors { () -> (Int32, Bool) in
+      var ends: [Int32] = [-1, -1]
+      guard unsafe swsys_unix_pair(&ends, swsys_sock_stream) == 0 else { return (0, false) }
+      close(0)
+      let found = swsys_peer_pidfd(ends[0])
+      return (found, fcntl(0, F_GETFD) < 0)
+    }
+    // Before Linux 6.5 there is no such option.
+    #expect((found > 2 || found == -ENOPROTOOPT) && isFree)
+  }
+
+  @Test func `each failure of the resolver has its errno`() {
+    let table = [
+      (EAI_AGAIN, EAGAIN), (EAI_MEMORY, ENOMEM), (EAI_FAMILY, EAFNOSUPPORT), (EAI_FAIL, EIO),
+      (EAI_NONAME, ENXIO),
+    ]
+    for (failure, errno) in table {
+      #expect(swsys_resolver_errno(failure - Int32(SWSYS_RESOLVER)) == errno)
+      let text = unsafe swsys_resolver_text(failure - Int32(SWSYS_RESOLVER)).map {
+        unsafe String(cString: $0)
+      }
+      let expected = unsafe gai_strerror(failure).map { unsafe String(cString: $0) }
+      #expect(text == expected && text != nil)
+    }
+  }
+}

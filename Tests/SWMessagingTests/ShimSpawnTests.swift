@@ -1,0 +1,160 @@
+import CSysShim
+import CSysTestSupport
+import Glibc
+import SWIO
+import SWTesting
+import TestSupport
+import Testing
+
+/// The C shim's children, and the numbers of their descriptors.
+@Suite(.lastResort, .leavesNothing) struct ShimSpawnTests {
+  /// The end of a child.
+  private struct Outcome: Sendable, Equatable {
+    var error: Int32
+    var step: UInt32?
+    var index: Int32?
+    var exitCode: Int32?
+
+    static func exited(_ code: Int32) -> Outcome { Outcome(error: 0, exitCode: code) }
+    static func failed(_ error: Int32, _ step: swsys_spawn_step, _ index: Int32 = 0) -> Outcome {
+      Outcome(error: -error, step: step.rawValue, index: index)
+    }
+  }
+
+  /// Runs a shell script with these descriptors, each a source and its number in the child, and waits for its end.
+  private static func run(
+    _ script: String, program: String = "/bin/sh", _ descriptors: [(source: Int32, target: Int32)] = []
+  ) -> Outcome {
+    let texts: [UnsafeMutablePointer<CChar>?] = unsafe [program, "-c", script].map { (text: String) in
+      unsafe strdup(text)
+    }
+    defer { for index in unsafe texts.indices { unsafe free(texts[index]) } }
+    var spawned = swsys_spawned()
+    let (sources, targets) = (descriptors.map(\.source), descriptors.map(\.target))
+    let candidates: [UnsafePointer<CChar>?] = unsafe [texts[0].map { unsafe UnsafePointer($0) }, nil]
+    let result = unsafe candidates.withUnsafeBufferPointer { candidates in
+      unsafe (texts + [nil]).withUnsafeBufferPointer { arguments in
+        unsafe sources.withUnsafeBufferPointer { sources in
+          unsafe targets.withUnsafeBufferPointer { targets in
+            var request = unsafe swsys_spawn()
+            unsafe request.candidates = candidates.baseAddress
+            unsafe request.arguments = arguments.baseAddress
+            unsafe request.environment = swsys_environment()
+            unsafe request.group = Int32(SWSYS_GROUP_INHERITED)
+            unsafe request.count = Int32(sources.count)
+            unsafe request.sources = sources.baseAddress
+            unsafe request.targets = targets.baseAddress
+            return unsafe swsys_spawn(&request, &spawned)
+          }
+        }
+      }
+    }
+    if result != 0 { return Outcome(error: result, step: UInt32(spawned.step), index: spawned.index) }
+    defer { close(spawned.pidfd) }
+    _ = swsys_wait(spawned.pidfd, Int32(SWSYS_READABLE), -1, -1)
+    var code: Int32 = -1
+    #expect(unsafe swsys_pidfd_reap(spawned.pidfd, false, &code) == 1)
+    return .exited(code)
+  }
+
+  /// The descriptors of a child must be these and no others. The shell lists its directory with one of its own.
+  private static func script(expecting numbers: [Int32]) -> String {
+    let tests = (0..<600 as Range<Int32>).filter { ![10, 11, 255].contains($0) }
+      .map { "test \(numbers.contains($0) ? "" : "! ")-e /proc/$$/fd/\($0) || exit \(($0 % 200) + 1)" }
+    return tests.joined(separator: "\n")
+  }
+
+  private static let standard: [(Int32, Int32)] = [
+    (Int32(SWSYS_NULL), 0), (Int32(SWSYS_NULL), 1), (Int32(SWSYS_NULL), 2),
+  ]
+
+  @Test func `a child has the descriptors that it was given, and no others`() throws {
+    let counter = swsys_eventfd()
+    // Without close-on-exec, above and below the targets, and with a number among them.
+    let leaked = [3, 300, 500].map { fcntl(counter, F_DUPFD, Int32($0)) }
+    let given = swsys_duplicate(counter, 3)
+    defer { for number in leaked + [given, counter] { close(number) } }
+    #expect(Self.run(Self.script(expecting: [0, 1, 2]), Self.standard) == .exited(0))
+    for target in [3, 4, 250] as [Int32] {
+      let outcome = Self.run(Self.script(expecting: [0, 1, 2, target]), Self.standard + [(given, target)])
+      #expect(outcome == .exited(0), "descriptor \(target)")
+    }
+    // Two sources for each other's numbers, and one source twice.
+    let outcome = Self.run(
+      Self.script(expecting: [0, 1, 2, leaked[0], given, 400]),
+      Self.standard + [(given, leaked[0]), (leaked[0], given), (given, 400)])
+    #expect(outcome == .exited(0))
+  }
+
+  @Test func `a source may have the number 0`() throws {
+    // In the child the file that is standard input here has another number.
+    var status = stat()
+    #expect(unsafe fstat(0, &status) == 0)
+    let outcome = Self.run(
+      "test $(stat -L -c %i /proc/$$/fd/5) = \(status.st_ino)", Self.standard + [(0, 5)])
+    #expect(outcome == .exited(0))
+  }
+
+  @Test func `an error names the descriptor that it is about, and the program that is missing`() {
+    let given = swsys_eventfd()
+    defer { close(given) }
+    #expect(
+      Self.run("exit 0", Self.standard + [(given, 3), (1_000_000, 4)])
+        == .failed(EBADF, SWSYS_STEP_DESCRIPTOR, 4))
+    #expect(
+      Self.run("exit 0", Self.standard + [(1_000_000, 4), (given, 3)])
+        == .failed(EBADF, SWSYS_STEP_DESCRIPTOR, 3))
+    #expect(Self.run("exit 0", program: "/nowhere") == .failed(ENOENT, SWSYS_STEP_PROGRAM))
+  }
+
+  @Test func `a child takes 256 descriptors, and no more`() {
+    let given = swsys_eventfd()
+    defer { close(given) }
+    let all = Self.standard + (3..<257 as Range<Int32>).map { (given, $0) }
+    #expect(Self.run("exit 7", Array(all.prefix(256))) == .exited(7))
+    #expect(Self.run("exit 7", all) == .failed(E2BIG, SWSYS_STEP_DESCRIPTOR))
+  }
+
+  @Test func `a child inherits a standard stream also where this process closes it on exec`() async throws {
+    let outcome = try withOwnDescriptors { () -> Outcome in
+      _ = swsys_set_close_on_exec(2, true)
+      return Self.run("test -e /proc/$$/fd/2", [(Int32(SWSYS_NULL), 0), (Int32(SWSYS_INHERIT), 2)])
+    }
+    #expect(outcome == .exited(0))
+  }
+
+  // MARK: Shortages
+
+  @Test func `a child has room for its descriptors where this process has none left`() async {
+    await #expect(processExitsWith: .success) {
+      limitDescriptors(64)
+      let outcome = try withOwnDescriptors { () -> Outcome in
+        // A child takes one here, for its pidfd.
+        var filled: [Int32] = []
+        while case let number = dup(0), number >= 0 { filled.append(number) }
+        if let last = filled.popLast() { close(last) }
+        return Self.run("exit 7", [(filled[0], 0), (filled[1], 1), (filled[2], 5)])
+      }
+      #expect(outcome == .exited(7))
+    }
+  }
+
+  @Test func `a child that cannot be started leaves nothing, also where its pidfd has the number 0`()
+    async throws
+  {
+    let (outcome, isFree) = try withOwnDescriptors { () -> (Outcome, Bool) in
+      close(0)
+      let outcome = Self.run("exit 0", program: "/nowhere", [(Int32(SWSYS_NULL), 0)])
+      return (outcome, fcntl(0, F_GETFD) < 0)
+    }
+    #expect(outcome == .failed(ENOENT, SWSYS_STEP_PROGRAM) && isFree)
+  }
+
+  @Test func `without memory for a stack no child is made`() async throws {
+    let outcome = try await TestThread { () -> Outcome in
+      #expect(swsys_forbid_here(Int32(SWSYS_CALL_MMAP)) == 0)
+      return Self.run("exit 0")
+    }.value
+    #expect(outcome == .failed(EPERM, SWSYS_STEP_CLONE))
+  }
+}
