@@ -122,6 +122,40 @@ import Testing
     #expect(transport.log == ["close"])
   }
 
+  @Test func `an event that may be driven at once calls no reactor`() {
+    let (transport, reactor) = (PlayedTransport(), ManualReactor())
+    let port = Port(transport, for: .readable, reactor: reactor)
+    let half = ReceiveHalf(port)
+    guard case .queued(let place) = half.start(.upTo(1), as: .task, until: .never) else {
+      Issue.record("nothing is there")
+      return
+    }
+    let caller = HandCaller(place, in: half)
+    transport.append(receiving: .transferred(1))
+    port.readinessChanged(.readable, mayDrive: true)
+    #expect(caller.isDecided && !reactor.isCalled)
+    half.close()
+  }
+
+  /// Another worker may hold an event that it has not told yet. For a send that does not matter: nothing is lost.
+  @Test func `where timers overtake events a late receive is tried once more, and a late send is not`() {
+    let transport = PlayedTransport(sending: [.wouldBlock])
+    let reactor = ManualReactor(timersMayOvertakeEvents: true)
+    let core = EndpointCore(transport, for: [.readable, .writable], reactor: reactor)
+    guard let receiving = core.receiving, let sending = core.sending,
+      case .queued(let received) = receiving.start(.upTo(1), as: .task, until: .after(.seconds(1))),
+      case .queued(let sent) = sending.start(
+        SendHalf.Call(Outgoing([1]), as: .task, until: .after(.seconds(1))))
+    else {
+      Issue.record("nothing is there, and nothing is accepted")
+      return
+    }
+    #expect(transport.log == ["receive", "send [1]"])
+    for place in [received, sent] as [Place] { place.deadlinePassed() }
+    #expect(transport.log == ["receive", "send [1]", "receive"])
+    for half in [receiving, sending] as [Half] { half.close() }
+  }
+
   @Test func `an attempt that waits crosswise is repeated once, and one that would block is not`() {
     let played = HandPlayed(PlayedTransport(receiving: [.waitsFor(.writable), .wouldBlock]))
     let caller = played.receive()

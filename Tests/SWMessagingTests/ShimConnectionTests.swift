@@ -44,6 +44,17 @@ import Testing
     for number in [listener, client, server] { close(number) }
   }
 
+  @Test func `a socket for IPv6 takes IPv4 or does not, as it is told`() throws {
+    let number = swsys_socket(AF_INET6, swsys_sock_stream)
+    defer { close(number) }
+    for isOn in [true, false] {
+      #expect(swsys_set_v6_only(number, isOn) == 0)
+      var (value, length) = (Int32(-1), socklen_t(4))
+      let isRead = unsafe getsockopt(number, Int32(IPPROTO_IPV6), IPV6_V6ONLY, &value, &length) == 0
+      #expect(isRead && value == (isOn ? 1 : 0))
+    }
+  }
+
   @Test func `the peer's process is found under a number above the standard streams`() throws {
     let (found, isFree) = try withOwnDescriptors { () -> (Int32, Bool) in
       var ends: [Int32] = [-1, -1]

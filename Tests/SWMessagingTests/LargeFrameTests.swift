@@ -1,0 +1,143 @@
+import SWFraming
+import SWIO
+import SWTesting
+import TestSupport
+import Testing
+
+@testable import SWMessaging
+
+/// Payloads that are received into an array of their own, and what else is made of their bytes.
+@Suite(.lastResort, .leavesNothing) struct LargeFrameTests {
+  /// A header of four bytes, a payload, and a trailer.
+  private struct Framed: ByteFraming {
+    static let payloadCount = 40_000
+    static let trailerCount = 4
+    static let count = 4 + payloadCount + trailerCount
+
+    struct Scanner: FrameScanner {
+      mutating func demand(in received: Span<UInt8>) throws(FramingError) -> FrameDemand {
+        .frame(byteCount: Framed.count, payload: 4..<4 + Framed.payloadCount)
+      }
+    }
+
+    func makeScanner() -> Scanner { Scanner() }
+
+    func envelope(for payload: Span<UInt8>) throws(FramingError) -> FrameEnvelope {
+      FrameEnvelope(header: [1, 2, 3, 4], trailer: [5, 6, 7, 8])
+    }
+  }
+
+  private static let payload = (0..<Framed.payloadCount).map { UInt8(truncatingIfNeeded: $0) }
+  private static let frame: [UInt8] = [1, 2, 3, 4] + payload + [5, 6, 7, 8]
+
+  /// A half that has received the front of a frame, for a caller that has given up.
+  private func begun(with count: Int) -> HandDriven {
+    let hand = HandDriven(receiving: [.bytes(Array(Self.frame[..<count]))])
+    let call = hand.receive(hand.side(Framed()).request)
+    #expect(unsafe hand.receiveHalf.turn.isAssembled && hand.receiveHalf.turn.count == count)
+    call.caller?.giveUp(.cancelled)
+    hand.reactor.drive()
+    return hand
+  }
+
+  @Test func `a frame of another framing is found among the bytes that are there`() {
+    let hand = begun(with: 10_000)
+    let side = hand.side(.fixedSize(50))
+    #expect(hand.result(hand.receive(side.request), side)?.value == Array(Self.frame[..<50]))
+  }
+
+  @Test(arguments: [10_000, Framed.count - 2])
+  func `a raw receive gets the bytes in their order, wherever the frame had come to`(_ count: Int) {
+    let hand = begun(with: count)
+    #expect(hand.bytes(hand.receive(.exactly(count))) == Array(Self.frame[..<count]))
+    let other = begun(with: count)
+    let call = other.receive(.exactly(Framed.count + 3))
+    other.bring(.bytes(Array(Self.frame[count...] + [7, 7, 7])))
+    #expect(other.bytes(call) == Self.frame + [7, 7, 7])
+  }
+
+  @Test func `a large frame that is received whole leaves nothing of itself to those behind it`() {
+    let hand = HandDriven(receiving: [.bytes(Array(Self.frame[..<10_000]))])
+    let side = hand.side(Framed())
+    for _ in 0..<2 {
+      let call = hand.receive(side.request)
+      hand.bring(.bytes(Array(Self.frame[10_000...])))
+      #expect(hand.result(call, side)?.value == Self.payload)
+      let behind = hand.receive(.exactly(3))
+      hand.bring(.bytes([9, 8, 7] + Self.frame[..<10_000]))
+      #expect(hand.bytes(behind) == [9, 8, 7])
+    }
+  }
+
+  // MARK: The turn alone
+
+  /// Has the turn make an attempt that brings as many bytes, all 7, as there is room for.
+  private func bring(_ count: Int, to turn: inout ReceiveTurn, for demand: FrameDemand) {
+    let outcome = unsafe turn.attempt(demand, for: .exactly(demand.byteCount)) { memory in
+      unsafe memory.initializeMemory(as: UInt8.self, repeating: 7)
+      return .transferred(min(count, memory.count))
+    }
+    #expect(outcome == .moved)
+  }
+
+  @Test func `payloads of 32 KiB and more have an array of their own, and smaller ones have not`() {
+    for (size, isLarge) in [(ReceiveTurn.assembledSize - 1, false), (ReceiveTurn.assembledSize, true)] {
+      var turn = ReceiveTurn()
+      bring(100, to: &turn, for: .frame(byteCount: size, payload: 0..<size))
+      #expect(turn.isAssembled == isLarge && turn.count == 100)
+    }
+  }
+
+  @Test func `a receive that fills its room may have left something, and a shorter one has probably not`() {
+    let size = 100_000
+    for (count, isShort) in [(size, false), (size - 1, true)] {
+      var turn = ReceiveTurn()
+      bring(count, to: &turn, for: .frame(byteCount: size, payload: 0..<size))
+      // The array may be made in steps.
+      while turn.count < count {
+        bring(count - turn.count, to: &turn, for: .frame(byteCount: size, payload: 0..<size))
+      }
+      let isProbablyNone = if case .probablyNone = turn.rest { true } else { false }
+      #expect(isProbablyNone == isShort)
+    }
+  }
+
+  @Test func `bytes that are consumed in the buffer take what came with them along`() {
+    for isConsumed in [true, false] {
+      var turn = ReceiveTurn()
+      bring(5, to: &turn, for: .frame(byteCount: 5, payload: 0..<5))
+      turn.add(Ancillary(lostDescriptors: true), besideLast: 2, limit: 10)
+      turn.consume(buffered: isConsumed ? 5 : 3)
+      let found = turn.takeAncillary(of: .frame(byteCount: 2, payload: 0..<2))
+      #expect((found == nil) == isConsumed)
+    }
+  }
+
+  @Test func `what is left is taken once`() {
+    var stream = ReceiveTurn(unread: [1, 2, 3])
+    #expect(stream.takeUnread() == [1, 2, 3] && stream.takeUnread().isEmpty && stream.count == 0)
+    var datagrams = ReceiveTurn(unread: [1, 2, 3], carriesDatagrams: true)
+    #expect(datagrams.takeUnread() == [1, 2, 3] && datagrams.holdsItem)
+  }
+
+  @Test func `items that are dropped are let go`() {
+    final class Item: Sendable {}
+    var turn = ReceiveTurn(carriesDatagrams: true)
+    weak var first: Item?
+    weak var second: Item?
+    do {
+      let items = (Item(), Item())
+      (first, second) = items
+      let outcome = turn.attemptItems { take in
+        take(.value(items.0, stays: false))
+        take(.value(items.1, stays: false))
+        return .transferred(2)
+      }
+      #expect(outcome == .moved)
+    }
+    #expect(first != nil && second != nil)
+    turn.dropItems()
+    #expect(first == nil && second == nil)
+    withExtendedLifetime(turn.count) {}
+  }
+}
