@@ -63,7 +63,7 @@ let package = Package(
     .target(name: "SWIO", dependencies: ["CSysShim", system], swiftSettings: settings),
     .target(name: "SWFraming", swiftSettings: settings),
     .target(name: "SWPickle", dependencies: ["SWCoding", "SWFraming"], swiftSettings: settings),
-    // The part that the coders share: rules and options, re-exported by their products.
+    // The part that the coders share: rules and options. SWPickle and SWMsgPack re-export it.
     .target(name: "SWCoding", exclude: ["README.md"], swiftSettings: settings),
     .target(
       name: "SWMessaging", dependencies: ["CSysShim", "SWIO", "SWFraming", system],
@@ -76,7 +76,7 @@ let package = Package(
       ],
       swiftSettings: settings),
     // A target of its own, so that a program which uses no JSON does not link Foundation for it.
-    .target(name: "SWJSON", dependencies: ["SWFraming"], swiftSettings: settings),
+    .target(name: "SWJSON", dependencies: ["SWCoding", "SWFraming"], swiftSettings: settings),
     // msgpack-c as its versions 4 and 6 call themselves; the headers that there are decide.
     .systemLibrary(name: "CMsgPackLibrary", pkgConfig: pkgConfig(ifThere: "msgpack")),
     .systemLibrary(name: "CMsgPackLibrary6", pkgConfig: pkgConfig(ifThere: "msgpack-c")),
@@ -97,7 +97,8 @@ let package = Package(
       swiftSettings: settings),
     // Every feature of Codable through every family of coders.
     .testTarget(
-      name: "ConformanceTests", dependencies: ["SWMsgPack", "SWPickle", "TestSupport"],
+      name: "ConformanceTests",
+      dependencies: ["SWCoding", "SWJSON", "SWMsgPack", "SWPickle", "TestSupport"],
       swiftSettings: settings),
     .testTarget(name: "SWCodingTests", dependencies: ["SWCoding", "TestSupport"], swiftSettings: settings),
     .testTarget(

@@ -2,9 +2,9 @@ import Foundation
 
 /// The invariant: swcat's reader of JSON takes what Foundation's takes, as the same value, and refuses what Foundation's
 /// refuses, but for the differences below; a text without its blanks stays the same value; and a `JSONValue` that is read
-/// from a text is written as a text of the same value.
+/// from a text is written as a text of the same value, and is the same as a part of another type.
 ///
-/// Built together with `JSONValue` and the JSON files of swcat into one module (`Fuzz/run`). A broken invariant traps, and libFuzzer writes
+/// Built together with SWJSON and the JSON files of swcat into one module (`Fuzz/run`). A broken invariant traps, and libFuzzer writes
 /// down the input.
 @_cdecl("LLVMFuzzerTestOneInput")
 public func fuzzJSONDocument(_ data: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
@@ -46,11 +46,32 @@ private func checkValue(_ bytes: [UInt8]) {
     return
   }
   precondition(parsed == value || parsed == nil && mayHaveTrailingComma(bytes), "parsed otherwise")
+  checkPart(bytes, parsed)
   do {
     let again = try JSONDecoder().decode(JSONValue.self, from: JSONEncoder().encode(value))
     precondition(again == value, "another value")
   } catch {
     preconditionFailure("\(error)")
+  }
+}
+
+private struct Whole: Codable, Sendable { var part: JSONValue }
+
+/// A framing reads the value as a part of another type, too: by the kinds of the text, and not by attempts.
+private func checkPart(_ bytes: [UInt8], _ value: JSONValue?) {
+  for usesSnakeCase in [false, true] {
+    let framing = LengthPrefixedFraming.lengthPrefixed(.uint32).json(Whole.self) { _, decoder in
+      if usesSnakeCase { decoder.keyDecodingStrategy = .convertFromSnakeCase }
+    }
+    let payload = Array(#"{"part":"#.utf8) + bytes + Array("}".utf8)
+    let length = (0..<4).map { UInt8(truncatingIfNeeded: payload.count >> (24 - 8 * $0)) }
+    do {
+      let whole = try framing.decode(filling: (length + payload).span)
+      precondition(value == nil || whole.part == value, "another part")
+    } catch {
+      let isRefused = value == nil || usesSnakeCase && "\(error)".contains("become the same key")
+      precondition(error is DecodingError && isRefused, "\(error)")
+    }
   }
 }
 

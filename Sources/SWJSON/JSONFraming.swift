@@ -52,6 +52,7 @@ public struct JSONFraming<
   public init(_ base: Base, configure: (JSONEncoder, JSONDecoder) -> Void = { _, _ in }) {
     let (encoder, decoder) = (JSONEncoder(), JSONDecoder())
     configure(encoder, decoder)
+    JSONMessage.mark(decoder)
     self.init(base, encoder, decoder)
   }
 
@@ -74,7 +75,9 @@ public struct JSONFraming<
     let text = payload.starts(with: [0xef, 0xbb, 0xbf]) ? payload.dropFirst(3) : payload
     do {
       if Incoming.self == JSONValue.self, let value = try value(text) as? Incoming { return value }
-      return try decoder.decode(Incoming.self, from: text)
+      return try JSONMessage.$current.withValue(JSONMessage(text)) {
+        try decoder.decode(Incoming.self, from: text)
+      }
     } catch let error as DecodingError {
       throw error.showing(payload)
     }

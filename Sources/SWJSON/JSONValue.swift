@@ -1,3 +1,5 @@
+internal import SWCoding
+
 /// Any JSON value, for messages whose structure is not known in advance. `MsgPackValue` and `PickleValue` are its
 /// counterparts in other formats.
 ///
@@ -9,9 +11,13 @@
 /// An integer of 64 bits is exact; any other number has double precision. An object does not keep the order of its
 /// keys. If a key occurs twice in a text, one of the values is kept.
 ///
-/// A ``JSONFraming`` of `JSONValue` reads a message in time proportional to its length. The text has to be UTF-8. `JSONDecoder` does not tell the
-/// kind of a value, so a `JSONValue` that is a field of another type, or that a `JSONDecoder` decodes, is found by
-/// attempts. Their cost grows with the square of the nesting's depth: a hostile text of 1,000 bytes takes seconds.
+/// A ``JSONFraming`` reads a `JSONValue`, whether it is the whole message or a part of another type, in time proportional
+/// to its length. The text has to be JSON of RFC 8259 in UTF-8. The names of an object are those of the text, whatever the
+/// key strategy is; two that a strategy makes one are an error.
+///
+/// `JSONDecoder` does not tell the kind of a value. So a `JSONValue` that a program decodes with a `JSONDecoder` of its own,
+/// or with a framing whose decoder has a custom key strategy, JSON5 or strings for infinities, is found by attempts. Their
+/// cost grows with the cube of the nesting's depth: a hostile text of 1,000 bytes takes seconds.
 public enum JSONValue: Hashable, Sendable {
   case null
   case bool(Bool)
@@ -57,6 +63,33 @@ extension JSONValue: Codable {
   ///
   /// - Throws: `DecodingError`.
   public init(from decoder: any Decoder) throws {
+    if let value = try JSONMessage.value(for: decoder) {
+      self = value
+      return
+    }
+    let single = try decoder.singleValueContainer()
+    switch (decoder as? any CodingKindTelling)?.codingKind {
+    case .null: self = .null
+    case .bool: self = .bool(try single.decode(Bool.self))
+    case .floatingPoint: self.init(joining: try single.decode(Double.self))
+    case .text: self = .string(try single.decode(String.self))
+    case .array: self = .array(try single.decode([JSONValue].self))
+    // A dictionary, whose keys no strategy changes, and which loses none in silence.
+    case .map: self = .object(try single.decode([String: JSONValue].self))
+    case .integer:
+      if let value = try? single.decode(Int64.self) {
+        self = .int(value)
+      } else if let value = try? single.decode(UInt64.self) {
+        self = .uint(value)
+      } else {
+        self = .double(try single.decode(Double.self))
+      }
+    case .other, nil: try self.init(attempting: decoder)
+    }
+  }
+
+  /// Tries one type after another.
+  private init(attempting decoder: any Decoder) throws {
     let single = try decoder.singleValueContainer()
     if single.decodeNil() {
       self = .null
@@ -70,16 +103,10 @@ extension JSONValue: Codable {
       self = .double(value)
     } else if let value = try? single.decode(String.self) {
       self = .string(value)
-    } else if let members = try? decoder.container(keyedBy: Name.self) {
-      var object: [String: JSONValue] = [:]
-      for key in members.allKeys {
-        object[key.stringValue] = try members.decode(JSONValue.self, forKey: key)
-      }
-      self = .object(object)
-    } else if var array = try? decoder.unkeyedContainer() {
-      var elements: [JSONValue] = []
-      while !array.isAtEnd { elements.append(try array.decode(JSONValue.self)) }
-      self = .array(elements)
+    } else if (try? decoder.container(keyedBy: Name.self)) != nil {
+      self = .object(try single.decode([String: JSONValue].self))
+    } else if (try? decoder.unkeyedContainer()) != nil {
+      self = .array(try single.decode([JSONValue].self))
     } else {
       // Most likely a string with a lone surrogate or a number beyond a Double: the decoder's own error says so.
       do {
@@ -111,11 +138,23 @@ extension JSONValue: Codable {
     }
   }
 
-  private struct Name: CodingKey {
+  struct Name: CodingKey {
     var stringValue: String
     var intValue: Int? { nil }
+    init(_ name: String) { stringValue = name }
     init?(stringValue: String) { self.stringValue = stringValue }
     init?(intValue: Int) { nil }
+  }
+
+  /// A number as an integer, if it is one of 64 bits. -2⁶³ stays a double, because integers below it are rounded to it.
+  init(joining number: Double) {
+    if number > -0x1p63, let value = Int64(exactly: number) {
+      self = .int(value)
+    } else if let value = UInt64(exactly: number) {
+      self = .uint(value)
+    } else {
+      self = .double(number)
+    }
   }
 }
 

@@ -8,6 +8,8 @@
 /// Source: RFC 8259.
 struct JSONValueParser {
   private let text: [UInt8]
+  /// Whether a number that is not spelled as an integer, such as `3.0`, may become one.
+  private let joinsNumbers: Bool
   private var position = 0
   private var depth = 0
 
@@ -18,7 +20,10 @@ struct JSONValueParser {
     var explanation: String
   }
 
-  init(_ text: [UInt8]) { self.text = text }
+  init(_ text: [UInt8], joinsNumbers: Bool = true) {
+    self.text = text
+    self.joinsNumbers = joinsNumbers
+  }
 
   mutating func parse() throws(Failure) -> JSONValue {
     let value = try value()
@@ -211,11 +216,7 @@ struct JSONValueParser {
       position = start
       throw failure("a number that a Double can hold")
     }
-    // An integer beyond 64 bits may have been rounded to one that fits.
-    if isInteger { return .double(value) }
-    if let value = Int64(exactly: value) { return .int(value) }
-    if let value = UInt64(exactly: value) { return .uint(value) }
-    return .double(value)
+    return joinsNumbers ? JSONValue(joining: value) : .double(value)
   }
 
   /// Moves past digits, and returns their number; nil if there are none.

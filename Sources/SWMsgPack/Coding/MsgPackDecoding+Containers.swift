@@ -24,6 +24,21 @@ extension MsgPackDecoding: Decoder {
   }
 }
 
+extension MsgPackDecoding: CodingKindTelling {
+  var codingKind: CodingKind {
+    switch own.what {
+    case .null: .null
+    case .true, .false: .bool
+    case .int, .uint: .integer
+    case .float, .double: .floatingPoint
+    case .string: .text
+    case .array: .array
+    case .map: .map
+    case .binary, .extension: .other
+    }
+  }
+}
+
 extension MsgPackDecoding: SingleValueDecodingContainer {
   func decodeNil() -> Bool { isNull(at: Int(index)) }
 

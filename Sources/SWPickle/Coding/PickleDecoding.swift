@@ -183,3 +183,19 @@ final class PickleDecoding: Decoder {
     }
   }
 }
+
+extension PickleDecoding: CodingKindTelling {
+  var codingKind: CodingKind {
+    guard case .value(let value) = source else { return .array }
+    return switch value.content {
+    case .none: .null
+    case .bool: .bool
+    case .int: .integer
+    case .float: .floatingPoint
+    case .string: .text
+    case .list, .tuple: .array
+    case .dict: .map
+    default: .other
+    }
+  }
+}

@@ -30,6 +30,21 @@ extension PickleTapeDecoding: Decoder {
   func singleValueContainer() -> any SingleValueDecodingContainer { self }
 }
 
+extension PickleTapeDecoding: CodingKindTelling {
+  var codingKind: CodingKind {
+    switch own.kind {
+    case .none: .null
+    case .true, .false: .bool
+    case .int: .integer
+    case .float: .floatingPoint
+    case .text: .text
+    case .list, .tuple: .array
+    case .dict: .map
+    case .wide, .bytes: .other
+    }
+  }
+}
+
 extension PickleTapeDecoding: SingleValueDecodingContainer {
   func decodeNil() -> Bool { own.kind == .none }
 
