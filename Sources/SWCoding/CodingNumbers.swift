@@ -3,9 +3,9 @@
 /// | from | to | |
 /// |---|---|---|
 /// | integer | integer type | exact, or an error |
-/// | integer | `Double`, `Float` | exact, or an error |
+/// | integer | `Double`, `Float`, `Float16` | exact, or an error |
 /// | floating point | integer type | exact (`3.0` is 3), or an error |
-/// | floating point | `Double`, `Float` | the nearest; a finite one that becomes infinite is an error |
+/// | floating point | `Double`, `Float`, `Float16` | the nearest, rounded once; a finite one that becomes infinite is an error |
 /// | any number | `Decimal` | exact for integers and text, the shortest text of a floating point one; else an error |
 ///
 /// Infinities and NaN stay what they are in `Double` and `Float`. No rule traps.

@@ -61,6 +61,7 @@ public enum MsgPackValue: Hashable, Sendable {
     return elements[index]
   }
 
+  /// Whether the value is nil.
   public var isNull: Bool { self == .null }
 
   /// The value as an `Int`, if it is an integer that fits; otherwise nil.

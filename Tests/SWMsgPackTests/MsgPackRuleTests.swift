@@ -16,6 +16,19 @@ import Testing
 
   // MARK: Numbers
 
+  /// Through a `Float`, the first becomes 1 and the second an infinity.
+  @Test(
+    arguments: [(1 + 0x1p-11 + 0x1p-40, 1 + 0x1p-10), (65519.999, 65504), (1 + 0x1p-11, 1)]
+      as [(Double, Float16)])
+  func `a double becomes the nearest Float16, rounded once`(_ double: Double, _ half: Float16) throws {
+    #expect(try MsgPackDecoder().decode(Float16.self, from: .double(double)) == half)
+    #expect(try MsgPackDecoder().decode([Float16?].self, from: [.double(-double), nil]) == [-half, nil])
+    #expect(try MsgPackDecoder().decode(Float16.self, from: .float(0.5)) == 0.5)
+    #expect(throws: DecodingError.self) { try MsgPackDecoder().decode(Float16.self, from: 2049) }
+    let bytes = try MsgPackEncoder().encodeBytes(["x": half])
+    #expect(try MsgPackDecoder().decode([String: Float16].self, from: bytes) == ["x": half])
+  }
+
   @Test func `a double becomes the nearest Float, and no infinity`() throws {
     struct Reply: Codable { var x: Float }
     let tenth: [UInt8] = [0x81, 0xa1, 0x78, 0xcb, 0x3f, 0xb9, 0x99, 0x99, 0x99, 0x99, 0x99, 0x9a]

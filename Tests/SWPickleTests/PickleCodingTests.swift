@@ -55,6 +55,24 @@ import Testing
     #expect(try PickleDecoder().decode(Everything.self, from: pickled) == Self.everything)
   }
 
+  /// Through a `Float`, the first becomes 1 and the second an infinity.
+  @Test(
+    arguments: [(1 + 0x1p-11 + 0x1p-40, 1 + 0x1p-10), (65519.999, 65504), (1 + 0x1p-11, 1)]
+      as [(Double, Float16)])
+  func `a double becomes the nearest Float16, rounded once`(_ double: Double, _ half: Float16) throws {
+    // From the bytes, from a value, in an array and alone.
+    let pickle = try PickleValue.list([PickleValue(double)]).pickled()
+    #expect(try PickleDecoder().decode([Float16].self, from: pickle) == [half])
+    #expect(try PickleDecoder().decode([Float16?].self, from: PickleValue(pickle: pickle)) == [half])
+    #expect(try PickleDecoder().decode(Float16.self, from: PickleValue(double).pickled()) == half)
+    #expect(throws: DecodingError.self) { try PickleDecoder().decode(Float16.self, from: 1e6) }
+    #expect(throws: DecodingError.self) {
+      try PickleDecoder().decode([Float16].self, from: PickleValue.list([2049]))
+    }
+    let bytes = try PickleEncoder().encodeBytes([[half], []])
+    #expect(try PickleDecoder().decode([[Float16]].self, from: bytes) == [[half], []])
+  }
+
   @Test func `bytes are a list when asked for`() throws {
     var encoder = PickleEncoder()
     encoder.bytesStrategy = .array

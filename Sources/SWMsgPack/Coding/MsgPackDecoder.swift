@@ -91,7 +91,8 @@ public struct MsgPackDecoder: Sendable {
 
   /// Decodes the one value that the bytes hold.
   ///
-  /// - Throws: `DecodingError`; where the bytes are to blame, with a ``MsgPackError`` as the underlying error.
+  /// - Throws: `DecodingError`, with a ``MsgPackError`` as its underlying error if the bytes are not MessagePack or exceed
+  ///   the limits; an error of the type's own `init(from:)`.
   public func decode<T: Decodable>(_ type: T.Type, from data: Data) throws -> T {
     try unsafe data.bytes.withUnsafeBytes { bytes in try unsafe decode(type, filling: bytes) }
   }

@@ -106,6 +106,23 @@ struct MsgPackDecoding {
     throw unfit(Float.self, at: index, key: key)
   }
 
+  /// `Float16` would decode itself as a `Float`, and so round a double twice.
+  private func half(at index: Int, key: some CodingKey) throws -> Float16 {
+    let token = token(index)
+    let converted: Float16?
+    switch token.what {
+    case .float, .double:
+      let value = token.what == .float ? Double(token.float) : token.double
+      if let nearest = CodingNumbers.nearest(value, as: Float16.self) { return nearest }
+      throw overflow(Float16.self, at: index, key: key)
+    case .int: converted = Float16(exactly: token.int)
+    case .uint: converted = Float16(exactly: token.value)
+    default: throw mismatch(Float16.self, at: index, key: key)
+    }
+    if let converted { return converted }
+    throw unfit(Float16.self, at: index, key: key)
+  }
+
   @inline(__always)
   func bool(at index: Int, key: some CodingKey) throws -> Bool {
     switch token(index).what {
@@ -315,6 +332,7 @@ struct MsgPackDecoding {
     if type == MsgPackTimestamp.self {
       return unsafe unsafeBitCast(try timestamp(at: index, key: key), to: type)
     }
+    if type == Float16.self { return unsafe unsafeBitCast(try half(at: index, key: key), to: type) }
     // The value is not what was expected, so the decoder of each element reports what is wrong.
     return try nested(type, at: index, key: key)
   }

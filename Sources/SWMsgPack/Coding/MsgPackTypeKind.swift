@@ -52,5 +52,6 @@ enum MsgPackTypeKind: UInt8 {
       || type == [Float].self || type == [Int32].self || type == [UInt8].self || type == Date.self
       || type == Data.self || type == UUID.self || type == URL.self || type == Decimal.self
       || type == MsgPackValue.self || type == MsgPackTimestamp.self || type == String.self
+      || type == Float16.self
   }
 }

@@ -206,6 +206,9 @@ extension Double: PickleEncodableSimple {
 extension Float: PickleEncodableSimple {
   func write(to sink: PickleSink) { sink.write(Double(self)) }
 }
+extension Float16: PickleEncodableSimple {
+  func write(to sink: PickleSink) { sink.write(Double(self)) }
+}
 extension Int: PickleEncodableSimple {}
 extension Int8: PickleEncodableSimple {}
 extension Int16: PickleEncodableSimple {}

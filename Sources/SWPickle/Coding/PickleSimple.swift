@@ -155,3 +155,19 @@ extension Float: PickleSimple {
     self = nearest
   }
 }
+
+// Without these, `Float16` would decode itself as a `Float` and round a double twice.
+extension Float16: PickleSimple {
+  init?(_ slot: PickleSlot, in graph: PickleGraph) {
+    guard case .float(let value) = slot, let nearest = CodingNumbers.nearest(value, as: Float16.self) else {
+      return nil
+    }
+    self = nearest
+  }
+  init?(_ token: PickleToken, in tape: PickleTape) {
+    guard token.kind == .float, let nearest = CodingNumbers.nearest(token.double, as: Float16.self) else {
+      return nil
+    }
+    self = nearest
+  }
+}
