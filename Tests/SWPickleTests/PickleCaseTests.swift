@@ -316,6 +316,13 @@ import Testing
     #expect(again.name == nil && again.callee.object?.name == PickleName("app", "User"))
     #expect(
       again.arguments.first == 1 && again.state == [2] && again.appended.first == 3 && again.items["k"] == 4)
+    // A state that a function sets.
+    let set = PickleValue.object(
+      calling: .name(PickleName("m", "C")), state: ["name": "Bob"], stateSetter: .name(PickleName("m", "set"))
+    )
+    let written = try PickleValue(pickle: set.pickled())
+    #expect(written == set && written.object?.stateSetter == .name(PickleName("m", "set")))
+    #expect(try PickleDecoder().decode(User.self, from: set).name == "Bob")
     let keywords = PickleValue.object(PickleName("m", "C"), [1], keywordArguments: ["k": 2])
     #expect(try PickleValue(pickle: keywords.pickled()) == keywords)
     let types = PickleValue.list([

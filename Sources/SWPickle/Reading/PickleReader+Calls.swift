@@ -140,6 +140,21 @@ extension PickleReader {
     }
   }
 
+  /// Gives the topmost object the state of a call whose result nobody keeps: `setter(object, state)`. Python writes that
+  /// for a class whose `__reduce__` names such a function. Other calls are no part of any value.
+  mutating func setState(_ popped: PickleSlot) throws(PickleError) {
+    guard case .node(let place) = popped, case .object(let call) = arena.nodes[place], !call.isNew,
+      call.arguments.count == 2, case .node(let index) = call.arguments[0], stack.count > fence,
+      case .node(index)? = stack.last, case .object(var object) = arena.nodes[index], object.state == nil,
+      object.awaited == nil
+    else { return }
+    try account([call.callee, call.arguments[1]], in: index)
+    object.state = call.arguments[1]
+    object.stateSetter = call.callee
+    arena.nodes[index] = .object(object)
+    touch(index)
+  }
+
   func entries(of slot: PickleSlot) -> Callee? {
     if case .node(let index) = slot { return entries[index] }
     return nil

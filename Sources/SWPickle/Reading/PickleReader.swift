@@ -50,6 +50,8 @@ struct PickleReader {
   var version: UInt8 = 0
   var position = 0
   var opcodeOffset = 0
+  /// The end of the REDUCE that was read last.
+  var callEnd = -1
   var stackRoom = 0
   var markRoom = 0
   var meter: PickleMeter
@@ -165,7 +167,12 @@ struct PickleReader {
       marks.append(stack.count)
     case .pop:
       // A mark is popped like an item.
-      if let mark = marks.last, mark == stack.count { marks.removeLast() } else { _ = try pop() }
+      if let mark = marks.last, mark == stack.count {
+        marks.removeLast()
+      } else {
+        let popped = try pop()
+        if opcodeOffset == callEnd { try setState(popped) }
+      }
     case .popMark: _ = try popToMark()
     case .duplicate: try push(top())
 
@@ -189,6 +196,7 @@ struct PickleReader {
     case .reduce:
       let parts = try pop(2)
       try push(call(parts[0], with: parts[1], keywords: nil, isNew: false))
+      callEnd = position
     case .newObject:
       let parts = try pop(2)
       try push(call(parts[0], with: parts[1], keywords: nil, isNew: true))

@@ -111,6 +111,7 @@ extension PickleNode {
       object.arguments = object.arguments.map(transform)
       object.keywordArguments = object.keywordArguments.map(transform)
       object.state = object.state.map(transform)
+      object.stateSetter = object.stateSetter.map(transform)
       object.appended = object.appended.map(transform)
       object.items = object.items.map(transform)
       return .object(object)

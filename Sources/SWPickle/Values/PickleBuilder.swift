@@ -55,18 +55,19 @@ public struct PickleBuilder {
   }
 
   /// Adds an object that Python makes by calling `callee`, like
-  /// ``PickleValue/object(calling:_:keywordArguments:isNew:state:appended:items:)``.
+  /// ``PickleValue/object(calling:_:keywordArguments:isNew:state:stateSetter:appended:items:)``.
   public mutating func object(
     calling callee: Reference, _ arguments: [Reference] = [], base: Reference? = nil,
     keywordArguments: Reference? = nil, isNew: Bool = false, state: Reference? = nil,
-    appended: [Reference] = [], items: [(Reference, Reference)] = []
+    stateSetter: Reference? = nil, appended: [Reference] = [], items: [(Reference, Reference)] = []
   ) -> Reference {
     make(
       .object(
         PickleObjectNode(
           callee: callee.slot, base: base?.slot, arguments: arguments.map(\.slot),
           keywordArguments: keywordArguments?.slot,
-          state: state?.slot, appended: appended.map(\.slot), items: items.flatMap { [$0.slot, $1.slot] },
+          state: state?.slot, stateSetter: stateSetter?.slot, appended: appended.map(\.slot),
+          items: items.flatMap { [$0.slot, $1.slot] },
           isNew: isNew || keywordArguments != nil)))
   }
 

@@ -117,7 +117,7 @@ enum PickleNode: Sendable {
     case .list(let slots), .tuple(let slots), .set(let slots), .frozenSet(let slots), .dict(let slots),
       .orderedDict(let slots, _):
       slots.count
-    case .object(let object): object.arguments.count + object.appended.count + object.items.count + 3
+    case .object(let object): object.arguments.count + object.appended.count + object.items.count + 4
     case .array(let array): array.count
     default: 0
     }
@@ -133,6 +133,8 @@ struct PickleObjectNode: Sendable {
   var arguments: [PickleSlot]
   var keywordArguments: PickleSlot?
   var state: PickleSlot?
+  /// The function that is called with the object and its state, in place of the object's own `__setstate__`.
+  var stateSetter: PickleSlot?
   var appended: [PickleSlot] = []
   /// Keys and values alternate.
   var items: [PickleSlot] = []
@@ -143,7 +145,7 @@ struct PickleObjectNode: Sendable {
 
   /// Every slot of the object.
   var slots: [PickleSlot] {
-    [callee] + arguments + [base, keywordArguments, state].compactMap { $0 } + appended + items
+    [callee] + arguments + [base, keywordArguments, state, stateSetter].compactMap { $0 } + appended + items
   }
 }
 

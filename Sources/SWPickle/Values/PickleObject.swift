@@ -41,6 +41,9 @@ public struct PickleObject: Sendable {
   public var isNew: Bool { node.isNew }
   /// The argument of `__setstate__`: usually a dict of the object's attributes. Nil if the pickle has no state.
   public var state: PickleValue? { node.state.map { PickleValue($0, in: graph) } }
+  /// The function that Python calls with the object and the state, in place of `__setstate__`. Nil unless the object's
+  /// `__reduce__` names one, as cloudpickle does.
+  public var stateSetter: PickleValue? { node.stateSetter.map { PickleValue($0, in: graph) } }
   /// The elements that Python then appends, as to a list.
   public var appended: PickleElements { PickleElements(node.appended, in: graph) }
   /// The items that Python then sets, as in a dict.
@@ -109,10 +112,13 @@ extension PickleValue {
   }
 
   /// An object that Python makes by calling another object: a ``name(_:)``, or the result of a call.
+  ///
+  /// - Parameter stateSetter: the function that Python calls with the object and the state, in place of
+  ///   `__setstate__`; without a state it is not called.
   public static func object(
     calling callee: PickleValue, _ arguments: [PickleValue] = [], keywordArguments: PickleValue? = nil,
-    isNew: Bool = false, state: PickleValue? = nil, appended: [PickleValue] = [],
-    items: [(PickleValue, PickleValue)] = []
+    isNew: Bool = false, state: PickleValue? = nil, stateSetter: PickleValue? = nil,
+    appended: [PickleValue] = [], items: [(PickleValue, PickleValue)] = []
   ) -> PickleValue {
     var arena = PickleArena()
     var node = PickleObjectNode(
@@ -120,6 +126,7 @@ extension PickleValue {
     node.arguments = arguments.map { arena.link($0) }
     node.keywordArguments = keywordArguments.map { arena.link($0) }
     node.state = state.map { arena.link($0) }
+    node.stateSetter = stateSetter.map { arena.link($0) }
     node.appended = appended.map { arena.link($0) }
     for (key, value) in items { node.items += [arena.link(key), arena.link(value)] }
     let root = arena.add(.object(node))

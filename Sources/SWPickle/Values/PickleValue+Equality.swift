@@ -130,7 +130,8 @@ private struct PickleComparison {
     case (.object(let a), .object(let b)):
       return wait(a.callee, b.callee) && wait(a.base, b.base) && wait(a.arguments, b.arguments)
         && wait(a.appended, b.appended)
-        && wait(a.items, b.items) && wait(a.state, b.state) && wait(a.keywordArguments, b.keywordArguments)
+        && wait(a.items, b.items) && wait(a.state, b.state) && wait(a.stateSetter, b.stateSetter)
+        && wait(a.keywordArguments, b.keywordArguments)
     default: return false
     }
   }

@@ -47,7 +47,7 @@ extension PickleWriter {
   mutating func save(
     _ object: PickleObjectNode, _ identity: PickleIdentity?, _ graph: PickleGraph
   ) throws(PickleError) {
-    if let state = object.state { waiting += [.opcode(.build), .value(PickleValue(state, in: graph))] }
+    if let state = object.state { waitForState(PickleValue(state, in: graph), of: object, identity, graph) }
     if !object.items.isEmpty { waiting.append(.items(PickleSlots(object.items, graph), 0)) }
     if !object.appended.isEmpty { waiting.append(.appended(PickleSlots(object.appended, graph), 0)) }
     waiting.append(.memoize(identity))
@@ -74,6 +74,20 @@ extension PickleWriter {
       waiting.append(.boundary)
     }
     try save(PickleValue(object.callee, in: graph))
+  }
+
+  /// Queues the state: BUILD, or a call of the object's setter, whose result is popped.
+  private mutating func waitForState(
+    _ state: PickleValue, of object: PickleObjectNode, _ identity: PickleIdentity?, _ graph: PickleGraph
+  ) {
+    guard let setter = object.stateSetter, let identity else {
+      waiting += [.opcode(.build), .value(state)]
+      return
+    }
+    waiting += [
+      .opcode(.pop), .opcode(.reduce), .opcode(.tuple2), .value(state),
+      .value(PickleValue(.node(identity.index), in: graph)), .value(PickleValue(setter, in: graph)),
+    ]
   }
 
   mutating func saveStandard(_ node: PickleNode, _ identity: PickleIdentity?, _ graph: PickleGraph) {

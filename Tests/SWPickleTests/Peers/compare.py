@@ -173,6 +173,17 @@ class Reduced:
         self.__dict__.update(state)
 
 
+class WithSetter(Base):
+    """Its state is set by a function, as that of cloudpickle's functions and classes."""
+
+    def __reduce__(self):
+        return WithSetter, (), self.__dict__, None, None, set_state
+
+
+def set_state(target, state):
+    target.__dict__.update(state)
+
+
 def plain_values():
     shared = [1, 2]
     recursive = [0]
@@ -245,7 +256,12 @@ def objects():
     yield from [ipaddress.ip_address('::1'), ipaddress.ip_network('10.0.0.0/8'), random.Random(7).getstate(), 'abc'.upper, [].append]
     mutual = Base(name='a')
     mutual.other = Base(name='b', other=mutual)
-    yield from [mutual, Reduced([1])]
+    yield from [mutual, Reduced([1]), WithSetter(a=1, b=[2]), [WithSetter(), WithSetter(a=WithSetter(b=1))]]
+    inner = WithSetter(a=1)
+    holder = [inner]
+    # Its elements are popped again, because the list has written the tuple.
+    holder.append((inner, Base(of=inner), holder))
+    yield holder
     keyed = {Color.RED: 1, Point(1, 2): 2, Frozen(3): 3, datetime.date(2024, 1, 1): 4, decimal.Decimal('1.5'): 5, uuid.UUID(int=1): 6, int: 7}
     yield from [keyed, {Color.RED, Point(1, 2), Int(7)}, {Frozen(1): {Frozen(2): None}}]
 
@@ -445,7 +461,7 @@ if __name__ == '__main__':
     # Classes of this file are found under one name by every process that reads their pickles.
     sys.modules['compare'] = sys.modules['__main__']
     for found in list(globals().values()):
-        if isinstance(found, type) and found.__module__ == '__main__':
+        if isinstance(found, (type, types.FunctionType)) and found.__module__ == '__main__':
             found.__module__ = 'compare'
     Outer.Inner.__module__ = 'compare'
     main()

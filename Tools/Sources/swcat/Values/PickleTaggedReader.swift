@@ -112,7 +112,8 @@ struct PickleTaggedReader {
     }
     return builder.object(
       calling: callee, try parts("args"), base: try part("base"), keywordArguments: try part("kwargs"),
-      isNew: fields["new"] != nil, state: try part("state"), appended: try parts("appended"), items: items)
+      isNew: fields["new"] != nil, state: try part("state"), stateSetter: try part("setter"),
+      appended: try parts("appended"), items: items)
   }
 
   private mutating func container(_ fields: TaggedFields) throws(Misread) -> Made {

@@ -57,7 +57,8 @@ struct PickleTaggedWriter {
       case .dict(let pairs), .orderedDict(let pairs):
         for (key, value) in pairs { waiting += [key, value] }
       case .object(let object):
-        waiting += [object.callee, object.base, object.state, object.keywordArguments].compactMap { $0 }
+        waiting += [object.callee, object.base, object.state, object.stateSetter, object.keywordArguments]
+          .compactMap { $0 }
         waiting += object.arguments
         waiting += object.appended
         for (key, value) in object.items { waiting += [key, value] }
@@ -131,6 +132,7 @@ struct PickleTaggedWriter {
       wait(object.appended)
       steps.append(.text(#","appended":["#))
     }
+    if let setter = object.stateSetter { steps += [.value(setter), .text(#","setter":"#)] }
     if let state = object.state { steps += [.value(state), .text(#","state":"#)] }
     if let keywords = object.keywordArguments { steps += [.value(keywords), .text(#","kwargs":"#)] }
     if object.isNew { steps.append(.text(#","new":true"#)) }
