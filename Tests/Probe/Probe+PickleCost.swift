@@ -40,7 +40,7 @@ extension Probe {
     "names", "growing-lists", "shared-table", "shared-list", "same-keys",
     "shared-text", "shared-bytes", "shared-data", "shared-numbers", "shared-decimal", "shared-url",
     "shared-key",
-    "shared-object",
+    "shared-object", "object-append", "object-items",
   ]
 
   /// Each shape asks for more with each of its bytes than the one before it: the whole would be quadratic, or worse.
@@ -175,6 +175,10 @@ extension Probe {
       let items = Array((0..<(half / 6)).map(dictItem).joined())
       let object: [UInt8] = global("m", "C") + [0x29, 0x81, 0x94, 0x28] + items + [0x64, 0x62]
       return filled([0x80, 4, 0x5d, 0x28] + object, [0x68, 1], [0x65, 0x2e])
+    case "object-append":
+      return filled([0x80, 4] + global("m", "List") + [0x29, 0x81], [0x4e, 0x61], [0x2e])
+    case "object-items":
+      return filled([0x80, 4] + global("m", "Dict") + [0x29, 0x81], [0x4e, 0x4e, 0x73], [0x2e])
     default: preconditionFailure("no pickle \(name)")
     }
   }

@@ -29,7 +29,7 @@ import Testing
     "names", "growing-lists", "shared-table", "shared-list", "same-keys",
     "shared-text", "shared-bytes", "shared-data", "shared-numbers", "shared-decimal", "shared-url",
     "shared-key",
-    "shared-object",
+    "shared-object", "object-append", "object-items",
   ]
 
   @Test(.disabled(if: isSanitized, "a sanitizer's own memory counts"), arguments: shapes)
