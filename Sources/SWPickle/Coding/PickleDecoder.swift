@@ -65,21 +65,24 @@ public struct PickleDecoder: Sendable {
 
   /// Decodes a pickle.
   ///
-  /// - Throws: ``PickleError`` too.
+  /// - Throws: ``PickleError`` for bytes that are not a pickle, that exceed the limits, or that the registry refuses;
+  ///   `DecodingError`; an error of the type's own `init(from:)`.
   public func decode<T: Decodable>(_ type: T.Type, from pickle: Span<UInt8>) throws -> T {
     try unsafe pickle.withUnsafeBufferPointer { pickle in try unsafe decode(type, from: pickle) }
   }
 
   /// Decodes a pickle.
   ///
-  /// - Throws: ``PickleError`` too.
+  /// - Throws: ``PickleError`` for bytes that are not a pickle, that exceed the limits, or that the registry refuses;
+  ///   `DecodingError`; an error of the type's own `init(from:)`.
   public func decode<T: Decodable>(_ type: T.Type, from pickle: [UInt8]) throws -> T {
     try decode(type, from: pickle.span)
   }
 
   /// Decodes a pickle.
   ///
-  /// - Throws: ``PickleError`` too.
+  /// - Throws: ``PickleError`` for bytes that are not a pickle, that exceed the limits, or that the registry refuses;
+  ///   `DecodingError`; an error of the type's own `init(from:)`.
   public func decode<T: Decodable>(_ type: T.Type, from pickle: Data) throws -> T {
     try decode(type, from: pickle.span)
   }

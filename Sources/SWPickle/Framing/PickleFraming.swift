@@ -133,6 +133,8 @@ extension ByteFraming {
   /// - Parameters:
   ///   - receiving: the type of received messages.
   ///   - sending: the type of sent messages.
+  ///   - encoder: the options for sending.
+  ///   - decoder: the options, the registry and the limits for receiving.
   public func pickle<In: Decodable & Sendable, Out: Encodable & Sendable>(
     receiving: In.Type, sending: Out.Type, encoder: PickleEncoder = PickleEncoder(),
     decoder: PickleDecoder = PickleDecoder()
