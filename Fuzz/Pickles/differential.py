@@ -4,9 +4,9 @@
 Hypothesis makes values. Each is pickled in every protocol that this Python has, read and written again by the program
 (as in Tests/SWPickleTests/Peers/compare.py), and has to come back as it was. Then the pickles are changed at random
 places: the program has to answer each, with a value that Python reads or with an error. SECONDS are of Python's processor
-time, so on a busy machine a run takes longer. It may take 4 GB of memory.
+time, so on a busy machine a run takes longer. SIGTERM ends it, and it says what it has done. It may take 4 GB of memory.
 """
-import collections, datetime, decimal, enum, fractions, os, pathlib, pickle, random, resource, sys, traceback, uuid
+import collections, datetime, decimal, enum, fractions, os, pathlib, pickle, random, resource, signal, sys, traceback, uuid
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'Tests', 'SWPickleTests', 'Peers'))
 import compare
@@ -86,6 +86,14 @@ def main():
     def spent():
         return sum(os.times()[:2])
 
+    def tell(ending):
+        print('Python %s, %.0f s: %s, %s' % (sys.version.split()[0], spent(), dict(counts), ending), flush=True)
+
+    def end(number, frame):
+        tell('ended by a signal')
+        os._exit(0)
+    signal.signal(signal.SIGTERM, end)
+
     # Nothing is shrunk, because the first failure ends the run.
     @settings(max_examples=200, deadline=None, database=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
     @given(values, st.randoms(use_true_random=False))
@@ -129,7 +137,7 @@ def main():
         rounds += 1
         seed(random.randrange(2**60) if rounds > 1 else int(os.environ.get('SEED', '7')))(examine)()
     status = channel.close()
-    print('Python %s, %.0f s: %s, exit status %d' % (sys.version.split()[0], spent(), dict(counts), status))
+    tell('exit status %d' % status)
     sys.exit(1 if status else 0)
 
 

@@ -43,6 +43,7 @@ public struct JSONFraming<
   // Both can be shared: they copy their options when they are called, and the options no longer change.
   private let encoder: JSONEncoder
   private let decoder: JSONDecoder
+  private let parts: JSONMessage.Parts?
 
   /// Puts JSON into the payloads of a framing.
   ///
@@ -52,14 +53,14 @@ public struct JSONFraming<
   public init(_ base: Base, configure: (JSONEncoder, JSONDecoder) -> Void = { _, _ in }) {
     let (encoder, decoder) = (JSONEncoder(), JSONDecoder())
     configure(encoder, decoder)
-    JSONMessage.mark(decoder)
-    self.init(base, encoder, decoder)
+    self.init(base, encoder, decoder, JSONMessage.Parts.mark(decoder))
   }
 
-  private init(_ base: Base, _ encoder: JSONEncoder, _ decoder: JSONDecoder) {
+  private init(_ base: Base, _ encoder: JSONEncoder, _ decoder: JSONDecoder, _ parts: JSONMessage.Parts?) {
     self.base = base
     self.encoder = encoder
     self.decoder = decoder
+    self.parts = parts
   }
 
   public func makeScanner() -> Base.Scanner { base.makeScanner() }
@@ -75,11 +76,21 @@ public struct JSONFraming<
     let text = payload.starts(with: [0xef, 0xbb, 0xbf]) ? payload.dropFirst(3) : payload
     do {
       if Incoming.self == JSONValue.self, let value = try value(text) as? Incoming { return value }
-      return try JSONMessage.$current.withValue(JSONMessage(text)) {
-        try decoder.decode(Incoming.self, from: text)
-      }
+      return try message(text)
     } catch let error as DecodingError {
       throw error.showing(payload)
+    }
+  }
+
+  /// Decodes a message that may have a ``JSONValue`` as a part.
+  private func message(_ text: Data) throws -> Incoming {
+    if parts?.areMet != true {
+      let message = Result { try decoder.decode(Incoming.self, from: text) }
+      // If the first part was met now, the result may be an error that a type has caught.
+      if parts?.areMet != true { return try message.get() }
+    }
+    return try JSONMessage.$current.withValue(JSONMessage(text)) {
+      try decoder.decode(Incoming.self, from: text)
     }
   }
 
@@ -116,7 +127,7 @@ public struct JSONFraming<
 extension JSONFraming where Incoming: Encodable, Outgoing: Decodable {
   /// The framing for the other side of the connection: it sends what this framing receives, and receives what this
   /// framing sends, with the same options.
-  public var flipped: JSONFraming<Base, Outgoing, Incoming> { .init(base, encoder, decoder) }
+  public var flipped: JSONFraming<Base, Outgoing, Incoming> { .init(base, encoder, decoder, parts) }
 }
 
 extension ByteFraming {

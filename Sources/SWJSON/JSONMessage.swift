@@ -14,7 +14,43 @@ private import Synchronization
 /// is 15 ms for each attempt. So the message's text is parsed once more, and each part is decoded as the kind that it has
 /// there. The values still come from the decoder. If the decoder reads another text, for example one in a string of the
 /// message, the kinds do not match, and the attempts are made after all.
+///
+/// Most messages have no such part, and should not pay for a task-local value. So a framing decodes without one until a part is
+/// met for the first time, and then decodes that message again.
 final class JSONMessage: Sendable {
+  /// A framing's knowledge about the parts of its messages, in the `userInfo` of its decoder.
+  final class Parts: Sendable {
+    private static let key = CodingUserInfoKey(rawValue: "SWJSON.JSONMessage.Parts")
+
+    let names: Names
+    private let wereMet = Atomic(false)
+
+    init(_ names: Names) { self.names = names }
+
+    /// Whether a message of the framing has had a ``JSONValue`` as a part.
+    var areMet: Bool {
+      get { wereMet.load(ordering: .relaxed) }
+      set { wereMet.store(newValue, ordering: .relaxed) }
+    }
+
+    /// Marks a framing's own decoder. Returns nil if its options ask for another reading than that of the parser.
+    static func mark(_ decoder: JSONDecoder) -> Parts? {
+      guard let key, case .throw = decoder.nonConformingFloatDecodingStrategy, !decoder.allowsJSON5,
+        !decoder.assumesTopLevelDictionary
+      else { return nil }
+      let parts: Parts
+      switch decoder.keyDecodingStrategy {
+      case .useDefaultKeys: parts = Parts(.unchanged)
+      case .convertFromSnakeCase: parts = Parts(.camelCase)
+      default: return nil
+      }
+      decoder.userInfo[key] = parts
+      return parts
+    }
+
+    static func of(_ decoder: any Decoder) -> Parts? { key.flatMap { decoder.userInfo[$0] as? Parts } }
+  }
+
   /// How the decoder converts the names of members.
   enum Names: Sendable { case unchanged, camelCase }
 
@@ -22,38 +58,32 @@ final class JSONMessage: Sendable {
   struct Refused: Error { var error: DecodingError }
 
   /// The part is not what was expected.
-  private struct OtherKind: Error {}
+  struct OtherKind: Error {}
 
   @TaskLocal static var current: JSONMessage?
-  private static let namesKey = CodingUserInfoKey(rawValue: "SWJSON.JSONMessage.names")
 
   private let text: Data
   private let parsed = Mutex<Result<JSONValue, JSONValueParser.Failure>?>(nil)
 
   init(_ text: Data) { self.text = text }
 
-  /// Marks a framing's own decoder, unless its options ask for another reading than that of the parser.
-  static func mark(_ decoder: JSONDecoder) {
-    guard let namesKey, case .throw = decoder.nonConformingFloatDecodingStrategy, !decoder.allowsJSON5,
-      !decoder.assumesTopLevelDictionary
-    else { return }
-    switch decoder.keyDecodingStrategy {
-    case .useDefaultKeys: decoder.userInfo[namesKey] = Names.unchanged
-    case .convertFromSnakeCase: decoder.userInfo[namesKey] = Names.camelCase
-    default: break
-    }
-  }
-
   /// Decodes a value of any kind. Returns nil if the decoder reads another text, or has no mark.
   ///
   /// - Throws: `DecodingError` for a text that the parser refuses. `JSONDecoder` also reads UTF-16, and commas before the
   ///   end of a container; to make the attempts for those would let a peer choose them.
   static func value(for decoder: any Decoder) throws -> JSONValue? {
-    guard let current, let namesKey, let names = decoder.userInfo[namesKey] as? Names else { return nil }
+    guard let parts = Parts.of(decoder) else { return nil }
+    guard let current else {
+      if parts.areMet { return nil }
+      parts.areMet = true
+      throw DecodingError.dataCorrupted(
+        .init(codingPath: [], debugDescription: "the framing of this decoder has to decode the message again")
+      )
+    }
     let path = decoder.codingPath
     do {
-      guard let expected = try current.root.get().part(at: path, names) else { return nil }
-      return try JSONValue(expected, from: decoder, names)
+      guard let expected = try current.root.get().part(at: path, parts.names) else { return nil }
+      return try JSONValue(expected, from: decoder, parts.names)
     } catch let failure as JSONValueParser.Failure {
       throw DecodingError.dataCorrupted(.init(codingPath: path, debugDescription: failure.explanation))
     } catch let refused as Refused {
@@ -72,8 +102,6 @@ final class JSONMessage: Sendable {
       return result
     }
   }
-
-  static func otherKind() -> any Error { OtherKind() }
 }
 
 extension JSONMessage.Names {
@@ -105,7 +133,7 @@ extension JSONValue {
     switch expected {
     case .array(let expected):
       var array = try decoder.unkeyedContainer()
-      guard array.count == expected.count else { throw JSONMessage.otherKind() }
+      guard array.count == expected.count else { throw JSONMessage.OtherKind() }
       self = .array(try expected.map { try JSONValue($0, from: array.superDecoder(), names) })
     case .object(let expected):
       self = .object(try Self.members(expected, from: decoder.container(keyedBy: Name.self), names))
@@ -123,11 +151,11 @@ extension JSONValue {
       guard let other = converted.updateValue(name, forKey: names.converted(name)) else { continue }
       throw JSONMessage.Refused(error: .sameKey(min(name, other), max(name, other), at: container.codingPath))
     }
-    guard container.allKeys.count == expected.count else { throw JSONMessage.otherKind() }
+    guard container.allKeys.count == expected.count else { throw JSONMessage.OtherKind() }
     var members: [String: JSONValue] = [:]
     for (name, original) in converted {
       let key = Name(name)
-      guard let part = expected[original], container.contains(key) else { throw JSONMessage.otherKind() }
+      guard let part = expected[original], container.contains(key) else { throw JSONMessage.OtherKind() }
       members[original] = try JSONValue(part, from: container.superDecoder(forKey: key), names)
     }
     return members
@@ -150,7 +178,7 @@ extension JSONValue {
         throw error
       }
     case .null, .array, .object:
-      guard single.decodeNil() else { throw JSONMessage.otherKind() }
+      guard single.decodeNil() else { throw JSONMessage.OtherKind() }
       return .null
     }
   }

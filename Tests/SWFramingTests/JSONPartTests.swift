@@ -100,7 +100,7 @@ import Testing
       anyValue = try container.decode(JSONValue.self, forKey: .anyValue)
       let (text, other) = (try container.decode(String.self, forKey: .inner), JSONDecoder())
       // As if it were the framing's own.
-      JSONMessage.mark(other)
+      JSONMessage.Parts.mark(other)?.areMet = true
       inner = try other.decode(Inner.self, from: Data(text.utf8))
     }
   }
@@ -144,6 +144,19 @@ import Testing
         positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
     }
     #expect(found.anyValue == [.double(.infinity), 1])
+  }
+
+  @Test func `a type that catches the error of a part reads the first message as the others`() throws {
+    struct Lenient: Codable, Equatable, Sendable {
+      var part: JSONValue?
+      init(from decoder: any Decoder) throws {
+        part = try? decoder.container(keyedBy: Name.self).decode(JSONValue.self, forKey: Name("part"))
+      }
+    }
+    let framing = LineFraming.lines.json(Lenient.self)
+    for _ in 0..<2 {
+      #expect(try framing.decode(filling: Array("{\"part\":[1]}\n".utf8)).part == [1])
+    }
   }
 
   @Test func `an enumeration with a part of any kind is read`() throws {
