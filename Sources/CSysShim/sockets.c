@@ -80,6 +80,7 @@ int swsys_inline_out_of_band(int fd) {
   int on = 1;
   return RESULT(setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof on));
 }
+int swsys_shutdown_receive(int fd) { return RESULT(shutdown(fd, SHUT_RD)); }
 int swsys_shutdown_send(int fd) { return RESULT(shutdown(fd, SHUT_WR)); }
 
 ssize_t swsys_sendv(int fd, const struct iovec *parts, int count) {

@@ -152,7 +152,7 @@ final class Caller: @unchecked Sendable {
     case .driving(let wait):
       half.driveOn(as: wait.place)
       state = .stepping(wait)
-    case .arming(var wait):
+    case .arming(let wait):
       if wait.givesUp { world.noteGiveUp(self) }
       wait.arm()
       state = .parking(wait)
@@ -162,7 +162,7 @@ final class Caller: @unchecked Sendable {
       let isParked = wait.park(.callback { [unowned self] in resume(wait.place) })
       if !isParked { state = .resumed(wait) }
       if isOnMain, isParked { world.release(main: self) }
-    case .resumed(var wait):
+    case .resumed(let wait):
       wait.finish()
       end(wait.place)
     case .holding(let outcome): look(at: outcome)
@@ -235,7 +235,7 @@ final class Caller: @unchecked Sendable {
 
   private func queued(_ place: Place) {
     if kind == .task {
-      state = .arming(TaskWait(place, in: half))
+      state = .arming(TaskWait(place))
       return
     }
     let wakeUp = wakeUp ?? WakeUp { [unowned self] in signal() }
@@ -276,11 +276,11 @@ final class Caller: @unchecked Sendable {
     let limit = CallLimit(nil, deadline)
     do throws(EndpointError) {
       if isBatch {
-        let messages = try takeBatch { (batch, room) throws(EndpointError) in
+        let messages = try takeBatch { room throws(EndpointError) in
           switch way {
-          case .raw: break
-          case .typed(let side): try side.appendAtOnce(to: &batch, &front, as: kind, limit, &room)
-          case .bytes(let side): try side.appendAtOnce(to: &batch, &front, as: kind, limit, &room)
+          case .raw: []
+          case .typed(let side): try side.batchAtOnce(&front, as: kind, limit, room)
+          case .bytes(let side): try side.batchAtOnce(&front, as: kind, limit, room)
           }
         }
         return !messages.isEmpty
@@ -311,10 +311,9 @@ final class Caller: @unchecked Sendable {
 
   /// Also receives the messages behind the first one.
   private func takeBatch(
-    _ body: (inout [[UInt8]], inout BatchRoom) throws(EndpointError) -> Void
+    _ body: (BatchRoom) throws(EndpointError) -> [[UInt8]]
   ) throws(EndpointError) -> [[UInt8]] {
-    var (batch, room): ([[UInt8]], _) = ([], BatchRoom(1 + world.below(4), byteCount: 1 + world.below(40)))
-    try body(&batch, &room)
+    let batch = try body(BatchRoom(1 + world.below(4), byteCount: 1 + world.below(40)))
     if batch.count > 1 { world.coverage.note(.receivedBatch) }
     for message in batch { world.received(self, framed(message)) }
     return batch
@@ -345,11 +344,11 @@ final class Caller: @unchecked Sendable {
     do throws(EndpointError) {
       if isBatch {
         if case .delivered = outcome { world.coverage.note(.deliveredBatch) }
-        _ = try takeBatch { (batch, room) throws(EndpointError) in
+        _ = try takeBatch { room throws(EndpointError) in
           switch way {
-          case .raw: break
-          case .typed(let side): try side.append(outcome, to: &batch, &room)
-          case .bytes(let side): try side.append(outcome, to: &batch, &room)
+          case .raw: []
+          case .typed(let side): try side.batch(outcome, room)
+          case .bytes(let side): try side.batch(outcome, room)
           }
         }
         return finished()

@@ -72,8 +72,7 @@ import Testing
       Issue.record("the reactor has served it")
       return
     }
-    var (batch, room): ([[UInt8]], _) = ([], BatchRoom(3, byteCount: .max))
-    try side.append(outcome, to: &batch, &room)
+    let batch = try side.batch(outcome, BatchRoom(3, byteCount: .max))
     #expect(batch == [[1], [2, 2], [3]])
     #expect(hand.result(hand.receive(side.request), side)?.value == [4])
     #expect(hand.receiveHalf.inspect { !$0.turn && $0.queue.isEmpty })
@@ -86,8 +85,7 @@ import Testing
     hand.bring(.bytes(try Self.frames([[1], [2], [3]])))
     // Before the first caller runs, a second one comes and takes the next message.
     #expect(hand.result(hand.receive(side.request), side)?.value == [2])
-    var (batch, room): ([[UInt8]], _) = ([], BatchRoom(9, byteCount: .max))
-    try side.append(try #require(hand.outcome(first)), to: &batch, &room)
+    let batch = try side.batch(try #require(hand.outcome(first)), BatchRoom(9, byteCount: .max))
     #expect(batch == [[1]])
     #expect(hand.result(hand.receive(side.request), side)?.value == [3])
   }
@@ -98,8 +96,7 @@ import Testing
     let calls = (0..<3).map { _ in hand.receive(side.request) }
     hand.bring(.bytes(try Self.frames([[1], [2]])))
     for (call, expected) in zip(calls, [1, 2] as [UInt8]) {
-      var (batch, room): ([[UInt8]], _) = ([], BatchRoom(9, byteCount: .max))
-      try side.append(try #require(hand.outcome(call)), to: &batch, &room)
+      let batch = try side.batch(try #require(hand.outcome(call)), BatchRoom(9, byteCount: .max))
       #expect(batch == [[expected]])
     }
     #expect(hand.outcome(calls[2]) == nil)

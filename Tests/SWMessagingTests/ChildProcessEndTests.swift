@@ -214,8 +214,12 @@ import Testing
     await #expect(processExitsWith: .success) {
       var random = SeededGenerator(seed: 7)
       func round(_ random: inout SeededGenerator) async throws {
-        let (spins, kind) = (Int.random(in: 0..<2000, using: &random), Int.random(in: 0..<5, using: &random))
-        func spin() { for _ in 0..<spins { sched_yield() } }
+        let (moment, kind) = (Int.random(in: 0..<500, using: &random), Int.random(in: 0..<5, using: &random))
+        func spin() {
+          // By the clock: on a busy machine each yield takes as long as a time slice.
+          let end = Deadline.after(.microseconds(moment))
+          while !end.hasPassed { sched_yield() }
+        }
         switch kind {
         case 0:
           let child = try await ChildProcess.spawn("cat", channel: .standardStreams, framing: .varInt)

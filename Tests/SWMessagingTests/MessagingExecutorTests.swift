@@ -244,7 +244,7 @@ import Testing
         Issue.record("nothing has come")
         return
       }
-      var wait = TaskWait(place, in: half)
+      let wait = TaskWait(place)
       wait.arm()
       waits.append((place, wait))
     }

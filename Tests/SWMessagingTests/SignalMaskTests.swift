@@ -19,7 +19,7 @@ import Testing
     let status = try String(contentsOfFile: "/proc/self/task/\(reactor)/status", encoding: .utf8)
     let line = try #require(status.split(separator: "\n").first { $0.hasPrefix("SigBlk:") })
     let blocked = try #require(UInt64(line.dropFirst(7).trimmingCharacters(in: .whitespaces), radix: 16))
-    for signal in [SIGSEGV, SIGBUS, SIGILL, SIGTRAP, SIGFPE, SIGABRT, SIGSYS] {
+    for signal in [SIGSEGV, SIGBUS, SIGILL, SIGTRAP, SIGFPE, SIGABRT, SIGSYS, SIGPIPE] {
       #expect(blocked & (1 << UInt64(signal - 1)) == 0, "signal \(signal) is blocked")
     }
     #expect(blocked & (1 << UInt64(SIGTERM - 1)) != 0, "the program's signals are not for this thread")

@@ -68,7 +68,7 @@ import Testing
       return
     }
     let caller = HandCaller(behind, in: half)
-    var waiting = TaskWait(place, in: half)
+    let waiting = TaskWait(place)
     waiting.arm()
     #expect(!waiting.park(.callback {}))
     #expect(caller.isWoken)
@@ -96,7 +96,7 @@ import Testing
       return
     }
     reactor.refuse(.resourceTemporarilyUnavailable)
-    var waiting = TaskWait(begun, in: sending)
+    let waiting = TaskWait(begun)
     waiting.arm()
     #expect(waiting.park(.callback {}))
     reactor.refuse(nil)
@@ -111,7 +111,7 @@ import Testing
     }
     receiving.giveUp(place, .cancelled)
     reactor.refuse(.resourceTemporarilyUnavailable)
-    var late = TaskWait(place, in: receiving)
+    let late = TaskWait(place)
     late.arm()
     guard case .failed(let error) = receiving.outcome(of: place) else {
       Issue.record("it was cancelled")

@@ -44,6 +44,7 @@ int swsys_unix_pair(int ends[2], int type) SWSYS_NONNULL;
 int swsys_tcp_pair(int ends[2], bool v6) SWSYS_NONNULL;  /* connected over loopback; each end checked */
 int swsys_set_no_delay(int fd, bool on);
 int swsys_inline_out_of_band(int fd);            /* MSG_OOB bytes stay in their place among the others */
+int swsys_shutdown_receive(int fd);              /* a listening Unix socket: it refuses, and keeps its queue */
 int swsys_shutdown_send(int fd);
 extern const int swsys_sock_stream, swsys_sock_seqpacket, swsys_sock_dgram;
 

@@ -40,6 +40,9 @@ package final class AcceptSource: AcceptingSource, ClosesLater {
   private let policy: AcceptPolicy
   /// Whether to clear O_NONBLOCK at the end, because it was set on an open file description that others share.
   private let restoresBlocking: Bool
+  /// Whether the socket can be told to refuse: a Unix socket that this listener has made, and that nobody else has.
+  private let mayRefuse: Atomic<Bool>
+  private let refuses = Atomic(false)
   /// Replaces the system call in tests. It returns the number of a descriptor, or a negative errno.
   private let acceptCall: (@Sendable (FileDescriptor) -> Int32)?
   private let closes: DescriptorShortage
@@ -49,7 +52,7 @@ package final class AcceptSource: AcceptingSource, ClosesLater {
   /// Takes over a listening descriptor.
   package init(
     _ descriptor: consuming OwnedDescriptor, _ kind: ConnectionKind, isUnix: Bool, _ policy: AcceptPolicy,
-    restoresBlocking: Bool = false, closes: DescriptorShortage = .shared,
+    restoresBlocking: Bool = false, isOwn: Bool = false, closes: DescriptorShortage = .shared,
     acceptCall: (@Sendable (FileDescriptor) -> Int32)? = nil
   ) {
     number = descriptor.release().rawValue
@@ -57,12 +60,27 @@ package final class AcceptSource: AcceptingSource, ClosesLater {
     self.isUnix = isUnix
     self.policy = policy
     self.restoresBlocking = restoresBlocking
+    mayRefuse = Atomic(isOwn && isUnix)
     self.closes = closes
     self.acceptCall = acceptCall
   }
 
   /// Calls `wake` when an attempt may succeed before its pause is over.
   func setWake(_ wake: @escaping @Sendable () -> Void) { self.wake.withLock { $0 = wake } }
+
+  /// Has the kernel refuse further connections. Those that have been made stay in the queue, so a listener that drains
+  /// loses nobody: neither a client that connects too late nor one that has connected in time finds a connection that ends
+  /// without a word. A TCP socket knows no such state: it would reset its queue.
+  ///
+  /// The caller knows that the descriptor is open.
+  func refuse() {
+    guard mayRefuse.load(ordering: .relaxed) else { return }
+    refuses.store(true, ordering: .relaxed)
+    _ = swsys_shutdown_receive(number)
+  }
+
+  /// The descriptor is lent to code that may duplicate it, or pass it to another process which goes on to listen.
+  func noteLent() { mayRefuse.store(false, ordering: .relaxed) }
 
   // MARK: ItemSource
 
@@ -96,6 +114,8 @@ package final class AcceptSource: AcceptingSource, ClosesLater {
         endShortage()
         return .wouldBlock
       case .peers: continue
+      // Some kernels say so when the queue is empty.
+      case .final where refuses.load(ordering: .relaxed) && errno == .invalidArgument: return .wouldBlock
       case .final: return .failed(TransportError(.accept, errno, scope: .connection))
       case .shortage:
         // A descriptor may be closed between the attempt and the entry, so another attempt follows the entry.

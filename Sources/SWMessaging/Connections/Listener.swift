@@ -165,14 +165,15 @@ public final class Listener<Connection: Endpoint>: Sendable {
 
   // MARK: The end
 
-  /// Stops accepting gracefully. The file of a Unix socket is removed, so no new client can connect. Connections that wait
-  /// to be accepted still are. After the last of them every call of `accept` throws `closed`, and the loops over
+  /// Stops accepting gracefully. The file of a Unix socket is removed, and the kernel refuses new clients at once.
+  /// Connections that wait to be accepted still are. After the last of them every call of `accept` throws `closed`, and the loops over
   /// ``connections`` end.
   ///
   /// Calls of ``serve(limit:perUser:greetingTimeout:draining:on:observing:greeting:_:)`` end the connections that they
   /// serve, and return. Does not wait, throws nothing; idempotent; may be called from anywhere.
   ///
-  /// Over TCP and abstract names others can connect until ``close()``, which `serve` calls.
+  /// Over TCP others can connect until ``close()``, which `serve` calls. That also holds for a socket of a service manager, and
+  /// after ``withDescriptor(_:)``: another process may go on to listen.
   public func finish() { core.finish() }
 
   /// Whether it has been told to finish, or closed.

@@ -9,6 +9,7 @@ package final class ListenerCore: Sendable {
   package let half: ReceiveHalf
   private let reporter: AcceptReporter?
   private let name: PublishedName?
+  private let accepting: AcceptSource?
   /// The listener whose connections this one passes on.
   private let lower: ListenerCore?
   /// An additional closure that gives up the name of the listener below.
@@ -38,6 +39,7 @@ package final class ListenerCore: Sendable {
     half = ReceiveHalf(Port(source, for: .readable, reactor: reactor))
     reporter = (source as? any AcceptingSource)?.reporter
     name = nil
+    accepting = nil
     reporter?.setObserver { [weak self] event in self?.tell(event) }
     lower?.enter(EventRelay(to: self))
   }
@@ -48,6 +50,7 @@ package final class ListenerCore: Sendable {
   ) {
     self.address = address
     reporter = source.reporter
+    accepting = source
     self.name = name
     lower = nil
     unpublishing = nil
@@ -64,7 +67,8 @@ package final class ListenerCore: Sendable {
     let opened = try ListeningSocket(address, kind, backlog: Int32(clamping: backlog), file, policy)
     let policy = policy ?? (opened.isOwnUnix ? .sameUser : .anyone)
     let source = AcceptSource(
-      opened.socket.take(), kind, isUnix: opened.isUnix, policy, restoresBlocking: opened.restoresBlocking)
+      opened.socket.take(), kind, isUnix: opened.isUnix, policy, restoresBlocking: opened.restoresBlocking,
+      isOwn: opened.isOwnUnix)
     self.init(accepting: source, address: opened.address, opened.name)
   }
 
@@ -129,9 +133,10 @@ package final class ListenerCore: Sendable {
   }
 
   /// Gives up only the name: no new client can connect, and connections that were made before can be accepted. It has no
-  /// effect on an abstract name or a TCP address.
+  /// effect on a TCP address.
   package func unpublish() {
     name?.remove()
+    if let accepting { try? half.withDescriptor { _ in accepting.refuse() } }
     unpublishing?()
   }
 
@@ -145,6 +150,7 @@ package final class ListenerCore: Sendable {
   /// Lends the listening descriptor.
   func withDescriptor<Result>(_ body: (Int32) throws -> Result) throws -> Result {
     if let lower { return try lower.withDescriptor(body) }
+    accepting?.noteLent()
     return try half.withDescriptor(body)
   }
 

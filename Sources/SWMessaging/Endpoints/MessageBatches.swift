@@ -92,7 +92,7 @@ extension MessageReceiving where F: ByteFraming {
     var front = ReceiveHalf.Front.unseen
     let lent = try side.withPayloadsAtOnce(&front, as: .task, limit, room, body)
     if lent > 0 { return lent }
-    return try side.withPayloads(await side.outcome(after: front, limit), room, body)
+    return try await side.call(after: front, limit) { outcome in try side.withPayloads(outcome, room, body) }
   }
 }
 
@@ -103,14 +103,13 @@ extension Blocking where E: MessageReceiving {
   public func receiveBatch(
     upTo count: Int = .max, byteCount: Int = .max, timeout: Duration? = nil, until deadline: Deadline = .never
   ) throws(EndpointError) -> [E.F.Incoming] {
-    let (side, limit) = (endpoint.receivingSide, CallLimit(timeout, deadline))
-    var (batch, room): ([E.F.Incoming], _) = ([], BatchRoom(count, byteCount: byteCount))
+    let (side, limit, room) = (
+      endpoint.receivingSide, CallLimit(timeout, deadline), BatchRoom(count, byteCount: byteCount)
+    )
     var front = ReceiveHalf.Front.unseen
-    try side.appendAtOnce(to: &batch, &front, as: .thread, limit, &room)
-    if batch.isEmpty {
-      try side.append(side.half.receiveBlocking(side.request, limit, after: front), to: &batch, &room)
-    }
-    return batch
+    let batch = try side.batchAtOnce(&front, as: .thread, limit, room)
+    if !batch.isEmpty { return batch }
+    return try side.batch(side.half.receiveBlocking(side.request, limit, after: front), room)
   }
 
   /// Blocking form of ``MessageReceiving/nextBatch(upTo:byteCount:timeout:until:)``.

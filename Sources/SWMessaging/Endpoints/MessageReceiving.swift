@@ -98,7 +98,7 @@ extension MessageReceiving where F: ByteFraming {
     if await side.half.isCancelledAtBegin() { throw side.half.cancelled }
     var front = ReceiveHalf.Front.unseen
     if let result = try side.withPayloadAtOnce(&front, as: .task, limit, body) { return result }
-    return try side.withPayload(await side.outcome(after: front, limit), body)
+    return try await side.call(after: front, limit) { outcome in try side.withPayload(outcome, body) }
   }
 }
 

@@ -27,9 +27,7 @@ extension MessageSending {
     _ message: F.Outgoing, timeout: Duration? = nil, until deadline: Deadline = .never
   ) async throws(EndpointError) {
     let limit = CallLimit(timeout, deadline)
-    try await sendHalf.run { half throws(EndpointError) in
-      half.start(try framing.parts(of: message, for: half), as: .task, limit, framing.progress)
-    }
+    try await sendHalf.run { half throws(EndpointError) in try begin(message, on: half, limit) }
   }
 
   /// Sends one message with descriptors, which the peer receives with
@@ -100,9 +98,7 @@ extension MessageSending where F: ByteFraming {
     _ message: [UInt8], timeout: Duration? = nil, until deadline: Deadline = .never
   ) async throws(EndpointError) {
     let limit = CallLimit(timeout, deadline)
-    try await sendHalf.run { half in
-      unsafe message.withUnsafeBytes { unsafe framing.start($0, message, on: half, as: .task, limit) }
-    }
+    try await sendHalf.run { half in begin(message, on: half, limit) }
   }
 
   /// Sends one message from any bytes: a slice, `Data`, a buffer. Contiguous ones are not copied unless
@@ -142,6 +138,25 @@ extension MessageSending where F: ByteFraming {
     try await sendHalf.run { half in
       unsafe message.withUnsafeBytes { unsafe framing.start($0, nil, on: half, as: .task, limit) }
     }
+  }
+}
+
+// A task that waits keeps the frames of its asynchronous functions. So what is done before the wait is a function of its own,
+// and is in no frame.
+
+extension MessageSending {
+  @inlinable @inline(never)
+  func begin(
+    _ message: F.Outgoing, on half: SendHalf, _ limit: CallLimit
+  ) throws(EndpointError) -> SendHalf.Started {
+    half.start(try framing.parts(of: message, for: half), as: .task, limit, framing.progress)
+  }
+}
+
+extension MessageSending where F: ByteFraming {
+  @inlinable @inline(never)
+  func begin(_ message: [UInt8], on half: SendHalf, _ limit: CallLimit) -> SendHalf.Started {
+    unsafe message.withUnsafeBytes { unsafe framing.start($0, message, on: half, as: .task, limit) }
   }
 }
 

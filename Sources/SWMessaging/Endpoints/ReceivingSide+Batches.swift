@@ -92,26 +92,29 @@ extension ReceivingSide {
     }
   }
 
-  /// Appends the next messages if the buffer holds one. If not, the batch stays empty, and `front` says how far the short
-  /// way has come.
+  /// The next messages if the buffer holds one. If not, the batch is empty, and `front` says how far the short way has come.
   @inlinable
-  package func appendAtOnce(
-    to batch: inout [F.Incoming], _ front: inout ReceiveHalf.Front, as kind: Place.Kind, _ limit: CallLimit,
-    _ room: inout BatchRoom
-  ) throws(EndpointError) {
+  package func batchAtOnce(
+    _ front: inout ReceiveHalf.Front, as kind: Place.Kind, _ limit: CallLimit, _ room: BatchRoom
+  ) throws(EndpointError) -> [F.Incoming] {
     let found = unsafe half.takeFront(for: source, as: kind, limit)
     front = unsafe found.front
-    var consumed = 0
+    var (batch, room, consumed): ([F.Incoming], _, _) = ([], room, 0)
     defer { if consumed > 0 { half.leave(consuming: consumed) } }
     unsafe try append(from: found.unread, to: &batch, &room, &consumed)
+    return batch
   }
 
-  /// Appends the messages of a call that took the long way.
+  /// The messages of a call that took the long way.
   @inlinable
-  package func append(
-    _ outcome: ReceiveHalf.Outcome, to batch: inout [F.Incoming], _ room: inout BatchRoom
-  ) throws(EndpointError) {
-    if half.carriesDatagrams { return try appendDatagrams(outcome, to: &batch, &room) }
+  package func batch(
+    _ outcome: ReceiveHalf.Outcome, _ room: BatchRoom
+  ) throws(EndpointError) -> [F.Incoming] {
+    var (batch, room): ([F.Incoming], _) = ([], room)
+    if half.carriesDatagrams {
+      try appendDatagrams(outcome, to: &batch, &room)
+      return batch
+    }
     let unread: UnsafeRawBufferPointer?
     switch outcome {
     case .lent(let demand):
@@ -124,10 +127,11 @@ extension ReceivingSide {
       unsafe unread = half.goOn(behind: half.end(of: outcome), for: source)
     case .failed(let error): throw error
     }
-    guard let unread = unsafe unread else { return }
+    guard let unread = unsafe unread else { return batch }
     var consumed = 0
     defer { half.leave(consuming: consumed) }
     unsafe try append(from: unread, to: &batch, &room, &consumed)
+    return batch
   }
 
   @usableFromInline
@@ -152,10 +156,10 @@ extension ReceivingSide {
   @inlinable
   func receiveBatch(_ limit: CallLimit, _ room: BatchRoom) async throws(EndpointError) -> [F.Incoming] {
     if await half.isCancelledAtBegin() { throw half.cancelled }
-    var (batch, room, front): ([F.Incoming], _, _) = ([], room, ReceiveHalf.Front.unseen)
-    try appendAtOnce(to: &batch, &front, as: .task, limit, &room)
-    if batch.isEmpty { try append(await outcome(after: front, limit), to: &batch, &room) }
-    return batch
+    var front = ReceiveHalf.Front.unseen
+    let received = try batchAtOnce(&front, as: .task, limit, room)
+    if !received.isEmpty { return received }
+    return try await call(after: front, limit) { outcome throws(EndpointError) in try batch(outcome, room) }
   }
 }
 

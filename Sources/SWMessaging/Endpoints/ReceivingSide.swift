@@ -154,17 +154,8 @@ extension ReceivingSide {
     try atOnce(&front, as: kind, limit) { unread, _, payload, _ in try body(unread.extracting(payload)) }
   }
 
-  /// Makes an async call, which waits if necessary.
-  @inlinable @inline(__always)
-  func outcome(after front: ReceiveHalf.Front, _ limit: CallLimit) async -> ReceiveHalf.Outcome {
-    switch half.start(request, as: .task, limit, after: front) {
-    case .ended(let outcome): return outcome
-    case .queued(let place):
-      // This is the only suspension, so a waiting task holds little memory.
-      await half.runTask(place)
-      return half.outcome(of: place)
-    }
-  }
+  // A task that waits keeps the frames of its asynchronous functions. So the steps before and after the only suspension are
+  // functions of their own, and what they need is in no frame.
 
   /// Receives the next message, for a task.
   @inlinable @inline(__always)
@@ -172,6 +163,63 @@ extension ReceivingSide {
     if await half.isCancelledAtBegin() { throw half.cancelled }
     var front = ReceiveHalf.Front.unseen
     if let message = try messageAtOnce(&front, as: .task, limit) { return message }
-    return try message(await outcome(after: front, limit))
+    switch try begin(after: front, limit) {
+    case .ended(let message): return message
+    case .waits(let place):
+      await half.runTask(place)
+      return try end(place)
+    }
   }
+
+  @inlinable @inline(never)
+  func begin(
+    after front: ReceiveHalf.Front, _ limit: CallLimit
+  ) throws(EndpointError) -> BegunReceive<F.Incoming> {
+    switch half.start(request, as: .task, limit, after: front) {
+    case .ended(let outcome): .ended(try message(outcome))
+    case .queued(let place): .waits(place)
+    }
+  }
+
+  @inlinable @inline(never)
+  func end(_ place: ReceivePlace) throws(EndpointError) -> F.Incoming { try message(half.outcome(of: place)) }
+
+  /// Goes the long way of another async call, whose result `take` makes of what is received.
+  @inlinable @inline(__always)
+  func call<Result, Failure: Error>(
+    after front: ReceiveHalf.Front, _ limit: CallLimit,
+    _ take: (ReceiveHalf.Outcome) throws(Failure) -> Result
+  ) async throws(Failure) -> Result {
+    switch try begin(after: front, limit, take) {
+    case .ended(let result): return result
+    case .waits(let place):
+      await half.runTask(place)
+      return try end(place, take)
+    }
+  }
+
+  @inlinable @inline(never)
+  func begin<Result, Failure: Error>(
+    after front: ReceiveHalf.Front, _ limit: CallLimit,
+    _ take: (ReceiveHalf.Outcome) throws(Failure) -> Result
+  ) throws(Failure) -> BegunReceive<Result> {
+    switch half.start(request, as: .task, limit, after: front) {
+    case .ended(let outcome): .ended(try take(outcome))
+    case .queued(let place): .waits(place)
+    }
+  }
+
+  @inlinable @inline(never)
+  func end<Result, Failure: Error>(
+    _ place: ReceivePlace, _ take: (ReceiveHalf.Outcome) throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    try take(half.outcome(of: place))
+  }
+}
+
+/// A receive that has begun: its result, or the place in which it waits.
+@usableFromInline
+enum BegunReceive<Result> {
+  case ended(Result)
+  case waits(ReceivePlace)
 }

@@ -5,7 +5,9 @@ internal import SystemPackage
 ///
 /// Reads stop behind bytes that carry descriptors, and the kernel prepends bytes that were sent earlier without any. So
 /// descriptors belong to the last byte of a read. A writer's credentials apply from the first byte of a read on.
-struct AncillaryQueue: Sendable {
+///
+/// Most streams carry none, so an empty queue has no storage.
+struct AncillaryQueue {
   private struct Arrival: Sendable {
     var position: UInt64
     var descriptors: ReceivedDescriptors?
@@ -16,52 +18,59 @@ struct AncillaryQueue: Sendable {
     var credentials: SenderCredentials
   }
 
-  private var arrivals: [Arrival] = []
-  private var writers: [Writer] = []
-  /// How many descriptors a message may have, as of the last read.
-  private var limit = Int.max
+  private final class Held {
+    var arrivals: [Arrival] = []
+    var writers: [Writer] = []
+    /// How many descriptors a message may have, as of the last read.
+    var limit = Int.max
+  }
 
-  /// Whether the queue is empty. It is a stored value because every message reads it.
-  private(set) var isEmpty = true
+  private var held: Held?
+  var isEmpty: Bool { held == nil }
 
   /// Adds the ancillary data of a read, which brought the bytes at these positions of the stream.
   ///
   /// A read is made only while the message at the front is incomplete, so everything that the queue holds before belongs to that
   /// message, which may have at most `limit` descriptors. The queue holds at most twice as many, however often the peer passes some.
   mutating func add(_ found: Ancillary, beside bytes: ClosedRange<UInt64>, limit: Int) {
-    self.limit = limit
-    if arrivals.count > limit || arrivals.reduce(0, { $0 + ($1.descriptors?.count ?? 0) }) > limit {
-      let merged = merge(arrivals)
-      arrivals = [
+    let held = self.held ?? Held()
+    self.held = held
+    held.limit = limit
+    if held.arrivals.count > limit
+      || held.arrivals.reduce(0, { $0 + ($1.descriptors?.count ?? 0) }) > limit
+    {
+      let merged = merge(held.arrivals, limit)
+      held.arrivals = [
         Arrival(
-          position: arrivals[0].position, descriptors: merged.descriptors, isLost: merged.lostDescriptors)
+          position: held.arrivals[0].position, descriptors: merged.descriptors, isLost: merged.lostDescriptors
+        )
       ]
     }
-    isEmpty = false
     if found.descriptors != nil || found.lostDescriptors {
-      arrivals.append(
+      held.arrivals.append(
         Arrival(
           position: bytes.upperBound, descriptors: found.descriptors, isLost: found.lostDescriptors))
     }
-    if let credentials = found.credentials, writers.last?.credentials != credentials {
-      writers.append(Writer(start: bytes.lowerBound, credentials: credentials))
+    if let credentials = found.credentials, held.writers.last?.credentials != credentials {
+      held.writers.append(Writer(start: bytes.lowerBound, credentials: credentials))
     }
   }
 
   /// Removes and returns the data of the bytes in front of a position. Returns nil if there is none. Credentials stay,
   /// because they also apply to the bytes behind.
   mutating func take(before end: UInt64) -> Ancillary? {
-    let count = arrivals.prefix { $0.position < end }.count
-    var found = merge(arrivals.prefix(count))
-    arrivals.removeFirst(count)
-    while writers.count > 1, writers[1].start < end { writers.removeFirst() }
-    if let writer = writers.first, writer.start < end { found.credentials = writer.credentials }
-    isEmpty = arrivals.isEmpty && writers.isEmpty
+    guard let held else { return nil }
+    let count = held.arrivals.prefix { $0.position < end }.count
+    var found = merge(held.arrivals.prefix(count), held.limit)
+    held.arrivals.removeFirst(count)
+    while held.writers.count > 1, held.writers[1].start < end { held.writers.removeFirst() }
+    if let writer = held.writers.first, writer.start < end { found.credentials = writer.credentials }
+    if held.arrivals.isEmpty, held.writers.isEmpty { self.held = nil }
     return found.isEmpty ? nil : found
   }
 
   /// Returns the descriptors of one message, in order. Surplus ones are lost, and closed on another thread.
-  private func merge(_ arrivals: some Collection<Arrival>) -> Ancillary {
+  private func merge(_ arrivals: some Collection<Arrival>, _ limit: Int) -> Ancillary {
     let passed = arrivals.compactMap(\.descriptors)
     var found = Ancillary(lostDescriptors: arrivals.contains { $0.isLost })
     found.descriptors = passed.first

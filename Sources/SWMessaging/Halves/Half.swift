@@ -38,8 +38,13 @@ package class Half: ReactorWork, @unchecked Sendable {
     interest = direction
     var state = HalfState()
     state.isRegistered = port.isSignalled
-    state.pauses = port.capabilities.shortestPause...port.capabilities.longestPause
     lock = Guarded(state)
+  }
+
+  /// The length of the first pause and the limit of all pauses, in nanoseconds.
+  final var pauseLengths: ClosedRange<UInt64> {
+    let capabilities = port.capabilities
+    return capabilities.shortestPause...capabilities.longestPause
   }
 
   // A half leaves its port when it is closed or retired. If neither has happened, the port forgets the half here.
@@ -365,9 +370,9 @@ package class Half: ReactorWork, @unchecked Sendable {
   final func runTask(_ place: Place) async {
     streak.store(0, ordering: .relaxed)
     if locked({ _, _ in place.isDecided }) { return }
-    var waiting = TaskWait(place, in: self)
+    let waiting = TaskWait(place)
     waiting.arm()
-    await suspend(waiting)
+    await suspend(place)
     waiting.finish()
     #if SW_TSAN
       // If a continuation is resumed before it is awaited, an atomic variable of the runtime orders the writes before it.
@@ -376,13 +381,13 @@ package class Half: ReactorWork, @unchecked Sendable {
     #endif
   }
 
-  private final func suspend(_ waiting: TaskWait) async {
+  private final func suspend(_ place: Place) async {
     await withTaskCancellationHandler {
       unsafe await withUnsafeContinuation { continuation in
-        if !waiting.park(unsafe .continuation(continuation)) { unsafe continuation.resume() }
+        if !park(place, unsafe .continuation(continuation)) { unsafe continuation.resume() }
       }
     } onCancel: {
-      giveUp(waiting.place, .cancelled)
+      giveUp(place, .cancelled)
     }
   }
 

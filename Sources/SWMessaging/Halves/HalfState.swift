@@ -9,6 +9,12 @@ internal import SWIO
 ///     closed   every place is decided; the last user of the descriptor gives it up
 package struct HalfState: Sendable {
   package var queue = PlaceQueue()
+  /// The number of threads in `ppoll` on the descriptor, and of running bodies of `withDescriptor`.
+  package internal(set) var pollers = 0
+  /// Why no caller can receive, or send, from now on.
+  package internal(set) var over: EndpointError?
+  /// The last pause. Nil if there was none: most endpoints never pause, and an idle one stays small.
+  private var lastPause: LastPause?
   /// Whether a driver holds the turn. The turn is never held across a park or an `await`.
   package internal(set) var turn = false
   /// Whether an attempt may make progress. The turn holder lowers it before each attempt. Readiness raises it, and so does a
@@ -16,32 +22,37 @@ package struct HalfState: Sendable {
   package internal(set) var stirred = true
   /// Whether the reactor has been asked to drive and has not begun.
   package internal(set) var called = false
-  /// The number of threads in `ppoll` on the descriptor, and of running bodies of `withDescriptor`.
-  package internal(set) var pollers = 0
   package internal(set) var isClosed = false
   /// Whether this half has given the descriptor up.
   package internal(set) var isOut = false
   /// Whether the reactor watches the descriptor for this half.
   package internal(set) var isRegistered = false
-  /// Why no caller can receive, or send, from now on.
-  package internal(set) var over: EndpointError?
   /// Whether the half-close has gone out. Everything before it has been accepted, so a flush has nothing to wait for.
   package internal(set) var isFinished = false
   /// Whether receiving ends as soon as nothing is left to receive and no message has begun.
   var endsWhenIdle = false
   /// Whether a late caller may be waiting for another driver's attempt.
   package internal(set) var hasLate = false
-  /// When to repeat the attempts that no readiness announces: those of places that stand aside, and the head's if its last
-  /// attempt asked for it.
-  package internal(set) var retryAt: Deadline?
   /// Whether the head waits for `retryAt` and for nothing else.
   package internal(set) var isHeadPaused = false
-  /// The length of the last pause in nanoseconds. 0 after an attempt has moved something.
-  package internal(set) var pauseLength: UInt64 = 0
-  /// The length of the first pause and the limit of all pauses, in nanoseconds.
-  var pauses: ClosedRange<UInt64> = 1_000_000...100_000_000
+
+  // Invariant: the half's lock guards it, like the rest of this state.
+  private final class LastPause: @unchecked Sendable {
+    var retryAt: Deadline?
+    var retryTimerAt: Deadline?
+    var length: UInt64 = 0
+  }
+
+  /// When to repeat the attempts that no readiness announces: those of places that stand aside, and the head's if its last
+  /// attempt asked for it.
+  package var retryAt: Deadline? { lastPause?.retryAt }
   /// When the reactor's first timer for a retry fires. A timer stays set if its pause ends early.
-  package internal(set) var retryTimerAt: Deadline?
+  var retryTimerAt: Deadline? {
+    get { lastPause?.retryTimerAt }
+    set { lastPause?.retryTimerAt = newValue }
+  }
+  /// The length of the last pause in nanoseconds. 0 after an attempt has moved something.
+  package var pauseLength: UInt64 { lastPause?.length ?? 0 }
 
   /// Whether a caller that enters now is served without getting a place.
   var isIdle: Bool { !turn && queue.isEmpty }
@@ -93,12 +104,16 @@ package struct HalfState: Sendable {
 
   // MARK: Attempts that are repeated after a pause
 
-  /// Begins a pause before an attempt is repeated. It is twice as long as the last one, within `pauses`. A blocked thread
-  /// ends the pause itself. For other places the reactor sets a timer.
-  private mutating func pause(for kind: Place.Kind, now: Deadline, _ actions: inout Actions) {
-    if retryAt == nil {
-      pauseLength = min(max(2 * pauseLength, pauses.lowerBound), pauses.upperBound)
-      retryAt = Deadline(nanoseconds: now.nanoseconds + pauseLength)
+  /// Begins a pause before an attempt is repeated. It is twice as long as the last one, within `lengths` in nanoseconds. A
+  /// blocked thread ends the pause itself. For other places the reactor sets a timer.
+  private mutating func pause(
+    for kind: Place.Kind, now: Deadline, within lengths: ClosedRange<UInt64>, _ actions: inout Actions
+  ) {
+    let pause = lastPause ?? LastPause()
+    lastPause = pause
+    if pause.retryAt == nil {
+      pause.length = min(max(2 * pause.length, lengths.lowerBound), lengths.upperBound)
+      pause.retryAt = Deadline(nanoseconds: now.nanoseconds + pause.length)
     }
     if kind != .thread { needsRetryTimer(&actions) }
   }
@@ -109,28 +124,34 @@ package struct HalfState: Sendable {
   ///
   /// - Parameter me: the place of the driver that made the attempt.
   mutating func headWaits(
-    pausing: Bool, now: @autoclosure () -> Deadline, by me: Place?, _ actions: inout Actions
+    pausing: Bool, now: @autoclosure () -> Deadline, within lengths: @autoclosure () -> ClosedRange<UInt64>,
+    by me: Place?, _ actions: inout Actions
   ) {
     guard let head = queue.first else { return }
     if pausing != isHeadPaused, head.kind == .thread, head !== me { actions.signal(head) }
     guard pausing else { return endHeadPause() }
     isHeadPaused = true
-    pause(for: head.kind, now: now(), &actions)
+    pause(for: head.kind, now: now(), within: lengths(), &actions)
   }
+
+  /// An attempt has moved something, so the next pause is short again.
+  func endGrowth() { lastPause?.length = 0 }
 
   /// Ends the head's pause, because the head waits for readiness again or has been served. The next pause is short again.
   private mutating func endHeadPause() {
-    pauseLength = 0
+    endGrowth()
     isHeadPaused = false
-    if !queue.hasAside { retryAt = nil }
+    if !queue.hasAside { lastPause?.retryAt = nil }
   }
 
   /// Moves a place aside until its attempt is repeated after a pause, so other places need not wait for it. A waiting thread
   /// is signalled, because it has not limited its wait to the pause.
-  mutating func putAside(_ place: Place, now: Deadline, _ actions: inout Actions) {
+  mutating func putAside(
+    _ place: Place, now: Deadline, within lengths: ClosedRange<UInt64>, _ actions: inout Actions
+  ) {
     queue.putAside(place)
     if place.kind == .thread { actions.signal(place) }
-    pause(for: place.kind, now: now, &actions)
+    pause(for: place.kind, now: now, within: lengths, &actions)
   }
 
   mutating func needsRetryTimer(_ actions: inout Actions) {
@@ -142,7 +163,7 @@ package struct HalfState: Sendable {
 
   /// Ends the pause. Places that stood aside are in front again, and the next attempt may make progress.
   mutating func endPause() {
-    retryAt = nil
+    lastPause?.retryAt = nil
     isHeadPaused = false
     queue.returnAside()
     stirred = true

@@ -49,46 +49,51 @@ package class Place: DeadlineReceiver, @unchecked Sendable {
   }
 
   let half: Half
-  package final let kind: Kind
+
+  // Words come before flags, so that there are no gaps: an idle connection has a place for the task that waits.
 
   @safe @exclusivity(unchecked)
   final var wakeUp: WakeUp?
+  /// The timer of a task's deadline, while it is set. Only the task uses it.
+  @safe @exclusivity(unchecked)
+  final var timer: Timer?
+  /// The latest time at which its thread looks again. Set under the lock, read by the thread.
+  package internal(set) final var waitLimit = Deadline.never
+  /// The deadline of its caller, which is also checked while bytes move. Set before the place is queued.
+  @safe @exclusivity(unchecked)
+  final var deadline = Deadline.never
+  @safe @exclusivity(unchecked)
+  fileprivate final var next: Place?
+  @exclusivity(unchecked)
+  fileprivate final unowned(unsafe) var previous: Place?
   @safe @exclusivity(unchecked)
   final var resumption: Resumption?
+  package final let kind: Kind
   @safe @exclusivity(unchecked)
   package fileprivate(set) final var isDecided = false
   @safe @exclusivity(unchecked)
   package fileprivate(set) final var isQueued = false
   /// Whether its thread is, or is about to be, in `ppoll` on the descriptor. Then readiness needs no signal.
   package internal(set) final var isPolling = false
-  /// The readiness that its thread polls for.
-  package internal(set) final var polledInterest: Readiness = []
-  /// Whether its step waits for the transport. A flush or a half-close does not: it is due as soon as it is the head.
-  var needsReadiness: Bool { true }
-  /// The latest time at which its thread looks again. Set under the lock, read by the thread.
-  package internal(set) final var waitLimit = Deadline.never
-  /// Why the caller gave up, if only the turn holder can settle that.
-  final var gaveUp: GiveUp?
   /// Whether the place stands aside: its attempt is repeated after a pause, and the places behind it do not wait for that.
   package fileprivate(set) final var isAside = false
   /// Whether the place must be tried once before it leaves, because its deadline had passed before it came, or because it is
   /// owed an attempt. Raised under the lock.
   @safe @exclusivity(unchecked)
   final var isLate: Bool
-  /// The deadline of its caller, which is also checked while bytes move. Set before the place is queued.
-  @safe @exclusivity(unchecked)
-  final var deadline = Deadline.never
   /// Whether the attempt that every call is promised was left out, because it was likely to fail. It is made before the
   /// deadline ends the call. Set before the place is queued, lowered under the lock.
   @safe @exclusivity(unchecked)
   final var owesAttempt = false
+  /// Why the caller gave up, if only the turn holder can settle that.
+  final var gaveUp: GiveUp?
+  /// The readiness that its thread polls for.
+  package internal(set) final var polledInterest: Readiness = []
 
-  @safe @exclusivity(unchecked)
-  fileprivate final var next: Place?
+  /// Whether its step waits for the transport. A flush or a half-close does not: it is due as soon as it is the head.
+  var needsReadiness: Bool { true }
   /// Under the lock: the place behind it.
   final var following: Place? { isQueued ? next : nil }
-  @exclusivity(unchecked)
-  fileprivate final unowned(unsafe) var previous: Place?
 
   init(_ kind: Kind, isLate: Bool = false, in half: Half) {
     self.kind = kind

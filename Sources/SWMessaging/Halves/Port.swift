@@ -10,9 +10,15 @@ package final class Port: ReadinessReceiver {
   // references would also work, but cost fifty bytes for each idle connection.)
   // Invariant: a half leaves before it goes, and is forgotten with that.
   private struct State: @unchecked Sendable {
-    var halvesInside: Int
+    // Words come before what is smaller, so that there are no gaps in what each connection has.
     var receiving: Unmanaged<ReceiveHalf>?
     var sending: Unmanaged<SendHalf>?
+    /// Called when the transport has been closed or given away.
+    var whenGone: (@Sendable () -> Void)?
+    var firstError: TransportError?
+    var halvesInside: Int8
+    /// Whether the transport has been closed or given away.
+    var isGone = false
     var registration: RegistrationID?
     /// The readiness that the reactor reports to each half. The reactor watches the union of both.
     var watchedToReceive: Readiness = []
@@ -22,11 +28,6 @@ package final class Port: ReadinessReceiver {
     var awaitedToSend: Readiness = .writable
     /// Whether the reactor cannot watch the descriptor because it never blocks.
     var isAlwaysReady = false
-    var firstError: TransportError?
-    /// Whether the transport has been closed or given away.
-    var isGone = false
-    /// Called when that happens.
-    var whenGone: (@Sendable () -> Void)?
 
     mutating func forget(_ direction: Readiness) {
       if direction.contains(.readable) { unsafe receiving = nil }
@@ -44,7 +45,7 @@ package final class Port: ReadinessReceiver {
   let polledDescriptor: Int32?
   /// Whether an attempt moves a whole datagram, which may be empty.
   let carriesDatagrams: Bool
-  let capabilities: TransportCapabilities
+  var capabilities: TransportCapabilities { transport.capabilities }
   /// The rest of a packet, for a transport that may return packets and that is received from.
   private let packets: PacketRest?
   /// The signal of a user's transport.
@@ -56,13 +57,13 @@ package final class Port: ReadinessReceiver {
   /// Whether an attempt has waited for the readiness of the other direction. From then on each event is reported to both
   /// halves.
   private let crosses = Atomic(false)
-  /// The most descriptors that a message may bring.
-  private let descriptorLimit = Atomic(0)
   private let receivesCredentials = Atomic(false)
-  /// How long a blocked receiver spins before it sleeps, in nanoseconds.
-  let spinTime = Atomic<UInt64>(0)
   /// Whether the socket was accepted, or was connected by the library. Then its credentials are those of the peer.
   let knowsPeer = Atomic(false)
+  /// The most descriptors that a message may bring.
+  private let descriptorLimit = Atomic<Int32>(0)
+  /// How long a blocked receiver spins before it sleeps, in nanoseconds.
+  let spinTime = Atomic<UInt64>(0)
 
   /// Takes over a descriptor for these halves.
   ///
@@ -95,10 +96,9 @@ package final class Port: ReadinessReceiver {
     self.transport = transport
     self.ours = ours
     self.reactor = reactor
-    capabilities = transport.capabilities
     carriesDatagrams = transport.content == .datagrams
     items = carriesDatagrams ? transport as? any ItemSource : nil
-    packets = directions.contains(.readable) ? PacketRest(capabilities) : nil
+    packets = directions.contains(.readable) ? PacketRest(transport.capabilities) : nil
     polledDescriptor =
       if case .descriptor(let descriptor) = transport.readinessSource { descriptor.rawValue } else { nil }
     state = Guarded(unsafe State(halvesInside: directions == [.readable, .writable] ? 2 : 1))
@@ -125,8 +125,8 @@ package final class Port: ReadinessReceiver {
 
   /// The most descriptors that a message may bring. 0 unless an endpoint asks for more.
   var maximumDescriptors: Int {
-    get { descriptorLimit.load(ordering: .relaxed) }
-    set { descriptorLimit.store(newValue, ordering: .relaxed) }
+    get { Int(descriptorLimit.load(ordering: .relaxed)) }
+    set { descriptorLimit.store(Int32(clamping: newValue), ordering: .relaxed) }
   }
 
   /// Has messages bring the credentials of their senders.

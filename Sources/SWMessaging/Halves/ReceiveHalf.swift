@@ -224,8 +224,8 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     let outcome = withAncillary { found in
       unsafe turn.readAhead { memory in unsafe attempt(into: memory, readsAhead: true, &found) }
     }
-    if kind == .thread { unsafe vainAttempts = outcome == .blocked ? vainAttempts + 1 : 0 }
-    return unsafe outcome == .blocked ? (.blocked, Self.none) : (.held, turn.front)
+    if kind == .thread { unsafe vainAttempts = outcome.isBlocked ? vainAttempts + 1 : 0 }
+    return unsafe outcome.isBlocked ? (.blocked, Self.none) : (.held, turn.front)
   }
 
   /// Under the lock and in the turn: whether a thread polls before it attempts, because the attempts of the last calls found
@@ -449,21 +449,21 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
         let outcome = attempt(demand, for: request, mayTakeLong: driver.mayTakeLong)
         unsafe driver.byteBudget -= turn.count - before
         // Items that came to nothing count as well, because refused connections must not hold up other halves.
-        if carriesDatagrams, outcome == .moved, unsafe !turn.holdsItem { driver.byteBudget -= 64 << 10 }
-        if outcome == .failedOnce, let failure = unsafe turn.failure {
+        if carriesDatagrams, outcome.hasMoved, unsafe !turn.holdsItem { driver.byteBudget -= 64 << 10 }
+        if case .failedOnce(let failure) = outcome {
           let error = EndpointError(.transport(failure))
           if let ended = serveFailure(error, head, driver) { return ended }
           driver.noteFailure(of: head)
           continue
         }
-        if outcome == .offload {
+        if case .offload = outcome {
           driver.mayTakeLong = driver.isThread
           if !driver.isThread, let ended = handOver(&driver) { return ended }
           continue
         }
-        if outcome == .blocked, let ended = blocked(head, &driver) { return ended }
+        if outcome.isBlocked, let ended = blocked(head, &driver) { return ended }
         // If the budget is spent, the next critical section stops the driver.
-        if outcome == .moved { known = driver.isSpent ? nil : head }
+        if outcome.hasMoved { known = driver.isSpent ? nil : head }
         if driver.mayWait, driver.deadline.hasPassed(by: port.reactor.now), let ended = stopLate(driver) {
           return ended
         }
@@ -546,7 +546,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
             return false
           }
           state.queue.remove(me)
-          state.pauseLength = 0
+          state.endGrowth()
           me.outcome = .lent(demand)
           me.decide(&actions, by: me)
         }
@@ -565,7 +565,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
       guard !state.isClosed, !state.queue.isEmpty else { return .none }
       guard state.queue.first === head else { return .none }
       state.queue.remove(head)
-      state.pauseLength = 0
+      state.endGrowth()
       var delivery = unsafe copied ?? Delivery(payload: turn.takePayload(of: demand))
       if carriesDatagrams || head.request.isAccompanied {
         let ancillary = unsafe head.request.isAccompanied ? turn.takeAncillary(of: demand) : nil
@@ -723,7 +723,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
         if state.stirred || first !== place ?? head { return .again }
         if first.kind != .thread, !state.isRegistered { return .register }
         state.headWaits(
-          pausing: unsafe isPausing, now: port.reactor.now, by: place ?? me, &actions)
+          pausing: unsafe isPausing, now: port.reactor.now, within: pauseLengths, by: place ?? me, &actions)
         releaseTurn(&state, &actions, by: place ?? me)
         return .released
       }

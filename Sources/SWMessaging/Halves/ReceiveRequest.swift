@@ -39,10 +39,14 @@ package class MessageSource: @unchecked Sendable {
   private final var position: UInt64?
   private final var demand = FrameDemand.atLeast(1)
   /// The scanner's answer to the end of the stream. The scanner is asked once, because the question changes it.
-  private final var end: FrameEnd?
+  private final var end: Answer?
   private final var failure: Failure?
 
-  /// A box for the error, so a source without one stays small.
+  // Boxes, so a source without an end or an error stays small.
+  private final class Answer {
+    let end: FrameEnd
+    init(_ end: FrameEnd) { self.end = end }
+  }
   private final class Failure {
     let error: FramingError
     init(_ error: FramingError) { self.error = error }
@@ -109,7 +113,7 @@ extension MessageSource {
   /// Asks the scanner about the bytes at `position` after the end of the stream. If they turn out to be a frame, its demand
   /// is known from now on.
   final func end(of received: Span<UInt8>, at position: UInt64) throws(FramingError) -> FrameEnd {
-    if let end, self.position == position { return end }
+    if let end, self.position == position { return end.end }
     _ = try demand(in: received, at: position)
     if demand.isFinal { return .incomplete }
     do throws(FramingError) {
@@ -122,7 +126,7 @@ extension MessageSource {
         }
         demand = last
       }
-      end = found
+      end = Answer(found)
       return found
     } catch {
       failure = Failure(error)

@@ -56,9 +56,14 @@ package struct ReceiveTurn: ~Copyable {
   /// The ancillary data of the held bytes of a stream.
   private var ancillary = AncillaryQueue()
   /// The unread bytes, and their position, when a receiver was told that the stream had ended inside a message.
-  private var cut: (position: UInt64, bytes: [UInt8])?
-  /// Why the last attempt brought nothing. The next attempt may succeed.
-  package private(set) var failure: TransportError?
+  private var cut: Cut?
+
+  private final class Cut {
+    let position: UInt64
+    let bytes: [UInt8]
+
+    init(_ position: UInt64, _ bytes: [UInt8]) { (self.position, self.bytes) = (position, bytes) }
+  }
 
   /// - Parameter carriesDatagrams: whether datagrams or other items are received.
   package init(unread: [UInt8] = [], carriesDatagrams: Bool = false) {
@@ -260,7 +265,7 @@ package struct ReceiveTurn: ~Copyable {
   mutating func truncated() -> [UInt8] {
     if let cut, cut.position == position, cut.bytes.count == count { return cut.bytes }
     let bytes = unread()
-    cut = (position, bytes)
+    cut = Cut(position, bytes)
     return bytes
   }
 
@@ -296,10 +301,13 @@ package struct ReceiveTurn: ~Copyable {
     case blocked
     /// The attempt may take long, and has not been made.
     case offload
-    /// `failure` has the error. Nothing was taken, and another attempt may succeed.
-    case failedOnce
+    /// Nothing was taken, and another attempt may succeed.
+    case failedOnce(TransportError)
     /// The stream has ended. `end` says how.
     case ended
+
+    package var hasMoved: Bool { if case .moved = self { true } else { false } }
+    var isBlocked: Bool { if case .blocked = self { true } else { false } }
   }
 
   /// Makes one attempt to receive what a request still needs.
@@ -380,8 +388,7 @@ package struct ReceiveTurn: ~Copyable {
       end = .endOfStream
       return .ended
     case .failed(let error) where error.scope == .item:
-      failure = error
-      return .failedOnce
+      return .failedOnce(error)
     case .failed(let error):
       end = .failed(error)
       return .ended

@@ -370,7 +370,7 @@ package final class SendHalf: Half, @unchecked Sendable {
         state.releaseTurn(by: nil, &actions)
         return false
       }
-      state.putAside(place, now: port.reactor.now, &actions)
+      state.putAside(place, now: port.reactor.now, within: pauseLengths, &actions)
       return true
     }
     guard isQueued else { return .ended(error(.closed, call, sent: 0)) }
@@ -526,7 +526,7 @@ package final class SendHalf: Half, @unchecked Sendable {
         return .settle(head)
       }
       if state.queue.hasAside, waitsForAside(head, state.queue) {
-        state.putAside(head, now: port.reactor.now, &actions)
+        state.putAside(head, now: port.reactor.now, within: pauseLengths, &actions)
         return .aside
       }
       switch head.step {
@@ -676,7 +676,7 @@ package final class SendHalf: Half, @unchecked Sendable {
         fail(head, EndpointError(.timedOut))
         head.decide(&actions, by: me)
       case .retryLater where carriesDatagrams && head.gaveUp == nil && !state.isClosed:
-        state.putAside(head, now: port.reactor.now, &actions)
+        state.putAside(head, now: port.reactor.now, within: pauseLengths, &actions)
       case .wouldBlock, .waitsFor, .retryLater: after = .blocked
       case .offload: after = .offload
       case .failed(let error) where error.scope == .item && !head.hasBegun:
@@ -816,7 +816,8 @@ package final class SendHalf: Half, @unchecked Sendable {
         }
         if state.stirred || first.gaveUp != nil || !first.needsReadiness { return .again }
         if first.kind != .thread, !state.isRegistered { return .register }
-        state.headWaits(pausing: unsafe isPausing, now: port.reactor.now, by: me, &actions)
+        state.headWaits(
+          pausing: unsafe isPausing, now: port.reactor.now, within: pauseLengths, by: me, &actions)
         settleLate(by: me, &state, &actions)
         state.releaseTurn(by: me, &actions)
         return .released

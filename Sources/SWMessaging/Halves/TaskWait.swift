@@ -5,20 +5,17 @@ internal import SystemPackage
 /// between the steps. There is no `await` between entering and parking.
 package struct TaskWait: Sendable {
   package let place: Place
-  private let half: Half
-  /// The timer of the deadline, while it is set.
-  package private(set) var timer: Timer?
+  private var half: Half { place.half }
+  /// The timer of the deadline, while it is set. The place has it, because a task that waits keeps this value in its frame.
+  package var timer: Timer? { place.timer }
 
-  package init(_ place: Place, in half: Half) {
-    self.place = place
-    self.half = half
-  }
+  package init(_ place: Place) { self.place = place }
 
   /// Whether the place gives up when `arm` is called.
   package var givesUp: Bool { place.deadline.hasPassed(by: half.port.reactor.now) }
 
   /// Sets the timer of the deadline.
-  package mutating func arm() {
+  package func arm() {
     let reactor = half.port.reactor
     if let errno = reactor.start() {
       half.fail(place, unattended: errno)
@@ -26,7 +23,7 @@ package struct TaskWait: Sendable {
       half.giveUp(place, .timedOut)
     } else if place.deadline != .never {
       let timer = Timer(place)
-      self.timer = timer
+      place.timer = timer
       reactor.set(timer, at: place.deadline)
     }
   }
@@ -35,8 +32,8 @@ package struct TaskWait: Sendable {
   package func park(_ resumption: Resumption) -> Bool { half.park(place, resumption) }
 
   /// Removes the timer.
-  package mutating func finish() {
+  package func finish() {
     if let timer { half.port.reactor.takeBack(timer) }
-    timer = nil
+    place.timer = nil
   }
 }

@@ -116,7 +116,7 @@ final class ListenerCaller: @unchecked Sendable {
     case .driving(let wait):
       half.driveOn(as: wait.place)
       state = .stepping(wait)
-    case .arming(var wait):
+    case .arming(let wait):
       wait.arm()
       state = .parking(wait)
     case .parking(let wait):
@@ -124,7 +124,7 @@ final class ListenerCaller: @unchecked Sendable {
       state = .parked(wait)
       let isParked = wait.park(.callback { [unowned self] in resume(wait.place) })
       if !isParked { state = .resumed(wait) }
-    case .resumed(var wait):
+    case .resumed(let wait):
       wait.finish()
       end(wait.place)
     case .holding(let outcome): take(outcome)
@@ -166,7 +166,7 @@ final class ListenerCaller: @unchecked Sendable {
     case .ended(let outcome): state = .holding(outcome)
     case .queued(let place):
       if kind == .task {
-        state = .arming(TaskWait(place, in: half))
+        state = .arming(TaskWait(place))
       } else {
         let wakeUp = wakeUp ?? WakeUp { [unowned self] in signal() }
         self.wakeUp = wakeUp

@@ -1,6 +1,7 @@
 import CCounts
 import SWFraming
 import SWMessaging
+import Synchronization
 
 private let small = [UInt8](repeating: 7, count: 64)
 private let large = [UInt8](repeating: 7, count: 65_536)
@@ -215,6 +216,19 @@ let messagePaths: [Path] = [
       try await echo
     }
   },
+  Path("idle", "to make a connection at which a task waits: allocations are its memory", count: 100) {
+    let kept = Kept()
+    return .reactor { count in
+      for _ in 0..<count {
+        let (left, right) = try makeSocketPair(framing: .varInt)
+        Task(executorPreference: .reactor) {
+          while let message = try await right.next() { try await right.send(message) }
+        }
+        repeat { await Task.yield() } while right.snapshot.waitingReceivers == 0
+        kept.add(left)
+      }
+    }
+  },
   Path("connecting", "to connect over a Unix socket, accept, send 64 B there and back, and close: both ends")
   {
     let listener = try Listener(.abstract(""), framing: .varInt)
@@ -300,4 +314,13 @@ private struct Peer: Sendable {
     let result = counts_drain(descriptor, count)
     guard result == 0 else { fail("the peer cannot read") }
   }
+}
+
+/// Connections that stay open.
+private final class Kept: Sendable {
+  private let ends = Mutex<[MessageDuplex<VarIntFraming>]>([])
+
+  init() { ends.withLock { $0.reserveCapacity(1_000) } }
+
+  func add(_ end: MessageDuplex<VarIntFraming>) { ends.withLock { $0.append(end) } }
 }
