@@ -23,7 +23,7 @@ import Testing
         unsafe memory.initializeMemory(as: UInt8.self, repeating: 7)
         return .transferred(min(count, memory.count))
       }
-      #expect(outcome.hasMoved)
+      #expect(outcome == .moved)
       if let found { turn.add(found, besideLast: count, limit: limit) }
     }
 

@@ -296,7 +296,7 @@ package struct ReceiveTurn: ~Copyable {
 
   // MARK: Attempting
 
-  package enum Outcome: Sendable {
+  package enum Outcome: Hashable, Sendable {
     case moved
     case blocked
     /// The attempt may take long, and has not been made.
@@ -306,7 +306,7 @@ package struct ReceiveTurn: ~Copyable {
     /// The stream has ended. `end` says how.
     case ended
 
-    package var hasMoved: Bool { if case .moved = self { true } else { false } }
+    var hasMoved: Bool { if case .moved = self { true } else { false } }
     var isBlocked: Bool { if case .blocked = self { true } else { false } }
   }
 
