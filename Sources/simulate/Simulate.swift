@@ -2,19 +2,23 @@ import Glibc
 import SWSimulation
 
 /// `simulate --seeds N [--first S]` plays many schedules; `simulate --seed S` plays one and prints every
-/// step. `--world listener` simulates a listener instead of endpoints. `--mistake NAME` has something go wrong on purpose.
+/// step. `--world NAME` simulates something else than endpoints. `--mistake NAME` has something go wrong on purpose.
 /// Exits with 1 when a schedule fails.
 @main
 enum Simulate {
   // Invariant: written by the only thread, read by its signal handler.
   nonisolated(unsafe) private static var current: UInt64 = 0
 
+  private static let worlds: [any Simulation.Type] = [
+    EndpointSimulation.self, ListenerSimulation.self, DatagramSimulation.self,
+  ]
+
   static func main() {
     var count: UInt64 = 1000
     var first: UInt64 = 1
     var single: UInt64?
     var mistake: String?
-    var isListener = false
+    var world: any Simulation.Type = EndpointSimulation.self
     var arguments = CommandLine.arguments.dropFirst()
     while let option = arguments.popFirst() {
       guard let text = arguments.popFirst() else { usage() }
@@ -23,8 +27,8 @@ enum Simulate {
         mistake = text
         continue
       case "--world":
-        guard ["endpoints", "listener"].contains(text) else { usage() }
-        isListener = text == "listener"
+        guard let named = worlds.first(where: { $0.name == text }) else { usage() }
+        world = named
         continue
       default: break
       }
@@ -36,56 +40,58 @@ enum Simulate {
       default: usage()
       }
     }
-    let world: any SimulatedWorld
-    if isListener {
-      guard let named = named(mistake, ListenerMistake.init) else { usage() }
-      world = ListenerSchedules(mistake: named.value)
-    } else {
-      guard let named = named(mistake, Mistake.init) else { usage() }
-      world = EndpointSchedules(mistake: named.value)
-    }
     tellSeedOfTraps()
-    if let single { replay(single, world) } else { play(first..<(first + count), world) }
+    run(world, single, first..<(first + count), mistake)
   }
 
-  /// A mistake by its name: nil if there is none of that name.
-  private static func named<M>(_ name: String?, _ make: (String) -> M?) -> (value: M?, Void)? {
-    guard let name else { return (nil, ()) }
-    return make(name).map { ($0, ()) }
+  private static func run<World: Simulation>(
+    _ world: World.Type, _ single: UInt64?, _ seeds: Range<UInt64>, _ mistakeName: String?
+  ) {
+    let mistake = mistakeName.flatMap(World.Mistake.init)
+    if mistakeName != nil, mistake == nil { usage() }
+    if let single { replay(single, world, mistake) } else { play(seeds, world, mistake) }
   }
 
   private static func usage() -> Never {
-    print("usage: simulate (--seeds N [--first S] | --seed S) [--world endpoints|listener] [--mistake NAME]")
-    print("mistakes: \(Mistake.allCases.map(\.rawValue).joined(separator: ", "))")
-    print("of a listener: \(ListenerMistake.allCases.map(\.rawValue).joined(separator: ", "))")
+    let names = worlds.map { $0.name }.joined(separator: "|")
+    print("usage: simulate (--seeds N [--first S] | --seed S) [--world \(names)] [--mistake NAME]")
+    for world in worlds { print("mistakes of \(world.name): \(mistakes(of: world))") }
     exit(2)
   }
 
-  private static func replay(_ seed: UInt64, _ world: any SimulatedWorld) {
+  private static func mistakes<World: Simulation>(of world: World.Type) -> String {
+    World.Mistake.allCases.map(\.rawValue).joined(separator: ", ")
+  }
+
+  private static func replay<World: Simulation>(
+    _ seed: UInt64, _ world: World.Type, _ mistake: World.Mistake?
+  ) {
     unsafe current = seed
-    var world = world
-    let report = world.run(seed, isTracing: true)
+    let report = world.run(seed: seed, mistake: mistake, isTracing: true)
     print("seed \(seed): \(report.stepCount) steps, trace \(String(report.traceHash, radix: 16))")
     guard let failure = report.failure else { return }
     print("seed \(seed) failed: \(failure)")
     exit(1)
   }
 
-  private static func play(_ seeds: Range<UInt64>, _ world: any SimulatedWorld) {
-    var world = world
+  private static func play<World: Simulation>(
+    _ seeds: Range<UInt64>, _ world: World.Type, _ mistake: World.Mistake?
+  ) {
     let clock = ContinuousClock()
     let start = clock.now
     var lastLine = start
+    var coverage = World.Coverage()
     var steps = 0
     var failures = 0
     for seed in seeds {
       unsafe current = seed
-      let report = world.run(seed, isTracing: false)
+      let report = world.run(seed: seed, mistake: mistake)
+      coverage.add(report.coverage)
       steps += report.stepCount
       if let failure = report.failure {
         failures += 1
         print(
-          "seed \(seed) failed: \(failure)\n  replay with: swift run -c release simulate \(world.option)--seed \(seed)"
+          "seed \(seed) failed: \(failure)\n  replay with: swift run -c release simulate --world \(world.name) --seed \(seed)"
         )
         if failures == 10 { exit(1) }
       }
@@ -94,7 +100,7 @@ enum Simulate {
         print("\(seed - seeds.lowerBound + 1) of \(seeds.count) schedules, \(lastLine - start)")
       }
     }
-    print(world.table)
+    print(coverage.table)
     print("\(seeds.count) schedules, \(steps) steps, \(clock.now - start), \(failures) failed")
     if failures > 0 { exit(1) }
   }
@@ -123,47 +129,5 @@ enum Simulate {
         _ = raise(number)
       }
     }
-  }
-}
-
-/// The schedules of one kind, and what those that were played have come by.
-private protocol SimulatedWorld {
-  /// The arguments of `simulate` that select this world.
-  var option: String { get }
-  var table: String { get }
-  mutating func run(_ seed: UInt64, isTracing: Bool) -> (failure: String?, stepCount: Int, traceHash: UInt64)
-}
-
-private struct EndpointSchedules: SimulatedWorld {
-  let mistake: Mistake?
-  private var coverage = Coverage()
-
-  init(mistake: Mistake?) { self.mistake = mistake }
-
-  var option: String { "" }
-  var table: String { coverage.table }
-
-  mutating func run(_ seed: UInt64, isTracing: Bool) -> (failure: String?, stepCount: Int, traceHash: UInt64)
-  {
-    let report = Simulation.run(seed: seed, mistake: mistake, isTracing: isTracing)
-    coverage.add(report.coverage)
-    return (report.failure, report.stepCount, report.traceHash)
-  }
-}
-
-private struct ListenerSchedules: SimulatedWorld {
-  let mistake: ListenerMistake?
-  private var coverage = ListenerCoverage()
-
-  init(mistake: ListenerMistake?) { self.mistake = mistake }
-
-  var option: String { "--world listener " }
-  var table: String { coverage.table }
-
-  mutating func run(_ seed: UInt64, isTracing: Bool) -> (failure: String?, stepCount: Int, traceHash: UInt64)
-  {
-    let report = ListenerSimulation.run(seed: seed, mistake: mistake, isTracing: isTracing)
-    coverage.add(report.coverage)
-    return (report.failure, report.stepCount, report.traceHash)
   }
 }

@@ -2,67 +2,65 @@ import SWSimulation
 import TestSupport
 import Testing
 
-@Suite(.lastResort, .leavesNothing) struct SimulationTests {
-  @Test func `schedules of any kind keep every promise`() {
-    var coverage = Coverage()
-    for seed: UInt64 in 1...3_000 {
-      let report = Simulation.run(seed: seed)
-      coverage.add(report.coverage)
-      #expect(report.failure == nil, "seed \(seed): replay with `swift run simulate --seed \(seed)`")
-    }
-    for point in Coverage.Point.allCases {
-      #expect(coverage.count(point) > 0, "no schedule comes by \(point)")
-    }
+/// Plays schedules of a world. None may fail, and together they must reach every place that is hard to reach.
+private func playAll<World: Simulation>(_ world: World.Type, count: UInt64 = 3_000) {
+  var coverage = World.Coverage()
+  for seed in 1...count {
+    let report = world.run(seed: seed)
+    coverage.add(report.coverage)
+    #expect(
+      report.failure == nil,
+      "seed \(seed): replay with `swift run simulate --world \(world.name) --seed \(seed)`")
   }
+  #expect(coverage.missing == [], "places that no schedule reaches")
+}
 
-  @Test func `the same seed plays the same schedule`() {
-    for seed: UInt64 in 1...100 {
-      let (first, second) = (Simulation.run(seed: seed), Simulation.run(seed: seed))
-      #expect(first.traceHash == second.traceHash)
-      #expect(first.stepCount == second.stepCount)
-    }
-    #expect(Simulation.run(seed: 1).traceHash != Simulation.run(seed: 2).traceHash)
+/// Checks that equal seeds play equal schedules, and others do not.
+private func playTwice<World: Simulation>(_ world: World.Type) {
+  for seed: UInt64 in 1...100 {
+    let (first, second) = (world.run(seed: seed), world.run(seed: seed))
+    #expect(first.traceHash == second.traceHash)
+    #expect(first.stepCount == second.stepCount)
   }
+  #expect(world.run(seed: 1).traceHash != world.run(seed: 2).traceHash)
+}
 
-  @Test(arguments: Mistake.allCases)
-  func `a mistake is noticed`(_ mistake: Mistake) {
+private func notices<World: Simulation>(
+  _ mistake: World.Mistake, in world: World.Type, by last: UInt64 = 300
+) -> Bool {
+  (1...last).contains { seed in world.run(seed: seed, mistake: mistake).failure != nil }
+}
+
+@Suite(.lastResort, .leavesNothing) struct EndpointSimulationTests {
+  @Test func `schedules of endpoints keep every promise`() { playAll(EndpointSimulation.self) }
+
+  @Test func `the same seed plays the same schedule of endpoints`() { playTwice(EndpointSimulation.self) }
+
+  @Test(arguments: EndpointMistake.allCases)
+  func `a mistake about endpoints is noticed`(_ mistake: EndpointMistake) {
     // An end that is lost takes a receiver who looks at a message while the last data comes, together with the end.
-    let last: UInt64 = mistake == .foldsEnds ? 3_000 : 300
-    let isNoticed = (1...last).contains { seed in
-      Simulation.run(seed: seed, mistake: mistake).failure != nil
-    }
-    #expect(isNoticed, "nobody notices that the simulation \(mistake)")
+    #expect(notices(mistake, in: EndpointSimulation.self, by: mistake == .foldsEnds ? 3_000 : 300))
   }
 }
 
 @Suite(.lastResort, .leavesNothing) struct ListenerSimulationTests {
-  @Test func `schedules of a listener keep every promise`() {
-    var coverage = ListenerCoverage()
-    for seed: UInt64 in 1...3_000 {
-      let report = ListenerSimulation.run(seed: seed)
-      coverage.add(report.coverage)
-      #expect(
-        report.failure == nil,
-        "seed \(seed): replay with `swift run simulate --world listener --seed \(seed)`")
-    }
-    for point in ListenerCoverage.Point.allCases {
-      #expect(coverage.count(point) > 0, "no schedule comes by \(point)")
-    }
-  }
+  @Test func `schedules of a listener keep every promise`() { playAll(ListenerSimulation.self) }
 
-  @Test func `the same seed plays the same schedule of a listener`() {
-    for seed: UInt64 in 1...100 {
-      let (first, second) = (ListenerSimulation.run(seed: seed), ListenerSimulation.run(seed: seed))
-      #expect(first.traceHash == second.traceHash)
-      #expect(first.stepCount == second.stepCount)
-    }
-  }
+  @Test func `the same seed plays the same schedule of a listener`() { playTwice(ListenerSimulation.self) }
 
   @Test(arguments: ListenerMistake.allCases)
   func `a mistake about a listener is noticed`(_ mistake: ListenerMistake) {
-    let isNoticed = (1...300).contains { seed in
-      ListenerSimulation.run(seed: seed, mistake: mistake).failure != nil
-    }
-    #expect(isNoticed, "nobody notices that the simulation \(mistake)")
+    #expect(notices(mistake, in: ListenerSimulation.self))
+  }
+}
+
+@Suite(.lastResort, .leavesNothing) struct DatagramSimulationTests {
+  @Test func `schedules of datagrams keep every promise`() { playAll(DatagramSimulation.self) }
+
+  @Test func `the same seed plays the same schedule of datagrams`() { playTwice(DatagramSimulation.self) }
+
+  @Test(arguments: DatagramMistake.allCases)
+  func `a mistake about datagrams is noticed`(_ mistake: DatagramMistake) {
+    #expect(notices(mistake, in: DatagramSimulation.self))
   }
 }

@@ -52,8 +52,8 @@ package final class SendPlace: Place, @unchecked Sendable {
   /// The ancillary data for the first byte, or for the datagram.
   fileprivate var ancillary: OutgoingAncillary?
 
-  /// Whether part of a frame has been sent, so only the rest of that frame may follow.
-  fileprivate var hasBegun: Bool { sent > 0 || kind == .orphan }
+  /// Whether part of a frame has been sent, so only the rest of that frame may follow. Datagrams go whole.
+  fileprivate var hasBegun: Bool { kind == .orphan || (sent > 0 && !half.carriesDatagrams) }
 
   fileprivate func error(_ reason: EndpointError.Reason, isCommitted: Bool = false) -> EndpointError {
     EndpointError(
@@ -91,7 +91,7 @@ package final class SendHalf: Half, @unchecked Sendable {
 
   override func leavesAtOnce(_ place: Place) -> Bool {
     let place = unsafe unsafeDowncast(place, to: SendPlace.self)
-    return !place.inUse && place.sent == 0
+    return !place.inUse && !place.hasBegun
   }
 
   // MARK: A call
@@ -293,7 +293,7 @@ package final class SendHalf: Half, @unchecked Sendable {
         return .ended(nil)
       case .offload where call.kind == .thread: mayTakeLong = true
       case .offload: return handOver(call, sent: sent)
-      case .retryLater where carriesDatagrams: return putAside(call)
+      case .retryLater where carriesDatagrams: return putAside(call, sent: sent)
       case .wouldBlock, .waitsFor, .retryLater:
         if !call.mayWait, sent == 0 {
           let isStirred: Bool = locked { state, actions in
@@ -324,7 +324,7 @@ package final class SendHalf: Half, @unchecked Sendable {
         var driver = Driver(me: place)
         if blocked(&driver) { run(driver) }
         return locked { _, _ in place.isDecided ? .ended(place.error) : .queued(place) }
-      case .failed(let failure) where failure.scope == .item && sent == 0:
+      case .failed(let failure) where failure.scope == .item && (sent == 0 || carriesDatagrams):
         endAlone()
         return .ended(error(.transport(failure), call, sent: sent))
       case .failed(let failure):
@@ -359,12 +359,12 @@ package final class SendHalf: Half, @unchecked Sendable {
   }
 
   /// Puts a datagram aside, because no readiness announces when it can be sent. The places behind it do not wait for it.
-  private func putAside(_ call: Call) -> Started {
+  private func putAside(_ call: Call, sent: Int) -> Started {
     if !call.mayWait {
       endAlone()
-      return .ended(error(.timedOut, call, sent: 0))
+      return .ended(error(.timedOut, call, sent: sent))
     }
-    let place = makePlace(call, sent: 0)
+    let place = makePlace(call, sent: sent)
     let isQueued: Bool = locked { state, actions in
       if state.isClosed {
         state.releaseTurn(by: nil, &actions)
@@ -373,7 +373,7 @@ package final class SendHalf: Half, @unchecked Sendable {
       state.putAside(place, now: port.reactor.now, within: pauseLengths, &actions)
       return true
     }
-    guard isQueued else { return .ended(error(.closed, call, sent: 0)) }
+    guard isQueued else { return .ended(error(.closed, call, sent: sent)) }
     endAlone()
     return locked { _, _ in place.isDecided ? .ended(place.error) : .queued(place) }
   }
@@ -526,6 +526,12 @@ package final class SendHalf: Half, @unchecked Sendable {
         return .settle(head)
       }
       if state.queue.hasAside, waitsForAside(head, state.queue) {
+        if head.isLate {
+          state.queue.remove(head)
+          fail(head, EndpointError(.timedOut))
+          head.decide(&actions, by: me)
+          return .served(head)
+        }
         state.putAside(head, now: port.reactor.now, within: pauseLengths, &actions)
         return .aside
       }
@@ -549,16 +555,15 @@ package final class SendHalf: Half, @unchecked Sendable {
     }
   }
 
-  /// Under the lock: whether a place must stay behind one that stands aside. That holds for a datagram to the same address,
-  /// and for a flush and a half-close, which stay behind everything. A caller that does not wait is tried at once.
+  /// Under the lock: whether a place must stay behind one that stands aside. That holds for a datagram to the same
+  /// destination, unless its caller does not wait: it is tried at once. A flush and a half-close stay behind everything, and
+  /// everything stays behind a half-close.
   private func waitsForAside(_ place: SendPlace, _ queue: PlaceQueue) -> Bool {
-    if place.isLate { return false }
-    guard place.step == .bytes else { return true }
-    guard let address = place.ancillary?.address else { return false }
-    var isBehind = false
+    var isBehind = place.step != .bytes
     queue.visitAside { other in
       let other = unsafe unsafeDowncast(other, to: SendPlace.self)
-      if other.ancillary?.address == address { isBehind = true }
+      if other.step == .halfClose { isBehind = true }
+      if !place.isLate, other.ancillary?.address == place.ancillary?.address { isBehind = true }
     }
     return isBehind
   }

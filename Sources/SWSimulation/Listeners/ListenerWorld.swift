@@ -3,14 +3,13 @@ import SWMessaging
 import SWTesting
 import SystemPackage
 
-/// A listener in one schedule. As in `World`, one thread does everything, one step at a time, and all choices come from
-/// the seed.
-///
-/// The kernel has a queue of connections, errors of peers in between, and a limit of open descriptors. Each accepted
+/// A listener and its callers. The kernel has a queue of connections, errors of peers in between, and a limit of open descriptors. Each accepted
 /// connection is a duplicate of one socket, so a socket at the other end tells when all of them are closed.
-// Invariant: everything happens on the one thread of the simulation.
-final class ListenerWorld: @unchecked Sendable {
-  private enum Actor {
+// Invariant: everything happens on the single thread of the simulation.
+final class ListenerWorld: SmallReactorHost, @unchecked Sendable {
+  typealias Mistake = ListenerMistake
+
+  enum Actor {
     case caller(Int)
     case reactor
     /// Clients connect.
@@ -25,16 +24,13 @@ final class ListenerWorld: @unchecked Sendable {
   }
 
   let schedule: ListenerSchedule
-  private let mistake: ListenerMistake?
-  private let isTracing: Bool
-  private var generator: SeededGenerator
+  let course: Course<Mistake>
 
-  private(set) lazy var reactor = ListenerReactor(self)
+  private(set) lazy var reactor = SmallReactor(self)
   private(set) lazy var core = makeCore()
   let closes = DescriptorShortage()
   private(set) var callers: [ListenerCaller] = []
-  private(set) var clock = Deadline(nanoseconds: 1)
-  var coverage = ListenerCoverage()
+  var coverage = PointCoverage<ListenerPoint>()
 
   // The kernel.
   private(set) var fates: [Fate] = []
@@ -68,23 +64,15 @@ final class ListenerWorld: @unchecked Sendable {
   private var vainCount = 0
   private var reasonCount = 0
 
-  private(set) var failure: String?
-  private(set) var traceHash: UInt64 = 0xcbf2_9ce4_8422_2325
-  private(set) var stepCount = 0
-  private var depth = 0
-  private var isReactorRunning = false
-  private var isCalm = false
-  private var stage = 0
   /// So many pauses may pass before the rest of the program gives its descriptors back.
   private var pausesLeft = 12
 
-  private static let mostSteps = 20_000
-
   init(seed: UInt64, mistake: ListenerMistake?, isTracing: Bool) throws {
-    generator = SeededGenerator(seed: seed)
+    var generator = SeededGenerator(seed: seed)
     schedule = ListenerSchedule(&generator)
-    self.mistake = mistake
-    self.isTracing = isTracing
+    course = Course(
+      generator, mistake, interlude: (schedule.interlude, 2), disturbance: schedule.disturbance,
+      mostSteps: 20_000, isTracing: isTracing)
     clientsLeft = schedule.clients
     endingsLeft = schedule.endings
     foreignCount = schedule.foreign
@@ -109,18 +97,12 @@ final class ListenerWorld: @unchecked Sendable {
     return ListenerCore(accepting: source, address: .abstract("simulated"), reactor: reactor)
   }
 
-  // MARK: Chance
-
-  func below(_ limit: Int) -> Int { Int(generator.next() % UInt64(limit)) }
-  func chance(_ probability: Double) -> Bool {
-    probability > 0 && Double(generator.next() >> 11) * 0x1p-53 < probability
-  }
-  func makes(_ candidate: ListenerMistake) -> Bool { mistake == candidate && chance(0.5) }
-  func clock(after ticks: Int) -> Deadline { Deadline(nanoseconds: clock.nanoseconds + UInt64(ticks)) }
-
   // MARK: The kernel
 
   var isShort: Bool { open.count + foreignCount >= schedule.limit }
+
+  var offeredReadiness: Readiness { isReadable ? .readable : [] }
+  func losesTimer() -> Bool { makes(.dropsTimer) }
 
   /// Whether `poll` reports the listening descriptor as readable.
   var isReadable: Bool { !isClosed && (!queue.isEmpty || !failedPeers.isEmpty || isBroken) }
@@ -304,45 +286,33 @@ final class ListenerWorld: @unchecked Sendable {
 
   // MARK: The scheduler
 
-  /// Lets others run in the middle of a step.
   func interlude() {
-    guard failure == nil, depth <= 2, chance(schedule.interlude) else { return }
+    guard interrupts() else { return }
     coverage.note(.interlude)
-    for _ in 0...below(3) where !runOne() { return }
+    runOthers()
   }
 
-  private func runOne() -> Bool {
-    guard failure == nil else { return false }
-    stepCount += 1
-    guard stepCount < Self.mostSteps else {
-      fail("it never ends")
-      return false
-    }
-    if !isCalm, chance(schedule.disturbance) { disturb() }
-    if mistake == .stirsForEver { core.half.endPauseEarly() }
+  func interruptWakeUp() { interlude() }
+
+  func enabledActors() -> [Actor] {
+    if always(.stirsForEver) { core.half.endPauseEarly() }
     var enabled: [Actor] = callers.indices.filter { callers[$0].isEnabled }.map { .caller($0) }
-    if !isReactorRunning, reactor.isEnabled { enabled.append(.reactor) }
+    if reactor.isEnabled { enabled.append(.reactor) }
     if clientsLeft > 0, !isFinishing { enabled.append(.client) }
     if !held.isEmpty { enabled.append(.closing) }
-    if enabled.isEmpty { return false }
-    depth += 1
-    switch enabled[below(enabled.count)] {
-    case .caller(let index):
-      let caller = callers[index]
-      caller.isRunning = true
-      caller.step()
-      caller.isRunning = false
-    case .reactor:
-      isReactorRunning = true
-      reactor.step()
-      isReactorRunning = false
+    return enabled
+  }
+
+  func step(_ actor: Actor) {
+    switch actor {
+    case .caller(let index): callers[index].step()
+    case .reactor: reactor.step()
     case .client: connectClients()
     case .closing: closeHeld()
     }
-    depth -= 1
-    core.half.inspect { $0.checkInvariants() }
-    return failure == nil
   }
+
+  func checkInvariants() { core.half.inspect { $0.checkInvariants() } }
 
   /// The rest of the program closes its descriptors.
   private func relieve() {
@@ -353,11 +323,10 @@ final class ListenerWorld: @unchecked Sendable {
     coverage.note(.relief)
   }
 
-  /// Something that nobody asked for.
-  private func disturb() {
+  func disturb() {
     noteReason()
     switch below(7) {
-    case 0: clock = clock(after: 1 + below(5_000_000))
+    case 0: advanceClock(by: 1 + below(5_000_000))
     case 1: for caller in callers where caller.isWaiting && chance(0.5) { caller.isSignalled = true }
     case 2: core.half.stir()
     case 3: relieve()
@@ -389,45 +358,23 @@ final class ListenerWorld: @unchecked Sendable {
     core.close()
   }
 
-  /// Plays the schedule to its end, and then everything that is left to its end.
-  func play() {
-    while failure == nil {
-      if runOne() { continue }
-      if failure != nil { break }
-      checkQuiescence()
-      if advanceClock() { continue }
-      if !windUp() { break }
-    }
-    if failure == nil { checkEnd() }
-    // A failure may leave open descriptors. They are closed as long as there is a world.
-    core.close()
-    letGo()
+  func nextInstant() -> Deadline {
+    callers.reduce(reactor.nextInstant) { min($0, $1.nextInstant) }
   }
 
-  /// Lets the next deadline pass, because no actor can run before it.
-  private func advanceClock() -> Bool {
-    var next = reactor.nextDeadline
-    for caller in callers { next = min(next, caller.nextDeadline) }
-    if next == .never || next <= clock { return false }
+  func mayAdvance() -> Bool {
     if !isCalm {
       if pausesLeft == 0 { return false }
       pausesLeft -= 1
     }
     if core.half.inspect({ $0.isHeadPaused }) { coverage.note(.pausePassed) }
-    trace("the clock advances")
-    clock = next
     noteReason()
     return true
   }
 
-  /// Brings the schedule a bit further to its end each time, because no actor can run at all.
-  private func windUp() -> Bool {
-    stage += 1
-    trace("winding up", stage)
+  func windUp(_ stage: Int) -> Bool {
     switch stage {
-    case 1:
-      isCalm = true
-      relieve()
+    case 1: relieve()
     case 2:
       if !isFinishing { finish() }
       // A caller for all that is there, until the end.
@@ -441,28 +388,17 @@ final class ListenerWorld: @unchecked Sendable {
     return true
   }
 
+  /// Closes what a failure has left open, while the world still exists.
+  func tearDown() {
+    core.close()
+    letGo()
+    if reactor.hasDriven { coverage.note(.reactorDrives) }
+  }
+
   /// Nothing is left that an accepted connection could be held by.
   func letGo() {
     held = []
     if near >= 0 { _ = OwnedDescriptor(adopting: FileDescriptor(rawValue: near)) }
     near = -1
-  }
-
-  // MARK: Verdict
-
-  func check(_ condition: Bool, _ claim: @autoclosure () -> String) { if !condition { fail(claim()) } }
-
-  func fail(_ explanation: String) {
-    if failure == nil {
-      failure = "\(explanation) (step \(stepCount))"
-      if isTracing { print("FAILED: \(explanation)") }
-    }
-  }
-
-  func trace(_ event: StaticString, _ number: Int = 0) {
-    for value in [event.utf8CodeUnitCount, number, depth] {
-      traceHash = (traceHash ^ UInt64(truncatingIfNeeded: value)) &* 0x100_0000_01b3
-    }
-    if isTracing { print("\(stepCount) \(String(repeating: "  ", count: depth))\(event) \(number)") }
   }
 }

@@ -1,6 +1,5 @@
-/// Counts how often the schedules reached each cell of the table in docs/half.md, and some places that are hard to reach. A
-/// simulation that never reaches them proves nothing.
-package struct Coverage: Sendable {
+/// Counts how often the schedules reached each cell of the table in docs/half.md, and some places that are hard to reach.
+package struct EndpointCoverage: SimulationCoverage {
   package enum Event: Int, CaseIterable, Sendable {
     case enter, readiness, moved, blocked, endedOrFailed, giveUpUnbegun, giveUpBegun, giveUpInUse, close
   }
@@ -19,12 +18,13 @@ package struct Coverage: Sendable {
     case runInsideAttempt, runInsideScanner, runInsideWakeUp, staleEvent, mainBlocked, stalled
     case crossed, signalAwaited, finishBlocked, offloaded, endSignalled, itemFailed, budgetSpent
     case paused, pausePassed
-    case receivedBatch, deliveredBatch, workersTogether, jobRun, longTask, drivenAtOnce
+    case receivedBatch, deliveredBatch, workersTogether, jobRun, serialJobRun, serialJobWaits,
+      longTask, drivenAtOnce
   }
 
   /// By direction, event and state.
   private var cells = [Int](repeating: 0, count: 2 * Event.allCases.count * State.allCases.count)
-  private var points = [Int](repeating: 0, count: Point.allCases.count)
+  private var points = PointCoverage<Point>()
 
   package init() {}
 
@@ -36,20 +36,21 @@ package struct Coverage: Sendable {
     cells[Self.index(isSending, event, state)] += 1
   }
 
-  package mutating func note(_ point: Point) { points[point.rawValue] += 1 }
+  package mutating func note(_ point: Point) { points.note(point) }
 
   package func count(_ event: Event, isSending: Bool, in state: State) -> Int {
     cells[Self.index(isSending, event, state)]
   }
 
-  package func count(_ point: Point) -> Int { points[point.rawValue] }
+  package func count(_ point: Point) -> Int { points.count(point) }
 
-  package mutating func add(_ other: Coverage) {
+  package var missing: [String] { points.missing }
+
+  package mutating func add(_ other: Self) {
     for index in cells.indices { cells[index] += other.cells[index] }
-    for index in points.indices { points[index] += other.points[index] }
+    points.add(other.points)
   }
 
-  /// A table for readers.
   package var table: String {
     func padded(_ text: String, _ width: Int) -> String {
       text + String(repeating: " ", count: max(0, width - text.count))
@@ -69,10 +70,7 @@ package struct Coverage: Sendable {
             + State.allCases.map { right(count(event, isSending: isSending, in: $0)) }.joined())
       }
     }
-    for start in stride(from: 0, to: Point.allCases.count, by: 3) {
-      let row = Point.allCases[start..<min(start + 3, Point.allCases.count)]
-      lines.append(row.map { padded("\($0)", 20) + right(count($0)) }.joined(separator: "   "))
-    }
+    lines.append(points.table)
     return lines.joined(separator: "\n")
   }
 }

@@ -1,5 +1,5 @@
 /// A seeded mistake outside the code under test. It shows that the checks notice faults.
-package enum Mistake: String, CaseIterable, Sendable {
+package enum EndpointMistake: String, CaseIterable, Sendable {
   /// A transport does not signal that a receive may make progress.
   case losesSignal
   /// The reactor forgets a half that asked to be driven.
@@ -32,4 +32,6 @@ package enum Mistake: String, CaseIterable, Sendable {
   case forgetsAlarm
   /// The alarm after which another worker waits for events is not set.
   case forgetsFollowersAlarm
+  /// A serial job is enqueued as if others could run at the same time.
+  case forgetsSerial
 }

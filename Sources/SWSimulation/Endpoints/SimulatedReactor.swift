@@ -6,8 +6,8 @@ import SystemPackage
 /// event, one call, one timer or one job at a time.
 // Invariant: everything happens on the single thread of the simulation.
 final class SimulatedReactor: Reacting, @unchecked Sendable {
-  unowned let world: World
-  private var machine = ReactorState<Int>()
+  unowned let world: EndpointWorld
+  private var machine = ReactorState<EndpointCaller>()
 
   private struct Worker {
     /// Until when the worker waits if nothing comes. Nil while it works.
@@ -32,7 +32,7 @@ final class SimulatedReactor: Reacting, @unchecked Sendable {
   /// The edges in the kernel.
   private var edges: [(key: UInt64, end: Int, readiness: Readiness)] = []
 
-  init(_ world: World) {
+  init(_ world: EndpointWorld) {
     self.world = world
     machine.keepsAlarm = world.schedule.workerCount > 1
     for index in 0..<world.schedule.workerCount {
@@ -140,11 +140,28 @@ final class SimulatedReactor: Reacting, @unchecked Sendable {
 
   var timersMayOvertakeEvents: Bool { workers.count > 1 }
 
-  /// Makes a task wait for a worker: the caller with that index.
-  func enqueue(_ caller: Int) {
+  /// Makes the task of a caller wait for a worker.
+  func enqueue(_ caller: EndpointCaller) {
     world.interlude(.runInsideWakeUp)
-    world.trace("job", caller)
-    note(machine.enqueue(caller, from: current, now: world.clock))
+    world.trace("job", caller.index)
+    if caller.isSerial {
+      if serialWorker != nil { world.coverage.note(.serialJobWaits) }
+      serialJobs.append(caller.index)
+    }
+    let isSerial = caller.isSerial && !world.makes(.forgetsSerial)
+    note(machine.enqueue(caller, isSerial: isSerial, from: current, now: world.clock))
+  }
+
+  /// The callers whose serial jobs wait, in order, and the worker that runs such a job.
+  private var serialJobs: [Int] = []
+  private var serialWorker: Int?
+
+  private func beginSerialJob(of caller: EndpointCaller, on worker: Int) {
+    world.check(serialWorker == nil, "two serial jobs run at once")
+    world.check(serialJobs.first == caller.index, "a serial job overtakes another one")
+    serialJobs.removeAll { $0 == caller.index }
+    serialWorker = worker
+    world.coverage.note(.serialJobRun)
   }
 
   private func note(_ notice: ReactorNotice) {
@@ -205,7 +222,7 @@ final class SimulatedReactor: Reacting, @unchecked Sendable {
   /// Whether work is left for which a worker should have been woken, or will not be woken in time. Called if no worker can
   /// take a step.
   func neglectsWork() -> Bool {
-    let grace = ReactorState<Int>.grace
+    let grace = ReactorState<EndpointCaller>.grace
     let latest = world.clock.nanoseconds + grace
     if machine.lacksLeader {
       let since = unattendedSince ?? world.clock
@@ -228,6 +245,8 @@ final class SimulatedReactor: Reacting, @unchecked Sendable {
   }
 
   private func advance(_ worker: Int) {
+    // The job before this step is over.
+    if serialWorker == worker { serialWorker = nil }
     if workers[worker].isFollowing {
       workers[worker].isFollowing = false
       isFollowerNotified = false
@@ -274,8 +293,9 @@ final class SimulatedReactor: Reacting, @unchecked Sendable {
       timer.receiver.deadlinePassed()
     case .run(let caller):
       world.coverage.note(.jobRun)
-      world.trace("a worker runs", worker, caller)
-      world.runJob(caller)
+      world.trace("a worker runs", worker, caller.index)
+      if caller.isSerial { beginSerialJob(of: caller, on: worker) }
+      world.runJob(of: caller)
       // Sometimes the task computes for a long time, if another worker is free.
       let others = workers.indices.filter { $0 != worker }
       if world.chance(world.schedule.longTask),

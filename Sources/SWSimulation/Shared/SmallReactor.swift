@@ -3,20 +3,31 @@ import SWMessaging
 import SWTesting
 import SystemPackage
 
-/// The reactor of a listener's world: the machine of the real one with a single worker, which watches one descriptor.
-// Invariant: everything happens on the one thread of the simulation.
-final class ListenerReactor: Reacting, @unchecked Sendable {
-  private unowned let world: ListenerWorld
+/// A world with a small reactor.
+protocol SmallReactorHost: SimulatedWorld {
+  /// The readiness of the descriptor that the kernel would report.
+  var offeredReadiness: Readiness { get }
+  /// Whether a seeded mistake loses a timer.
+  func losesTimer() -> Bool
+}
+
+/// The machine of the real reactor with a single worker, which watches at most one descriptor.
+// Invariant: everything happens on the single thread of the simulation.
+final class SmallReactor: Reacting, @unchecked Sendable {
+  private unowned let world: any SmallReactorHost
   private var machine = ReactorState<Int>()
-  /// Until when the worker waits; nil: it works.
+  /// Until when the worker waits. Nil while it works.
   private var waitsUntil: Deadline?
   private var isNotified = false
   private var registration: RegistrationID?
   private var watched: Readiness = []
-  /// The kernel has an edge of the listening descriptor.
+  /// Whether the kernel has an edge of the descriptor.
   private var hasEdge = false
+  private var isRunning = false
+  /// Whether it has driven a half.
+  private(set) var hasDriven = false
 
-  init(_ world: ListenerWorld) { self.world = world }
+  init(_ world: any SmallReactorHost) { self.world = world }
 
   var registrationCount: Int { machine.registrationCount }
   var timerCount: Int { machine.timerCount }
@@ -50,17 +61,17 @@ final class ListenerReactor: Reacting, @unchecked Sendable {
   }
 
   func call(_ work: any ReactorWork) {
-    world.interlude()
+    world.interruptWakeUp()
     note(machine.call(work, now: world.clock))
   }
 
   func offload(_ work: any ReactorWork) -> Errno? {
-    world.fail("accepting is offloaded")
+    world.fail("work is offloaded")
     return .notSupported
   }
 
   func set(_ timer: Timer, at deadline: Deadline) {
-    if world.makes(.dropsTimer) { return }
+    if world.losesTimer() { return }
     note(machine.set(timer, at: deadline))
   }
 
@@ -70,24 +81,29 @@ final class ListenerReactor: Reacting, @unchecked Sendable {
 
   // MARK: The kernel, and the worker
 
-  /// Something has come, or the descriptor is watched anew: the kernel reports what is there.
-  func edge() { if registration != nil, watched.contains(.readable), world.isReadable { hasEdge = true } }
+  private var watchedReadiness: Readiness { world.offeredReadiness.intersection(watched) }
 
-  /// When the worker goes on by itself.
-  var nextDeadline: Deadline { waitsUntil ?? .never }
+  /// Has the kernel report what is there, because something has come, or the descriptor is watched for something else.
+  func edge() { if registration != nil, !watchedReadiness.isEmpty { hasEdge = true } }
+
+  /// The next instant at which the worker continues by itself.
+  var nextInstant: Deadline { waitsUntil ?? .never }
 
   var isEnabled: Bool {
+    if isRunning { return false }
     guard let until = waitsUntil else { return true }
     return isNotified || hasEdge || until <= world.clock
   }
 
   func step() {
+    isRunning = true
+    defer { isRunning = false }
     if waitsUntil != nil {
       (waitsUntil, isNotified) = (nil, false)
       var found: [PollerEvent] = []
-      // Half the time old news comes all the same, as a hint is allowed to be wrong.
-      if hasEdge, let key = registration?.key, world.isReadable || world.chance(0.5) {
-        found.append(PollerEvent(key: key, readiness: .readable))
+      // Half the time a stale event is returned all the same, because a hint may be wrong.
+      if hasEdge, let key = registration?.key, !watchedReadiness.isEmpty || world.chance(0.5) {
+        found.append(PollerEvent(key: key, readiness: watched))
       }
       hasEdge = false
       machine.woke(&found)
@@ -99,7 +115,7 @@ final class ListenerReactor: Reacting, @unchecked Sendable {
     case .tell(let receiver, let event, let mayDrive):
       receiver.readinessChanged(event.readiness, mayDrive: mayDrive)
     case .drive(let work):
-      world.coverage.note(.reactorDrives)
+      hasDriven = true
       world.trace("reactor drives")
       work.drive()
     case .fire(let timer):

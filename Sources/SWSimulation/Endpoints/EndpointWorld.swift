@@ -4,13 +4,13 @@ import SWMessaging
 import SWTesting
 import SystemPackage
 
-/// All objects of one schedule, and the scheduler. It picks an actor for one step at a time, on one thread. Attempts,
-/// scanners, decoders, progress callbacks and wake-ups let others run in the middle (`interlude`), while the turn is held.
-/// Those run to the end of their step first. All choices come from the seed.
+/// Two ends of a connection, and their callers. Attempts, scanners, decoders, progress callbacks and wake-ups let others run
+/// in the middle (`interlude`), while the turn is held.
 // Invariant: everything happens on the single thread of the simulation.
-final class World: @unchecked Sendable {
-  /// An actor that can be picked.
-  private enum Actor {
+final class EndpointWorld: SimulatedWorld, @unchecked Sendable {
+  typealias Mistake = EndpointMistake
+
+  enum Actor {
     case caller(Int)
     /// A worker of the reactor.
     case reactor(Int)
@@ -22,21 +22,18 @@ final class World: @unchecked Sendable {
     case tick(Int)
   }
 
-  let schedule: Schedule
-  private let mistake: Mistake?
-  private let isTracing: Bool
-  private var generator: SeededGenerator
+  let schedule: EndpointSchedule
+  let course: Course<Mistake>
 
   private(set) var ends: [SimulatedEnd] = []
   private(set) lazy var reactor = SimulatedReactor(self)
   private(set) var cores: [EndpointCore] = []
-  private(set) var callers: [Caller] = []
+  private(set) var callers: [EndpointCaller] = []
   /// The ways to receive messages, by end.
-  private var ways: [[Caller.Way]] = []
+  private var ways: [[EndpointCaller.Way]] = []
   /// The caller that is inside a call, or runs, on the main thread.
-  var mainHolder: Caller?
-  private(set) var clock = Deadline(nanoseconds: 1)
-  var coverage = Coverage()
+  var mainHolder: EndpointCaller?
+  var coverage = EndpointCoverage()
 
   /// The number of attempts that have failed for one item alone, and of callers that got such an error.
   private var itemFailuresMade = 0
@@ -52,26 +49,19 @@ final class World: @unchecked Sendable {
   /// The number of bytes on the wire when `finishReceiving` was called.
   var wireAtFinish: [Int?] = [nil, nil]
 
-  private(set) var failure: String?
-  private(set) var traceHash: UInt64 = 0xcbf2_9ce4_8422_2325
-  private(set) var stepCount = 0
-  private var depth = 0
   private var tickets = 0
   private var endingsLeft: Int
   private var cancellationsLeft: Int
-  /// Whether the schedule is being ended, so no disturbance happens any more.
-  private var isCalm = false
   private var windUpStage = 0
-  private var enabled: [Actor] = []
 
   private static let firstDescriptor: Int32 = 1_000_000
-  private static let mostSteps = 100_000
 
   init(seed: UInt64, mistake: Mistake?, isTracing: Bool) {
-    generator = SeededGenerator(seed: seed)
-    schedule = Schedule(&generator)
-    self.mistake = mistake
-    self.isTracing = isTracing
+    var generator = SeededGenerator(seed: seed)
+    schedule = EndpointSchedule(&generator)
+    course = Course(
+      generator, mistake, interlude: (schedule.interlude, schedule.mostDepth),
+      disturbance: schedule.disturbance, mostSteps: 100_000, isTracing: isTracing)
     endingsLeft = schedule.endings
     cancellationsLeft = schedule.cancellations
     if schedule.isRawMixed { coverage.note(.rawMixed) }
@@ -94,7 +84,7 @@ final class World: @unchecked Sendable {
   }
 
   /// Makes one or two endpoints over one core, each with its own scanner.
-  private func makeWays(_ core: EndpointCore) -> [Caller.Way] {
+  private func makeWays(_ core: EndpointCore) -> [EndpointCaller.Way] {
     (0...below(2)).map { _ in
       let mode = chance(0.7) ? ReceiveMode.readAhead : .exact
       let limit = defaultMaximumFrameSize
@@ -121,25 +111,13 @@ final class World: @unchecked Sendable {
       // One of the two callers on the main thread is a task of the main actor, and the other makes a blocking call.
       let isTask = isOnMain ? index == 0 : chance(0.5)
       callers.append(
-        Caller(
+        EndpointCaller(
           self, index: index, kind: isTask ? .task : .thread, isOnMain: isOnMain, end: ends[end], half: half,
           calls: 1 + below(schedule.mostCalls)))
     }
   }
 
   // MARK: Chance
-
-  func below(_ limit: Int) -> Int { Int(generator.next() % UInt64(limit)) }
-
-  func chance(_ probability: Double) -> Bool {
-    probability > 0 && Double(generator.next() >> 11) * 0x1p-53 < probability
-  }
-
-  /// Whether the seeded mistake happens at this point.
-  func makes(_ candidate: Mistake) -> Bool { mistake == candidate && chance(0.5) }
-
-  /// Whether the seeded mistake happens every time.
-  func always(_ candidate: Mistake) -> Bool { mistake == candidate }
 
   func makePayload() -> [UInt8] {
     let count = below(schedule.mostBytes + 1)
@@ -150,7 +128,7 @@ final class World: @unchecked Sendable {
     return unsafe [UInt8](unsafeUninitializedCapacity: count) { memory, initialized in
       var bits: UInt64 = 0
       for index in 0..<count {
-        if index % 8 == 0 { bits = generator.next() & mask }
+        if index % 8 == 0 { bits = course.next() & mask }
         unsafe memory.initializeElement(at: index, to: UInt8(truncatingIfNeeded: bits))
         bits >>= 8
       }
@@ -158,7 +136,7 @@ final class World: @unchecked Sendable {
     }
   }
 
-  func chooseRequest(at end: SimulatedEnd) -> (Caller.Way, ReceiveRequest) {
+  func chooseRequest(at end: SimulatedEnd) -> (EndpointCaller.Way, ReceiveRequest) {
     if schedule.isRawMixed, chance(0.4) {
       return (.raw, chance(0.5) ? .exactly(1 + below(5)) : .upTo(1 + below(10)))
     }
@@ -177,35 +155,27 @@ final class World: @unchecked Sendable {
     return tickets
   }
 
-  func clock(after ticks: Int) -> Deadline { Deadline(nanoseconds: clock.nanoseconds + UInt64(ticks)) }
-
-  func release(main caller: Caller) { if mainHolder === caller { mainHolder = nil } }
+  func release(main caller: EndpointCaller) { if mainHolder === caller { mainHolder = nil } }
 
   func end(_ descriptor: Int32) -> SimulatedEnd { ends[Int(descriptor - Self.firstDescriptor)] }
 
-  func caller(of timer: Timer) -> Caller? { callers.first { $0.timer === timer } }
+  func caller(of timer: Timer) -> EndpointCaller? { callers.first { $0.timer === timer } }
 
   func isPolled(_ end: SimulatedEnd) -> Bool { callers.contains { $0.end === end && $0.isPolling } }
 
   // MARK: The scheduler
 
   /// Lets others run in the middle of a step.
-  func interlude(_ point: Coverage.Point) {
-    guard failure == nil, depth <= schedule.mostDepth, chance(schedule.interlude) else { return }
+  func interlude(_ point: EndpointCoverage.Point) {
+    guard interrupts() else { return }
     coverage.note(point)
-    for _ in 0...below(schedule.endsEarly ? 10 : 3) where !runOne() { return }
+    runOthers(atMost: schedule.endsEarly ? 10 : 3)
   }
 
-  /// Picks an actor and takes its step. Returns false if there is none.
-  private func runOne() -> Bool {
-    guard failure == nil else { return false }
-    stepCount += 1
-    guard stepCount < Self.mostSteps else {
-      fail("it never ends")
-      return false
-    }
-    if !isCalm, chance(schedule.disturbance) { disturb() }
-    enabled.removeAll(keepingCapacity: true)
+  func interruptWakeUp() { interlude(.runInsideWakeUp) }
+
+  func enabledActors() -> [Actor] {
+    var enabled: [Actor] = []
     for (index, caller) in callers.enumerated() where caller.isEnabled { enabled.append(.caller(index)) }
     for worker in 0..<reactor.workerCount where reactor.isEnabled(worker) { enabled.append(.reactor(worker)) }
     if reactor.hasHelpers { enabled.append(.helper) }
@@ -213,15 +183,16 @@ final class World: @unchecked Sendable {
       if !end.news.isEmpty { enabled.append(.news(end.index)) }
       if !end.isClosed, !end.isDetached, end.transport.isStalled { enabled.append(.tick(end.index)) }
     }
-    if enabled.isEmpty { return false }
-    let actor = enabled[below(enabled.count)]
-    depth += 1
+    return enabled
+  }
+
+  func step(_ actor: Actor) {
     switch actor {
     case .caller(let index):
       let caller = callers[index]
       let holdsMain = caller.isOnMain && mainHolder == nil
       if holdsMain { mainHolder = caller }
-      reactor.asStranger { run(caller) }
+      reactor.asStranger { caller.step() }
       if caller.isDone { release(main: caller) }
     case .reactor(let worker): reactor.step(worker)
     case .helper: reactor.asStranger { reactor.help() }
@@ -231,27 +202,17 @@ final class World: @unchecked Sendable {
       trace("tick", index)
       ends[index].transport.tick()
     }
-    depth -= 1
-    checkInvariants()
-    return failure == nil
-  }
-
-  private func run(_ caller: Caller) {
-    caller.isRunning = true
-    caller.step()
-    caller.isRunning = false
   }
 
   /// Runs the task of a caller on a worker of the reactor.
-  func runJob(_ index: Int) {
-    callers[index].awaitsWorker = false
-    run(callers[index])
+  func runJob(of caller: EndpointCaller) {
+    caller.awaitsWorker = false
+    caller.step()
   }
 
-  /// Makes a disturbance.
-  private func disturb() {
+  func disturb() {
     switch below(8) {
-    case 0: clock = clock(after: 1 + below(10))
+    case 0: advanceClock(by: 1 + below(10))
     case 1:
       // A spurious wake-up.
       for caller in callers where !caller.isRunning {
@@ -271,20 +232,12 @@ final class World: @unchecked Sendable {
 
   private func cancel() {
     guard cancellationsLeft > 0 else { return }
-    let candidates = callers.filter { caller in
-      switch caller.state {
-      case .parking, .parked, .resumed: !caller.drains && !caller.isCancelled
-      default: false
-      }
-    }
+    let candidates = callers.filter { $0.canBeCancelled }
     guard !candidates.isEmpty else { return }
     let caller = candidates[below(candidates.count)]
-    guard let place = caller.place else { return }
+    guard caller.place != nil else { return }
     cancellationsLeft -= 1
-    caller.isCancelled = true
-    trace("cancelled", caller.index)
-    noteGiveUp(caller)
-    caller.half.giveUp(place, .cancelled)
+    caller.cancel()
   }
 
   private func endSomething() {
@@ -340,18 +293,6 @@ final class World: @unchecked Sendable {
     ends[index].abandon()
   }
 
-  /// Plays the schedule to its end, and then everything that is left.
-  func play() {
-    while failure == nil {
-      if runOne() { continue }
-      if failure != nil { break }
-      checkQuiescence()
-      if advanceClock() { continue }
-      if !windUp() { break }
-    }
-    if failure == nil { checkEnd() }
-  }
-
   /// Closes what a failure has left open, while the world still exists.
   func tearDown() {
     for core in cores {
@@ -360,8 +301,7 @@ final class World: @unchecked Sendable {
     }
   }
 
-  /// Advances the clock to the next deadline, because no actor can do anything before it.
-  private func advanceClock() -> Bool {
+  func nextInstant() -> Deadline {
     var next = Deadline.never
     for caller in callers {
       guard let place = caller.place, !place.isDecided, caller.deadline > clock else { continue }
@@ -375,18 +315,13 @@ final class World: @unchecked Sendable {
       }
     }
     // Timers that their half no longer needs also fire.
-    next = min(next, reactor.nextInstant)
-    if next == .never { return false }
-    clock = next
-    return true
+    return min(next, reactor.nextInstant)
   }
 
-  /// Ends the schedule in stages when no actor can do anything. Returns false if everything has ended.
-  private func windUp() -> Bool {
+  func windUp(_ stage: Int) -> Bool {
     var hasActed = false
     switch windUpStage {
     case 0:
-      isCalm = true
       for end in ends where !end.isDetached { end.transport.calm() }
       hasActed = true
     case 1:
@@ -419,7 +354,6 @@ final class World: @unchecked Sendable {
     default: return false
     }
     windUpStage += 1
-    trace("winding up", windUpStage)
     return true
   }
 
@@ -431,7 +365,7 @@ final class World: @unchecked Sendable {
   private func addDrain(_ end: SimulatedEnd, _ half: Half) {
     check(!isDrained(half), "somebody receives all there is, and yet it does not come")
     callers.append(
-      Caller(
+      EndpointCaller(
         self, index: callers.count, kind: chance(0.5) ? .task : .thread, isOnMain: false, end: end,
         half: half, calls: .max, drains: true))
   }
@@ -463,45 +397,27 @@ final class World: @unchecked Sendable {
   /// Notes that the reactor drives a half. Others that run inside its attempts do not count.
   func drives(_ body: () -> Void) {
     let outer = drive
-    drive = (depth, 0)
+    drive = (course.depth, 0)
     body()
     drive = outer
   }
 
   func noteDriven(_ byteCount: Int) {
-    guard let drive, drive.depth == depth else { return }
+    guard let drive, drive.depth == course.depth else { return }
     self.drive?.byteCount += byteCount
     if drive.byteCount + byteCount >= SimulatedReactor.receiveBudget { coverage.note(.budgetSpent) }
   }
 
   /// Checks that an attempt to receive stays within the budget.
   func noteDrivenAttempt() {
-    guard let drive, drive.depth == depth else { return }
+    guard let drive, drive.depth == course.depth else { return }
     check(drive.byteCount < SimulatedReactor.receiveBudget, "the reactor receives beyond its budget")
   }
 
   // MARK: Notes
 
-  func check(_ condition: Bool, _ claim: @autoclosure () -> String) { if !condition { fail(claim()) } }
-
-  func fail(_ explanation: String) {
-    if failure == nil {
-      failure = "\(explanation) (step \(stepCount))"
-      if isTracing { print("FAILED: \(explanation)") }
-    }
-  }
-
-  func trace(_ event: StaticString, _ first: Int = 0, _ second: Int = 0) {
-    for number in [event.utf8CodeUnitCount, first, second, depth] {
-      traceHash = (traceHash ^ UInt64(truncatingIfNeeded: number)) &* 0x100_0000_01b3
-    }
-    if isTracing {
-      print("\(stepCount) \(String(repeating: "  ", count: depth))\(event) \(first) \(second)")
-    }
-  }
-
-  func note(_ event: Coverage.Event, _ half: Half) {
-    let state = half.inspect { state -> Coverage.State in
+  func note(_ event: EndpointCoverage.Event, _ half: Half) {
+    let state = half.inspect { state -> EndpointCoverage.State in
       if state.isClosed { return .closed }
       if state.turn { return .driven }
       return state.queue.isEmpty ? .idle : .waiting
@@ -509,7 +425,7 @@ final class World: @unchecked Sendable {
     coverage.note(event, isSending: half is SendHalf, in: state)
   }
 
-  func noteAttempt(_ event: Coverage.Event, _ end: SimulatedEnd, isSending: Bool) {
+  func noteAttempt(_ event: EndpointCoverage.Event, _ end: SimulatedEnd, isSending: Bool) {
     let core = cores[end.index]
     if let half = isSending ? core.sending as Half? : core.receiving { note(event, half) }
   }
@@ -522,7 +438,7 @@ final class World: @unchecked Sendable {
     if !readiness.isDisjoint(with: .concernsSending), let half = core.sending { note(.readiness, half) }
   }
 
-  func noteGiveUp(_ caller: Caller) {
+  func noteGiveUp(_ caller: EndpointCaller) {
     guard let place = caller.place, !place.isDecided else { return }
     let send = place as? SendPlace
     note(

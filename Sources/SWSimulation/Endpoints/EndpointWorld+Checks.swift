@@ -21,10 +21,10 @@ struct ReceivedRecord {
 
 // The model is a queue of bytes for each direction. The results that callers get must add up to the bytes on the wire, in
 // the order of the calls.
-extension World {
+extension EndpointWorld {
   // MARK: Results
 
-  func sent(_ caller: Caller, _ frames: [[UInt8]], isFlush: Bool, _ error: EndpointError?) {
+  func sent(_ caller: EndpointCaller, _ frames: [[UInt8]], isFlush: Bool, _ error: EndpointError?) {
     let index = caller.end.index
     trace("sent", caller.index, error.map { 1 + $0.byteCount } ?? 0)
     if let error {
@@ -34,7 +34,7 @@ extension World {
     sends[index].append(SentRecord(ticket: caller.ticket, frames: isFlush ? [] : frames, error: error))
   }
 
-  func received(_ caller: Caller, _ bytes: [UInt8]) {
+  func received(_ caller: EndpointCaller, _ bytes: [UInt8]) {
     let index = caller.end.index
     trace("received", caller.index, bytes.count)
     takenCounts[index] += bytes.count
@@ -50,7 +50,7 @@ extension World {
     }
   }
 
-  func received(_ caller: Caller, _ error: EndpointError) {
+  func received(_ caller: EndpointCaller, _ error: EndpointError) {
     trace("received nothing", caller.index, error.byteCount)
     checkReason(error, caller)
     receives[caller.end.index].append(
@@ -58,7 +58,7 @@ extension World {
   }
 
   /// Checks that a caller may get this error at all.
-  private func checkReason(_ error: EndpointError, _ caller: Caller) {
+  private func checkReason(_ error: EndpointError, _ caller: EndpointCaller) {
     let half = caller.half
     let (isClosed, isOver) = half.inspect { ($0.isClosed, $0.over != nil) }
     var isRight = !error.isCommitted

@@ -3,28 +3,10 @@ import SWIO
 import SWMessaging
 import SWTesting
 
-/// A caller of an endpoint: a thread or a task, reduced to its steps. Other callers can run between two steps. `ThreadWait`
-/// and `TaskWait` decide the steps, as they do for real threads and tasks.
+/// A caller of an endpoint.
 @safe
 // Invariant: everything happens on the single thread of the simulation.
-final class Caller: @unchecked Sendable {
-  enum State {
-    /// Between two calls.
-    case between
-    case done
-    // A thread: about to take its next step, waiting, or about to drive.
-    case stepping(ThreadWait)
-    case waiting(ThreadWait, polling: Readiness, until: Deadline)
-    case driving(ThreadWait)
-    // A task.
-    case arming(TaskWait)
-    case parking(TaskWait)
-    case parked(TaskWait)
-    case resumed(TaskWait)
-    /// The caller has a lent frame, or another result, and has not looked at it yet.
-    case holding(ReceiveHalf.Outcome)
-  }
-
+final class EndpointCaller: SimulatedCaller, @unchecked Sendable {
   /// How a receiver turns an outcome into bytes.
   enum Way {
     case raw
@@ -32,28 +14,19 @@ final class Caller: @unchecked Sendable {
     case typed(ReceivingSide<SimulatedFraming>)
   }
 
-  unowned let world: World
-  let index: Int
-  let kind: Place.Kind
+  private unowned let world: EndpointWorld
   let isOnMain: Bool
   let end: SimulatedEnd
-  let half: Half
-  /// Whether the caller continues until the stream ends.
-  let drains: Bool
-
-  var state = State.between
-  var isRunning = false
   /// Whether the caller is a task that prefers the workers of the reactor.
   private let isOnWorkers: Bool
+  /// Whether its jobs there are those of an executor that runs one at a time.
+  let isSerial: Bool
   /// Whether its task waits for a worker to run it.
   var awaitsWorker = false
-  var callsLeft: Int
+  private var callsLeft: Int
 
   // The present call.
-  var ticket = 0
-  var deadline = Deadline.never
-  var isCancelled = false
-  var isSignalled = false
+  private(set) var ticket = 0
   /// The number of attempts that had been made when the call began.
   private var attemptsBefore = 0
   private(set) var way = Way.raw
@@ -63,21 +36,19 @@ final class Caller: @unchecked Sendable {
   private var frames: [[UInt8]] = []
   private var isFlush = false
   private var memory: UnsafeMutableRawBufferPointer = unsafe .init(start: nil, count: 0)
-  private var wakeUp: WakeUp?
 
   init(
-    _ world: World, index: Int, kind: Place.Kind, isOnMain: Bool, end: SimulatedEnd, half: Half, calls: Int,
+    _ world: EndpointWorld, index: Int, kind: Place.Kind, isOnMain: Bool, end: SimulatedEnd, half: Half,
+    calls: Int,
     drains: Bool = false
   ) {
     self.world = world
-    self.index = index
-    self.kind = kind
     self.isOnMain = isOnMain
     self.end = end
-    self.half = half
-    self.drains = drains
     isOnWorkers = kind == .task && !isOnMain && world.schedule.workerCount > 1 && world.chance(0.5)
+    isSerial = isOnWorkers && world.chance(world.schedule.serialTask)
     callsLeft = calls
+    super.init(world, index: index, kind: kind, half: half, drains: drains)
   }
 
   deinit { unsafe memory.deallocate() }
@@ -88,48 +59,11 @@ final class Caller: @unchecked Sendable {
   /// Whether an attempt has begun since the call did.
   var hasSeenAttempt: Bool { attemptCount > attemptsBefore }
 
-  /// The caller's place, if it has one.
-  var place: Place? {
-    switch state {
-    case .between, .done, .holding: nil
-    case .stepping(let wait), .waiting(let wait, _, _), .driving(let wait): wait.place
-    case .arming(let wait), .parking(let wait), .parked(let wait), .resumed(let wait): wait.place
-    }
+  override var isHeldBack: Bool {
+    awaitsWorker || (isOnMain && world.mainHolder.map { $0 !== self } ?? false)
   }
 
-  /// The timer of its deadline.
-  var timer: Timer? {
-    switch state {
-    case .parking(let wait), .parked(let wait), .resumed(let wait): wait.timer
-    default: nil
-    }
-  }
-
-  var isDone: Bool { if case .done = state { true } else { false } }
-
-  var isPolling: Bool {
-    switch state {
-    case .stepping(let wait), .waiting(let wait, _, _): wait.isPolling
-    default: false
-    }
-  }
-
-  /// Whether the caller could take a step now.
-  var isEnabled: Bool {
-    if isRunning || awaitsWorker || (isOnMain && world.mainHolder.map { $0 !== self } ?? false) {
-      return false
-    }
-    switch state {
-    case .done, .parked: return false
-    case .between, .stepping, .driving, .arming, .parking, .resumed, .holding: return true
-    case .waiting(_, let polling, let until):
-      return isSignalled || isReady(for: polling) || until <= world.clock
-    }
-  }
-
-  /// Whether `ppoll` would return.
-  private func isReady(for polled: Readiness) -> Bool {
-    if polled.isEmpty { return false }
+  override func isReady(for polled: Readiness) -> Bool {
     let interest = polled.union(.hangUps)
     // Of the readiness that is offered crosswise, only the half's own counts. With the other direction's the caller would
     // spin.
@@ -138,77 +72,24 @@ final class Caller: @unchecked Sendable {
       || (isCrossed && end.transport.isCrossed(isSender ? .writable : .readable))
   }
 
-  // MARK: Steps
+  override func noteGiveUp() { world.noteGiveUp(self) }
 
-  /// Takes one step. Other callers may run before the next one.
-  func step() {
-    switch state {
-    case .between: begin()
-    case .done, .parked: world.fail("a caller runs that cannot")
-    case .stepping(let wait): step(wait)
-    case .waiting(let wait, _, _):
-      isSignalled = false
-      state = .stepping(wait)
-    case .driving(let wait):
-      half.driveOn(as: wait.place)
-      state = .stepping(wait)
-    case .arming(let wait):
-      if wait.givesUp { world.noteGiveUp(self) }
-      wait.arm()
-      state = .parking(wait)
-    case .parking(let wait):
-      // The state is set before parking, because the resumption may come at once.
-      state = .parked(wait)
-      let isParked = wait.park(.callback { [unowned self] in resume(wait.place) })
-      if !isParked { state = .resumed(wait) }
-      if isOnMain, isParked { world.release(main: self) }
-    case .resumed(let wait):
-      wait.finish()
-      end(wait.place)
-    case .holding(let outcome): look(at: outcome)
-    }
-  }
+  override func noteWait(polls: Bool) { world.coverage.note(polls ? .threadPolls : .threadWaits) }
 
-  private func resume(_ place: Place) {
-    world.interlude(.runInsideWakeUp)
-    if world.makes(.dropsResumption) { return }
-    guard case .parked(let wait) = state, wait.place === place else {
-      world.fail("caller \(index) is resumed twice")
-      return
-    }
-    world.trace("resumed", index)
-    state = .resumed(wait)
+  override func noteParked() { if isOnMain { world.release(main: self) } }
+
+  override func noteResumed() {
     guard isOnWorkers else { return }
     awaitsWorker = true
-    world.reactor.enqueue(index)
+    world.reactor.enqueue(self)
   }
 
-  private func signal() {
-    // Nothing else runs in the middle: a half that wakes two threads at once signals the first of them under its lock.
-    if world.makes(.dropsWakeUp) { return }
-    world.trace("signalled", index)
-    isSignalled = true
-  }
-
-  /// Takes a thread's next step.
-  private func step(_ wait: ThreadWait) {
-    var wait = wait
-    if wait.givesUp { world.noteGiveUp(self) }
-    // The caller no longer polls. If it is the last user, the descriptor is closed in `next`.
-    state = .driving(wait)
-    switch wait.next() {
-    case .done: end(wait.place)
-    case .drive: state = .driving(wait)
-    case .wait(let polling, let until):
-      world.coverage.note(wait.isPolling ? .threadPolls : .threadWaits)
-      world.trace(wait.isPolling ? "polls" : "waits", index)
-      state = .waiting(wait, polling: polling, until: until)
-    }
-  }
+  override func losesWakeUp() -> Bool { world.makes(.dropsWakeUp) }
+  override func losesResumption() -> Bool { world.makes(.dropsResumption) }
 
   // MARK: A call
 
-  private func begin() {
+  override func begin() {
     guard callsLeft > 0 else {
       state = .done
       return
@@ -216,14 +97,13 @@ final class Caller: @unchecked Sendable {
     callsLeft -= 1
     if isOnMain { world.mainHolder = self }
     ticket = world.nextTicket()
-    isCancelled = false
-    isSignalled = false
     attemptsBefore = attemptCount
-    deadline = .never
+    var deadline = Deadline.never
     if !drains, world.chance(world.schedule.deadline) {
       deadline =
         world.chance(world.schedule.zeroDeadline) ? .immediately : world.clock(after: 1 + world.below(20))
     }
+    newCall(until: deadline)
     world.trace(isSender ? "sends" : "receives", index, ticket)
     world.note(.enter, half)
     if let half = half as? ReceiveHalf {
@@ -233,17 +113,7 @@ final class Caller: @unchecked Sendable {
     }
   }
 
-  private func queued(_ place: Place) {
-    if kind == .task {
-      state = .arming(TaskWait(place))
-      return
-    }
-    let wakeUp = wakeUp ?? WakeUp { [unowned self] in signal() }
-    self.wakeUp = wakeUp
-    state = .stepping(ThreadWait(place, in: half, wakeUp))
-  }
-
-  private func end(_ place: Place) {
+  override func end(_ place: Place) {
     if let place = place as? ReceivePlace, let half = half as? ReceiveHalf {
       holds(half.outcome(of: place), inPlace: true)
     } else if let place = place as? SendPlace {
@@ -337,7 +207,7 @@ final class Caller: @unchecked Sendable {
     }
   }
 
-  private func look(at outcome: ReceiveHalf.Outcome) {
+  override func look(at outcome: ReceiveHalf.Outcome) {
     guard let half = half as? ReceiveHalf else { return }
     state = .between
     var result: [UInt8] = []
@@ -488,7 +358,7 @@ final class Caller: @unchecked Sendable {
   private func endSend(_ error: EndpointError?, inPlace: Bool) {
     poison()
     if error == nil {
-      let point: Coverage.Point = isFlush ? .flushed : inPlace ? .servedInPlace : .servedAtOnce
+      let point: EndpointCoverage.Point = isFlush ? .flushed : inPlace ? .servedInPlace : .servedAtOnce
       world.coverage.note(point)
     }
     world.sent(self, frames, isFlush: isFlush, error)

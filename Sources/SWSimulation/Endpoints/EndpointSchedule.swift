@@ -1,7 +1,7 @@
 import SWTesting
 
-/// The parameters of one simulated world, drawn from a seed.
-struct Schedule {
+/// The parameters of one world of endpoints, drawn from a seed.
+struct EndpointSchedule {
   /// Whether the ends look like descriptors, or like in-process transports.
   var isDescriptor: Bool
   /// Whether the descriptors behave like stream sockets: a short receive means that no data is left, and each arrival of
@@ -40,6 +40,8 @@ struct Schedule {
   var registrationFailure: Double
   /// The number of the reactor's workers.
   var workerCount: Int
+  /// The probability that a task on the workers shares an executor that runs one job at a time.
+  var serialTask: Double
   /// The probability that a task on a worker computes for a long time.
   var longTask: Double
 
@@ -115,5 +117,6 @@ struct Schedule {
     longTask = pick([0, 0.3])
     plan.hangUp = chance(0.05) ? 0.03 : 0
     plan.reset = chance(0.05) ? 0.02 : 0
+    serialTask = pick([0, 0.5, 1])
   }
 }

@@ -4,15 +4,15 @@ import SWFraming
 /// Scanner, decoder and encoder let others run. They are called outside every lock, so whatever happens meanwhile must do no
 /// harm.
 struct SimulatedFraming: Framing {
-  unowned let world: World
+  unowned let world: EndpointWorld
 
   func makeScanner() -> Scanner { Scanner(world: world) }
 
   struct Scanner: FrameScanner {
-    unowned let world: World
+    unowned let world: EndpointWorld
     private var scanner = VarIntFraming.Scanner()
 
-    init(world: World) { self.world = world }
+    init(world: EndpointWorld) { self.world = world }
 
     mutating func demand(in received: Span<UInt8>) throws(FramingError) -> FrameDemand {
       world.interlude(.runInsideScanner)
@@ -34,7 +34,7 @@ struct SimulatedFraming: Framing {
 
 /// The same as a byte framing. Its payloads are lent, copied or assembled.
 struct SimulatedByteFraming: ByteFraming {
-  unowned let world: World
+  unowned let world: EndpointWorld
 
   func makeScanner() -> SimulatedFraming.Scanner { SimulatedFraming.Scanner(world: world) }
 

@@ -8,7 +8,7 @@ import SystemPackage
 /// in-process transport.
 // Invariant: everything happens on the single thread of the simulation.
 final class SimulatedEnd: SocketLike, ReadinessReceiver, @unchecked Sendable {
-  unowned let world: World
+  unowned let world: EndpointWorld
   let index: Int
   let transport: SimulatedTransport
   /// The number of the descriptor that it looks like. No system call ever uses it.
@@ -40,7 +40,7 @@ final class SimulatedEnd: SocketLike, ReadinessReceiver, @unchecked Sendable {
   var isReset = false
   var isBroken = false
 
-  init(_ world: World, index: Int, transport: SimulatedTransport, descriptor: Int32?) {
+  init(_ world: EndpointWorld, index: Int, transport: SimulatedTransport, descriptor: Int32?) {
     self.world = world
     self.index = index
     self.transport = transport
