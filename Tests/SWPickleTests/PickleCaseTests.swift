@@ -304,6 +304,24 @@ import Testing
     #expect(try decode([String].self, characters) == ["a", "b"])
   }
 
+  /// It became a time in UTC.
+  @Test func `a time in a zone that nobody knows is passed on as it is, and not made of its parts`() throws {
+    // datetime.datetime(2001, 1, 1, tzinfo=m.Zone())
+    let bytes: [UInt8] =
+      Array("cdatetime\ndatetime\n(C\u{a}".utf8) + [7, 0x51, 1, 1, 0, 0, 0, 0, 0, 0]
+      + Array("cm\nZone\n)RtR.".utf8)
+    let value = try PickleValue(pickle: bytes)
+    guard case .dateTime(let time) = value.content else { throw NotATime() }
+    #expect(time.time.timeZone?.offset == nil && time.time.timeZone?.name == nil)
+    #expect(
+      try PickleValue(pickle: value.pickled()).object == nil && PickleValue(pickle: value.pickled()) == value)
+    #expect(throws: PickleError.self) { try PickleValue(time).pickled() }
+    let error = #expect(throws: EncodingError.self) { try PickleEncoder().encode(["at": time]) }
+    #expect("\(try #require(error))".contains("time zone of unknown name"))
+  }
+
+  struct NotATime: Error {}
+
   @Test func `objects are made, and never another object's fields are read`() throws {
     let user = PickleValue.object(PickleName("app", "User"), isNew: true, state: ["name": "Ann"])
     let object = try #require(try PickleValue(pickle: user.pickled()).object)

@@ -83,7 +83,15 @@ struct PickleEncoding {
         return value.write(to: state)
       }
     case .convertible:
-      if let value = value as? any PickleConvertible { return try state.write(value.pickleValue) }
+      if let convertible = value as? any PickleConvertible {
+        do throws(PickleError) {
+          return try state.write(convertible.pickleValue)
+        } catch {
+          throw EncodingError.invalidValue(
+            value,
+            .init(codingPath: path(key), debugDescription: error.description, underlyingError: error))
+        }
+      }
     case .bytes:
       if T.self == [UInt8].self {
         let bytes = unsafe unsafeBitCast(value, to: [UInt8].self)

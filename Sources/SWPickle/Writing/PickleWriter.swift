@@ -124,7 +124,9 @@ struct PickleWriter {
         memoize(identity)
       }
     case .name(let name): save(name)
-    case .zone(let zone): save(zone, nil)
+    case .zone(let zone):
+      if zone.isUnknown { throw Self.unrepresentable("a time in a time zone of unknown name and offset") }
+      save(zone, nil)
     case .memoizeZone(let zone):
       known.zones[zone] = sink.memoCount
       sink.memoize()
