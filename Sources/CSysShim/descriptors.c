@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 int swsys_close(int fd) {
@@ -33,6 +34,12 @@ long swsys_descriptor_limit(void) {
   struct rlimit limit;
   if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > INT_MAX) return INT_MAX;
   return (long)limit.rlim_cur;
+}
+bool swsys_kernel_is_at_least(int major, int minor) {
+  struct utsname name;
+  int found_major = 0, found_minor = 0;
+  if (uname(&name) < 0 || sscanf(name.release, "%d.%d", &found_major, &found_minor) != 2) return false;
+  return found_major > major || (found_major == major && found_minor >= minor);
 }
 int swsys_duplicate(int fd, int lowest) { return RESULT(fcntl(fd, F_DUPFD_CLOEXEC, lowest)); }
 int swsys_get_close_on_exec(int fd) {

@@ -29,11 +29,14 @@ int swsys_start_thread(void (*run)(void *), void *context, const char *name) {
   sigset_t all, before;
   sigfillset(&all);
   /* Signals that a thread's own code causes must not be blocked. Otherwise they take their default, and no
-   * handler of a crash reporter, a sanitizer or Swift's backtrace is called. A blocked SIGPIPE would pass to threads
-   * that this one starts, such as those of Dispatch, and from them to programs, which then outlive their pipes. */
-  const int synchronous[] = {SIGSEGV, SIGBUS, SIGILL, SIGTRAP, SIGFPE, SIGABRT, SIGSYS, SIGPIPE};
+   * handler of a crash reporter, a sanitizer or Swift's backtrace is called. */
+  const int synchronous[] = {SIGSEGV, SIGBUS, SIGILL, SIGTRAP, SIGFPE, SIGABRT, SIGSYS};
   for (size_t i = 0; i < sizeof synchronous / sizeof *synchronous; i++) sigdelset(&all, synchronous[i]);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
+  /* SIGPIPE stays as it is. Blocked here alone, it would pass to threads that this one starts, such as those of
+   * Dispatch, and from them to programs, which then outlive their pipes. */
+  pthread_sigmask(SIG_BLOCK, NULL, &before);
+  if (!sigismember(&before, SIGPIPE)) sigdelset(&all, SIGPIPE);
+  pthread_sigmask(SIG_SETMASK, &all, NULL);
   pthread_t thread;
   int error = pthread_create(&thread, &attributes, thread_main, start);
   pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -18,6 +18,7 @@
 int swsys_close(int fd);
 /* How many descriptors this process may have (RLIMIT_NOFILE). */
 long swsys_descriptor_limit(void);
+bool swsys_kernel_is_at_least(int major, int minor);
 int swsys_duplicate(int fd, int lowest);         /* F_DUPFD_CLOEXEC */
 int swsys_get_close_on_exec(int fd);             /* 0, 1 or a negative errno */
 int swsys_set_close_on_exec(int fd, bool on);

@@ -17,6 +17,10 @@ package struct KernelFeatures: Sendable {
     self.reopens = reopens
   }
 
+  /// Whether the kernel frees descriptors that travel in a circle on a thread of its own (Linux 6.9). An older kernel may do
+  /// that in the close of any Unix socket, and then the close takes as long as those descriptors like.
+  package static let collectsInBackground = swsys_kernel_is_at_least(6, 9)
+
   private static let probed = KernelFeatures(
     nowaitPipes: swsys_probe_nowait(), nosignalPipes: swsys_probe_nosignal())
 

@@ -77,7 +77,7 @@ public protocol SocketLike: AnyObject, Sendable {
   /// `Errno.notSupported`.
   func peek(into memory: UnsafeMutableRawBufferPointer) -> Attempt
 
-  /// The abilities and wishes of the transport. The endpoint asks once.
+  /// The abilities and wishes of the transport. They are asked for only while the endpoint is made.
   var capabilities: TransportCapabilities { get }
 
   /// Whether a receive that did not fill its room has taken all bytes that were there, so another one would block until

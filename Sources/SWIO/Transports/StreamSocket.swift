@@ -28,13 +28,15 @@ package final class StreamSocket: DescriptorTransport {
     self.isUnix = isUnix
     self.drains = drains
     // Otherwise the kernel drops out-of-band bytes in passing, and closes the descriptors that came with them on the
-    // receiving thread.
+    // receiving thread. The option belongs to the socket, and stays when it is detached.
     if isUnix { _ = swsys_inline_out_of_band(number) }
   }
 
   /// A Unix socket closes what its peer has sent along, unless all of it has been received; TCP waits if it has been told to.
   package var mayTakeLongToClose: Bool {
-    isUnix ? !hasEnded.load(ordering: .relaxed) : !swsys_is_tcp(number) || swsys_lingers(number)
+    isUnix
+      ? !(hasEnded.load(ordering: .relaxed) && KernelFeatures.collectsInBackground)
+      : !swsys_is_tcp(number) || swsys_lingers(number)
   }
 
   package var drainsInOneReceive: Bool { drains && !hasBarriers.load(ordering: .relaxed) }

@@ -40,9 +40,14 @@ package final class AcceptSource: AcceptingSource, ClosesLater {
   private let policy: AcceptPolicy
   /// Whether to clear O_NONBLOCK at the end, because it was set on an open file description that others share.
   private let restoresBlocking: Bool
-  /// Whether the socket can be told to refuse: a Unix socket that this listener has made, and that nobody else has.
-  private let mayRefuse: Atomic<Bool>
-  private let refuses = Atomic(false)
+  private enum Holders: Sendable {
+    /// A Unix socket that this listener has made, and that nobody else has: it can be told to refuse.
+    case own
+    case shared
+    case refuses
+  }
+
+  private let holders: Guarded<Holders>
   /// Replaces the system call in tests. It returns the number of a descriptor, or a negative errno.
   private let acceptCall: (@Sendable (FileDescriptor) -> Int32)?
   private let closes: DescriptorShortage
@@ -60,7 +65,7 @@ package final class AcceptSource: AcceptingSource, ClosesLater {
     self.isUnix = isUnix
     self.policy = policy
     self.restoresBlocking = restoresBlocking
-    mayRefuse = Atomic(isOwn && isUnix)
+    holders = Guarded(isOwn && isUnix ? .own : .shared)
     self.closes = closes
     self.acceptCall = acceptCall
   }
@@ -74,13 +79,17 @@ package final class AcceptSource: AcceptingSource, ClosesLater {
   ///
   /// The caller knows that the descriptor is open.
   func refuse() {
-    guard mayRefuse.load(ordering: .relaxed) else { return }
-    refuses.store(true, ordering: .relaxed)
-    _ = swsys_shutdown_receive(number)
+    holders.withLock { holders in
+      guard holders == .own else { return }
+      holders = .refuses
+      _ = swsys_shutdown_receive(number)
+    }
   }
 
   /// The descriptor is lent to code that may duplicate it, or pass it to another process which goes on to listen.
-  func noteLent() { mayRefuse.store(false, ordering: .relaxed) }
+  func noteLent() {
+    holders.withLock { holders in if holders == .own { holders = .shared } }
+  }
 
   // MARK: ItemSource
 
@@ -115,7 +124,7 @@ package final class AcceptSource: AcceptingSource, ClosesLater {
         return .wouldBlock
       case .peers: continue
       // Some kernels say so when the queue is empty.
-      case .final where refuses.load(ordering: .relaxed) && errno == .invalidArgument: return .wouldBlock
+      case .final where errno == .invalidArgument && holders.withLock({ $0 == .refuses }): return .wouldBlock
       case .final: return .failed(TransportError(.accept, errno, scope: .connection))
       case .shortage:
         // A descriptor may be closed between the attempt and the entry, so another attempt follows the entry.

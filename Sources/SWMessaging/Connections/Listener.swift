@@ -172,8 +172,10 @@ public final class Listener<Connection: Endpoint>: Sendable {
   /// Calls of ``serve(limit:perUser:greetingTimeout:draining:on:observing:greeting:_:)`` end the connections that they
   /// serve, and return. Does not wait, throws nothing; idempotent; may be called from anywhere.
   ///
-  /// Over TCP others can connect until ``close()``, which `serve` calls. That also holds for a socket of a service manager, and
-  /// after ``withDescriptor(_:)``: another process may go on to listen.
+  /// Clients that wait for room in the queue of a Unix socket are refused, too, at the latest when the next connection has been
+  /// accepted. Over TCP others can connect until ``close()``, which `serve` calls. That also holds for a socket of a service
+  /// manager, and after ``withDescriptor(_:)``, because another process may go on to listen. So pass the descriptor on before
+  /// this call, not behind it.
   public func finish() { core.finish() }
 
   /// Whether it has been told to finish, or closed.

@@ -76,6 +76,8 @@ package final class ListenerCore: Sendable {
   package func close() {
     unpublish()
     drainServices()
+    // The descriptor may be closed a while later, on another thread.
+    refuse()
     half.close()
   }
 
@@ -91,6 +93,8 @@ package final class ListenerCore: Sendable {
   package func finish() {
     unpublish()
     drainServices()
+    // In this order, because the socket is readable from then on: a thread in `accept` would look at it over and over.
+    refuse()
     half.finishReceiving()
   }
 
@@ -132,12 +136,15 @@ package final class ListenerCore: Sendable {
     services.withLock { Array($0.entered.values) }.flatMap { $0.snapshot }.sorted { $0.number < $1.number }
   }
 
-  /// Gives up only the name: no new client can connect, and connections that were made before can be accepted. It has no
-  /// effect on a TCP address.
-  package func unpublish() {
+  /// Gives up the name. It has no effect on an abstract name or a TCP address.
+  private func unpublish() {
     name?.remove()
-    if let accepting { try? half.withDescriptor { _ in accepting.refuse() } }
     unpublishing?()
+  }
+
+  /// Has the kernel refuse further clients, if it can do so and keep those that have connected.
+  private func refuse() {
+    if let accepting { try? half.withDescriptor { _ in accepting.refuse() } }
   }
 
   /// Reports an event of the listener to its services.

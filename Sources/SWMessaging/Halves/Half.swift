@@ -22,6 +22,9 @@ package class Half: ReactorWork, @unchecked Sendable {
   /// Whether the last attempt is to be repeated after a pause. Belongs to the turn.
   @exclusivity(unchecked)
   private(set) final var isPausing = false
+  // At most four seconds.
+  private final let shortestPause: UInt32
+  private final let longestPause: UInt32
   private final let lock: Guarded<HalfState>
   final let turnstile = Turnstile()
   /// The number of bytes that no receive has returned, as of the last release of the turn. Errors report it.
@@ -36,16 +39,16 @@ package class Half: ReactorWork, @unchecked Sendable {
     self.direction = direction
     carriesDatagrams = port.carriesDatagrams
     interest = direction
+    let capabilities = port.capabilities
+    shortestPause = UInt32(clamping: capabilities.shortestPause)
+    longestPause = UInt32(clamping: capabilities.longestPause)
     var state = HalfState()
     state.isRegistered = port.isSignalled
     lock = Guarded(state)
   }
 
   /// The length of the first pause and the limit of all pauses, in nanoseconds.
-  final var pauseLengths: ClosedRange<UInt64> {
-    let capabilities = port.capabilities
-    return capabilities.shortestPause...capabilities.longestPause
-  }
+  final var pauseLengths: ClosedRange<UInt64> { UInt64(shortestPause)...UInt64(longestPause) }
 
   // A half leaves its port when it is closed or retired. If neither has happened, the port forgets the half here.
   deinit { port.forget(direction) }

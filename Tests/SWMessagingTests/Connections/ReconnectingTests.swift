@@ -50,6 +50,30 @@ import Testing
     try await serving.value
   }
 
+  @Test func `a request whose connection broke is not sent again`() async throws {
+    let directory = try TestDirectory()
+    let listener = try ListenPlace.unix.listener(directory)
+    let client = client(.unix(directory("s")))
+    let received = Guarded<[String]>([])
+    let serving = Task {
+      try await listener.serve { peer in
+        for try await message in peer.messages {
+          received.withLock { $0.append(String(decoding: message, as: UTF8.self)) }
+          if message == Array("lost".utf8) { return }
+          try await peer.send(message)
+        }
+      }
+    }
+    #expect(try await ask(client, "before") == Array("before".utf8))
+    let error = await endpointError { try await ask(client, "lost") }
+    #expect(error?.reason == .endOfStream)
+    #expect(try await ask(client, "behind") == Array("behind".utf8))
+    client.close()
+    listener.finish()
+    try await serving.value
+    #expect(received.withLock { $0 } == ["before", "lost", "behind"])
+  }
+
   @Test func `a server that ends each connection at once is not asked again without a pause`() async throws {
     let directory = try TestDirectory()
     let listener = try ListenPlace.unix.listener(directory)

@@ -331,6 +331,35 @@ final class EventLog: Sendable {
     client.close()
   }
 
+  @Test func `a snapshot and the events say who is served, since when, and for how long`() async throws {
+    let directory = try TestDirectory()
+    let listener = try ListenPlace.unix.listener(directory)
+    let (log, gate, begin) = (EventLog(), Gate(), ContinuousClock.now)
+    let serving = Task {
+      try await listener.serve(observing: log.note, greeting: { _ in await gate.wait() }, Self.echo)
+    }
+    let client = try await connect(to: listener.address, framing: .varInt)
+    await eventually { listener.snapshot.connections.count == 1 }
+    let greeting = try #require(listener.snapshot.connections.first)
+    #expect(greeting.isGreeting && greeting.number == 1 && greeting.peer?.processID == getpid())
+    gate.open()
+    try await ask(client, "1")
+    let served = try #require(listener.snapshot.connections.first)
+    #expect(!served.isGreeting && served.age > greeting.age && served.age < ContinuousClock.now - begin)
+    #expect(listener.snapshot.address == listener.address && !listener.snapshot.isFinishing)
+    client.close()
+    await eventually { log.closed == 1 }
+    let whole = ContinuousClock.now - begin
+    let isRight = { (event: ListenerEvent) in
+      if case .closed(1, nil, let time) = event { time > served.age && time < whole } else { false }
+    }
+    #expect(log.count(isRight) == 1)
+    listener.finish()
+    try await serving.value
+    #expect(log.count { if case .draining(0) = $0 { true } else { false } } == 1)
+    #expect(listener.snapshot.connections.isEmpty && listener.snapshot.isFinishing)
+  }
+
   @Test func `the error of a connection is its own`() async throws {
     struct Refused: Error {}
     let directory = try TestDirectory()

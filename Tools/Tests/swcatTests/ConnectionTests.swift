@@ -149,6 +149,29 @@ import Testing
     #expect(run.complaints.isEmpty)
   }
 
+  @Test(.enabled(if: has("python3")))
+  func `a peer reads the file that is passed`() throws {
+    try Data("from the file".utf8).write(to: directory.url.appending(path: "file"))
+    let script = """
+      import os, socket
+      listener = socket.socket(socket.AF_UNIX)
+      listener.bind(os.environ["DIR"] + "/python")
+      listener.listen()
+      print("listens", flush=True)
+      peer, _ = listener.accept()
+      message, passed, _, _ = socket.recv_fds(peer, 100, 4)
+      peer.sendall(b"%d: %s\\n" % (len(passed), os.read(passed[0], 100)))
+      """
+    let run = try Program.shell(
+      """
+      mkfifo $DIR/ready
+      python3 -c '\(script)' >$DIR/ready &
+      read word <$DIR/ready
+      swcat call unix:$DIR/python --framing lines --pass $DIR/file hello
+      """, in: directory)
+    #expect(run.text == "1: from the file\n" && run.status == 0, "\(run.complaints)")
+  }
+
   @Test func `a descriptor goes along with the first message`() throws {
     let service = try Service(socket, "--framing", "lines", "--echo", in: directory)
     try Data("file".utf8).write(to: directory.url.appending(path: "file"))
