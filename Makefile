@@ -15,7 +15,7 @@ help:
 	@echo 'make test        run every test (TEST="--filter Name": some of them)'
 	@echo 'make mutate      change the core one line at a time, and list what no test notices: hours (MUTATE="--minutes 30")'
 	@echo 'make sanitize    run them under the thread sanitizer, then under the address sanitizer'
-	@echo 'make simulate    run simulated endpoints, datagrams, and a listener, through SEEDS=$(SEEDS) random schedules'
+	@echo 'make simulate    run simulated endpoints, datagrams, a listener and a service through SEEDS=$(SEEDS) random schedules'
 	@echo 'make packaging   build where msgpack-c is missing, and where it has other names: a minute'
 	@echo 'make fuzz        let the fuzzers search (SECONDS_PER_FUZZER=30)'
 	@echo 'make model       check the models of a half: small worlds and seeded mistakes, a quarter of an hour'
@@ -70,7 +70,7 @@ packaging:
 
 simulate:
 	@scripts/setup-swift
-	@for world in endpoints listener datagrams; do swift run -c release simulate --world $$world --seeds $(SEEDS) || exit 1; done
+	@for world in endpoints datagrams listener service; do swift run -c release simulate --world $$world --seeds $(SEEDS) || exit 1; done
 
 fuzz:
 	@scripts/setup-swift

@@ -10,7 +10,7 @@ enum Simulate {
   nonisolated(unsafe) private static var current: UInt64 = 0
 
   private static let worlds: [any Simulation.Type] = [
-    EndpointSimulation.self, ListenerSimulation.self, DatagramSimulation.self,
+    EndpointSimulation.self, ListenerSimulation.self, DatagramSimulation.self, ServiceSimulation.self,
   ]
 
   static func main() {

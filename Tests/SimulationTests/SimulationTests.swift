@@ -64,3 +64,14 @@ private func notices<World: Simulation>(
     #expect(notices(mistake, in: DatagramSimulation.self))
   }
 }
+
+@Suite(.lastResort, .leavesNothing) struct ServiceSimulationTests {
+  @Test func `schedules of a service keep every promise`() { playAll(ServiceSimulation.self) }
+
+  @Test func `the same seed plays the same schedule of a service`() { playTwice(ServiceSimulation.self) }
+
+  @Test(arguments: ServiceMistake.allCases)
+  func `a mistake about a service is noticed`(_ mistake: ServiceMistake) {
+    #expect(notices(mistake, in: ServiceSimulation.self, by: 1_000))
+  }
+}

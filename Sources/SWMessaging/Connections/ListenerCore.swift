@@ -82,7 +82,7 @@ package final class ListenerCore: Sendable {
   }
 
   /// Closes, and calls `done` when the listening descriptor is closed: perhaps on another thread.
-  func close(then done: @escaping @Sendable () -> Void) {
+  package func close(then done: @escaping @Sendable () -> Void) {
     close()
     half.port.whenGone { [lower] in
       if let lower { lower.half.port.whenGone(done) } else { done() }
@@ -128,7 +128,7 @@ package final class ListenerCore: Sendable {
     if isFinishing { service.drain() }
   }
 
-  func leave(_ service: any ServesConnections) {
+  package func leave(_ service: any ServesConnections) {
     services.withLock { services in services.entered[ObjectIdentifier(service)] = nil }
   }
 

@@ -123,7 +123,7 @@ public final class EndpointCore: Sendable {
   }
 
   /// Closes, and calls `done` when no descriptor is left: perhaps on another thread, as closing one can take long.
-  func close(then done: @escaping @Sendable () -> Void) {
+  package func close(then done: @escaping @Sendable () -> Void) {
     close()
     let ports = (receiving?.port, sending?.port)
     let first = ports.0 ?? ports.1

@@ -536,6 +536,25 @@ final class EventLog: Sendable {
     #expect(log.closed == 3 && log.failed == 0)
   }
 
+  @Test func `line 19: a thread turns nobody away while the connection before is being closed`() async throws
+  {
+    let directory = try TestDirectory()
+    let listener = try ListenPlace.unix.listener(directory)
+    var clients: [VarIntDuplex] = []
+    for _ in 0..<50 { clients.append(try await connect(to: listener.address, framing: .varInt)) }
+    let log = EventLog()
+    let serving = TestThread {
+      try listener.blocking.serve(threads: 1, observing: log.note) { peer in try peer.blocking.send("hello") }
+    }
+    for client in clients {
+      #expect(try await client.receive() == Array("hello".utf8))
+      client.close()
+    }
+    listener.finish()
+    try await serving.value
+    #expect(log.accepted == 50 && log.closed == 50 && log.refused(.draining) == 0)
+  }
+
   @Test func `a thread that does not end loses its connection`() async throws {
     let directory = try TestDirectory()
     let listener = try ListenPlace.unix.listener(directory)

@@ -30,9 +30,9 @@ extension BlockingListener {
   ) throws(EndpointError) {
     precondition(threads > 0, "connections are served by at least one thread")
     let server = ThreadServer(
-      listener, Service<Connection>.Limits(connections: threads, perUser: perUser), observer,
+      listener, Service<Connection>.Limits(connections: threads, perUser: perUser), patience, observer,
       greeting.map { ($0, greetingTimeout) }, handler)
-    if let error = server.run(threads, patience) { throw error }
+    if let error = server.run(threads) { throw error }
   }
 }
 
@@ -47,7 +47,7 @@ private final class ThreadServer<Connection: Endpoint>: Sendable {
   private let state = Guarded((threads: 0, error: nil as EndpointError?))
 
   init(
-    _ listener: Listener<Connection>, _ limits: Service<Connection>.Limits,
+    _ listener: Listener<Connection>, _ limits: Service<Connection>.Limits, _ patience: Duration,
     _ observer: (@Sendable (ListenerEvent) -> Void)?,
     _ greeting: (body: @Sendable (Connection, Deadline) throws -> Void, timeout: Duration)?,
     _ handler: @escaping @Sendable (Connection) throws -> Void
@@ -56,12 +56,13 @@ private final class ThreadServer<Connection: Endpoint>: Sendable {
     self.greeting = greeting
     self.handler = handler
     let wakeUp = wakeUp
-    service = Service(limits, observer) { wakeUp.signal() }
+    service = Service(
+      limits, observer, drainBegins: { .after(patience) }, changed: { wakeUp.signal() })
   }
 
   deinit { WakeUp.giveBack(wakeUp) }
 
-  func run(_ threads: Int, _ patience: Duration) -> EndpointError? {
+  func run(_ threads: Int) -> EndpointError? {
     listener.core.enter(service)
     defer { listener.core.leave(service) }
     for _ in 0..<threads {
@@ -71,16 +72,18 @@ private final class ThreadServer<Connection: Endpoint>: Sendable {
         break
       }
     }
-    var deadline = Deadline.never
+    // When to close the connections that are left once more.
+    var closesAgain: Deadline?
     while state.withLock({ $0.threads > 0 }) {
-      if deadline == .never, service.isDraining { deadline = .after(patience) }
-      if deadline.hasPassed {
-        service.noteCancelling()
-        listener.close()
+      if (closesAgain ?? service.deadline).hasPassed {
+        if closesAgain == nil {
+          service.noteCancelling()
+          listener.close()
+        }
         service.closeAll()
-        deadline = .after(.seconds(1))
+        closesAgain = .after(.seconds(1))
       }
-      wakeUp.wait(watching: nil, for: [], until: deadline)
+      wakeUp.wait(watching: nil, for: [], until: closesAgain ?? service.deadline)
     }
     listener.core.close { [service] in service.noteListenerClosed() }
     let limit = Deadline.after(.seconds(1))
@@ -122,8 +125,26 @@ private final class ThreadServer<Connection: Endpoint>: Sendable {
       failure = error
     }
     connection.core.sendOwedRestBlocking()
-    let cause = failure
-    connection.core.close { [service] in service.leave(number, cause) }
+    close(connection, number, failure)
+  }
+
+  /// Closes a connection, and waits until its descriptor is closed, for a second at most: then there is room for another one.
+  private func close(_ connection: Connection, _ number: Int, _ failure: (any Error)?) {
+    let (closed, limit) = (WakeUp.take(), Deadline.after(.seconds(1)))
+    let isClosed = Guarded(false)
+    connection.core.close { [service] in
+      service.leave(number, failure)
+      isClosed.withLock { isClosed in
+        isClosed = true
+        closed.signal()
+      }
+    }
+    while !isClosed.withLock({ $0 }) {
+      // A late signal must not meet another user of the wake-up.
+      if limit.hasPassed { return }
+      closed.wait(watching: nil, for: [], until: limit)
+    }
+    WakeUp.giveBack(closed)
   }
 
   private func greet(

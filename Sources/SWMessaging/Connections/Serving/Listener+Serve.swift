@@ -69,7 +69,6 @@ private final class AsyncServer<Connection: Endpoint>: Sendable {
   private let service: Service<Connection>
   /// Rung when there may be room for a connection, and when the last one is gone.
   private let bell = Bell()
-  private let patience: Duration
   /// Closes the listener when the time for the end has passed: it may still wait for descriptors to accept with.
   private let limit: Timer
   private let executor: (any TaskExecutor)?
@@ -83,15 +82,18 @@ private final class AsyncServer<Connection: Endpoint>: Sendable {
     _ handler: @escaping @Sendable (Connection) async throws -> Void
   ) {
     self.listener = listener
-    self.patience = patience
     self.executor = executor
     self.greeting = greeting
     self.handler = handler
     let (bell, limit) = (bell, Timer(Alarm { listener.close() }))
     self.limit = limit
     service = Service(
-      limits, observer, drainBegins: { Reactor.shared.set(limit, at: .after(patience)) },
-      changed: { bell.ring() })
+      limits, observer,
+      drainBegins: {
+        let deadline = Deadline.after(patience)
+        Reactor.shared.set(limit, at: deadline)
+        return deadline
+      }, changed: { bell.ring() })
   }
 
   func run() async -> EndpointError? {
@@ -99,7 +101,7 @@ private final class AsyncServer<Connection: Endpoint>: Sendable {
     let error = await withDiscardingTaskGroup { group in
       let error = await acceptAll(in: &group)
       listener.core.close { [service] in service.noteListenerClosed() }
-      await wait(until: .after(patience)) { $0.isEmpty }
+      await wait(until: service.deadline) { $0.isEmpty }
       if !service.isEmpty {
         service.noteCancelling()
         group.cancelAll()

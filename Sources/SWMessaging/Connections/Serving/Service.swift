@@ -16,13 +16,13 @@ package protocol ServesConnections: AnyObject, Sendable {
 ///     room       connections are accepted
 ///     full       they wait in the kernel until one that is served is closed
 ///     draining   none is accepted that was not made before; those that are served receive what has arrived, and end
-final class Service<Connection: Endpoint>: ServesConnections {
-  struct Limits: Sendable {
+package final class Service<Connection: Endpoint>: ServesConnections {
+  package struct Limits: Sendable {
     var connections: Int
     var perUser: Int?
 
     /// - Parameter connections: nil: half of the descriptors that this process may have.
-    init(connections: Int?, perUser: Int?) {
+    package init(connections: Int?, perUser: Int?) {
       self.connections = max(connections ?? Int(swsys_descriptor_limit() / 2), 1)
       self.perUser = perUser
     }
@@ -41,20 +41,23 @@ final class Service<Connection: Endpoint>: ServesConnections {
     var users: [UInt32: Int] = [:]
     var lastNumber = 0
     var isDraining = false
+    var deadline = Deadline.never
     var isListenerClosed = false
+    /// The number of refused connections that are not closed yet.
+    var refusedCount = 0
   }
 
   private let limits: Limits
   private let observer: (@Sendable (ListenerEvent) -> Void)?
   /// Called after each change that somebody may wait for: a connection is closed, or draining begins.
   private let changed: @Sendable () -> Void
-  /// Called when draining begins, once, before the listener stops accepting.
-  private let drainBegins: @Sendable () -> Void
+  /// Called when draining begins, once, before the listener stops accepting. Returns when the time for the end has passed.
+  private let drainBegins: @Sendable () -> Deadline
   private let state = Guarded(State())
 
-  init(
+  package init(
     _ limits: Limits, _ observer: (@Sendable (ListenerEvent) -> Void)?,
-    drainBegins: @escaping @Sendable () -> Void = {}, changed: @escaping @Sendable () -> Void
+    drainBegins: @escaping @Sendable () -> Deadline, changed: @escaping @Sendable () -> Void
   ) {
     self.drainBegins = drainBegins
     self.limits = limits
@@ -62,28 +65,38 @@ final class Service<Connection: Endpoint>: ServesConnections {
     self.changed = changed
   }
 
-  func tell(_ event: ListenerEvent) { observer?(event) }
+  package func tell(_ event: ListenerEvent) { observer?(event) }
 
   // MARK: Connections
 
   /// Whether a connection is accepted now. When it drains, those that waited are.
-  var accepts: Bool { state.withLock { $0.isDraining || $0.served.count < limits.connections } }
-  var isDraining: Bool { state.withLock { $0.isDraining } }
-  var isEmpty: Bool { state.withLock { $0.served.isEmpty } }
+  package var accepts: Bool { state.withLock { $0.isDraining || $0.served.count < limits.connections } }
+  package var isDraining: Bool { state.withLock { $0.isDraining } }
+  /// When the time for the end has passed. Never before it drains.
+  package var deadline: Deadline { state.withLock { $0.deadline } }
+  package var isEmpty: Bool { state.withLock { $0.served.isEmpty } }
   /// No descriptor is left, neither of a connection nor of the listener.
-  var isOver: Bool { state.withLock { $0.served.isEmpty && $0.isListenerClosed } }
+  package var isOver: Bool {
+    state.withLock { $0.served.isEmpty && $0.refusedCount == 0 && $0.isListenerClosed }
+  }
 
   /// Enters a connection that has been accepted.
   ///
   /// - Returns: its number; nil if it is refused, and closed.
-  func admit(_ connection: Connection, greets: Bool) -> Int? {
+  package func admit(_ connection: Connection, greets: Bool) -> Int? {
     let peer = connection.peer
     let (number, refusal, isDraining) = state.withLock {
       state -> (Int, ListenerEvent.Refusal?, isDraining: Bool) in
-      if state.served.count >= limits.connections { return (0, .draining, true) }
+      if state.isDraining, state.served.count >= limits.connections {
+        state.refusedCount += 1
+        return (0, .draining, true)
+      }
       if let perUser = limits.perUser, let user = peer?.userID {
         let count = state.users[user, default: 0]
-        if count >= perUser { return (0, .userLimit, false) }
+        if count >= perUser {
+          state.refusedCount += 1
+          return (0, .userLimit, false)
+        }
         state.users[user] = count + 1
       }
       state.lastNumber += 1
@@ -94,7 +107,10 @@ final class Service<Connection: Endpoint>: ServesConnections {
     if let refusal {
       // In this order, the event is there when the peer sees the end.
       tell(.refused(refusal, peer: peer))
-      connection.close()
+      connection.core.close { [self] in
+        state.withLock { $0.refusedCount -= 1 }
+        changed()
+      }
       return nil
     }
     tell(.accepted(connection: number, peer: peer))
@@ -102,10 +118,10 @@ final class Service<Connection: Endpoint>: ServesConnections {
     return number
   }
 
-  func hasGreeted(_ number: Int) { state.withLock { $0.served[number]?.isGreeting = false } }
+  package func hasGreeted(_ number: Int) { state.withLock { $0.served[number]?.isGreeting = false } }
 
   /// A connection is over, and closed.
-  func leave(_ number: Int, _ error: (any Error)?) {
+  package func leave(_ number: Int, _ error: (any Error)?) {
     let entry = state.withLock { state -> Entry? in
       let entry = state.served.removeValue(forKey: number)
       if limits.perUser != nil, let user = entry?.peer?.userID, let count = state.users[user] {
@@ -125,36 +141,37 @@ final class Service<Connection: Endpoint>: ServesConnections {
 
   // MARK: The end
 
-  func drain() {
+  package func drain() {
     let served = state.withLock { state -> [Connection]? in
       if state.isDraining { return nil }
       state.isDraining = true
       return state.served.values.map { $0.connection }
     }
     guard let served else { return }
-    drainBegins()
+    let deadline = drainBegins()
+    state.withLock { $0.deadline = deadline }
     tell(.draining(connectionCount: served.count))
     for connection in served { connection.core.receiving?.finishReceiving() }
     changed()
   }
 
   /// The time for the end has passed.
-  func noteCancelling() {
+  package func noteCancelling() {
     let count = state.withLock { $0.served.count }
     if count > 0 { tell(.cancelling(connectionCount: count)) }
   }
 
-  func noteListenerClosed() {
+  package func noteListenerClosed() {
     state.withLock { $0.isListenerClosed = true }
     changed()
   }
 
   /// Closes what is left.
-  func closeAll() {
+  package func closeAll() {
     for connection in state.withLock({ $0.served.values.map { $0.connection } }) { connection.close() }
   }
 
-  var snapshot: [ListenerSnapshot.Connection] {
+  package var snapshot: [ListenerSnapshot.Connection] {
     let served = state.withLock { $0.served }
     // After all of them have begun.
     let now = Deadline.now.nanoseconds
