@@ -100,7 +100,7 @@ extension Probe {
       right.maximumDescriptors = 64
       let numbers = [FileDescriptor](repeating: try left.withDescriptor { $0 }, count: 64)
       while !isOver.load(ordering: .acquiring) {
-        try left.blocking.send(Array("sockets".utf8), passing: numbers)
+        try left.blocking.send("sockets", passing: numbers)
         let received = try right.blocking.receiveMessage()
         if received.descriptors?.count != 64 { exit(3) }
       }

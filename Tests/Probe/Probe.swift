@@ -168,11 +168,11 @@ struct Probe {
     let (left, right) = try makeSocketPair(framing: .varInt)
     right.maximumDescriptors = 3
     let number = try left.withDescriptor { $0 }
-    try await left.send(Array("0".utf8), passing: [number])
+    try await left.send("0", passing: [number])
     _ = try await right.receiveMessage()
-    try await left.send(Array("1".utf8), passing: [number, number, number])
+    try await left.send("1", passing: [number, number, number])
     try await left.send("2")
-    try await left.send(Array("3".utf8), passing: [number, number])
+    try await left.send("3", passing: [number, number])
     let taken = fillTable()
     for index in 1...3 {
       let received = try await right.receiveMessage()
@@ -192,7 +192,7 @@ struct Probe {
     var sent = 0
     do throws(EndpointError) {
       while sent < 200 {
-        try left.blocking.send(Array("\(sent)".utf8), passing: [number], timeout: .milliseconds(50))
+        try left.blocking.send("\(sent)", passing: [number], timeout: .milliseconds(50))
         sent += 1
       }
       print("waits=false")
@@ -202,7 +202,7 @@ struct Probe {
     let first = sent
     let sending = TestThread {
       for index in first..<200 {
-        try left.blocking.send(Array("\(index)".utf8), passing: [number], timeout: .patience)
+        try left.blocking.send("\(index)", passing: [number], timeout: .patience)
       }
     }
     var whole = 0

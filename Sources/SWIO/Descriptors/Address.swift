@@ -50,6 +50,9 @@ public struct Address: Hashable, Sendable {
   /// A Unix socket in the file system. A relative path starts at the process's working directory.
   public static func unix(_ path: FilePath) -> Address { Address(.unix(path)) }
 
+  /// A Unix socket in the file system. A relative path starts at the process's working directory.
+  public static func unix(_ path: String) -> Address { .unix(FilePath(path)) }
+
   /// A name in Linux's abstract namespace, with its exact length.
   ///
   /// - Parameter name: at most 107 bytes as UTF-8. Empty: the kernel chooses a name when a listener is made.

@@ -121,6 +121,15 @@ extension MessageSending where F: ByteFraming {
     try await send(message.utf8, timeout: timeout, until: deadline)
   }
 
+  /// Sends the UTF-8 bytes of a string as one message, with descriptors. Otherwise like `send(_:passing:timeout:until:)` of an
+  /// array.
+  public func send(
+    _ message: String, passing descriptors: [FileDescriptor], timeout: Duration? = nil,
+    until deadline: Deadline = .never
+  ) async throws(EndpointError) {
+    try await send(Array(message.utf8), passing: descriptors, timeout: timeout, until: deadline)
+  }
+
   /// Sends the bytes of a span as one message.
   @inlinable
   public func send(
@@ -249,6 +258,15 @@ extension Blocking where E: MessageSending, E.F: ByteFraming {
     _ message: String, timeout: Duration? = nil, until deadline: Deadline = .never
   ) throws(EndpointError) {
     try send(message.utf8, timeout: timeout, until: deadline)
+  }
+
+  /// Blocking form of `send`, for strings with descriptors.
+  @available(*, noasync, message: "blocking calls would block the pool: use the async call of the same name")
+  public func send(
+    _ message: String, passing descriptors: [FileDescriptor], timeout: Duration? = nil,
+    until deadline: Deadline = .never
+  ) throws(EndpointError) {
+    try send(Array(message.utf8), passing: descriptors, timeout: timeout, until: deadline)
   }
 
   /// Blocking form of `send`, for spans.

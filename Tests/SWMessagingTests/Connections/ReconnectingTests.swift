@@ -50,6 +50,33 @@ import Testing
     try await serving.value
   }
 
+  @Test func `an answer that comes too late is not taken for that of the next request`() async throws {
+    let directory = try TestDirectory()
+    let listener = try ListenPlace.unix.listener(directory)
+    let client = client(.unix(directory("s")))
+    let gate = Gate()
+    let serving = Task {
+      try await listener.serve { peer in
+        for try await message in peer.messages {
+          if message == Array("slow".utf8) { await gate.wait() }
+          try await peer.send(message)
+        }
+      }
+    }
+    let late = await endpointError {
+      try await client.withConnection(timeout: .patience) { peer in
+        try await peer.send("slow")
+        return try await peer.receive(timeout: .milliseconds(10))
+      }
+    }
+    #expect(late?.reason == .timedOut)
+    gate.open()
+    #expect(try await ask(client, "fast") == Array("fast".utf8))
+    client.close()
+    listener.finish()
+    try await serving.value
+  }
+
   @Test func `a request whose connection broke is not sent again`() async throws {
     let directory = try TestDirectory()
     let listener = try ListenPlace.unix.listener(directory)

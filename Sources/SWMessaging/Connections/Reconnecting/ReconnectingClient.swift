@@ -83,7 +83,11 @@ public final class ReconnectingClient<F: Framing>: Sendable {
     try connection(of: await half.receive(ReceiveHalf.nextItem, CallLimit(timeout, deadline)))
   }
 
-  /// Runs `body` with the connection. The same as to call it with ``connection(timeout:until:)``, for one expression.
+  /// Runs `body` with the connection, and closes the connection if `body` throws. An answer that comes too late is then
+  /// never taken for that of the next request: the next call gets another connection.
+  ///
+  /// Tasks share the connection, so it ends for all of them. If each knows its own answers, for example by the numbers of its
+  /// requests, use ``connection(timeout:until:)``, which closes nothing.
   ///
   /// - Parameters:
   ///   - timeout: the longest time to wait for a connection; nil: without limit. It does not include `body`.
@@ -94,7 +98,13 @@ public final class ReconnectingClient<F: Framing>: Sendable {
     timeout: Duration? = nil, until deadline: Deadline = .never,
     _ body: (MessageDuplex<F>) async throws -> Result
   ) async throws -> Result {
-    try await body(try await connection(timeout: timeout, until: deadline))
+    let connection = try await connection(timeout: timeout, until: deadline)
+    do {
+      return try await body(connection)
+    } catch {
+      connection.close()
+      throw error
+    }
   }
 
   fileprivate func connection(of outcome: ReceiveHalf.Outcome) throws(EndpointError) -> MessageDuplex<F> {
