@@ -252,12 +252,11 @@ package class Half: ReactorWork, @unchecked Sendable {
     locked { state, actions in
       guard !state.isClosed else { return }
       state.isClosed = true
-      // Places whose memory an attempt reads right now stand in front. They are decided when that attempt ends.
+      // Places whose memory an attempt reads right now are decided when that attempt ends. A pause that has ended meanwhile may
+      // have brought others in front of them.
       var kept: [Place] = []
-      while let first = state.queue.first, first.isInUse {
-        state.queue.remove(first)
-        kept.append(first)
-      }
+      state.queue.visit { place in if place.isInUse { kept.append(place) } }
+      for place in kept { state.queue.remove(place) }
       decideEverybody(EndpointError(.closed), by: nil, &state, &actions)
       for place in kept.reversed() { state.queue.prepend(place) }
       state.leaveDescriptor(&actions)
