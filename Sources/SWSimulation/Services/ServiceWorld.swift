@@ -296,7 +296,8 @@ final class ServiceWorld: SmallReactorHost, @unchecked Sendable {
 
   /// The service begins to end.
   private func end() {
-    for end in ends { end.noteEndOfService() }
+    // It begins once, however often the listener is told.
+    if !core.isFinishing { for end in ends { end.noteEndOfService() } }
     if chance(schedule.close) {
       trace("closes the listener")
       coverage.note(.listenerClosed)
