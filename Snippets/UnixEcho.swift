@@ -1,5 +1,5 @@
 // An echo service at a Unix path. Its clients are two Python programs, one that waits for its answers and one in asyncio, and
-// a thread of this program. Then the service ends in good order: a request that was sent before is answered.
+// a thread of this program. Then the service ends gracefully: a request that was sent before is answered.
 import Foundation
 import SWMessaging
 

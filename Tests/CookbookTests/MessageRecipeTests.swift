@@ -142,7 +142,7 @@ import Testing
     let file = try FileDescriptor.open(directory("file"), .readOnly)
     defer { try? file.close() }
     receiver.maximumDescriptors = 1  // none are taken unless this is set
-    try await sender.send(Array("a file".utf8), passing: [file])
+    try await sender.send("a file", passing: [file])
 
     let received = try await receiver.receiveMessage()
     guard let descriptor = received.descriptors?.take() else {

@@ -1,5 +1,5 @@
-// A supervised Python worker: it is started, given typed jobs with a deadline each, replaced when it dies, and ended in
-// good order at SIGTERM. The tutorial "Supervise a Python worker" builds this program step by step.
+// A supervised Python worker: it is started, given typed jobs with a deadline each, replaced when it dies, and ended
+// gracefully at SIGTERM. The tutorial "Supervise a Python worker" builds this program step by step.
 import Dispatch
 import Foundation
 import SWMessaging
