@@ -59,6 +59,11 @@ private func notices<World: Simulation>(
 
   @Test func `the same seed plays the same schedule of datagrams`() { playTwice(DatagramSimulation.self) }
 
+  /// A half that closed trapped, because a pause had brought places in front of one whose memory was read.
+  @Test func `a schedule that once trapped plays to its end`() {
+    #expect(DatagramSimulation.run(seed: 20_590).failure == nil)
+  }
+
   @Test(arguments: DatagramMistake.allCases)
   func `a mistake about datagrams is noticed`(_ mistake: DatagramMistake) {
     #expect(notices(mistake, in: DatagramSimulation.self))
