@@ -172,6 +172,8 @@ package struct HalfState: Sendable {
   mutating func releaseTurn(by me: Place?, _ actions: inout Actions) {
     turn = false
     if isHeadPaused, queue.isEmpty { endHeadPause() }
+    // The places that stood aside may have left.
+    if let lastPause, !isHeadPaused, !queue.hasAside { lastPause.retryAt = nil }
     leaveDescriptor(&actions)
     pass(by: me, &actions)
   }

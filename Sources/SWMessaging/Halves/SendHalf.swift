@@ -22,6 +22,8 @@ package final class SendPlace: Place, @unchecked Sendable {
   fileprivate var wasTried = false
   /// Whether an attempt reads the caller's memory right now.
   package fileprivate(set) var inUse = false
+  /// Whether it stands aside, or has done so.
+  fileprivate var hasStoodAside = false
   fileprivate let progress: (@Sendable (_ sent: Int, _ total: Int) -> Void)?
   /// The array from which `outgoing` borrows, if there is one. An orphan retains it.
   fileprivate var array: [UInt8]?
@@ -370,7 +372,7 @@ package final class SendHalf: Half, @unchecked Sendable {
         state.releaseTurn(by: nil, &actions)
         return false
       }
-      state.putAside(place, now: port.reactor.now, within: pauseLengths, &actions)
+      putAside(place, &state, &actions)
       return true
     }
     guard isQueued else { return .ended(error(.closed, call, sent: sent)) }
@@ -454,7 +456,7 @@ package final class SendHalf: Half, @unchecked Sendable {
     /// The place was due, and is decided.
     case served(SendPlace)
     /// The place waits for places that stand aside, and stands aside itself.
-    case aside
+    case aside(SendPlace)
     case released
   }
 
@@ -466,7 +468,7 @@ package final class SendHalf: Half, @unchecked Sendable {
       switch next(driver) {
       case .released: return
       case .served(let head): driver.noteService(of: head)
-      case .aside: break
+      case .aside(let head): driver.noteService(of: head)
       case .settle(let head):
         settle(head, by: driver.me)
         driver.noteService(of: head)
@@ -532,8 +534,8 @@ package final class SendHalf: Half, @unchecked Sendable {
           head.decide(&actions, by: me)
           return .served(head)
         }
-        state.putAside(head, now: port.reactor.now, within: pauseLengths, &actions)
-        return .aside
+        putAside(head, &state, &actions)
+        return .aside(head)
       }
       switch head.step {
       case .halfClose:
@@ -555,6 +557,12 @@ package final class SendHalf: Half, @unchecked Sendable {
     }
   }
 
+  /// Under the lock: moves a place aside until its attempt is repeated.
+  private func putAside(_ place: SendPlace, _ state: inout HalfState, _ actions: inout Actions) {
+    place.hasStoodAside = true
+    state.putAside(place, now: port.reactor.now, within: pauseLengths, &actions)
+  }
+
   /// Under the lock: whether a place must stay behind one that stands aside. That holds for a datagram to the same
   /// destination, unless its caller does not wait: it is tried at once. A flush and a half-close stay behind everything, and
   /// everything stays behind a half-close.
@@ -563,7 +571,9 @@ package final class SendHalf: Half, @unchecked Sendable {
     queue.visitAside { other in
       let other = unsafe unsafeDowncast(other, to: SendPlace.self)
       if other.step == .halfClose { isBehind = true }
-      if !place.isLate, other.ancillary?.address == place.ancillary?.address { isBehind = true }
+      if other.step == .bytes, !place.isLate, other.ancillary?.address == place.ancillary?.address {
+        isBehind = true
+      }
     }
     return isBehind
   }
@@ -670,6 +680,8 @@ package final class SendHalf: Half, @unchecked Sendable {
         if head.sent == head.outgoing.byteCount {
           state.queue.remove(head)
           head.decide(&actions, by: me)
+          // There is room again where there was none. The success of others says nothing about that.
+          if head.hasStoodAside { state.endGrowth() }
           // As in the receiving half, the turn is released before the caller is told.
           if state.queue.isEmpty, !state.isClosed {
             state.stop(by: me, &actions)
@@ -681,7 +693,7 @@ package final class SendHalf: Half, @unchecked Sendable {
         fail(head, EndpointError(.timedOut))
         head.decide(&actions, by: me)
       case .retryLater where carriesDatagrams && head.gaveUp == nil && !state.isClosed:
-        state.putAside(head, now: port.reactor.now, within: pauseLengths, &actions)
+        putAside(head, &state, &actions)
       case .wouldBlock, .waitsFor, .retryLater: after = .blocked
       case .offload: after = .offload
       case .failed(let error) where error.scope == .item && !head.hasBegun:

@@ -8,6 +8,8 @@ extension BlockingListener {
   ///
   /// Further clients wait in the queue of the kernel until a thread is free. When `patience` has passed after the beginning
   /// of the end, connections that are left are closed, which ends the calls of their handlers.
+  /// Each thread closes its own connections, and waits as long as the kernel takes for that: a TCP socket with `SO_LINGER`, or
+  /// one with descriptors in its queue whose close takes long.
   ///
   /// - Parameters:
   ///   - threads: how many threads serve, and so how many connections are open at once. At least one.

@@ -101,7 +101,8 @@ private final class AsyncServer<Connection: Endpoint>: Sendable {
     let error = await withDiscardingTaskGroup { group in
       let error = await acceptAll(in: &group)
       listener.core.close { [service] in service.noteListenerClosed() }
-      await wait(until: service.deadline) { $0.isEmpty }
+      // Another thread may begin the end at this moment, and set the deadline a little later.
+      while !service.isEmpty, !service.deadline.hasPassed { await bell.wait(until: service.deadline) }
       if !service.isEmpty {
         service.noteCancelling()
         group.cancelAll()

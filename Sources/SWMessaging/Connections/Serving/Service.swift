@@ -45,6 +45,8 @@ package final class Service<Connection: Endpoint>: ServesConnections {
     var isListenerClosed = false
     /// The number of refused connections that are not closed yet.
     var refusedCount = 0
+    /// The number of connections that are over, and whose end the observer is being told.
+    var endsBeingTold = 0
   }
 
   private let limits: Limits
@@ -75,9 +77,11 @@ package final class Service<Connection: Endpoint>: ServesConnections {
   /// When the time for the end has passed. Never before it drains.
   package var deadline: Deadline { state.withLock { $0.deadline } }
   package var isEmpty: Bool { state.withLock { $0.served.isEmpty } }
-  /// No descriptor is left, neither of a connection nor of the listener.
+  /// No descriptor is left, neither of a connection nor of the listener, and the observer has been told of every end.
   package var isOver: Bool {
-    state.withLock { $0.served.isEmpty && $0.refusedCount == 0 && $0.isListenerClosed }
+    state.withLock {
+      $0.served.isEmpty && $0.refusedCount == 0 && $0.endsBeingTold == 0 && $0.isListenerClosed
+    }
   }
 
   /// Enters a connection that has been accepted.
@@ -124,6 +128,7 @@ package final class Service<Connection: Endpoint>: ServesConnections {
   package func leave(_ number: Int, _ error: (any Error)?) {
     let entry = state.withLock { state -> Entry? in
       let entry = state.served.removeValue(forKey: number)
+      if entry != nil { state.endsBeingTold += 1 }
       if limits.perUser != nil, let user = entry?.peer?.userID, let count = state.users[user] {
         state.users[user] = count > 1 ? count - 1 : nil
       }
@@ -136,6 +141,7 @@ package final class Service<Connection: Endpoint>: ServesConnections {
       let nanoseconds = Deadline.now.nanoseconds - entry.begin.nanoseconds
       tell(.closed(connection: number, error: error, after: .nanoseconds(Int64(clamping: nanoseconds))))
     }
+    state.withLock { $0.endsBeingTold -= 1 }
     changed()
   }
 
