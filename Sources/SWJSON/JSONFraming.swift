@@ -53,7 +53,16 @@ public struct JSONFraming<
   public init(_ base: Base, configure: (JSONEncoder, JSONDecoder) -> Void = { _, _ in }) {
     let (encoder, decoder) = (JSONEncoder(), JSONDecoder())
     configure(encoder, decoder)
-    self.init(base, encoder, decoder, JSONMessage.Parts.mark(decoder))
+    // The program may keep the decoder, and use it for other texts.
+    let own = JSONDecoder()
+    own.dateDecodingStrategy = decoder.dateDecodingStrategy
+    own.dataDecodingStrategy = decoder.dataDecodingStrategy
+    own.nonConformingFloatDecodingStrategy = decoder.nonConformingFloatDecodingStrategy
+    own.keyDecodingStrategy = decoder.keyDecodingStrategy
+    own.userInfo = decoder.userInfo
+    own.allowsJSON5 = decoder.allowsJSON5
+    own.assumesTopLevelDictionary = decoder.assumesTopLevelDictionary
+    self.init(base, encoder, own, JSONMessage.Parts.mark(own))
   }
 
   private init(_ base: Base, _ encoder: JSONEncoder, _ decoder: JSONDecoder, _ parts: JSONMessage.Parts?) {
@@ -84,12 +93,13 @@ public struct JSONFraming<
 
   /// Decodes a message that may have a ``JSONValue`` as a part.
   private func message(_ text: Data) throws -> Incoming {
-    if parts?.areMet != true {
+    guard let parts else { return try decoder.decode(Incoming.self, from: text) }
+    if !parts.areMet {
       let message = Result { try decoder.decode(Incoming.self, from: text) }
-      // If the first part was met now, the result may be an error that a type has caught.
-      if parts?.areMet != true { return try message.get() }
+      // If a part was met now, the result may be an error that a type has caught.
+      if !parts.areMet { return try message.get() }
     }
-    return try JSONMessage.$current.withValue(JSONMessage(text)) {
+    return try JSONMessage.$current.withValue(JSONMessage(text, of: parts)) {
       try decoder.decode(Incoming.self, from: text)
     }
   }

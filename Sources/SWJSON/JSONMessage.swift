@@ -12,8 +12,8 @@ private import Synchronization
 /// `JSONDecoder` does not tell the kind of a value. To try one type after another takes long: each attempt that fails makes
 /// an error with a coding path, and Foundation makes a path in time with the square of its depth. At a depth of 500 that
 /// is 15 ms for each attempt. So the message's text is parsed once more, and each part is decoded as the kind that it has
-/// there. The values still come from the decoder. If the decoder reads another text, for example one in a string of the
-/// message, the kinds do not match, and the attempts are made after all.
+/// there. The values still come from the decoder. If the two do not match, decoding fails: the attempts would let a peer
+/// choose how long they take.
 ///
 /// Most messages have no such part, and should not pay for a task-local value. So a framing decodes without one until a part is
 /// met for the first time, and then decodes that message again.
@@ -60,44 +60,62 @@ final class JSONMessage: Sendable {
   /// The part is not what was expected.
   struct OtherKind: Error {}
 
+  /// The message that the task is decoding. The framing of the message may be another one than that of a decoder: a type's
+  /// `init(from:)` may decode with a framing of its own.
   @TaskLocal static var current: JSONMessage?
 
   private let text: Data
-  private let parsed = Mutex<Result<JSONValue, JSONValueParser.Failure>?>(nil)
+  private let parts: Parts
+  private let parsed = Mutex<Result<JSONTree, JSONValueParser.Failure>?>(nil)
 
-  init(_ text: Data) { self.text = text }
+  init(_ text: Data, of parts: Parts) {
+    self.text = text
+    self.parts = parts
+  }
 
-  /// Decodes a value of any kind. Returns nil if the decoder reads another text, or has no mark.
+  /// Decodes a value of any kind. Returns nil if the decoder has no mark.
   ///
   /// - Throws: `DecodingError` for a text that the parser refuses. `JSONDecoder` also reads UTF-16, and commas before the
-  ///   end of a container; to make the attempts for those would let a peer choose them.
+  ///   end of a container; to make the attempts for those would let a peer choose them. Also if the decoder reads
+  ///   another text, as a decoder of a program's own type can that has the `userInfo` of the framing's decoder.
   static func value(for decoder: any Decoder) throws -> JSONValue? {
     guard let parts = Parts.of(decoder) else { return nil }
-    guard let current else {
-      if parts.areMet { return nil }
+    guard let current, current.parts === parts else {
       parts.areMet = true
       throw DecodingError.dataCorrupted(
-        .init(codingPath: [], debugDescription: "the framing of this decoder has to decode the message again")
+        .init(
+          codingPath: [],
+          debugDescription: "only the framing whose userInfo this decoder has can decode a JSONValue with it")
       )
     }
     let path = decoder.codingPath
     do {
-      guard let expected = try current.root.get().part(at: path, parts.names) else { return nil }
+      guard let expected = try current.root.get().part(at: path) else {
+        // A type may ask for a member that is missing, as that of a superclass. It is null.
+        if try decoder.singleValueContainer().decodeNil() { return .null }
+        throw OtherKind()
+      }
       return try JSONValue(expected, from: decoder, parts.names)
     } catch let failure as JSONValueParser.Failure {
       throw DecodingError.dataCorrupted(.init(codingPath: path, debugDescription: failure.explanation))
     } catch let refused as Refused {
       throw refused.error
     } catch {
-      return nil
+      throw DecodingError.dataCorrupted(
+        .init(
+          codingPath: path,
+          debugDescription:
+            "the decoder reads another text than the message of the framing whose userInfo it has",
+          underlyingError: error))
     }
   }
 
-  private var root: Result<JSONValue, JSONValueParser.Failure> {
+  private var root: Result<JSONTree, JSONValueParser.Failure> {
     parsed.withLock { parsed in
       if let parsed { return parsed }
       var parser = JSONValueParser(Array(text), joinsNumbers: false)
-      let result = Result { () throws(JSONValueParser.Failure) in try parser.parse() }
+      let names = parts.names
+      let result = Result { () throws(JSONValueParser.Failure) in JSONTree(try parser.parse(), names) }
       parsed = result
       return result
     }
@@ -105,29 +123,92 @@ final class JSONMessage: Sendable {
 }
 
 extension JSONMessage.Names {
-  fileprivate func converted(_ name: String) -> String { self == .camelCase ? name.inCamelCase : name }
+  fileprivate func converted(_ name: String) -> String {
+    self == .camelCase ? name.asFoundationConverts : name
+  }
+}
+
+extension String {
+  /// A name as `JSONDecoder` converts it from snake case: `one_two` as `oneTwo`, `sha_256sum` as `sha256Sum`.
+  var asFoundationConverts: String {
+    guard let first = firstIndex(where: { $0 != "_" }), let last = lastIndex(where: { $0 != "_" }) else {
+      return self
+    }
+    let words = self[first...last].split(separator: "_")
+    guard words.count > 1 else { return self }
+    return self[..<first] + words[0].lowercased() + words.dropFirst().map(\.capitalized).joined()
+      + self[index(after: last)...]
+  }
+}
+
+/// A parsed message in which a part is found by its path in a decoder, at the same cost for each name.
+private enum JSONTree: Sendable {
+  /// The names in a path are those of the text.
+  case unchanged(JSONValue)
+  /// The names in a path are converted ones, or those of the text: a dictionary has the latter.
+  indirect case converted(JSONValue, elements: [JSONTree], members: [String: Member])
+
+  enum Member: Sendable {
+    case one(JSONTree)
+    case several(String, String)
+  }
+
+  init(_ value: JSONValue, _ names: JSONMessage.Names) {
+    guard names != .unchanged else {
+      self = .unchanged(value)
+      return
+    }
+    switch value {
+    case .array(let elements):
+      self = .converted(value, elements: elements.map { JSONTree($0, names) }, members: [:])
+    case .object(let object):
+      var members: [String: Member] = [:]
+      var originals: [String: String] = [:]
+      for (name, value) in object {
+        let tree = JSONTree(value, names)
+        let converted = names.converted(name)
+        for key in converted == name ? [name] : [name, converted] {
+          let other = originals.updateValue(name, forKey: key)
+          members[key] = other.map { .several(min(name, $0), max(name, $0)) } ?? .one(tree)
+        }
+      }
+      self = .converted(value, elements: [], members: members)
+    default: self = .unchanged(value)
+    }
+  }
+
+  /// - Throws: `JSONMessage.Refused` if two members have the name that is wanted. The decoder takes the first one for a
+  ///   field of a type, and each for a dictionary.
+  func part(at path: [any CodingKey]) throws(JSONMessage.Refused) -> JSONValue? {
+    var part = self
+    for (depth, key) in path.enumerated() {
+      switch part {
+      case .unchanged(.array(let elements)):
+        guard let index = key.intValue, elements.indices.contains(index) else { return nil }
+        part = .unchanged(elements[index])
+      case .unchanged(.object(let members)):
+        guard let member = members[key.stringValue] else { return nil }
+        part = .unchanged(member)
+      case .converted(.array, let elements, _):
+        guard let index = key.intValue, elements.indices.contains(index) else { return nil }
+        part = elements[index]
+      case .converted(_, _, let members):
+        switch members[key.stringValue] {
+        case .one(let tree): part = tree
+        case .several(let one, let other):
+          throw JSONMessage.Refused(error: .sameKey(one, other, at: Array(path[..<depth])))
+        case nil: return nil
+        }
+      default: return nil
+      }
+    }
+    switch part {
+    case .unchanged(let value), .converted(let value, _, _): return value
+    }
+  }
 }
 
 extension JSONValue {
-  fileprivate func part(at path: [any CodingKey], _ names: JSONMessage.Names) -> JSONValue? {
-    var part = self
-    for key in path {
-      let found: JSONValue?
-      switch part {
-      case .array: found = key.intValue.flatMap { part[$0] }
-      case .object(let members):
-        let name = key.stringValue
-        found =
-          members[name]
-          ?? (names == .unchanged ? nil : members.first { names.converted($0.key) == name }?.value)
-      default: found = nil
-      }
-      guard let found else { return nil }
-      part = found
-    }
-    return part
-  }
-
   /// Decodes a value whose parts have these kinds, so that no attempt fails.
   fileprivate init(_ expected: JSONValue, from decoder: any Decoder, _ names: JSONMessage.Names) throws {
     switch expected {

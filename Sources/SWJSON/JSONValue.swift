@@ -13,7 +13,7 @@ internal import SWCoding
 ///
 /// A ``JSONFraming`` reads a `JSONValue`, whether it is the whole message or a part of another type, in time proportional
 /// to its length. The text has to be JSON of RFC 8259 in UTF-8. The names of an object are those of the text, whatever the
-/// key strategy is; two that a strategy makes one are an error.
+/// key strategy is; two that a strategy makes one are an error, also on the way to such a part.
 ///
 /// `JSONDecoder` does not tell the kind of a value. So a `JSONValue` that a program decodes with a `JSONDecoder` of its own,
 /// or with a framing whose decoder has a custom key strategy, JSON5 or strings for infinities, is found by attempts. Their

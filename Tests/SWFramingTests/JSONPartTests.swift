@@ -89,33 +89,233 @@ import Testing
     init?(intValue: Int) { nil }
   }
 
-  /// Holds JSON in a string, and reads it with a decoder that has all that the framing's decoder has.
-  struct Envelope: Codable, Equatable, Sendable {
-    struct Inner: Codable, Equatable { var anyValue: JSONValue }
+  /// A hostile value: attempts take seconds for each element.
+  static let hostile: String = {
+    let element = String(repeating: "[", count: 490) + String(repeating: "]", count: 490)
+    return "[" + Array(repeating: element, count: 1_000).joined(separator: ",") + "]"
+  }()
+
+  @Test func `names are converted as JSONDecoder converts them`() throws {
+    struct Names: Decodable {
+      var names: [String]
+      init(from decoder: any Decoder) throws {
+        names = try decoder.container(keyedBy: Name.self).allKeys.map(\.stringValue)
+      }
+    }
+    let decoder = JSONDecoder()
+    decoder.keyDecodingStrategy = .convertFromSnakeCase
+    let words = [
+      "", "a", "bC", "B", "2", "256sum", "b2c", "x-y", "x.y z", "o'neil", "é", "e\u{301}x", "ß", "ﬁn", "ǆx",
+      "İI", "ΑΣ",
+      "xⅷ", "\u{301}b", "日本", "😀a",
+    ]
+    for first in words {
+      for second in words {
+        for name in ["\(first)_\(second)", "_\(first)__\(second)_c__", "\(first)\(second)"] {
+          let text = try JSONEncoder().encode([name: 0])
+          #expect(try decoder.decode(Names.self, from: text).names == [name.asFoundationConverts])
+        }
+      }
+    }
+  }
+
+  @Test(arguments: ["a_b2c", "aB2C", "a_b2C"])
+  func `a name with a digit finds its part without attempts`(_ name: String) throws {
+    struct Digits: Codable, Sendable { var aB2C: JSONValue }
+    let found = try message(#"{"\#(name)":\#(Self.hostile)}"#, as: Digits.self) { _, decoder in
+      decoder.keyDecodingStrategy = .convertFromSnakeCase
+    }
+    #expect(found.aB2C[999] != nil)
+  }
+
+  /// The decoder takes the first name in the text, and the parser does not know which that is.
+  @Test func `names that a strategy makes one are an error on the way to a part, without attempts`() throws {
+    let framing = LineFraming.lines.json(Message.self) { _, decoder in
+      decoder.keyDecodingStrategy = .convertFromSnakeCase
+    }
+    for members in [
+      #""any_value":\#(Self.hostile),"anyValue":1"#, #""anyValue":1,"any_value":\#(Self.hostile)"#,
+      #""any_value":1,"any__value":\#(Self.hostile)"#, #""table":{"a_b":\#(Self.hostile),"aB":1}"#,
+      #""inner":[{"id":2,"any_value":\#(Self.hostile),"anyValue":1}]"#,
+    ] {
+      let error = #expect(throws: DecodingError.self) {
+        try framing.decode(filling: Array("{\"id\":1,\(members)}\n".utf8))
+      }
+      #expect("\(try #require(error))".contains("cannot tell the keys"))
+    }
+    // Only names on the way count.
+    let text = #"{"id":1,"a_b":1,"aB":2,"table":{"c_d":3,"cd":4}}"#
+    #expect(try framing.decode(filling: Array("\(text)\n".utf8)).table == ["c_d": 3, "cd": 4])
+  }
+
+  /// By a scan of all names for each part this would take hours.
+  @Test func `a part among many names is found at the cost of one`() throws {
+    let names = (0..<20_000).map { #""n_\#($0)":0"# }.joined(separator: ",")
+    let list = Array(repeating: "{}", count: 50_000).joined(separator: ",")
+    struct Parts: Codable, Sendable { var someParts: [JSONValue] }
+    let found = try message(#"{\#(names),"some_parts":[\#(list)]}"#, as: Parts.self) { _, decoder in
+      decoder.keyDecodingStrategy = .convertFromSnakeCase
+    }
+    #expect(found.someParts.count == 50_000)
+  }
+
+  struct Inner: Codable, Equatable, Sendable { var anyValue: JSONValue }
+
+  /// Holds JSON in a string, and reads it with a decoder or a framing of its own.
+  struct Envelope<Reading: Reader>: Codable, Equatable, Sendable {
     var anyValue: JSONValue
     var inner: Inner
 
     init(from decoder: any Decoder) throws {
       let container = try decoder.container(keyedBy: CodingKeys.self)
+      let text = try container.decode(String.self, forKey: .inner)
+      // Before and after the part, which may be the first that the framing meets.
+      inner = try Reading.read(text, decoder)
       anyValue = try container.decode(JSONValue.self, forKey: .anyValue)
-      let (text, other) = (try container.decode(String.self, forKey: .inner), JSONDecoder())
-      // As if it were the framing's own.
-      JSONMessage.Parts.mark(other)?.areMet = true
-      inner = try other.decode(Inner.self, from: Data(text.utf8))
+      #expect(try Reading.read(text, decoder) == inner)
     }
   }
 
-  @Test(arguments: [
+  protocol Reader: Equatable, Sendable {
+    static func read(_ text: String, _ decoder: any Decoder) throws -> Inner
+  }
+
+  enum OwnDecoder: Reader {
+    static func read(_ text: String, _ decoder: any Decoder) throws -> Inner {
+      try JSONDecoder().decode(Inner.self, from: Data(text.utf8))
+    }
+  }
+
+  enum OwnFraming: Reader {
+    static func read(_ text: String, _ decoder: any Decoder) throws -> Inner {
+      try LineFraming.lines.json(Inner.self).decode(filling: Array("\(text)\n".utf8))
+    }
+  }
+
+  /// Its decoder has the mark of the framing's decoder, as one of a program's own type can have.
+  enum CopiedDecoder: Reader {
+    static func read(_ text: String, _ decoder: any Decoder) throws -> Inner {
+      let other = JSONDecoder()
+      other.userInfo = decoder.userInfo.compactMapValues { $0 as? JSONMessage.Parts }
+      return try other.decode(Inner.self, from: Data(text.utf8))
+    }
+  }
+
+  static let pairs = [
     ("1", "2"), ("1", "[1]"), ("[1,2]", "[1]"), ("[1,2]", "[3,4]"), (#"{"a":null}"#, #"{"b":5}"#),
-    (#"{"a":1}"#, #"{"a":2.5}"#),
-    ("null", "3"), ("1.5", "\"x\""), ("2.5", "3"), ("true", "1"), ("[[1]]", "[[null]]"),
-    ("18446744073709551615", "-1"),
-  ])
-  func `a decoder of another text reads its own`(_ outer: String, _ inner: String) throws {
+    (#"{"a":1}"#, #"{"a":2.5}"#), ("null", "3"), ("1.5", "\"x\""), ("2.5", "3"), ("true", "1"),
+    ("[[1]]", "[[null]]"), ("18446744073709551615", "-1"),
+  ]
+
+  private func open<R: Reader>(_ outer: String, _ inner: String, _: R.Type) throws -> Envelope<R> {
     let quoted = String(decoding: try JSONEncoder().encode(#"{"anyValue":\#(inner)}"#), as: UTF8.self)
-    let found = try message(#"{"anyValue":\#(outer),"inner":\#(quoted)}"#, as: Envelope.self)
-    #expect(found.anyValue == (try JSONDecoder().decode(JSONValue.self, from: Data(outer.utf8))))
+    return try message(#"{"anyValue":\#(outer),"inner":\#(quoted)}"#, as: Envelope<R>.self)
+  }
+
+  @Test(arguments: pairs) func `a type's own decoder reads its own text`(_ outer: String, _ inner: String)
+    throws
+  {
+    let expected = try JSONDecoder().decode(JSONValue.self, from: Data(outer.utf8))
+    let expectedInner = try JSONDecoder().decode(JSONValue.self, from: Data(inner.utf8))
+    let found = try open(outer, inner, OwnDecoder.self)
+    #expect(found.anyValue == expected && found.inner.anyValue == expectedInner)
+    let other = try open(outer, inner, OwnFraming.self)
+    #expect(other.anyValue == expected && other.inner.anyValue == expectedInner)
+  }
+
+  /// The kinds are those of the framing's message, and the values those of the decoder's text.
+  @Test(arguments: pairs)
+  func `a decoder with the userInfo of the framing's decoder fails or reads its own text`(
+    _ outer: String, _ inner: String
+  ) throws {
+    guard let found = try? open(outer, inner, CopiedDecoder.self) else { return }
     #expect(found.inner.anyValue == (try JSONDecoder().decode(JSONValue.self, from: Data(inner.utf8))))
+  }
+
+  @Test func `a decoder with the userInfo of the framing's decoder makes no attempts`() throws {
+    let error = #expect(throws: DecodingError.self) { try open("1", Self.hostile, CopiedDecoder.self) }
+    #expect("\(try #require(error))".contains("reads another text"))
+  }
+
+  @Test func `the decoder that a program configures remains its own`() throws {
+    var kept: JSONDecoder?
+    let framing = LineFraming.lines.json(Message.self) { _, decoder in
+      decoder.dateDecodingStrategy = .secondsSince1970
+      kept = decoder
+    }
+    let decoder = try #require(kept)
+    let text = #"{"id":1,"anyValue":[1,"a"]}"#
+    for _ in 0..<2 {
+      #expect(try decoder.decode(Message.self, from: Data(text.utf8)).anyValue == [1, "a"])
+      // The framing has its own options.
+      decoder.keyDecodingStrategy = .custom { $0.last ?? Name("") }
+      #expect(try framing.decode(filling: Array("\(text)\n".utf8)).anyValue == [1, "a"])
+    }
+  }
+
+  @Test func `options that the program sets are those of the framing`() throws {
+    struct Options: Codable, Sendable {
+      var day: Date
+      var data: Data
+      var number: Double
+      var info: String
+      init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        day = try container.decode(Date.self, forKey: .day)
+        data = try container.decode(Data.self, forKey: .data)
+        number = try container.decode(Double.self, forKey: .number)
+        info = CodingUserInfoKey(rawValue: "key").flatMap { decoder.userInfo[$0] as? String } ?? "none"
+      }
+    }
+    let text = "'the_day':7,'the_data':[1],'the_number':'inf',"
+    let found = try message(text, as: Options.self) { _, decoder in
+      decoder.dateDecodingStrategy = .secondsSince1970
+      decoder.dataDecodingStrategy = .custom { decoder in
+        Data(try decoder.singleValueContainer().decode([UInt8].self))
+      }
+      decoder.nonConformingFloatDecodingStrategy = .convertFromString(
+        positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
+      decoder.keyDecodingStrategy = .custom { path in
+        Name(String((path.last?.stringValue ?? "").dropFirst(4)))
+      }
+      decoder.allowsJSON5 = true
+      decoder.assumesTopLevelDictionary = true
+      if let key = CodingUserInfoKey(rawValue: "key") { decoder.userInfo[key] = "value" }
+    }
+    #expect(found.day == Date(timeIntervalSince1970: 7) && found.data == Data([1]))
+    #expect(found.number == .infinity && found.info == "value")
+  }
+
+  /// As two connections do that share a framing, and get their first message at the same time.
+  @Test func `a framing that meets its first part during another message makes no attempts`() throws {
+    struct First: Codable, Sendable {
+      static let framing = LineFraming.lines.json(First.self)
+      var anyValue: JSONValue
+
+      init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        if (try? container.decode(Int.self, forKey: .anyValue)) == nil {
+          _ = try Self.framing.decode(filling: Array("{\"anyValue\":1}\n".utf8))
+        }
+        anyValue = try container.decode(JSONValue.self, forKey: .anyValue)
+      }
+    }
+    let found = try First.framing.decode(filling: Array("{\"anyValue\":\(JSONPartTests.hostile)}\n".utf8))
+    #expect(found.anyValue[999] != nil)
+  }
+
+  @Test func `a missing member for a superclass is null`() throws {
+    struct Sub: Codable, Sendable {
+      var own: JSONValue
+      var above: JSONValue
+      init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        own = try container.decode(JSONValue.self, forKey: .own)
+        above = try JSONValue(from: container.superDecoder())
+      }
+    }
+    #expect(try message(#"{"own":[1]}"#, as: Sub.self).above == .null)
+    #expect(try message(#"{"own":[1],"super":[2]}"#, as: Sub.self).above == [2])
   }
 
   @Test(arguments: [

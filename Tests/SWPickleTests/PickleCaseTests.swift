@@ -336,11 +336,14 @@ import Testing
       again.arguments.first == 1 && again.state == [2] && again.appended.first == 3 && again.items["k"] == 4)
     // A state that a function sets.
     let set = PickleValue.object(
-      calling: .name(PickleName("m", "C")), state: ["name": "Bob"], stateSetter: .name(PickleName("m", "set"))
-    )
+      PickleName("m", "C"), state: ["name": "Bob"], stateSetter: .name(PickleName("m", "set")))
     let written = try PickleValue(pickle: set.pickled())
     #expect(written == set && written.object?.stateSetter == .name(PickleName("m", "set")))
     #expect(try PickleDecoder().decode(User.self, from: set).name == "Bob")
+    // BUILD behind the call of the setter sets a state without it.
+    let both = try PickleValue(
+      pickle: Array("cm\nC\n)Rq\0cm\nset\n(h\0X\u{3}\0\0\0BobtR0X\u{3}\0\0\0Annb.".utf8))
+    #expect(both == .object(PickleName("m", "C"), state: "Ann"))
     let keywords = PickleValue.object(PickleName("m", "C"), [1], keywordArguments: ["k": 2])
     #expect(try PickleValue(pickle: keywords.pickled()) == keywords)
     let types = PickleValue.list([

@@ -120,6 +120,7 @@ extension PickleReader {
       }
       try account([state], in: index)
       object.state = state
+      object.stateSetter = nil
       arena.nodes[index] = .object(object)
       touch(index)
     case .orderedDict(let slots, _):
@@ -133,6 +134,7 @@ extension PickleReader {
       guard !registry.isStrict, var object = origins[index] else { fallthrough }
       try account([state], in: index)
       object.state = state
+      object.stateSetter = nil
       arena.nodes[index] = .object(object)
       touch(index)
     default:

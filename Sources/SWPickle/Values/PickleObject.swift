@@ -101,20 +101,20 @@ extension PickleValue {
   ///   - isNew: whether Python calls only the class's `__new__` and no initialiser, as in Python's own pickles of
   ///     classes. Keyword arguments need it.
   ///   - state: the argument of `__setstate__`, or the dict of the attributes.
+  ///   - stateSetter: the function that Python calls with the object and the state, in place of `__setstate__`; without
+  ///     a state it is not called.
   public static func object(
     _ name: PickleName, _ arguments: [PickleValue] = [], keywordArguments: PickleValue? = nil,
-    isNew: Bool = false, state: PickleValue? = nil, appended: [PickleValue] = [],
-    items: [(PickleValue, PickleValue)] = []
+    isNew: Bool = false, state: PickleValue? = nil, stateSetter: PickleValue? = nil,
+    appended: [PickleValue] = [], items: [(PickleValue, PickleValue)] = []
   ) -> PickleValue {
     object(
       calling: .name(name), arguments, keywordArguments: keywordArguments, isNew: isNew, state: state,
-      appended: appended, items: items)
+      stateSetter: stateSetter, appended: appended, items: items)
   }
 
-  /// An object that Python makes by calling another object: a ``name(_:)``, or the result of a call.
-  ///
-  /// - Parameter stateSetter: the function that Python calls with the object and the state, in place of
-  ///   `__setstate__`; without a state it is not called.
+  /// An object that Python makes by calling another object: a ``name(_:)``, or the result of a call. The parameters are
+  /// those of ``object(_:_:keywordArguments:isNew:state:stateSetter:appended:items:)``.
   public static func object(
     calling callee: PickleValue, _ arguments: [PickleValue] = [], keywordArguments: PickleValue? = nil,
     isNew: Bool = false, state: PickleValue? = nil, stateSetter: PickleValue? = nil,
