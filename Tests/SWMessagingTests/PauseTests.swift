@@ -309,7 +309,7 @@ import Testing
     let waiting = played.send([1], to: Self.first)
     played.passPauses { waiting.outcome != nil }
     #expect(waiting.outcome == "sent" && played.sending.inspect { $0.pauseLength } == 0)
-    // What is sent to others says nothing about the one that is full.
+    // The success of others says nothing about the one that is full.
     played.transport.append(sending: .retryLater, .transferred(.max))
     let other = played.send([2], to: Self.first)
     #expect(played.send([3], to: Self.second).outcome == "sent")
