@@ -310,7 +310,7 @@ import Testing
     played.passPauses { waiting.outcome != nil }
     #expect(waiting.outcome == "sent" && played.sending.inspect { $0.pauseLength } == 0)
     // The success of others says nothing about the one that is full.
-    played.transport.append(sending: .retryLater, .transferred(.max))
+    played.transport.append(sending: .retryLater, .transferred(1))
     let other = played.send([2], to: Self.first)
     #expect(played.send([3], to: Self.second).outcome == "sent")
     #expect(other.outcome == nil && played.sending.inspect { $0.pauseLength } == 1_000_000)
