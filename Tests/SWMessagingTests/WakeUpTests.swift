@@ -111,6 +111,8 @@ import Testing
     let reading = pipe.first.withDescriptor { $0.rawValue }
     let wakeUp = WakeUp.take()
     defer { WakeUp.giveBack(wakeUp) }
+    // Its last user may have been signalled late. Such a signal would end the wait.
+    wakeUp.wait(watching: reading, for: .readable, until: .immediately)
     let deadline = Deadline.after(.milliseconds(20))
     wakeUp.wait(watching: reading, for: .readable, until: deadline, spinning: 1_000)
     #expect(deadline.hasPassed)
