@@ -184,7 +184,7 @@ extension Blocking where E: MessageSending {
     if let error = half.finishBlocking(started) { throw error }
   }
 
-  /// Blocking form of ``MessageSending/send(_:passing:timeout:until:)``.
+  /// Blocking form of `send(_:passing:timeout:until:)`.
   @available(*, noasync, message: "blocking calls would block the pool: use the async call of the same name")
   public func send(
     _ message: E.F.Outgoing, passing descriptors: [FileDescriptor], timeout: Duration? = nil,
