@@ -129,8 +129,8 @@ final class PlayedTransport: SocketLike {
   private func interrupt() { state.withLock { $0.meanwhile.take() }?() }
 }
 
-/// A transport with a descriptor, which brings nothing and accepts everything.
-final class EmptyTransport: SocketLike {
+/// A transport over a descriptor, which brings nothing and accepts everything.
+final class EmptyTransport: DescriptorTransport {
   private let pair: DescriptorPair
   private let receives = Atomic(0)
   private let ancillaryReceives = Atomic(0)
@@ -141,7 +141,8 @@ final class EmptyTransport: SocketLike {
   /// How many of them asked for ancillary data.
   var ancillaryReceiveCount: Int { ancillaryReceives.load(ordering: .relaxed) }
 
-  var readinessSource: ReadinessSource { pair.first.withDescriptor { .descriptor($0) } }
+  var number: Int32 { pair.first.withDescriptor { $0.rawValue } }
+  var working: Int32 { number }
   func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
     receives.add(1, ordering: .relaxed)
     return .wouldBlock
@@ -154,7 +155,7 @@ final class EmptyTransport: SocketLike {
   }
   func send(_ bytes: UnsafeRawBufferPointer) -> Attempt { .transferred(bytes.count) }
   func finishSending() throws(TransportError) {}
-  func close() {}
+  func close(then done: @escaping @Sendable () -> Void) { done() }
 }
 
 /// A played transport with the halves over it and a reactor, all driven by hand.

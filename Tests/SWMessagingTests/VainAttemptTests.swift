@@ -105,8 +105,8 @@ import Testing
 
   @Test func `a thread that finds nothing four times polls first, and makes each 33rd attempt`() throws {
     let transport = try EmptyTransport()
-    let core = EndpointCore(transport, for: .readable, reactor: ManualReactor())
-    let half = try #require(core.receiving)
+    let half = ReceiveHalf(Port(connected: transport, reactor: ManualReactor()))
+    let core = EndpointCore(receiving: half, sending: nil)
     let side = MessageReader(
       core: core, framing: .varInt, mode: .readAhead, maximumFrameSize: defaultMaximumFrameSize
     ).receivingSide
@@ -126,8 +126,8 @@ import Testing
 
   @Test func `a thread makes the attempt that was left out before the deadline ends its call`() throws {
     let transport = try EmptyTransport()
-    let core = EndpointCore(transport, for: .readable, reactor: ManualReactor())
-    let half = try #require(core.receiving)
+    let half = ReceiveHalf(Port(connected: transport, reactor: ManualReactor()))
+    let core = EndpointCore(receiving: half, sending: nil)
     let side = MessageReader(
       core: core, framing: .varInt, mode: .readAhead, maximumFrameSize: defaultMaximumFrameSize
     ).receivingSide
@@ -159,6 +159,18 @@ import Testing
     #expect(try attempts(of: hand, as: .task).message == [8])
     #expect(try attempts(of: hand, as: .task).count == 1)
     #expect(try attempts(of: hand, as: .task).count == 0)
+  }
+
+  @Test(.timeLimit(.minutes(1)))
+  func `a thread does not poll for what a transport has taken in already`() throws {
+    let pair = try DescriptorPair.sockets()
+    let writer = try SocketWriter(adopting: pair.second)
+    let reader = MessageReader(transport: HoardingTransport(pair.first), framing: .varInt)
+    for _ in 0..<6 { #expect(blockingError { try reader.blocking.receive(timeout: .milliseconds(1)) } != nil) }
+    _ = try writer.withDescriptor { try $0.writeAll([1, 7, 1, 8]) }
+    #expect(try reader.blocking.receive(timeout: .patience) == [7])
+    // The descriptor has nothing any more.
+    #expect(try reader.blocking.receive(timeout: .patience) == [8])
   }
 
   // MARK: On descriptors
@@ -256,4 +268,36 @@ import Testing
       #expect(count == 4)
     }
   }
+}
+
+/// A transport that takes in all that its socket has, as TLS does, and hands out two bytes an attempt.
+private final class HoardingTransport: SocketLike {
+  private let socket: OwnedDescriptor
+  private let hoard = Guarded<[UInt8]>([])
+
+  init(_ socket: consuming OwnedDescriptor) { self.socket = socket }
+
+  var readinessSource: ReadinessSource { socket.withDescriptor { .descriptor($0) } }
+
+  func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
+    hoard.withLock { hoard in
+      if hoard.isEmpty {
+        var block = [UInt8](repeating: 0, count: 100)
+        let count = socket.withDescriptor { number in
+          unsafe Glibc.recv(number.rawValue, &block, block.count, Int32(MSG_DONTWAIT))
+        }
+        if count < 0 { return .wouldBlock }
+        if count == 0 { return .endOfStream }
+        hoard += block[..<count]
+      }
+      let count = min(2, hoard.count, memory.count)
+      unsafe memory.copyBytes(from: hoard[..<count])
+      hoard.removeFirst(count)
+      return .transferred(count)
+    }
+  }
+
+  func send(_ bytes: UnsafeRawBufferPointer) -> Attempt { .wouldBlock }
+  func finishSending() throws(TransportError) {}
+  func close() {}
 }

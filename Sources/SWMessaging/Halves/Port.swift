@@ -118,6 +118,10 @@ package final class Port: ReadinessReceiver {
     try transport.setInheritable(inheritable)
   }
 
+  /// Whether the descriptor is readable for as long as there is data to receive. A transport of a user may have taken in
+  /// more than it has handed out, as TLS does, and then only an attempt shows that.
+  var pollShowsData: Bool { ours != nil }
+
   /// Whether a short read means that no data is left. On a pipe it does not, because other writers may write packets.
   var drainsInOneReceive: Bool { transport.drainsInOneReceive }
 

@@ -232,8 +232,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
   /// nothing. That saves a system call if the next attempt would find nothing either, and costs one otherwise. From time to
   /// time an attempt is made all the same.
   private func waitsFirst(_ state: HalfState) -> Bool {
-    guard unsafe vainAttempts >= Self.patience, !state.stirred, !state.endsWhenIdle,
-      port.polledDescriptor != nil
+    guard unsafe vainAttempts >= Self.patience, !state.stirred, !state.endsWhenIdle, port.pollShowsData
     else { return false }
     unsafe vainAttempts += 1
     guard unsafe vainAttempts > Self.patience + Self.mostLeftOut else { return true }
