@@ -107,4 +107,17 @@ import Testing
     #expect(outcome(played.receiving.start(.upTo(9), as: .task, until: .immediately), played) == "[3]")
     played.end()
   }
+
+  @Test func `an error of one attempt is told to the call that made it, on the short way, too`() async throws {
+    let played = HandPlayed(PlayedTransport(receiving: [.failed(Self.once), .failed(Self.once), .transferred(2)]))
+    let reader = MessageReader(
+      core: played.core, framing: .varInt, mode: .readAhead, maximumFrameSize: defaultMaximumFrameSize)
+    #expect(
+      blockingError { try reader.blocking.receive(timeout: .zero) }?.reason == .transport(Self.once))
+    let error = await endpointError { try await reader.receive() }
+    #expect(error?.reason == .transport(Self.once))
+    #expect(try await reader.receive() == [2])
+    #expect(played.transport.log == ["receive", "receive", "receive"])
+    played.end()
+  }
 }

@@ -1,5 +1,5 @@
 package import SWFraming
-internal import SWIO
+package import SWIO
 internal import Synchronization
 
 /// The place of a receiver.
@@ -110,11 +110,15 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
   ) -> Started {
     if front.holdsTurn || turnstile.take() {
       var driver = Driver(implied: request, kind: kind, deadline: deadline)
-      // The buffer is empty, so there is nothing to scan.
-      if front == .blocked {
+      switch front {
+      case .unseen, .held: break
+      case .blocked:
+        // The buffer is empty, so there is nothing to scan.
         driver.owesAttempt = true
         if let ended = blocked(nil, &driver) { return ended }
         driver.owesAttempt = false
+      case .failed(let failure):
+        if let ended = serveFailure(EndpointError(.transport(failure)), nil, driver) { return ended }
       }
       return run(driver)
     }
@@ -171,7 +175,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
 
   /// How far the short way has come.
   @usableFromInline
-  package enum Front: Sendable {
+  package enum Front: Equatable, Sendable {
     /// Another caller uses the half, or the short way was not tried.
     case unseen
     /// The caller has the turn, and `unread` holds the unread bytes at the front of the stream.
@@ -179,8 +183,10 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     /// The caller has the turn, and nothing was received: an attempt found nothing, or was left out because it was likely to
     /// fail.
     case blocked
+    /// The caller has the turn, and an attempt failed for this call alone.
+    case failed(TransportError)
 
-    @inlinable var holdsTurn: Bool { self != .unseen }
+    var holdsTurn: Bool { self != .unseen }
   }
 
   /// The result of the short way.
@@ -225,7 +231,11 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
       unsafe turn.readAhead { memory in unsafe attempt(into: memory, readsAhead: true, &found) }
     }
     if kind == .thread { unsafe vainAttempts = outcome.isBlocked ? vainAttempts + 1 : 0 }
-    return unsafe outcome.isBlocked ? (.blocked, Self.none) : (.held, turn.front)
+    switch outcome {
+    case .blocked: return unsafe (.blocked, Self.none)
+    case .failedOnce(let failure): return unsafe (.failed(failure), Self.none)
+    case .moved, .offload, .ended: return unsafe (.held, turn.front)
+    }
   }
 
   /// Under the lock and in the turn: whether a thread polls before it attempts, because the attempts of the last calls found
