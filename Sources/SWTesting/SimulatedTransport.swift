@@ -105,6 +105,9 @@ public final class SimulatedTransport: SocketLike {
   /// The same, including the readiness for which an attempt waits crosswise.
   package var offeredReadiness: Readiness { link.changed { state, _ in state.offeredReadiness(of: side) } }
 
+  /// The number of bytes that receives have still to bring.
+  package var receivableCount: Int { link.changed { state, _ in state.streams[1 - side].count } }
+
   /// Whether an attempt waits crosswise for something that has come already.
   package func isCrossed(_ direction: Readiness) -> Bool {
     link.changed { state, _ in

@@ -105,7 +105,7 @@ import Testing
 
   @Test func `a thread that finds nothing four times polls first, and makes each 33rd attempt`() throws {
     let transport = try EmptyTransport()
-    let half = ReceiveHalf(Port(connected: transport, reactor: ManualReactor()))
+    let half = ReceiveHalf(Port(connected: transport, for: .readable, reactor: ManualReactor()))
     let core = EndpointCore(receiving: half, sending: nil)
     let side = MessageReader(
       core: core, framing: .varInt, mode: .readAhead, maximumFrameSize: defaultMaximumFrameSize
@@ -126,7 +126,7 @@ import Testing
 
   @Test func `a thread makes the attempt that was left out before the deadline ends its call`() throws {
     let transport = try EmptyTransport()
-    let half = ReceiveHalf(Port(connected: transport, reactor: ManualReactor()))
+    let half = ReceiveHalf(Port(connected: transport, for: .readable, reactor: ManualReactor()))
     let core = EndpointCore(receiving: half, sending: nil)
     let side = MessageReader(
       core: core, framing: .varInt, mode: .readAhead, maximumFrameSize: defaultMaximumFrameSize

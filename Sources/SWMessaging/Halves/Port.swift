@@ -76,9 +76,12 @@ package final class Port: ReadinessReceiver {
     self.init(transport, ours: transport, for: directions, reactor: reactor)
   }
 
-  /// Takes over a socket that connects this process with another one, in both directions.
-  package convenience init(connected transport: any DescriptorTransport, reactor: any Reacting) {
-    self.init(transport, ours: transport, for: [.readable, .writable], reactor: reactor)
+  /// Takes over a socket that connects this process with another one.
+  package convenience init(
+    connected transport: any DescriptorTransport, for directions: Readiness = [.readable, .writable],
+    reactor: any Reacting
+  ) {
+    self.init(transport, ours: transport, for: directions, reactor: reactor)
     knowsPeer.store(true, ordering: .relaxed)
   }
 

@@ -68,7 +68,7 @@ final class EndpointCaller: SimulatedCaller, @unchecked Sendable {
     // Of the readiness that is offered crosswise, only the half's own counts. With the other direction's the caller would
     // spin.
     let isCrossed = interest.contains(isSender ? .readable : .writable)
-    return !end.transport.readiness.isDisjoint(with: interest)
+    return !end.polledReadiness.isDisjoint(with: interest)
       || (isCrossed && end.transport.isCrossed(isSender ? .writable : .readable))
   }
 

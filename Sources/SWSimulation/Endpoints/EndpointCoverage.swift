@@ -16,7 +16,7 @@ package struct EndpointCoverage: SimulationCoverage {
     case detached, detachRefused, registered, watched, unwatched, registrationFailed, threadPolls,
       threadWaits, reactorDrives
     case runInsideAttempt, runInsideScanner, runInsideWakeUp, staleEvent, mainBlocked, stalled
-    case crossed, signalAwaited, finishBlocked, offloaded, endSignalled, itemFailed, budgetSpent
+    case crossed, signalAwaited, hoarded, finishBlocked, offloaded, endSignalled, itemFailed, budgetSpent
     case paused, pausePassed
     case receivedBatch, deliveredBatch, workersTogether, jobRun, serialJobRun, serialJobWaits,
       longTask, drivenAtOnce

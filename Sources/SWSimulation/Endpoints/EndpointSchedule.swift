@@ -7,6 +7,9 @@ struct EndpointSchedule {
   /// Whether the descriptors behave like stream sockets: a short receive means that no data is left, and each arrival of
   /// data, and the end, makes an edge.
   var isStreamSocket: Bool
+  /// Whether a receive takes in all that the descriptor has, and hands it out in parts, as TLS does. What is taken in does
+  /// not show on the descriptor.
+  var isHoarding: Bool
   /// Whether a sender may finish sending as soon as it has sent its last message.
   var endsEarly: Bool
   /// The probability that an attempt fails for one item alone, as on a datagram socket.
@@ -118,5 +121,20 @@ struct EndpointSchedule {
     plan.hangUp = chance(0.05) ? 0.03 : 0
     plan.reset = chance(0.05) ? 0.02 : 0
     serialTask = pick([0, 0.5, 1])
+    isHoarding = isDescriptor && !isStreamSocket && chance(0.4)
+    if isHoarding, chance(0.5) {
+      // Threads receive many short frames, and find nothing at first, so that attempts are left out.
+      isDuplex = false
+      capacity = 1_000
+      mostBytes = min(mostBytes, 3)
+      callerCount = pick([2, 3])
+      mainCallers = 0
+      mostCalls = 24
+      deadline = 0
+      endings = 0
+      plan.shortReceive = 0.7
+      plan.retryLater = 0
+      plan.offload = 0
+    }
   }
 }

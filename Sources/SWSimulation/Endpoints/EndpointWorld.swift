@@ -77,7 +77,13 @@ final class EndpointWorld: SimulatedWorld, @unchecked Sendable {
       ends.append(end)
       let directions: Readiness =
         schedule.isDuplex ? [.readable, .writable] : index == 0 ? .writable : .readable
-      let core = EndpointCore(end, for: directions, reactor: reactor)
+      let port =
+        schedule.isStreamSocket
+        ? Port(connected: end, for: directions, reactor: reactor)
+        : Port(end, for: directions, reactor: reactor)
+      let core = EndpointCore(
+        receiving: directions.contains(.readable) ? ReceiveHalf(port) : nil,
+        sending: directions.contains(.writable) ? SendHalf(port) : nil)
       cores.append(core)
       ways.append(core.receiving == nil ? [] : makeWays(core))
     }

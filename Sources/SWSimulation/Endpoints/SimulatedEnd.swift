@@ -4,10 +4,10 @@ import SWTesting
 import SystemPackage
 
 /// One end of the simulated connection, as its endpoint sees it: a simulated transport that lets others run inside each
-/// attempt, records what goes over the wire, and checks what must not happen. It looks like a descriptor or like an
-/// in-process transport.
+/// attempt, records what goes over the wire, and checks what must not happen. It looks like a stream socket, like a user's
+/// transport over a descriptor, or like an in-process transport.
 // Invariant: everything happens on the single thread of the simulation.
-final class SimulatedEnd: SocketLike, ReadinessReceiver, @unchecked Sendable {
+final class SimulatedEnd: DescriptorTransport, ReadinessReceiver, @unchecked Sendable {
   unowned let world: EndpointWorld
   let index: Int
   let transport: SimulatedTransport
@@ -28,6 +28,9 @@ final class SimulatedEnd: SocketLike, ReadinessReceiver, @unchecked Sendable {
   var news: Readiness = []
   /// The part of it for which the endpoint waits although there is a descriptor.
   private var awaitedNews: Readiness = []
+
+  /// The number of bytes that a hoarding transport has taken in and not handed out.
+  private var hoard = 0
 
   /// Everything this end has sent.
   private(set) var sent: [UInt8] = []
@@ -52,12 +55,25 @@ final class SimulatedEnd: SocketLike, ReadinessReceiver, @unchecked Sendable {
 
   /// The readiness that the kernel would report. The end of a stream stays reported.
   var offeredReadiness: Readiness {
-    let offered = transport.offeredReadiness
+    let offered = transport.isCrossed(.writable) ? transport.offeredReadiness : shown(transport.offeredReadiness)
     return world.schedule.isStreamSocket && peer.isFinished
       ? offered.union([.readable, .readClosed]) : offered
   }
 
-  // MARK: SocketLike
+  /// The readiness that a poll would report, without the one for which an attempt waits crosswise.
+  var polledReadiness: Readiness { shown(transport.readiness) }
+
+  /// The part of the transport's readiness that its descriptor shows.
+  private func shown(_ readiness: Readiness) -> Readiness {
+    guard hoard > 0, hoard == transport.receivableCount, !peer.isFinished else { return readiness }
+    world.coverage.note(.hoarded)
+    return readiness.subtracting(.readable)
+  }
+
+  // MARK: DescriptorTransport
+
+  var number: Int32 { descriptor ?? -1 }
+  var working: Int32 { number }
 
   var capabilities: TransportCapabilities {
     var capabilities = TransportCapabilities()
@@ -106,8 +122,10 @@ final class SimulatedEnd: SocketLike, ReadinessReceiver, @unchecked Sendable {
     world.noteDrivenAttempt()
     let attempt = attempt()
     note(attempt, .readable)
+    hoard = 0
     switch attempt {
     case .transferred(let count):
+      if world.schedule.isHoarding { hoard = transport.receivableCount }
       let wire = peer.sent
       world.check(receivedCount + count <= wire.count, "received more than was sent")
       if receivedCount + count <= wire.count {
@@ -214,6 +232,11 @@ final class SimulatedEnd: SocketLike, ReadinessReceiver, @unchecked Sendable {
     isFinished = true
     world.trace("finishes sending", index)
     if world.schedule.isStreamSocket { peer.readinessChanged([.readable, .readClosed]) }
+  }
+
+  func close(then done: @escaping @Sendable () -> Void) {
+    close()
+    done()
   }
 
   func close() {
