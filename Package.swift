@@ -83,8 +83,10 @@ let package = Package(
     .target(name: "CMsgPack", dependencies: ["CMsgPackLibrary", "CMsgPackLibrary6"]),
     .target(
       name: "SWMsgPack", dependencies: ["CMsgPack", "SWCoding", "SWFraming"], swiftSettings: settings),
+    // The bytes on which a framing under test has trapped.
+    .target(name: "CTrapNote"),
     .target(
-      name: "SWTesting", dependencies: ["CSysShim", "SWIO", "SWFraming", "SWMessaging", system],
+      name: "SWTesting", dependencies: ["CSysShim", "CTrapNote", "SWIO", "SWFraming", "SWMessaging", system],
       swiftSettings: settings),
     .target(
       name: "SWSimulation", dependencies: ["SWIO", "SWFraming", "SWMessaging", "SWTesting", system],

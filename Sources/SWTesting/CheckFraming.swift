@@ -22,7 +22,8 @@ public import SWFraming
 /// separately.
 ///
 /// A framing that traps ends the process, and no check can turn that into an error. For example, `FrameDemand` traps
-/// if a payload's range leaves its frame.
+/// if a payload's range leaves its frame. Standard error then shows the bytes on which it trapped, up to 128 of them,
+/// and the seed.
 ///
 /// - Parameters:
 ///   - framing: the framing to check.

@@ -1,17 +1,20 @@
 internal import SWFraming
 
 /// Checks bytes that no encoder wrote. They may be refused, or be a frame or the beginning of one. Which of these they are
-/// must not depend on how they are cut. Traps and endless loops need no check.
+/// must not depend on how they are cut. A trap ends the process, which tells the bytes. Endless loops need no check.
 extension FramingCheck {
   mutating func checkHostileBytes(inputs: Int) throws(FramingViolation) {
     for _ in 0..<inputs {
       let bytes = hostileBytes()
       let cuts = randomCuts(in: 0..<bytes.count) + [bytes.count]
+      let input = "with hostile bytes \(hex(bytes)) cut at \(brief(cuts)), seed \(seed)"
       do throws(FramingViolation) {
-        try checkHostile(bytes, cuts: cuts)
+        try noting("checkFraming: trap \(input)") { () throws(FramingViolation) in
+          try checkHostile(bytes, cuts: cuts)
+        }
       } catch {
         var violation = error
-        violation.explanation += "; with hostile bytes \(hex(bytes)) cut at \(brief(cuts)), seed \(seed)"
+        violation.explanation += "; \(input)"
         throw violation
       }
     }

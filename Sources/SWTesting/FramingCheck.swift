@@ -27,7 +27,12 @@ struct FramingCheck<F: Framing> {
     var demands: [FrameDemand] = []
     for index in frames.indices {
       do throws(FramingViolation) {
-        demands.append(try checkMessage(index) { received in matches(index, received) })
+        let note =
+          "checkFraming: trap with the frame of message \(index), \(hex(frames[index])), seed \(seed)"
+        let demand = try noting(note) { () throws(FramingViolation) in
+          try checkMessage(index) { received in matches(index, received) }
+        }
+        demands.append(demand)
       } catch {
         throw error.concerning(message: index)
       }

@@ -107,6 +107,52 @@ import Testing
     #expect(violation?.messageIndex == 1)
   }
 
+  /// A framing whose scanner traps on a large length.
+  private struct TrappingFraming: ByteFraming {
+    private static let inner = BrokenFraming(fault: nil)
+
+    struct Scanner: FrameScanner {
+      private var inner = TrappingFraming.inner.makeScanner()
+      mutating func demand(in received: Span<UInt8>) throws(FramingError) -> FrameDemand {
+        if received.count > 1 { precondition(received[0] < 0x80, "a length that fits") }
+        return try inner.demand(in: received)
+      }
+    }
+
+    func makeScanner() -> Scanner { Scanner() }
+    func envelope(for payload: Span<UInt8>) throws(FramingError) -> FrameEnvelope {
+      try Self.inner.envelope(for: payload)
+    }
+  }
+
+  @Test func `a trap leaves the bytes and the seed on standard error`() async throws {
+    let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      try checkFraming(TrappingFraming(), messages: [[], [7]], seed: 5)
+    }
+    let text = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
+    let words = try #require(
+      text.split(separator: "\n").first { $0.hasPrefix("checkFraming: trap with hostile bytes ") }
+    )
+    .split(separator: " ")
+    #expect("89abcdef".contains(words[5].first ?? " "))
+    #expect(text.contains("seed 5"))
+
+    let long = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      try checkFraming(TrappingFraming(), messages: [[], payload(byteCount: 0x8000)])
+    }
+    let told = String(decoding: long?.standardErrorContent ?? [], as: UTF8.self)
+    #expect(told.contains("checkFraming: trap with the frame of message 1, 8000"))
+  }
+
+  @Test func `a check leaves signals as they were for what comes behind it`() async {
+    let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      try checkFraming(BrokenFraming(fault: nil), messages: [[]])
+      preconditionFailure("of its own")
+    }
+    let text = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
+    #expect(!text.contains("checkFraming: trap"))
+  }
+
   @Test func `a seed repeats its numbers`() {
     var one = SeededGenerator(seed: 0)
     // The first outputs of SplitMix64 for seed 0, as its authors' C code prints them.

@@ -108,8 +108,10 @@ import Testing
     played.end()
   }
 
-  @Test func `an error of one attempt is told to the call that made it, on the short way, too`() async throws {
-    let played = HandPlayed(PlayedTransport(receiving: [.failed(Self.once), .failed(Self.once), .transferred(2)]))
+  @Test func `an error of one attempt is told to the call that made it, on the short way, too`() async throws
+  {
+    let played = HandPlayed(
+      PlayedTransport(receiving: [.failed(Self.once), .failed(Self.once), .transferred(2)]))
     let reader = MessageReader(
       core: played.core, framing: .varInt, mode: .readAhead, maximumFrameSize: defaultMaximumFrameSize)
     #expect(

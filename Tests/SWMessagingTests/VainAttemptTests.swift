@@ -166,7 +166,9 @@ import Testing
     let pair = try DescriptorPair.sockets()
     let writer = try SocketWriter(adopting: pair.second)
     let reader = MessageReader(transport: HoardingTransport(pair.first), framing: .varInt)
-    for _ in 0..<6 { #expect(blockingError { try reader.blocking.receive(timeout: .milliseconds(1)) } != nil) }
+    for _ in 0..<6 {
+      #expect(blockingError { try reader.blocking.receive(timeout: .milliseconds(1)) } != nil)
+    }
     _ = try writer.withDescriptor { try $0.writeAll([1, 7, 1, 8]) }
     #expect(try reader.blocking.receive(timeout: .patience) == [7])
     // The descriptor has nothing any more.

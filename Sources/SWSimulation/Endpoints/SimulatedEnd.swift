@@ -55,7 +55,8 @@ final class SimulatedEnd: DescriptorTransport, ReadinessReceiver, @unchecked Sen
 
   /// The readiness that the kernel would report. The end of a stream stays reported.
   var offeredReadiness: Readiness {
-    let offered = transport.isCrossed(.writable) ? transport.offeredReadiness : shown(transport.offeredReadiness)
+    let offered =
+      transport.isCrossed(.writable) ? transport.offeredReadiness : shown(transport.offeredReadiness)
     return world.schedule.isStreamSocket && peer.isFinished
       ? offered.union([.readable, .readClosed]) : offered
   }
