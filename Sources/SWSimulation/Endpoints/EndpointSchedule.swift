@@ -7,8 +7,8 @@ struct EndpointSchedule {
   /// Whether the descriptors behave like stream sockets: a short receive means that no data is left, and each arrival of
   /// data, and the end, makes an edge.
   var isStreamSocket: Bool
-  /// Whether a receive takes in all that the descriptor has, and hands it out in parts, as TLS does. What is taken in does
-  /// not show on the descriptor.
+  /// Whether a receive takes in all that the descriptor has, and hands it out in parts, as TLS does. The descriptor does not
+  /// show the bytes that have been taken in.
   var isHoarding: Bool
   /// Whether a sender may finish sending as soon as it has sent its last message.
   var endsEarly: Bool
