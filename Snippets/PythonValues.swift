@@ -62,7 +62,7 @@ if let python = candidates.compactMap({ $0 }).first(where: FileManager.default.i
     ["id": 7, "text": "straße", "date": PickleValue(PickleDateTime(now))], timeout: .seconds(20))
   let reply = try await other.channel.receive(timeout: .seconds(20))
   print(reply)
-  precondition(reply["text"]?.string == "STRASSE")
+  precondition(reply["text"]?.text == "STRASSE")
   other.channel.finishSending()
   let otherStatus = try await other.exitStatus
   precondition(otherStatus.isSuccess)

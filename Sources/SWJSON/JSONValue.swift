@@ -43,6 +43,11 @@ public enum JSONValue: Hashable, Sendable {
   /// Whether the value is null.
   public var isNull: Bool { self == .null }
 
+  /// The value of a bool; nil for other values.
+  public var boolean: Bool? {
+    if case .bool(let value) = self { value } else { nil }
+  }
+
   /// The value as an `Int`, if it is an integer that fits; otherwise nil.
   public var integer: Int? {
     switch self {
@@ -52,9 +57,24 @@ public enum JSONValue: Hashable, Sendable {
     }
   }
 
+  /// The value of any number, or the nearest `Double`; nil for other values.
+  public var number: Double? {
+    switch self {
+    case .int(let value): Double(value)
+    case .uint(let value): Double(value)
+    case .double(let value): value
+    default: nil
+    }
+  }
+
   /// The text of a string; nil for other values.
   public var text: String? {
     if case .string(let text) = self { text } else { nil }
+  }
+
+  /// The elements of an array; nil for other values.
+  public var elements: [JSONValue]? {
+    if case .array(let elements) = self { elements } else { nil }
   }
 }
 

@@ -64,11 +64,27 @@ public enum MsgPackValue: Hashable, Sendable {
   /// Whether the value is nil.
   public var isNull: Bool { self == .null }
 
+  /// The value of a bool; nil for other values.
+  public var boolean: Bool? {
+    if case .bool(let value) = self { value } else { nil }
+  }
+
   /// The value as an `Int`, if it is an integer that fits; otherwise nil.
   public var integer: Int? {
     switch self {
     case .int(let value): Int(exactly: value)
     case .uint(let value): Int(exactly: value)
+    default: nil
+    }
+  }
+
+  /// The value of any number, or the nearest `Double`; nil for other values.
+  public var number: Double? {
+    switch self {
+    case .int(let value): Double(value)
+    case .uint(let value): Double(value)
+    case .float(let value): Double(value)
+    case .double(let value): value
     default: nil
     }
   }
@@ -81,6 +97,11 @@ public enum MsgPackValue: Hashable, Sendable {
   /// The bytes of binary data; nil for other values.
   public var bytes: [UInt8]? {
     if case .binary(let bytes) = self { bytes } else { nil }
+  }
+
+  /// The elements of an array; nil for other values.
+  public var elements: [MsgPackValue]? {
+    if case .array(let elements) = self { elements } else { nil }
   }
 }
 

@@ -78,7 +78,7 @@ extension RemoteFailure: CustomStringConvertible {
     switch self {
     case .exception(let value):
       guard let name = exceptionName else { return "Python raised \(value)" }
-      let texts = arguments.map { $0.string ?? $0.description }
+      let texts = arguments.map { $0.text ?? $0.description }
       let short = name.module == "builtins" ? name.name : name.description
       return texts.isEmpty
         ? "Python raised \(short)" : "Python raised \(short): \(texts.joined(separator: ", "))"

@@ -122,8 +122,8 @@ struct MultiprocessingValueTests {
   func `arrays of NumPy's come and go`() async throws {
     let python = try #require(PythonPeer.interpreter)
     let peer = try await Self.start("arrays", .multiprocessing, interpreter: python)
-    #expect(try await peer.channel.receive().string != nil)
-    let count = try #require(try await peer.channel.receive().int)
+    #expect(try await peer.channel.receive().text != nil)
+    let count = try #require(try await peer.channel.receive().integer)
     var arrays: [NumPyArray] = []
     for _ in 0..<count {
       let value = try await peer.channel.receive()

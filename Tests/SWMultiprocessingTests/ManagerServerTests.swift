@@ -125,7 +125,7 @@ private final class Counter: Sendable {
     let peer = try await connect(to: server.address, framing: .multiprocessing, authentication: key())
     try await peer.send(request)
     let answer = try await peer.receive()
-    #expect(answer[0] == "#TRACEBACK" && answer[1]?.string?.hasPrefix("Swift: ") == true)
+    #expect(answer[0] == "#TRACEBACK" && answer[1]?.text?.hasPrefix("Swift: ") == true)
     #expect(try await peer.next() == nil)
     server.close()
     try await running.value

@@ -179,8 +179,8 @@ struct PythonConnectionTests {
         try (0..<3).map { _ in
           let before = try peer.blocking.receive()
           let descriptor = try peer.blocking.receiveHandle()
-          return try descriptor.withDescriptor { try text(of: $0) } + (before.string ?? "")
-            + (try peer.blocking.receive().string ?? "")
+          return try descriptor.withDescriptor { try text(of: $0) } + (before.text ?? "")
+            + (try peer.blocking.receive().text ?? "")
         }
       }.value : try await Self.received(by: peer)
     #expect(texts == ["a", "b", "c"].map { "\($0)before \($0)after \($0)" })
@@ -195,7 +195,7 @@ struct PythonConnectionTests {
       let descriptor = try await peer.receiveHandle()
       let text = try descriptor.withDescriptor { try SWMultiprocessingTests.text(of: $0) }
       let after = try await peer.receive()
-      texts.append(text + (before.string ?? "") + (after.string ?? ""))
+      texts.append(text + (before.text ?? "") + (after.text ?? ""))
     }
     return texts
   }

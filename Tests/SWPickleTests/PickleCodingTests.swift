@@ -43,7 +43,7 @@ import Testing
   @Test func `a struct becomes a dict, and comes back`() throws {
     let value = try PickleEncoder().encodeValue(Self.everything)
     #expect(value["id"] == 7 && value["ratio"] == 0.25 && value["nothing"] == nil)
-    #expect(value["wide"]?.bigInt == "18446744073709551615")
+    #expect(value["wide"]?.bigInteger == "18446744073709551615")
     #expect(value["byName"] == ["7": 1])
     #expect(value["byNumber"] == .dict([(7, "a")]))
     #expect(value["data"] == .bytes([0, 255]) && value["raw"] == .bytes([1, 2]))

@@ -5,10 +5,10 @@ import Testing
 @Suite(.lastResort, .leavesNothing) struct PickleValueTests {
   @Test func `literals make the values that they look like`() throws {
     let value: PickleValue = ["id": 7, "tags": ["a", "b"], "score": 0.5, "ok": true, "none": nil]
-    #expect(value["id"]?.int == 7)
-    #expect(value["tags"]?[1]?.string == "b")
-    #expect(value["score"]?.double == 0.5)
-    #expect(value["ok"]?.bool == true)
+    #expect(value["id"]?.integer == 7)
+    #expect(value["tags"]?[1]?.text == "b")
+    #expect(value["score"]?.number == 0.5)
+    #expect(value["ok"]?.boolean == true)
     #expect(value["none"]?.isNone == true)
     #expect(value["absent"] == nil && value[0] == nil)
     #expect(value.description == #"{"id": 7, "tags": ["a", "b"], "score": 0.5, "ok": True, "none": None}"#)

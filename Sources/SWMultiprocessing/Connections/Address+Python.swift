@@ -12,8 +12,8 @@ extension Address {
     case .string(let text): name = Array(text.utf8)
     case .bytes(let bytes): name = bytes
     case .tuple(let parts):
-      guard parts.count >= 2, let host = parts[0].string,
-        let port = parts[1].int.flatMap({ UInt16(exactly: $0) })
+      guard parts.count >= 2, let host = parts[0].text,
+        let port = parts[1].integer.flatMap({ UInt16(exactly: $0) })
       else { return nil }
       self = .tcp(host: host, port: port)
       return

@@ -132,7 +132,7 @@ private final class Shares: Sendable {
     defer { peer.close() }
     // Python's request is the number of its process, together with the key.
     guard let request = try? await peer.receive(timeout: timeLimit), let parts = request.elements,
-      parts.count == 2, let key = parts[0].int, let kept = take(key)
+      parts.count == 2, let key = parts[0].integer, let kept = take(key)
     else { return }
     let number = kept.descriptor.withDescriptor { $0 }
     try? await peer.sendHandle(number, timeout: timeLimit)

@@ -51,7 +51,7 @@ public struct SharedDescriptor: Hashable, Sendable {
       return
     }
     guard name == Self.dupFD, let identity = object["_id"]?.elements, identity.count == 2,
-      let address = Address(python: identity[0]), let key = identity[1].int
+      let address = Address(python: identity[0]), let key = identity[1].integer
     else { return nil }
     self.init(address: address, key: key)
   }

@@ -66,7 +66,7 @@ public struct ManagerCall: Sendable {
   public let keywords: [String: PickleValue]
 
   init(_ request: ManagerRequest, droppingArguments count: Int = 0) {
-    name = count == 0 ? request.name : request.arguments.first?.string ?? request.name
+    name = count == 0 ? request.name : request.arguments.first?.text ?? request.name
     arguments = Array(request.arguments.dropFirst(count))
     keywords = Dictionary(request.keywords) { _, last in last }
   }

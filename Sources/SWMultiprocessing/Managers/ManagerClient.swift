@@ -234,14 +234,14 @@ extension ManagerClient {
   /// The server has counted the reference of the client that it made the object for: the proxy takes it over.
   func created(_ typeID: String, _ answer: ManagerAnswer) throws(MultiprocessingError) -> ManagerProxy {
     guard case .value(let value) = answer, let parts = value.elements, parts.count == 2,
-      let id = parts[0].string, let names = parts[1].elements
+      let id = parts[0].text, let names = parts[1].elements
     else {
       throw MultiprocessingError(
         .unexpected("expected the number and the methods of the new object; found \(answer)"),
         address: address)
     }
     let token = ManagerToken(typeID: typeID, address: address, id: id)
-    return ManagerProxy(token, names.compactMap(\.string), self)
+    return ManagerProxy(token, names.compactMap(\.text), self)
   }
 
   /// Whether the object lives in this manager. If a manager listens on a TCP port, its clients may know its host by another
@@ -253,13 +253,13 @@ extension ManagerClient {
   }
 
   func count(in answer: ManagerAnswer) throws(MultiprocessingError) -> Int {
-    if case .value(let value) = answer, let count = value.int { return count }
+    if case .value(let value) = answer, let count = value.integer { return count }
     throw MultiprocessingError(
       .unexpected("expected an int as the result; found \(answer)"), address: address)
   }
 
   func text(in answer: ManagerAnswer) throws(MultiprocessingError) -> String {
-    if case .value(let value) = answer, let text = value.string { return text }
+    if case .value(let value) = answer, let text = value.text { return text }
     throw MultiprocessingError(.unexpected("expected a str as the result; found \(answer)"), address: address)
   }
 }

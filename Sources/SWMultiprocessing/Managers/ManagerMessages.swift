@@ -36,15 +36,15 @@ struct ManagerRequest: Sendable {
 extension ManagerRequest {
   /// - Returns: nil if the value is no request.
   init?(_ value: PickleValue) {
-    guard let parts = value.elements, parts.count == 4, let name = parts[1].string,
-      parts[0].isNone || parts[0].string != nil, let arguments = parts[2].elements, let pairs = parts[3].pairs
+    guard let parts = value.elements, parts.count == 4, let name = parts[1].text,
+      parts[0].isNone || parts[0].text != nil, let arguments = parts[2].elements, let pairs = parts[3].pairs
     else { return nil }
     var keywords: [(String, PickleValue)] = []
     for (key, value) in pairs {
-      guard let key = key.string else { return nil }
+      guard let key = key.text else { return nil }
       keywords.append((key, value))
     }
-    self.init(id: parts[0].string, name: name, arguments: Array(arguments), keywords: keywords)
+    self.init(id: parts[0].text, name: name, arguments: Array(arguments), keywords: keywords)
   }
 }
 
@@ -55,7 +55,7 @@ enum ManagerAnswer: Sendable {
 
   /// - Throws: `remote` for an error of the server's, `unexpected` if the value is no answer.
   init(_ value: PickleValue) throws(MultiprocessingError) {
-    guard let parts = value.elements, parts.count == 2, let kind = parts[0].string else {
+    guard let parts = value.elements, parts.count == 2, let kind = parts[0].text else {
       throw MultiprocessingError(
         .unexpected("expected a tuple of a kind and a value as the answer; found \(value.shortText)"))
     }
@@ -73,7 +73,7 @@ enum ManagerAnswer: Sendable {
         throw MultiprocessingError(
           .unexpected("expected names of methods and a Token with #PROXY; found \(content.shortText)"))
       }
-      self = .proxy(token, methods: names.compactMap(\.string))
+      self = .proxy(token, methods: names.compactMap(\.text))
     default:
       throw MultiprocessingError(
         .unexpected(
@@ -82,7 +82,7 @@ enum ManagerAnswer: Sendable {
   }
 
   private static func text(_ value: PickleValue, of kind: String) throws(MultiprocessingError) -> String {
-    guard let text = value.string else {
+    guard let text = value.text else {
       throw MultiprocessingError(.unexpected("expected a str with \(kind); found \(value.shortText)"))
     }
     return text
@@ -106,7 +106,7 @@ struct ManagerToken: Sendable {
   /// - Returns: nil for another value.
   init?(_ value: PickleValue) {
     guard let object = value.object, object.name == Self.name, let parts = object.state?.elements,
-      parts.count == 3, let typeID = parts[0].string, let id = parts[2].string
+      parts.count == 3, let typeID = parts[0].text, let id = parts[2].text
     else { return nil }
     self.typeID = typeID
     address = parts[1]
@@ -137,7 +137,7 @@ struct PickledProxy: Sendable {
       let token = ManagerToken(object.arguments[1])
     else { return nil }
     self.token = token
-    methods = object.arguments[3]["exposed"]?.elements?.compactMap(\.string) ?? []
+    methods = object.arguments[3]["exposed"]?.elements?.compactMap(\.text) ?? []
   }
 
   var value: PickleValue {

@@ -278,7 +278,7 @@ extension ManagerProxy {
   }
 
   fileprivate func names(in answer: ManagerAnswer) throws(MultiprocessingError) -> [String] {
-    if case .value(let value) = answer, let elements = value.elements { return elements.compactMap(\.string) }
+    if case .value(let value) = answer, let elements = value.elements { return elements.compactMap(\.text) }
     throw MultiprocessingError(
       .unexpected("expected names of methods as the result; found \(answer)"), address: client.address)
   }

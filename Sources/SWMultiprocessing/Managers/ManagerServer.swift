@@ -210,7 +210,7 @@ public final class ManagerServer: Sendable {
     case "number_of_objects": return .returned(PickleValue(numberOfObjects))
     case "debug_info": return .returned(PickleValue(debugInfo))
     case "incref", "decref":
-      guard let id = request.arguments.first?.string else {
+      guard let id = request.arguments.first?.text else {
         return .failed("\(request.name) takes the number of an object")
       }
       return count(id, by: request.name == "incref" ? 1 : -1)
@@ -225,7 +225,7 @@ public final class ManagerServer: Sendable {
   }
 
   private func create(_ request: ManagerRequest) async -> Answer {
-    guard let typeID = request.arguments.first?.string else {
+    guard let typeID = request.arguments.first?.text else {
       return .failed("create takes the name of a type")
     }
     guard let make = state.withLock({ $0.makers[typeID] }) else {

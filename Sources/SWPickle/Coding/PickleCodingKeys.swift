@@ -35,8 +35,8 @@ struct PickleKey: CodingKey {
   }
   /// A key of a dict.
   init(_ key: PickleValue) {
-    intValue = key.int
-    stringValue = key.string ?? "\(key)"
+    intValue = key.integer
+    stringValue = key.text ?? "\(key)"
   }
   init?(stringValue: String) { self.init(stringValue) }
   init?(intValue: Int) { self.init(intValue) }

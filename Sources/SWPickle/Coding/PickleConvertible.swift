@@ -41,7 +41,7 @@ extension PickleValue: PickleConvertible {
 
 extension PickleInt: PickleConvertible {
   public init?(pickleValue: PickleValue) {
-    guard let value = pickleValue.bigInt else { return nil }
+    guard let value = pickleValue.bigInteger else { return nil }
     self = value
   }
   public var pickleValue: PickleValue { PickleValue(self) }
@@ -51,7 +51,7 @@ extension PickleComplex: PickleConvertible {
   public init?(pickleValue: PickleValue) {
     if case .complex(let value) = pickleValue.content {
       self = value
-    } else if let real = pickleValue.double {
+    } else if let real = pickleValue.number {
       self.init(real: real, imaginary: 0)
     } else {
       return nil

@@ -10,9 +10,9 @@ final class PickleKeyIndex {
   init(_ pairs: PicklePairs) {
     for index in pairs.indices {
       let key = pairs[index].key
-      if let text = key.string {
+      if let text = key.text {
         byText[PickleText(text)] = index
-      } else if let number = key.int {
+      } else if let number = key.integer {
         byNumber[number] = index
       }
     }
@@ -43,7 +43,7 @@ struct PickleKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
       for source in sources.reversed() {
         try decoding.session.charge(source.count, at: decoding.codingPath)
         for (key, value) in source {
-          if let text = key.string {
+          if let text = key.text {
             try decoding.session.charge(copied: text.utf8.count, at: decoding.codingPath)
             converted[PickleText(convert(path + [PickleKey(text)]).stringValue)] = value
           }
@@ -62,13 +62,13 @@ struct PickleKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
     }
     for source in sources {
       for (key, _) in source {
-        if let text = key.string {
+        if let text = key.text {
           var name = text
           if !isDictionary, case .snakeCase = decoding.session.options.keyStrategy.kind {
             name = text.inCamelCase
           }
           if let key = Key(stringValue: name) { keys.append(key) }
-        } else if let number = key.int {
+        } else if let number = key.integer {
           if let key = Key(intValue: number) { keys.append(key) }
         } else if isDictionary, let key = Key(stringValue: "\(key)") {
           // A dictionary accepts any text as a key. Its value cannot be decoded, which is an error, so the entry is not lost
@@ -103,7 +103,7 @@ struct PickleKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
         index = index + 1 == count ? 0 : index + 1
       }
       guard let number else { return nil }
-      for index in 0..<count { if source[index].key.int == number { return source[index].value } }
+      for index in 0..<count { if source[index].key.integer == number { return source[index].value } }
       return nil
     }
     if hint.next < count, isFirst, source.isKey(at: hint.next, name) {

@@ -63,7 +63,7 @@ final class PickleDecoding: Decoder {
     let code = PickleTypeCode(of: type)
     // Values of Python's, bytes and a str share the memory of the value.
     if case .value(let value) = source, code != .convertible, code != .bytes,
-      type != String.self || value.string == nil
+      type != String.self || value.text == nil
     {
       try session.chargeConversion(of: value, at: codingPath)
     }

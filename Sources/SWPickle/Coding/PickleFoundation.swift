@@ -73,11 +73,11 @@ enum PickleFoundation {
 
   private static func url(_ decoding: PickleDecoding) throws -> URL {
     if case .object(let object) = decoding.value.content, object.name?.canonical.module == "pathlib",
-      let path = decoding.scalar.string
+      let path = decoding.scalar.text
     {
       return URL(filePath: path)
     }
-    guard let text = decoding.scalar.string else {
+    guard let text = decoding.scalar.text else {
       throw decoding.mismatch(URL.self, "it is read from a str or a path")
     }
     guard let url = URL(string: text) else { throw decoding.corrupted("\(PickleValue(text)) is no URL") }
@@ -93,7 +93,7 @@ enum PickleFoundation {
     case .millisecondsSince1970:
       return Date(timeIntervalSinceReferenceDate: try Double(decoding) / 1000 - 978_307_200)
     case .iso8601:
-      guard let text = decoding.scalar.string else {
+      guard let text = decoding.scalar.text else {
         throw decoding.mismatch(Date.self, "the date strategy reads text of ISO 8601")
       }
       guard let instant = CodingInstant(iso8601: text) else {

@@ -88,7 +88,7 @@ extension NumPyArray {
   /// The element as a value. A time that Python cannot represent stays an array, which knows its unit.
   fileprivate func element(at index: Int) -> PickleValue {
     let value = value(at: index)
-    guard type.kind == .date || type.kind == .timeDelta, value.int != nil else { return value }
+    guard type.kind == .date || type.kind == .timeDelta, value.integer != nil else { return value }
     let start = index * type.byteCount
     return NumPyArray(scalar: type, bytes: Array(bytes[start..<(start + type.byteCount)]))
       .map { PickleValue($0) } ?? value
@@ -137,7 +137,7 @@ extension PickleObject {
     let separator = name.name.contains("Windows") ? "\\" : "/"
     var text = ""
     for part in arguments {
-      guard let part = part.string else { return nil }
+      guard let part = part.text else { return nil }
       if !text.isEmpty, !text.hasSuffix(separator) { text += separator }
       text += part
     }
@@ -147,13 +147,13 @@ extension PickleObject {
   /// A fraction as the nearest float. From Python 3.14 on its parts are pickled separately.
   private var fraction: PickleValue? {
     var parts = arguments.map { $0 }
-    if parts.count == 1, let text = parts[0].string {
+    if parts.count == 1, let text = parts[0].text {
       guard text.utf8.count < 2 * PickleInt.longestDecimal else { return nil }
       parts = text.split(separator: "/").compactMap { PickleInt(String($0)) }.map { PickleValue($0) }
     }
-    guard 1...2 ~= parts.count, let numerator = parts[0].bigInt else { return nil }
+    guard 1...2 ~= parts.count, let numerator = parts[0].bigInteger else { return nil }
     guard parts.count == 2 else { return PickleValue(numerator) }
-    guard let denominator = parts[1].bigInt, denominator.double != 0, numerator.double.isFinite,
+    guard let denominator = parts[1].bigInteger, denominator.double != 0, numerator.double.isFinite,
       denominator.double.isFinite
     else { return nil }
     return PickleValue(numerator.double / denominator.double)
@@ -214,8 +214,8 @@ extension PickleObject {
   }
 
   private var range: PickleSequence? {
-    guard arguments.count == 3, let start = arguments[0].int, let stop = arguments[1].int,
-      let step = arguments[2].int, step != 0
+    guard arguments.count == 3, let start = arguments[0].integer, let stop = arguments[1].integer,
+      let step = arguments[2].integer, step != 0
     else { return nil }
     let (distance, isTooFar) = stop.subtractingReportingOverflow(start)
     if isTooFar { return nil }
@@ -227,7 +227,7 @@ extension PickleObject {
   /// The bytes of an `array.array` of unsigned bytes.
   var machineBytes: [UInt8]? {
     guard name?.canonical == PickleName("array", "_array_reconstructor"), arguments.count == 4,
-      arguments[2].int == 0
+      arguments[2].integer == 0
     else { return nil }
     return arguments[3].bytes
   }
@@ -255,7 +255,7 @@ extension PickleObject {
   /// An `array.array`: `_array_reconstructor(class, letter, format of the machine, bytes)`, or `array(letter, list)`.
   private var machineArray: PickleSequence? {
     if arguments.count == 2, let elements = arguments[1].elements { return .elements(elements) }
-    guard arguments.count == 4, let code = arguments[2].int, let bytes = arguments[3].bytes else {
+    guard arguments.count == 4, let code = arguments[2].integer, let bytes = arguments[3].bytes else {
       return nil
     }
     // Source: CPython, `Modules/arraymodule.c`, `enum machine_format_code`.

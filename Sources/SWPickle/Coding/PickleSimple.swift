@@ -41,7 +41,7 @@ extension Bool: PickleSimple {
     self = token.kind == .true
   }
   init(_ decoding: PickleDecoding) throws {
-    guard let value = decoding.scalar.bool else { throw decoding.mismatch(Bool.self) }
+    guard let value = decoding.scalar.boolean else { throw decoding.mismatch(Bool.self) }
     self = value
   }
   // NumPy takes each byte but 0 for true. A Swift Bool of another byte than 0 and 1 is none.
@@ -59,7 +59,7 @@ extension String: PickleSimple {
     self = tape.text(token)
   }
   init(_ decoding: PickleDecoding) throws {
-    guard let value = decoding.scalar.string else { throw decoding.mismatch(String.self) }
+    guard let value = decoding.scalar.text else { throw decoding.mismatch(String.self) }
     self = value
   }
   static var elementType: NumPyType? { nil }
@@ -85,7 +85,7 @@ extension PickleSimple where Self: FixedWidthInteger {
       self = integer
       return
     }
-    guard let number = value.bigInt else { throw decoding.mismatch(Self.self) }
+    guard let number = value.bigInteger else { throw decoding.mismatch(Self.self) }
     guard let integer = Self(exactly: number) else {
       throw DecodingError.unfit(PickleValue(number).description, Self.self, at: decoding.codingPath)
     }
@@ -122,7 +122,7 @@ extension PickleSimple where Self: BinaryFloatingPoint {
       self = nearest
       return
     }
-    guard let number = value.bigInt else { throw decoding.mismatch(Self.self) }
+    guard let number = value.bigInteger else { throw decoding.mismatch(Self.self) }
     let double = number.double
     guard double.isFinite, PickleInt(exactly: double) == number, let exact = Self(exactly: double) else {
       throw DecodingError.unfit(PickleValue(number).description, Self.self, at: decoding.codingPath)

@@ -87,12 +87,12 @@ extension Dictionary: PickleDictionary where Key: Decodable, Value: Decodable {
     switch keyKind {
     case .text:
       // As in JSON, the text of a number is its digits.
-      let text = key.string ?? key.bigInt?.description
+      let text = key.text ?? key.bigInteger?.description
       if let text, let found = text as? Key { return found }
       throw child.corrupted("the key \(key) is \(key.kind), which no String stands for")
     case .integer:
-      if let found = key.int as? Key { return found }
-      if let text = key.string, let found = Int(text) as? Key { return found }
+      if let found = key.integer as? Key { return found }
+      if let text = key.text, let found = Int(text) as? Key { return found }
       throw child.corrupted("the key \(key) is \(key.kind), which no Int stands for")
     case .representable:
       if let type = Key.self as? any CodingKeyRepresentable.Type,
@@ -155,13 +155,13 @@ extension Dictionary: PickleEncodableDictionary where Key: Encodable, Value: Enc
   private static func write(
     _ key: PickleValue, to state: PickleEncodingState
   ) throws(PickleError) -> PickleSorting.Key {
-    if let text = key.string {
+    if let text = key.text {
       state.write(keyText: text)
       return .text(text)
     }
     let start = state.count
     try state.write(key)
-    return key.int.map { .int($0) } ?? .other(unsafe Array(state.bytes(start..<state.count)))
+    return key.integer.map { .int($0) } ?? .other(unsafe Array(state.bytes(start..<state.count)))
   }
 
   private static func check(

@@ -103,7 +103,7 @@ extension PickleObject {
       Self.isTypeOfObjects(parts[2]), let isColumnMajor = Self.truth(parts[3]),
       let elements = parts[4].elements, extents.count <= 64
     else { return nil }
-    let shape = extents.compactMap(\.int)
+    let shape = extents.compactMap(\.integer)
     guard shape.count == extents.count, NumPyArray.elementCount(shape) == elements.count else { return nil }
     return (shape, isColumnMajor ? .columnMajor : .rowMajor, elements)
   }
@@ -118,8 +118,8 @@ extension PickleObject {
   }
 
   private static func truth(_ value: PickleValue) -> Bool? {
-    if let bool = value.bool { return bool }
-    if let int = value.int { return int != 0 }
+    if let bool = value.boolean { return bool }
+    if let int = value.integer { return int != 0 }
     return nil
   }
 
@@ -132,7 +132,7 @@ extension PickleObject {
       let isColumnMajor = Self.truth(parts[3]), let bytes = parts[4].bytes,
       let mask = parts[5].bytes, extents.count <= 64
     else { return nil }
-    let shape = extents.compactMap(\.int)
+    let shape = extents.compactMap(\.integer)
     guard shape.count == extents.count,
       let array = NumPyArray(
         shape: shape, type: type, order: isColumnMajor ? .columnMajor : .rowMajor, bytes: bytes),

@@ -75,16 +75,16 @@ extension PickleValue {
   public var isNone: Bool { if case .none = storage { true } else { false } }
 
   /// The value of a bool; nil for other values.
-  public var bool: Bool? { if case .bool(let value) = storage { value } else { nil } }
+  public var boolean: Bool? { if case .bool(let value) = storage { value } else { nil } }
 
-  /// The value of an int that fits an `Int`; nil for other values. ``bigInt`` has ints of any size.
-  public var int: Int? { if case .int(let value) = storage { value } else { nil } }
+  /// The value of an int that fits an `Int`; nil for other values. ``bigInteger`` has ints of any size.
+  public var integer: Int? { if case .int(let value) = storage { value } else { nil } }
 
   /// The value of an int; nil for other values.
-  public var bigInt: PickleInt? { if case .int(let value) = content { value } else { nil } }
+  public var bigInteger: PickleInt? { if case .int(let value) = content { value } else { nil } }
 
   /// The value of a float, or the nearest `Double` to the value of an int; nil for other values.
-  public var double: Double? {
+  public var number: Double? {
     switch content {
     case .float(let value): value
     case .int(let value): value.double
@@ -92,7 +92,8 @@ extension PickleValue {
     }
   }
 
-  public var string: String? { if case .string(let value) = content { value } else { nil } }
+  /// The text of a str; nil for other values.
+  public var text: String? { if case .string(let value) = content { value } else { nil } }
 
   /// The bytes of a bytes or bytearray; nil for other values.
   public var bytes: [UInt8]? {
@@ -118,6 +119,7 @@ extension PickleValue {
     }
   }
 
+  /// The array of NumPy; nil for other values.
   public var array: NumPyArray? { if case .array(let value) = content { value } else { nil } }
 
   /// The value for a str key of a dict; nil if there is none, and for values that are no dict.

@@ -4,7 +4,7 @@
 /// let request: PickleValue = ["id": 7, "tags": ["a", "b"]]
 /// try await worker.channel.send(request)
 /// let reply = try await worker.channel.receive()
-/// if let id = reply["id"]?.int { … }
+/// if let id = reply["id"]?.integer { … }
 /// switch reply.content {
 /// case .dict(let pairs): for (key, value) in pairs { … }
 /// case .tuple(let elements): …

@@ -10,7 +10,7 @@ struct PickleCodec: PayloadCodec {
     case .tagged: try write(try value(of: payload), to: &line)
     case .text:
       let value = try value(of: payload)
-      if let text = value.string { return EscapedText.write(Array(text.utf8), to: &line) }
+      if let text = value.text { return EscapedText.write(Array(text.utf8), to: &line) }
       let end = line.count
       do throws(Misread) {
         try PickleJSON.write(value, payloadSize: payload.count, to: &line)

@@ -30,7 +30,7 @@ enum PickleJSON {
       case .text(let text): line += text.utf8
       case .leave(let identity): inside.remove(identity)
       case .key(let key):
-        guard let name = key.string else { throw refusal("a dict with a key that is no str") }
+        guard let name = key.text else { throw refusal("a dict with a key that is no str") }
         line += name.quotedAsJSON.utf8
         line.append(UInt8(ascii: ":"))
       case .value(let value):
