@@ -64,7 +64,7 @@ let package = Package(
     .target(name: "SWFraming", swiftSettings: settings),
     .target(name: "SWPickle", dependencies: ["SWCoding", "SWFraming"], swiftSettings: settings),
     // The part that the coders share: rules and options. SWPickle and SWMsgPack re-export it.
-    .target(name: "SWCoding", exclude: ["README.md"], swiftSettings: settings),
+    .target(name: "SWCoding", dependencies: ["SWFraming"], exclude: ["README.md"], swiftSettings: settings),
     .target(
       name: "SWMessaging", dependencies: ["CSysShim", "SWIO", "SWFraming", system],
       swiftSettings: settings),
@@ -100,7 +100,7 @@ let package = Package(
     // Every feature of Codable through every family of coders.
     .testTarget(
       name: "ConformanceTests",
-      dependencies: ["SWCoding", "SWJSON", "SWMsgPack", "SWPickle", "TestSupport"],
+      dependencies: ["SWCoding", "SWFraming", "SWJSON", "SWMsgPack", "SWPickle", "TestSupport"],
       swiftSettings: settings),
     .testTarget(name: "SWCodingTests", dependencies: ["SWCoding", "TestSupport"], swiftSettings: settings),
     .testTarget(

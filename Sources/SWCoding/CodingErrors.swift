@@ -1,4 +1,6 @@
-// Errors that both families of coders report in the same words.
+// Errors that both families of coders report in the same words. Keys and numbers are often the peer's.
+
+internal import SWFraming
 
 extension EncodingError {
   /// A value asks for a second container of another kind.
@@ -20,7 +22,7 @@ extension EncodingError {
       key,
       .init(
         codingPath: path,
-        debugDescription: "cannot encode two entries with the same key \(key.debugDescription)"))
+        debugDescription: "cannot encode two entries with the same key \(key.quoted())"))
   }
 
   /// The nesting of containers exceeds the limit.
@@ -44,7 +46,9 @@ extension DecodingError {
     .dataCorrupted(
       .init(
         codingPath: path,
-        debugDescription: "cannot tell the keys \(first) and \(second) apart: they become the same key"))
+        debugDescription:
+          "cannot tell the keys \(first.shown(upTo: 100)) and \(second.shown(upTo: 100)) apart: they become the same key"
+      ))
   }
 
   /// A number does not fit its type.
@@ -52,7 +56,8 @@ extension DecodingError {
     _ number: String, _ type: Any.Type, at path: [any CodingKey]
   ) -> DecodingError {
     .dataCorrupted(
-      .init(codingPath: path, debugDescription: "cannot represent \(number) exactly as \(type)"))
+      .init(
+        codingPath: path, debugDescription: "cannot represent \(number.shown(upTo: 100)) exactly as \(type)"))
   }
 
   /// A finite number is beyond the largest of its type.
@@ -60,7 +65,7 @@ extension DecodingError {
     _ number: String, _ type: Any.Type, at path: [any CodingKey]
   ) -> DecodingError {
     .dataCorrupted(
-      .init(codingPath: path, debugDescription: "\(number) is too large for \(type)"))
+      .init(codingPath: path, debugDescription: "\(number.shown(upTo: 100)) is too large for \(type)"))
   }
 
   /// The nesting of containers exceeds the limit.

@@ -1,3 +1,5 @@
+internal import SWFraming
+
 #if canImport(FoundationEssentials)
   internal import FoundationEssentials
 #else
@@ -18,9 +20,9 @@ public struct JSONPayloadError: Error, Sendable {
 extension JSONPayloadError: CustomStringConvertible {
   /// The first 200 bytes of the payload, and the cause.
   public var description: String {
-    let shown = String(reflecting: String(decoding: payload.prefix(200), as: UTF8.self))
+    let start = String(decoding: payload.prefix(200), as: UTF8.self).quoted(upTo: 200)
     let rest = payload.count > 200 ? "… (\(payload.count) bytes)" : ""
-    return "found \(shown)\(rest)" + (cause.map { ": \($0)" } ?? "")
+    return "found \(start)\(rest)" + (cause.map { ": \("\($0)".shown())" } ?? "")
   }
 }
 
@@ -30,7 +32,7 @@ extension DecodingError {
     func context(_ old: Context) -> Context {
       let error = JSONPayloadError(payload: Array(payload), cause: old.underlyingError)
       return Context(
-        codingPath: old.codingPath, debugDescription: "\(old.debugDescription) (\(error))",
+        codingPath: old.codingPath, debugDescription: "\(old.debugDescription.shown()) (\(error))",
         underlyingError: error)
     }
     return switch self {

@@ -1,3 +1,4 @@
+internal import SWFraming
 public import SWIO
 public import SWMessaging
 public import SWPickle
@@ -46,7 +47,7 @@ extension MultiprocessingError: CustomStringConvertible {
       case .encoding(let error): "cannot encode the call: \(error)"
       case .decoding(let error): "cannot decode the result: \(error)"
       }
-    return address.map { "\($0): \(text)" } ?? text
+    return address.map { "\($0): \(text.shown(upTo: 2000))" } ?? text.shown(upTo: 2000)
   }
 }
 
@@ -73,15 +74,16 @@ public enum RemoteFailure: Error, Sendable {
 }
 
 extension RemoteFailure: CustomStringConvertible {
-  /// For people: the exception and its arguments, or the last line of the traceback.
+  /// For people: the exception and its arguments, or the last line of the traceback. A long text is cut, and control
+  /// characters are escaped.
   public var description: String {
     switch self {
     case .exception(let value):
-      guard let name = exceptionName else { return "Python raised \(value)" }
+      guard let name = exceptionName else { return "Python raised \(value.description.shown())" }
       let texts = arguments.map { $0.text ?? $0.description }
-      let short = name.module == "builtins" ? name.name : name.description
+      let short = name.module == "builtins" ? name.name.shown(upTo: 200) : name.description
       return texts.isEmpty
-        ? "Python raised \(short)" : "Python raised \(short): \(texts.joined(separator: ", "))"
+        ? "Python raised \(short)" : "Python raised \(short): \(texts.joined(separator: ", ").shown())"
     case .traceback(let text): return "Python's server failed: \(Self.lastLine(of: text))"
     case .unserializable(let text):
       return "Python's server cannot pickle the result: \(Self.lastLine(of: text))"
@@ -89,6 +91,6 @@ extension RemoteFailure: CustomStringConvertible {
   }
 
   private static func lastLine(of text: String) -> String {
-    text.split(separator: "\n").last.map { String($0.prefix(500)) } ?? "no traceback"
+    text.split(separator: "\n").last.map { String($0).shown() } ?? "no traceback"
   }
 }

@@ -106,7 +106,22 @@ import Testing
   }
 
   private struct Failure: Error, CustomStringConvertible {
-    var description: String { "no" }
+    var description = "no"
+  }
+
+  /// A framing or a codec may tell what the peer has sent.
+  @Test func `the text of a codec's error is one line, however the peer has chosen it`() {
+    let hostile = "found \u{1b}[2J\u{9b}1A\nAug 1 su: root\u{202e}"
+    let shown = #"found \u{1B}[2J\u{9B}1A\nAug 1 su: root\u{202E}"#
+    #expect(
+      EndpointError(.codec(Failure(description: hostile))).description
+        == "cannot decode the message: \(shown)")
+    #expect(
+      EndpointError(.framing(FramingError(.malformedHeader, offset: 0, explanation: hostile))).description
+        == "the peer broke the framing: malformed header at byte 0: \(shown)")
+    let long = EndpointError(.codec(Failure(description: hostile + String(repeating: "x", count: 1_000_000))))
+    #expect(long.description.hasPrefix("cannot decode the message: \(shown)xxx"))
+    #expect(long.description.utf8.count < 2100 && long.description.hasSuffix("x… (1000032 bytes)"))
   }
 
   @Test func `inheritance is set, or the caller is told why not`() async throws {

@@ -170,6 +170,8 @@ extension EndpointError.Reason: Equatable {
 }
 
 extension EndpointError: CustomStringConvertible {
+  /// The error on one line, for people and logs. Of the text of a codec's or framing's error, at most 2,000 characters are
+  /// shown, and control characters in it are escaped, because the peer may have chosen them.
   public var description: String {
     var text = what
     if !explanation.isEmpty { text += ": \(explanation)" }
@@ -198,9 +200,9 @@ extension EndpointError: CustomStringConvertible {
     case .transport(let error): text(of: error)
     case .framing(let error):
       content.fields.isAboutSending
-        ? "cannot send the message: \(error)" : "the peer broke the framing: \(error)"
+        ? "cannot send the message: \(Self.shown(error))" : "the peer broke the framing: \(Self.shown(error))"
     case .codec(let error):
-      "cannot \(content.fields.isAboutSending ? "encode" : "decode") the message: \(error)"
+      "cannot \(content.fields.isAboutSending ? "encode" : "decode") the message: \(Self.shown(error))"
     }
   }
 
@@ -239,6 +241,8 @@ extension EndpointError: CustomStringConvertible {
       error.description(object: "the descriptor that the environment variable \(name) names")
     }
   }
+
+  private static func shown(_ error: any Error) -> String { "\(error)".shown(upTo: 2000) }
 
   private static func count(_ number: Int, _ noun: String) -> String {
     number == 1 ? "1 \(noun)" : "\(number) \(noun)s"

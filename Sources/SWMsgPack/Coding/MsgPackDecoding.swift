@@ -1,5 +1,6 @@
 internal import CMsgPack
 internal import SWCoding
+internal import SWFraming
 
 #if canImport(FoundationEssentials)
   internal import FoundationEssentials
@@ -316,7 +317,7 @@ struct MsgPackDecoding {
     if type == URL.self {
       let text = try string(at: index, key: key)
       guard let url = URL(string: text) else {
-        throw corrupted("expected a URL; found \(text.debugDescription)", key: key)
+        throw corrupted("expected a URL; found \(text.quoted())", key: key)
       }
       return unsafe unsafeBitCast(url, to: type)
     }
@@ -409,7 +410,7 @@ struct MsgPackDecoding {
     case .iso8601:
       let text = try string(at: index, key: key)
       guard let instant = CodingInstant(iso8601: text) else {
-        throw corrupted("expected a date of ISO 8601; found \(text.debugDescription)", key: key)
+        throw corrupted("expected a date of ISO 8601; found \(text.quoted())", key: key)
       }
       return instant.date
     case .custom(_, let decode):
@@ -430,7 +431,7 @@ struct MsgPackDecoding {
     }
     let text = try string(at: index, key: key)
     if let uuid = UUID(text: text) { return uuid }
-    throw corrupted("expected a UUID; found \(text.debugDescription)", key: key)
+    throw corrupted("expected a UUID; found \(text.quoted())", key: key)
   }
 
   private func decimal(at index: Int, key: some CodingKey) throws -> Decimal {
@@ -444,7 +445,7 @@ struct MsgPackDecoding {
     case .string:
       let text = try string(at: index, key: key)
       decimal = Decimal(exactText: text)
-      if decimal == nil { throw DecodingError.unfit(text.debugDescription, Decimal.self, at: path(key)) }
+      if decimal == nil { throw DecodingError.unfit(text.quoted(), Decimal.self, at: path(key)) }
     default: throw mismatch(Decimal.self, at: index, key: key)
     }
     if let decimal { return decimal }

@@ -1,4 +1,5 @@
 internal import SWCoding
+internal import SWFraming
 
 /// The decoder of one value.
 final class PickleDecoding: Decoder {
@@ -43,12 +44,12 @@ final class PickleDecoding: Decoder {
   func mismatch(_ type: Any.Type, _ explanation: String? = nil) -> DecodingError {
     let context = DecodingError.Context(
       codingPath: codingPath,
-      debugDescription: "expected \(type), found \(kind)\(explanation.map { ": \($0)" } ?? "")")
+      debugDescription: "expected \(type), found \(kind)\(explanation.map { ": \($0)" } ?? "")".shown())
     return value.isNone ? .valueNotFound(type, context) : .typeMismatch(type, context)
   }
 
   func corrupted(_ text: String) -> DecodingError {
-    .dataCorrupted(.init(codingPath: codingPath, debugDescription: text))
+    .dataCorrupted(.init(codingPath: codingPath, debugDescription: text.shown()))
   }
 
   private var kind: String {

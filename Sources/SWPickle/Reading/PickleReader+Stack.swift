@@ -1,8 +1,10 @@
 // The stack, the memo, and the charges for their contents.
 
+internal import SWFraming
+
 extension PickleReader {
   func error(_ kind: PickleError.Kind, _ expected: String, _ found: String) -> PickleError {
-    PickleError(kind, offset: opcodeOffset, expected: expected, found: found)
+    PickleError(kind, offset: opcodeOffset, expected: expected.shown(), found: found.shown())
   }
 
   func underflow() -> PickleError {

@@ -1,3 +1,5 @@
+internal import SWFraming
+
 /// The name of a class or function in a pickle, such as `os.system`: a module, and a name in that module.
 public struct PickleName: Sendable {
   public let module: String
@@ -45,7 +47,8 @@ extension PickleName: Hashable, CustomStringConvertible {
   /// printed are escaped, because a peer may choose them.
   public var description: String {
     let text = "\(module).\(name)"
-    let cut = text.utf8.count <= 200 ? text : "\(String(text.unicodeScalars.prefix(100)))…"
-    return cut.unicodeScalars.allSatisfy { $0.value > 0x20 && $0.value != 0x7f } ? cut : cut.debugDescription
+    // In quotes, a space does not seem to end the name.
+    let isPlain = text.unicodeScalars.allSatisfy { $0.value > 0x20 && $0.value != 0x7f }
+    return isPlain ? text.shown(upTo: 200) : text.quoted(upTo: 200)
   }
 }
