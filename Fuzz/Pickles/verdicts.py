@@ -4,8 +4,8 @@
 Python reads them with an unpickler that runs nothing: a class or function that it does not know becomes a stand-in, which
 notes what it is called with. The program (as in Tests/SWPickleTests/Peers/compare.py) reads the same bytes and writes what
 it has read. Both have to accept or to refuse, and what the program has written has to be, for the same unpickler, the same
-value. Where they may differ, REFUSALS and ACCEPTED say why. SECONDS are of Python's processor time. Runs on Python 3.8 and
-later, and needs no package.
+value. Where they may differ, REFUSALS and ACCEPTED say why. SECONDS are of Python's processor time. SIGTERM ends the run,
+and it says what it has done. Runs on Python 3.8 and later, and needs no package.
 """
 import _codecs, _compat_pickle, collections, datetime, decimal, io, json, os, pickle, random, re, resource, select, signal, sys, uuid
 
@@ -218,6 +218,7 @@ def asked(pickled, reply):
     child = os.fork()
     if child == 0:
         try:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
             os.write(writing, json.dumps(examined(pickled, reply)).encode()[:60000])
         finally:
@@ -241,8 +242,9 @@ def asked(pickled, reply):
 def main():
     chance = random.Random(int(os.environ.get('SEED', '7')))
     channel, counts = compare.Channel(sys.argv[2:]), collections.Counter()
-    failures = []
-    while sum(os.times()[:4]) < float(sys.argv[1]) and len(failures) < 20:
+    failures, signals = [], []
+    signal.signal(signal.SIGTERM, lambda number, frame: signals.append(number))
+    while sum(os.times()[:4]) < float(sys.argv[1]) and len(failures) < 20 and not signals:
         pickled = changed(chance, pickle.dumps(made(chance), chance.randrange(pickle.HIGHEST_PROTOCOL + 1)))
         is_read, reply = channel.reply(pickled)
         answer = asked(pickled, reply if is_read else None)

@@ -1,6 +1,7 @@
 import Foundation
 import SWMessaging
 import SWPickle
+import Synchronization
 import TestSupport
 import Testing
 
@@ -96,6 +97,46 @@ import Testing
       let bytes = [UInt8](repeating: 7, count: length)
       let all = try PickleDecoder().decode([[UInt8]].self, from: Self.shared(.bytes(bytes), 20_000))
       #expect(all.count == 20_000 && all.last == bytes)
+    }
+  }
+
+  /// Decodes lists of anything, and counts the visits of its decoders.
+  private struct Visit: Decodable {
+    static let key = CodingUserInfoKey(rawValue: "count")
+    final class Count: Sendable {
+      let visits = Guarded(0)
+    }
+    init(from decoder: any Decoder) throws {
+      let count = Self.key.flatMap { decoder.userInfo[$0] as? Count }
+      count?.visits.withLock { $0 += 1 }
+      if var list = try? decoder.unkeyedContainer() {
+        while !list.isAtEnd { _ = try list.decode(Visit.self) }
+      }
+    }
+  }
+
+  @Test(arguments: [0, 1 << 10, 1 << 20]) func `visits of shared parts are counted, and have a limit`(
+    _ repeated: Int
+  ) throws {
+    for size in [500, 2000, 8000] {
+      // A list of a long list, and as often again the same one: more than two million visits.
+      let bytes = try Self.shared(PickleValue.list(repeatElement(.none, count: size)), size)
+      var decoder = PickleDecoder()
+      decoder.limits.repeatedParts = repeated
+      let count = Visit.Count()
+      if let key = Visit.key { decoder.userInfo[key] = count }
+      // Without a limit, each list and each element of it would be visited. The session counts 16 parts more.
+      let (parts, all) = (2 * size + 18, size * size + size + 1)
+      let limit = 16 * parts + min(repeated, 1024 * parts)
+      if all <= limit / 2 {
+        _ = try decoder.decode(Visit.self, from: bytes)
+        #expect(count.visits.withLock { $0 } == all)
+      } else {
+        #expect(throws: DecodingError.self) { try decoder.decode(Visit.self, from: bytes) }
+        #expect(count.visits.withLock { $0 } <= limit)
+        #expect(
+          count.visits.withLock { $0 } >= min(all, limit) / 4, "the limit is what the documentation says")
+      }
     }
   }
 
