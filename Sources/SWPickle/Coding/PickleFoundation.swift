@@ -75,7 +75,12 @@ enum PickleFoundation {
     if case .object(let object) = decoding.value.content, object.name?.canonical.module == "pathlib",
       let path = decoding.scalar.text
     {
-      return URL(filePath: path)
+      guard object.name?.name.contains("Windows") == true else { return URL(filePath: path) }
+      // On this system a backslash is a character of a name. So a path with a drive is made what Python's `as_uri` makes.
+      guard path.utf8.dropFirst().starts(with: ":\\".utf8) else {
+        throw decoding.corrupted("\(PickleValue(path)) is no path of Windows with a drive, and so no URL")
+      }
+      return URL(filePath: "/" + path.replacing("\\", with: "/"))
     }
     guard let text = decoding.scalar.text else {
       throw decoding.mismatch(URL.self, "it is read from a str or a path")
@@ -120,6 +125,9 @@ enum PickleFoundation {
         throw decoding.corrupted("\(array.type) of \(array.value(at: 0)) is no Date")
       }
       return date
+    case .object(let object):
+      if let instant = object.pandasInstant { return instant.date }
+      fallthrough
     default:
       throw decoding.mismatch(
         Date.self,
@@ -129,8 +137,14 @@ enum PickleFoundation {
 
   private static func date(_ microseconds: Int) -> Date {
     let (seconds, rest) = microseconds.flooredDivision(by: 1_000_000)
-    return CodingInstant(seconds: Int64(seconds), nanoseconds: UInt32(rest * 1000)).date
+    let date = CodingInstant(seconds: Int64(seconds), nanoseconds: UInt32(rest * 1000)).date
+    // A Date is less fine there than a microsecond, and `datetime.max`, which often stands for "never", would become the
+    // start of year 10000, which Python does not have.
+    return min(date, lastOfPython)
   }
+
+  /// The last Date of year 9999.
+  private static let lastOfPython = Date(timeIntervalSinceReferenceDate: 252_423_993_600.0.nextDown)
 
   /// Decodes a `datetime64` that is finer than Python's datetimes.
   private static func date(_ array: NumPyArray) -> Date? {

@@ -119,6 +119,8 @@ extension PickleObject {
       if name == PickleName("builtins", "getattr"), arguments.count == 2 { return arguments[1] }
       if let path = path(name) { return PickleValue(path) }
       if name == PickleName("fractions", "Fraction") { return fraction }
+      // In protocols 0 and 1 it has no arguments.
+      if name == PickleName("collections", "UserString"), let data = self["data"] { return data }
     }
     if name == nil, case .object(let function) = callee.content,
       function.name == PickleName("builtins", "getattr")
@@ -193,6 +195,10 @@ extension PickleObject {
     case PickleName("builtins", "range"): return range
     case PickleName("array", "_array_reconstructor"), PickleName("array", "array"):
       if let numbers = machineArray { return numbers }
+    case PickleName("time", "struct_time"), PickleName("os", "stat_result"),
+      PickleName("os", "terminal_size"):
+      // The elements, and a dict of what the class has besides.
+      if arguments.count == 2, let elements = arguments[0].elements { return .elements(elements) }
     default: break
     }
     if let (shape, order, elements) = objectArray, !shape.isEmpty {
@@ -205,9 +211,14 @@ extension PickleObject {
     if !appended.isEmpty { return .elements(appended) }
     if node.base != nil, let elements = arguments.first?.elements { return .elements(elements) }
     if arguments.isEmpty, let values = stateValues { return .elements(values) }
-    if attributes != nil { return arguments.isEmpty ? nil : .elements(arguments) }
-    // A state without names may say more than the arguments, as that of an array does.
-    if state != nil { return nil }
+    if let attributes {
+      if arguments.isEmpty { return nil }
+      // Before Python 3.11, a subclass of set has a dict of attributes even if it has none.
+      if attributes.contains(where: { $0.count > 0 }) { return .elements(arguments) }
+    } else if state != nil {
+      // A state without names may say more than the arguments, as that of an array does.
+      return nil
+    }
     // A subclass of set, which is called with the list of its elements.
     if !isNew, arguments.count == 1, let elements = arguments[0].elements { return .elements(elements) }
     return .elements(arguments)
@@ -283,10 +294,11 @@ extension PickleObject {
 }
 
 extension PickleValue {
-  /// Whether an optional type reads it as nil: None, and NumPy's constant for an element that is masked.
+  /// Whether an optional type reads it as nil: None, NumPy's constant for an element that is masked, and the time that
+  /// pandas has in place of a missing one.
   var isNil: Bool {
     if case .object(let object) = content {
-      return object.name == PickleName("numpy.ma.core", "MaskedConstant")
+      return object.name == PickleName("numpy.ma.core", "MaskedConstant") || object.isPandasNaT
     }
     return isNone
   }

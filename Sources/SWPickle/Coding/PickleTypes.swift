@@ -87,11 +87,11 @@ extension Dictionary: PickleDictionary where Key: Decodable, Value: Decodable {
     switch keyKind {
     case .text:
       // As in JSON, the text of a number is its digits.
-      let text = key.text ?? key.bigInteger?.description
+      let text = key.text ?? key.bigInteger?.description ?? child.scalar.text
       if let text, let found = text as? Key { return found }
       throw child.corrupted("the key \(key) is \(key.kind), which no String stands for")
     case .integer:
-      if let found = key.integer as? Key { return found }
+      if let found = (key.integer ?? child.scalar.integer) as? Key { return found }
       if let text = key.text, let found = Int(text) as? Key { return found }
       throw child.corrupted("the key \(key) is \(key.kind), which no Int stands for")
     case .representable:

@@ -1,0 +1,129 @@
+import Foundation
+import SWPickle
+import TestSupport
+import Testing
+
+/// Values of Python's that decode as what they hold, each as Python or pandas pickles it.
+@Suite(.lastResort, .leavesNothing) struct PickleHoldingTests: PickleCases {
+  @Test func `a member of an enum is a key as the text or number that it stands for`() throws {
+    // {Str.X: 1} of `class Str(str, enum.Enum)`, {Num.ONE: 'a'} of an IntEnum, {Color.RED: 1, Color.BLUE: 2} of an Enum.
+    let texts = "8004951e000000000000007d948c0468656c64948c035374729493948c02657894859452944b01732e"
+    #expect(try decode([String: Int].self, texts) == ["ex": 1])
+    let numbers = "8004951d000000000000007d948c0468656c64948c034e756d9493944b01859452948c016194732e"
+    #expect(try decode([Int: String].self, numbers) == [1: "a"])
+    let colors =
+      "80049531000000000000007d94288c0468656c64948c05436f6c6f729493948c0372656494859452944b0168038c04626c75"
+      + "6594859452944b02752e"
+    #expect(try decode([String: Int].self, colors) == ["red": 1, "blue": 2])
+    // The text that a member stands for is another key in Python.
+    let red = PickleName("m", "Color")
+    let both = try PickleValue.dict([(.object(red, ["red"]), 1), ("red", 2)]).pickled()
+    #expect(throws: DecodingError.self) { try PickleDecoder().decode([String: Int].self, from: both) }
+    // A member that stands for a number is no text.
+    #expect(throws: DecodingError.self) { try decode([String: String].self, numbers) }
+  }
+
+  @Test func `a UserString is its text in every protocol`() throws {
+    let old =
+      "63636f70795f7265670a5f7265636f6e7374727563746f720a70300a286355736572537472696e670a55736572537472696e"
+      + "670a70310a635f5f6275696c74696e5f5f0a6f626a6563740a70320a4e7470330a5270340a286470350a56646174610a7036"
+      + "0a56780a70370a73622e"
+    #expect(try decode(String.self, old) == "x")
+  }
+
+  @Test func `a subclass of set has its elements, whether or not Python names its attributes`() throws {
+    // Of Python 3.8, with an empty dict of attributes.
+    for pickle in [
+      "8004951e000000000000008c0468656c64948c054d795365749493945d944b0361859452947d94622e",
+      "6368656c640a4d795365740a70300a28286c70310a49330a617470320a5270330a286470340a622e",
+    ] {
+      #expect(try decode(Set<Int>.self, pickle) == [3])
+    }
+    // The arguments of an exception, of which one is a list, and attributes.
+    let error = PickleValue.object(PickleName("m", "Error"), [[1, 2]], state: ["code": 7])
+    #expect(try PickleDecoder().decode([[Int]].self, from: error.pickled()) == [[1, 2]])
+  }
+
+  @Test func `a path of Windows is the URL that Python makes of it`() throws {
+    let path =
+      "80049533000000000000008c0e706174686c69622e5f6c6f63616c948c0f5075726557696e646f7773506174689493948c06"
+      + "433a5c615c6294859452942e"
+    #expect(try decode(URL.self, path).absoluteString == "file:///C:/a/b")
+    #expect(try decode(String.self, path) == #"C:\a\b"#)
+    // Relative to the directory of another machine.
+    for relative in [#"a\b"#, #"C:a"#, #"\\host\share"#, ""] {
+      let value = PickleValue.object(PickleName("pathlib", "PureWindowsPath"), [PickleValue(relative)])
+      #expect(throws: DecodingError.self) { try PickleDecoder().decode(URL.self, from: value.pickled()) }
+    }
+  }
+
+  @Test func `a time of pandas is a Date, and its NaT is nil`() throws {
+    // pandas.Timestamp('2024-01-01 12:00', tz='UTC') of pandas 3.1 and 2.0, and without a zone.
+    let noon = Date(timeIntervalSince1970: 1_704_110_400)
+    for pickle in [
+      "80049581000000000000008c1e70616e6461732e5f6c6962732e74736c6962732e74696d657374616d7073948c135f756e70"
+        + "69636b6c655f74696d657374616d70949394288a0700d00c1fe10d064e8c086461746574696d65948c0874696d657a6f6e65"
+        + "94939468038c0974696d6564656c74619493944b004b004b0087945294859452944b09749452942e",
+      "8004957d000000000000008c1e70616e6461732e5f6c6962732e74736c6962732e74696d657374616d7073948c135f756e70"
+        + "69636b6c655f74696d657374616d70949394284a40a992654e8c086461746574696d65948c0874696d657a6f6e6594939468"
+        + "038c0974696d6564656c74619493944b004b004b0087945294859452944b07749452942e",
+      "8004954c000000000000008c1e70616e6461732e5f6c6962732e74736c6962732e74696d657374616d7073948c135f756e70"
+        + "69636b6c655f74696d657374616d70949394288a0700d00c1fe10d064e4e4b09749452942e",
+    ] {
+      #expect(try decode(Date.self, pickle) == noon)
+    }
+    // pandas.Timestamp('2024-07-01 12:00:00.5', tz='Europe/Berlin'): the number is in UTC.
+    let berlin =
+      "800495a0000000000000008c1e70616e6461732e5f6c6962732e74736c6962732e74696d657374616d7073948c135f756e70"
+      + "69636b6c655f74696d657374616d70949394288a0720690ba92c1c064e8c086275696c74696e73948c076765746174747294"
+      + "93948c087a6f6e65696e666f948c085a6f6e65496e666f9493948c095f756e7069636b6c6594869452948c0d4575726f7065"
+      + "2f4265726c696e944b01869452944b09749452942e"
+    #expect(try decode(Date.self, berlin) == Date(timeIntervalSince1970: 1_719_828_000.5))
+    // pandas.Timestamp(5), in nanoseconds.
+    let nanoseconds =
+      "80049545000000000000008c1e70616e6461732e5f6c6962732e74736c6962732e74696d657374616d7073948c135f756e70"
+      + "69636b6c655f74696d657374616d70949394284b054e4e4b0a749452942e"
+    #expect(try abs(decode(Date.self, nanoseconds).timeIntervalSince1970) < 1e-6)
+    for pickle in [
+      "80049536000000000000008c1b70616e6461732e5f6c6962732e74736c6962732e6e617474797065948c0d5f6e61745f756e"
+        + "7069636b6c659493944e859452942e",
+      "80049537000000000000008c1b70616e6461732e5f6c6962732e74736c6962732e6e617474797065948c0e5f5f6e61745f75"
+        + "6e7069636b6c659493944e859452942e",
+    ] {
+      #expect(try decode(Date?.self, pickle) == nil)
+      #expect(throws: DecodingError.self) { try decode(Date.self, pickle) }
+    }
+    let name = PickleName("pandas._libs.tslibs.timestamps", "_unpickle_timestamp")
+    let odd: [[PickleValue]] = [
+      [], [.none, .none, .none, 9], [1, .none, .none, 6], [1, .none, .none, .none], ["1", .none, .none, 9],
+      [1, .none, .none, 9, 9],
+    ]
+    for arguments in odd {
+      let value = PickleValue.object(name, arguments)
+      #expect(throws: DecodingError.self) { try PickleDecoder().decode(Date.self, from: value.pickled()) }
+    }
+    for extreme in [Int.min, .max] {
+      for unit in 7...10 {
+        let value = PickleValue.object(name, [PickleValue(extreme), .none, .none, PickleValue(unit)])
+        _ = try PickleDecoder().decode(Date.self, from: value.pickled())
+      }
+    }
+  }
+
+  @Test func `a tuple of the system's that has names decodes as its elements`() throws {
+    // time.gmtime(0)
+    let time =
+      "80049554000000000000008c0474696d65948c0b7374727563745f74696d65949394284db2074b014b014b004b004b004b03"
+      + "4b014b0074947d94288c07746d5f7a6f6e65948c03474d54948c09746d5f676d746f6666944b0075869452942e"
+    #expect(try decode([Int].self, time) == [1970, 1, 1, 0, 0, 0, 3, 1, 0])
+  }
+
+  @Test func `the last datetime of Python becomes a Date that Python has`() throws {
+    let last =
+      "8004952a000000000000008c086461746574696d65948c086461746574696d65949394430a270f0c1f173b3b0f423f948594"
+      + "52942e"
+    let date = try decode(Date.self, last)
+    #expect(date.timeIntervalSinceReferenceDate < 252_423_993_600)
+    #expect(try PickleDecoder().decode(Date.self, from: PickleEncoder().encodeBytes(date)) == date)
+  }
+}
