@@ -42,6 +42,7 @@ extension Probe {
     "shared-text", "shared-bytes", "shared-data", "shared-numbers", "shared-decimal", "shared-url",
     "shared-key",
     "shared-object", "object-append", "object-items",
+    "long-class", "long-class-as-key", "long-class-states", "long-class-attributes", "long-zone",
   ]
 
   /// Each shape asks for more with each of its bytes than the one before it: the whole would be quadratic, or worse.
@@ -180,6 +181,26 @@ extension Probe {
       return filled([0x80, 4] + global("m", "List") + [0x29, 0x81], [0x4e, 0x61], [0x2e])
     case "object-items":
       return filled([0x80, 4] + global("m", "Dict") + [0x29, 0x81], [0x4e, 0x4e, 0x73], [0x2e])
+    case "long-class", "long-class-as-key", "long-class-states":
+      // A class whose name is half of the pickle.
+      let unit: [UInt8] =
+        switch name {
+        case "long-class": [0x68, 0, 0x29, 0x52]
+        case "long-class-as-key": [0x7d, 0x68, 0, 0x4e, 0x73]
+        default: [0x68, 0, 0x29, 0x81, 0x7d, 0x62]
+        }
+      return filled(
+        [0x80, 4] + global("m", String(repeating: "k", count: half)) + [0x30, 0x5d, 0x28], unit, [0x65, 0x2e])
+    case "long-class-attributes":
+      let long = global("m", String(repeating: "k", count: half))
+      return filled(
+        [0x80, 4] + global("builtins", "getattr") + long + text("a") + [0x94, 0x5d, 0x28],
+        [0x68, 0, 0x68, 1, 0x68, 2, 0x86, 0x52, 0x29, 0x52], [0x65, 0x2e])
+    case "long-zone":
+      let delta = global("datetime", "timedelta") + [0x4b, 0, 0x4b, 0, 0x4b, 0, 0x87, 0x52, 0x94]
+      return filled(
+        [0x80, 4] + global("datetime", "timezone") + delta + text(String(repeating: "k", count: half))
+          + [0x94, 0x5d, 0x28], [0x68, 0, 0x68, 2, 0x68, 3, 0x86, 0x52], [0x65, 0x2e])
     default: preconditionFailure("no pickle \(name)")
     }
   }
@@ -223,7 +244,8 @@ extension Probe {
       _ = value.description
       switch name {
       case "shared-dict": _ = try decoder.decode([Fields].self, from: value)
-      case "shared-lists": _ = try decoder.decode(Tree.self, from: value)
+      case "shared-lists", "long-class", "long-class-states", "long-class-attributes":
+        _ = try decoder.decode(Tree.self, from: value)
       case "ranges": _ = try decoder.decode([Int].self, from: value)
       default: break
       }

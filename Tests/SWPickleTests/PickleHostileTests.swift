@@ -31,6 +31,7 @@ import Testing
     "shared-text", "shared-bytes", "shared-data", "shared-numbers", "shared-decimal", "shared-url",
     "shared-key",
     "shared-object", "object-append", "object-items",
+    "long-class", "long-class-as-key", "long-class-states", "long-class-attributes", "long-zone",
   ]
 
   @Test(.disabled(if: isSanitized, "a sanitizer's own memory counts"), arguments: shapes)

@@ -251,6 +251,8 @@ extension PickleReader {
         case .node(let index) = arguments[0], case .timeDelta(let delta) = arena.nodes[index],
         let zone = PickleTimeZone(offset: delta, name: text)
       else { return nil }
+      // Each zone has its name, and is written with it, although the pickle has the text once.
+      if let text { try charge(text.utf8.count) }
       return try new(.timeZone(zone))
     case .date:
       guard arguments.count == 1, let bytes = packed(arguments[0]), bytes.count == 4 else { return nil }

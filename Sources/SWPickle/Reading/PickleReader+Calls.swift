@@ -44,6 +44,8 @@ extension PickleReader {
     try charge(work: 64)
     try charge(256)
     let name = PickleGraph.qualifiedName(of: slot, in: arena.nodes)
+    // The name of an attribute is made for each object that stands for one.
+    if let name { try charge(name.module.utf8.count + name.name.utf8.count) }
     let found = Callee(name: name, entry: name.flatMap { registry[$0] })
     entries[index] = found
     return found

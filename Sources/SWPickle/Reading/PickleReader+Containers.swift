@@ -213,6 +213,7 @@ extension PickleReader {
         case .bytes(let bytes): bytes.count
         case .decimal(let value): value.text.utf8.count
         case .array(let array): array.bytes.count
+        case .name(let name): name.module.utf8.count + name.name.utf8.count
         case .timeZone(let zone): zone.name?.utf8.count ?? 0
         case .time(let time, _): time.timeZone?.name?.utf8.count ?? 0
         case .dateTime(let value, _): value.time.timeZone?.name?.utf8.count ?? 0

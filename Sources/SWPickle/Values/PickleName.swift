@@ -46,7 +46,12 @@ extension PickleName: Hashable, CustomStringConvertible {
   /// The module, a dot, and the name. The text is safe to log: a long name is cut, and characters that cannot be
   /// printed are escaped, because a peer may choose them.
   public var description: String {
-    let text = "\(module).\(name)"
+    // Decoders that try several types make this text for each of them, so no more is read than is shown.
+    let isLong = module.utf8.count + name.utf8.count > 400
+    let text =
+      isLong
+      ? "\(String(module.unicodeScalars.prefix(100))).\(String(name.unicodeScalars.prefix(100)))…"
+      : "\(module).\(name)"
     // In quotes, a space does not seem to end the name.
     let isPlain = text.unicodeScalars.allSatisfy { $0.value > 0x20 && $0.value != 0x7f }
     return isPlain ? text.shown(upTo: 200) : text.quoted(upTo: 200)

@@ -2,11 +2,14 @@
 
 extension PickleWriter {
   /// Writes a class or a function: module, name, STACK_GLOBAL. A module's name is written once, because Python interns it.
-  mutating func save(_ name: PickleName) {
+  ///
+  /// - Returns: the number of the class or function.
+  @discardableResult
+  mutating func save(_ name: PickleName) -> Int {
     sink.boundary()
     if let index = known.names[name] {
       sink.get(index)
-      return
+      return index
     }
     sink.boundary()
     if let index = known.modules[PickleText(name.module)] {
@@ -18,8 +21,10 @@ extension PickleWriter {
     sink.boundary()
     sink.write(name.name)
     sink.write(.stackGlobal)
-    known.names[name] = sink.memoCount
+    let index = sink.memoCount
+    known.names[name] = index
     sink.memoize()
+    return index
   }
 
   /// Writes a call: the name, a tuple of arguments, REDUCE.
@@ -56,7 +61,8 @@ extension PickleWriter {
         .opcode(.reduce), .finishTuple(nil, count: 3), .value(PickleValue(argument, in: graph)),
         .value(PickleValue(base, in: graph)), .value(PickleValue(object.callee, in: graph)), .boundary,
       ]
-      return save(PickleName("copyreg", "_reconstructor"))
+      save(PickleName("copyreg", "_reconstructor"))
+      return
     }
     if let keywords = object.keywordArguments {
       waiting += [.opcode(.newObjectWithKeywords), .value(PickleValue(keywords, in: graph))]

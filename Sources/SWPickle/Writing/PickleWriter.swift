@@ -282,7 +282,10 @@ struct PickleWriter {
       if !slots.isEmpty { waiting.append(.items(PickleSlots(slots, graph), 0)) }
       reduce("collections", "OrderedDict", [], identity)
     case .object(let object): try save(object, identity, graph)
-    case .name(let name): save(name)
+    case .name(let name):
+      // Found by its identity from then on, because a search by name reads all of it, for each object of the class.
+      let number = save(name)
+      if let identity { known.objects[identity] = number }
     case .array(let array): save(array, identity)
     case .arrayType(let type): saveArrayType(type, .memoize(identity))
     case .alias: throw Self.unrepresentable("an object that refers to itself alone")
