@@ -263,6 +263,35 @@ import Testing
     try await left.send("for the next")
     #expect(try await right.receive(timeout: .zero) == Array("for the next".utf8))
   }
+
+  /// A message of many parts.
+  private struct ManyParts: Framing {
+    struct Scanner: FrameScanner {
+      mutating func demand(in received: Span<UInt8>) throws(FramingError) -> FrameDemand {
+        .atLeast(received.count + 1)
+      }
+    }
+    func makeScanner() -> Scanner { Scanner() }
+    func encode(_ message: [[UInt8]], into parts: inout FrameParts) throws {
+      for part in message {
+        parts.append(UInt8(1))
+        parts.append(part)
+      }
+    }
+    func decode(_ frame: Span<UInt8>, payload: Range<Int>, scanned: borrowing Scanner) throws -> [[UInt8]] {
+      []
+    }
+  }
+
+  @Test func `a frame of many parts is one datagram`() async throws {
+    let pair = try DescriptorPair.sockets(.unixDatagrams)
+    let here = try MessageDuplex(adopting: pair.first, framing: ManyParts())
+    let there = try MessageDuplex(adopting: pair.second, framing: .datagram)
+    let message = [[UInt8]](repeating: [UInt8](repeating: 7, count: 1_024), count: 40)
+    try await here.send(message, timeout: .patience)
+    #expect(try await there.receive(timeout: .patience).count == 40 * 1_025)
+    #expect(await endpointError { try await there.receive(timeout: .zero) }?.reason == .timedOut)
+  }
 }
 
 extension SocketDuplex {

@@ -136,7 +136,7 @@ import Testing
       #expect(outcome == .moved)
     }
     #expect(first != nil && second != nil)
-    turn.dropItems()
+    turn.dropAll()
     #expect(first == nil && second == nil)
     withExtendedLifetime(turn.count) {}
   }

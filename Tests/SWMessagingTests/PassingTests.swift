@@ -307,6 +307,36 @@ import Testing
     try await ends[1].send([6], to: sender)
     #expect(try await ends[0].receive() == [6])
   }
+
+  @Test func `a packet is kept whole for who wants descriptors, too`() throws {
+    let pair = try packetPipe(declared: true)
+    let writer = try SocketWriter(adopting: pair.second)
+    let reader = try SocketReader(adopting: pair.first)
+    reader.maximumDescriptors = 1
+    _ = try writer.withDescriptor { try $0.writeAll((0..<100).map { UInt8($0) }) }
+    #expect(try reader.blocking.receive(exactly: 10, timeout: .patience) == Array(0..<10))
+    #expect(try reader.blocking.receive(exactly: 90, timeout: .patience) == Array(10..<100))
+  }
+
+  @Test func `a closed endpoint drops what it has received, and its descriptors`() async throws {
+    let pair = try DescriptorPair.sockets()
+    let there = try SocketDuplex(adopting: pair.second)
+    let here = try MessageDuplex(adopting: pair.first, framing: .lines)
+    here.maximumDescriptors = 4
+    let pipe = try DescriptorPair.pipe()
+    let reader = try SocketReader(adopting: pipe.first)
+    do {
+      let writing = pipe.second
+      let number = writing.withDescriptor { $0 }
+      try await there.send(Array("half".utf8), passing: [number], timeout: .patience)
+    }
+    let error = await endpointError { try await here.receive(timeout: .zero) }
+    #expect(error?.reason == .timedOut && error?.byteCount == 4)
+    here.close()
+    #expect(
+      await endpointError { try await reader.receive(upTo: 1, timeout: .patience) }?.reason == .endOfStream)
+    withExtendedLifetime(here) {}
+  }
 }
 
 extension SocketDuplex {

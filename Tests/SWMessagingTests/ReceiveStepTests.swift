@@ -122,4 +122,89 @@ import Testing
     #expect(played.transport.log == ["receive", "receive", "receive"])
     played.end()
   }
+
+  @Test func `an attempt takes long only if the one before was offloaded`() {
+    let played = HandPlayed(
+      PlayedTransport(
+        receiving: [.offload, .transferred(1)], sending: [.offload, .transferred(1), .wouldBlock]))
+    let (received, sent) = (played.receive(.exactly(3)), played.send([1, 2, 3]))
+    while played.reactor.help() {}
+    #expect(played.transport.longCount == 2 && played.outcome(received) == nil && sent.outcome == nil)
+    // The helpers gave the turns back.
+    played.transport.append(receiving: .offload, .transferred(2))
+    played.transport.raise([.readable, .writable])
+    played.reactor.drive()
+    while played.reactor.help() {}
+    #expect(played.outcome(received) == "[1, 2, 3]" && sent.outcome == "sent")
+    #expect(played.transport.longCount == 3)
+    played.end()
+  }
+
+  @Test func `a helper goes on with the next attempt that is offloaded`() {
+    let played = HandPlayed(
+      PlayedTransport(receiving: [.offload, .transferred(1), .offload, .transferred(2)]))
+    let received = played.receive(.exactly(3))
+    #expect(played.reactor.help())
+    #expect(!played.reactor.help() && played.outcome(received) == "[1, 2, 3]")
+    #expect(played.transport.longCount == 2)
+    played.end()
+  }
+
+  @Test func `an error of the connection ends a receive that waits, and each later call`() {
+    let reset = TransportError(.send, .connectionReset, scope: .connection)
+    let played = HandPlayed(PlayedTransport(sending: [.failed(reset)]))
+    let received = played.receive()
+    #expect(played.send([1]).outcome == "\(EndpointError.Reason.transport(reset))")
+    played.reactor.drive()
+    #expect(played.outcome(received) == "\(EndpointError.Reason.transport(reset))")
+    #expect(
+      outcome(played.receiving.start(.upTo(1), as: .task, until: .never), played)
+        == "\(EndpointError.Reason.transport(reset))")
+    played.end()
+  }
+
+  @Test func `an error of the connection ends a send that waits, and what came before it is received`() {
+    let failed = TransportError(.receive, .ioError, scope: .connection)
+    let played = HandPlayed(
+      PlayedTransport(receiving: [.transferred(2), .failed(failed)], sending: [.wouldBlock]))
+    let sent = played.send([1])
+    #expect(outcome(played.receiving.start(.upTo(1), as: .task, until: .never), played) == "[1]")
+    let expected = "\(EndpointError.Reason.transport(failed))"
+    #expect(outcome(played.receiving.start(.upTo(1), as: .task, until: .never), played) == expected)
+    played.reactor.drive()
+    #expect(sent.outcome == expected && played.send([2]).outcome == expected)
+    #expect(played.transport.count("send") == 1)
+    played.end()
+  }
+
+  @Test func `the end of a peer that is gone is found, though the last read was short`() throws {
+    let pair = try DescriptorPair.sockets()
+    let writer = try SocketWriter(adopting: pair.second)
+    let reactor = ManualReactor()
+    let core = try EndpointCore(
+      adopting: pair.first.release().rawValue, for: [.readable, .writable], reactor: reactor)
+    let half = try #require(core.receiving)
+    let side = MessageReader(
+      core: core, framing: .varInt, mode: .readAhead, maximumFrameSize: defaultMaximumFrameSize
+    ).receivingSide
+    guard case .queued(let place) = half.start(side.request, as: .task, until: .never) else {
+      Issue.record("nothing is there")
+      return
+    }
+    // One attempt meets both: the last message, and that the peer is gone, whose end another process holds.
+    _ = try writer.withDescriptor { try $0.writeAll([1, 9]) }
+    half.port.forsake()
+    reactor.drive()
+    #expect(try side.message(half.outcome(of: place)) == [9])
+    var front = ReceiveHalf.Front.unseen
+    #expect(try side.messageAtOnce(&front, as: .task, CallLimit(nil, .never)) == nil)
+    guard case .ended(.failed(let error)) = half.start(side.request, as: .task, until: .never, after: front)
+    else {
+      Issue.record("it waits for what will not be signalled")
+      return
+    }
+    #expect(error.reason == .endOfStream)
+    half.close()
+    core.sending?.close()
+  }
 }

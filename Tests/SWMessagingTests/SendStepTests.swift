@@ -177,4 +177,35 @@ import Testing
     #expect(!played.reactor.isCalled)
     played.end()
   }
+
+  @Test func `datagrams of a batch that are offloaded go one by one`() {
+    let played = HandPlayed(PlayedTransport(.datagrams, sending: [.offload, .transferred(1)]))
+    let sent = played.send([1, 2, 3], borders: [1, 2, 3])
+    while played.reactor.help() {}
+    #expect(sent.outcome == "sent" && played.transport.longCount == 1)
+    #expect(played.transport.log == ["batch [1, 1, 1]", "send [1]", "batch [1, 1]"])
+    played.end()
+  }
+
+  @Test func `a send with an address is not offloaded for ever`() throws {
+    let address = try #require(SocketAddress(unixPath: "peer"))
+    let played = HandPlayed(PlayedTransport(.datagrams, sending: [.offload]))
+    let error = TransportError(.send, .notSupported, scope: .item)
+    #expect(played.send([1], to: address).outcome == "\(EndpointError.Reason.transport(error))")
+    #expect(!played.reactor.help() && played.transport.count("send") == 1)
+    played.end()
+  }
+
+  @Test func `what waits is sent together within the size of an atomic send`() {
+    var capabilities = TransportCapabilities()
+    capabilities.atomicSendSize = 512
+    let played = HandPlayed(PlayedTransport(sending: [.wouldBlock], capabilities: capabilities))
+    let sent = (0..<5).map { _ in played.send([UInt8](repeating: 7, count: 200)) }
+    played.transport.raise(.writable)
+    played.reactor.drive()
+    #expect(sent.allSatisfy { $0.outcome == "sent" })
+    let sizes = played.transport.log.map { $0.count { $0 == "7" } }
+    #expect(sizes.max() == 400 && sizes.dropFirst().reduce(0, +) == 1_000)
+    played.end()
+  }
 }

@@ -270,6 +270,20 @@ import Testing
       #expect(count == 4)
     }
   }
+
+  @Test(.timeLimit(.minutes(1)))
+  func `a thread does not poll for the rest of a packet`() throws {
+    let pair = try packetPipe(declared: true)
+    let writer = try SocketWriter(adopting: pair.second)
+    let raw = try SocketReader(adopting: pair.first)
+    let messages = MessageReader(over: raw, framing: .varInt)
+    for _ in 0..<6 {
+      #expect(blockingError { try messages.blocking.receive(timeout: .milliseconds(1)) } != nil)
+    }
+    _ = try writer.withDescriptor { try $0.writeAll([1, 2, 3, 4, 2, 8, 8]) }
+    #expect(try raw.blocking.receive(exactly: 4, timeout: .patience) == [1, 2, 3, 4])
+    #expect(try messages.blocking.receive(timeout: .patience) == [8, 8])
+  }
 }
 
 /// A transport that takes in all that its socket has, as TLS does, and hands out two bytes an attempt.

@@ -21,6 +21,8 @@ package final class PacketRest: Sendable {
     always = capabilities.keepsPackets
   }
 
+  package var holdsNothing: Bool { isEmpty.load(ordering: .relaxed) }
+
   /// Whether a receive of this size has to use the rest.
   package func serves(_ byteCount: Int, readsAhead: Bool) -> Bool {
     (readsAhead || always) && byteCount < size

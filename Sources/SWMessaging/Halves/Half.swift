@@ -107,8 +107,8 @@ package class Half: ReactorWork, @unchecked Sendable {
   /// Under the lock: gives a place that has left the queue an error as its result.
   func fail(_ place: Place, _ error: EndpointError) { preconditionFailure("a half fails its places") }
 
-  /// Drops received items that no caller will ask for. Called when no caller uses the transport any more.
-  func dropItems() {}
+  /// Drops what was received and no caller will ask for. Called when no caller uses the transport any more.
+  func dropReceived() {}
 
   /// Under the lock: why the endpoint cannot be detached now. Returns nil if it can.
   func detachRefusal(_ state: HalfState) -> EndpointError.Reason? { state.detachRefusal }

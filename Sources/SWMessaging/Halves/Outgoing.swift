@@ -95,12 +95,16 @@ package struct Outgoing: Sendable {
   }
 
   /// Makes one attempt on the bytes from `sent` to `end`.
-  func attempt(from sent: Int, to end: Int, by send: (UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt)
-    -> Attempt
-  {
+  ///
+  /// - Parameter whole: whether the attempt is to have all of them, because they are a datagram. They are copied if they have
+  ///   too many parts.
+  func attempt(
+    from sent: Int, to end: Int, whole: Bool = false,
+    by send: (UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt
+  ) -> Attempt {
     let remaining = end - sent
     // Few bytes are gathered on the stack, because one copy is cheaper than a system call with three parts.
-    if remaining <= Self.mostCopied {
+    if remaining <= Self.mostCopied || (whole && more.count + 3 > Self.mostParts) {
       return unsafe withUnsafeTemporaryAllocation(of: UInt8.self, capacity: max(remaining, 1)) { scratch in
         unsafe copy(from: sent, into: UnsafeMutableBufferPointer(rebasing: scratch[..<remaining]))
         return unsafe UnsafeRawBufferPointer(start: scratch.baseAddress, count: remaining).asOnlyPart(send)

@@ -175,7 +175,7 @@ package struct Actions {
     if let retryAt { half.setRetryTimer(at: retryAt) }
     if callsReactor { half.port.reactor.call(half) }
     if leavesPort {
-      half.dropItems()
+      half.dropReceived()
       half.port.leave(half.direction)
     }
   }

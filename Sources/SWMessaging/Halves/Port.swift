@@ -54,6 +54,8 @@ package final class Port: ReadinessReceiver {
   private let state: Guarded<State>
   /// Whether the process at the other end is gone, although other processes may hold its end.
   private let isForsaken = Atomic(false)
+  /// Whether an attempt has met an error of the connection.
+  private let hasFailed = Atomic(false)
   /// Whether an attempt has waited for the readiness of the other direction. From then on each event is reported to both
   /// halves.
   private let crosses = Atomic(false)
@@ -121,9 +123,12 @@ package final class Port: ReadinessReceiver {
     try transport.setInheritable(inheritable)
   }
 
-  /// Whether the descriptor is readable for as long as there is data to receive. A transport of a user may have taken in
-  /// more than it has handed out, as TLS does, and then only an attempt shows that.
-  var pollShowsData: Bool { ours != nil }
+  /// Whether the descriptor is readable for as long as an attempt to receive would bring something. A transport of a user may
+  /// have taken in more than it has handed out, as TLS does. The rest of a packet is not in the descriptor either, and neither
+  /// is the end of a peer that is gone.
+  var pollShowsData: Bool {
+    ours != nil && !isForsaken.load(ordering: .relaxed) && packets?.holdsNothing ?? true
+  }
 
   /// Whether a short read means that no data is left. On a pipe it does not, because other writers may write packets.
   var drainsInOneReceive: Bool { transport.drainsInOneReceive }
@@ -156,11 +161,19 @@ package final class Port: ReadinessReceiver {
     if direction == .writable, isForsaken.load(ordering: .acquiring) {
       return .failed(first(TransportError(.send, .brokenPipe, scope: .direction)))
     }
+    if direction == .writable, hasFailed.load(ordering: .acquiring),
+      let error = state.withLock({ $0.firstError })
+    {
+      return .failed(error)
+    }
     while true {
       let attempt = body()
       if crosses.load(ordering: .relaxed) { tellOther(than: direction, of: attempt) }
       switch attempt {
       case .wouldBlock, .waitsFor:
+        if hasFailed.load(ordering: .acquiring), let error = state.withLock({ $0.firstError }) {
+          return .failed(error)
+        }
         guard direction == .readable, isForsaken.load(ordering: .acquiring) else { return attempt }
         return state.withLock { $0.firstError }.map { .failed($0) } ?? .endOfStream
       case .transferred, .retryLater: return attempt
@@ -189,23 +202,24 @@ package final class Port: ReadinessReceiver {
     into memory: UnsafeMutableRawBufferPointer, readsAhead: Bool, mayTakeLong: Bool = false,
     ancillary: inout Ancillary?
   ) -> Attempt {
-    // An offloaded attempt reads a file or a terminal, which brings no ancillary data.
+    if let packets, packets.serves(memory.count, readsAhead: readsAhead) {
+      return unsafe packets.receive(into: memory) { room in
+        unsafe receive(into: room, mayTakeLong: mayTakeLong, &ancillary)
+      }
+    }
+    return unsafe receive(into: memory, mayTakeLong: mayTakeLong, &ancillary)
+  }
+
+  private func receive(
+    into memory: UnsafeMutableRawBufferPointer, mayTakeLong: Bool, _ ancillary: inout Ancillary?
+  ) -> Attempt {
     if !mayTakeLong, wantsAncillary {
       return perform(.readable) {
         unsafe transport.receive(
           into: memory, maximumDescriptors: maximumDescriptors, ancillary: &ancillary)
       }
     }
-    if let packets, packets.serves(memory.count, readsAhead: readsAhead) {
-      return unsafe packets.receive(into: memory) { room in
-        unsafe receive(into: room, mayTakeLong: mayTakeLong)
-      }
-    }
-    return unsafe receive(into: memory, mayTakeLong: mayTakeLong)
-  }
-
-  private func receive(into memory: UnsafeMutableRawBufferPointer, mayTakeLong: Bool) -> Attempt {
-    perform(.readable, mayTakeLong: mayTakeLong) {
+    return perform(.readable, mayTakeLong: mayTakeLong) {
       unsafe mayTakeLong ? transport.receiveTakingLong(into: memory) : transport.receive(into: memory)
     }
   }
@@ -242,20 +256,23 @@ package final class Port: ReadinessReceiver {
   func send(
     _ parts: UnsafeBufferPointer<UnsafeRawBufferPointer>, with ancillary: OutgoingAncillary
   ) -> Attempt {
-    perform(.writable) {
+    let attempt = perform(.writable) {
       unsafe transport.send(gathering: parts, with: ancillary)
     }
+    // No attempt of this kind may take long.
+    return attempt == .offload ? .failed(TransportError(.send, .notSupported, scope: .item)) : attempt
   }
 
   // MARK: A peer that is gone
 
   /// Notes that the process at the other end has ended. Data that is there is received, and then the end. Sending fails,
   /// although another process may hold the other end. For streams.
-  func forsake() {
+  package func forsake() {
     isForsaken.store(true, ordering: .releasing)
     let (receiving, sending) = state.withLock { state in
       unsafe (state.receiving?.takeUnretainedValue(), state.sending?.takeUnretainedValue())
     }
+    receiving?.noteMoreThanData()
     receiving?.stir(wakesPoller: true)
     sending?.stir(wakesPoller: true)
   }
@@ -304,11 +321,19 @@ package final class Port: ReadinessReceiver {
     error.scope = scope
     if scope == .item { return error }
     let told = error
-    return state.withLock { state in
-      if let first = state.firstError { return first }
-      if scope == .connection { state.firstError = told }
-      return told
+    let (known, receiving, sending) = state.withLock { state in
+      if state.firstError != nil || scope != .connection {
+        return (state.firstError, nil as ReceiveHalf?, nil as SendHalf?)
+      }
+      state.firstError = told
+      hasFailed.store(true, ordering: .releasing)
+      return unsafe (nil, state.receiving?.takeUnretainedValue(), state.sending?.takeUnretainedValue())
     }
+    // A transport of a user signals what has happened in this direction, and perhaps not that the other one is over, too.
+    receiving?.noteMoreThanData()
+    receiving?.stir(wakesPoller: true)
+    sending?.stir(wakesPoller: true)
+    return known ?? told
   }
 
   /// The scope of an error for which the transport states none.

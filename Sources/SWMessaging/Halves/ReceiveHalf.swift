@@ -82,9 +82,9 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     return unsafe turn.holdsItem ? .unreadDatagrams : nil
   }
 
-  override func dropItems() {
+  override func dropReceived() {
     // The half is closed and the turn is free, so no other code uses the turn any more.
-    unsafe turn.dropItems()
+    unsafe turn.dropAll()
   }
 
   override func fail(_ place: Place, _ error: EndpointError) {
@@ -333,7 +333,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
 
   package override func driveOffloaded() {
     var driver = Driver(budget: 64)
-    driver.mayTakeLong = true
+    (driver.mayTakeLong, driver.isHelper) = (true, true)
     _ = run(driver)
   }
 
@@ -352,10 +352,12 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     var owesAttempt = false
     /// Whether the caller has its result. Then no attempt is made for others.
     var mine = false
-    /// Whether an attempt on this thread may wait for a disk.
+    /// Whether the next attempt may wait for a disk, because the one before was offloaded.
     var mayTakeLong = false
-    /// Whether the driver is the thread of a blocking call.
-    var isThread: Bool { (me?.kind ?? (implied == nil ? .task : kind)) == .thread }
+    /// Whether the driver is a helper thread.
+    var isHelper = false
+    /// Whether the driver is a thread that may wait: that of a blocking call, or a helper.
+    var isThread: Bool { isHelper || (me?.kind ?? (implied == nil ? .task : kind)) == .thread }
     /// The number of frames that the driver may still hand to others; `byteBudget` limits the bytes.
     var budget = Int.max
     var byteBudget = 256 << 10
@@ -456,6 +458,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
         }
         let before = unsafe turn.count
         let outcome = attempt(demand, for: request, mayTakeLong: driver.mayTakeLong)
+        driver.mayTakeLong = false
         unsafe driver.byteBudget -= turn.count - before
         // Items that came to nothing count as well, because refused connections must not hold up other halves.
         if carriesDatagrams, outcome.hasMoved, unsafe !turn.holdsItem { driver.byteBudget -= 64 << 10 }

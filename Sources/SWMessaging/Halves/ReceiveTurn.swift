@@ -238,10 +238,15 @@ package struct ReceiveTurn: ~Copyable {
     return ancillary.isEmpty ? nil : ancillary.take(before: position + UInt64(demand.byteCount))
   }
 
-  /// Drops items that no caller will ask for.
-  mutating func dropItems() {
+  /// Drops all that was received, with its descriptors: no caller will ask for it.
+  package mutating func dropAll() {
     item = nil
     itemsBehind = []
+    assembly = nil
+    cut = nil
+    ancillary = AncillaryQueue()
+    buffer.consume(buffer.count)
+    buffer.releaseIfEmpty()
   }
 
   /// The item that is about to be consumed, if it is not a datagram.
@@ -279,8 +284,7 @@ package struct ReceiveTurn: ~Copyable {
   package mutating func takeUnread() -> [UInt8] {
     let bytes = unread()
     if carriesItems { return bytes }
-    buffer.consume(bytes.count)
-    buffer.releaseIfEmpty()
+    dropAll()
     return bytes
   }
 

@@ -192,7 +192,7 @@ package final class SendHalf: Half, @unchecked Sendable {
 
   package override func driveOffloaded() {
     var driver = Driver(budget: 64)
-    driver.mayTakeLong = true
+    (driver.mayTakeLong, driver.isHelper) = (true, true)
     run(driver)
   }
 
@@ -277,6 +277,7 @@ package final class SendHalf: Half, @unchecked Sendable {
           return .ended(error(.closed, call, sent: sent))
         }
         attempt = self.attempt(call.outgoing, from: sent, call.ancillary, mayTakeLong: mayTakeLong)
+        mayTakeLong = false
       }
       note(attempt)
       switch attempt {
@@ -403,7 +404,7 @@ package final class SendHalf: Half, @unchecked Sendable {
   private func attempt(
     _ outgoing: Outgoing, from sent: Int, _ ancillary: OutgoingAncillary?, mayTakeLong: Bool
   ) -> Attempt {
-    if carriesDatagrams, outgoing.borders.count > 1 {
+    if carriesDatagrams, outgoing.borders.count > 1, !mayTakeLong {
       return unsafe outgoing.attemptFrames(from: sent) { parts in unsafe port.sendDatagrams(parts) }
     }
     let end =
@@ -411,11 +412,11 @@ package final class SendHalf: Half, @unchecked Sendable {
       ? outgoing.nextBorder(after: sent)
       : atomicSendSize > 0 ? outgoing.atomicEnd(from: sent, limit: atomicSendSize) : outgoing.byteCount
     if let ancillary, sent == 0 {
-      return unsafe outgoing.attempt(from: sent, to: end) { parts in
+      return unsafe outgoing.attempt(from: sent, to: end, whole: carriesDatagrams) { parts in
         unsafe port.send(parts, with: ancillary)
       }
     }
-    return unsafe outgoing.attempt(from: sent, to: end) { parts in
+    return unsafe outgoing.attempt(from: sent, to: end, whole: carriesDatagrams) { parts in
       unsafe port.send(parts, mayTakeLong: mayTakeLong)
     }
   }
@@ -429,8 +430,10 @@ package final class SendHalf: Half, @unchecked Sendable {
     var byteBudget = mostBytes
     /// The number of bytes that the reactor moves for one half before it turns to others.
     static var mostBytes: Int { 256 << 10 }
-    /// Whether an attempt on this thread may wait for a disk.
+    /// Whether the next attempt may wait for a disk, because the one before was offloaded.
     var mayTakeLong = false
+    /// Whether the driver is a helper thread.
+    var isHelper = false
     /// Whether the head is sent alone, because an attempt for several places would take long.
     var goesAlone = false
 
@@ -486,6 +489,7 @@ package final class SendHalf: Half, @unchecked Sendable {
       case .attempt(let head):
         let attempt = attempt(
           head.outgoing, from: head.sent, head.ancillary, mayTakeLong: driver.mayTakeLong)
+        driver.mayTakeLong = false
         note(attempt)
         if case .transferred(let count) = attempt {
           head.progress?(head.sent + count, head.outgoing.byteCount)
@@ -494,7 +498,7 @@ package final class SendHalf: Half, @unchecked Sendable {
         case .released: return
         case .blocked: if !blocked(&driver) { return }
         case .offload:
-          driver.mayTakeLong = driver.me?.kind == .thread
+          driver.mayTakeLong = driver.isHelper || driver.me?.kind == .thread
           if !driver.mayTakeLong {
             guard let errno = port.reactor.offload(self) else { return }
             failHead(TransportError(.offload, errno), by: driver.me)
@@ -587,7 +591,8 @@ package final class SendHalf: Half, @unchecked Sendable {
   /// Under the lock: the head and the places behind it whose bytes are sent in one attempt. They are in use from now on.
   /// Empty if the head goes alone.
   private func gather(from head: SendPlace) -> [SendPlace] {
-    var rest = Self.mostTogether - (head.outgoing.byteCount - head.sent)
+    let room = atomicSendSize > 0 ? min(atomicSendSize, Self.mostTogether) : Self.mostTogether
+    var rest = room - (head.outgoing.byteCount - head.sent)
     guard head.progress == nil, head.ancillary == nil, var next = head.following as? SendPlace
     else { return [] }
     var places: [SendPlace] = []
