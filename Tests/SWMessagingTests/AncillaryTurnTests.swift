@@ -150,6 +150,22 @@ import Testing
     #expect(stream.take(1)?.credentials == Self.writer(2))
   }
 
+  /// The memory for writers must not grow with the bytes of a message, and no byte may be taken for another writer's.
+  @Test func `of writers that take turns the latest are known, and the bytes of the others have none`() {
+    let stream = Stream()
+    let count: Int32 = 200
+    for number in 0..<count { stream.bring(1, Ancillary(credentials: Self.writer(number))) }
+    let known = (0..<count).map { _ in stream.take(1)?.credentials }
+    #expect(known.suffix(10) == ((count - 10)..<count).map { Self.writer($0) }.suffix(10))
+    #expect(known.prefix(180).allSatisfy { $0 == nil })
+    #expect(known.enumerated().allSatisfy { $1 == nil || $1 == Self.writer(Int32($0)) })
+    // The next writer is known again, and is that of a message that it ends.
+    for number in 0..<count { stream.bring(1, Ancillary(credentials: Self.writer(number % 2))) }
+    #expect(stream.take(Int(count))?.credentials == Self.writer(1))
+    stream.bring(1)
+    #expect(stream.take(1)?.credentials == Self.writer(1))
+  }
+
   @Test func `what a message brings that nobody looks at goes with it`() throws {
     let stream = Stream()
     let (found, expected) = try descriptors(1)

@@ -53,6 +53,43 @@ import Testing
     }
   }
 
+  @Test func `an error that no attempt met says what it ends, too`() {
+    let played = HandPlayed(PlayedTransport(finishing: [.ioError]))
+    let duplex = SocketDuplex(core: played.core)
+    duplex.finishSending()
+    let unsent = blockingError { try duplex.blocking.send([1]) }?.failure
+    #expect(unsent?.operation == .finishSending && unsent?.scope == .direction)
+    for call: () throws -> Void in [
+      { _ = try duplex.detach() }, { try duplex.setReceivesCredentials(true) },
+      { try duplex.setInheritable(true) },
+    ] {
+      let failure = blockingError(of: call)?.failure
+      #expect(failure?.errno == .notSupported && failure?.scope == .item)
+    }
+    played.end()
+    // Work that no thread can be had for concerns the call, and sending once a message has begun.
+    let helpless = HandPlayed(
+      PlayedTransport(receiving: [.offload], sending: [.offload, .transferred(1), .offload]))
+    helpless.reactor.refuseHelp(.noMemory)
+    guard let place = helpless.receive()?.place as? ReceivePlace,
+      case .failed(let unread) = helpless.receiving.outcome(of: place)
+    else {
+      Issue.record("there is no helper")
+      return
+    }
+    #expect(unread.failure?.operation == .offload && unread.failure?.scope == .item)
+    #expect(helpless.send([1]).error?.failure?.scope == .item)
+    #expect(helpless.send([1, 2]).error?.failure?.scope == .direction)
+    helpless.end()
+    // A scope that is stated stays.
+    var error = EndpointError(.transport(TransportError(.wait, .ioError)))
+    #expect(error.failure?.scope == .item)
+    error.reason = .transport(TransportError(.send, .ioError, scope: .connection))
+    #expect(error.failure?.scope == .connection)
+    error.reason = .transport(TransportError(.send, .ioError))
+    #expect(error.failure?.scope == .item)
+  }
+
   /// A transport with a descriptor that shows nothing, and that signals what it has.
   private final class Whisperer: SocketLike {
     private let pair: DescriptorPair

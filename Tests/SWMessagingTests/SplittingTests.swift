@@ -1,3 +1,4 @@
+import SWFraming
 import SWMessaging
 import SWTesting
 import SystemPackage
@@ -141,6 +142,93 @@ import Testing
     let again = try SocketReader(adopting: detached.descriptor)
     try await peerOutput.send([9])
     #expect(try await again.receive(exactly: 1) == [9])
+  }
+
+  @Test(arguments: [true, false])
+  func `the descriptor of a duplex can be used while one direction is open`(_ receives: Bool) throws {
+    for kind in [SocketPairKind.tcp, .unix] {
+      let (left, right) = try makeSocketPair(kind, framing: .varInt)
+      let before = left.credentialsOfPeer()
+      if receives { MessageWriter(over: left).close() } else { MessageReader(over: left).close() }
+      #expect(!left.isClosed)
+      let file = try left.withDescriptor { OpenFile($0) }
+      #expect(file.isOpen)
+      try left.setInheritable(true)
+      #expect(left.isInheritable)
+      if kind == .tcp {
+        try left.setLossDetection(within: .seconds(5))
+        #expect(left.localAddress != nil && left.localAddress == right.peerAddress)
+      } else {
+        #expect(try before?.groups() == left.credentialsOfPeer()?.groups())
+        #expect(before != nil && left.credentialsOfPeer() != nil)
+      }
+      // The error of a body is its own.
+      var calls = 0
+      #expect(
+        blockingError {
+          try left.withDescriptor { _ in
+            calls += 1
+            throw EndpointError(.closed)
+          }
+        }?.reason == .closed)
+      #expect(calls == 1)
+      left.close()
+      #expect(blockingError { try left.withDescriptor { OpenFile($0) } }?.reason == .closed)
+      #expect(blockingError { try left.setInheritable(true) }?.reason == .closed)
+      #expect(!left.isInheritable && left.credentialsOfPeer() == nil)
+      if let before { #expect(blockingError { try before.groups() }?.reason == .closed) }
+    }
+  }
+
+  /// A duplex over two pipes, and the peer's ends of them.
+  private func pipes() throws -> (MessageDuplex<VarIntFraming>, MessageReader<VarIntFraming>, SocketWriter) {
+    let (input, peerOutput) = try makePipe()
+    let (peerInput, output) = try makePipe()
+    let duplex = try MessageDuplex(
+      reading: try input.detach().release().descriptor, writing: try output.detach().release().descriptor,
+      framing: .varInt)
+    return (duplex, MessageReader(over: peerInput), peerOutput)
+  }
+
+  @Test func `a duplex over two descriptors detaches the one that is left`() async throws {
+    let (duplex, peerInput, peerOutput) = try pipes()
+    let reading = try duplex.withDescriptor { $0 }
+    try await peerOutput.send(try varIntFrame([1]) + varIntFrame([2]))
+    #expect(try await duplex.receive() == [1])
+    try MessageWriter(over: duplex).withDescriptor { _ in
+      duplex.finishSending()
+      // The descriptor is lent, so it is still there.
+      #expect(!duplex.isClosed && detachError(duplex) == .busy)
+    }
+    #expect(try await peerInput.next() == nil)
+    var detached = try duplex.detach()
+    #expect(detached.descriptor.withDescriptor { $0 } == reading && detached.sendingDescriptor.take() == nil)
+    #expect(detached.unread == (try varIntFrame([2])))
+    #expect(duplex.isClosed && detachError(duplex) == .closed)
+    let (other, otherInput, _) = try pipes()
+    let writer = MessageWriter(over: other)
+    let writing = try writer.withDescriptor { $0 }
+    MessageReader(over: other).close()
+    try other.setInheritable(true)
+    #expect(writer.isInheritable)
+    #expect(try other.withDescriptor { $0 } == writing)
+    let rest = try other.detach()
+    #expect(rest.descriptor.withDescriptor { $0 } == writing && rest.unread.isEmpty)
+    #expect(other.isClosed && writer.isClosed)
+    _ = otherInput
+  }
+
+  @Test func `a duplex whose receiving was closed detaches its descriptor, and no unread bytes`() async throws
+  {
+    let (left, right) = try makeSocketPair(framing: .varInt)
+    try await right.send(contentsOf: [[1], [2]])
+    #expect(try await left.receive() == [1])
+    MessageReader(over: left).close()
+    let detached = try left.detach().release()
+    #expect(detached.unread.isEmpty && left.isClosed)
+    let again = try MessageDuplex(adopting: detached.descriptor, framing: .varInt)
+    try await again.send("x")
+    #expect(try await right.receive() == Array("x".utf8))
   }
 
   @Test func `all endpoints over a descriptor read it in one mode`() async throws {

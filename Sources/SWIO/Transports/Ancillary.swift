@@ -16,7 +16,11 @@ public struct Ancillary: Sendable {
   /// The address of the sender of a datagram; nil if the sender has no address, and on a stream.
   public var sender: SocketAddress?
 
-  /// The process that sent the bytes, as the kernel knows it; nil if the endpoint has not asked for it.
+  /// The process that sent the bytes, as the kernel knows it; nil if the endpoint has not asked for it. Of a message on a
+  /// stream it is the one that sent the last byte.
+  ///
+  /// A stream keeps the credentials of the last sixteen senders whose bytes no receive has returned. A receive that takes bytes
+  /// of earlier ones alone, because it asks for less than the one before it, finds nil.
   public var credentials: SenderCredentials?
 
   public init(

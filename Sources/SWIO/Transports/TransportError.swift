@@ -40,7 +40,7 @@ public struct TransportError: Error, Sendable {
   public var errno: Errno
 
   /// The extent of the error. A transport may leave it nil, and the endpoint decides. An error that an endpoint throws
-  /// always has one.
+  /// always has one: `item` if it has nothing to do with what the transport sends and receives.
   public var scope: Scope?
 
   public init(_ operation: Operation, _ errno: Errno, scope: Scope? = nil) {

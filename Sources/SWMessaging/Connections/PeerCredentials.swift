@@ -23,7 +23,7 @@ public struct PeerCredentials: Sendable {
 
   private enum Socket: Sendable {
     case fresh(FreshDescriptor)
-    case half(Half)
+    case halves([Half])
   }
 
   private let socket: Socket
@@ -35,10 +35,10 @@ public struct PeerCredentials: Sendable {
   }
 
   /// Returns nil if the kernel has no credentials of the peer, or if the endpoint is closed.
-  init?(of half: Half) {
-    let found = try? half.withDescriptor { swsys_is_unix($0) ? Self.ask($0) : nil }
+  init?(of halves: [Half]) {
+    let found = try? halves.withDescriptor { swsys_is_unix($0) ? Self.ask($0) : nil }
     guard let found else { return nil }
-    self.init(found, .half(half))
+    self.init(found, .halves(halves))
   }
 
   private init(_ found: (pid: Int32, uid: UInt32, gid: UInt32), _ socket: Socket) {
@@ -100,9 +100,9 @@ public struct PeerCredentials: Sendable {
     case .fresh(let fresh):
       guard let result = fresh.withNumber(body) else { throw EndpointError(.closed) }
       return result
-    case .half(let half):
+    case .halves(let halves):
       do {
-        return try half.withDescriptor(body)
+        return try halves.withDescriptor(body)
       } catch {
         throw EndpointError(.closed)
       }
@@ -125,14 +125,13 @@ extension Endpoint {
   /// Nil also of a descriptor that was adopted: its credentials may be those of this process, or of its parent.
   /// ``credentialsOfPeer()`` asks for them.
   public var peer: PeerCredentials? {
-    guard let half = anyHalf, half.port.knowsPeer.load(ordering: .relaxed) else { return nil }
-    return PeerCredentials(of: half)
+    let halves = core.halves
+    guard halves.first?.port.knowsPeer.load(ordering: .relaxed) ?? false else { return nil }
+    return PeerCredentials(of: halves)
   }
 
   /// The kernel's account of the process at the other end of a Unix socket, also of an adopted one. Of a
   /// socket pair these are the credentials of the process that made the pair. Nil over anything else, and when the
   /// endpoint is closed.
-  public func credentialsOfPeer() -> PeerCredentials? { anyHalf.flatMap { PeerCredentials(of: $0) } }
-
-  private var anyHalf: Half? { core.receiving as Half? ?? core.sending }
+  public func credentialsOfPeer() -> PeerCredentials? { PeerCredentials(of: core.halves) }
 }

@@ -44,12 +44,12 @@ extension Endpoint {
   }
 
   /// Lends the descriptor to `body`. It is not closed before `body` returns. Do not close it, and do not read or write it
-  /// while other callers use the endpoint. A duplex over two descriptors lends the one for receiving.
+  /// while other callers use the endpoint. A duplex over two descriptors lends the one for receiving, and the one for sending if
+  /// receiving was closed.
   ///
   /// - Throws: the error of `body`, and ``EndpointError`` `closed` if the endpoint has no descriptor (any more).
   public func withDescriptor<Result>(_ body: (FileDescriptor) throws -> Result) throws -> Result {
-    guard let half = core.receiving as Half? ?? core.sending else { throw EndpointError(.closed) }
-    return try half.withDescriptor { try body(FileDescriptor(rawValue: $0)) }
+    try core.halves.withDescriptor { try body(FileDescriptor(rawValue: $0)) }
   }
 
   /// Whether child processes inherit the descriptor at exec. It is false at first.
@@ -57,37 +57,36 @@ extension Endpoint {
   /// Reading the property asks the system. It is false on a closed endpoint and over a transport without a descriptor.
   /// Setting it there changes nothing; ``setInheritable(_:)`` throws instead.
   public var isInheritable: Bool {
-    get {
-      guard let half = core.receiving as Half? ?? core.sending else { return false }
-      return (try? half.withTransport { try half.port.isInheritable() }) ?? false
-    }
+    get { (try? core.halves.withFirstOpen { half in try half.port.isInheritable() }) ?? false }
     set {
       do { try setInheritable(newValue) } catch { return }
     }
   }
 
-  /// Sets whether child processes inherit the descriptor at exec. For a duplex over two descriptors it sets both.
+  /// Sets whether child processes inherit the descriptor at exec. For a duplex over two descriptors it sets both, or the one
+  /// whose direction has not been closed.
   ///
   /// - Throws: ``EndpointError`` `closed`; `transport` with `Errno.notSupported` over a transport without a
   ///   descriptor.
   public func setInheritable(_ inheritable: Bool) throws(EndpointError) {
-    for half in [core.receiving as Half?, core.sending].compactMap({ $0 }) {
+    var isSet = false
+    for half in core.halves {
       do {
-        try half.withTransport { try half.port.setInheritable(inheritable) }
-      } catch let error as EndpointError {
-        throw error
+        if try half.ifOpen({ try half.port.setInheritable(inheritable) }) != nil { isSet = true }
       } catch {
         throw EndpointError(
           .transport(error as? TransportError ?? TransportError(.inheritance, .notSupported)))
       }
     }
+    if !isSet { throw EndpointError(.closed) }
   }
 
   /// Closes the endpoint and returns its descriptor, still open, with the unread bytes. Other endpoints over the same
   /// connection are closed, too.
   ///
   /// A reader or a writer over one direction of a duplex can be detached if the other direction has been closed, or has
-  /// a descriptor of its own.
+  /// a descriptor of its own. A duplex can be detached if one direction has been closed; ``SendingEndpoint/finishSending()``
+  /// closes sending where the peer would see no end otherwise. Of two descriptors the one that is left is returned then.
   ///
   /// - Throws: ``EndpointError`` `busy` if a call is under way, if the rest of a message has not gone out yet, or if the
   ///   other direction of the descriptor is open; `unreadDatagrams` if datagrams have been received ahead and not been

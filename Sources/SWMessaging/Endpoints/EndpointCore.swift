@@ -102,6 +102,9 @@ public final class EndpointCore: Sendable {
     }
   }
 
+  /// The directions that this end has. Receiving comes first.
+  var halves: [Half] { [receiving as Half?, sending].compactMap { $0 } }
+
   // MARK: The directions by themselves
 
   private var whole: EndpointCore {
@@ -134,7 +137,6 @@ public final class EndpointCore: Sendable {
 
   /// Gives the descriptors up without closing them, if no caller uses them.
   func detach() throws(EndpointError) -> DetachedEndpoint {
-    let halves = [receiving, sending].compactMap { $0 as Half? }
     // Only the user can take a user's transport apart.
     if halves.contains(where: { !$0.port.isDetachable }) {
       throw EndpointError(.transport(TransportError(.detach, .notSupported)))
@@ -146,13 +148,19 @@ public final class EndpointCore: Sendable {
     {
       throw EndpointError(isClosed ? .closed : .busy)
     }
-    if let refusal = Half.retire(halves[0], halves.count > 1 ? halves[1] : nil) {
-      throw EndpointError(refusal)
+    // A closed direction has given up its descriptor, or its part of one, as soon as its callers have left.
+    let inside = halves.filter { half in half.inspect { !$0.isOut } }
+    guard !isClosed, let first = inside.first else { throw EndpointError(.closed) }
+    if let refusal = Half.retire(first, inside.count > 1 ? inside[1] : nil) {
+      throw EndpointError(refusal == .closed && !isClosed ? .busy : refusal)
     }
-    let unread = unsafe (receiving?.turn.takeUnread() ?? []) + (receiving?.port.takeUnread() ?? [])
+    var unread: [UInt8] = []
+    if let receiving, first === receiving {
+      unread = unsafe receiving.turn.takeUnread() + receiving.port.takeUnread()
+    }
     var numbers: [Int32] = []
     var seen: Port?
-    for half in halves where half.port !== seen {
+    for half in inside where half.port !== seen {
       seen = half.port
       guard let number = half.port.detach() else {
         preconditionFailure("a transport without a descriptor cannot be detached")
@@ -235,14 +243,14 @@ public struct AdoptedTransport: Sendable {
 /// The result of `detach`: enough for another endpoint, here or in another process, to go on where
 /// this one stopped.
 public struct DetachedEndpoint: ~Copyable, Sendable {
-  /// The descriptor. For a duplex over two descriptors, the one for receiving.
+  /// The descriptor. For a duplex over two descriptors, the one for receiving; the one for sending if receiving was closed.
   public var descriptor: OwnedDescriptor
-  /// For a duplex over two descriptors, the one for sending.
+  /// For a duplex over two descriptors, the one for sending, if neither direction was closed.
   public var sendingDescriptor: OwnedDescriptor?
-  /// Bytes that have been received and not been returned, an unfinished message included.
+  /// Bytes that have been received and not been returned, an unfinished message included. Empty if receiving was closed.
   public var unread: [UInt8]
 
-  /// Gives away the descriptor that was received from, and closes the other one, if there is one.
+  /// Gives away ``descriptor``, and closes the other one, if there is one.
   public consuming func release() -> (descriptor: FileDescriptor, unread: [UInt8]) {
     (descriptor.release(), unread)
   }

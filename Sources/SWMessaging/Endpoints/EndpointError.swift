@@ -51,7 +51,7 @@ public struct EndpointError: Error, Sendable {
   /// Why the call ended.
   public var reason: Reason {
     get { content.fields.reason }
-    set { change { $0.reason = newValue } }
+    set { change { $0.reason = newValue.withScope } }
   }
 
   /// Receiving: how many bytes of an unfinished message the endpoint holds for the next receive.
@@ -100,7 +100,7 @@ public struct EndpointError: Error, Sendable {
   ) {
     content = Content(
       Fields(
-        reason: reason, byteCount: byteCount, partialBytes: partialBytes, isCommitted: isCommitted,
+        reason: reason.withScope, byteCount: byteCount, partialBytes: partialBytes, isCommitted: isCommitted,
         messageCount: messageCount, subject: subject,
         explanation: explanation))
   }
@@ -150,6 +150,15 @@ public struct EndpointError: Error, Sendable {
     var fields = content.fields
     body(&fields)
     content = Content(fields)
+  }
+}
+
+extension EndpointError.Reason {
+  /// The same reason. A transport's error for which nobody has stated a scope concerns one call.
+  fileprivate var withScope: Self {
+    guard case .transport(var error) = self, error.scope == nil else { return self }
+    error.scope = .item
+    return .transport(error)
   }
 }
 

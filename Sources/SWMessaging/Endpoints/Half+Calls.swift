@@ -13,6 +13,24 @@ extension Half {
   }
 }
 
+extension [Half] {
+  /// Runs `body` with the first half that is open, and keeps the transport open meanwhile.
+  func withFirstOpen<Result>(_ body: (Half) throws -> Result) throws -> Result {
+    for half in self {
+      if let result = try half.ifOpen({ try body(half) }) { return result }
+    }
+    throw EndpointError(.closed)
+  }
+
+  /// Lends the descriptor of the first half that is open.
+  func withDescriptor<Result>(_ body: (Int32) throws -> Result) throws -> Result {
+    try withFirstOpen { half in
+      guard let number = half.port.number else { throw EndpointError(.closed) }
+      return try body(number)
+    }
+  }
+}
+
 extension Half {
   /// Keeps a user's transport open while `body` runs.
   func withOwnTransport(_ body: () throws(TransportError) -> Void) throws(EndpointError) {

@@ -15,7 +15,8 @@ struct AncillaryQueue {
   }
   private struct Writer: Sendable {
     var start: UInt64
-    var credentials: SenderCredentials
+    /// Nil if several writers wrote the bytes, and who wrote which was forgotten.
+    var credentials: SenderCredentials?
   }
 
   private final class Held {
@@ -25,6 +26,9 @@ struct AncillaryQueue {
     var limit = Int.max
   }
 
+  /// The number of writers that the queue remembers. With one more, the bytes of the oldest two have none.
+  private var mostWriters: Int { 16 }
+
   private var held: Held?
   var isEmpty: Bool { held == nil }
 
@@ -32,6 +36,8 @@ struct AncillaryQueue {
   ///
   /// A read is made only while the message at the front is incomplete, so everything that the queue holds before belongs to that
   /// message, which may have at most `limit` descriptors. The queue holds at most twice as many, however often the peer passes some.
+  /// For the same reason the latest writers are enough. A receiver of fewer bytes may come nevertheless. It gets no credentials
+  /// for bytes whose writer was forgotten, because those of another writer would mislead it.
   mutating func add(_ found: Ancillary, beside bytes: ClosedRange<UInt64>, limit: Int) {
     let held = self.held ?? Held()
     self.held = held
@@ -53,6 +59,10 @@ struct AncillaryQueue {
     }
     if let credentials = found.credentials, held.writers.last?.credentials != credentials {
       held.writers.append(Writer(start: bytes.lowerBound, credentials: credentials))
+      if held.writers.count > mostWriters {
+        held.writers.remove(at: 1)
+        held.writers[0].credentials = nil
+      }
     }
   }
 
@@ -63,8 +73,10 @@ struct AncillaryQueue {
     let count = held.arrivals.prefix { $0.position < end }.count
     var found = merge(held.arrivals.prefix(count), held.limit)
     held.arrivals.removeFirst(count)
-    while held.writers.count > 1, held.writers[1].start < end { held.writers.removeFirst() }
-    if let writer = held.writers.first, writer.start < end { found.credentials = writer.credentials }
+    if let last = held.writers.lastIndex(where: { $0.start < end }) {
+      held.writers.removeFirst(last)
+      found.credentials = held.writers[0].credentials
+    }
     if held.arrivals.isEmpty, held.writers.isEmpty { self.held = nil }
     return found.isEmpty ? nil : found
   }

@@ -459,11 +459,17 @@ package class Half: ReactorWork, @unchecked Sendable {
 
   /// Keeps the transport open while `body` runs.
   final func withTransport<Result>(_ body: () throws -> Result) throws -> Result {
+    guard let result = try ifOpen(body) else { throw EndpointError(.closed) }
+    return result
+  }
+
+  /// Keeps the transport open while `body` runs. If the half is closed, `body` is not called and the result is nil.
+  final func ifOpen<Result>(_ body: () throws -> Result) throws -> Result? {
     let isOpen = locked { state, _ in
       if !state.isClosed { state.pollers += 1 }
       return !state.isClosed
     }
-    guard isOpen else { throw EndpointError(.closed) }
+    guard isOpen else { return nil }
     defer {
       locked { state, actions in
         state.pollers -= 1

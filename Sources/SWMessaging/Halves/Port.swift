@@ -351,6 +351,8 @@ package final class Port: ReadinessReceiver {
       return true
     } catch {
       if error.errno == .notSupported { return false }
+      var error = error
+      if error.scope == nil { error.scope = .direction }
       throw error
     }
   }

@@ -91,6 +91,11 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     unsafe unsafeDowncast(place, to: ReceivePlace.self).outcome = .failed(error)
   }
 
+  /// Fails the calls that are queued now, and no later one.
+  func failQueued(_ error: EndpointError) {
+    locked { state, actions in decideEverybody(error, by: nil, &state, &actions) }
+  }
+
   // MARK: A call
 
   private enum Entry: Sendable {

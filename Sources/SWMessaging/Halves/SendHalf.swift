@@ -865,8 +865,10 @@ package final class SendHalf: Half, @unchecked Sendable {
   private func failHead(_ error: TransportError, by me: SendPlace?) {
     locked { state, actions in
       guard let head = state.queue.first, head.kind != .thread else { return }
-      let error = EndpointError(.transport(error))
       let isBegun = (unsafe unsafeDowncast(head, to: SendPlace.self)).hasBegun
+      var failure = error
+      failure.scope = isBegun ? .direction : .item
+      let error = EndpointError(.transport(failure))
       state.queue.remove(head)
       fail(head, error)
       head.decide(&actions, by: me)

@@ -1,5 +1,7 @@
+import Dispatch
 import Foundation
 import SWFraming
+import SWIO
 import SWMessaging
 import SWTesting
 import Synchronization
@@ -213,6 +215,69 @@ import Testing
     #expect(await waiting.value == .closed)
     #expect(try await thread.value == .closed)
     #expect(await endpointError { _ = try await client.connection() }?.reason == .closed)
+  }
+
+  @Test func `an error that a caller left behind is not told to the next`() async throws {
+    let directory = try TestDirectory()
+    defer { directory.remove() }
+    let hour = Duration.seconds(3600)
+    let client = ReconnectingClient(
+      Connector(to: .unix(directory("s"))), framing: .varInt,
+      backoff: Backoff(first: hour, most: hour, isRandom: false), givingUpAfter: .milliseconds(1))
+    // While the reactor is busy, it drives for no caller.
+    let (isBusy, end) = (Gate(), DispatchSemaphore(value: 0))
+    let busy = Task(executorPreference: .reactor) { @concurrent in Self.block(isBusy, until: end) }
+    await isBusy.wait()
+    var states = client.states.makeAsyncIterator()
+    guard case .idle = await states.next() else {
+      Issue.record("nobody has asked for a connection")
+      return
+    }
+    let asking = Task { try await client.connection() }
+    while let state = await states.next() { if case .idle = state { break } }
+    // The only attempt has failed.
+    asking.cancel()
+    await #expect(throws: EndpointError.self) { _ = try await asking.value }
+    end.signal()
+    await busy.value
+    let listener = try ListenPlace.unix.listener(directory)
+    let connection = try await client.connection(timeout: .patience)
+    #expect(!connection.isClosed)
+    client.close()
+    listener.close()
+  }
+
+  private static func block(_ begun: Gate, until end: DispatchSemaphore) {
+    begun.open()
+    end.wait()
+  }
+
+  @Test func `when the last caller has left during a pause, no attempt is made`() async throws {
+    let lookUps = Guarded(0)
+    let nowhere: @Sendable (String) -> [SocketAddress] = { _ in
+      lookUps.withLock { $0 += 1 }
+      return []
+    }
+    for milliseconds: UInt64 in [100, 500, 2_500, 12_500] {
+      lookUps.withLock { $0 = 0 }
+      let pause = Duration.milliseconds(Int64(milliseconds))
+      let client = client(
+        .tcp(host: "nowhere", port: 1), backoff: Backoff(first: pause, most: pause, isRandom: false))
+      var states = client.states.makeAsyncIterator()
+      // The pause ends no sooner than this.
+      let end = Deadline.after(pause)
+      let asking = Resolver.$override.withValue(nowhere) { Task { try await client.connection() } }
+      while let state = await states.next() { if case .waiting = state { break } }
+      asking.cancel()
+      _ = await asking.result
+      let hasLeftInTime = !end.hasPassed
+      while let state = await states.next() { if case .idle = state { break } }
+      client.close()
+      // On a busy machine the caller may have left too late. Then this round shows nothing.
+      guard hasLeftInTime else { continue }
+      #expect(lookUps.withLock { $0 } == 1)
+      return
+    }
   }
 
   @Test func `pauses get longer up to a limit, at random below it`() {

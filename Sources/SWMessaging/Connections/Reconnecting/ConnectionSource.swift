@@ -17,8 +17,6 @@ final class ConnectionSource<F: Framing>: ItemSource {
     var connection: MessageDuplex<F>?
     /// The task of the attempts, while it runs.
     var attempts: Task<Void, Never>?
-    /// Why the attempts were given up, and how many receivers are still to be told.
-    var given: (error: EndpointError, count: Int)?
     var lastFailure: EndpointError?
     /// The number of consecutive connections that lasted for less than the longest pause.
     var briefCount = 0
@@ -62,24 +60,20 @@ final class ConnectionSource<F: Framing>: ItemSource {
   func attach(_ signal: ReadinessSignal) { guarded.withLock { $0.signal = signal } }
 
   func receiveItems(atMost limit: Int, _ take: (ReceivedItem) -> Void) -> Attempt {
-    let result = guarded.withLock { state -> Result<MessageDuplex<F>, EndpointError>? in
+    let connection = guarded.withLock { state -> MessageDuplex<F>? in
       if let connection = state.connection {
-        if connection.isInOrder { return .success(connection) }
+        if connection.isInOrder { return connection }
         state.connection = nil
         state.briefCount = state.isBriefUntil.hasPassed ? 0 : state.briefCount + 1
         set(.idle, &state)
-      }
-      if let given = state.given {
-        state.given = given.count > 1 ? (given.error, given.count - 1) : nil
-        return .failure(given.error)
       }
       if state.attempts == nil, !state.isEnded {
         state.attempts = Task { [weak self] in await self?.attempt() }
       }
       return nil
     }
-    guard let result else { return .wouldBlock }
-    take(.value(result, stays: false))
+    guard let connection else { return .wouldBlock }
+    take(.value(connection, stays: false))
     return .transferred(1)
   }
 
@@ -107,6 +101,7 @@ final class ConnectionSource<F: Framing>: ItemSource {
       }
       guard let pause = failed(failure, attempt, giveUp) else { return }
       await bell.wait(until: .after(pause))
+      guard mayContinue() else { return }
     }
   }
 
@@ -124,6 +119,13 @@ final class ConnectionSource<F: Framing>: ItemSource {
     }
     guard let pauseEnd else { return true }
     await bell.wait(until: min(pauseEnd, giveUp))
+    return mayContinue()
+  }
+
+  /// Ends the attempts if no receiver waits any more.
+  ///
+  /// - Returns: whether to continue.
+  private func mayContinue() -> Bool {
     let waiting = waitingCount
     let signal = guarded.withLock { state -> ReadinessSignal? in
       if waiting > 0 || state.isEnded { return nil }
@@ -153,14 +155,16 @@ final class ConnectionSource<F: Framing>: ItemSource {
 
   /// - Returns: how long to wait before the next attempt. Nil if there is none.
   private func failed(_ failure: EndpointError, _ attempt: Int, _ giveUp: Deadline) -> Duration? {
-    let waiting = waitingCount
     let pause = backoff.wait(after: attempt)
+    let isGivenUp = giveUp <= .after(pause)
+    guarded.withLock { $0.lastFailure = failure }
+    // Those who wait now are told at once, so that nobody who comes later gets their error.
+    if isGivenUp { receivers.withLock { $0.half }?.failQueued(failure) }
+    let waiting = waitingCount
     let (isOver, signal) = guarded.withLock { state -> (Bool, ReadinessSignal?) in
-      state.lastFailure = failure
       if state.isEnded { return (true, nil) }
-      if waiting == 0 || giveUp <= .after(pause) {
+      if waiting == 0 || isGivenUp {
         state.attempts = nil
-        if waiting > 0 { state.given = (failure, waiting) }
         set(.idle, &state)
         return (true, state.signal)
       }

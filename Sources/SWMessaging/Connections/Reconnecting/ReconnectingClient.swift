@@ -109,10 +109,10 @@ public final class ReconnectingClient<F: Framing>: Sendable {
 
   fileprivate func connection(of outcome: ReceiveHalf.Outcome) throws(EndpointError) -> MessageDuplex<F> {
     do throws(EndpointError) {
-      guard let result = try half.value(of: outcome) as? Result<MessageDuplex<F>, EndpointError> else {
+      guard let connection = try half.value(of: outcome) as? MessageDuplex<F> else {
         preconditionFailure("the source yields connections")
       }
-      return try result.get()
+      return connection
     } catch {
       var error = error
       if case .timedOut = error.reason, error.explanation.isEmpty, let last = source.lastFailure {
