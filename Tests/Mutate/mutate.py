@@ -9,8 +9,9 @@ them. The tests are run once, one by one, to record which mutants each test reac
 that reach it are run with that mutant chosen, the ones first that have noticed most so far. A test that fails, traps
 or does not end in time has noticed.
 
-What was found is kept, and holds as long as the code of the mutated file is the same: a second run tries what is new, and
-lets new tests look at what has survived.
+What was found is kept, and holds as long as the code of the function around the change is the same: a second run tries
+what is new, and lets new tests look at what has survived. That another function has changed is taken to matter to no
+verdict. `--fresh` forgets them all.
 
 The list `survivors.txt` beside this script has a line for each change that nobody can notice, with the reason:
 
@@ -86,6 +87,8 @@ class CMutator:
 
     def __init__(self, file, first, dropped):
         self.file, self.next, self.dropped, self.mutants = file, first, dropped, []
+        # The lines of the function that is being read.
+        self.scope = [1, 1]
 
     def number(self, line, change, code):
         number = self.next
@@ -93,7 +96,8 @@ class CMutator:
         if number in self.dropped:
             return None
         self.mutants.append(
-            {"id": number, "file": self.file, "line": line, "change": change, "code": " ".join(code.split())[:100]})
+            {"id": number, "file": self.file, "line": line, "scope": self.scope, "change": change,
+             "code": " ".join(code.split())[:100]})
         return number
 
     def mutate(self, source):
@@ -103,6 +107,9 @@ class CMutator:
             code = line.strip()
             changed = line
             starts = code.startswith(("/*", "*", "//", "#")) or in_comment
+            if depth == 0 and (starts or not code or previous.endswith((";", "}"))):
+                self.scope = [index, index]
+            self.scope[1] = index
             if "/*" in line and "*/" not in line:
                 in_comment = True
             elif "*/" in line:
@@ -221,35 +228,47 @@ def write(path, content):
 
 
 def transform(files, dropped):
-    """Puts the mutants in, and returns them. `dropped` has the keys of those that do not compile.
-
-    The key of a mutant is made of its file, a hash of the file's code, and its number in that file."""
-    scratch = PLACE / "scratch"
+    """Puts the mutants in, and returns them. `dropped` has the keys of those that do not compile."""
     mutants, first = [], 1
     for name in files:
-        source = ROOT / name
-        stem = f"{name}:{hash_of_code(source)[:12]}:"
-        left_out = {first + int(key.rpartition(":")[2]) for key in dropped if key.startswith(stem)}
-        if name.endswith(".c"):
-            mutator = CMutator(name, first, left_out)
-            text = mutator.mutate(source.read_text())
-            declared = "#include <stdbool.h>\nbool swmutant(int number);\n#line 1\n"
-            write(COPY / name, (declared + text).encode())
-            found, end = mutator.mutants, mutator.next
-        else:
-            (scratch / name).parent.mkdir(parents=True, exist_ok=True)
-            (scratch / "dropped").write_text("\n".join(map(str, sorted(left_out))))
-            shutil.copyfile(source, scratch / name)
-            lines = run([tool(), str(first), "dropped", name], cwd=scratch, check=True).stdout.splitlines()
-            found, end = [json.loads(line) for line in lines[:-1]], int(lines[-1])
-            write(COPY / name, (scratch / name).read_bytes())
-        for mutant in found:
-            mutant["key"] = stem + str(mutant["id"] - first)
-        mutants += found
+        found, end, _ = mutate(name, first, [])
+        left_out = {m["id"] for m in keyed(found, ROOT / name) if m["key"] in dropped}
+        _, _, text = mutate(name, first, left_out)
+        write(COPY / name, text.encode())
+        mutants += [m for m in found if m["id"] not in left_out]
         first = end
     write(COPY / "Sources/CSysShim/Mutants.c", (HERE / "mutants.c").read_bytes())
     for module in ("SWIO", "SWMessaging"):
         write(COPY / "Sources" / module / "Mutants.swift", SWITCH.encode())
+    return mutants
+
+
+def mutate(name, first, left_out):
+    """The mutants of a file, the number behind the last one, and the text of the file with them."""
+    source = ROOT / name
+    if name.endswith(".c"):
+        mutator = CMutator(name, first, left_out)
+        text = mutator.mutate(source.read_text())
+        declared = "#include <stdbool.h>\nbool swmutant(int number);\n#line 1\n"
+        return mutator.mutants, mutator.next, declared + text
+    scratch = PLACE / "scratch"
+    (scratch / name).parent.mkdir(parents=True, exist_ok=True)
+    (scratch / "dropped").write_text("\n".join(map(str, sorted(left_out))))
+    shutil.copyfile(source, scratch / name)
+    lines = run([tool(), str(first), "dropped", name], cwd=scratch, check=True).stdout.splitlines()
+    return [json.loads(line) for line in lines[:-1]], int(lines[-1]), (scratch / name).read_text()
+
+
+def keyed(mutants, source):
+    """Gives each mutant of a file its key: the file, a hash of the code of the function around it, and its number in that
+    function. Functions with the same code are counted together."""
+    lines = source.read_text().splitlines()
+    counts = {}
+    for mutant in mutants:
+        first, last = mutant["scope"]
+        stem = f'{mutant["file"]}:{hash_of_code(lines[first - 1 : last])[:12]}:'
+        counts[stem] = counts.get(stem, -1) + 1
+        mutant["key"] = stem + str(counts[stem])
     return mutants
 
 
@@ -302,9 +321,9 @@ def remember_found(found):
     remember("found.json", dict(found))
 
 
-def hash_of_code(path):
-    """The hash of a file without the lines that are nothing but comments of one line."""
-    lines = [line.strip() for line in path.read_text().splitlines()]
+def hash_of_code(lines):
+    """The hash of code without the lines that are nothing but comments of one line."""
+    lines = [line.strip() for line in lines]
     code = [line for line in lines if line and not line.startswith("//")]
     return hashlib.sha256("\n".join(code).encode()).hexdigest()
 
@@ -469,7 +488,7 @@ def text_of_tests():
         for path in sorted((ROOT / "Tests" / target).rglob("*.swift")):
             text = path.read_text()
             for suite in re.findall(r"^(?:@.*)?(?:struct|extension|final class|actor) (\w+)", text, re.M):
-                texts[f"{target}.{suite}"] = texts.get(f"{target}.{suite}", "") + hash_of_code(path)
+                texts[f"{target}.{suite}"] = texts.get(f"{target}.{suite}", "") + hash_of_code(text.splitlines())
     return texts
 
 
@@ -477,7 +496,7 @@ def record(mutants, options):
     """Which mutants each test reaches, and how long it takes. A test is run again when the code of the mutated files
     or of its own file has changed."""
     texts = text_of_tests()
-    stamp = hashlib.sha256("".join(sorted(m["key"] for m in mutants)).encode()).hexdigest()
+    stamp = hashlib.sha256("".join(f'{m["id"]} {m["key"]}' for m in mutants).encode()).hexdigest()
     kept = {} if options.fresh else {(t["name"], t["stamp"]): t for t in recall("reached.json", [])}
     names = [name for name in test_names() if re.search(options.tests, name)]
     stamps = {n: stamp + hashlib.sha256(texts.get(n.split("/")[0], "").encode()).hexdigest() for n in names}

@@ -3,6 +3,8 @@ struct Mutant: Encodable {
   var id: Int
   var file: String
   var line: Int
+  /// The first and the last line of the function, or of the property, around it.
+  var scope: [Int]
   /// The kind of change, in a word.
   var change: String
   /// The code that is changed, on one line.
@@ -21,12 +23,17 @@ struct Numbering {
   }
 
   /// The number of a mutant; nil if it is to be left out. The same source gives the same numbers.
-  mutating func number(_ file: String, _ line: Int, _ change: String, _ code: String) -> Int? {
+  mutating func number(
+    _ file: String, _ line: Int, in scope: ClosedRange<Int>, _ change: String, _ code: String
+  ) -> Int? {
     defer { next += 1 }
     guard !dropped.contains(next) else { return nil }
     var text = code.split(whereSeparator: \.isWhitespace).joined(separator: " ")
     if text.count > 100 { text = text.prefix(97) + "..." }
-    mutants.append(Mutant(id: next, file: file, line: line, change: change, code: text))
+    mutants.append(
+      Mutant(
+        id: next, file: file, line: line, scope: [scope.lowerBound, scope.upperBound], change: change,
+        code: text))
     return next
   }
 

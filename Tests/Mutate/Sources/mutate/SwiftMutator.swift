@@ -317,7 +317,22 @@ final class SwiftMutator: SyntaxRewriter {
 
   private func number(_ node: some SyntaxProtocol, _ change: String) -> Int? {
     let line = converter.location(for: node.positionAfterSkippingLeadingTrivia).line
-    return numbering.number(file, line, change, node.trimmedDescription)
+    return numbering.number(file, line, in: scope(of: Syntax(node), line), change, node.trimmedDescription)
+  }
+
+  /// The lines of the member, or of the function outside types, that a node is in.
+  private func scope(of node: Syntax, _ line: Int) -> ClosedRange<Int> {
+    var current = node
+    while let parent = current.parent {
+      let isOutside =
+        parent.is(CodeBlockItemSyntax.self) && parent.parent?.parent?.is(SourceFileSyntax.self) ?? false
+      if isOutside || parent.is(MemberBlockItemSyntax.self) {
+        let first = converter.location(for: current.positionAfterSkippingLeadingTrivia).line
+        return first...converter.location(for: current.endPositionBeforeTrailingTrivia).line
+      }
+      current = parent
+    }
+    return line...line
   }
 
   private func replaced(_ node: some SyntaxProtocol, by text: String) -> ExprSyntax {
