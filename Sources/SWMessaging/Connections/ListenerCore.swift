@@ -155,7 +155,7 @@ package final class ListenerCore: Sendable {
   var refusedCount: Int { lower?.refusedCount ?? reporter?.refusedCount ?? 0 }
 
   /// Lends the listening descriptor.
-  func withDescriptor<Result>(_ body: (Int32) throws -> Result) throws -> Result {
+  package func withDescriptor<Result>(_ body: (Int32) throws -> Result) throws -> Result {
     if let lower { return try lower.withDescriptor(body) }
     accepting?.noteLent()
     return try half.withDescriptor(body)

@@ -18,6 +18,10 @@ struct ListenerSchedule {
   var shortage: Errno
   /// The listening descriptor becomes unusable.
   var failsForGood: Bool
+  /// Whether the listener has made its socket itself, so that it can have the kernel refuse clients, and how likely it lends
+  /// the descriptor.
+  var isOwn: Bool
+  var lending: Double
   /// How likely others run inside an attempt or a wake-up.
   var interlude: Double
   /// How likely something unasked for happens before a step.
@@ -40,6 +44,8 @@ struct ListenerSchedule {
     foreign = pick([0, 0, 1, 2])
     shortage = pick([.tooManyOpenFiles, .tooManyOpenFilesInSystem, .noBufferSpace, .noMemory])
     failsForGood = pick([false, false, false, false, true])
+    isOwn = pick([false, true])
+    lending = pick([0, 0, 0.5])
     interlude = pick([0, 0.2, 0.5])
     disturbance = pick([0, 0.05, 0.2])
     endings = pick([0, 0, 1])

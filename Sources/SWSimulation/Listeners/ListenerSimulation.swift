@@ -22,6 +22,8 @@ package enum ListenerSimulation: Simulation {
 package enum ListenerMistake: String, CaseIterable, Sendable {
   /// The kernel takes a connection from the queue and does not hand it out.
   case dropsConnection
+  /// The kernel forgets the clients that wait, when it is told to refuse others.
+  case forgetsWhenRefusing
   /// A client's arrival is not signalled.
   case losesSignal
   /// The shortage is not told of a descriptor that the library has closed.
@@ -40,4 +42,5 @@ package enum ListenerPoint: Int, CaseIterable, Sendable {
   case delivered, refused, peerFailed, shortage, paused, pausePassed, relief, closeEndedPause, interlude
   case timedOut, cancelled, finished, closedCalls, drained, listenerFailed, closedWhileAccepting
   case threadPolls, threadWaits, reactorDrives, shortageWithThreadsAndTasks, outOfPatience
+  case refusesClients, connectedDuringFinish, triedWhileRefusing, lent
 }

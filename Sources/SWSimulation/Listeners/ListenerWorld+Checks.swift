@@ -13,11 +13,11 @@ extension ListenerWorld {
     check(!isClosed, "a caller waits for what is closed")
     if isPaused { coverage.note(.paused) }
     if isShort || isReliefUntold {
-      check(isPaused || !isReadable, "connections wait, and there is no pause after which they are accepted")
+      check(isPaused || !hasWork, "connections wait, and there is no pause after which they are accepted")
       if isPaused { check(spell != nil, "accepting pauses, and nobody is told") }
     } else {
       check(
-        !isReadable,
+        !hasWork,
         "\(queue.count) connections wait, descriptors are to be had, and a caller waits to accept")
       check(!isFinishing, "nobody can connect any more, and a caller waits")
     }

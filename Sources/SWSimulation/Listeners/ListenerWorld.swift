@@ -46,7 +46,16 @@ final class ListenerWorld: SmallReactorHost, @unchecked Sendable {
   /// The far end of all accepted connections; and the near end, of which they are duplicates: -1 once it is closed.
   let far: OwnedDescriptor
   private var near: Int32
+  /// The descriptor that the listener gets.
   private let listening: Int32
+  /// A duplicate of it, by which the world sees that the listener has shut its socket down, so that clients are refused.
+  private let listeningSocket: OwnedDescriptor
+  /// The other end of the listener's socket. If it were closed, the socket would look as if it were shut down.
+  private let otherEnd: OwnedDescriptor
+  /// Whether the kernel refuses clients.
+  private var isRefusing = false
+  /// Whether the listener has lent its descriptor before it finished. Then it may not have the kernel refuse clients.
+  private var isLent = false
 
   /// Descriptors have become free in a way that the library is not told of, and it has not tried again.
   private(set) var isReliefUntold = false
@@ -77,7 +86,10 @@ final class ListenerWorld: SmallReactorHost, @unchecked Sendable {
     endingsLeft = schedule.endings
     foreignCount = schedule.foreign
     let pair = try DescriptorPair.sockets(.unix)
-    listening = try OwnedDescriptor(duplicating: pair.first.withDescriptor { $0 }).release().rawValue
+    let sockets = try DescriptorPair.sockets(.unix)
+    listening = try OwnedDescriptor(duplicating: sockets.first.withDescriptor { $0 }).release().rawValue
+    listeningSocket = sockets.first
+    otherEnd = sockets.second
     near = pair.first.release().rawValue
     far = pair.second
     core.enter(Observer(self))
@@ -92,7 +104,7 @@ final class ListenerWorld: SmallReactorHost, @unchecked Sendable {
   private func makeCore() -> ListenerCore {
     let source = AcceptSource(
       OwnedDescriptor(adopting: FileDescriptor(rawValue: listening)), .stream, isUnix: true,
-      .when { [unowned self] _ in admits() }, closes: closes
+      .when { [unowned self] _ in admits() }, isOwn: schedule.isOwn, closes: closes
     ) { [unowned self] descriptor in accept(descriptor) }
     return ListenerCore(accepting: source, address: .abstract("simulated"), reactor: reactor)
   }
@@ -104,8 +116,27 @@ final class ListenerWorld: SmallReactorHost, @unchecked Sendable {
   var offeredReadiness: Readiness { isReadable ? .readable : [] }
   func losesTimer() -> Bool { makes(.dropsTimer) }
 
-  /// Whether `poll` reports the listening descriptor as readable.
-  var isReadable: Bool { !isClosed && (!queue.isEmpty || !failedPeers.isEmpty || isBroken) }
+  /// Whether an attempt to accept would find something.
+  var hasWork: Bool { !isClosed && (!queue.isEmpty || !failedPeers.isEmpty || isBroken) }
+
+  /// Whether `poll` reports the listening descriptor as readable. It does so for good when it refuses clients.
+  var isReadable: Bool { hasWork || (!isClosed && refuses()) }
+
+  /// Whether a client that connects now is put into the queue.
+  private var takesClients: Bool { schedule.isOwn && !isLent ? !isClosed && !refuses() : !isFinishing }
+
+  /// Looks whether the listener has told its socket to refuse clients.
+  private func refuses() -> Bool {
+    if isRefusing || !isFinishing || !schedule.isOwn { return isRefusing }
+    guard listeningSocket.withDescriptor({ $0.isReady(for: .readable) }) else { return false }
+    isRefusing = true
+    trace("the kernel refuses clients")
+    coverage.note(.refusesClients)
+    check(!isLent, "a socket refuses clients that others may serve")
+    if always(.forgetsWhenRefusing) { queue = [] }
+    reactor.edge()
+    return true
+  }
 
   /// `accept(2)`.
   private func accept(_ descriptor: FileDescriptor) -> Int32 {
@@ -114,7 +145,8 @@ final class ListenerWorld: SmallReactorHost, @unchecked Sendable {
     let wasClosed = isClosed
     interlude()
     if isClosed, !wasClosed { coverage.note(.closedWhileAccepting) }
-    if isBroken { return -Errno.invalidArgument.rawValue }
+    // The socket of a listener that may shut it down reports the shutdown with EINVAL.
+    if isBroken { return -(schedule.isOwn ? Errno.badFileDescriptor : .invalidArgument).rawValue }
     let isUntold = isReliefUntold
     isReliefUntold = false
     if isShort {
@@ -125,6 +157,10 @@ final class ListenerWorld: SmallReactorHost, @unchecked Sendable {
       coverage.note(.peerFailed)
       trace("accept: a peer has failed")
       return -errno.rawValue
+    }
+    if queue.isEmpty, refuses() {
+      coverage.note(.triedWhileRefusing)
+      return -Errno.invalidArgument.rawValue
     }
     if queue.isEmpty { return -Errno.wouldBlock.rawValue }
     let id = queue.removeFirst()
@@ -201,6 +237,7 @@ final class ListenerWorld: SmallReactorHost, @unchecked Sendable {
         trace("a client connects", fates.count)
         queue.append(fates.count)
         fates.append(.queued)
+        if isFinishing { coverage.note(.connectedDuringFinish) }
       }
     }
     noteReason()
@@ -263,7 +300,7 @@ final class ListenerWorld: SmallReactorHost, @unchecked Sendable {
   private final class Observer: ServesConnections {
     private unowned let world: ListenerWorld
     init(_ world: ListenerWorld) { self.world = world }
-    func drain() {}
+    func drain() { world.interlude() }
     var snapshot: [ListenerSnapshot.Connection] { [] }
     func tell(_ event: ListenerEvent) { world.told(event) }
   }
@@ -298,7 +335,7 @@ final class ListenerWorld: SmallReactorHost, @unchecked Sendable {
     if always(.stirsForEver) { core.half.endPauseEarly() }
     var enabled: [Actor] = callers.indices.filter { callers[$0].isEnabled }.map { .caller($0) }
     if reactor.isEnabled { enabled.append(.reactor) }
-    if clientsLeft > 0, !isFinishing { enabled.append(.client) }
+    if clientsLeft > 0, takesClients { enabled.append(.client) }
     if !held.isEmpty { enabled.append(.closing) }
     return enabled
   }
@@ -325,7 +362,7 @@ final class ListenerWorld: SmallReactorHost, @unchecked Sendable {
 
   func disturb() {
     noteReason()
-    switch below(7) {
+    switch below(8) {
     case 0: advanceClock(by: 1 + below(5_000_000))
     case 1: for caller in callers where caller.isWaiting && chance(0.5) { caller.isSignalled = true }
     case 2: core.half.stir()
@@ -338,6 +375,11 @@ final class ListenerWorld: SmallReactorHost, @unchecked Sendable {
       trace("the listening descriptor fails")
       isBroken = true
       reactor.edge()
+    case 6:
+      guard chance(schedule.lending) else { return }
+      if !refuses() { isLent = true }
+      coverage.note(.lent)
+      try? core.withDescriptor { _ in }
     default:
       guard endingsLeft > 0 else { return }
       endingsLeft -= 1
@@ -350,6 +392,9 @@ final class ListenerWorld: SmallReactorHost, @unchecked Sendable {
     isFinishing = true
     noteReason()
     core.finish()
+    if schedule.isOwn, !isLent, !isClosed, !isBroken {
+      check(refuses(), "the listener has finished, and clients can connect")
+    }
   }
 
   private func close() {
