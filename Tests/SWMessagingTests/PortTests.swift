@@ -144,6 +144,19 @@ import Testing
     duplex.close()
   }
 
+  @Test func `a user's transport passes on whether its descriptor is inherited, if it has one`() throws {
+    let transport = try Whisperer()
+    guard case .descriptor(let descriptor) = transport.readinessSource else { return }
+    for isInheritable in [true, false] {
+      try transport.setInheritable(isInheritable)
+      #expect(try OwnedDescriptor.isInheritable(descriptor.rawValue) == isInheritable)
+      #expect(try transport.isInheritable() == isInheritable)
+    }
+    let other = PlayedTransport()
+    #expect(try !other.isInheritable())
+    #expect(throws: TransportError(.inheritance, .notSupported)) { try other.setInheritable(true) }
+  }
+
   @Test func `events reach no half that is gone`() {
     let transport = PlayedTransport()
     let port = Port(transport, for: .readable, reactor: ManualReactor())

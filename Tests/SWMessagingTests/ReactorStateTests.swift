@@ -344,6 +344,11 @@ import Testing
   private static func alarm(_ time: UInt64) -> String { " alarm \(time)" }
   private static func followersAlarm(_ time: UInt64) -> String { " followers' alarm \(time)" }
 
+  @Test func `a machine without followers lacks no leader`() {
+    let state = ReactorState<Int>()
+    #expect(!state.lacksLeader && !state.hasSleepers && state.workerCount == 1)
+  }
+
   @Test func `a leader that is woken by a message does everything itself, wakes nobody, and leads again`() {
     let workers = Workers()
     workers.woke(0, events: 1)

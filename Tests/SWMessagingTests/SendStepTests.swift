@@ -125,6 +125,20 @@ import Testing
     played.end()
   }
 
+  @Test func `frames whose common attempt fails all fail, and their memory is in use no more`() {
+    let broken = TransportError(.send, .ioError, scope: .connection)
+    let played = HandPlayed(PlayedTransport(sending: [.wouldBlock, .wouldBlock, .failed(broken)]))
+    let sends = [played.send([1]), played.send([2])]
+    played.sending.stir()
+    played.reactor.drive()
+    #expect(played.transport.log == ["send [1]", "send [1, 2]", "send [1, 2]"])
+    for sent in sends {
+      #expect(sent.outcome == "\(EndpointError.Reason.transport(broken))")
+      #expect((sent.caller?.place as? SendPlace)?.inUse == false)
+    }
+    played.end()
+  }
+
   // MARK: Helper threads
 
   @Test func `without a helper thread the send fails, and the next one is tried`() {

@@ -1,4 +1,5 @@
 import CSysShim
+import CSysTestSupport
 import Glibc
 import SWIO
 import SWTesting
@@ -65,6 +66,48 @@ import Testing
     }
     // Before Linux 6.5 there is no such option.
     #expect((found > 2 || found == -ENOPROTOOPT) && isFree)
+  }
+
+  @Test func `this process has one identity, and asking for it leaves nothing open`() throws {
+    var (first, second) = (UInt64(0), UInt64(0))
+    let result = unsafe swsys_process_pidfd_id(&first)
+    // Before Linux 6.9 all processes have the same.
+    if result == -EOPNOTSUPP { return }
+    #expect(result == 0 && first != 0)
+    #expect(unsafe swsys_process_pidfd_id(&second) == 0 && second == first)
+    let (isClean, refused) = try withOwnDescriptors { () -> (Bool, Int32) in
+      var none = UInt64(0)
+      let before = openDescriptors()
+      guard unsafe swsys_process_pidfd_id(&none) == 0 else { return (false, 0) }
+      let isClean = openDescriptors() == before
+      guard swsys_forbid_here(Int32(SWSYS_CALL_PIDFD_OPEN)) == 0 else { return (false, 0) }
+      return (isClean, unsafe swsys_process_pidfd_id(&none))
+    }
+    #expect(isClean && refused == -EPERM)
+  }
+
+  @Test func `descriptors are received above the standard streams, and leave those free`() throws {
+    let (numbers, free) = try withOwnDescriptors { () -> ([Int32], [Int32]) in
+      var ends: [Int32] = [-1, -1]
+      guard unsafe swsys_unix_pair(&ends, swsys_sock_stream) == 0 else { return ([], []) }
+      var byte: UInt8 = 7
+      let sent = unsafe withUnsafeMutablePointer(to: &byte) { byte in
+        var part = unsafe iovec(iov_base: byte, iov_len: 1)
+        return unsafe swsys_send_accompanied(ends[0], &part, 1, [ends[0], ends[0]], 2, nil, 0)
+      }
+      close(0)
+      close(1)
+      var found: UnsafeMutablePointer<swsys_ancillary>?
+      guard sent == 1, unsafe swsys_receive_message(ends[1], &byte, 1, true, false, &found) == 1,
+        let found = unsafe found
+      else { return ([], []) }
+      defer { unsafe swsys_free_ancillary(found) }
+      let numbers = unsafe withUnsafeBytes(of: found.pointee.descriptors) { bytes in
+        unsafe Array(bytes.bindMemory(to: Int32.self).prefix(Int(found.pointee.descriptor_count)))
+      }
+      return (numbers, [0, 1].filter { fcntl($0, F_GETFD) < 0 })
+    }
+    #expect(numbers.count == 2 && numbers.allSatisfy { $0 > 2 } && free == [0, 1])
   }
 
   @Test func `each failure of the resolver has its errno`() {
