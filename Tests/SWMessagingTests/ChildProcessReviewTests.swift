@@ -87,12 +87,7 @@ import Testing
       // Starts the reactor.
       let (left, right) = try makeSocketPair(framing: .varInt)
       _ = try? await left.receive(timeout: .milliseconds(1))
-      // The one that watches the reactor's own wake-up; Dispatch has another.
-      let epoll = try #require(
-        (3..<64 as Range<Int32>).first { number in
-          (try? String(contentsOfFile: "/proc/self/fdinfo/\(number)", encoding: .utf8))?
-            .contains("data: ffffffffffffffff") ?? false
-        })
+      let epoll = try #require(reactorsEpoll())
       var child: ChildProcess<VarIntFraming>? = try await ChildProcess.spawn(
         "sleep", arguments: ["60"], framing: .varInt)
       let pid = try #require(child?.processID)
@@ -106,6 +101,35 @@ import Testing
       #expect(isGone, "it is a zombie")
       withExtendedLifetime((left, right)) {}
     }
+  }
+
+  @Test func `a child that hears no SIGTERM is killed, though epoll will not watch it`() async {
+    await #expect(processExitsWith: .success) {
+      // Starts the reactor.
+      let (left, right) = try makeSocketPair(framing: .varInt)
+      _ = try? await left.receive(timeout: .milliseconds(1))
+      let epoll = try #require(reactorsEpoll())
+      let kept = dup(epoll)
+      #expect(swsys_replace_with_null(epoll) == 0)
+      let child = try await Command("sh", arguments: ["-c", "trap '' TERM; exec sleep 60"]).spawn()
+      let isDeaf = await comesTrue(within: .seconds(60)) {
+        let line = try? String(contentsOfFile: "/proc/\(child.processID)/cmdline", encoding: .utf8)
+        return line?.hasPrefix("sleep") ?? false
+      }
+      #expect(isDeaf)
+      let status = try await child.end(in: [.signal(.terminate, within: .milliseconds(10))])
+      #expect(status == .signalled(.kill))
+      #expect(dup2(kept, epoll) == epoll)
+      withExtendedLifetime((left, right)) {}
+    }
+  }
+}
+
+/// The epoll that watches the reactor's own wake-up; Dispatch has another.
+private func reactorsEpoll() -> Int32? {
+  (3..<64 as Range<Int32>).first { number in
+    (try? String(contentsOfFile: "/proc/self/fdinfo/\(number)", encoding: .utf8))?
+      .contains("data: ffffffffffffffff") ?? false
   }
 }
 

@@ -339,6 +339,40 @@ import Testing
     gate.open()
   }
 
+  /// A name that is looked up, or a descriptor that is closed, must not wait for a server that does not answer, and nobody
+  /// may ever submit anything again.
+  @Test func `work behind work that is stuck begins without another submit`() async {
+    let threads = HelperThreads(name: "sw-test", usual: 1, most: 3)
+    let gate = Gate()
+    let count = Guarded(0)
+    for _ in 0..<2 { #expect(threads.submit { gate.waitBlocking() } == nil) }
+    #expect(threads.submit { count.withLock { $0 = threads.threadCount } } == nil)
+    await eventually { count.withLock { $0 } == 3 }
+    gate.open()
+  }
+
+  @Test func `a thread that is to watch and cannot be started is started by the next submit`() async {
+    let shortage = Shortage(.resourceTemporarilyUnavailable)
+    shortage.end()
+    let threads = HelperThreads(name: "", usual: 1, most: 2) { body in
+      do throws(Errno) {
+        try shortage.check()
+      } catch {
+        return error
+      }
+      return HelperThread.start(body)
+    }
+    let gate = Gate()
+    let done = Guarded<[Int]>([])
+    #expect(threads.submit { gate.waitBlocking() } == nil)
+    shortage.begin()
+    #expect(threads.submit { done.withLock { $0.append(1) } } == nil)
+    shortage.end()
+    #expect(threads.submit { done.withLock { $0.append(2) } } == nil)
+    await eventually { done.withLock { $0.sorted() } == [1, 2] }
+    gate.open()
+  }
+
   @Test func `where no thread is to be had work is refused, and nothing of it is kept`() async {
     let shortage = Shortage(.resourceTemporarilyUnavailable)
     let threads = HelperThreads(name: "", usual: 2, most: 2) { body in

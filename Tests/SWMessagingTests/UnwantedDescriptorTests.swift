@@ -59,6 +59,70 @@ import Testing
     try silent.close()
   }
 
+  /// Else a peer fills the table of the process while one of its closes is stuck.
+  @Test(
+    arguments: [SocketPairKind.unix, .unixDatagrams, .unixPackets],
+    // They have not been asked for, or they have been and nobody takes them.
+    [0, 253])
+  func `line 21: a peer that passes descriptors faster than they are closed has to wait`(
+    _ kind: SocketPairKind, _ maximum: Int
+  ) async throws {
+    let pair = try DescriptorPair.sockets(kind)
+    let (ours, theirs) = (pair.first.release(), pair.second.release())
+    let receiver = try makeTransport(over: ours.rawValue, for: [.readable, .writable])
+    let sender = try makeTransport(over: theirs.rawValue, for: [.readable, .writable])
+    @Sendable func receive() -> Attempt {
+      var bytes: [UInt8] = [0, 0]
+      var dropped: Ancillary?
+      return unsafe bytes.withUnsafeMutableBytes {
+        unsafe receiver.receive(into: $0, maximumDescriptors: maximum, ancillary: &dropped)
+      }
+    }
+    func send(_ descriptors: [FileDescriptor]) -> Attempt {
+      unsafe [1 as UInt8].withUnsafeBytes { bytes in
+        let parts = unsafe [bytes]
+        return unsafe parts.withUnsafeBufferPointer { parts in
+          unsafe sender.send(gathering: parts, with: OutgoingAncillary(descriptors: descriptors))
+        }
+      }
+    }
+    let lingering = try makeLingeringConnection(seconds: 120)
+    let (passed, silent) = (lingering.first.release(), lingering.second.release())
+    #expect(send([passed]) == .transferred(1))
+    // The message has not been received yet, so the reference in it keeps this close from being the last.
+    try passed.close()
+    #expect(receive() == .transferred(1))
+    let null = try FileDescriptor.open(FilePath("/dev/null"), .readOnly)
+    #expect(send(Array(repeating: null, count: 253)) == .transferred(1))
+    #expect(receive() == .transferred(1))
+    // 254 are not closed, as long as that one takes.
+    #expect(send([null]) == .transferred(1))
+    #expect(receive() == .retryLater)
+    try silent.close()
+    await eventually { receive() == .transferred(1) }
+    for descriptor in [null, ours, theirs] { try descriptor.close() }
+  }
+
+  @Test func `a peer whose descriptors take long to close occupies one closing thread`() async throws {
+    let one = try makeLingeringConnection(seconds: 120)
+    let two = try makeLingeringConnection(seconds: 120)
+    let passed = [one.first.release(), two.first.release()]
+    let silent = [one.second.release(), two.second.release()]
+    let files = passed.map { OpenFile($0) }
+    _ = ReceivedDescriptors(passed)
+    // The descriptors of others are closed all the same.
+    let pipe = try DescriptorPair.pipe()
+    let (end, other) = (pipe.first.release(), pipe.second.release())
+    let file = OpenFile(other)
+    CloserThread.close(other.rawValue)
+    await eventually { !file.isOpen }
+    await eventually { files.count { $0.isOpen } < 2 }
+    #expect(files.count { $0.isOpen } == 1)
+    for descriptor in silent { try descriptor.close() }
+    await eventually { files.allSatisfy { !$0.isOpen } }
+    try end.close()
+  }
+
   @Test func `a Unix stream that has been received to its end is closed where that is asked for`() throws {
     let pair = try DescriptorPair.sockets(.unix)
     let (ours, theirs) = (pair.first.release(), pair.second.release())

@@ -7,8 +7,8 @@ internal import SystemPackage
 /// socket closes the descriptors in its receive queue, and the peer chooses those. So a descriptor that a peer has used must
 /// not be closed on a thread that others wait for.
 ///
-/// One thread works through the descriptors in order. While closes are stuck, each later call starts another thread,
-/// up to 64.
+/// One thread works through the descriptors in order. While its closes are stuck another one goes on, up to 64.
+/// ``UnwantedDescriptors`` keeps one peer from occupying them all.
 package enum CloserThread {
   private static let threads = HelperThreads(name: "sw-closer", usual: 1, most: 64)
 
@@ -16,7 +16,12 @@ package enum CloserThread {
   ///
   /// If no thread can be started, the caller's thread closes the descriptor at once.
   package static func close(_ number: Int32) {
-    if threads.submit({ OwnedDescriptor.closeHere(number) }) != nil { OwnedDescriptor.closeHere(number) }
+    run { OwnedDescriptor.closeHere(number) }
+  }
+
+  /// Runs code that closes descriptors, soon, and at once if no thread can be started.
+  static func run(_ work: @escaping @Sendable () -> Void) {
+    if threads.submit(work) != nil { work() }
   }
 
   /// Closes a descriptor: on this thread, or soon on another one if this is a thread of the reactor. Then calls `done`, on the

@@ -4,7 +4,8 @@ package import SystemPackage
 /// A bounded set of threads for system calls that may block and whose end no readiness announces.
 ///
 /// Threads are started when work comes, wait a second for more, and end. If as many run as are allowed, work waits in a
-/// queue, first in, first out.
+/// queue, first in, first out. While it waits, one more thread watches the others. When they have been stuck for 50 ms,
+/// it becomes one of them.
 package final class HelperThreads: Sendable {
   package typealias Work = @Sendable () -> Void
 
@@ -16,8 +17,12 @@ package final class HelperThreads: Sendable {
     var threadCount = 0
     /// The threads that wait for work, in the order in which they came.
     var idle: [WakeUp] = []
+    /// Whether a thread watches the others, or is about to.
+    var isWatched = false
     /// When a thread last took or finished work.
     var lastProgress = Deadline.never
+
+    var hasWork: Bool { !front.isEmpty || !back.isEmpty }
 
     mutating func takeAll() -> [Work] {
       defer { (front, back) = ([], []) }
@@ -52,7 +57,7 @@ package final class HelperThreads: Sendable {
     self.most = most
   }
 
-  /// The number of threads, for tests.
+  /// The number of threads that work or are idle, for tests.
   package var threadCount: Int { state.withLock { $0.threadCount } }
 
   /// How long a thread waits for more work.
@@ -64,15 +69,16 @@ package final class HelperThreads: Sendable {
   ///
   /// - Returns: the error if no thread runs and none can be started. `work` does not run then.
   package func submit(_ work: @escaping Work) -> Errno? {
-    let (idle, starts) = state.withLock { state -> (WakeUp?, Bool) in
-      if state.idle.isEmpty, state.threadCount < (isStuck(state) ? most : usual) {
+    let (idle, starts, watches) = state.withLock { state -> (WakeUp?, Bool, Bool) in
+      if state.idle.isEmpty, state.threadCount < (stuckAt(state).hasPassed ? most : usual) {
         state.threadCount += 1
-        return (nil, true)
+        return (nil, true, false)
       }
       state.back.append(work)
-      return (state.idle.popLast(), false)
+      return (state.idle.popLast(), false, beginsWatch(&state))
     }
     idle?.signal()
+    if watches { startWatch() }
     guard starts, let errno = makeThread({ [self] in run(first: work) }) else {
       return nil
     }
@@ -90,10 +96,59 @@ package final class HelperThreads: Sendable {
     return errno
   }
 
-  private func isStuck(_ state: State) -> Bool {
-    guard state.lastProgress != .never else { return false }
-    return Deadline.now.nanoseconds - state.lastProgress.nanoseconds > Self.stuckAfter
+  /// From when on the threads count as stuck. Those that have not begun yet never do.
+  private func stuckAt(_ state: State) -> Deadline {
+    guard state.lastProgress != .never else { return .never }
+    return Deadline(nanoseconds: state.lastProgress.nanoseconds + Self.stuckAfter)
   }
+
+  // MARK: The watch
+
+  private enum Watch: Sendable {
+    case wait(until: Deadline)
+    case over
+    case join(for: Work, isWatched: Bool)
+  }
+
+  /// Under the lock, after work has been queued: whether a thread has to be started that watches. Without it, nobody would
+  /// look at the work again before another submit, or before a stuck thread is free.
+  private func beginsWatch(_ state: inout State) -> Bool {
+    guard state.hasWork, state.idle.isEmpty, state.threadCount < most, !state.isWatched else { return false }
+    state.isWatched = true
+    return true
+  }
+
+  /// If the thread cannot be started, the next submit tries again.
+  private func startWatch() {
+    if makeThread({ [self] in watch() }) != nil { state.withLock { $0.isWatched = false } }
+  }
+
+  private func watch() {
+    let wakeUp = WakeUp.take()
+    while true {
+      let next = state.withLock { state -> Watch in
+        let stuckAt = stuckAt(state)
+        if state.hasWork, state.threadCount < most, !stuckAt.hasPassed {
+          return .wait(until: min(stuckAt, Deadline(nanoseconds: Deadline.now.nanoseconds + Self.stuckAfter)))
+        }
+        state.isWatched = false
+        guard state.threadCount < most, let work = state.next() else { return .over }
+        state.threadCount += 1
+        state.lastProgress = .now
+        return .join(for: work, isWatched: beginsWatch(&state))
+      }
+      switch next {
+      case .wait(let deadline): wakeUp.wait(watching: nil, for: [], until: deadline)
+      case .over: return WakeUp.giveBack(wakeUp)
+      case .join(let work, let watches):
+        WakeUp.giveBack(wakeUp)
+        if watches { startWatch() }
+        return run(first: work)
+      }
+    }
+  }
+
+  // MARK: The threads
 
   private func run(first work: Work) {
     state.withLock { $0.lastProgress = .now }

@@ -64,11 +64,21 @@ public final class ReceivedDescriptors: Sendable {
   public let count: Int
   /// The descriptors in reverse order.
   private let rest: Guarded<[FileDescriptor]>
+  /// Closes those that nobody takes.
+  private let unwanted: UnwantedDescriptors
 
   /// Takes the descriptors over.
   public init(_ descriptors: [FileDescriptor]) {
     count = descriptors.count
     rest = Guarded(descriptors.reversed())
+    unwanted = UnwantedDescriptors()
+  }
+
+  /// Takes over descriptors that have come over a socket with these unwanted ones.
+  init(_ descriptors: [FileDescriptor], unwanted: UnwantedDescriptors) {
+    count = descriptors.count
+    rest = Guarded(descriptors.reversed())
+    self.unwanted = unwanted
   }
 
   /// Takes the first descriptor that has not been taken; nil if there is none.
@@ -85,9 +95,7 @@ public final class ReceivedDescriptors: Sendable {
     }
   }
 
-  deinit {
-    for descriptor in takeAll() { CloserThread.close(descriptor.rawValue) }
-  }
+  deinit { unwanted.close(takeAll().map(\.rawValue)) }
 }
 
 /// The control data of a send. The descriptors stay the sender's, who keeps them open until the call has ended.

@@ -12,6 +12,9 @@ package final class DatagramSocket: DescriptorTransport {
   private let isUDP: Bool
   /// Called before the descriptor is closed, on a thread that may wait. It gives up the name of a bound socket.
   private let willClose: (@Sendable () -> Void)?
+  /// The descriptors that peers have passed and nobody wants; nil until they pass some.
+  // Invariant: only attempts to receive use it, one at a time.
+  private nonisolated(unsafe) var unwanted: UnwantedDescriptors?
 
   /// - Throws: `TransportError` `adopt` with `Errno.invalidArgument` for a socket with UDP_GRO, which joins datagrams.
   package init(
@@ -43,13 +46,15 @@ package final class DatagramSocket: DescriptorTransport {
     into memory: UnsafeMutableRawBufferPointer, maximumDescriptors: Int, ancillary: inout Ancillary?
   ) -> Attempt {
     // As on a stream socket, there is room for descriptors even if no caller has asked for any.
+    if unsafe unwanted?.areTooMany ?? false { return .retryLater }
     var found: UnsafeMutablePointer<swsys_ancillary>?
     let result = unsafe swsys_receive_message(
       number, memory.baseAddress, memory.count, !isUDP, true, &found)
     guard let found = unsafe found else { return received(result) }
     let isCut = unsafe found.pointee.is_cut
     // The ancillary data is owned from here on. If the datagram was cut, `whole` closes it.
-    let whole = unsafe Ancillary(taking: found, maximumDescriptors: maximumDescriptors)
+    let whole = unsafe Ancillary(
+      taking: found, maximumDescriptors: maximumDescriptors, unwanted: &unwanted)
     if isCut { return .failed(TransportError(.receive, .messageTooLong, scope: .item)) }
     ancillary = whole
     return .transferred(result)

@@ -16,6 +16,9 @@ package final class StreamSocket: DescriptorTransport {
 
   /// Whether a read has found the end, behind everything that the peer has sent.
   private let hasEnded = Atomic(false)
+  /// The descriptors that the peer has passed and nobody wants; nil until it passes some.
+  // Invariant: only attempts to receive use it, one at a time.
+  private nonisolated(unsafe) var unwanted: UnwantedDescriptors?
 
   convenience init(_ number: Int32) {
     let isUnix = swsys_is_unix(number)
@@ -47,12 +50,13 @@ package final class StreamSocket: DescriptorTransport {
     // If there is no room for descriptors, the kernel closes them on the receiving thread, before that thread has its bytes.
     // The close can take as long as the peer likes. So a Unix socket always has room for them, and another thread closes
     // those that no caller has asked for.
+    if unsafe unwanted?.areTooMany ?? false { return .retryLater }
     var found: UnsafeMutablePointer<swsys_ancillary>?
     let result = unsafe swsys_receive_message(
       number, memory.baseAddress, memory.count, isUnix, false, &found)
     if let found = unsafe found {
       hasBarriers.store(true, ordering: .relaxed)
-      _ = unsafe Ancillary(taking: found, maximumDescriptors: 0)
+      _ = unsafe Ancillary(taking: found, maximumDescriptors: 0, unwanted: &unwanted)
     }
     return received(result)
   }
@@ -60,12 +64,14 @@ package final class StreamSocket: DescriptorTransport {
   package func receive(
     into memory: UnsafeMutableRawBufferPointer, maximumDescriptors: Int, ancillary: inout Ancillary?
   ) -> Attempt {
+    if unsafe unwanted?.areTooMany ?? false { return .retryLater }
     var found: UnsafeMutablePointer<swsys_ancillary>?
     let result = unsafe swsys_receive_message(
       number, memory.baseAddress, memory.count, isUnix, false, &found)
     if let found = unsafe found {
       hasBarriers.store(true, ordering: .relaxed)
-      ancillary = unsafe Ancillary(taking: found, maximumDescriptors: maximumDescriptors)
+      ancillary = unsafe Ancillary(
+        taking: found, maximumDescriptors: maximumDescriptors, unwanted: &unwanted)
     }
     return received(result)
   }
@@ -155,7 +161,12 @@ func sendMessage(
 extension Ancillary {
   /// The ancillary data that a receive found. Surplus descriptors are closed on a separate thread. If the kernel has cut
   /// some off, all descriptors of the message are closed. Nil if nothing is left.
-  init?(taking found: UnsafeMutablePointer<swsys_ancillary>, maximumDescriptors: Int) {
+  ///
+  /// - Parameter unwanted: those of the socket, which are made if descriptors have come.
+  init?(
+    taking found: UnsafeMutablePointer<swsys_ancillary>, maximumDescriptors: Int,
+    unwanted: inout UnwantedDescriptors?
+  ) {
     self.init()
     defer { unsafe swsys_free_ancillary(found) }
     // Closing a pidfd never takes long.
@@ -164,8 +175,14 @@ extension Ancillary {
       unsafe Array(bytes.bindMemory(to: Int32.self).prefix(Int(found.pointee.descriptor_count)))
     }
     let kept = unsafe numbers.prefix(found.pointee.is_control_cut ? 0 : maximumDescriptors)
-    for number in numbers.dropFirst(kept.count) { CloserThread.close(number) }
-    if !kept.isEmpty { descriptors = ReceivedDescriptors(kept.map { FileDescriptor(rawValue: $0) }) }
+    if !numbers.isEmpty {
+      let others = unwanted ?? UnwantedDescriptors()
+      unwanted = others
+      others.close(Array(numbers.dropFirst(kept.count)))
+      if !kept.isEmpty {
+        descriptors = ReceivedDescriptors(kept.map { FileDescriptor(rawValue: $0) }, unwanted: others)
+      }
+    }
     lostDescriptors =
       unsafe maximumDescriptors > 0 && (kept.count < numbers.count || found.pointee.is_control_cut)
     if unsafe found.pointee.has_credentials {

@@ -7,7 +7,7 @@ package import SystemPackage
 ///
 ///     accepted, admitted     the item
 ///     accepted, refused      closed, counted and reported; the next one
-///     the peer's error       the next one
+///     the peer's error       the next one; after 64 in a row, a pause
 ///     a shortage of ours     a pause, from 10 ms to 1 s, which ends at once when the library closes a descriptor
 ///     any other error        the listener fails, or, if the error is not known to be final, a pause
 package final class AcceptSource: AcceptingSource, ClosesLater {
@@ -107,9 +107,11 @@ package final class AcceptSource: AcceptingSource, ClosesLater {
 
   package func receiveItems(atMost limit: Int, _ take: (ReceivedItem) -> Void) -> Attempt {
     var isEntered = false
+    var hasAccepted = false
     for _ in 0..<Self.patience {
       let result = accept()
       if result >= 0 {
+        hasAccepted = true
         endShortage()
         if let fresh = admitted(result) {
           take(.value(fresh, stays: false))
@@ -136,8 +138,9 @@ package final class AcceptSource: AcceptingSource, ClosesLater {
         if let wake = wake.withLock({ $0 }) { closes.enter(self, wake) }
       }
     }
-    // Connections have come, but none of them is an item.
-    return .transferred(0)
+    // Connections have come, but none of them is an item. If all were errors, the fault may be no peer's: a filter of system
+    // calls may refuse every `accept` with EPERM.
+    return hasAccepted ? .transferred(0) : .retryLater
   }
 
   package func close(then done: @escaping @Sendable () -> Void) {

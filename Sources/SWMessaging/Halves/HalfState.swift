@@ -83,6 +83,9 @@ package struct HalfState: Sendable {
     return true
   }
 
+  /// Whether something ends the wait of a head that is not a thread: readiness, or the end of its pause.
+  private var isAttended: Bool { isRegistered || isHeadPaused }
+
   /// Has the head looked after. Called after every change of the head and every release of the turn.
   mutating func pass(by me: Place?, _ actions: inout Actions) {
     guard !turn, let head = queue.first else { return }
@@ -90,7 +93,7 @@ package struct HalfState: Sendable {
     case .thread:
       if !head.isPolling, head !== me { actions.signal(head) }
     case .task, .orphan:
-      if isRegistered, !stirred, head.gaveUp == nil, head.needsReadiness {
+      if isAttended, !stirred, head.gaveUp == nil, head.needsReadiness {
         // If the head before it was a thread, no timer was set.
         if isHeadPaused { needsRetryTimer(&actions) }
         return
@@ -212,7 +215,7 @@ package struct HalfState: Sendable {
       case .thread: break  // it polls, was signalled, or is on its way to look
       case .task, .orphan:
         precondition(
-          called || (isRegistered && !stirred && head.gaveUp == nil && head.needsReadiness),
+          called || (isAttended && !stirred && head.gaveUp == nil && head.needsReadiness),
           "4: the head is neither watched nor called")
       }
     }

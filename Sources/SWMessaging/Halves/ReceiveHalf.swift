@@ -711,8 +711,10 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     place?.deadline = driver.deadline
     place?.owesAttempt = driver.owesAttempt
     var isPlaced = false
+    // Whether the reactor could not watch.
+    var isRefused = false
     while true {
-      let (me, isImplied, wasPlaced) = (driver.me, driver.implied != nil, isPlaced)
+      let (me, isImplied, wasPlaced, refused) = (driver.me, driver.implied != nil, isPlaced, isRefused)
       let next: Watch = locked { state, actions in
         if state.isClosed {
           releaseTurn(&state, &actions, by: me)
@@ -738,9 +740,11 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
           return .released
         }
         if state.stirred || first !== place ?? head { return .again }
-        if first.kind != .thread, !state.isRegistered { return .register }
+        let isUnwatched = first.kind != .thread && !state.isRegistered
+        if isUnwatched, !refused { return .register }
         state.headWaits(
-          pausing: unsafe isPausing, now: port.reactor.now, within: pauseLengths, by: place ?? me, &actions)
+          pausing: unsafe isPausing || isUnwatched, now: port.reactor.now, within: pauseLengths,
+          by: place ?? me, &actions)
         releaseTurn(&state, &actions, by: place ?? me)
         return .released
       }
@@ -756,18 +760,21 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
         return .ended(.failed(EndpointError(.timedOut, byteCount: heldBytes.load(ordering: .relaxed))))
       case .released: return released(driver)
       case .ended: return serveEnd(.endOfStream, head, driver)
-      case .register: register(by: driver.me)
+      case .register: isRefused = !register(by: driver.me)
       }
     }
   }
 
-  /// Has the reactor watch. If it cannot, the head fails because it cannot wait.
-  private func register(by me: ReceivePlace?) {
-    if let errno = port.watch(direction, for: interest) {
-      failHead(TransportError(.wait, errno), by: me)
-    } else {
+  /// Has the reactor watch. Returns false if it cannot (ENOSPC, ENOMEM): the head is tried again after a pause then, because
+  /// a timer needs no watching. If there is no reactor either, the head fails because it cannot wait.
+  private func register(by me: ReceivePlace?) -> Bool {
+    if port.watch(direction, for: interest) == nil {
       locked { state, _ in state.isRegistered = true }
+      return true
     }
+    guard let errno = port.reactor.start() else { return false }
+    failHead(TransportError(.wait, errno), by: me)
+    return true
   }
 
   /// In the turn: fails a head that is not a thread, because neither the reactor nor a helper can continue for it.

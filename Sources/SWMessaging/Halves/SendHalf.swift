@@ -829,17 +829,21 @@ package final class SendHalf: Half, @unchecked Sendable {
   /// Handles an attempt that moved nothing. Returns true if another attempt is due. Otherwise the head is watched, and the
   /// turn has been released.
   private func blocked(_ driver: inout Driver) -> Bool {
+    // Whether the reactor could not watch.
+    var isRefused = false
     while true {
-      let me = driver.me
+      let (me, refused) = (driver.me, isRefused)
       let watch: Watch = locked { state, actions in
         guard !state.isClosed, let first = state.queue.first else {
           state.releaseTurn(by: me, &actions)
           return .released
         }
         if state.stirred || first.gaveUp != nil || !first.needsReadiness { return .again }
-        if first.kind != .thread, !state.isRegistered { return .register }
+        let isUnwatched = first.kind != .thread && !state.isRegistered
+        if isUnwatched, !refused { return .register }
         state.headWaits(
-          pausing: unsafe isPausing, now: port.reactor.now, within: pauseLengths, by: me, &actions)
+          pausing: unsafe isPausing || isUnwatched, now: port.reactor.now, within: pauseLengths, by: me,
+          &actions)
         settleLate(by: me, &state, &actions)
         state.releaseTurn(by: me, &actions)
         return .released
@@ -847,18 +851,22 @@ package final class SendHalf: Half, @unchecked Sendable {
       switch watch {
       case .again: return true
       case .released: return false
-      case .register: register(by: me)
+      case .register: isRefused = !register(by: me)
       }
     }
   }
 
-  /// Has the reactor watch. If it cannot, the head fails because it cannot wait, and a failed orphan ends sending.
-  private func register(by me: SendPlace?) {
-    if let errno = port.watch(direction, for: interest) {
-      failHead(TransportError(.wait, errno), by: me)
-    } else {
+  /// Has the reactor watch. Returns false if it cannot (ENOSPC, ENOMEM): the head is tried again after a pause then, because
+  /// a timer needs no watching. If there is no reactor either, the head fails because it cannot wait, and a failed orphan
+  /// ends sending.
+  private func register(by me: SendPlace?) -> Bool {
+    if port.watch(direction, for: interest) == nil {
       locked { state, _ in state.isRegistered = true }
+      return true
     }
+    guard let errno = port.reactor.start() else { return false }
+    failHead(TransportError(.wait, errno), by: me)
+    return true
   }
 
   /// In the turn: fails a head that is not a thread, because neither the reactor nor a helper can continue for it.

@@ -20,7 +20,7 @@ final class ExitWatch: Sendable {
     /// Whether the child has been reaped, or can never be.
     var isOver = false
     var ended: (@Sendable () -> Void)?
-    /// How long to wait before asking the reactor again, after it could not watch.
+    /// How long to wait before asking again, after there was no reactor.
     var retryDelay = Duration.milliseconds(10)
   }
 
@@ -56,7 +56,7 @@ final class ExitWatch: Sendable {
     if case .failed(let error) = outcome, case .transport(let failure) = error.reason,
       failure.operation != .exitStatus
     {
-      // The reactor could not watch (ENOSPC, ENOMEM). The child must not stay a zombie, so try again after growing pauses.
+      // There is no reactor. The child must not stay a zombie, so this is repeated when there is one, after growing pauses.
       let delay = state.withLock { state in
         defer { state.retryDelay = min(state.retryDelay * 2, .seconds(1)) }
         return state.retryDelay

@@ -142,7 +142,8 @@ public class SpawnedProcess: @unchecked Sendable {
   ///   - target: the receivers of the signals; nil: the group, if the child leads one, else the child. If it is the group,
   ///     SIGKILL is sent to the rest of it even if the child itself has ended before.
   /// - Throws: ``EndpointError`` `transport`: `signal` with EPERM when the child cannot be killed because it runs with
-  ///   other rights, `exitStatus` with ECHILD when it has ended and its status was lost.
+  ///   other rights, `exitStatus` with ECHILD when it has ended and its status was lost, `wait` when the library's thread
+  ///   cannot be started: SIGKILL has been sent then, and the child may not have ended yet.
   @discardableResult
   public final func end(
     in steps: [EndStep] = .standard, of target: SignalTarget? = nil
@@ -215,8 +216,9 @@ private struct EndSequence {
     return step.patience
   }
 
+  /// Keeps what says that the child has ended. An error of the wait itself says nothing about the child.
   mutating func note(_ result: Result<TerminationStatus, EndpointError>) {
-    if case .failure(let error) = result, error.reason == .timedOut { return }
+    if case .failure(let error) = result, !error.saysThatStatusIsLost { return }
     outcome = result
   }
 

@@ -92,7 +92,7 @@ private final class Ending: Sendable {
 
 extension EndpointError {
   /// Whether the child has ended and its status is lost.
-  fileprivate var saysThatStatusIsLost: Bool {
+  var saysThatStatusIsLost: Bool {
     if case .transport(let error) = reason { return error.operation == .exitStatus }
     return false
   }

@@ -117,6 +117,30 @@ struct AcceptingTests {
     scripted.listener.close()
   }
 
+  /// As where a filter of system calls refuses every one of them. No descriptor is missing, so nobody is told of a shortage.
+  @Test func `where accept finds nothing but errors of peers it pauses`() throws {
+    let scripted = try Scripted()
+    scripted.script(rest: .fails(.notPermitted))
+    guard case .waiting(let caller) = scripted.start() else {
+      Issue.record("it ended")
+      return
+    }
+    var lengths: [UInt64] = []
+    for round in 1...3 {
+      #expect(scripted.calls == 64 * round && scripted.reactor.timerCount == 1)
+      lengths.append(scripted.core.half.inspect { $0.pauseLength } / 1_000_000)
+      scripted.core.half.endPauseEarly()
+      scripted.reactor.drive()
+    }
+    #expect(lengths == [10, 20, 40])
+    #expect(scripted.spells.isEmpty && scripted.closes.count == 0)
+    scripted.script(.connection)
+    scripted.core.half.endPauseEarly()
+    scripted.reactor.drive()
+    #expect(caller.isDecided)
+    scripted.listener.close()
+  }
+
   @Test(arguments: [Errno.badFileDescriptor, .invalidArgument, .notSocket])
   func `a final error ends the listener`(errno: Errno) throws {
     let scripted = try Scripted()
