@@ -18,6 +18,7 @@ package final class StreamSocket: DescriptorTransport {
   private let hasEnded = Atomic(false)
   /// The descriptors that the peer has passed and nobody wants; nil until it passes some.
   // Invariant: only attempts to receive use it, one at a time.
+  @exclusivity(unchecked)
   private nonisolated(unsafe) var unwanted: UnwantedDescriptors?
 
   convenience init(_ number: Int32) {
