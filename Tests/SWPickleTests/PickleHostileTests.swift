@@ -155,4 +155,46 @@ import Testing
     }
     #expect(error?.kind == .limit && error?.expected == "at most 10000 bytes of memory")
   }
+
+  @Test func `the least int as an offset of a zone, and an extent beyond all memory, end no process`() throws
+  {
+    // datetime(2024, 1, 1, tzinfo=pytz._FixedOffset(-2**63))
+    let zone = "63" + hex("pytz\n_FixedOffset\n") + "8a08" + "0000000000000080" + "8552"
+    let moment = "800463" + hex("datetime\ndatetime\n") + "430a" + "07e80101000000000000" + zone + "86522e"
+    let value = try PickleValue(pickle: bytes(moment))
+    guard case .dateTime(let time) = value.content else {
+      Issue.record("\(value)")
+      return
+    }
+    #expect(time.time.timeZone?.offset == nil)
+    // Arrays of no bytes, with the extents 2**62, 4 and 0 in each order.
+    let large = "8a08" + "0000000000000040"
+    for code in ["S0", "V0", "U0", "u1"] {
+      for (extents, isEmpty) in [(large + "4b04" + "4b00", false), ("4b00" + large + "4b04", true)] {
+        let array = bytes(
+          "800463" + hex("numpy._core.numeric\n_frombuffer\n") + "28" + "4300" + "63" + hex("numpy\ndtype\n")
+            + "8c02" + hex(code) + "89888752" + extents + "87" + "8c0143" + "74522e")
+        let value = try PickleValue(pickle: array)
+        #expect(value.array?.count == 0 && value.array?.shape.contains(1 << 62) == true)
+        #expect(try PickleValue(pickle: value.pickled()) == value)
+        if isEmpty {
+          #expect(try PickleDecoder().decode([[[Int]]].self, from: array) == [])
+        } else {
+          #expect(throws: DecodingError.self) { try PickleDecoder().decode([[[Int]]].self, from: array) }
+          #expect(throws: DecodingError.self) { try PickleDecoder().decode(Skipping.self, from: array) }
+        }
+      }
+    }
+  }
+
+  /// Takes elements without a value of their own.
+  private struct Skipping: Decodable {
+    init(from decoder: any Decoder) throws {
+      var list = try decoder.unkeyedContainer()
+      while !list.isAtEnd {
+        var inner = try list.nestedUnkeyedContainer()
+        while !inner.isAtEnd { _ = try inner.nestedUnkeyedContainer() }
+      }
+    }
+  }
 }

@@ -207,8 +207,12 @@ struct PickleUnkeyedDecoding: UnkeyedDecodingContainer {
           codingPath: codingPath + [PickleKey(currentIndex)],
           debugDescription: "only \(sequence.count) elements"))
     }
-    // The elements of a range are not parts of the value, so they are charged here.
-    if case .range = sequence { try decoding.session.charge(1, at: decoding.codingPath) }
+    // The elements of a range, and the parts of an array that has an extent of zero, are not parts of the value. So they
+    // are charged here.
+    switch sequence {
+    case .range, .view: try decoding.session.charge(1, at: decoding.codingPath)
+    case .elements: break
+    }
     return sequence[currentIndex]
   }
 

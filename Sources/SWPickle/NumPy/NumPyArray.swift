@@ -29,7 +29,9 @@ public struct NumPyArray: Hashable, Sendable {
   public let isScalar: Bool
 
   /// The number of elements.
-  public var count: Int { type.byteCount == 0 ? shape.reduce(1, *) : bytes.count / type.byteCount }
+  public var count: Int {
+    type.byteCount == 0 ? Self.elementCount(shape) ?? 0 : bytes.count / type.byteCount
+  }
 
   /// An array of these bytes.
   ///

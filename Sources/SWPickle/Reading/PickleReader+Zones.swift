@@ -42,7 +42,7 @@ extension PickleReader {
     case ("pytz", "_UTC"): return (.init(seconds: 0), "UTC")
     case ("pytz", "_FixedOffset"), ("pytz", "FixedOffset"):
       // In minutes.
-      let minutes = arguments.first.flatMap(int).flatMap { abs($0) < 1440 ? $0 : nil }
+      let minutes = arguments.first.flatMap(int).flatMap { -1440 < $0 && $0 < 1440 ? $0 : nil }
       return (minutes.flatMap { .init(seconds: 60 * $0) }, nil)
     case (_, "tzutc") where module.hasPrefix("dateutil"): return (.init(seconds: 0), "UTC")
     case (_, "tzoffset") where module.hasPrefix("dateutil"):
