@@ -43,6 +43,7 @@ extension Probe {
     "shared-key",
     "shared-object", "object-append", "object-items",
     "long-class", "long-class-as-key", "long-class-states", "long-class-attributes", "long-zone",
+    "shared-integer", "shared-integer-arguments", "shared-digits-as-key", "shared-fraction",
   ]
 
   /// Each shape asks for more with each of its bytes than the one before it: the whole would be quadratic, or worse.
@@ -201,6 +202,23 @@ extension Probe {
       return filled(
         [0x80, 4] + global("datetime", "timezone") + delta + text(String(repeating: "k", count: half))
           + [0x94, 0x5d, 0x28], [0x68, 0, 0x68, 2, 0x68, 3, 0x86, 0x52], [0x65, 0x2e])
+    case "shared-integer", "shared-integer-arguments":
+      // One int of many bytes, which Python's pickler would write each time.
+      let integer: [UInt8] = [0x8b] + little(half) + [UInt8](repeating: 1, count: half)
+      if name == "shared-integer" {
+        return filled([0x80, 4, 0x5d, 0x28] + integer + [0x94], [0x68, 0], [0x65, 0x2e])
+      }
+      return filled(
+        [0x80, 4] + global("m", "C") + integer + [0x85, 0x94, 0x5d, 0x28], [0x68, 0, 0x68, 1, 0x52],
+        [0x65, 0x2e])
+    case "shared-digits-as-key":
+      // One int whose decimal digits take long to find.
+      let integer: [UInt8] = [0x8b] + little(1780) + [UInt8](repeating: 1, count: 1780) + [0x94]
+      return filled([0x80, 4] + integer + [0x5d, 0x28], [0x7d, 0x68, 0, 0x4b, 1, 0x73], [0x65, 0x2e])
+    case "shared-fraction":
+      let digits = String(repeating: "7", count: 4000)
+      let fraction = global("fractions", "Fraction") + text("\(digits)/\(digits)") + [0x85, 0x94]
+      return filled([0x80, 4] + fraction + [0x5d, 0x28], [0x68, 0, 0x68, 1, 0x52], [0x65, 0x2e])
     default: preconditionFailure("no pickle \(name)")
     }
   }
@@ -238,6 +256,9 @@ extension Probe {
       case "shared-decimal": count(try decoder.decode([Decimal].self, from: bytes))
       case "shared-object": count(try decoder.decode([Fields].self, from: bytes))
       case "shared-url": count(try decoder.decode([URL].self, from: bytes))
+      case "shared-digits-as-key": count(try decoder.decode([[String: Int]].self, from: bytes))
+      case "shared-fraction": count(try decoder.decode([Double].self, from: bytes))
+      case "shared-integer": count(try decoder.decode([PickleInt].self, from: bytes))
       default: break
       }
       let value = try PickleValue(pickle: bytes)

@@ -32,6 +32,7 @@ import Testing
     "shared-key",
     "shared-object", "object-append", "object-items",
     "long-class", "long-class-as-key", "long-class-states", "long-class-attributes", "long-zone",
+    "shared-integer", "shared-integer-arguments", "shared-digits-as-key", "shared-fraction",
   ]
 
   @Test(.disabled(if: isSanitized, "a sanitizer's own memory counts"), arguments: shapes)

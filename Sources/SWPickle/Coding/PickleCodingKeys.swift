@@ -20,24 +20,37 @@ struct PicklePosition: CodingKey {
   init?(intValue: Int) { position = intValue }
 }
 
-/// A key in a coding path that no type of the user's has.
+/// A key in a coding path that no type of the user's has. The text of another key than a str is made only when it is asked
+/// for, because it may be long, and few messages need it.
 struct PickleKey: CodingKey {
-  let stringValue: String
-  let intValue: Int?
+  private enum Source {
+    case text(String)
+    case index(Int)
+    case value(PickleValue)
+  }
 
-  init(_ text: String) {
-    stringValue = text
-    intValue = nil
+  private let source: Source
+
+  var stringValue: String {
+    switch source {
+    case .text(let text): text
+    case .index(let index): "Index \(index)"
+    case .value(let value): value.text ?? "\(value)"
+    }
   }
-  init(_ index: Int) {
-    stringValue = "Index \(index)"
-    intValue = index
+
+  var intValue: Int? {
+    switch source {
+    case .text: nil
+    case .index(let index): index
+    case .value(let value): value.integer
+    }
   }
+
+  init(_ text: String) { source = .text(text) }
+  init(_ index: Int) { source = .index(index) }
   /// A key of a dict.
-  init(_ key: PickleValue) {
-    intValue = key.integer
-    stringValue = key.text ?? "\(key)"
-  }
+  init(_ key: PickleValue) { source = .value(key) }
   init?(stringValue: String) { self.init(stringValue) }
   init?(intValue: Int) { self.init(intValue) }
 }

@@ -150,7 +150,8 @@ extension PickleObject {
   private var fraction: PickleValue? {
     var parts = arguments.map { $0 }
     if parts.count == 1, let text = parts[0].text {
-      guard text.utf8.count < 2 * PickleInt.longestDecimal else { return nil }
+      // Two numbers that are near a Double. To convert longer ones takes time with the square of their length.
+      guard text.utf8.count < 640 else { return nil }
       parts = text.split(separator: "/").compactMap { PickleInt(String($0)) }.map { PickleValue($0) }
     }
     guard 1...2 ~= parts.count, let numerator = parts[0].bigInteger else { return nil }

@@ -13,6 +13,9 @@ public struct PickleInt: Sendable {
   /// conversion takes quadratic time. Hexadecimal text has no limit.
   public static var longestDecimal: Int { 4300 }
 
+  /// The largest number of bytes that 4,300 digits take.
+  static var longestDecimalByteCount: Int { 1786 }
+
   private enum Storage: Hashable, Sendable {
     case small(Int)
     /// The bytes of a number beyond `Int`. No byte is redundant.
@@ -63,6 +66,11 @@ public struct PickleInt: Sendable {
       let byteCount = (Int.bitWidth - (value < 0 ? ~value : value).leadingZeroBitCount) / 8 + 1
       return (0..<byteCount).map { index in UInt8(truncatingIfNeeded: value >> (8 * index)) }
     }
+  }
+
+  /// The number of bytes that it takes beside the value itself; 0 if it fits an `Int`.
+  var byteCount: Int {
+    if case .large(let bytes) = storage { bytes.count } else { 0 }
   }
 
   /// The number, if it fits an `Int`.
@@ -197,8 +205,8 @@ extension PickleInt: CustomStringConvertible, LosslessStringConvertible, Express
     switch storage {
     case .small(let value): return String(value)
     case .large(let bytes):
-      // 4300 digits take up to 1786 bytes. Below that limit the digits decide.
-      if bytes.count <= 1786, let decimal { return decimal }
+      // Below that limit the digits decide.
+      if bytes.count <= Self.longestDecimalByteCount, let decimal { return decimal }
       return hexadecimal
     }
   }
@@ -218,11 +226,13 @@ extension PickleInt: CustomStringConvertible, LosslessStringConvertible, Express
 
   /// The decimal digits. Nil if there are too many.
   private var decimal: String? {
-    var limbs: [UInt32] = []
+    var limbs: [UInt64] = []
     for (index, byte) in magnitude.enumerated() {
-      if index % 4 == 0 { limbs.append(0) }
-      limbs[index / 4] |= UInt32(byte) << UInt32(8 * (index % 4))
+      if index % 8 == 0 { limbs.append(0) }
+      limbs[index / 8] |= UInt64(byte) << UInt64(8 * (index % 8))
     }
+    // The largest power of ten that a limb holds.
+    let (divisor, digitCount) = (UInt64(10_000_000_000_000_000_000), 19)
     var groups: [String] = []
     while let top = limbs.last {
       if top == 0 {
@@ -231,12 +241,10 @@ extension PickleInt: CustomStringConvertible, LosslessStringConvertible, Express
       }
       var rest: UInt64 = 0
       for index in limbs.indices.reversed() {
-        rest = rest << 32 | UInt64(limbs[index])
-        limbs[index] = UInt32(rest / 1_000_000_000)
-        rest %= 1_000_000_000
+        (limbs[index], rest) = divisor.dividingFullWidth((rest, limbs[index]))
       }
       let group = String(rest)
-      groups.append(String(repeating: "0", count: 9 - group.utf8.count) + group)
+      groups.append(String(repeating: "0", count: digitCount - group.utf8.count) + group)
     }
     let digits = groups.reversed().joined().drop { $0 == "0" }
     return digits.utf8.count > Self.longestDecimal ? nil : (isNegative ? "-" : "") + digits

@@ -16,6 +16,10 @@ extension PickleGraph {
   /// The bytes that a conversion of an object looks at. The conversion of an object of a class looks at its arguments
   /// and its state, whose parts may be texts and data, as in an array with a mask or in a path.
   fileprivate func conversionByteCount(_ index: Int) -> Int {
+    // The digits of an int take time with the square of its length.
+    if case .integer(let value) = nodes[index], value.byteCount <= PickleInt.longestDecimalByteCount {
+      return value.byteCount + value.byteCount * value.byteCount / 256
+    }
     guard case .object(let object) = nodes[index] else { return nodes[index].dataByteCount }
     var count = 0
     func add(_ slots: [PickleSlot]) {

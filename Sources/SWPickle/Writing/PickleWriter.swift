@@ -30,6 +30,8 @@ struct PickleWriter {
     /// The numbers of dtypes. NumPy has one object for each dtype of numbers, and arrays share others, so each is written
     /// once.
     var arrayTypes: [NumPyType: Int] = [:]
+    /// The long ints that have been written once.
+    var longIntegers: Set<PickleIdentity> = []
     /// The number of the only key of a UUID's state, which is one object in Python.
     var uuidKey: Int?
     /// For objects that are numbered after their contents: how many objects had numbers when they were last met.
@@ -66,6 +68,9 @@ struct PickleWriter {
 
   /// The number of elements between a MARK and the opcode that takes them.
   static let batch = 1000
+
+  /// The number of bytes from which an int is long.
+  private static let longInteger = 64
 
   init(_ sink: PickleSink, _ known: Known = Known()) {
     self.sink = sink
@@ -257,7 +262,15 @@ struct PickleWriter {
       } else {
         reduce("builtins", "bytearray", bytes.isEmpty ? [] : [.data(bytes)], identity)
       }
-    case .integer(let value): sink.write(value)
+    case .integer(let value):
+      sink.write(value)
+      // CPython numbers no int. A long one that is written a second time is numbered. Otherwise a pickle that refers to it
+      // often would become many times as long.
+      if let identity, value.byteCount >= Self.longInteger,
+        !known.longIntegers.insert(identity).inserted
+      {
+        memoize(identity)
+      }
     case .complex(let value):
       reduce("builtins", "complex", [.small(.float(value.real)), .small(.float(value.imaginary))], identity)
     case .list(let slots):
