@@ -1,3 +1,5 @@
+internal import SWCoding
+
 extension MsgPackTimestamp: Codable {
   private enum CodingKeys: String, CodingKey { case seconds, nanoseconds }
 
@@ -71,8 +73,13 @@ extension MsgPackValue: Codable {
     switch self {
     case .map(let pairs) where !(encoder is MsgPackEncoding):
       var map = encoder.container(keyedBy: TextKey.self)
+      var originals: [String: MsgPackValue] = [:]
       for pair in pairs {
         let key = TextKey(stringValue: pair.key.text ?? pair.key.description)
+        // Of a key that occurs twice the last value counts. Two keys of one text would lose an entry.
+        if let other = originals.updateValue(pair.key, forKey: key.stringValue), other != pair.key {
+          throw EncodingError.sameKey(key.stringValue, at: encoder.codingPath)
+        }
         try map.encode(pair.value, forKey: key)
       }
     case .array(let elements) where !(encoder is MsgPackEncoding):

@@ -509,6 +509,15 @@ import Testing
     }
     #expect(throws: DecodingError.self) { try MsgPackDecoder().decode(UUID.self, from: "x") }
   }
+
+  @Test func `a map whose keys another format cannot tell apart is refused, and loses no entry`() throws {
+    let value = MsgPackValue.map([.init(7, "number"), .init("7", "text")])
+    #expect(throws: EncodingError.self) { try JSONEncoder().encode(value) }
+    #expect(throws: EncodingError.self) { try JSONEncoder().encode([value]) }
+    // Of a key that occurs twice the last value counts, as everywhere.
+    let twice = MsgPackValue.map([.init("a", 1), .init("a", 2)])
+    #expect(try JSONDecoder().decode([String: Int].self, from: JSONEncoder().encode(twice)) == ["a": 2])
+  }
 }
 
 extension KeyedEncodingContainer {

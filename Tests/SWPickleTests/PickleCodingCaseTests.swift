@@ -169,6 +169,9 @@ import Testing
     #expect(context.debugDescription.contains("before year 1"))
     encoder.dateStrategy = .iso8601
     #expect(try encoder.encodeValue(Date(timeIntervalSince1970: 0.5)) == "1970-01-01T00:00:00.500Z")
+    // The year 0, which ISO 8601 has and Python has not.
+    #expect(throws: EncodingError.self) { try encoder.encode(Date(timeIntervalSince1970: -62_150_000_000)) }
+    #expect(try encoder.encodeValue(Date(timeIntervalSince1970: -62_135_596_800)) == "0001-01-01T00:00:00Z")
     // A date that a datetime of Python's became comes back equal, and as the same datetime.
     for index in 0..<10_000 {
       let time = try #require(

@@ -225,7 +225,8 @@ enum PickleFoundation {
       state.boundary()
       state.write(date.timeIntervalSince1970 * 1000)
     case .iso8601:
-      guard let text = CodingInstant(date)?.iso8601 else {
+      // Python has no year 0.
+      guard let text = CodingInstant(date)?.iso8601, !text.hasPrefix("0000") else {
         throw refusal(
           date.timeIntervalSinceReferenceDate,
           "cannot encode a date outside of the years 1 to 9999 as ISO 8601", encoding.path(key))
