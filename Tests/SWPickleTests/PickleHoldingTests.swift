@@ -126,4 +126,94 @@ import Testing
     #expect(date.timeIntervalSinceReferenceDate < 252_423_993_600)
     #expect(try PickleDecoder().decode(Date.self, from: PickleEncoder().encodeBytes(date)) == date)
   }
+
+  @Test func `a namedtuple whose subclass has attributes keeps both, and no field is nil in silence`() throws
+  {
+    // class Sub(namedtuple('P', 'x y')): pass, with an attribute `extra`, in protocols 0, 2 and 4.
+    struct Fields: Decodable { var extra: Int }
+    struct Optionals: Decodable { var x: Int?, y: Int?, extra: Int? }
+    for pickle in [
+      "63636f70795f7265670a5f7265636f6e7374727563746f720a70300a28636d0a5375620a70310a635f5f6275696c74696e5f5f0a74"
+        + "75706c650a70320a2849310a49320a7470330a7470340a5270350a286470360a5665787472610a70370a49330a73622e",
+      "8002636d0a5375620a71004b014b028671018171027d71035805000000657874726171044b0373622e",
+      "80049523000000000000008c016d948c035375629493944b014b02869481947d948c056578747261944b0373622e",
+    ] {
+      #expect(try decode([Int].self, pickle) == [1, 2])
+      #expect(try decode(Fields.self, pickle).extra == 3)
+      #expect(try explanation(Optionals.self, pickle).contains("2 arguments without names"))
+      #expect(throws: DecodingError.self) { try decode([String: Int].self, pickle) }
+      let object = try #require(value(pickle).object)
+      #expect(object["extra"] == 3 && object.arguments.first != nil)
+    }
+    // An exception's arguments are its message, and no fields: see the class that names them.
+    let error = PickleValue.object(PickleName("m", "Failure"), [7, "x"], state: ["code": 7])
+    #expect(try PickleDecoder().decode(Optionals.self, from: error.pickled()).x == nil)
+  }
+
+  @Test func `a root model of pydantic decodes as its root, and by the name of it`() throws {
+    let list =
+      "80049552000000000000008c016d948c034964739493942981947d94288c085f5f646963745f5f947d948c04726f6f74945d94284b014b"
+      + "0265738c175f5f707964616e7469635f6669656c64735f7365745f5f948f942868079075622e"
+    let text =
+      "8004954f000000000000008c016d948c044e616d659493942981947d94288c085f5f646963745f5f947d948c04726f6f74948c01619473"
+      + "8c175f5f707964616e7469635f6669656c64735f7365745f5f948f942868079075622e"
+    let dict =
+      "80049555000000000000008c016d948c055461626c659493942981947d94288c085f5f646963745f5f947d948c04726f6f74947d948c01"
+      + "61944b0173738c175f5f707964616e7469635f6669656c64735f7365745f5f948f942868079075622e"
+    struct Root<Value: Decodable>: Decodable { var root: Value }
+    #expect(try decode([Int].self, list) == [1, 2])
+    #expect(try decode(Root<[Int]>.self, list).root == [1, 2])
+    #expect(try decode(String.self, text) == "a")
+    #expect(try decode(Root<String>.self, text).root == "a")
+    #expect(try decode(Root<[String: Int]>.self, dict).root == ["a": 1])
+    #expect(try decode([String: [String: Int]].self, dict) == ["root": ["a": 1]])
+    #expect(throws: DecodingError.self) { try decode(Int.self, text) }
+    #expect(throws: DecodingError.self) { try decode([Int].self, dict) }
+  }
+
+  @Test func `a model of pydantic has the attributes that its class does not declare, too`() throws {
+    let state: PickleValue = [
+      "__dict__": ["id": 7], "__pydantic_extra__": ["note": "n"], "__pydantic_private__": ["_seen": true],
+      "__pydantic_fields_set__": .set(["id"]),
+    ]
+    let pickle = try PickleValue.object(PickleName("m", "Model"), isNew: true, state: state).pickled()
+    struct Model: Decodable { var id: Int, note: String?, _seen: Bool? }
+    let model = try PickleDecoder().decode(Model.self, from: pickle)
+    #expect(model.id == 7 && model.note == "n" && model._seen == true)
+    let object = try #require(PickleValue(pickle: pickle).object)
+    #expect(object["id"] == 7 && object["note"] == "n" && object["_seen"] == true)
+  }
+
+  @Test func `a duration of pandas is a timedelta`() throws {
+    let name = PickleName("pandas._libs.tslibs.timedeltas", "_timedelta_unpickle")
+    func delta(_ arguments: [PickleValue], _ name: PickleName = name) throws -> PickleTimeDelta {
+      try PickleDecoder().decode(PickleTimeDelta.self, from: PickleValue.object(name, arguments).pickled())
+    }
+    let expected = PickleTimeDelta(days: 1, seconds: 2, microseconds: 3)
+    // pandas.Timedelta(days=1, seconds=2, microseconds=3) of pandas 2.0 and 3.1.
+    let earlier =
+      "80049548000000000000008c1e70616e6461732e5f6c6962732e74736c6962732e74696d6564656c746173948c135f74696d6564656c74615f756e7069636b6c659493948a06b89f8408954e4b0a869452942e"
+    let later =
+      "80049547000000000000008c1e70616e6461732e5f6c6962732e74736c6962732e74696d6564656c746173948c135f74696d6564656c74615f756e7069636b6c659493948a0583e4f51d144b09869452942e"
+    for pickle in [earlier, later] {
+      #expect(try decode(PickleTimeDelta.self, pickle) == expected)
+      #expect(
+        try decode([PickleTimeDelta?].self, "80045d" + pickle.dropFirst(22).dropLast(2) + "612e") == [
+          expected
+        ])
+    }
+    #expect(try delta([86_402_000_003_000, 10]) == expected)
+    #expect(try delta([86_402_000_003, 9]) == expected)
+    #expect(try delta([-1, 7]) == PickleTimeDelta(days: 0, seconds: -1))
+    #expect(try delta([1500, 8]) == PickleTimeDelta(days: 0, seconds: 1, microseconds: 500_000))
+    #expect(
+      try delta([3000], PickleName("pandas._libs.tslibs.timedeltas", "Timedelta"))
+        == PickleTimeDelta(days: 0, microseconds: 3))
+    // Finer than a microsecond, a unit that is none, and more days than Python has.
+    let odd: [[PickleValue]] = [
+      [1, 10], [-999, 10], [1, 6], [1, 11], [.init(Int.max), 7], [.init(Int.min), 8], [], [1, .none],
+      ["1", 10], [1, 10, 10],
+    ]
+    for arguments in odd { #expect(throws: DecodingError.self) { try delta(arguments) } }
+  }
 }

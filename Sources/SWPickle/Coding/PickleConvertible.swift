@@ -86,8 +86,13 @@ extension PickleDateTime: PickleConvertible {
 
 extension PickleTimeDelta: PickleConvertible {
   public init?(pickleValue: PickleValue) {
-    guard case .timeDelta(let value) = pickleValue.content else { return nil }
-    self = value
+    switch pickleValue.content {
+    case .timeDelta(let value): self = value
+    case .object(let object):
+      guard let value = object.pandasTimeDelta else { return nil }
+      self = value
+    default: return nil
+    }
   }
   public var pickleValue: PickleValue { PickleValue(self) }
 }

@@ -26,6 +26,8 @@ struct PickleKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
   private let sources: [PicklePairs]
   /// Whether the keys are those of a dictionary, which no strategy changes.
   private let isDictionary: Bool
+  /// Whether the object has arguments without names. Each of them may be the value of a missing key, so no key is absent.
+  private let isIncomplete: Bool
   /// The converted keys, for a strategy that only converts keys of the message to keys of the type.
   private var converted: [PickleText: PickleValue]?
   /// The most likely position of the next key: behind the one that was found last.
@@ -37,6 +39,7 @@ struct PickleKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
     self.decoding = decoding
     isDictionary = Key.self == CodingDictionaryKeys.type
     sources = try decoding.keyedSources()
+    isIncomplete = decoding.unnamedCount > 0
     if !isDictionary, case .custom(let convert) = decoding.session.options.keyStrategy.kind {
       var converted: [PickleText: PickleValue] = [:]
       let path = decoding.codingPath
@@ -152,7 +155,7 @@ struct PickleKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
     return try child(key).converted()
   }
 
-  func contains(_ key: Key) -> Bool { ((try? find(key)) ?? nil) != nil }
+  func contains(_ key: Key) -> Bool { isIncomplete || ((try? find(key)) ?? nil) != nil }
   func decodeNil(forKey key: Key) throws -> Bool { try value(key).isNil }
   func decode(_ type: Bool.Type, forKey key: Key) throws -> Bool { try simple(key) }
   func decode(_ type: String.Type, forKey key: Key) throws -> String { try simple(key) }
@@ -331,8 +334,17 @@ extension PickleDecoding {
     return sources
   }
 
+  /// How many values an object has that its class takes without names, beside its attributes: those of a subclass of tuple,
+  /// str, or another type of Python's.
+  var unnamedCount: Int {
+    guard case .object(let object) = value.content else { return 0 }
+    return object.unnamedCount
+  }
+
   /// Why the attributes of an object cannot be found by name.
   var namesNothing: String? {
+    let unnamedCount = unnamedCount
+    if unnamedCount > 0 { return "it has \(unnamedCount) arguments without names" }
     guard case .object(let object) = value.content, object.attributes == nil, object.entries == nil else {
       return nil
     }

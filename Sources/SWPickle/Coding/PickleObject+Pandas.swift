@@ -10,17 +10,42 @@ extension PickleObject {
     guard name == PickleName("pandas._libs.tslibs.timestamps", "_unpickle_timestamp"),
       3...4 ~= arguments.count, let number = arguments[0].integer
     else { return nil }
-    // The unit is a number of NumPy's `NPY_DATETIMEUNIT`. Before pandas 2 it is not there, and nanoseconds are meant.
-    let perSecond: Int
-    switch arguments.count == 3 ? 10 : arguments[3].integer {
-    case 7: perSecond = 1
-    case 8: perSecond = 1000
-    case 9: perSecond = 1_000_000
-    case 10: perSecond = 1_000_000_000
-    default: return nil
+    // Before pandas 2 the unit is not there, and nanoseconds are meant.
+    guard let perSecond = arguments.count == 3 ? 1_000_000_000 : Self.unitsPerSecond(arguments[3]) else {
+      return nil
     }
     let (seconds, rest) = number.flooredDivision(by: perSecond)
     return CodingInstant(seconds: Int64(seconds), nanoseconds: UInt32(rest * (1_000_000_000 / perSecond)))
+  }
+
+  /// The duration of a `pandas.Timedelta`: `_timedelta_unpickle(number, unit)`, or `Timedelta(number)` in nanoseconds. Nil
+  /// for other objects, and for a duration that a timedelta of Python's does not hold exactly.
+  var pandasTimeDelta: PickleTimeDelta? {
+    guard let name, name.module == "pandas._libs.tslibs.timedeltas", let number = arguments.first?.integer
+    else {
+      return nil
+    }
+    let perSecond: Int?
+    switch (name.name, arguments.count) {
+    case ("_timedelta_unpickle", 2): perSecond = Self.unitsPerSecond(arguments[1])
+    case ("Timedelta", 1): perSecond = 1_000_000_000
+    default: perSecond = nil
+    }
+    guard let perSecond else { return nil }
+    let (seconds, rest) = number.flooredDivision(by: perSecond)
+    let (microseconds, finer) = (rest * 1_000_000).quotientAndRemainder(dividingBy: perSecond)
+    return finer == 0 ? PickleTimeDelta(days: 0, seconds: seconds, microseconds: microseconds) : nil
+  }
+
+  /// A unit of time as a number of NumPy's `NPY_DATETIMEUNIT`.
+  private static func unitsPerSecond(_ unit: PickleValue) -> Int? {
+    switch unit.integer {
+    case 7: 1
+    case 8: 1000
+    case 9: 1_000_000
+    case 10: 1_000_000_000
+    default: nil
+    }
   }
 
   /// Whether it is pandas' `NaT`, "not a time".

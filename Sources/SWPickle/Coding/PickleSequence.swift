@@ -127,6 +127,7 @@ extension PickleObject {
     {
       return nil
     }
+    if let root { return root }
     guard arguments.count == 1, appended.isEmpty, items.isEmpty else { return nil }
     return arguments[0]
   }
@@ -183,10 +184,33 @@ extension PickleObject {
     }
   }
 
-  /// The attributes if one dict has all of them. A class with slots and a dict has two.
+  /// The attributes as one dict. Nil for those of a class with slots and a dict, which are in two.
   var onlyAttributes: PicklePairs? {
-    if case .tuple = state?.content, attributes?.count == 2 { return nil }
-    return attributes?.first
+    guard unnamedCount == 0, let attributes else { return nil }
+    if case .tuple = state?.content, attributes.count == 2 { return nil }
+    // Of pydantic's, the last is the state itself.
+    let parts = attributes.count > 1 ? attributes.dropLast() : attributes[...]
+    guard parts.count > 1, let first = parts.first, parts.allSatisfy({ $0.graph === first.graph }) else {
+      return attributes.first
+    }
+    return PicklePairs(parts.flatMap(\.slots), in: first.graph)
+  }
+
+  /// The value of a model of pydantic that has no other attribute: the root of a `RootModel`.
+  var root: PickleValue? {
+    guard arguments.isEmpty, let state = state?.pairs, let inner = state["__dict__"]?.pairs, inner.count == 1,
+      state["__pydantic_fields_set__"] != nil
+    else { return nil }
+    return inner["root"]
+  }
+
+  /// How many values the class's `__new__` takes without names, for an object that has attributes, too. The arguments of
+  /// a class that is called, such as an exception, are no values of it.
+  var unnamedCount: Int {
+    guard isNew, !arguments.isEmpty, let attributes, attributes.contains(where: { !$0.isEmpty }) else {
+      return 0
+    }
+    return base == nil ? arguments.count : arguments.first?.elements?.count ?? 1
   }
 
   /// The elements of an object that is a kind of sequence. If the object has no state, or names its attributes, its arguments.
@@ -208,7 +232,7 @@ extension PickleObject {
     if let (array, mask) = maskedArray, !array.shape.isEmpty {
       return .view(PickleArrayView(array, mask: mask))
     }
-    if let elements = wrapped?.elements { return .elements(elements) }
+    if let elements = wrapped?.elements ?? root?.elements { return .elements(elements) }
     if !appended.isEmpty { return .elements(appended) }
     if node.base != nil, let elements = arguments.first?.elements { return .elements(elements) }
     if arguments.isEmpty, let values = stateValues { return .elements(values) }

@@ -37,7 +37,10 @@ extension Dictionary: PickleDictionary where Key: Decodable, Value: Decodable {
     if let found = value.pairs {
       pairs = found
     } else if case .object(let object) = value.content {
-      guard let found = object.wrapped?.pairs ?? object.entries ?? object.onlyAttributes else { return nil }
+      guard let found = object.wrapped?.pairs ?? object.entries ?? object.onlyAttributes else {
+        if object.unnamedCount > 0 { throw decoding.mismatch([Key: Value].self, decoding.namesNothing) }
+        return nil
+      }
       pairs = found
     } else {
       return nil

@@ -55,17 +55,21 @@ public struct PickleObject: Sendable {
     return nil
   }
 
-  /// The attributes by name, in one dict or two, as the state has them:
+  /// The attributes by name, in one dict or more, as the state has them:
   /// - a dict;
   /// - `(None or dict, dict)` if the class has `__slots__`;
-  /// - for pydantic models, the dict under the key `__dict__`.
+  /// - for pydantic models, the dict under the key `__dict__`, and those of attributes that are private or that the class
+  ///   does not declare.
   ///
   /// Nil if there is no state, or if the state names nothing, such as the list of values of a frozen dataclass with
   /// slots.
   public var attributes: [PicklePairs]? {
     switch state?.content {
     case .dict(let pairs):
-      if let inner = pairs["__dict__"]?.pairs { return [inner, pairs] }
+      if let inner = pairs["__dict__"]?.pairs {
+        let others = ["__pydantic_extra__", "__pydantic_private__"].compactMap { pairs[$0]?.pairs }
+        return [inner] + others.filter { !$0.isEmpty } + [pairs]
+      }
       return [pairs]
     case .tuple(let parts) where parts.count == 2:
       guard let slots = parts[1].pairs else { return nil }
