@@ -46,3 +46,12 @@ package struct CodingInstant: Hashable, Sendable {
     return Date(timeIntervalSinceReferenceDate: whole + Double(nanoseconds) / 1e9)
   }
 }
+
+extension Date {
+  /// The date a number of seconds after the start of 2001. Nil for an infinity and for NaN, which are no dates: Foundation's
+  /// description of a date that is not a number ends the process.
+  package init?(finiteSinceReferenceDate seconds: Double) {
+    guard seconds.isFinite else { return nil }
+    self.init(timeIntervalSinceReferenceDate: seconds)
+  }
+}

@@ -510,6 +510,23 @@ import Testing
     #expect(throws: DecodingError.self) { try MsgPackDecoder().decode(UUID.self, from: "x") }
   }
 
+  @Test func `a number that is no date is an error, because a program could not even print it`() throws {
+    for strategy: CodingDateStrategy in [.secondsSince1970, .millisecondsSince1970, .deferredToDate] {
+      var decoder = MsgPackDecoder()
+      decoder.dateStrategy = strategy
+      for number in [Double.nan, .infinity, -.infinity, .signalingNaN] {
+        #expect(throws: DecodingError.self) { try decoder.decode(Date.self, from: .double(number)) }
+        #expect(throws: DecodingError.self) { try decoder.decode([Date?].self, from: [.double(number)]) }
+        #expect(throws: DecodingError.self) { try decoder.decode(Date.self, from: .float(Float(number))) }
+      }
+      for number in [Double.greatestFiniteMagnitude, -Double.greatestFiniteMagnitude, 0] {
+        let date = try decoder.decode(Date.self, from: .double(number))
+        #expect("\(date)".isEmpty == false)
+        #expect(date.timeIntervalSinceReferenceDate.isFinite)
+      }
+    }
+  }
+
   @Test func `a map whose keys another format cannot tell apart is refused, and loses no entry`() throws {
     let value = MsgPackValue.map([.init(7, "number"), .init("7", "text")])
     #expect(throws: EncodingError.self) { try JSONEncoder().encode(value) }

@@ -185,6 +185,30 @@ import Testing
     #expect(try PickleDecoder().decode(UUID.self, from: PickleValue(digits)) == uuid)
   }
 
+  @Test func `a number that is no date is an error, because a program could not even print it`() throws {
+    for strategy: CodingDateStrategy in [.secondsSince1970, .millisecondsSince1970, .deferredToDate] {
+      var decoder = PickleDecoder()
+      decoder.dateStrategy = strategy
+      for number in [Double.nan, .infinity, -.infinity, .signalingNaN] {
+        let value = PickleValue(number)
+        #expect(throws: DecodingError.self) { try decoder.decode(Date.self, from: value) }
+        #expect(throws: DecodingError.self) { try decoder.decode([Date].self, from: [value]) }
+        #expect(throws: DecodingError.self) {
+          try decoder.decode([Date?].self, from: PickleValue.list([value]).pickled())
+        }
+        #expect(throws: DecodingError.self) {
+          try decoder.decode(
+            [String: Date].self, from: PickleValue.dict([(PickleValue("t"), value)]).pickled())
+        }
+      }
+      for number in [Double.greatestFiniteMagnitude, -Double.greatestFiniteMagnitude, 0] {
+        let date = try decoder.decode(Date.self, from: PickleValue(number))
+        #expect("\(date)".isEmpty == false)
+        #expect(date.timeIntervalSinceReferenceDate.isFinite)
+      }
+    }
+  }
+
   // MARK: Encoding
 
   @Test func `an empty array is a list, whatever its elements are`() throws {

@@ -393,6 +393,14 @@ struct MsgPackDecoding {
       unsafe MsgPackError(.malformedTimestamp, offset: Int(token.value), in: state.bytes), key: key)
   }
 
+  private func finiteDate(
+    at index: Int, key: some CodingKey, _ secondsSince2001: (Double) -> Double
+  ) throws -> Date {
+    let number = try double(at: index, key: key)
+    if let date = Date(finiteSinceReferenceDate: secondsSince2001(number)) { return date }
+    throw unfit(Date.self, at: index, key: key)
+  }
+
   private func date(at index: Int, key: some CodingKey) throws -> Date {
     switch state.options.dateStrategy.kind {
     case .native:
@@ -404,9 +412,9 @@ struct MsgPackDecoding {
       }
       let timestamp = try timestamp(at: index, key: key)
       return CodingInstant(seconds: timestamp.seconds, nanoseconds: timestamp.nanoseconds).date
-    case .deferredToDate: return Date(timeIntervalSinceReferenceDate: try double(at: index, key: key))
-    case .secondsSince1970: return Date(timeIntervalSince1970: try double(at: index, key: key))
-    case .millisecondsSince1970: return Date(timeIntervalSince1970: try double(at: index, key: key) / 1000)
+    case .deferredToDate: return try finiteDate(at: index, key: key) { $0 }
+    case .secondsSince1970: return try finiteDate(at: index, key: key) { $0 - 978_307_200 }
+    case .millisecondsSince1970: return try finiteDate(at: index, key: key) { $0 / 1000 - 978_307_200 }
     case .iso8601:
       let text = try string(at: index, key: key)
       guard let instant = CodingInstant(iso8601: text) else {

@@ -92,11 +92,9 @@ enum PickleFoundation {
   private static func date(_ decoding: PickleDecoding) throws -> Date? {
     switch decoding.session.options.dateStrategy.kind {
     case .native: return try native(decoding)
-    case .deferredToDate: return nil
-    case .secondsSince1970:
-      return Date(timeIntervalSinceReferenceDate: try Double(decoding) - 978_307_200)
-    case .millisecondsSince1970:
-      return Date(timeIntervalSinceReferenceDate: try Double(decoding) / 1000 - 978_307_200)
+    case .deferredToDate: return try finite(decoding) { $0 }
+    case .secondsSince1970: return try finite(decoding) { $0 - 978_307_200 }
+    case .millisecondsSince1970: return try finite(decoding) { $0 / 1000 - 978_307_200 }
     case .iso8601:
       guard let text = decoding.scalar.text else {
         throw decoding.mismatch(Date.self, "the date strategy reads text of ISO 8601")
@@ -108,6 +106,16 @@ enum PickleFoundation {
     case .custom(_, let function?): return try function(decoding)
     case .custom: throw DecodingError.noDateFunction(at: decoding.codingPath)
     }
+  }
+
+  private static func finite(
+    _ decoding: PickleDecoding, _ secondsSince2001: (Double) -> Double
+  ) throws -> Date {
+    let number = try Double(decoding)
+    guard let date = Date(finiteSinceReferenceDate: secondsSince2001(number)) else {
+      throw DecodingError.unfit("\(number)", Date.self, at: decoding.codingPath)
+    }
+    return date
   }
 
   private static func native(_ decoding: PickleDecoding) throws -> Date {
