@@ -216,4 +216,71 @@ import Testing
     ]
     for arguments in odd { #expect(throws: DecodingError.self) { try delta(arguments) } }
   }
+
+  @Test func `a number that Swift has no type for is its bytes, and no sequence of numbers`() throws {
+    let type = try #require(NumPyType(.float, byteCount: 16))
+    let bytes = (0..<16).map { UInt8($0) }
+    let array = try #require(NumPyArray(shape: [2], type: type, bytes: bytes + bytes))
+    let pickle = try PickleValue(array).pickled()
+    #expect(try PickleDecoder().decode([Data].self, from: pickle) == [Data(bytes), Data(bytes)])
+    #expect(try PickleDecoder().decode([[UInt8]].self, from: pickle) == [bytes, bytes])
+    #expect(throws: DecodingError.self) { try PickleDecoder().decode([[Double]].self, from: pickle) }
+    #expect(throws: DecodingError.self) { try PickleDecoder().decode([UUID].self, from: pickle) }
+    let scalar = try PickleValue(#require(NumPyArray(scalar: type, bytes: bytes))).pickled()
+    #expect(try PickleDecoder().decode(Data.self, from: scalar) == Data(bytes))
+    #expect(throws: DecodingError.self) { try PickleDecoder().decode(UUID.self, from: scalar) }
+    #expect(throws: DecodingError.self) { try PickleDecoder().decode([Double].self, from: scalar) }
+  }
+
+  @Test func `the count of a datetime64 is no number of seconds`() throws {
+    // numpy.datetime64('-5000-01-01'), which Python's dates do not reach.
+    let type = NumPyType.date(try #require(NumPyType.Unit("D")))
+    let days = (0..<8).map { UInt8(truncatingIfNeeded: -2_545_740 >> (8 * $0)) }
+    let value = PickleValue(try #require(NumPyArray(scalar: type, bytes: days)))
+    #expect(try PickleDecoder().decode(Int.self, from: value) == -2_545_740)
+    for strategy: CodingDateStrategy in [.secondsSince1970, .millisecondsSince1970, .deferredToDate] {
+      var decoder = PickleDecoder()
+      decoder.dateStrategy = strategy
+      #expect(throws: DecodingError.self) { try decoder.decode(Date.self, from: value) }
+    }
+  }
+
+  @Test func `a zone of dateutil has the name that its pickle gives`() throws {
+    func text(_ text: String) -> String { "8c" + Self.byte(text.utf8.count) + hex(text) }
+    func name(_ zone: String) throws -> String? {
+      let moment = "800463" + hex("datetime\ndatetime\n") + "430a" + "07e80101000000000000" + zone + "86522e"
+      guard case .dateTime(let time) = try value(moment).content else { return nil }
+      return time.time.timeZone?.name
+    }
+    // Of dateutil 4.0, tz.gettz('Asia/Tokyo'); and one that was made of a file alone.
+    let file = "/usr/share/zoneinfo/Asia/Tokyo"
+    for identifier in [text("Asia/Tokyo"), "4e"] {
+      let zone =
+        "63" + hex("dateutil.tz._tzfile\n_unpickle\n") + "2863" + hex("dateutil.tz._tzfile\ntzfile\n")
+        + identifier
+        + text(file) + "29297452"
+      #expect(try name(zone) == "Asia/Tokyo")
+    }
+    let string = "63" + hex("dateutil.tz.tz\ntzstr\n") + "29817d" + text("_s") + text("EST5EDT") + "7362"
+    #expect(try name(string) == "EST5EDT")
+  }
+
+  private static func byte(_ byte: Int) -> String { hex(String(UnicodeScalar(UInt8(byte & 0x7f)))) }
+
+  @Test func `an int beyond a Double is no complex number`() throws {
+    #expect(try PickleDecoder().decode(PickleComplex.self, from: PickleValue(7)).real == 7)
+    #expect(try PickleDecoder().decode(PickleComplex.self, from: PickleValue(1 << 62)).real == 0x1p62)
+    for int in [PickleInt("1" + String(repeating: "0", count: 400)) ?? 0, PickleInt(UInt64.max)] {
+      #expect(throws: DecodingError.self) {
+        try PickleDecoder().decode(PickleComplex.self, from: PickleValue(int))
+      }
+    }
+  }
+
+  @Test func `a tilde in a path of Python's is no home directory`() throws {
+    let path = PickleValue.object(PickleName("pathlib", "PosixPath"), ["~/x"])
+    let url = try PickleDecoder().decode(URL.self, from: path.pickled())
+    #expect(url.path.hasSuffix("/~/x") && url.relativePath.hasSuffix("~/x"))
+    #expect(try PickleDecoder().decode(String.self, from: path.pickled()) == "~/x")
+  }
 }

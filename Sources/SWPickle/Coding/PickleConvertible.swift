@@ -52,6 +52,8 @@ extension PickleComplex: PickleConvertible {
     if case .complex(let value) = pickleValue.content {
       self = value
     } else if let real = pickleValue.number {
+      // As for a Double: an int that it does not hold exactly is refused.
+      if let int = pickleValue.bigInteger, PickleInt(exactly: real) != int { return nil }
       self.init(real: real, imaginary: 0)
     } else {
       return nil

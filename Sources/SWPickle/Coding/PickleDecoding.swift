@@ -109,6 +109,7 @@ final class PickleDecoding: Decoder {
     case .bytes(let bytes), .byteArray(let bytes): return bytes
     case .array(let array) where isArrayTaken && array.type == UInt8.numPyType && array.shape.count == 1:
       return array.bytes
+    case .array(let array) where array.isOpaque && array.shape.isEmpty: return array.bytes
     case .object(let object):
       // A str of Python 2, or a subclass of bytes.
       return object.scalar?.bytes ?? object.machineBytes

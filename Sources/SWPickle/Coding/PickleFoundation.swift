@@ -75,7 +75,10 @@ enum PickleFoundation {
     if case .object(let object) = decoding.value.content, object.name?.canonical.module == "pathlib",
       let path = decoding.scalar.text
     {
-      guard object.name?.name.contains("Windows") == true else { return URL(filePath: path) }
+      guard object.name?.name.contains("Windows") == true else {
+        // Foundation takes a tilde at the start for a home directory. For Python it is a part of a name.
+        return URL(filePath: path.utf8.first == UInt8(ascii: "~") ? "./" + path : path)
+      }
       // On this system a backslash is a character of a name. So a path with a drive is made what Python's `as_uri` makes.
       guard path.utf8.dropFirst().starts(with: ":\\".utf8) else {
         throw decoding.corrupted("\(PickleValue(path)) is no path of Windows with a drive, and so no URL")
@@ -111,6 +114,10 @@ enum PickleFoundation {
   private static func finite(
     _ decoding: PickleDecoding, _ secondsSince2001: (Double) -> Double
   ) throws -> Date {
+    // The count of a datetime64 is in its own unit.
+    if case .array(let array) = decoding.value.content, array.type.unit != nil {
+      throw decoding.mismatch(Date.self, "the date strategy reads numbers")
+    }
     let number = try Double(decoding)
     guard let date = Date(finiteSinceReferenceDate: secondsSince2001(number)) else {
       throw DecodingError.unfit("\(number)", Date.self, at: decoding.codingPath)

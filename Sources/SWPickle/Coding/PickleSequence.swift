@@ -85,10 +85,12 @@ struct PickleArrayView {
 }
 
 extension NumPyArray {
-  /// The element as a value. A time that Python cannot represent stays an array, which knows its unit.
+  /// The element as a value. A time that Python cannot represent stays an array, which knows its unit, and so does a number
+  /// that Swift has no type for: its bytes are no sequence of numbers.
   fileprivate func element(at index: Int) -> PickleValue {
     let value = value(at: index)
-    guard type.kind == .date || type.kind == .timeDelta, value.integer != nil else { return value }
+    let isTime = (type.kind == .date || type.kind == .timeDelta) && value.integer != nil
+    guard isTime || isOpaque else { return value }
     let start = index * type.byteCount
     return NumPyArray(scalar: type, bytes: Array(bytes[start..<(start + type.byteCount)]))
       .map { PickleValue($0) } ?? value

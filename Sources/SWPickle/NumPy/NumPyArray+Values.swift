@@ -15,8 +15,17 @@ extension NumPyArray {
     return value(type, at: index * type.byteCount)
   }
 
-  /// The only element of an array without dimensions.
-  var scalar: PickleValue? { shape.isEmpty ? value(at: 0) : nil }
+  /// The only element of an array without dimensions. Nil for a number that Swift has no type for.
+  var scalar: PickleValue? { shape.isEmpty && !isOpaque ? value(at: 0) : nil }
+
+  /// Whether the elements are numbers for which Swift has no type, such as a `longdouble`.
+  var isOpaque: Bool {
+    switch type.kind {
+    case .float: type.byteCount > 8
+    case .complex: type.byteCount > 16
+    default: false
+    }
+  }
 
   private func value(_ type: NumPyType, at start: Int) -> PickleValue {
     let range = start..<(start + type.byteCount)

@@ -50,6 +50,12 @@ extension PickleReader {
       let offset = arguments.count == 2 ? arguments[1] : attribute("_offset", of: object)
       let name = arguments.isEmpty ? attribute("_name", of: object).flatMap(short) : first
       return (offset.flatMap(self.offset), name)
+    case (_, "_unpickle") where module.hasPrefix("dateutil"):
+      // From dateutil 4 on: the class, the identifier or None, the file name or None, and the offsets.
+      let names = arguments.dropFirst().prefix(2).compactMap(short)
+      return (nil, names.first.map(identifier))
+    case (_, "tzstr") where module.hasPrefix("dateutil"):
+      return (nil, first ?? attribute("_s", of: object).flatMap(short))
     case (_, "tzfile") where module.hasPrefix("dateutil"):
       // (None, file name)
       return (nil, arguments.dropFirst().first.flatMap(short).map(identifier) ?? first.map(identifier))
