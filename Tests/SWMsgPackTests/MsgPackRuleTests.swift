@@ -527,6 +527,31 @@ import Testing
     }
   }
 
+  @Test func `a timestamp has less than a billion nanoseconds, and a date fits 64 bits of seconds`() throws {
+    func timestamp(_ nanoseconds: UInt64) -> MsgPackTimestamp? {
+      let both = nanoseconds << 34 | 5
+      return MsgPackTimestamp(
+        .extension(type: -1, (0..<8).map { UInt8(truncatingIfNeeded: both >> UInt64(56 - 8 * $0)) }))
+    }
+    #expect(timestamp(999_999_999) == MsgPackTimestamp(seconds: 5, nanoseconds: 999_999_999))
+    #expect(timestamp(1_000_000_000) == nil)
+    // The last number below 2⁶³: with the years between 1970 and 2001 it is too large.
+    for seconds in [0x1p63.nextDown, 0x1p63, -0x1p63.nextUp * 2] {
+      #expect(throws: EncodingError.self) {
+        try MsgPackEncoder().encodeBytes(Date(timeIntervalSinceReferenceDate: seconds))
+      }
+    }
+  }
+
+  @Test func `two keys that the strategy makes one are an error, and a repeated key is none`() throws {
+    struct Fields: Decodable { var a: Int }
+    var decoder = MsgPackDecoder()
+    decoder.keyStrategy = .custom { path in Key((path.last?.stringValue ?? "").lowercased()) }
+    #expect(throws: DecodingError.self) { try decoder.decode(Fields.self, from: ["a": 1, "A": 2]) }
+    #expect(try decoder.decode(Fields.self, from: ["A": 1, "b": 2]).a == 1)
+    #expect(try decoder.decode(Fields.self, from: ["A": 1, "A": 2]).a == 2)
+  }
+
   @Test func `a map whose keys another format cannot tell apart is refused, and loses no entry`() throws {
     let value = MsgPackValue.map([.init(7, "number"), .init("7", "text")])
     #expect(throws: EncodingError.self) { try JSONEncoder().encode(value) }

@@ -283,4 +283,32 @@ import Testing
     #expect(url.path.hasSuffix("/~/x") && url.relativePath.hasSuffix("~/x"))
     #expect(try PickleDecoder().decode(String.self, from: path.pickled()) == "~/x")
   }
+
+  @Test func `calls of Python's own classes are read with each form of their arguments`() throws {
+    let (one, two) = ("473ff8000000000000", "47c000000000000000")
+    let complex = "800463" + hex("builtins\ncomplex\n")
+    #expect(
+      try decode(PickleComplex.self, complex + one + two + "86522e")
+        == PickleComplex(real: 1.5, imaginary: -2))
+    #expect(
+      try decode(PickleComplex.self, complex + one + "85522e") == PickleComplex(real: 1.5, imaginary: 0))
+    for arguments in ["29", one + one + one + "87"] {
+      #expect(try value(complex + arguments + "522e").object?.name == PickleName("builtins", "complex"))
+    }
+    // As Python 2 writes it: of a list of lists.
+    let ordered = try value(
+      "800463" + hex("collections\nOrderedDict\n") + "5d" + "5d4b01614b026161" + "85522e")
+    #expect(ordered == .orderedDict([(1, 2)]))
+    // Subclasses of dict and list in protocols 0 and 1.
+    func reconstructed(_ base: String, _ content: String) -> String {
+      "800463" + hex("copyreg\n_reconstructor\n") + "2863" + hex("m\nC\n") + "63" + hex("builtins\n\(base)\n")
+        + content + "74522e"
+    }
+    let dict = reconstructed("dict", "7d4b014b0273")
+    #expect(try value(dict).object?.items.map { $0.value } == [2])
+    #expect(try decode([Int: Int].self, dict) == [1: 2])
+    let list = reconstructed("list", "5d4b0361")
+    #expect(try value(list).object?.appended.map { $0 } == [3])
+    #expect(try decode([Int].self, list) == [3])
+  }
 }
