@@ -84,11 +84,14 @@ public struct FrameDemand: Hashable, Sendable {
 
   /// The frame is `byteCount` bytes long, at least 1, and its payload is the range `payload` of it.
   ///
+  /// A frame of no bytes would be found at the same place again and again. So it breaks the scanner's laws like
+  /// ``atLeast(_:)`` of 0, and is the same value: it is not final, and does not trap.
+  ///
   /// - Requires: a payload inside the frame.
   @inlinable
   public static func frame(byteCount: Int, payload: Range<Int>) -> FrameDemand {
     precondition(
       payload.lowerBound >= 0 && payload.upperBound <= byteCount, "the payload lies inside its frame")
-    return FrameDemand(byteCount: byteCount, payload: payload)
+    return FrameDemand(byteCount: byteCount, payload: byteCount > 0 ? payload : nil)
   }
 }

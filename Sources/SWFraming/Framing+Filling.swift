@@ -19,7 +19,14 @@ extension Framing {
         explanation: "expected a demand for more than \(bytes.count) bytes; found one for \(demand.byteCount)"
       )
     }
-    if !demand.isFinal, case .frame(let last) = try scanner.atEnd(of: bytes) { demand = last }
+    if !demand.isFinal, case .frame(let last) = try scanner.atEnd(of: bytes) {
+      guard last.isFinal, last.byteCount <= bytes.count else {
+        throw FramingError(
+          .brokenScanner, offset: bytes.count,
+          explanation: "expected a last frame of 1 to \(bytes.count) bytes; found one of \(last.byteCount)")
+      }
+      demand = last
+    }
     guard let payload = demand.payload, demand.byteCount <= bytes.count else {
       throw FramingError(
         .misfit, offset: bytes.count,

@@ -19,11 +19,14 @@ struct BrokenFraming: ByteFraming {
     case takesMoreThanTheFrame
     case takesWhatIsThere
     case takesAllThereIs
+    case takesNothing
+    case asksForNothing
     case forgetsASplitHeader
     case sharesItsState
     case misplacesThePayload
     case refusesDependingOnChunks
     case endsWithMoreThanThereIs
+    case endsWithAFrameOfNothing
     case endsNothingWithAFrame
   }
 
@@ -66,6 +69,8 @@ struct BrokenFraming: ByteFraming {
       switch fault {
       case .endsWithMoreThanThereIs where !received.isEmpty:
         return .frame(.frame(byteCount: received.count + 1, payload: 0..<0))
+      case .endsWithAFrameOfNothing where !received.isEmpty:
+        return .frame(.frame(byteCount: 0, payload: 0..<0))
       case .endsNothingWithAFrame where received.isEmpty:
         return .frame(.frame(byteCount: 1, payload: 0..<0))
       default: return received.isEmpty ? .nothing : .incomplete
@@ -98,6 +103,10 @@ struct BrokenFraming: ByteFraming {
         return .frame(byteCount: end + 1, payload: 2..<end)
       case .takesWhatIsThere where received.count < end:
         return .frame(byteCount: received.count, payload: 2..<received.count)
+      case .takesNothing where length == 2:
+        return .frame(byteCount: 0, payload: 0..<0)
+      case .asksForNothing where length == 2:
+        return .atLeast(0)
       case .takesAllThereIs where received.count > end:
         return .frame(byteCount: received.count, payload: 2..<received.count)
       case .misplacesThePayload:

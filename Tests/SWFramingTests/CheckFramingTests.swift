@@ -27,11 +27,14 @@ import Testing
     (.takesMoreThanTheFrame, .demandStaysInFrame),
     (.takesWhatIsThere, .truncatedStaysOpen),
     (.takesAllThereIs, .ignoresChunking),
+    (.takesNothing, .demandGetsOn),
+    (.asksForNothing, .demandGetsOn),
     (.forgetsASplitHeader, .ignoresChunking),
     (.refusesDependingOnChunks, .ignoresChunking),
     (.sharesItsState, .copiesAreAlone),
     (.misplacesThePayload, .envelopeFits),
     (.endsWithMoreThanThereIs, .endFitsBytes),
+    (.endsWithAFrameOfNothing, .endFitsBytes),
     (.endsNothingWithAFrame, .endFitsBytes),
   ]
 

@@ -36,4 +36,37 @@ import Testing
     let error = #expect(throws: FramingError.self) { try decode(.multiprocessingBytes, [0x80, 0, 0, 0]) }
     #expect(error?.kind == .malformedHeader)
   }
+
+  /// A framing whose scanner gives the same answers to all bytes, and to their end.
+  private struct Fixed: ByteFraming {
+    var demand: FrameDemand
+    var end = FrameEnd.incomplete
+
+    struct Scanner: FrameScanner {
+      var framing: Fixed
+      func demand(in received: Span<UInt8>) throws(FramingError) -> FrameDemand { framing.demand }
+      func atEnd(of received: Span<UInt8>) throws(FramingError) -> FrameEnd { framing.end }
+    }
+    func makeScanner() -> Scanner { Scanner(framing: self) }
+    func envelope(for payload: Span<UInt8>) throws(FramingError) -> FrameEnvelope { FrameEnvelope() }
+  }
+
+  private static let broken = [
+    Fixed(demand: .atLeast(0)), Fixed(demand: .atLeast(-1)), Fixed(demand: .atLeast(2)),
+    Fixed(demand: .frame(byteCount: 0, payload: 0..<0)),
+    Fixed(demand: .atLeast(9), end: .frame(.frame(byteCount: 0, payload: 0..<0))),
+    Fixed(demand: .atLeast(9), end: .frame(.atLeast(2))),
+    Fixed(demand: .atLeast(9), end: .frame(.frame(byteCount: 3, payload: 0..<3))),
+  ]
+
+  @Test(arguments: broken.indices)
+  func `a scanner that breaks its laws is named`(_ index: Int) throws {
+    let framing = Self.broken[index]
+    let error = #expect(throws: FramingError.self) { try decode(framing, [1, 2]) }
+    #expect(error?.kind == .brokenScanner)
+    // Without bytes, only the end is asked.
+    guard case .frame = framing.end else { return }
+    let empty = #expect(throws: FramingError.self) { try decode(framing, []) }
+    #expect(empty?.kind == .brokenScanner)
+  }
 }

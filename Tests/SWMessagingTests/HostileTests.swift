@@ -172,6 +172,107 @@ import Testing
     #expect(error.kind == .brokenScanner)
   }
 
+  /// A length of one byte before the payload. The byte 0xFF gives a frame of no bytes, and 0xFE a demand for none.
+  private struct Careless: ByteFraming {
+    struct Scanner: FrameScanner {
+      func demand(in received: Span<UInt8>) throws(FramingError) -> FrameDemand {
+        if received.isEmpty { return .atLeast(1) }
+        switch received[0] {
+        case 0xFF: return .frame(byteCount: 0, payload: 0..<0)
+        case 0xFE: return .atLeast(0)
+        case let length: return .frame(byteCount: 1 + Int(length), payload: 1..<(1 + Int(length)))
+        }
+      }
+    }
+    func makeScanner() -> Scanner { Scanner() }
+    func envelope(for payload: Span<UInt8>) throws(FramingError) -> FrameEnvelope {
+      FrameEnvelope(header: ShortBytes([UInt8(payload.count)]))
+    }
+  }
+
+  private static func carelessPair(
+    _ kind: SocketPairKind, _ mode: ReceiveMode
+  ) throws -> (SocketDuplex, MessageDuplex<Careless>) {
+    let pair = try DescriptorPair.sockets(kind)
+    return (
+      try SocketDuplex(adopting: pair.first),
+      try MessageDuplex(adopting: pair.second, framing: Careless(), mode: mode)
+    )
+  }
+
+  /// The calls that receive messages. Each returns how many messages it received.
+  private static let receives: [@Sendable (MessageDuplex<Careless>) async throws -> Int] = [
+    {
+      _ = try await $0.receive()
+      return 1
+    },
+    { try await $0.receiveBatch().count },
+    { try await $0.withMessage { _ in 1 } },
+    { try await $0.withMessages { _ in } },
+    {
+      _ = try await $0.receiveMessage()
+      return 1
+    },
+    { peer in
+      try await TestThread {
+        _ = try peer.blocking.receive()
+        return 1
+      }.value
+    },
+    { peer in try await TestThread { try peer.blocking.receiveBatch().count }.value },
+    { peer in try await TestThread { try peer.blocking.withMessage { _ in 1 } }.value },
+    { peer in try await TestThread { try peer.blocking.withMessages { _ in } }.value },
+  ]
+
+  @Test(arguments: [0xFE, 0xFF] as [UInt8], [ReceiveMode.readAhead, .exact])
+  func `a demand for no bytes and a frame of none are a broken scanner on every way`(
+    byte: UInt8, mode: ReceiveMode
+  ) async throws {
+    for receive in Self.receives {
+      for (bytes, expected) in [([byte], 0), ([1, 65, byte, 1, 66], 1), ([1, 65, 1, 66, byte], 2)] {
+        let (writer, reader) = try Self.carelessPair(.unix, mode)
+        try await writer.send(bytes)
+        var count = 0
+        while count < expected { count += try await receive(reader) }
+        #expect(count == expected)
+        for _ in 0..<2 {
+          let error = await endpointError { try await receive(reader) }
+          guard case .framing(let reason) = error?.reason else {
+            Issue.record("\(error as Any)")
+            continue
+          }
+          #expect(reason.kind == .brokenScanner)
+        }
+        reader.close()
+        writer.close()
+      }
+    }
+    // Callers that wait when the bytes arrive.
+    for receive in Self.receives {
+      let (writer, reader) = try Self.carelessPair(.unix, mode)
+      let waiting = Task { try await receive(reader) }
+      await eventually { reader.queued == 1 }
+      try await writer.send([byte])
+      let error = await endpointError { try await waiting.value }
+      guard case .framing(let reason) = error?.reason else {
+        Issue.record("\(error as Any)")
+        continue
+      }
+      #expect(reason.kind == .brokenScanner)
+    }
+    // A datagram must be one frame, so only itself is lost.
+    let (sender, reader) = try Self.carelessPair(.unixDatagrams, mode)
+    try await sender.send([byte])
+    try await sender.send([1, 65])
+    let error = await endpointError { try await reader.receive() }
+    guard case .codec(let reason as FramingError) = error?.reason else {
+      Issue.record("\(error as Any)")
+      return
+    }
+    #expect(reason.kind == .brokenScanner)
+    #expect(try await reader.receive() == [65])
+  }
+
   @Test func `a closed or unfit descriptor is a typed error, and still the caller's`() throws {
     #expect(
       blockingError { try SocketReader(adopting: 1_000_000) }?.reason

@@ -88,8 +88,9 @@ package class MessageSource: @unchecked Sendable {
     do throws(FramingError) {
       let next = try scan(received)
       if next.byteCount < demand.byteCount {
+        let fault = next.byteCount < 1 ? "the scanner demands" : "the demand shrank to"
         throw FramingError(
-          .brokenScanner, offset: demand.byteCount, explanation: "the demand shrank to \(next.byteCount)")
+          .brokenScanner, offset: demand.byteCount, explanation: "\(fault) \(next.byteCount) bytes")
       }
       if next.byteCount > maximumFrameSize {
         throw FramingError(
