@@ -1,5 +1,6 @@
 internal import SWFraming
 internal import SWIO
+internal import Synchronization
 
 /// The request of a receiver.
 @usableFromInline
@@ -41,6 +42,7 @@ package class MessageSource: @unchecked Sendable {
   /// The scanner's answer to the end of the stream. The scanner is asked once, because the question changes it.
   private final var end: Answer?
   private final var failure: Failure?
+  private final let failed = Atomic(false)
 
   // Boxes, so a source without an end or an error stays small.
   private final class Answer {
@@ -104,10 +106,18 @@ package class MessageSource: @unchecked Sendable {
       return next
     } catch {
       // The positions of later frames are unknown, so the error is permanent.
-      failure = Failure(error)
-      throw error
+      throw fail(error)
     }
   }
+
+  fileprivate final func fail(_ error: FramingError) -> FramingError {
+    failure = Failure(error)
+    failed.store(true, ordering: .relaxed)
+    return error
+  }
+
+  /// Whether no message can be received any more, because the stream broke the framing. It does not belong to the turn.
+  final var hasFailed: Bool { failed.load(ordering: .relaxed) }
 }
 
 extension MessageSource {
@@ -130,8 +140,7 @@ extension MessageSource {
       end = Answer(found)
       return found
     } catch {
-      failure = Failure(error)
-      throw error
+      throw fail(error)
     }
   }
 }

@@ -134,6 +134,94 @@ import Testing
     listener.close()
   }
 
+  private static let hour = Backoff(first: .seconds(3600), most: .seconds(7200), isRandom: false)
+
+  @Test func `a connection whose framing has broken is replaced`() async throws {
+    let directory = try TestDirectory()
+    let listener = try Listener<SocketDuplex>(.unix(directory("s")))
+    let client = client(.unix(directory("s")))
+    // A length that no varint has, and a message.
+    let answers = [[UInt8](repeating: 0xFF, count: 10), [1, 65]]
+    var peers: [SocketDuplex] = []
+    var connections: [MessageDuplex<VarIntFraming>] = []
+    for (index, answer) in answers.enumerated() {
+      let connection = try await client.connection(timeout: .patience)
+      connections.append(connection)
+      let peer = try await listener.accept(timeout: .patience)
+      peers.append(peer)
+      try await peer.send(answer)
+      if index == 1 {
+        #expect(try await connection.receive() == [65])
+      } else {
+        // The peer is there, and would take more requests.
+        guard case .framing = await endpointError(of: { try await connection.receive() })?.reason else {
+          Issue.record("not refused")
+          return
+        }
+      }
+    }
+    #expect(connections[0] !== connections[1])
+    #expect(try await client.connection() === connections[1])
+    client.close()
+    listener.close()
+    for peer in peers { peer.close() }
+  }
+
+  @Test func `a body that throws delays no call, because the server is well`() async throws {
+    struct Own: Error {}
+    let directory = try TestDirectory()
+    let listener = try ListenPlace.unix.listener(directory)
+    let client = client(.unix(directory("s")), backoff: Self.hour)
+    let serving = serve(listener)
+    for round in 0..<4 {
+      await #expect(throws: Own.self) {
+        try await client.withConnection(timeout: .patience) { peer in
+          try await peer.send("\(round)")
+          #expect(try await peer.receive() == Array("\(round)".utf8))
+          throw Own()
+        }
+      }
+    }
+    // The same without an answer, and by a caller that closes the connection.
+    await #expect(throws: Own.self) {
+      try await client.withConnection(timeout: .patience) { _ in throw Own() }
+    }
+    try await client.connection(timeout: .patience).close()
+    _ = try await client.connection(timeout: .patience)
+    client.close()
+    listener.finish()
+    try await serving.value
+  }
+
+  @Test func `a body that throws because the server has gone is a reason for a pause`() async throws {
+    struct Own: Error {}
+    let directory = try TestDirectory()
+    let listener = try ListenPlace.unix.listener(directory)
+    for receives in [true, false] {
+      let client = client(.unix(directory("s")), backoff: Self.hour)
+      await #expect(throws: (any Error).self) {
+        try await client.withConnection(timeout: .patience) { peer in
+          let server = try await listener.accept(timeout: .patience)
+          let descriptor = try peer.withDescriptor { $0 }
+          server.close()
+          // The body may have noticed the end, or not.
+          if receives { _ = try await peer.receive() }
+          await eventually { descriptor.isReady(for: .hangUps) }
+          throw Own()
+        }
+      }
+      await #expect(throws: EndpointError.self) {
+        _ = try await client.connection(timeout: .milliseconds(50))
+      }
+      guard case .waiting(attempt: 1, _, _) = client.state else {
+        Issue.record("\(client.state) instead of a pause")
+        return
+      }
+      client.close()
+    }
+    listener.close()
+  }
+
   @Test func `it waits for a server, and tells how it is`() async throws {
     let directory = try TestDirectory()
     let client = client(.unix(directory("s")))

@@ -62,10 +62,9 @@ final class ConnectionSource<F: Framing>: ItemSource {
   func receiveItems(atMost limit: Int, _ take: (ReceivedItem) -> Void) -> Attempt {
     let connection = guarded.withLock { state -> MessageDuplex<F>? in
       if let connection = state.connection {
-        if connection.isInOrder { return connection }
-        state.connection = nil
-        state.briefCount = state.isBriefUntil.hasPassed ? 0 : state.briefCount + 1
-        set(.idle, &state)
+        let condition = connection.condition
+        if condition == .inOrder { return connection }
+        leave(condition, &state)
       }
       if state.attempts == nil, !state.isEnded {
         state.attempts = Task { [weak self] in await self?.attempt() }
@@ -78,6 +77,26 @@ final class ConnectionSource<F: Framing>: ItemSource {
   }
 
   func close() { end() }
+
+  /// Leaves the connection. Only if the peer or the way to it has failed, it counts as brief.
+  private func leave(_ condition: ConnectionCondition, _ state: inout State) {
+    state.connection = nil
+    if condition == .broken {
+      state.briefCount = state.isBriefUntil.hasPassed ? 0 : state.briefCount + 1
+    } else {
+      state.mayRetryFrom = .immediately
+    }
+    set(.idle, &state)
+  }
+
+  /// Closes a connection that a caller does not want any more.
+  func giveUp(_ connection: MessageDuplex<F>) {
+    // In this order, because the close hides what the peer has done.
+    guarded.withLock { state in
+      if state.connection === connection { leave(connection.condition, &state) }
+    }
+    connection.close()
+  }
 
   // MARK: Attempts
 
@@ -180,11 +199,7 @@ final class ConnectionSource<F: Framing>: ItemSource {
   // MARK: The end
 
   func disconnect() {
-    let connection = guarded.withLock { state in
-      if state.connection != nil { set(.idle, &state) }
-      return state.connection.take()
-    }
-    connection?.close()
+    if let connection = guarded.withLock({ $0.connection }) { giveUp(connection) }
   }
 
   func end() {
@@ -232,15 +247,23 @@ final class ConnectionSource<F: Framing>: ItemSource {
   }
 }
 
+/// The condition of a connection, as far as this end can tell.
+private enum ConnectionCondition {
+  /// Messages can go both ways.
+  case inOrder
+  /// It was closed here, and nothing else is wrong with it.
+  case closed
+  /// The peer has ended it, or it has failed, or what came over it broke the framing.
+  case broken
+}
+
 extension MessageDuplex {
-  /// Whether messages can go both ways, as far as this end can tell.
-  fileprivate var isInOrder: Bool {
-    let isOver =
-      core.receiving?.inspect { $0.isClosed || $0.over != nil } ?? true
-      || core.sending?.inspect { $0.isClosed || $0.over != nil } ?? true
-    if isOver { return false }
+  fileprivate var condition: ConnectionCondition {
+    let halves = core.halves.map { $0.inspect { (isOver: $0.over != nil, isClosed: $0.isClosed) } }
+    if receivingSide.source.hasFailed || halves.contains(where: { $0.isOver }) { return .broken }
+    if halves.contains(where: { $0.isClosed }) { return .closed }
     // The peer may have gone although no call has received since.
     let hasEnded = try? withDescriptor { $0.isReady(for: .hangUps) }
-    return !(hasEnded ?? false)
+    return hasEnded ?? false ? .broken : .inOrder
   }
 }

@@ -10,11 +10,14 @@ internal import Synchronization
 ///       return try await peer.receive()
 ///     }
 ///
-/// The first call connects. Later calls get the same connection while it works, and a new one if it was closed, the peer has
-/// ended it, or it has failed. Until there is a connection, each caller waits as long as its own deadline allows, and
-/// attempts are made with pauses between them (``Backoff``). When no caller waits any more, no attempt is made. A connection
-/// that breaks before it has lasted for ``Backoff/most`` counts as a failed attempt: the next one begins no sooner than a
-/// pause after it was made.
+/// The first call connects. Later calls get the same connection while it works. They get a new one if it was closed, the
+/// peer has ended it, it has failed, or what came over it broke the framing. Until there is a connection, each caller waits
+/// as long as its own deadline allows, and attempts are made with pauses between them (``Backoff``). When no caller waits
+/// any more, no attempt is made.
+///
+/// A connection that breaks before it has lasted for ``Backoff/most`` counts as a failed attempt: the next one begins no
+/// sooner than a pause after it was made. A connection that is closed at this end does not count, and the next call is not
+/// delayed.
 ///
 /// **Nothing is sent twice.** A call that was under way when the connection broke is not repeated. It throws the usual
 /// error, which says how much had gone out. Only the caller knows which requests may be repeated.
@@ -84,7 +87,8 @@ public final class ReconnectingClient<F: Framing>: Sendable {
   }
 
   /// Runs `body` with the connection, and closes the connection if `body` throws. An answer that comes too late is then
-  /// never taken for that of the next request: the next call gets another connection.
+  /// never taken for that of the next request: the next call gets another connection. It is not delayed, unless the peer has
+  /// ended the connection or it has failed.
   ///
   /// Tasks share the connection, so it ends for all of them. If each knows its own answers, for example by the numbers of its
   /// requests, use ``connection(timeout:until:)``, which closes nothing.
@@ -102,7 +106,7 @@ public final class ReconnectingClient<F: Framing>: Sendable {
     do {
       return try await body(connection)
     } catch {
-      connection.close()
+      source.giveUp(connection)
       throw error
     }
   }
