@@ -190,6 +190,7 @@ package enum Resolver {
 
   /// Returns the addresses of a host, in the order of preference. Blocks for as long as the resolver takes.
   package static func addresses(of host: String, port: UInt16) throws(Failure) -> [SocketAddress] {
+    if let override { return override(host) }
     var found: UnsafeMutablePointer<swsys_resolved>?
     let count = unsafe host.withCString { host in
       unsafe "\(port)".withCString { port in unsafe swsys_resolve(host, port, false, &found) }

@@ -25,6 +25,8 @@ package struct AddressRace: Sendable {
   private var underWay = 0
   private var nextStart = Deadline.immediately
   private var firstFailure: TransportError?
+  /// Whether an address has refused the connection: the host can be reached, and no server listens there.
+  package private(set) var wasRefused = false
 
   /// - Parameter addresses: the addresses of the host, in the resolver's order; not empty.
   package init(_ addresses: [SocketAddress]) {
@@ -56,6 +58,7 @@ package struct AddressRace: Sendable {
   package mutating func failed(_ error: TransportError) {
     underWay -= 1
     if firstFailure == nil { firstFailure = error }
+    if error.errno == .connectionRefused { wasRefused = true }
     nextStart = .immediately
   }
 }

@@ -28,6 +28,9 @@ enum BoundSocket {
 
   /// Makes a socket with the first usable address of a host. Looks the host up on the calling thread.
   ///
+  /// An address is passed over only if this host does not have it or not its family. Any other error is the result. If
+  /// another server has the address, a server at the next address would get only some of the clients, or none.
+  ///
   /// - Parameter prepare: another step that must succeed with that address.
   static func bind(
     toHost host: String, port: UInt16, _ kind: ConnectionKind,
@@ -51,6 +54,7 @@ enum BoundSocket {
         return socket
       } catch {
         last = error
+        guard [.addressNotAvailable, .addressFamilyNotSupported].contains(error.error.errno) else { break }
       }
     }
     throw last

@@ -31,7 +31,8 @@ public struct Connector: Hashable, Sendable {
   public var kind = ConnectionKind.stream
 
   /// Whether a service that is not there yet is waited for: as long as there is no such file, or the connection is refused,
-  /// it is tried again until the deadline. It is tried every 20 ms at last, over TCP every 250 ms.
+  /// it is tried again until the deadline. It is tried every 20 ms at last, over TCP every 250 ms. If a host has several
+  /// addresses, one that refuses is enough.
   ///
   /// If the deadline passes, the error is `timedOut`, and ``EndpointError/explanation`` has the last failure.
   public var waitsForServer = false

@@ -143,7 +143,7 @@ private final class HostConnectSource: ItemSource, ReadinessReceiver {
         // If a socket has become ready since it was examined, the reactor has reported that, and the half tries again.
         return .wouldBlock
       case .lost(let error):
-        if waitsForServer, error.errno == .connectionRefused {
+        if waitsForServer, race.wasRefused {
           state.withLock { $0.phase = .new }
           return .retryLater
         }

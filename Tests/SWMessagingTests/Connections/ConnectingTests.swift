@@ -263,6 +263,67 @@ struct ConnectingTests {
     silent.close()
   }
 
+  @Test(arguments: [[0, 1], [1, 0]])
+  func `a server is waited for if one of its addresses refuses, and others fail otherwise`(_ order: [Int])
+    async throws
+  {
+    let place = try closedPort()
+    let port = try #require(place.socketAddress?.port)
+    // An address to which no TCP connection can be made, and one at which the server is not there yet.
+    let unreachable = try #require(SocketAddress(ip: "255.255.255.255", port: port))
+    let addresses = [unreachable, try #require(place.socketAddress)]
+    try await Resolver.$override.withValue(answering(order.map { addresses[$0] })) {
+      // Later attempts look the name up elsewhere, so it is one that there is.
+      let address = Address.tcp(host: "localhost", port: port)
+      let late = await endpointError {
+        try await connect(to: address, waitingForServer: true, timeout: .milliseconds(30))
+      }
+      #expect(late?.reason == .timedOut)
+      let connecting = Task { try await connect(to: address, framing: .varInt, waitingForServer: true) }
+      let listener = try Listener(place, framing: .varInt)
+      try await listener.accept(timeout: .patience).close()
+      try await connecting.value.close()
+      listener.close()
+    }
+    // Without an address that refuses, there is no server to wait for.
+    await Resolver.$override.withValue(answering([unreachable, unreachable])) {
+      let error = await endpointError {
+        try await connect(to: .tcp(host: "several", port: port), waitingForServer: true, timeout: .patience)
+      }
+      #expect(error?.failure?.operation == .connect)
+    }
+  }
+
+  @Test func `of several servers at one name of a host, one listens`() async throws {
+    let first = try Listener(.tcp(host: "127.0.0.2", port: 0), framing: .varInt)
+    let port = try #require(first.address.socketAddress?.port)
+    let used = try #require(first.address.socketAddress)
+    let free = try #require(SocketAddress(ip: "127.0.0.3", port: port))
+    Resolver.$override.withValue(answering([used, free])) {
+      let error = blockingError { try Listener(.tcp(host: "several", port: port), framing: .varInt) }
+      #expect(error?.failure == TransportError(.bind, .addressInUse))
+    }
+    first.close()
+    // An address that this host does not have is passed over: 192.0.2.0/24 is for documentation.
+    let foreign = try #require(SocketAddress(ip: "192.0.2.1", port: port))
+    try Resolver.$override.withValue(answering([foreign, free])) {
+      let listener = try Listener(.tcp(host: "several", port: port), framing: .varInt)
+      #expect(listener.address.socketAddress == free)
+      listener.close()
+    }
+    // The same for datagrams.
+    let bound = try bindDatagrams(at: .udp(host: "127.0.0.2", port: 0))
+    let udpPort = try #require(bound.localAddress?.port)
+    let addresses = try ["127.0.0.2", "127.0.0.3"].map {
+      try #require(SocketAddress(ip: $0, port: udpPort))
+    }
+    Resolver.$override.withValue(answering(addresses)) {
+      let error = blockingError { try bindDatagrams(at: .udp(host: "several", port: udpPort)) }
+      #expect(error?.failure == TransportError(.bind, .addressInUse))
+    }
+    bound.close()
+  }
+
   @Test func `a resolver that does not answer holds nobody up`() async throws {
     let gate = Gate()
     let answered = Gate()
@@ -394,6 +455,7 @@ struct ConnectingTests {
     race.failed(TransportError(.connect, .noRouteToHost))
     #expect(race.next(now: instant(9_000)) == .wait(until: .never))
     race.failed(TransportError(.connect, .timedOut))
+    #expect(race.wasRefused)
     #expect(race.next(now: instant(9_000)) == .lost(TransportError(.connect, .connectionRefused)))
   }
 }
