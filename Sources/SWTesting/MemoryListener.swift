@@ -107,8 +107,8 @@ final class MemorySource: AcceptingSource {
     }
     if let error {
       switch AcceptSource.Meaning(error) {
-      case .nothingThere: return .wouldBlock
-      case .peers: return .transferred(0)
+      // No readiness is reported again for connections that wait already, so the next attempt looks for them.
+      case .nothingThere, .peers: return .transferred(0)
       case .shortage:
         reporter.beginShortage(error)
         return .retryLater

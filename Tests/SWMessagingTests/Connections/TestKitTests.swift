@@ -63,6 +63,22 @@ import Testing
     memory.listener.close()
   }
 
+  @Test func `an accept that finds nothing, although clients wait, loses none`() async throws {
+    let memory = MemoryListener(framing: .varInt)
+    let accepting = Task { try await memory.listener.accept(timeout: .patience) }
+    await eventually { memory.listener.waiting == 1 }
+    memory.failAccepts(.wouldBlock, .resourceTemporarilyUnavailable)
+    let first = try memory.connect()
+    let second = try memory.connect()
+    try await accepting.value.close()
+    memory.failAccepts(.wouldBlock)
+    memory.listener.finish()
+    try await memory.listener.accept(timeout: .patience).close()
+    let error = await endpointError { _ = try await memory.listener.accept() }
+    #expect(error?.reason == .closed)
+    for client in [first, second] { client.close() }
+  }
+
   @Test func `a listener of which a client cannot be accepted is found out`() async throws {
     let made = Guarded(0)
     let violation = await #expect(throws: ListenerViolation.self) {
