@@ -147,6 +147,39 @@ import Testing
     #expect(told.contains("checkFraming: trap with the frame of message 1, 8000"))
   }
 
+  /// A framing whose scanner calls itself without end on a large length, as a parser of nested values may.
+  private struct NestingFraming: ByteFraming {
+    private static let inner = BrokenFraming(fault: nil)
+
+    struct Scanner: FrameScanner {
+      private var inner = NestingFraming.inner.makeScanner()
+      mutating func demand(in received: Span<UInt8>) throws(FramingError) -> FrameDemand {
+        if received.count > 1, received[0] >= 0x80 { return .atLeast(Self.levels(below: 0).count) }
+        return try inner.demand(in: received)
+      }
+
+      @inline(never)
+      private static func levels(below level: Int) -> [Int] {
+        level == .max ? [] : levels(below: level + 1) + [level]
+      }
+    }
+
+    func makeScanner() -> Scanner { Scanner() }
+    func envelope(for payload: Span<UInt8>) throws(FramingError) -> FrameEnvelope {
+      try Self.inner.envelope(for: payload)
+    }
+  }
+
+  @Test(.disabled(if: isSanitized, "a sanitizer has handlers and stacks of its own"))
+  func `a full stack leaves the bytes on standard error, too`() async throws {
+    let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      try checkFraming(NestingFraming(), messages: [[], [7]], seed: 5)
+    }
+    let text = String(decoding: try #require(result).standardErrorContent, as: UTF8.self)
+    #expect(text.contains("checkFraming: trap with hostile bytes"), "\(text)")
+    #expect(text.contains("seed 5"), "\(text)")
+  }
+
   @Test func `a check leaves signals as they were for what comes behind it`() async {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
       try checkFraming(BrokenFraming(fault: nil), messages: [[]])
