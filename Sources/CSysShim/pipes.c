@@ -67,6 +67,16 @@ bool swsys_is_canonical(int fd) {
   struct termios settings;
   return tcgetattr(fd, &settings) == 0 && (settings.c_lflag & ICANON) != 0;
 }
+bool swsys_is_in_background(int fd) {
+  pid_t front = tcgetpgrp(fd);
+  if (front <= 0 || front == getpgrp()) return false;
+  /* A program that ignores the signal has asked for the error. */
+  struct sigaction action;
+  if (sigaction(SIGTTIN, NULL, &action) == 0 && action.sa_handler == SIG_IGN) return false;
+  /* Without a parent in the session, nothing would bring the program to the front again. */
+  pid_t parent = getppid();
+  return parent > 0 && getsid(parent) == getsid(0);
+}
 bool swsys_is_hung_up(int fd, int interest) {
   short ready = (interest & SWSYS_READABLE ? POLLIN : 0) | (interest & SWSYS_WRITABLE ? POLLOUT : 0);
   struct pollfd polled = {.fd = fd, .events = ready};

@@ -171,6 +171,9 @@ ssize_t swsys_write_nowait(int fd, const struct iovec *parts, int count, bool no
 bool swsys_is_anonymous_pipe(int fd);
 bool swsys_is_terminal(int fd);
 bool swsys_is_canonical(int fd);                 /* a terminal that hands out lines */
+/* This process is in the background of the terminal, and its shell may bring it to the front again. A read fails with EIO
+ * meanwhile if the thread blocks SIGTTIN; otherwise the signal stops the process. */
+bool swsys_is_in_background(int fd);
 /* The other side is gone, and the descriptor is not ready for `interest`, if that is not 0. */
 bool swsys_is_hung_up(int fd, int interest);
 int swsys_poll_now(int fd, int interest);        /* 1: ready, 0: not */
@@ -258,7 +261,7 @@ struct swsys_spawned {
 };
 /* Blocks until the child has executed its program. Where it fails nothing has run, and no child is left. */
 int swsys_spawn(const struct swsys_spawn *request, struct swsys_spawned *spawned) SWSYS_NONNULL;
-/* Close-on-exec, blocking, above 2; without waiting for a named pipe's other end. */
+/* Close-on-exec, blocking, above 2; without waiting for a named pipe's other end: ENXIO without one. */
 int swsys_open_for_child(const char *path, int options) SWSYS_NONNULL;
 char *const *swsys_environment(void);            /* this process's; NULL-terminated, may be NULL */
 /* 0 where the kernel has what children need, and lets us; else a negative errno. */

@@ -112,6 +112,7 @@ package func makeTransport(
 ///     FIFO without a writer that has hung up         there was no writer yet: wait for one
 ///     raw terminal with VMIN 0                       nothing has been typed
 ///     master of a pseudo-terminal, EIO               the last other side is closed: the end
+///     terminal, EIO in the background                nothing is for this process until it is in front again
 enum EmptyRead: Hashable, Sendable {
   case end
   /// Only the description that was given, under this number, knows whether there ever was a writer.
@@ -128,7 +129,8 @@ enum EmptyRead: Hashable, Sendable {
     case .endOfTerminal:
       guard result == 0 || result == -Int(Errno.ioError.rawValue) else { return nil }
       if swsys_is_hung_up(working, 0) { return .endOfStream }
-      return result != 0 ? nil : swsys_is_canonical(working) ? .endOfStream : .wouldBlock
+      if result != 0 { return swsys_is_in_background(working) ? .retryLater : nil }
+      return swsys_is_canonical(working) ? .endOfStream : .wouldBlock
     }
   }
 

@@ -1,6 +1,6 @@
 """Runs a program that answers lines in capitals on a pseudo-terminal, and looks at what it does to it.
 
-usage: terminal.py lines|raw|killed|hangup|spawn PROGRAM ARGUMENT...
+usage: terminal.py lines|raw|killed|hangup|background|spawn PROGRAM ARGUMENT...
 """
 
 import fcntl
@@ -89,9 +89,58 @@ def spawned(program):
     assert b"".join(output) == b"hello\r\nHELLO\r\n", output
 
 
+def reads(process):
+    """The number of reads that a process has made, or None if it has ended or the kernel does not count them."""
+    try:
+        with open(f"/proc/{process}/io") as counts:
+            return next(int(line.split()[1]) for line in counts if line.startswith("syscr"))
+    except OSError:
+        return None
+
+
+def in_background(program):
+    """Is the shell of a terminal: takes it from the program while a line is typed, and gives it back."""
+    master, line = pty.openpty()
+    settings = termios.tcgetattr(line)
+    settings[3] &= ~termios.ECHO
+    termios.tcsetattr(line, termios.TCSANOW, settings)
+    os.setsid()
+    fcntl.ioctl(line, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+    job = os.fork()
+    if job == 0:
+        os.setpgid(0, 0)
+        os.tcsetpgrp(line, os.getpgrp())
+        signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+        # Then no thread of the program is stopped by a read, whichever makes it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTTIN])
+        for number in range(3):
+            os.dup2(line, number)
+        os.execv(program[0], program)
+    os.write(master, b"one\n")
+    assert read_until(master, b"\r\n") == b"ONE\r\n"
+    os.tcsetpgrp(line, os.getpgrp())
+    os.write(master, b"two\n")
+    # It tries more than once, in vain.
+    before = reads(job)
+    while before is not None and (count := reads(job)) is not None and count < before + 5:
+        assert os.waitpid(job, os.WNOHANG) == (0, 0), "it has ended"
+    # The shell has left the line.
+    os.tcsetpgrp(line, job)
+    assert read_until(master, b"\r\n") == b"TWO\r\n"
+    os.write(master, b"\x04")
+    assert os.waitstatus_to_exitcode(os.waitpid(job, 0)[1]) == 0
+
+
 mode, program = sys.argv[1], sys.argv[2:]
 if mode == "spawn":
     spawned(program)
+elif mode == "background":
+    # The terminal goes with its session, and so does a signal.
+    if (session := os.fork()) == 0:
+        in_background(program)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(session, 0)[1]) == 0
 else:
     on_terminal(mode, program)
 print(f"{mode}: as it should be")
