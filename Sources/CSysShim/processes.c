@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -119,13 +120,53 @@ CHILD_ONLY static void close_between(unsigned first, unsigned last) {
   for (unsigned number = first; number <= last && number < end; number++) syscall(SYS_close, number);
 }
 
+CHILD_ONLY static bool is_target(const struct swsys_spawn *request, int number) {
+  for (int i = 0; i < request->count; i++)
+    if (request->targets[i] == number) return true;
+  return false;
+}
+
+/* Runs in the child: duplicates a descriptor to a number that is no target. */
+CHILD_ONLY static int copy_aside(const struct swsys_spawn *request, int source) {
+  int from = 3;
+  while (true) {
+    int copy = (int)syscall(SYS_fcntl, source, F_DUPFD_CLOEXEC, from);
+    /* EINVAL: `from` is beyond the limit. */
+    if (copy < 0) return errno == EINVAL ? -EMFILE : -errno;
+    if (!is_target(request, copy)) return copy;
+    syscall(SYS_close, copy);
+    from = copy + 1;
+  }
+}
+
+/* Runs in the child: gives the descriptor of entry i its number, unless another entry still needs what has that number. The
+ * source of a placed entry becomes -1. A number may have become free by that, so the entry that waits for it is next. */
+CHILD_ONLY static void place_descriptors(struct start *start, int *sources, int i) {
+  const struct swsys_spawn *request = start->request;
+  while (i >= 0 && sources[i] >= 0) {
+    int source = sources[i], target = request->targets[i];
+    if (source == target) {
+      if (syscall(SYS_fcntl, source, F_SETFD, 0) < 0) give_up(start, SWSYS_STEP_DESCRIPTOR, i, errno);
+    } else {
+      for (int j = 0; j < request->count; j++)
+        if (sources[j] == target) return;
+      if (syscall(SYS_dup3, source, target, 0) < 0) {
+        int error = errno;
+        /* The same error for a source that is not open, and for a target beyond the limit. */
+        if (error == EBADF && syscall(SYS_fcntl, source, F_GETFD) >= 0) error = EMFILE;
+        give_up(start, SWSYS_STEP_DESCRIPTOR, i, error);
+      }
+    }
+    sources[i] = -1;
+    i = -1;
+    for (int j = 0; j < request->count; j++)
+      if (sources[j] >= 0 && request->targets[j] == source) i = j;
+  }
+}
+
 /* Runs in the child, which has its own table of descriptors. */
 CHILD_ONLY static void arrange_descriptors(struct start *start) {
   const struct swsys_spawn *request = start->request;
-  int highest = 2;
-  for (int i = 0; i < request->count; i++)
-    if (request->targets[i] > highest) highest = request->targets[i];
-  if (highest == INT_MAX) give_up(start, SWSYS_STEP_DESCRIPTOR, 0, EBADF);
   /* Only sources stay open above the standard streams, whatever close-on-exec flags are missing. So there is
    * room for copies, even if the parent has reached its limit. */
   unsigned next = 3;
@@ -139,13 +180,19 @@ CHILD_ONLY static void arrange_descriptors(struct start *start) {
     if (source == UINT_MAX) break;
     next = source + 1;
   }
-  /* Sources are moved above every target first, so no source is overwritten before it is used. */
-  int moved[SWSYS_MOST_DESCRIPTORS];
+  int sources[SWSYS_MOST_DESCRIPTORS];
+  for (int i = 0; i < request->count; i++) sources[i] = request->sources[i];
+  for (int i = 0; i < request->count; i++) place_descriptors(start, sources, i);
+  /* The entries that are left wait for each other, in circles. A copy of one source makes its number free. */
   for (int i = 0; i < request->count; i++) {
-    moved[i] = -1;
-    if (request->sources[i] < 0) continue;
-    moved[i] = (int)syscall(SYS_fcntl, request->sources[i], F_DUPFD_CLOEXEC, highest + 1);
-    if (moved[i] < 0) give_up(start, SWSYS_STEP_DESCRIPTOR, i, errno);
+    if (sources[i] < 0) continue;
+    int source = sources[i], copy = copy_aside(request, source);
+    if (copy < 0) give_up(start, SWSYS_STEP_DESCRIPTOR, i, -copy);
+    for (int j = 0; j < request->count; j++)
+      if (sources[j] == source) sources[j] = copy;
+    for (int j = 0; j < request->count; j++)
+      if (request->targets[j] == source) place_descriptors(start, sources, j);
+    syscall(SYS_close, copy);
   }
   unsigned below = 3;
   while (true) {
@@ -153,14 +200,10 @@ CHILD_ONLY static void arrange_descriptors(struct start *start) {
     for (int i = 0; i < request->count; i++)
       if ((unsigned)request->targets[i] >= below && (unsigned)request->targets[i] < target)
         target = (unsigned)request->targets[i];
+    close_between(below, target == UINT_MAX ? UINT_MAX : target - 1);
     if (target == UINT_MAX) break;
-    close_between(below, target - 1);
     below = target + 1;
   }
-  for (int i = 0; i < request->count; i++)
-    if (moved[i] >= 0 && syscall(SYS_dup3, moved[i], request->targets[i], 0) < 0)
-      give_up(start, SWSYS_STEP_DESCRIPTOR, i, errno);
-  close_between((unsigned)highest + 1, UINT_MAX);
   for (int i = 0; i < request->count; i++) {
     int source = request->sources[i], number = request->targets[i];
     if (source >= 0) continue;
@@ -173,6 +216,8 @@ CHILD_ONLY static void arrange_descriptors(struct start *start) {
       /* The parent's stream is closed. Open /dev/null, because otherwise the first file that the child opens
        * would become its standard stream. */
     }
+    /* Then there is a free number, whatever the limit is. */
+    syscall(SYS_close, number);
     int null = (int)syscall(SYS_openat, AT_FDCWD, "/dev/null", O_RDWR, 0);
     if (null < 0) give_up(start, SWSYS_STEP_DESCRIPTOR, i, errno);
     if (null == number) continue;
@@ -208,16 +253,20 @@ CHILD_ONLY static int run_child(void *argument) {
     give_up(start, SWSYS_STEP_DIRECTORY, 0, errno);
   kernel_signals none = {{0}};
   syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof none);
-  /* Like execvp: executes the first file that can be executed. EACCES is returned only if no file can. */
+  /* Like execvp: executes the first file that can be executed. EACCES is returned only if no file can, and ENAMETOOLONG only
+   * if no path can be that of a file. */
   int error = ENOENT;
+  bool is_nameless = true;
   for (const char *const *candidate = request->candidates; *candidate; candidate++) {
     int found = execute(*candidate, request->arguments, request->environment);
+    is_nameless = is_nameless && found == ENAMETOOLONG;
     if (found == EACCES) { error = EACCES; continue; }
-    bool is_absent = found == ENOENT || found == ENOTDIR || found == ESTALE || found == ENODEV || found == ETIMEDOUT;
+    bool is_absent = found == ENAMETOOLONG || found == ENOENT || found == ENOTDIR || found == ESTALE || found == ENODEV || found == ETIMEDOUT;
     bool is_only = candidate == request->candidates && !candidate[1];
     if (!is_absent || is_only) error = found;
     if (!is_absent) break;
   }
+  if (is_nameless) error = ENAMETOOLONG;
   give_up(start, SWSYS_STEP_PROGRAM, 0, error);
 }
 
@@ -279,12 +328,30 @@ int swsys_spawn(const struct swsys_spawn *request, struct swsys_spawned *spawned
   return 0;
 }
 
+/* Whether a read of a named pipe would return the end: nothing is in it, and no writer has it open. Otherwise 0, or a
+ * negative errno if that cannot be found out. */
+static int is_pipe_at_end(int fd) {
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) < 0) return -errno;
+  /* Of the calls that tell an empty pipe from one without a writer, only this one takes nothing out. */
+  ssize_t count = RETRIED(tee(fd, ends[1], 1, SPLICE_F_NONBLOCK));
+  close(ends[0]);
+  close(ends[1]);
+  return count == 0;
+}
+
 int swsys_open_for_child(const char *path, int options) {
   /* A named pipe would wait for its other end, and hold up the thread that spawns. */
   int fd = RETRIED(open(path, options | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0666));
   if (fd < 0) return fd;
   int flags = fcntl(fd, F_GETFL);
   int result = flags < 0 ? -errno : RESULT(fcntl(fd, F_SETFL, flags & ~O_NONBLOCK));
+  struct stat status;
+  if (result == 0 && (options & O_ACCMODE) == O_RDONLY && fstat(fd, &status) == 0 && S_ISFIFO(status.st_mode)) {
+    /* Opening it for writing fails with the same error. */
+    int is_at_end = is_pipe_at_end(fd);
+    result = is_at_end > 0 ? -ENXIO : is_at_end;
+  }
   if (result < 0) {
     close(fd);
     return result;

@@ -15,13 +15,13 @@ import Testing
 
     func run(
       _ command: Command, input: [UInt8]? = nil, limit: Int = Command.defaultOutputLimit,
-      timeout: Duration? = nil
+      timeout: Duration? = nil, ending steps: [EndStep] = []
     ) async throws -> CommandResult {
       switch self {
-      case .task: try await command.run(input: input, limit: limit, timeout: timeout, ending: [])
+      case .task: try await command.run(input: input, limit: limit, timeout: timeout, ending: steps)
       case .thread:
         try await TestThread {
-          try command.blocking.run(input: input, limit: limit, timeout: timeout, ending: [])
+          try command.blocking.run(input: input, limit: limit, timeout: timeout, ending: steps)
         }.value
       }
     }

@@ -45,10 +45,11 @@ public struct ChildEnvironment: Hashable, Sendable {
   func entries(channel: Int32?) throws(EndpointError) -> [[UInt8]] {
     var added = additions
     added[ChildChannel.variable] = channel.map { String($0) }
-    let replaced = removals.union(added.keys).union(Self.channelVariables)
     var entries: [[UInt8]] = []
     if isInherited {
-      let names = Set(replaced.map { Array($0.utf8) })
+      // Strings with different bytes can be equal, and name different variables.
+      let names = Set(
+        [Array(removals), Array(added.keys), Array(Self.channelVariables)].joined().map { Array($0.utf8) })
       entries = Self.current.filter { !names.contains(Array($0.prefix { $0 != Self.equalsSign })) }
     }
     for (name, value) in added.sorted(by: { $0.key < $1.key }) {
@@ -70,14 +71,14 @@ public struct ChildEnvironment: Hashable, Sendable {
   }
 
   /// Returns the value of a variable of this process.
-  static func value(of name: String) -> String? { value(of: name, in: current) }
+  static func value(of name: String) -> String? {
+    bytes(of: name, in: current).map { String(decoding: $0, as: UTF8.self) }
+  }
 
   /// Returns the value of the first entry of that name.
-  static func value(of name: String, in entries: [[UInt8]]) -> String? {
+  static func bytes(of name: String, in entries: [[UInt8]]) -> [UInt8]? {
     let start = Array(name.utf8) + [equalsSign]
-    return entries.first { $0.starts(with: start) }.map {
-      String(decoding: $0.dropFirst(start.count), as: UTF8.self)
-    }
+    return entries.first { $0.starts(with: start) }.map { Array($0.dropFirst(start.count)) }
   }
 
   private static var equalsSign: UInt8 { UInt8(ascii: "=") }

@@ -37,15 +37,16 @@ extension Command {
   /// collected for ``channelGrace`` at most.
   ///
   /// - Parameters:
-  ///   - input: the bytes that the child finds in its standard input; nil: ``standardInput`` says. A child that
-  ///     ends without having read all of them is no error.
+  ///   - input: the bytes that the child finds in its standard input; nil: ``standardInput`` says, which must not be
+  ///     ``Input/endpoint`` then. A child that ends without having read all of them is no error.
   ///   - limit: how many bytes of each output are collected.
   ///   - timeout: how long the child may take, its output included; nil: without limit.
   ///   - deadline: until when it may run at most. With both, the earlier one counts.
   ///   - steps: what to do before SIGKILL if the child has to be ended. Its input has ended by then.
-  /// - Throws: ``EndpointError`` as ``spawn()``; `timedOut`; `cancelled`; `transport` with the operation `receive` and
-  ///   EMSGSIZE if an output exceeds the limit, with its first bytes in ``EndpointError/partialBytes``; `transport`
-  ///   with ECHILD when the status was lost. In every case the child has ended when this throws.
+  /// - Throws: ``EndpointError`` as ``spawn()``, EINVAL also for an input that contradicts the command; `timedOut`;
+  ///   `cancelled`; `transport` with the operation `receive` and EMSGSIZE if an output exceeds the limit, with its first
+  ///   bytes in ``EndpointError/partialBytes``; `transport` with ECHILD when the status was lost. In every case the child
+  ///   has ended when this throws.
   public func run(
     input: [UInt8]? = nil, limit: Int = defaultOutputLimit, timeout: Duration? = nil,
     until deadline: Deadline = .never,
@@ -107,6 +108,10 @@ extension Command {
           spawning: .invalidArgument, "standard input of the child: there are two sources for it")
       }
       command.standardInput = .endpoint
+    } else if standardInput == .endpoint {
+      throw EndpointError(
+        spawning: .invalidArgument,
+        "standard input of the child: an endpoint, and no input is given to send to it")
     }
     command.standardOutput = standardOutput ?? .endpoint
     command.standardError = standardError ?? .endpoint
@@ -129,7 +134,7 @@ extension BlockingCommand {
     let child = try command.collecting(input).blocking.spawn()
     let helpers = Helpers()
     if let writer = child.standardInput, let input {
-      helpers.start {
+      helpers.start(feeding: true) {
         let error = blockingFailure { () throws(EndpointError) in
           try writer.blocking.send(input, until: deadline)
         }
@@ -158,10 +163,11 @@ extension BlockingCommand {
       }
       return .ended(status, error)
     }
+    // The first failure ends the input, and then the child, which ends all other waits.
     let collection = helpers.wait {
-      // The first failure ends the child, which ends all other waits.
-      _ = try? child.blocking.end(in: steps)
       child.standardInput?.close()
+    } thenEnding: {
+      _ = try? child.blocking.end(in: steps)
       for (_, reader) in child.outputs { reader.close() }
     }
     return try collection.result()
@@ -273,6 +279,8 @@ private func blockingFailure<Value>(_ body: () throws(EndpointError) -> Value) -
 private final class Helpers: Sendable {
   private struct State: Sendable {
     var running = 0
+    /// Whether the thread that sends the input runs.
+    var isFeeding = false
     var collection = RunCollection()
   }
 
@@ -281,33 +289,46 @@ private final class Helpers: Sendable {
 
   deinit { WakeUp.giveBack(wakeUp) }
 
-  func start(_ body: @escaping @Sendable () -> RunPart) {
-    state.withLock { $0.running += 1 }
+  func start(feeding: Bool = false, _ body: @escaping @Sendable () -> RunPart) {
+    state.withLock { state in
+      state.running += 1
+      if feeding { state.isFeeding = true }
+    }
     let errno = SpawnThreads.start {
       let part = body()
-      self.finish { $0.add(part) }
+      self.finish(feeding) { $0.add(part) }
     }
-    if let errno { finish { $0.fail(EndpointError(.transport(TransportError(.offload, errno)))) } }
+    if let errno { finish(feeding) { $0.fail(EndpointError(.transport(TransportError(.offload, errno)))) } }
   }
 
-  private func finish(_ note: (inout RunCollection) -> Void) {
+  private func finish(_ feeding: Bool, _ note: (inout RunCollection) -> Void) {
     state.withLock { state in
       note(&state.collection)
       state.running -= 1
+      if feeding { state.isFeeding = false }
     }
     wakeUp.signal()
   }
 
   /// Waits until all parts have ended.
   ///
-  /// - Parameter end: called once if a part fails, so the others end.
-  func wait(_ end: () -> Void) -> RunCollection {
-    var hasEnded = false
+  /// - Parameters:
+  ///   - endInput: called once if a part fails, so that the input ends.
+  ///   - end: called once after that, when the input has ended, so that the other parts end.
+  func wait(endingInput endInput: () -> Void, thenEnding end: () -> Void) -> RunCollection {
+    var (hasEndedInput, hasEnded) = (false, false)
     while true {
-      let (isOver, collection) = state.withLock { ($0.running == 0, $0.collection) }
-      if collection.failure != nil, !hasEnded {
-        hasEnded = true
-        end()
+      let (isOver, isFeeding, collection) = state.withLock { ($0.running == 0, $0.isFeeding, $0.collection) }
+      if collection.failure != nil {
+        if !hasEndedInput {
+          hasEndedInput = true
+          endInput()
+        }
+        // An input whose thread still uses it is open until that thread has returned.
+        if !hasEnded, !isFeeding {
+          hasEnded = true
+          end()
+        }
       }
       if isOver { return collection }
       wakeUp.wait(watching: nil, for: [], until: .never)

@@ -13,7 +13,9 @@ extension Command {
     public static func descriptor(_ descriptor: FileDescriptor) -> Input {
       Input(stream: .descriptor(descriptor))
     }
-    /// A file, which is opened for reading. A relative path starts at this process's current directory.
+    /// A file, which is opened for reading. A relative path starts at this process's current directory. A named pipe must
+    /// be open for writing, or have bytes in it: the spawn fails with ENXIO otherwise, because the child would read the end at
+    /// once.
     public static func file(_ path: FilePath) -> Input { Input(stream: .file(path, .read)) }
     /// A pipe, to which this process writes with ``SpawnedProcess/standardInput``.
     public static var endpoint: Input { Input(stream: .endpoint) }
@@ -31,7 +33,8 @@ extension Command {
     public static func descriptor(_ descriptor: FileDescriptor) -> Output {
       Output(stream: .descriptor(descriptor))
     }
-    /// A file, which is opened for writing. A relative path starts at this process's current directory.
+    /// A file, which is opened for writing. A relative path starts at this process's current directory. A named pipe must
+    /// be open for reading: the spawn fails with ENXIO otherwise.
     public static func file(_ path: FilePath, _ mode: FileMode = .truncate) -> Output {
       Output(stream: .file(path, .write(mode)))
     }

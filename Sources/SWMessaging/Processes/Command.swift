@@ -18,29 +18,36 @@ public import SystemPackage
 public struct Command: Hashable, Sendable {
   /// A program, by its path or by its name.
   public struct Program: Hashable, Sendable, ExpressibleByStringInterpolation, CustomStringConvertible {
-    let path: String
+    /// The path or the name, as the system takes it. It need not be UTF-8.
+    let bytes: [UInt8]
     let isName: Bool
 
     /// The program at this path. A relative path starts at the child's working directory.
-    public static func path(_ path: FilePath) -> Program { Program(path: path.string, isName: false) }
+    public static func path(_ path: FilePath) -> Program { Program(path.bytes, isName: false) }
 
     /// The first executable file of this name in the directories of `PATH`, as the child's environment has it. If the
     /// child has no such variable, `/bin` and `/usr/bin` are searched. Relative directories in it start at the child's
     /// working directory, and so does an empty one, which means that directory itself.
-    public static func name(_ name: String) -> Program { Program(path: name, isName: true) }
+    public static func name(_ name: String) -> Program { Program(Array(name.utf8), isName: true) }
 
-    private init(path: String, isName: Bool) {
-      self.path = path
+    private init(_ bytes: [UInt8], isName: Bool) {
+      self.bytes = bytes
       self.isName = isName
     }
 
+    /// Whether there is a slash in it.
+    var hasSlash: Bool { bytes.contains(UInt8(ascii: "/")) }
+
     /// A path if there is a slash in it, else a name.
-    public init(_ text: String) { self.init(path: text, isName: !text.utf8.contains(UInt8(ascii: "/"))) }
+    public init(_ text: String) {
+      self.init(Array(text.utf8), isName: !text.utf8.contains(UInt8(ascii: "/")))
+    }
 
     /// A path if there is a slash in it, else a name.
     public init(stringLiteral value: String) { self.init(value) }
 
-    public var description: String { path }
+    /// The path or the name. Bytes that are no UTF-8 are replaced by U+FFFD.
+    public var description: String { String(decoding: bytes, as: UTF8.self) }
   }
 
   /// The process group of a child. It decides about the signals that a terminal sends (Ctrl-C), and which
@@ -135,4 +142,13 @@ public struct Command: Hashable, Sendable {
   ///   - path: the path of the program. A relative path starts at the child's working directory.
   ///   - arguments: the arguments after the program's name.
   public init(_ path: FilePath, arguments: [String] = []) { self.init(.path(path), arguments: arguments) }
+}
+
+extension FilePath {
+  /// The path as the system takes it, without the closing NUL.
+  var bytes: [UInt8] {
+    unsafe withPlatformString { start in
+      unsafe UnsafeBufferPointer(start: start, count: length).map { UInt8(bitPattern: $0) }
+    }
+  }
 }

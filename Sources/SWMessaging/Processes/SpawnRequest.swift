@@ -46,9 +46,10 @@ struct SpawnRequest {
     self.command = command
     environment = try command.environment.entries(channel: channel?.number)
     arguments =
-      [Array((command.argumentZero ?? command.program.path).utf8)] + command.arguments.map { Array($0.utf8) }
-    workingDirectory = command.workingDirectory.map { Array($0.string.utf8) }
-    candidates = command.program.candidates(in: environment).map { Array($0.utf8) }
+      [command.argumentZero.map { Array($0.utf8) } ?? command.program.bytes]
+      + command.arguments.map { Array($0.utf8) }
+    workingDirectory = command.workingDirectory?.bytes
+    candidates = command.program.candidates(in: environment)
     if candidates.contains(where: { $0.contains(0) }) {
       throw EndpointError(spawning: .invalidArgument, "the program's path contains a NUL")
     }
@@ -150,11 +151,12 @@ struct SpawnRequest {
       let index = Int(spawned.index)
       return targets.indices.contains(index) ? Self.name(of: targets[index]) + " of the child" : "descriptors"
     case Int32(SWSYS_STEP_DIRECTORY.rawValue):
-      return "working directory \"\(command.workingDirectory?.string ?? "")\""
+      return "working directory \"\(command.workingDirectory ?? "")\""
     case Int32(SWSYS_STEP_PROGRAM.rawValue):
       let program = "program \"\(command.program)\""
       return command.program.isName && candidates.count > 1
-        ? "\(program), looked up in \"\(Command.Program.path(in: environment))\"" : program
+        ? "\(program), looked up in \"\(String(decoding: Command.Program.path(in: environment), as: UTF8.self))\""
+        : program
     default: return "program \"\(command.program)\": no process could be made"
     }
   }
@@ -192,8 +194,9 @@ struct SpawnRequest {
       unsafe swsys_open_for_child($0, mode.rawValue | options.rawValue)
     }
     if opened < 0 {
-      throw EndpointError(
-        spawning: Errno(rawValue: -opened), "file \"\(path)\", for \(name(of: number)) of the child")
+      let errno = Errno(rawValue: -opened)
+      let reason = errno == .noSuchAddressOrDevice ? " (a named pipe whose other end is not open)" : ""
+      throw EndpointError(spawning: errno, "file \"\(path)\", for \(name(of: number)) of the child\(reason)")
     }
     return OwnedDescriptor(adopting: FileDescriptor(rawValue: opened))
   }
@@ -257,21 +260,22 @@ extension Command.Group {
 
 extension Command.Program {
   /// The paths to try, in order.
-  fileprivate func candidates(in environment: [[UInt8]]) -> [String] {
-    guard isName else {
-      // Without a slash, programs that read the path, such as the interpreter of a script, would not take it as a path.
-      return [path.isEmpty || path.utf8.contains(UInt8(ascii: "/")) ? path : "./" + path]
-    }
-    if path.isEmpty || path.utf8.contains(UInt8(ascii: "/")) { return [path] }
-    return Self.path(in: environment).split(separator: ":", omittingEmptySubsequences: false).map {
-      directory in
-      directory.isEmpty ? "./" + path : directory.hasSuffix("/") ? directory + path : "\(directory)/\(path)"
-    }
+  fileprivate func candidates(in environment: [[UInt8]]) -> [[UInt8]] {
+    if bytes.isEmpty || hasSlash { return [bytes] }
+    let slash = UInt8(ascii: "/")
+    let here = [UInt8(ascii: "."), slash]
+    // Without a slash, programs that read the path, such as the interpreter of a script, would not take it as a path.
+    guard isName else { return [here + bytes] }
+    return Self.path(in: environment).split(separator: UInt8(ascii: ":"), omittingEmptySubsequences: false)
+      .map {
+        directory in
+        directory.isEmpty ? here + bytes : directory + (directory.last == slash ? [] : [slash]) + bytes
+      }
   }
 
   /// `PATH` of the child.
-  fileprivate static func path(in environment: [[UInt8]]) -> String {
-    ChildEnvironment.value(of: "PATH", in: environment) ?? "/bin:/usr/bin"
+  fileprivate static func path(in environment: [[UInt8]]) -> [UInt8] {
+    ChildEnvironment.bytes(of: "PATH", in: environment) ?? Array("/bin:/usr/bin".utf8)
   }
 }
 
