@@ -94,19 +94,41 @@ package struct Outgoing: Sendable {
     return low
   }
 
+  /// Where an attempt has to begin, so that a frame of many pieces is walked over once, and not once for each attempt.
+  package struct Walk: Sendable {
+    /// The first piece of `more` that has not been sent, and where it begins in the frame.
+    package fileprivate(set) var index = 0
+    fileprivate var offset = 0
+  }
+
+  /// The number of bytes before `more`.
+  private var frontCount: Int { header.count + (unsafe body.withBytes { $0.count }) + trailer.count }
+
+  private func advance(_ walk: inout Walk, to sent: Int) {
+    if walk.index == 0 || walk.offset > sent { (walk.index, walk.offset) = (0, frontCount) }
+    while walk.index < more.count, walk.offset + more[walk.index].count <= sent {
+      walk.offset += more[walk.index].count
+      walk.index += 1
+    }
+  }
+
   /// Makes one attempt on the bytes from `sent` to `end`.
   ///
-  /// - Parameter whole: whether the attempt is to have all of them, because they are a datagram. They are copied if they have
-  ///   too many parts.
-  func attempt(
-    from sent: Int, to end: Int, whole: Bool = false,
+  /// - Parameters:
+  ///   - walk: where the attempt before it has begun.
+  ///   - whole: whether the attempt is to have all of them, because they are a datagram. They are copied if they have
+  ///     too many parts.
+  package func attempt(
+    from sent: Int, to end: Int, _ walk: inout Walk, whole: Bool = false,
     by send: (UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt
   ) -> Attempt {
     let remaining = end - sent
+    if !more.isEmpty { advance(&walk, to: sent) }
+    let start = walk
     // Few bytes are gathered on the stack, because one copy is cheaper than a system call with three parts.
     if remaining <= Self.mostCopied || (whole && more.count + 3 > Self.mostParts) {
       return unsafe withUnsafeTemporaryAllocation(of: UInt8.self, capacity: max(remaining, 1)) { scratch in
-        unsafe copy(from: sent, into: UnsafeMutableBufferPointer(rebasing: scratch[..<remaining]))
+        unsafe copy(from: sent, start, into: UnsafeMutableBufferPointer(rebasing: scratch[..<remaining]))
         return unsafe UnsafeRawBufferPointer(start: scratch.baseAddress, count: remaining).asOnlyPart(send)
       }
     }
@@ -130,8 +152,11 @@ package struct Outgoing: Sendable {
         unsafe add(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(scratch)[..<header.count]))
         unsafe body.withBytes { bytes in unsafe add(bytes) }
         unsafe trailer.withUnsafeBytes { bytes in unsafe add(bytes) }
-        for chunk in more where count < Self.mostParts {
-          unsafe chunk.withUnsafeBytes { bytes in unsafe add(bytes) }
+        var index = start.index
+        if index > 0 { offset = start.offset }
+        while index < more.count, count < Self.mostParts, offset < end {
+          unsafe more[index].withUnsafeBytes { bytes in unsafe add(bytes) }
+          index += 1
         }
         return unsafe send(UnsafeBufferPointer(start: parts.baseAddress, count: count))
       }
@@ -139,9 +164,11 @@ package struct Outgoing: Sendable {
   }
 
   /// Makes one attempt on whole frames of a batch from `sent` on, each as a part of its own. For datagrams.
-  func attemptFrames(from sent: Int, by send: (UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt)
-    -> Attempt
-  {
+  func attemptFrames(
+    from sent: Int, _ walk: inout Walk, by send: (UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt
+  ) -> Attempt {
+    if !more.isEmpty { advance(&walk, to: sent) }
+    let begin = walk
     let first = index(after: sent)
     var last = first + 1
     while last < borders.count, last - first < Self.mostParts, borders[last] - sent <= Self.mostGathered {
@@ -149,7 +176,7 @@ package struct Outgoing: Sendable {
     }
     let byteCount = borders[last - 1] - sent
     return unsafe withUnsafeTemporaryAllocation(of: UInt8.self, capacity: byteCount) { block in
-      unsafe copy(from: sent, into: UnsafeMutableBufferPointer(rebasing: block[..<byteCount]))
+      unsafe copy(from: sent, begin, into: UnsafeMutableBufferPointer(rebasing: block[..<byteCount]))
       return unsafe withUnsafeTemporaryAllocation(of: UnsafeRawBufferPointer.self, capacity: last - first) {
         parts in
         var start = sent
@@ -171,7 +198,9 @@ package struct Outgoing: Sendable {
   static var mostCopied: Int { 512 }
 
   /// Copies the bytes from `sent` on, as many as fit.
-  func copy(from sent: Int, into target: UnsafeMutableBufferPointer<UInt8>) {
+  ///
+  /// - Parameter walk: where to begin, no later than at `sent`.
+  func copy(from sent: Int, _ walk: Walk = Walk(), into target: UnsafeMutableBufferPointer<UInt8>) {
     var offset = 0
     var filled = 0
     func add(_ bytes: UnsafeRawBufferPointer) {
@@ -187,7 +216,12 @@ package struct Outgoing: Sendable {
     header.withBytes { span in unsafe span.withUnsafeBytes { unsafe add($0) } }
     unsafe body.withBytes { unsafe add($0) }
     unsafe trailer.withUnsafeBytes { unsafe add($0) }
-    for chunk in more { unsafe chunk.withUnsafeBytes { unsafe add($0) } }
+    var index = walk.index
+    if index > 0 { offset = walk.offset }
+    while index < more.count, filled < target.count {
+      unsafe more[index].withUnsafeBytes { unsafe add($0) }
+      index += 1
+    }
   }
 
   /// Whether it refers to the caller's memory.

@@ -16,6 +16,7 @@ package final class SendPlace: Place, @unchecked Sendable {
 
   package let step: Step
   fileprivate var outgoing: Outgoing
+  fileprivate var walk = Outgoing.Walk()
   /// The number of bytes that the transport has accepted.
   package fileprivate(set) var sent = 0
   /// Whether an attempt has been made for it, or is being made.
@@ -251,6 +252,7 @@ package final class SendHalf: Half, @unchecked Sendable {
   private func attemptAlone(_ call: Call, first: Attempt? = nil) -> Started {
     var first = first
     var mayTakeLong = false
+    var walk = Outgoing.Walk()
     guard call.step == .bytes, call.outgoing.byteCount > 0 || carriesDatagrams else {
       let place = makePlace(call, sent: 0)
       locked { state, actions in
@@ -276,7 +278,7 @@ package final class SendHalf: Half, @unchecked Sendable {
           locked { state, actions in state.stop(by: nil, &actions) }
           return .ended(error(.closed, call, sent: sent))
         }
-        attempt = self.attempt(call.outgoing, from: sent, call.ancillary, mayTakeLong: mayTakeLong)
+        attempt = self.attempt(call.outgoing, from: sent, &walk, call.ancillary, mayTakeLong: mayTakeLong)
         mayTakeLong = false
       }
       note(attempt)
@@ -402,21 +404,22 @@ package final class SendHalf: Half, @unchecked Sendable {
   }
 
   private func attempt(
-    _ outgoing: Outgoing, from sent: Int, _ ancillary: OutgoingAncillary?, mayTakeLong: Bool
+    _ outgoing: Outgoing, from sent: Int, _ walk: inout Outgoing.Walk, _ ancillary: OutgoingAncillary?,
+    mayTakeLong: Bool
   ) -> Attempt {
     if carriesDatagrams, outgoing.borders.count > 1, !mayTakeLong {
-      return unsafe outgoing.attemptFrames(from: sent) { parts in unsafe port.sendDatagrams(parts) }
+      return unsafe outgoing.attemptFrames(from: sent, &walk) { parts in unsafe port.sendDatagrams(parts) }
     }
     let end =
       carriesDatagrams
       ? outgoing.nextBorder(after: sent)
       : atomicSendSize > 0 ? outgoing.atomicEnd(from: sent, limit: atomicSendSize) : outgoing.byteCount
     if let ancillary, sent == 0 {
-      return unsafe outgoing.attempt(from: sent, to: end, whole: carriesDatagrams) { parts in
+      return unsafe outgoing.attempt(from: sent, to: end, &walk, whole: carriesDatagrams) { parts in
         unsafe port.send(parts, with: ancillary)
       }
     }
-    return unsafe outgoing.attempt(from: sent, to: end, whole: carriesDatagrams) { parts in
+    return unsafe outgoing.attempt(from: sent, to: end, &walk, whole: carriesDatagrams) { parts in
       unsafe port.send(parts, mayTakeLong: mayTakeLong)
     }
   }
@@ -488,7 +491,7 @@ package final class SendHalf: Half, @unchecked Sendable {
         }
       case .attempt(let head):
         let attempt = attempt(
-          head.outgoing, from: head.sent, head.ancillary, mayTakeLong: driver.mayTakeLong)
+          head.outgoing, from: head.sent, &head.walk, head.ancillary, mayTakeLong: driver.mayTakeLong)
         driver.mayTakeLong = false
         note(attempt)
         if case .transferred(let count) = attempt {

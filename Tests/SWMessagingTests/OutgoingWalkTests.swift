@@ -1,0 +1,44 @@
+import SWTesting
+import TestSupport
+import Testing
+
+@testable import SWMessaging
+
+/// Frames of many pieces, which are sent in many attempts.
+@Suite(.lastResort, .leavesNothing) struct OutgoingWalkTests {
+  @Test func `an attempt begins at the piece where the one before it has ended`() {
+    let pieces = (0..<1_000).map { [UInt8](repeating: UInt8($0 % 251), count: 20 + $0 % 7) }
+    let outgoing = Outgoing(pieces, borders: [])
+    let bytes = pieces.flatMap { $0 }
+    var walk = Outgoing.Walk()
+    var sent = 0
+    while sent < bytes.count {
+      let (begun, offset) = (walk.index, sent)
+      let attempt = unsafe outgoing.attempt(from: sent, to: outgoing.byteCount, &walk) { parts in
+        var count = 0
+        for index in parts.indices {
+          let part = unsafe parts[index]
+          #expect(unsafe part.elementsEqual(bytes[offset + count..<offset + count + part.count]))
+          count += part.count
+        }
+        // Within a piece, at its end, and after several.
+        return .transferred(min(count, 1 + offset % 90))
+      }
+      guard case .transferred(let count) = attempt else { return }
+      // `more` begins at the second piece.
+      var (first, end) = (0, pieces[0].count)
+      while end + pieces[first + 1].count <= offset {
+        end += pieces[first + 1].count
+        first += 1
+      }
+      #expect(walk.index == first && walk.index >= begun)
+      sent += count
+    }
+    // An attempt may also begin earlier.
+    let attempt = unsafe outgoing.attempt(from: 1, to: 600, &walk) { parts in
+      #expect(unsafe parts[0].elementsEqual(bytes[1..<20]))
+      return .transferred(1)
+    }
+    #expect(attempt == .transferred(1) && walk.index == 0)
+  }
+}
