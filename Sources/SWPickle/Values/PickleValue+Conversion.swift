@@ -18,7 +18,7 @@ extension PickleGraph {
   fileprivate func conversionByteCount(_ index: Int) -> Int {
     // The digits of an int take time with the square of its length.
     if case .integer(let value) = nodes[index], value.byteCount <= PickleInt.longestDecimalByteCount {
-      return value.byteCount + value.byteCount * value.byteCount / 256
+      return value.byteCount + value.byteCount * value.byteCount / 64
     }
     guard case .object(let object) = nodes[index] else { return nodes[index].dataByteCount }
     var count = 0
