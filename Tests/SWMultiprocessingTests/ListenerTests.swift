@@ -1,3 +1,4 @@
+import Foundation
 import SWIO
 import SWMultiprocessing
 import SWTesting
@@ -110,6 +111,54 @@ import Testing
     #expect(received.dropFirst(4).starts(with: "#CHALLENGE#{sha256}".utf8))
     await eventually { failures.count == 1 }
     #expect(failures.causes == [.noAnswer])
+  }
+
+  @Test func `silent clients get a quarter of the descriptors at most`() async throws {
+    let name = "sw-crowd-\(UInt64.random(in: 0 ... .max))"
+    async let exit: Void = {
+      await #expect(processExitsWith: .success) { [name = name as String] in
+        // A process of its own, which may have 64 descriptors.
+        var limit = rlimit(rlim_cur: 64, rlim_max: 64)
+        _ = unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+        let control = try Listener(.abstract(name + "-control"), framing: .lines)
+        let listener = try Listener(.abstract(name), framing: .multiprocessing, authentication: key())
+        let serving = Task {
+          try await listener.serve { peer in
+            for try await message in peer.messages { try await peer.send(message) }
+          }
+        }
+        let asker = try await control.accept()
+        while try await asker.next() != nil {
+          let used = try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").count
+          try await asker.send(Array("\(used)".utf8))
+        }
+        listener.finish()
+        try await serving.value
+      }
+    }()
+    let address = Address.abstract(name)
+    let control = try await Connector(to: .abstract(name + "-control"), waitingForServer: true).connect(
+      framing: .lines)
+    var silent: [SocketDuplex] = []
+    for _ in 0..<100 {
+      silent.append(try await Connector(to: address, waitingForServer: true).connect())
+    }
+    for round in 0..<2 {
+      for peer in silent.prefix(16) { _ = try await peer.receive() }
+      try await control.send("used")
+      let used = Int(String(decoding: try await control.receive(), as: UTF8.self))
+      // Those of the process itself are about a dozen.
+      #expect(try #require(used) < 48, "round \(round)")
+      for peer in silent.prefix(16) { peer.close() }
+      silent.removeFirst(16)
+    }
+    for peer in silent { peer.close() }
+    let client = try await connect(to: address, framing: .multiprocessing, authentication: key())
+    try await client.send("question")
+    #expect(try await client.receive() == "question")
+    client.close()
+    control.close()
+    await exit
   }
 
   @Test func `a client with another key ends nothing but its own connection`() async throws {

@@ -152,6 +152,74 @@ private final class Counter: Sendable {
     try await running.value
   }
 
+  /// A server that makes objects, and counts the references that are given back.
+  private actor HandServer {
+    private var lastID = 0
+    private var givingBack = 0
+    private(set) var most = 0
+    private(set) var givenBack: Set<String> = []
+
+    func serve(_ peer: MessageDuplex<MultiprocessingFraming>) async throws {
+      let request = try await peer.receive()
+      if request[1] == "create" {
+        lastID += 1
+        return try await peer.send(.tuple(["#RETURN", .tuple([PickleValue("\(lastID)"), .tuple([])])]))
+      }
+      givingBack += 1
+      most = max(most, givingBack)
+      for _ in 0..<100 { await Task.yield() }
+      givingBack -= 1
+      if let id = request[2]?[0]?.text { givenBack.insert(id) }
+      try await peer.send(.tuple(["#RETURN", nil]))
+    }
+  }
+
+  @Test func `many proxies that are dropped give their references back over one connection at a time`()
+    async throws
+  {
+    let listener = try Listener(Place.abstract.address(), framing: .multiprocessing, authentication: key())
+    let server = HandServer()
+    let serving = Task { try await listener.serve { try await server.serve($0) } }
+    let client = ManagerClient(listener.address, authentication: key())
+    var proxies: [ManagerProxy] = []
+    for _ in 0..<30 { proxies.append(try await client.create("Counter")) }
+    proxies = []
+    while await server.givenBack.count < 30 { await Task.yield() }
+    #expect(await server.most == 1)
+    client.close()
+    listener.finish()
+    try await serving.value
+  }
+
+  @Test func `a reference is given back although the client is dropped with its proxy`() async throws {
+    let listener = try Listener(Place.abstract.address(), framing: .multiprocessing, authentication: key())
+    let server = HandServer()
+    let serving = Task { try await listener.serve { try await server.serve($0) } }
+    for _ in 0..<30 {
+      _ = try await ManagerClient(listener.address, authentication: key()).create("Counter")
+    }
+    while await server.givenBack.count < 30 { await Task.yield() }
+    listener.finish()
+    try await serving.value
+  }
+
+  @Test func `further clients wait while as many are connected as the server serves`() async throws {
+    let server = try Self.server(.abstract)
+    let running = Task { try await server.run(limit: 1) }
+    let request = PickleValue.tuple([nil, "accept_connection", .tuple(["test"]), [:]])
+    let first = try await connect(to: server.address, framing: .multiprocessing, authentication: key())
+    try await first.send(request)
+    #expect(try await first.receive() == .tuple(["#RETURN", nil]))
+    let second = try await connect(to: server.address, framing: .multiprocessing, authentication: key())
+    try await second.send(request)
+    await #expect(throws: EndpointError.self) { try await second.receive(timeout: .milliseconds(50)) }
+    first.close()
+    #expect(try await second.receive() == .tuple(["#RETURN", nil]))
+    second.close()
+    server.close()
+    try await running.value
+  }
+
   @Test func `a server that is dropped gives up its address`() async throws {
     var server: ManagerServer? = try Self.server(.abstract)
     let address = try #require(server?.address)

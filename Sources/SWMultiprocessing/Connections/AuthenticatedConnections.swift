@@ -7,13 +7,11 @@ internal import SystemPackage
 ///
 /// One task accepts, and has a child task for each handshake. It retains this source until the source is closed.
 final class AuthenticatedConnections: ItemSource {
-  /// The most connections at a time, in a handshake or ready.
-  private static var limit: Int { 4096 }
-
   private struct State: Sendable {
     /// The ready connections, in the order in which they passed the handshake.
     var ready: [EndpointCore] = []
-    /// The number of ready connections and of those in a handshake.
+    /// The number of ready connections, of those in a handshake, and of those whose handshake has failed and whose
+    /// descriptor is not closed yet.
     var count = 0
     var failure: TransportError?
     /// Whether no other client may connect. Clients that have connected are still accepted.
@@ -36,15 +34,18 @@ final class AuthenticatedConnections: ItemSource {
 
   private let listener: Listener<SocketDuplex>
   private let authentication: Authentication
+  /// The most connections at a time.
+  private let limit: Int
   private let onFailure: (@Sendable (MultiprocessingError) -> Void)?
   private let state = Guarded(State())
 
   init(
-    _ listener: Listener<SocketDuplex>, _ authentication: Authentication,
+    _ listener: Listener<SocketDuplex>, _ authentication: Authentication, limit: Int?,
     _ onFailure: (@Sendable (MultiprocessingError) -> Void)?
   ) {
     self.listener = listener
     self.authentication = authentication
+    self.limit = limit ?? min(DescriptorLimit.forStrangers, 4096)
     self.onFailure = onFailure
     let task = Task.detached { await self.run() }
     state.withLock { $0.task = task }
@@ -112,13 +113,15 @@ final class AuthenticatedConnections: ItemSource {
     do throws(MultiprocessingError) {
       try await connection.authenticate(as: .listener, with: authentication, address: listener.address)
     } catch {
-      let accepting = state.withLock { state in
-        state.count -= 1
-        return state.accepting.take()
-      }
-      accepting?.resume()
       if !isClosed { onFailure?(error) }
-      change { _ in }
+      connection.core.close { [self] in
+        let (accepting, signal) = state.withLock { state in
+          state.count -= 1
+          return (state.accepting.take(), state.signal)
+        }
+        accepting?.resume()
+        signal?.raise(.readable)
+      }
       return
     }
     change { state in
@@ -141,7 +144,7 @@ final class AuthenticatedConnections: ItemSource {
   private func waitForRoom() async -> Bool {
     await withCheckedContinuation { continuation in
       let hasRoom = state.withLock { state in
-        if state.isClosed || state.count < Self.limit { return true }
+        if state.isClosed || state.count < limit { return true }
         state.accepting = continuation
         return false
       }

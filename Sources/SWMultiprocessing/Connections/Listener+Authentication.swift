@@ -11,8 +11,8 @@ extension Listener {
   ///
   /// Every handshake has a task of its own, which begins when the client connects, whether or not a caller accepts. So
   /// a client that is silent delays no other. When ``Authentication/timeLimit`` has passed, it is disconnected. A failed
-  /// handshake ends nothing but its connection. Connections that have passed the handshake wait to be accepted; 4096 of
-  /// them, those in a handshake included, are held at most, and further ones wait in the kernel's queue.
+  /// handshake ends nothing but its connection. Connections that have passed the handshake wait to be accepted. At most
+  /// `limit` of them, those in a handshake included, are held. Further ones wait in the kernel's queue.
   ///
   /// `finish()` has the connections that have been made pass their handshakes, and accepts them.
   ///
@@ -28,16 +28,20 @@ extension Listener {
   ///   - backlog: how many connections may wait in the kernel's queue.
   ///   - file: the file of a Unix path.
   ///   - policy: the connections that are accepted; checked before the handshake.
+  ///   - limit: the most connections that are in a handshake or wait to be accepted; nil: a quarter of the descriptors that
+  ///     this process may have, and 4096 at most. Those that `serve` serves come on top.
   ///   - onFailure: called when a handshake has failed, in that handshake's task.
   /// - Throws: `EndpointError` as the initialiser without authentication.
   public convenience init<F: Framing>(
     _ address: Address, framing: F, authentication: Authentication, mode: ReceiveMode = .readAhead,
     maximumFrameSize: Int = defaultMaximumFrameSize, backlog: Int = 4096, file: SocketFile = .mode(0o600),
-    accepting policy: AcceptPolicy? = nil, onFailure: (@Sendable (MultiprocessingError) -> Void)? = nil
+    accepting policy: AcceptPolicy? = nil, limit: Int? = nil,
+    onFailure: (@Sendable (MultiprocessingError) -> Void)? = nil
   ) throws(EndpointError) where Connection == MessageDuplex<F> {
+    precondition(limit ?? 1 > 0, "at least one connection is in a handshake")
     let listener = try Listener<SocketDuplex>(
       address, mode: mode, backlog: backlog, file: file, accepting: policy)
-    let source = AuthenticatedConnections(listener, authentication, onFailure)
+    let source = AuthenticatedConnections(listener, authentication, limit: limit, onFailure)
     let core = ListenerCore(
       source, address: listener.address, over: listener.core, unpublishing: { source.finish() })
     self.init(core) { item throws(EndpointError) in

@@ -120,12 +120,7 @@ private final class Shares: Sendable {
 
   /// Serves until the listener is closed.
   func serve(_ listener: Listener<MessageDuplex<MultiprocessingFraming>>) async {
-    await withDiscardingTaskGroup { group in
-      while let peer = try? await listener.accept() {
-        group.addTask { await self.serve(peer) }
-      }
-      group.cancelAll()
-    }
+    try? await listener.serve(draining: .zero, on: nil) { await self.serve($0) }
   }
 
   private func serve(_ peer: MessageDuplex<MultiprocessingFraming>) async {

@@ -18,6 +18,8 @@ final class ManagerLinks: Sendable {
   private struct State: Sendable {
     var idle: [Link] = []
     var isClosed = false
+    /// The numbers of objects whose references dropped proxies held, while a task gives them back.
+    var dropped: [String]?
   }
 
   private let address: Address
@@ -38,7 +40,7 @@ final class ManagerLinks: Sendable {
 
   func close() {
     let idle = state.withLock { state in
-      defer { state = State(isClosed: true) }
+      defer { (state.idle, state.isClosed) = ([], true) }
       return state.idle
     }
     for link in idle { link.close() }
@@ -60,6 +62,41 @@ final class ManagerLinks: Sendable {
     let link = try connectBlocking(deadline)
     defer { link.close() }
     return try answer(in: exchangeBlocking(request, on: link, deadline).result.get())
+  }
+
+  // MARK: References of dropped proxies
+
+  /// Gives a reference back in the background. One task gives back all of them, over one connection at a time. So a program
+  /// that drops many proxies at once does not fill its table of descriptors, or the server's.
+  func giveBack(_ id: String) {
+    let isFirst = state.withLock { state in
+      let isFirst = state.dropped == nil
+      if isFirst { state.dropped = [] }
+      state.dropped?.append(id)
+      return isFirst
+    }
+    if isFirst { Task.detached { await self.giveBackDropped() } }
+  }
+
+  private func giveBackDropped() async {
+    while let ids = takeDropped() {
+      for id in ids {
+        let deadline = Deadline.after(.seconds(10))
+        // The client may be closed by now: often it is dropped with its last proxy.
+        guard let link = try? await connect(deadline, whenClosed: true) else { continue }
+        _ = await exchange(.decrement(id), on: link, deadline)
+        link.close()
+      }
+    }
+  }
+
+  /// Returns nil, and ends the task, if there is nothing to give back.
+  private func takeDropped() -> [String]? {
+    state.withLock { state in
+      let ids = state.dropped ?? []
+      state.dropped = ids.isEmpty ? nil : []
+      return ids.isEmpty ? nil : ids
+    }
   }
 
   // MARK: Calls of methods
@@ -173,8 +210,10 @@ final class ManagerLinks: Sendable {
 
   // MARK: Connections
 
-  private func connect(_ deadline: Deadline) async throws(MultiprocessingError) -> Link {
-    try checkOpen()
+  private func connect(
+    _ deadline: Deadline, whenClosed: Bool = false
+  ) async throws(MultiprocessingError) -> Link {
+    if !whenClosed { try checkOpen() }
     return try await Connector(to: address).connect(
       framing: framing, authentication: authentication, maximumFrameSize: maximumFrameSize, until: deadline)
   }

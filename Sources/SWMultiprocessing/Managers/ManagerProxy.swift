@@ -40,9 +40,7 @@ public final class ManagerProxy: Sendable {
   }
 
   deinit {
-    guard takeReference() else { return }
-    let (links, request) = (client.links, ManagerRequest.decrement(id))
-    Task.detached { _ = try? await links.call(request, .after(.seconds(10))) }
+    if takeReference() { client.links.giveBack(id) }
   }
 
   // MARK: Calls

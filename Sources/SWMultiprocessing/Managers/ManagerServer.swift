@@ -50,7 +50,7 @@ public final class ManagerServer: Sendable {
     var references: Int
   }
 
-  /// Listens. Clients can connect from now on, and are served by ``run()``.
+  /// Listens. Clients can connect from now on, and are served by ``run(limit:)``.
   ///
   /// - Parameters:
   ///   - address: where to listen.
@@ -91,29 +91,16 @@ public final class ManagerServer: Sendable {
   /// Serves clients until the server is closed, a client shuts it down, or the task is cancelled. Then connections are
   /// closed, and tasks of methods that run are cancelled and waited for.
   ///
+  /// - Parameter limit: the most clients that are connected at a time; nil: half of the descriptors that this process may
+  ///   have. Further ones wait until one disconnects.
   /// - Throws: `EndpointError` `transport` if the listening socket is unusable; `closed` if the server has been closed
   ///   before.
-  public func run() async throws(EndpointError) {
+  public func run(limit: Int? = nil) async throws(EndpointError) {
     if listener.isClosed { throw EndpointError(.closed, subject: .service(address)) }
-    let failure: EndpointError? = await withDiscardingTaskGroup(returning: EndpointError?.self) { group in
-      defer { group.cancelAll() }
-      while true {
-        do throws(EndpointError) {
-          let peer = try await listener.accept()
-          group.addTask { await self.serve(peer) }
-        } catch {
-          switch error.reason {
-          case .closed, .cancelled: return nil
-          default: return error
-          }
-        }
-      }
-    }
-    listener.close()
-    if let failure { throw failure }
+    try await listener.serve(limit: limit, draining: .zero, on: nil) { await self.serve($0) }
   }
 
-  /// Stops listening, and has ``run()`` return. Idempotent, does not wait.
+  /// Stops listening, and has ``run(limit:)`` return. Idempotent, does not wait.
   public func close() { listener.close() }
 
   // MARK: Connections

@@ -1,4 +1,3 @@
-internal import CSysShim
 internal import SWIO
 internal import Synchronization
 
@@ -23,7 +22,7 @@ package final class Service<Connection: Endpoint>: ServesConnections {
 
     /// - Parameter connections: nil: half of the descriptors that this process may have.
     package init(connections: Int?, perUser: Int?) {
-      self.connections = max(connections ?? Int(swsys_descriptor_limit() / 2), 1)
+      self.connections = max(connections ?? DescriptorLimit.forConnections, 1)
       self.perUser = perUser
     }
   }
