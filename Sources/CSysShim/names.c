@@ -38,6 +38,9 @@ int swsys_link(int directory, const char *from, const char *to) {
   return RETRIED(linkat(directory, from, directory, to, 0));
 }
 int swsys_unlink(int directory, const char *name) { return RETRIED(unlinkat(directory, name, 0)); }
+int swsys_rename(int directory, const char *from, const char *to) {
+  return RETRIED(renameat(directory, from, directory, to));
+}
 int swsys_rename_exclusively(int directory, const char *from, const char *to) {
   return RETRIED(renameat2(directory, from, directory, to, RENAME_NOREPLACE));
 }

@@ -155,6 +155,7 @@ int swsys_set_mode(int fd, unsigned mode);
 int swsys_set_mode_of(int directory, const char *name, unsigned mode) SWSYS_NONNULL;
 int swsys_link(int directory, const char *from, const char *to) SWSYS_NONNULL;
 int swsys_unlink(int directory, const char *name) SWSYS_NONNULL;
+int swsys_rename(int directory, const char *from, const char *to) SWSYS_NONNULL;
 int swsys_rename_exclusively(int directory, const char *from, const char *to) SWSYS_NONNULL;
 int swsys_exchange(int directory, const char *from, const char *to) SWSYS_NONNULL;
 int swsys_process_id(void);

@@ -68,6 +68,10 @@ extension Address {
     switch kind {
     case .unix(let path):
       if path.isEmpty { throw AddressError(.emptyPath, in: text(), at: 5, "the path is empty") }
+      if path.lastComponent == nil {
+        throw AddressError(
+          .emptyPath, in: text(), at: 5, "the path names the root directory, and no file in it")
+      }
     case .abstract(let name):
       if name.count > Self.longestName {
         throw AddressError(

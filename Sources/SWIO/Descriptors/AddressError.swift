@@ -5,7 +5,7 @@ public struct AddressError: Error, Hashable, Sendable {
   public enum Reason: Hashable, Sendable {
     /// The address does not begin with `unix:`, `tcp:`, `udp:` or `fd:`.
     case unknownScheme
-    /// The path is empty.
+    /// The path is empty, or is `/`.
     case emptyPath
     /// The path contains a NUL.
     case nulInPath

@@ -12,7 +12,8 @@ internal import SystemPackage
 /// If the name is taken, a probe tells whether a process has that socket: connecting a socket of another type fails with
 /// EPROTOTYPE if one has, listening or not yet, and with ECONNREFUSED if none has. The server does not notice the probe. A
 /// socket that no process has is replaced by exchanging the two names (`renameat2(2)`). Then the displaced file is examined
-/// again under the private name. If it is not the file that was probed, it came in between, and it gets its name back.
+/// again under the private name. If it is not the file that was probed, it came in between, and it gets its name back. On a
+/// file system without an exchange `rename(2)` replaces the name, and nothing is examined afterwards.
 /// Processes that replace a name hold a lock of the directory (`flock(2)`), so only one replaces at a time. A process waits
 /// for that lock for one second at most. Without the lock the exchange is still safe against processes that bind in place.
 ///
@@ -118,6 +119,9 @@ final class NameDirectory: Sendable {
     if PublishedName.refusals.contains(.rename) { return -Errno.invalidArgument.rawValue }
     return unsafe swsys_exchange(number, from, to)
   }
+
+  /// Replaces the second name. It is missing at no moment.
+  func rename(_ from: [CChar], _ to: [CChar]) -> Int32 { unsafe swsys_rename(number, from, to) }
 
   func unlink(_ name: [CChar]) -> Int32 { unsafe swsys_unlink(number, name) }
 

@@ -123,6 +123,20 @@ struct Publisher {
   }
 
   private func isPresent(_ result: Int32) -> Bool { result == -Errno.fileExists.rawValue }
+  private func isMissing(_ result: Int32) -> Bool { result == -Errno.noSuchFileOrDirectory.rawValue }
+
+  /// Whether the file system does not know an operation. Any other error is about these files: for example, in a directory
+  /// with the sticky bit the file may belong to another user.
+  private func isUnsupported(_ result: Int32) -> Bool {
+    let errno = Errno(rawValue: -result)
+    return errno == .invalidArgument || errno == .noFunction || errno == .notSupportedOnSocket
+  }
+
+  private func checkReplaced(_ result: Int32) throws(Failure) {
+    if result < 0 {
+      throw Failure(.publish, Errno(rawValue: -result), "the socket that is there cannot be replaced")
+    }
+  }
 
   /// The next step for the socket that has the name.
   private enum Verdict {
@@ -164,12 +178,14 @@ struct Publisher {
     let noted = directory.identity(of: name)
     guard let noted, try judge(noted) == .replace else { return false }
     let result = directory.exchange(privateName, name)
-    if result == -Errno.noSuchFileOrDirectory.rawValue { return false }
-    if result < 0 {
-      // There is no exchange on this file system, so the name is missing for a moment.
-      _ = directory.unlink(name)
-      return false
+    if isMissing(result) { return false }
+    if isUnsupported(result) {
+      // There is no exchange on this file system, so another socket that comes in between could not get its name back. The
+      // socket that is there was probed a moment ago.
+      try checkReplaced(directory.rename(privateName, name))
+      return true
     }
+    try checkReplaced(result)
     guard let displaced = directory.identity(of: privateName) else { return true }
     let isRight =
       displaced.is_socket
@@ -271,12 +287,16 @@ struct Publisher {
     guard let noted = directory.identity(of: name) else { return true }
     guard try judge(noted) == .replace, let aside = privateName(atMost: 255) else { return false }
     let result = directory.renameExclusively(name, aside)
-    if result == -Errno.noSuchFileOrDirectory.rawValue { return true }
-    if result < 0 {
+    if isMissing(result) { return true }
+    // By chance, a file of that name exists.
+    if isPresent(result) { return false }
+    if isUnsupported(result) {
       // There is no exclusive rename on this file system, so the socket could not be put back. It was probed a moment ago.
-      _ = directory.unlink(name)
+      let removed = directory.unlink(name)
+      if !isMissing(removed) { try checkReplaced(removed) }
       return true
     }
+    try checkReplaced(result)
     guard let displaced = directory.identity(of: aside) else { return true }
     let isRight =
       displaced.is_socket
