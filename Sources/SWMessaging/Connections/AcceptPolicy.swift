@@ -6,6 +6,10 @@ internal import SWIO
 /// listener continues.
 ///
 /// All but ``anyone`` ask for the credentials of a Unix socket's peer, which is the process that connected.
+///
+/// In a user namespace that does not map all ids, such as a sandbox, every user without an id there has the same one for the
+/// kernel: the overflow id, usually 65534. That id proves nothing there, so ``sameUser``, ``users(_:)`` and ``groups(_:)``
+/// do not admit it, even if the namespace maps a user to it.
 public struct AcceptPolicy: Sendable {
   private enum Kind: Sendable {
     case anyone
@@ -47,11 +51,15 @@ public struct AcceptPolicy: Sendable {
     guard let peer = PeerCredentials(of: fresh) else { return false }
     switch kind {
     case .anyone: return true
-    case .sameUser: return peer.userID == swsys_effective_user()
-    case .users(let users): return users.contains(peer.userID)
+    case .sameUser:
+      return peer.userID == swsys_effective_user() && !UserNamespace.isAmbiguous(peer.userID, .user)
+    case .users(let users):
+      return users.contains(peer.userID) && !UserNamespace.isAmbiguous(peer.userID, .user)
     case .groups(let groups):
-      if groups.contains(peer.groupID) { return true }
-      return (try? peer.groups())?.contains { groups.contains($0) } ?? false
+      func admits(_ group: UInt32) -> Bool {
+        groups.contains(group) && !UserNamespace.isAmbiguous(group, .group)
+      }
+      return admits(peer.groupID) || (try? peer.groups())?.contains(where: admits) ?? false
     case .when(let admits): return admits(peer)
     }
   }

@@ -16,9 +16,9 @@ internal import SystemPackage
 public struct PeerCredentials: Sendable {
   /// The process id in this process's PID namespace; nil if the process is outside it.
   public let processID: Int32?
-  /// The effective user id.
+  /// The effective user id. In a user namespace, all users without an id there have the same one, usually 65534.
   public let userID: UInt32
-  /// The effective group id.
+  /// The effective group id. In a user namespace, all groups without an id there have the same one, usually 65534.
   public let groupID: UInt32
 
   private enum Socket: Sendable {

@@ -170,6 +170,16 @@ struct PeerCredentialsTests {
     #expect(await accepting.value?.reason == .closed)
   }
 
+  @Test func `a map of ids maps all of them, or not`() {
+    #expect(UserNamespace.mapsAll("         0          0 4294967295\n"))
+    #expect(UserNamespace.mapsAll("0 0 1000\n1000 1000 4294966295\n"))
+    for map in [
+      "", "     65534       1000          1\n", "0 1000 1\n1 100000 65536\n", "0 0 4294967294\n", "nonsense",
+    ] {
+      #expect(!UserNamespace.mapsAll(map), "\(map)")
+    }
+  }
+
   @Test func `credentials are the connector's, whoever goes on with the socket`() async throws {
     let directory = try TestDirectory()
     defer { directory.remove() }
