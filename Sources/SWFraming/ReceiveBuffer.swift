@@ -65,8 +65,8 @@ package struct ReceiveBuffer: ~Copyable {
     _ body: (UnsafeMutableRawBufferPointer) -> (count: Int, result: Result)
   ) -> Result {
     reserve(minimum, declared: declared)
-    let free = unsafe block[end...]
-    let room = unsafe UnsafeMutableRawBufferPointer(rebasing: free.prefix(maximum))
+    let room = unsafe UnsafeMutableRawBufferPointer(
+      rebasing: block[end..<end + min(maximum, block.count - end)])
     let (filled, result) = unsafe body(room)
     precondition(filled >= 0 && filled <= room.count, "a transport received more than there was room for")
     end += filled
@@ -108,6 +108,11 @@ package struct ReceiveBuffer: ~Copyable {
 
   private mutating func reserve(_ room: Int, declared: Int) {
     if unsafe block.count - end >= room { return }
+    if unsafe block.baseAddress == nil, max(room, declared) <= Self.blockSize {
+      // Most receives begin here, with nothing to move or to give back.
+      unsafe block = BlockPool.take(Self.blockSize)
+      return
+    }
     if unsafe block.count - count >= room, unsafe count <= block.count / 2 {
       // The unread rest moves to the front, each byte at most once for half a block of consumed bytes.
       unsafe block.copyMemory(from: UnsafeRawBufferPointer(rebasing: block[start..<end]))

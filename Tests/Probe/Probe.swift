@@ -247,7 +247,7 @@ struct Probe {
     for _ in 0..<200 { pairs.append(try makeSocketPair(framing: .varInt)) }
     let waiting = pairs.map { pair in Task { try await pair.0.receive() } }
     await eventually {
-      pairs.allSatisfy { $0.0.core.receiving?.inspect { $0.queue.count == 1 } ?? false }
+      pairs.allSatisfy { $0.0.core.receiving?.inspect { $0.waiterCount == 1 } ?? false }
     }
     let before = processorMicroseconds()
     let (reader, writer) = try makePipe(framing: .varInt)
@@ -367,8 +367,8 @@ struct Probe {
     let task = Task(executorPreference: .reactor) { try await left.receive() }
     let thread = TestThread { try blockingLeft.blocking.receive() }
     await eventually {
-      left.core.receiving?.inspect { $0.queue.count == 1 } ?? false
-        && blockingLeft.core.receiving?.inspect { $0.queue.count == 1 } ?? false
+      left.core.receiving?.inspect { $0.waiterCount == 1 } ?? false
+        && blockingLeft.core.receiving?.inspect { $0.waiterCount == 1 } ?? false
     }
     try await right.send("task")
     try await blockingRight.send("thread")
@@ -412,7 +412,7 @@ struct Probe {
     _ = try? await left.receive(timeout: .seconds(1))
     print("reactor-milliseconds=\((await used() - before) / 1_000_000)")
     let receiving = Task { try await left.receive(timeout: .seconds(3)) }
-    await eventually { left.core.receiving?.inspect { $0.queue.count == 1 } ?? false }
+    await eventually { left.core.receiving?.inspect { $0.waiterCount == 1 } ?? false }
     let start = ContinuousClock.now
     try await right.send("in time")
     let message = (try? await receiving.value).map { String(decoding: $0, as: UTF8.self) }

@@ -65,7 +65,7 @@ import Testing
     let (reader, writer) = try makePipe(framing: .varInt)
     let half = try #require(reader.core.receiving)
     let polling = TestThread { try reader.blocking.receive() }
-    await eventually { half.inspect { $0.queue.first?.isPolling == true } }
+    await eventually { half.inspect { $0.queue.first?.isPolling == true || $0.loneWaiter != nil } }
     half.stir()
     let ended = Guarded<EndpointError?>(nil)
     let late = Task {

@@ -101,7 +101,7 @@ import Testing
       let error = blockingError { try left.blocking.send(large, timeout: .milliseconds(2)) }
       return (error, try left.blocking.receive())
     }
-    await eventually { left.core.receiving?.inspect { !$0.queue.isEmpty } ?? false }
+    await eventually { left.core.receiving?.inspect { $0.waiterCount > 0 } ?? false }
     #expect(try await right.receive() == large)
     try await right.send("thanks")
     let (error, reply) = try await exchange.value

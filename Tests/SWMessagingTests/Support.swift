@@ -88,7 +88,7 @@ func varIntFrame(_ payload: [UInt8]) throws -> [UInt8] {
 extension Endpoint {
   /// How many callers are queued, in both directions.
   var queued: Int {
-    (core.receiving?.inspect { $0.queue.count } ?? 0) + (core.sending?.inspect { $0.queue.count } ?? 0)
+    (core.receiving?.inspect { $0.waiterCount } ?? 0) + (core.sending?.inspect { $0.waiterCount } ?? 0)
   }
 }
 

@@ -17,7 +17,7 @@ extension Endpoint {
   /// the peer. It may be made from anywhere.
   public var snapshot: EndpointSnapshot {
     let (receivers, isReceivingClosed) =
-      core.receiving?.inspect { ($0.queue.count, $0.isClosed) } ?? (0, true)
+      core.receiving?.inspect { ($0.waiterCount, $0.isClosed) } ?? (0, true)
     let (senders, owesRest, isSendingClosed) =
       core.sending?.inspect { state in
         let owesRest = state.queue.first?.kind == .orphan

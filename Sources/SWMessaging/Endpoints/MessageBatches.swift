@@ -109,7 +109,7 @@ extension Blocking where E: MessageReceiving {
     var front = ReceiveHalf.Front.unseen
     let batch = try side.batchAtOnce(&front, as: .thread, limit, room)
     if !batch.isEmpty { return batch }
-    return try side.batch(side.half.receiveBlocking(side.request, limit, after: front), room)
+    return try side.awaitBatch(after: front, limit, room)
   }
 
   /// Blocking form of ``MessageReceiving/nextBatch(upTo:byteCount:timeout:until:)``.
@@ -142,8 +142,7 @@ extension Blocking where E: MessageReceiving, E.F: ByteFraming {
     var front = ReceiveHalf.Front.unseen
     let lent = try side.withPayloadsAtOnce(&front, as: .thread, limit, room, body)
     if lent > 0 { return lent }
-    return try side.withPayloads(
-      side.half.receiveBlocking(side.request, limit, after: front), room, body)
+    return try side.awaitPayloads(after: front, limit, room, body)
   }
 }
 

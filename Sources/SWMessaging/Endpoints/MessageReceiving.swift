@@ -112,7 +112,7 @@ extension Blocking where E: MessageReceiving {
     let (side, limit) = (endpoint.receivingSide, CallLimit(timeout, deadline))
     var front = ReceiveHalf.Front.unseen
     if let message = try side.messageAtOnce(&front, as: .thread, limit) { return message }
-    return try side.message(side.half.receiveBlocking(side.request, limit, after: front))
+    return try side.awaitMessage(after: front, limit)
   }
 
   /// Blocking form of ``MessageReceiving/next(timeout:until:)``.
@@ -151,7 +151,7 @@ extension Blocking where E: MessageReceiving, E.F: ByteFraming {
     let (side, limit) = (endpoint.receivingSide, CallLimit(timeout, deadline))
     var front = ReceiveHalf.Front.unseen
     if let result = try side.withPayloadAtOnce(&front, as: .thread, limit, body) { return result }
-    return try side.withPayload(side.half.receiveBlocking(side.request, limit, after: front), body)
+    return try side.awaitPayload(after: front, limit, body)
   }
 }
 

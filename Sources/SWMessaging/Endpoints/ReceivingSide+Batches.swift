@@ -99,10 +99,22 @@ extension ReceivingSide {
   ) throws(EndpointError) -> [F.Incoming] {
     let found = unsafe half.takeFront(for: source, as: kind, limit)
     front = unsafe found.front
+    return unsafe try batch(from: found.unread, room)
+  }
+
+  /// The messages at the front, if there is one. The caller has the turn, and this returns it then.
+  @inlinable @inline(__always)
+  func batch(from unread: UnsafeRawBufferPointer, _ room: BatchRoom) throws(EndpointError) -> [F.Incoming] {
     var (batch, room, consumed): ([F.Incoming], _, _) = ([], room, 0)
     defer { if consumed > 0 { half.leave(consuming: consumed) } }
-    unsafe try append(from: found.unread, to: &batch, &room, &consumed)
+    unsafe try append(from: unread, to: &batch, &room, &consumed)
     return batch
+  }
+
+  /// The next messages if the buffer holds one, for a caller that has the turn.
+  @inlinable
+  package func heldBatch(_ room: BatchRoom) throws(EndpointError) -> [F.Incoming] {
+    unsafe try batch(from: half.front, room)
   }
 
   /// The messages of a call that took the long way.
@@ -174,10 +186,20 @@ extension ReceivingSide where F: ByteFraming {
   ) throws -> Int {
     let found = unsafe half.takeFront(for: source, as: kind, limit)
     front = unsafe found.front
+    return unsafe try withPayloads(from: found.unread, room, body)
+  }
+
+  /// Lends the payloads at the front, if there is one. The caller has the turn, and this returns it then.
+  ///
+  /// - Returns: their number.
+  @inlinable @inline(__always)
+  func withPayloads(
+    from unread: UnsafeRawBufferPointer, _ room: BatchRoom, _ body: (Span<UInt8>) throws -> Void
+  ) throws -> Int {
     var consumed = 0
     defer { if consumed > 0 { half.leave(consuming: consumed) } }
     var rest = room
-    unsafe try lend(found.unread, &rest, isFirst: true, &consumed, body)
+    unsafe try lend(unread, &rest, isFirst: true, &consumed, body)
     return room.count - rest.count
   }
 

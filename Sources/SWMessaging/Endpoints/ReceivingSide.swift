@@ -110,28 +110,23 @@ extension ReceivingSide {
     return demand
   }
 
-  /// Lends the next frame to `body` if the buffer holds it. If not, returns nil, and `front` says how far the short way has
-  /// come.
+  /// Lends the frame at the front to `body` and consumes it, if it is complete. The caller has the turn, and this returns it
+  /// then.
   @inlinable @inline(__always)
-  func atOnce<Result, Failure: Error>(
-    _ front: inout ReceiveHalf.Front, as kind: Place.Kind, _ limit: CallLimit,
+  func served<Result, Failure: Error>(
+    from bytes: UnsafeRawBufferPointer,
     _ body: (Span<UInt8>, _ byteCount: Int, _ payload: Range<Int>, F.Scanner) throws(Failure) -> Result
   ) throws(Failure) -> Result? {
-    let found = unsafe half.takeFront(for: source, as: kind, limit)
-    front = unsafe found.front
-    let bytes = unsafe found.unread
     var scanner = source.framing.makeScanner()
     guard let demand = unsafe frame(in: bytes, &scanner), let payload = demand.payload else { return nil }
     defer { half.leave(consuming: demand.byteCount) }
     return try body(unsafe Span(_unsafeBytes: bytes), demand.byteCount, payload, scanner)
   }
 
-  /// Returns the next message if the buffer holds it.
-  @inlinable
-  package func messageAtOnce(
-    _ front: inout ReceiveHalf.Front, as kind: Place.Kind, _ limit: CallLimit
-  ) throws(EndpointError) -> F.Incoming? {
-    try atOnce(&front, as: kind, limit) { unread, byteCount, payload, scanner throws(EndpointError) in
+  /// Returns the message at the front, if it is complete.
+  @inlinable @inline(__always)
+  func message(from bytes: UnsafeRawBufferPointer) throws(EndpointError) -> F.Incoming? {
+    try unsafe served(from: bytes) { unread, byteCount, payload, scanner throws(EndpointError) in
       if source.deliversPayload {
         return TypedSource<F>.message(
           payload: unsafe unread.extracting(payload).withUnsafeBufferPointer { unsafe Array($0) })
@@ -145,13 +140,37 @@ extension ReceivingSide {
     }
   }
 
-  /// Lends the next payload if the buffer holds it.
+  /// Returns the next message if the buffer holds it. If not, `front` says how far the short way has come.
+  @inlinable
+  package func messageAtOnce(
+    _ front: inout ReceiveHalf.Front, as kind: Place.Kind, _ limit: CallLimit
+  ) throws(EndpointError) -> F.Incoming? {
+    let found = unsafe half.takeFront(for: source, as: kind, limit)
+    front = unsafe found.front
+    return unsafe try message(from: found.unread)
+  }
+
+  /// Returns the next message if the buffer holds it, for a caller that has the turn.
+  @inlinable
+  package func heldMessage() throws(EndpointError) -> F.Incoming? { unsafe try message(from: half.front) }
+
+  /// Lends the next payload if the buffer holds it. If not, `front` says how far the short way has come.
   @inlinable
   package func withPayloadAtOnce<Result>(
     _ front: inout ReceiveHalf.Front, as kind: Place.Kind, _ limit: CallLimit,
     _ body: (Span<UInt8>) throws -> Result
   ) throws -> Result? {
-    try atOnce(&front, as: kind, limit) { unread, _, payload, _ in try body(unread.extracting(payload)) }
+    let found = unsafe half.takeFront(for: source, as: kind, limit)
+    front = unsafe found.front
+    return unsafe try served(from: found.unread) { unread, _, payload, _ in
+      try body(unread.extracting(payload))
+    }
+  }
+
+  /// Lends the next payload if the buffer holds it, for a caller that has the turn.
+  @inlinable
+  package func withHeldPayload<Result>(_ body: (Span<UInt8>) throws -> Result) throws -> Result? {
+    unsafe try served(from: half.front) { unread, _, payload, _ in try body(unread.extracting(payload)) }
   }
 
   // A task that waits keeps the frames of its asynchronous functions. So the steps before and after the only suspension are

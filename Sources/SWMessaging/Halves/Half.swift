@@ -128,7 +128,7 @@ package class Half: ReactorWork, @unchecked Sendable {
       guard !state.isClosed else { return false }
       state.stirred = true
       state.pass(by: nil, &actions)
-      if wakesPoller, let head = state.queue.first, head.isPolling { actions.signal(head) }
+      if wakesPoller { state.wakePoller(&actions) }
       if mayDrive, actions.callsReactor {
         actions.callsReactor = false
         state.called = false
@@ -149,18 +149,19 @@ package class Half: ReactorWork, @unchecked Sendable {
     locked { state, actions in
       guard !state.isClosed else { return }
       if state.retryAt == nil { state.stirred = true } else { state.endPause() }
-      if let head = state.queue.first, head.isPolling { actions.signal(head) }
+      state.wakePoller(&actions)
       state.pass(by: nil, &actions)
     }
   }
 
   /// In the turn: remembers what an attempt that would block asks to wait for.
   final func note(_ attempt: Attempt) {
-    unsafe isPausing = attempt == .retryLater
+    unsafe isPausing = false
     switch attempt {
     case .wouldBlock: note(blockedOn: direction)
     case .waitsFor(let readiness): note(blockedOn: readiness)
-    case .transferred, .endOfStream, .offload, .retryLater, .failed: break
+    case .retryLater: unsafe isPausing = true
+    case .transferred, .endOfStream, .offload, .failed: break
     }
   }
 
@@ -252,6 +253,7 @@ package class Half: ReactorWork, @unchecked Sendable {
     locked { state, actions in
       guard !state.isClosed else { return }
       state.isClosed = true
+      state.recall(&actions)
       // Places whose memory an attempt reads right now are decided when that attempt ends. A pause that has ended meanwhile may
       // have brought others in front of them.
       var kept: [Place] = []

@@ -10,9 +10,11 @@ internal import SWIO
 package struct HalfState: Sendable {
   package var queue = PlaceQueue()
   /// The number of threads in `ppoll` on the descriptor, and of running bodies of `withDescriptor`.
-  package internal(set) var pollers = 0
+  package internal(set) var pollers: Int32 = 0
   /// Why no caller can receive, or send, from now on.
   package internal(set) var over: EndpointError?
+  /// The wake-up of a thread that waits with the turn and without a place. Nil once it has been recalled.
+  package internal(set) var loneWaiter: WakeUp?
   /// The last pause. Nil if there was none: most endpoints never pause, and an idle one stays small.
   private var lastPause: LastPause?
   /// Whether a driver holds the turn. The turn is never held across a park or an `await`.
@@ -53,6 +55,9 @@ package struct HalfState: Sendable {
   }
   /// The length of the last pause in nanoseconds. 0 after an attempt has moved something.
   package var pauseLength: UInt64 { lastPause?.length ?? 0 }
+
+  /// The number of callers that wait.
+  package var waiterCount: Int { queue.count + (loneWaiter == nil ? 0 : 1) }
 
   /// Whether a caller that enters now is served without getting a place.
   var isIdle: Bool { !turn && queue.isEmpty }
@@ -189,6 +194,20 @@ package struct HalfState: Sendable {
     releaseTurn(by: me, &actions)
   }
 
+  /// Wakes the thread that waits alone, because its poll does not show what has happened. It makes an attempt then, and gives
+  /// the turn back if that finds nothing.
+  mutating func recall(_ actions: inout Actions) {
+    guard let waiter = loneWaiter else { return }
+    loneWaiter = nil
+    actions.signal(waiter)
+  }
+
+  /// Wakes the thread that polls the descriptor, if there is one, because its poll does not show what has happened.
+  mutating func wakePoller(_ actions: inout Actions) {
+    recall(&actions)
+    if let head = queue.first, head.isPolling { actions.signal(head) }
+  }
+
   mutating func leaveDescriptor(_ actions: inout Actions) {
     guard isClosed, !turn, pollers == 0, !isOut else { return }
     isOut = true
@@ -208,6 +227,9 @@ package struct HalfState: Sendable {
     precondition(
       !(queue.hasAside || isHeadPaused) || retryAt != nil,
       "4: the pause of a place that waits for it has no end")
+    precondition(
+      loneWaiter == nil || (turn && queue.count == 0 && !isClosed && over == nil),
+      "4: a thread waits alone, and has not been recalled")
     precondition(!isOut || (isClosed && !turn && pollers == 0), "5: out of the descriptor, but in use")
     precondition(!isClosed || turn || pollers > 0 || isOut, "5: closed and unused, but not out")
     if !turn, !isClosed, let head = queue.first {

@@ -145,7 +145,11 @@ package struct Actions {
 
   /// Makes the thread of a queued place look for itself.
   mutating func signal(_ place: Place) {
-    guard let signalled = place.wakeUp, signalled !== wakeUp else { return }
+    if let signalled = place.wakeUp { signal(signalled) }
+  }
+
+  mutating func signal(_ signalled: WakeUp) {
+    if signalled === wakeUp { return }
     // A second head in one critical section is rare, so only one is deferred. A signal never waits, so it is safe here.
     wakeUp?.signal()
     wakeUp = signalled
@@ -192,7 +196,7 @@ package struct PlaceQueue: Sendable {
   package var isEmpty: Bool { waiting.first == nil }
   package var hasAside: Bool { aside.first != nil }
   /// The number of places, including those that stand aside.
-  package var count: Int { waiting.count + aside.count }
+  package var count: Int { Int(waiting.count + aside.count) }
 
   mutating func append(_ place: Place) { waiting.append(place) }
 
@@ -244,7 +248,8 @@ private struct PlaceList: Sendable {
   private(set) var first: Place?
   // Invariant: the object is alive as long as it is in the list, which `first` and the `next` links own.
   private nonisolated(unsafe) unowned(unsafe) var end: Place?
-  private(set) var count = 0
+  // Two such lists and `HalfState.pollers` leave no gap, because each connection has two of them.
+  private(set) var count: Int32 = 0
 
   var last: Place? { unsafe end }
 

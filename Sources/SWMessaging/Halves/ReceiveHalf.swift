@@ -128,7 +128,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
       return run(driver)
     }
     let mayWait = deadline != .immediately
-    let entry: Entry = locked { state, _ in
+    let entry: Entry = locked { state, actions in
       if let refusal = state.refusal { return .refused(refusal) }
       if state.isIdle {
         state.turn = true
@@ -137,6 +137,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
       let place = ReceivePlace(kind, request, isLate: !mayWait, in: self)
       place.deadline = deadline
       state.queue.append(place)
+      state.recall(&actions)
       return .behind(place)
     }
     switch entry {
@@ -191,7 +192,9 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     /// The caller has the turn, and an attempt failed for this call alone.
     case failed(TransportError)
 
-    var holdsTurn: Bool { self != .unseen }
+    var holdsTurn: Bool { if case .unseen = self { false } else { true } }
+    var isHeld: Bool { if case .held = self { true } else { false } }
+    var isBlocked: Bool { if case .blocked = self { true } else { false } }
   }
 
   /// The result of the short way.
@@ -232,14 +235,20 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     case .again: return unsafe (.blocked, Self.none)
     case .stop: return unsafe (.held, Self.none)
     }
+    let front = attemptFront()
+    if kind == .thread { unsafe vainAttempts = front.isBlocked ? vainAttempts + 1 : 0 }
+    return unsafe (front, front.isHeld ? turn.front : Self.none)
+  }
+
+  /// Holding the turn, with an empty buffer: makes one attempt.
+  final func attemptFront() -> Front {
     let outcome = withAncillary { found in
       unsafe turn.readAhead { memory in unsafe attempt(into: memory, readsAhead: true, &found) }
     }
-    if kind == .thread { unsafe vainAttempts = outcome.isBlocked ? vainAttempts + 1 : 0 }
     switch outcome {
-    case .blocked: return unsafe (.blocked, Self.none)
-    case .failedOnce(let failure): return unsafe (.failed(failure), Self.none)
-    case .moved, .offload, .ended: return unsafe (.held, turn.front)
+    case .blocked: return .blocked
+    case .failedOnce(let failure): return .failed(failure)
+    case .moved, .offload, .ended: return .held
     }
   }
 
@@ -316,6 +325,10 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     if state.stirred || rest == .unknown || !state.isRegistered { return false }
     return rest == .none || (!hasMoreThanData.load(ordering: .relaxed) && port.drainsInOneReceive)
   }
+
+  /// The bytes at the front, for a caller that has the turn.
+  @usableFromInline
+  final var front: UnsafeRawBufferPointer { unsafe turn.front }
 
   private static var none: UnsafeRawBufferPointer { unsafe UnsafeRawBufferPointer(start: nil, count: 0) }
 

@@ -135,20 +135,44 @@ final class EndpointCaller: SimulatedCaller, @unchecked Sendable {
     isBatch = if case .raw = way { false } else { world.chance(0.3) }
     var front = ReceiveHalf.Front.unseen
     if world.chance(world.schedule.endsEarly ? 0.95 : 0.5), goesShort(&front) { return finished() }
+    waitAlone(half, after: front)
+  }
+
+  /// Waits without a place, as a thread does that is alone. If it cannot, the call takes the long way.
+  private func waitAlone(_ half: ReceiveHalf, after front: ReceiveHalf.Front) {
+    if kind == .thread, front == .blocked, CallLimit(nil, deadline).mayWait,
+      let interest = half.beginLoneWait(threadsWakeUp, until: deadline)
+    {
+      world.coverage.note(.waitsAlone)
+      world.trace("waits alone", index)
+      state = .waitingAlone(for: interest)
+      return
+    }
     switch half.start(request, as: kind, until: deadline, after: front) {
     case .ended(let outcome): holds(outcome, inPlace: false)
     case .queued(let place): queued(place)
     }
   }
 
-  /// Tries the short way, as an endpoint does. Returns true if the call has ended.
+  override func endLoneWait() {
+    guard let half = half as? ReceiveHalf else { return }
+    state = .between
+    var front = half.endLoneWait()
+    if front == .held, goesShort(&front) { return finished() }
+    waitAlone(half, after: front)
+  }
+
+  /// Tries the short way, as an endpoint does, or goes on in it with the turn. Returns true if the call has ended.
   private func goesShort(_ front: inout ReceiveHalf.Front) -> Bool {
     let limit = CallLimit(nil, deadline)
+    let isHeld = front == .held
     do throws(EndpointError) {
       if isBatch {
         let messages = try takeBatch { room throws(EndpointError) in
           switch way {
           case .raw: []
+          case .typed(let side) where isHeld: try side.heldBatch(room)
+          case .bytes(let side) where isHeld: try side.heldBatch(room)
           case .typed(let side): try side.batchAtOnce(&front, as: kind, limit, room)
           case .bytes(let side): try side.batchAtOnce(&front, as: kind, limit, room)
           }
@@ -158,15 +182,19 @@ final class EndpointCaller: SimulatedCaller, @unchecked Sendable {
       let message: [UInt8]?
       switch way {
       case .raw: return false
-      case .typed(let side): message = try side.messageAtOnce(&front, as: kind, limit)
+      case .typed(let side):
+        message = isHeld ? try side.heldMessage() : try side.messageAtOnce(&front, as: kind, limit)
       case .bytes(let side):
         if world.chance(0.5) {
-          message = try side.messageAtOnce(&front, as: kind, limit)
+          message = isHeld ? try side.heldMessage() : try side.messageAtOnce(&front, as: kind, limit)
         } else {
-          let payload = try? side.withPayloadAtOnce(&front, as: kind, limit) { span in
+          func copy(_ span: Span<UInt8>) -> [UInt8] {
             world.interlude(.runInsideScanner)
             return span.indices.map { span[$0] }
           }
+          let payload =
+            isHeld
+            ? try? side.withHeldPayload(copy) : try? side.withPayloadAtOnce(&front, as: kind, limit, copy)
           message = payload ?? nil
         }
       }

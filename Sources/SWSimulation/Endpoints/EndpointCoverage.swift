@@ -9,7 +9,8 @@ package struct EndpointCoverage: SimulationCoverage {
   }
 
   package enum Point: Int, CaseIterable, Sendable {
-    case servedShort, shortBlocked, shortInVain, servedAtOnce, servedInPlace, lent, lentInClosure, timedOut,
+    case servedShort, shortBlocked, waitsAlone, shortInVain, servedAtOnce, servedInPlace, lent, lentInClosure,
+      timedOut,
       cancelled, committed, closedCalls
     case endOfStream, truncated, resetOrBroken, flushed, batch, halfClose, receivingFinished, orphan,
       assembled, rawMixed

@@ -115,6 +115,16 @@ extension EndpointWorld {
     check(!reactor.neglectsWork(), "workers of the reactor sleep, and there is work")
     if reactor.leavesWork { return }
     for caller in callers {
+      if case .waitingAlone = caller.state {
+        check(caller.deadline > clock, "the deadline of thread \(caller.index) has passed")
+        check(
+          caller.half.inspect { !$0.isClosed && $0.queue.isEmpty && $0.loneWaiter != nil },
+          "thread \(caller.index) waits alone, and is not")
+        check(
+          !caller.end.transport.readiness.contains(.readable),
+          "there is data, and thread \(caller.index) waits alone")
+        continue
+      }
       guard let place = caller.place else {
         if !caller.isDone { coverage.note(.mainBlocked) }
         continue
@@ -132,7 +142,7 @@ extension EndpointWorld {
       for half in [core.receiving as Half?, core.sending] {
         guard let half else { continue }
         let (head, turn, called, pollers, isClosed) = half.inspect {
-          ($0.queue.first, $0.turn, $0.called, $0.pollers, $0.isClosed)
+          ($0.queue.first, $0.turn && $0.loneWaiter == nil, $0.called, $0.pollers, $0.isClosed)
         }
         let name = half is SendHalf ? "sending" : "receiving"
         check(!turn, "nobody runs, and the turn for \(name) at \(end.index) is held")

@@ -222,7 +222,7 @@ final class EndpointWorld: SimulatedWorld, @unchecked Sendable {
     case 1:
       // A spurious wake-up.
       for caller in callers where !caller.isRunning {
-        if case .waiting = caller.state, chance(0.5) { caller.isSignalled = true }
+        if caller.isWaiting, chance(0.5) { caller.isSignalled = true }
       }
     case 2:
       // Readiness that is not true.
@@ -310,8 +310,9 @@ final class EndpointWorld: SimulatedWorld, @unchecked Sendable {
   func nextInstant() -> Deadline {
     var next = Deadline.never
     for caller in callers {
-      guard let place = caller.place, !place.isDecided, caller.deadline > clock else { continue }
-      next = min(next, caller.deadline)
+      var waits = caller.isQueued
+      if case .waitingAlone = caller.state { waits = true }
+      if waits, caller.deadline > clock { next = min(next, caller.deadline) }
     }
     for core in cores {
       for half in [core.receiving as Half?, core.sending] {

@@ -14,6 +14,9 @@ class SimulatedCaller: @unchecked Sendable {
     case stepping(ThreadWait)
     case waiting(ThreadWait, polling: Readiness, until: Deadline)
     case driving(ThreadWait)
+    // A thread that waits with the turn and without a place, and one whose wait has ended.
+    case waitingAlone(for: Readiness)
+    case recalled
     // A task.
     case arming(TaskWait)
     case parking(TaskWait)
@@ -55,6 +58,8 @@ class SimulatedCaller: @unchecked Sendable {
   func end(_ place: Place) { preconditionFailure("a caller gets results") }
   /// Looks at a result that it holds.
   func look(at outcome: ReceiveHalf.Outcome) { preconditionFailure("a caller looks at its results") }
+  /// Ends a wait without a place.
+  func endLoneWait() { preconditionFailure("a caller waits") }
   /// Whether `ppoll` would return.
   func isReady(for polled: Readiness) -> Bool { false }
   /// Whether something else keeps the caller from taking a step.
@@ -76,7 +81,7 @@ class SimulatedCaller: @unchecked Sendable {
   /// The caller's place, if it has one.
   final var place: Place? {
     switch state {
-    case .between, .done, .holding: nil
+    case .between, .done, .holding, .waitingAlone, .recalled: nil
     case .stepping(let wait), .waiting(let wait, _, _), .driving(let wait): wait.place
     case .arming(let wait), .parking(let wait), .parked(let wait), .resumed(let wait): wait.place
     }
@@ -91,12 +96,18 @@ class SimulatedCaller: @unchecked Sendable {
   }
 
   final var isDone: Bool { if case .done = state { true } else { false } }
-  final var isWaiting: Bool { if case .waiting = state, !isRunning { true } else { false } }
+  final var isWaiting: Bool {
+    switch state {
+    case .waiting, .waitingAlone: !isRunning
+    default: false
+    }
+  }
   final var isQueued: Bool { place.map { !$0.isDecided } ?? false }
 
   final var isPolling: Bool {
     switch state {
     case .stepping(let wait), .waiting(let wait, _, _): wait.isPolling
+    case .waitingAlone, .recalled: true
     default: false
     }
   }
@@ -113,7 +124,8 @@ class SimulatedCaller: @unchecked Sendable {
     if isRunning || isHeldBack { return false }
     switch state {
     case .done, .parked: return false
-    case .between, .stepping, .driving, .arming, .parking, .resumed, .holding: return true
+    case .between, .stepping, .driving, .recalled, .arming, .parking, .resumed, .holding: return true
+    case .waitingAlone(let polling): return isSignalled || isReady(for: polling) || deadline <= stage.clock
     case .waiting(_, let polling, let until):
       return isSignalled || (!polling.isEmpty && isReady(for: polling)) || until <= stage.clock
     }
@@ -122,6 +134,7 @@ class SimulatedCaller: @unchecked Sendable {
   /// The instant at which it can continue at the latest.
   final var nextInstant: Deadline {
     if case .waiting(_, _, let until) = state { return until }
+    if case .waitingAlone = state { return deadline }
     return isQueued ? deadline : .never
   }
 
@@ -145,6 +158,10 @@ class SimulatedCaller: @unchecked Sendable {
     case .waiting(let wait, _, _):
       isSignalled = false
       state = .stepping(wait)
+    case .waitingAlone:
+      isSignalled = false
+      state = .recalled
+    case .recalled: endLoneWait()
     case .driving(let wait):
       half.driveOn(as: wait.place)
       state = .stepping(wait)
@@ -214,9 +231,14 @@ class SimulatedCaller: @unchecked Sendable {
       state = .arming(TaskWait(place))
       return
     }
+    state = .stepping(ThreadWait(place, in: half, threadsWakeUp))
+  }
+
+  /// The wake-up of the caller, if it is a thread.
+  final var threadsWakeUp: WakeUp {
     let wakeUp = wakeUp ?? WakeUp { [unowned self] in signal() }
     self.wakeUp = wakeUp
-    state = .stepping(ThreadWait(place, in: half, wakeUp))
+    return wakeUp
   }
 
   final func cancel() {

@@ -186,6 +186,23 @@ let messagePaths: [Path] = [
       }
     }
   },
+  Path("waiting-blocking", "64 B there and back between two threads that wait") {
+    let (left, right) = try makeSocketPair(framing: .varInt)
+    return .blocking { count in
+      let echo = SecondThread {
+        do {
+          for _ in 0..<count { try right.blocking.send(try right.blocking.receive()) }
+        } catch {
+          fail("the echo: \(error)")
+        }
+      }
+      for _ in 0..<count {
+        try left.blocking.send(small)
+        consume(try left.blocking.receive())
+      }
+      echo.join()
+    }
+  },
   Path(
     "waiting", "64 B there and back between two tasks that wait, on the reactor's executor"
   ) {
