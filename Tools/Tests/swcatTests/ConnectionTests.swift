@@ -322,6 +322,29 @@ import Testing
     #expect(said.complaints.contains("connection 1: the stream broke the framing, at offset 0"))
   }
 
+  @Test(.enabled(if: has("python3")))
+  func `silent clients take no service with a command from others`() throws {
+    // Each connection has a process. Those of all clients at once would need more descriptors than there are.
+    let service = try Service(
+      "/bin/sh",
+      [
+        "-c", "ulimit -n 128; exec \"$0\" listen --verbose '\(socket)' --framing lines --exec cat",
+        try Program.path,
+      ], in: directory)
+    let script = """
+      import os, socket
+      clients = [socket.socket(socket.AF_UNIX) for _ in range(200)]
+      for client in clients: client.connect(os.environ["DIR"] + "/s")
+      for client in clients[:10]: client.sendall(b"hello\\n")
+      print([client.recv(6) for client in clients[:10]] == [b"hello\\n"] * 10)
+      """
+    let run = try Program.shell(
+      "python3 -c '\(script)'; swcat call \(socket) --framing lines question", in: directory)
+    #expect(run.text == "True\nquestion\n", "\(run)")
+    let ended = try service.end()
+    #expect(ended.status == 0, "\(ended)")
+  }
+
   @Test func `a name that is served is not taken`() throws {
     let service = try Service(socket, "--framing", "lines", in: directory)
     let run = try swcat("listen \(socket) --framing lines")

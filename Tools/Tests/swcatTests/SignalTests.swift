@@ -113,6 +113,21 @@ import Testing
     _ = try service.end()
   }
 
+  @Test(arguments: ["", "--verbose"])
+  func `a service goes on and ends although nobody reads its standard error`(_ option: String) throws {
+    let run = try Program.shell(
+      """
+      mkfifo $DIR/e; exec 3<>$DIR/e
+      # Fills the pipe.
+      dd if=/dev/zero of=$DIR/e oflag=nonblock bs=4096 count=1000 2>$DIR/dd
+      "$SWCAT" listen \(socket) --framing lines --echo \(option) 2>&3 & p=$!
+      until [ -S $DIR/s ]; do kill -0 $p || exit 99; done
+      for n in 1 2 3 4; do swcat call \(socket) --framing lines $n; done
+      kill $p; wait $p; echo $?
+      """, in: directory)
+    #expect(run.text == "1\n2\n3\n4\n0\n", "\(run)")
+  }
+
   @Test func `a signal while the key is proved is told as such`() throws {
     // This listener has no key, so it sends no challenge.
     let service = try Service(socket, "--framing", "lines", "--exec", "cat >/dev/null", in: directory)

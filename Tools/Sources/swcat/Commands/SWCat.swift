@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import SWMessaging
 
 #if canImport(Musl)
   internal import Musl
@@ -53,15 +54,8 @@ struct SWCat: AsyncParsableCommand {
   /// opens a FIFO that no process writes to, the program ends without it, after the same time again, and a second at least.
   static func status() async -> ExitStatus {
     let work = Task.detached { await result() }
-    Stop.shared.whenAsked {
-      Task.detached {
-        try await Task.sleep(for: Stop.shared.patience)
-        work.cancel()
-        // The work needs a moment to end what it has begun, however little patience was asked for.
-        try await Task.sleep(for: max(Stop.shared.patience, .seconds(1)))
-        Program.end(with: interrupted)
-      }
-    }
+    Stop.shared.whenLate(
+      cutOff: { work.cancel() }, end: { Program.end(with: interrupted(complainingWithin: .zero)) })
     return await work.value
   }
 
@@ -82,17 +76,22 @@ struct SWCat: AsyncParsableCommand {
       complain(failure.message)
       return failure.status
     } catch is Interrupted {
-      return interrupted
+      return interrupted()
     } catch is CancellationError {
-      return interrupted
+      return interrupted()
+    } catch let error as EndpointError {
+      let failure = Failure(error, at: "")
+      complain(failure.message)
+      return failure.status
     } catch {
       return await explain(error)
     }
   }
 
-  private static var interrupted: ExitStatus {
+  /// - Parameter limit: how long to wait for the reader of standard error.
+  private static func interrupted(complainingWithin limit: Duration = .seconds(1)) -> ExitStatus {
     guard let signal = Stop.shared.signal else { return .connection }
-    complain("ended by \(Stop.name(of: signal)) before everything was handled")
+    complain("ended by \(Stop.name(of: signal)) before everything was handled", within: limit)
     return .interrupted(signal)
   }
 

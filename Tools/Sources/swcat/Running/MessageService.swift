@@ -2,6 +2,12 @@ internal import SWMessaging
 internal import SWMultiprocessing
 internal import Synchronization
 
+#if canImport(Musl)
+  internal import Musl
+#else
+  internal import Glibc
+#endif
+
 /// The treatment of connections by `listen`.
 final class MessageService: Sendable {
   enum Answer: Sendable {
@@ -54,7 +60,7 @@ final class MessageService: Sendable {
       group.addTask {
         do throws(EndpointError) {
           // On Swift's pool: a report on standard error may have to wait for its reader.
-          try await listener.serve(draining: self.patience, on: nil) {
+          try await listener.serve(limit: self.limit, draining: self.patience, on: nil) {
             await self.attend($0, of: listener)
           }
         } catch {
@@ -67,6 +73,20 @@ final class MessageService: Sendable {
       _ = try await group.next()
       group.cancelAll()
     }
+  }
+
+  /// How many connections may be open at once. Nil: as many as the library allows. A connection with a process has more
+  /// descriptors than its own, and needs others for a moment while the process is started.
+  private var limit: Int? {
+    guard case .command = answer else { return nil }
+    var limit = rlimit()
+    // Glibc's constant has a type of its own.
+    #if canImport(Musl)
+      let result = unsafe getrlimit(RLIMIT_NOFILE, &limit)
+    #else
+      let result = unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    #endif
+    return result == 0 ? max(Int(clamping: limit.rlim_cur) / 6, 1) : nil
   }
 
   private func attend(_ connection: SocketDuplex, of listener: Listener<SocketDuplex>) async {
@@ -117,17 +137,22 @@ final class MessageService: Sendable {
   private func serve(_ peer: Peer, by command: String) async throws {
     var inner = settings
     inner.teesFrames = false
-    try await withChildProcess(
-      Command("/bin/sh", arguments: ["-c", command]), channel: .standardStreams,
-      framing: inner.framing(choice),
-      maximumFrameSize: settings.maximumFrameSize,
-      ending: [.finishInput(within: patience), .signal(.terminate, within: .seconds(2))]
-    ) { [inner, choice, quota] child in
-      let program = Peer(child.channel, named: "\(peer.name), '\(command)'", choice, inner)
-      _ = try await Bridge(first: peer, second: program, quota: quota, endsWithSecond: true).run()
-      child.channel.finishSending()
-      let status = try await child.exitStatus
-      if !status.isSuccess { throw Failure(.connection, "\(program.name): \(status)") }
+    do {
+      try await withChildProcess(
+        Command("/bin/sh", arguments: ["-c", command]), channel: .standardStreams,
+        framing: inner.framing(choice),
+        maximumFrameSize: settings.maximumFrameSize,
+        ending: [.finishInput(within: patience), .signal(.terminate, within: .seconds(2))]
+      ) { [inner, choice, quota] child in
+        let program = Peer(child.channel, named: "\(peer.name), '\(command)'", choice, inner)
+        _ = try await Bridge(first: peer, second: program, quota: quota, endsWithSecond: true).run()
+        child.channel.finishSending()
+        let status = try await child.exitStatus
+        if !status.isSuccess { throw Failure(.connection, "\(program.name): \(status)") }
+      }
+    } catch let error as EndpointError {
+      // The process cannot be started, for example, because descriptors are missing at the moment.
+      throw Failure(error, at: "\(peer.name), '\(command)'")
     }
   }
 

@@ -2,10 +2,10 @@ internal import SWMessaging
 internal import Synchronization
 internal import SystemPackage
 
-/// Writes an error message, in one line whatever the arguments and the peer have brought into it. It raises no SIGPIPE, and is
-/// lost if no process reads standard error.
-func complain(_ text: String) {
-  StandardError.write("swcat: \(EscapedText.withoutControlCharacters(text))\n")
+/// Writes an error message, in one line whatever the arguments and the peer have brought into it. It raises no SIGPIPE. It
+/// is lost if no process has standard error, or if none reads it within the limit.
+func complain(_ text: String, within limit: Duration = .seconds(1)) {
+  StandardError.write("swcat: \(EscapedText.withoutControlCharacters(text))\n", within: limit)
 }
 
 /// Standard error, for people.
@@ -13,15 +13,23 @@ enum StandardError {
   private static let writer = try? SocketWriter(duplicating: .standardError)
 
   private static let showsBar = Mutex(false)
+  /// Whether the last message was lost because no process read.
+  private static let isStuck = Mutex(false)
   private static let removal = "\r\u{1b}[K"
 
-  /// Waits if it must. A bar that is shown is removed first.
-  static func write(_ text: String) {
+  /// Waits for the reader, until the limit at most. After a message that was lost, the next one does not wait, so a reader
+  /// that has stopped delays the program once. A bar that is shown is removed first.
+  static func write(_ text: String, within limit: Duration) {
     let prefix = showsBar.withLock { showsBar in
       defer { showsBar = false }
       return showsBar ? removal : ""
     }
-    _ = try? writer?.blocking.send(prefix + text)
+    do throws(EndpointError) {
+      try writer?.blocking.send(prefix + text, timeout: isStuck.withLock { $0 } ? .zero : limit)
+      isStuck.withLock { $0 = false }
+    } catch {
+      if case .timedOut = error.reason { isStuck.withLock { $0 = true } }
+    }
   }
 
   /// Shows a bar on the last line, or removes it. It does not wait: what is not taken at once is dropped.

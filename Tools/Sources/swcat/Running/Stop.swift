@@ -12,6 +12,9 @@ internal import Synchronization
 ///     running    no signal has come
 ///     stopping   a signal came: everything that receives sees the end of its stream, and what has arrived is handled
 ///     cut off    the time for that has passed: the work is cancelled
+///     late       the same time, and a second at least, has passed again: the program ends without the work
+///
+/// The first thread waits for the signals and for these times, because the threads of Swift's pool may all be busy.
 ///
 /// A second signal ends the process at once, as if it had not been caught. A signal that was ignored when the program
 /// started, as shells have it for programs in the background, stays ignored.
@@ -22,6 +25,8 @@ final class Stop: Sendable {
     var signal: Int32?
     var actions: [@Sendable () -> Void] = []
     var patience = Duration.seconds(1)
+    /// The actions for the times that follow the first signal, in order.
+    var lateActions: [@Sendable () -> Void] = []
   }
 
   private let state = Mutex(State())
@@ -44,6 +49,12 @@ final class Stop: Sendable {
     if hasCome { action() }
   }
 
+  /// Does something on the thread that waits for signals, when the time after the first signal has passed, and when it has
+  /// passed again. The work needs a moment to end what it has begun, so that is a second at least.
+  func whenLate(cutOff: @escaping @Sendable () -> Void, end: @escaping @Sendable () -> Void) {
+    state.withLock { $0.lateActions = [cutOff, end] }
+  }
+
   /// Has the endpoint report the end of its stream when a signal comes.
   func ends(_ endpoint: some ReceivingEndpoint) { whenAsked { endpoint.finishReceiving() } }
 
@@ -59,19 +70,46 @@ final class Stop: Sendable {
   /// Blocks the signals that are caught, for this thread and those that it starts. Call it before it starts any.
   func blockSignals() { Self.change(SIG_BLOCK, Self.caught) }
 
-  /// Waits for signals, for ever.
+  /// Waits for signals, and for the times that follow the first one, for ever.
   func waitForSignals() -> Never {
-    var mask = Self.set(of: Self.caught)
+    var times: [ContinuousClock.Instant] = []
     while true {
-      var signal: Int32 = 0
-      guard unsafe sigwait(&mask, &signal) == 0 else { continue }
+      guard let signal = Self.next(until: times.first) else {
+        times.removeFirst()
+        let action = state.withLock { $0.lateActions.isEmpty ? nil : $0.lateActions.removeFirst() }
+        action?()
+        continue
+      }
       if self.signal == nil {
         ask(signal)
+        let patience = patience
+        let cutOff = ContinuousClock.now + patience
+        times = [cutOff, cutOff + max(patience, .seconds(1))]
       } else {
         // Now it has its default disposition: it ends the process.
         Self.change(SIG_UNBLOCK, [signal])
         kill(getpid(), signal)
       }
+    }
+  }
+
+  /// Waits for a signal. Returns nil when the time has passed.
+  private static func next(until time: ContinuousClock.Instant?) -> Int32? {
+    var mask = set(of: caught)
+    while true {
+      guard let time else {
+        var signal: Int32 = 0
+        if unsafe sigwait(&mask, &signal) == 0 { return signal }
+        continue
+      }
+      let (seconds, attoseconds) = max(time - ContinuousClock.now, .zero).components
+      var rest = timespec()
+      rest.tv_sec = time_t(clamping: seconds)
+      rest.tv_nsec = Int(attoseconds / 1_000_000_000)
+      let signal = unsafe sigtimedwait(&mask, nil, &rest)
+      if signal > 0 { return signal }
+      // Another signal, such as one that stops the process, interrupts the wait.
+      if errno == EAGAIN { return nil }
     }
   }
 
