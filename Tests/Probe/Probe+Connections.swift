@@ -268,6 +268,48 @@ extension Probe {
     unsafe chmod(directory, 0o700)
   }
 
+  /// Publishes sockets at a path where there is one already. Says what fails, and with which errno.
+  static func replace(_ path: String, _ refusals: Int) {
+    let address = Address.unix(FilePath(path))
+    for presence in [SocketFile.Presence.replaceStale, .takeOver] {
+      let file = SocketFile.mode(0o600, ifPresent: presence)
+      let name = presence == .takeOver ? "taken over" : "stale"
+      PublishedName.$refusals.withValue(PublishedName.Refusals(rawValue: refusals)) {
+        tell(name, blockingError { () throws(EndpointError) in try Listener(address, file: file) })
+        tell(
+          "\(name) datagrams",
+          blockingError { () throws(EndpointError) in try bindDatagrams(at: address, file: file) })
+      }
+    }
+  }
+
+  private static func tell(_ name: String, _ error: EndpointError?) {
+    guard case .transport(let failure) = error?.reason else { return print("\(name)=\(error as Any)") }
+    print("\(name)=\(failure.operation) \(failure.errno.rawValue)")
+  }
+
+  /// Answers the clients that a policy for the user or the group 65534 admits, until standard input ends. Says then how many
+  /// it has refused.
+  static func admit(_ name: String, _ policy: String) throws {
+    let policies: [String: AcceptPolicy] = [
+      "same-user": .sameUser, "users": .users([65_534]), "groups": .groups([65_534]), "anyone": .anyone,
+    ]
+    let listener = try Listener(.abstract(name), framing: .varInt, accepting: policies[policy])
+    let serving = TestThread {
+      while let peer = try? listener.blocking.accept() {
+        _ = try? peer.blocking.receive()
+        _ = try? peer.blocking.send("ok")
+        peer.close()
+      }
+    }
+    print("ready")
+    fflush(nil)
+    while readLine() != nil {}
+    print("refused=\(listener.refusedCount)")
+    listener.close()
+    try serving.join()
+  }
+
   /// How often this process's threads have waited.
   static func waitCount() -> Int {
     var usage = rusage()

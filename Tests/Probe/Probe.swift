@@ -42,6 +42,8 @@ struct Probe {
     case "spawn-while-accepting": return try spawnWhileAccepting()
     case "hold": return try hold(CommandLine.arguments[2], Int(CommandLine.arguments[3]) ?? 1)
     case "unremovable": return try unremovable(CommandLine.arguments[2])
+    case "admit": return try admit(CommandLine.arguments[2], CommandLine.arguments[3])
+    case "replace": return replace(CommandLine.arguments[2], Int(CommandLine.arguments[3]) ?? 0)
     // Counted by a program that a second thread, and the reset of the peak of memory, would lead astray.
     case "pickle-work":
       guard CommandLine.arguments.count == 4, let count = Int(CommandLine.arguments[3]) else { exit(2) }
@@ -102,7 +104,7 @@ struct Probe {
                      | msgpack-memory STREAM READER BYTES | pickle-cost PICKLE BYTES | echo-pickles DESCRIPTOR
                      | park-on-reactor | park-on-messaging | timed | descriptors-cut | descriptors-cut-stream | many-in-flight | churn | read-on exact|ahead COUNT UNREAD | echo-multiprocessing async|blocking DESCRIPTOR
                      | capitals async|blocking [staged] | frames SENDER COUNT async|blocking
-                     | publish | modes | accept-limit | serve-limit | activated NAME | pass-sockets stream|packets all|b-first | greet ADDRESS | unremovable DIRECTORY
+                     | publish | modes | accept-limit | serve-limit | activated NAME | pass-sockets stream|packets all|b-first | greet ADDRESS | unremovable DIRECTORY | replace PATH REFUSALS | admit NAME POLICY
                      | intrude PATH | crowd ADDRESS COUNT | hold ADDRESS COUNT | spawn-while-accepting | connect-full | cut-off
         """
       )

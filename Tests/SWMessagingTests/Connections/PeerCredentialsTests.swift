@@ -180,6 +180,47 @@ struct PeerCredentialsTests {
     }
   }
 
+  /// A command in a user namespace that knows one user, by the number which the kernel also gives to all users that it does
+  /// not know.
+  private static let sandbox = [
+    "--reuid=65532", "--regid=65532", "--clear-groups", "/usr/bin/unshare", "--user", "--map-user=65534",
+    "--map-group=65534",
+  ]
+
+  private static let canMakeUserNamespaces: Bool = {
+    guard canBeAnother else { return false }
+    let process = Process()
+    process.executableURL = URL(filePath: "/usr/bin/setpriv")
+    process.arguments = sandbox + ["true"]
+    process.standardOutput = FileHandle.nullDevice
+    process.standardError = FileHandle.nullDevice
+    guard (try? process.run()) != nil else { return false }
+    process.waitUntilExit()
+    return process.terminationStatus == 0
+  }()
+
+  @Test(
+    .enabled(if: canMakeUserNamespaces, "user namespaces need setpriv, unshare and permission"),
+    arguments: ["same-user", "users", "groups", "anyone"])
+  func `in a user namespace no policy takes unknown users for a known one`(_ policy: String) async throws {
+    let name = "sw-sandbox-\(UInt64.random(in: 0 ... .max))"
+    let service = limitLife(
+      of: try await ChildProcess.spawn(
+        "/usr/bin/setpriv", arguments: Self.sandbox + [try probePath(), "admit", name, policy],
+        channel: .standardStreams, framing: .lines),
+      named: "setpriv")
+    #expect(try await service.channel.receive() == Array("ready".utf8))
+    // Root, and a user who is not the service's.
+    for user in [nil, 65_533] as [UInt32?] {
+      let status = try await client(.abstract(name), as: user).spawn().exitStatus
+      #expect((status == .exited(0)) == (policy == "anyone"), "\(user as Any)")
+    }
+    service.channel.finishSending()
+    let count = policy == "anyone" ? 0 : 2
+    #expect(try await service.channel.receive() == Array("refused=\(count)".utf8))
+    #expect(try await service.exitStatus == .exited(0))
+  }
+
   @Test func `credentials are the connector's, whoever goes on with the socket`() async throws {
     let directory = try TestDirectory()
     defer { directory.remove() }

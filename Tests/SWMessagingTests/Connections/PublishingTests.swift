@@ -232,6 +232,34 @@ struct PublishingTests {
     listener.close()
   }
 
+  private static var canBeAnother: Bool {
+    getuid() == 0 && FileManager.default.isExecutableFile(atPath: "/usr/bin/setpriv")
+  }
+
+  /// In a directory with the sticky bit, such as /tmp, only the owner of a file may remove or replace it.
+  @Test(
+    .enabled(if: canBeAnother, "only root can be another user"),
+    arguments: [PublishedName.Refusals(), .rename])
+  func `a file of another user's in a sticky directory is no permission, and not a crowd`(
+    refusals: PublishedName.Refusals
+  ) throws {
+    let directory = try TestDirectory()
+    defer { directory.remove() }
+    #expect(setMode(directory.path, 0o1777))
+    let path = directory("s")
+    try leaveStale(path)
+    #expect(setMode(path, 0o666))
+    let answer = try run(
+      "/usr/bin/setpriv",
+      [
+        "--reuid=65534", "--regid=65534", "--clear-groups", try probePath(), "replace", path.string,
+        "\(refusals.rawValue)",
+      ])
+    let names = ["stale", "stale datagrams", "taken over", "taken over datagrams"]
+    #expect(answer.lines == names.map { "\($0)=publish \(Errno.notPermitted.rawValue)" }, "\(answer)")
+    #expect(directory.names == ["s"])
+  }
+
   @Test func `with refuse a socket that is there is in use, stale or not`() throws {
     let directory = try TestDirectory()
     defer { directory.remove() }
