@@ -143,6 +143,18 @@ ssize_t swsys_send_accompanied(int fd, const struct iovec *parts, int count, con
   return RETRIED(sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL));
 }
 
+int swsys_park(const int *descriptors, int count) {
+  int ends[2];
+  int result = swsys_unix_pair(ends, SOCK_STREAM);
+  if (result < 0) return result;
+  struct iovec part = {.iov_base = "", .iov_len = 1};
+  ssize_t sent = swsys_send_accompanied(ends[1], &part, 1, descriptors, count, NULL, 0);
+  close(ends[1]);
+  if (sent == 1) return ends[0];
+  close(ends[0]);
+  return (int)sent;
+}
+
 enum { MOST_AT_ONCE = 64 };
 
 int swsys_send_datagrams(int fd, const struct iovec *parts, int count) {
@@ -166,7 +178,8 @@ bool swsys_is_tcp(int fd) {
 bool swsys_lingers(int fd) {
   struct linger linger = {0};
   socklen_t length = sizeof linger;
-  return getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &length) == 0 && linger.l_onoff;
+  /* With a time of 0 the close resets the connection at once. */
+  return getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &length) == 0 && linger.l_onoff && linger.l_linger != 0;
 }
 bool swsys_is_udp(int fd) {
   int family = option(fd, SOL_SOCKET, SO_DOMAIN);

@@ -5,6 +5,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -82,6 +83,21 @@ int swsys_inline_out_of_band(int fd) {
 }
 int swsys_shutdown_receive(int fd) { return RESULT(shutdown(fd, SHUT_RD)); }
 int swsys_shutdown_send(int fd) { return RESULT(shutdown(fd, SHUT_WR)); }
+
+bool swsys_queue_holds_something(int fd, bool is_stream) {
+  /* A stream has no message without bytes, and poll does not tell its end from what is in front of it. A datagram
+   * may consist of descriptors alone, and then FIONREAD returns 0. A listening socket has connections. */
+  int byte_count = 0;
+  if (is_stream && ioctl(fd, FIONREAD, &byte_count) == 0) return byte_count != 0;
+  struct pollfd polled = {.fd = fd, .events = POLLIN};
+  int ready = RETRIED(poll(&polled, 1, 0));
+  return ready < 0 || (ready > 0 && (polled.revents & POLLIN) != 0);
+}
+bool swsys_close_is_up_to_peer(int fd) {
+  int family = swsys_socket_family(fd);
+  if (family < 0) return false;
+  return family == AF_UNIX ? swsys_queue_holds_something(fd, swsys_socket_type(fd) == SOCK_STREAM) : swsys_lingers(fd);
+}
 
 ssize_t swsys_sendv(int fd, const struct iovec *parts, int count) {
   if (count == 1)

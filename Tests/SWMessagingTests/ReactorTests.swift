@@ -420,6 +420,23 @@ import Testing
     await eventually { done.withLock { $0 } == [1, 2, 3] }
   }
 
+  @Test func `work whose thread could not be started does not wait for work that is stuck`() async {
+    let starts = Guarded(0)
+    let threads = HelperThreads(name: "", usual: 2, most: 2) { body in
+      let number = starts.withLock { starts in
+        starts += 1
+        return starts
+      }
+      return number == 2 ? .resourceTemporarilyUnavailable : HelperThread.start(body)
+    }
+    let gate = Gate()
+    #expect(threads.submit { gate.waitBlocking() } == nil)
+    let done = Guarded(false)
+    #expect(threads.submit { done.withLock { $0 = true } } == nil)
+    await eventually { done.withLock { $0 } }
+    gate.open()
+  }
+
   /// Another caller sees a thread that is about to start, and relies on it.
   @Test func `what was left to a thread that cannot be started is done by who has tried`() async {
     let done = Guarded<[Int]>([])

@@ -86,41 +86,147 @@ import Testing
         }
       }
     }
-    let lingering = try makeLingeringConnection(seconds: 120)
-    let (passed, silent) = (lingering.first.release(), lingering.second.release())
-    #expect(send([passed]) == .transferred(1))
-    // The message has not been received yet, so the reference in it keeps this close from being the last.
-    try passed.close()
-    #expect(receive() == .transferred(1))
     let null = try FileDescriptor.open(FilePath("/dev/null"), .readOnly)
-    #expect(send(Array(repeating: null, count: 253)) == .transferred(1))
-    #expect(receive() == .transferred(1))
-    // 254 are not closed, as long as that one takes.
+    var silent: [FileDescriptor] = []
+    for _ in 0..<UnwantedDescriptors.mostBatches {
+      let lingering = try makeLingeringConnection(seconds: 120)
+      let passed = lingering.first.release()
+      silent.append(lingering.second.release())
+      #expect(send([null, passed]) == .transferred(1))
+      // The message has not been received yet, so the reference in it keeps this close from being the last.
+      try passed.close()
+      #expect(receive() == .transferred(1))
+    }
+    // Each of them occupies a thread, as long as its close takes.
     #expect(send([null]) == .transferred(1))
     #expect(receive() == .retryLater)
-    try silent.close()
+    for descriptor in silent { try descriptor.close() }
     await eventually { receive() == .transferred(1) }
     for descriptor in [null, ours, theirs] { try descriptor.close() }
   }
 
-  @Test func `a peer whose descriptors take long to close occupies one closing thread`() async throws {
-    let one = try makeLingeringConnection(seconds: 120)
-    let two = try makeLingeringConnection(seconds: 120)
-    let passed = [one.first.release(), two.first.release()]
-    let silent = [one.second.release(), two.second.release()]
-    let files = passed.map { OpenFile($0) }
-    _ = ReceivedDescriptors(passed)
-    // The descriptors of others are closed all the same.
-    let pipe = try DescriptorPair.pipe()
-    let (end, other) = (pipe.first.release(), pipe.second.release())
-    let file = OpenFile(other)
-    CloserThread.close(other.rawValue)
-    await eventually { !file.isOpen }
-    await eventually { files.count { $0.isOpen } < 2 }
-    #expect(files.count { $0.isOpen } == 1)
+  /// A batch is stuck at one close. The others of it, and those that come later, must not hold numbers meanwhile.
+  @Test func `line 21: no number is in use while a close takes long`() async throws {
+    let pair = try DescriptorPair.sockets(.unix)
+    let (ours, theirs) = (pair.first.release(), pair.second.release())
+    let victim = try MessageDuplex(adopting: ours.rawValue, framing: .varInt)
+    let peer = try MessageDuplex(adopting: theirs.rawValue, framing: .varInt)
+    let null = try FileDescriptor.open(FilePath("/dev/null"), .readOnly)
+    let lingering = try makeLingeringConnection(seconds: 120)
+    let (passed, silent) = (lingering.first.release(), lingering.second.release())
+    let before = openDescriptors()
+    let start = ContinuousClock.now
+    try await peer.send("one", passing: Array(repeating: null, count: 252) + [passed])
+    try await peer.send("two", passing: Array(repeating: null, count: 253))
+    try passed.close()
+    #expect(try await victim.receive() == Array("one".utf8))
+    #expect(try await victim.receive() == Array("two".utf8))
+    // The runtime may open event counters of its own.
+    await eventually { openDescriptors().subtracting(before).count < 10 }
+    #expect(ContinuousClock.now - start < .seconds(60))
+    try silent.close()
+    try null.close()
+  }
+
+  @Test func `line 21: a peer that passes more than a message may have has to wait, too`() async throws {
+    let pair = try DescriptorPair.sockets(.unix)
+    let (ours, theirs) = (pair.first.release(), pair.second.release())
+    let victim = try MessageDuplex(adopting: ours.rawValue, framing: .varInt)
+    victim.maximumDescriptors = 1
+    let peer = try SocketDuplex(adopting: theirs.rawValue)
+    // A message that has begun, each byte of it with a descriptor.
+    var silent: [FileDescriptor] = []
+    for byte in [80] + Array(repeating: 7 as UInt8, count: 19) {
+      let lingering = try makeLingeringConnection(seconds: 120)
+      let passed = lingering.first.release()
+      silent.append(lingering.second.release())
+      try await peer.send([byte], passing: [passed])
+      try passed.close()
+    }
+    for _ in 0..<60 { _ = try? await victim.receive(timeout: .zero) }
+    // The rest is still the peer's, because only a few closes may be under way for it.
+    #expect(swsys_queue_holds_something(ours.rawValue, true))
     for descriptor in silent { try descriptor.close() }
-    await eventually { files.allSatisfy { !$0.isOpen } }
-    try end.close()
+    try await peer.send([UInt8](repeating: 7, count: 61))
+    #expect(try await victim.receive().count == 80)
+  }
+
+  enum Ending: CaseIterable { case close, drop }
+
+  @Test(arguments: [SocketPairKind.unix, .unixDatagrams, .unixPackets], Ending.allCases)
+  func `lines 5 and 11: an endpoint ends without waiting for what its peer has passed`(
+    _ kind: SocketPairKind, _ ending: Ending
+  ) async throws {
+    let pair = try DescriptorPair.sockets(kind)
+    let (ours, theirs) = (pair.first.release(), pair.second.release())
+    let peer = try MessageDuplex(adopting: theirs.rawValue, framing: .varInt)
+    let file = OpenFile(ours)
+    let lingering = try makeLingeringConnection(seconds: 120)
+    let (passed, silent) = (lingering.first.release(), lingering.second.release())
+    try await peer.send("hi", passing: [passed])
+    // The message has not been received yet, so the reference in it keeps this close from being the last.
+    try passed.close()
+    let start = ContinuousClock.now
+    switch ending {
+    case .close: try MessageDuplex(adopting: ours.rawValue, framing: .varInt).close()
+    case .drop: _ = try MessageDuplex(adopting: ours.rawValue, framing: .varInt)
+    }
+    #expect(ContinuousClock.now - start < .seconds(60))
+    await eventually { !file.isOpen }
+    try silent.close()
+  }
+
+  @Test func `a descriptor that a peer has passed is dropped without waiting for it`() throws {
+    let lingering = try makeLingeringConnection(seconds: 120)
+    let silent = lingering.second.release()
+    let received = ReceivedDescriptors([lingering.first.release()])
+    let start = ContinuousClock.now
+    do { _ = received.take() }
+    #expect(ContinuousClock.now - start < .seconds(60))
+    try silent.close()
+  }
+
+  @Test(arguments: [false, true])
+  func `a listener ends, and refuses, without waiting for what its clients have passed`(
+    _ refuses: Bool
+  ) async throws {
+    let listener = try Listener(
+      .abstract(""), framing: .varInt, accepting: refuses ? .when { _ in false } : .sameUser)
+    let client = try await Connector(to: listener.address).connect(framing: .varInt)
+    let lingering = try makeLingeringConnection(seconds: 120)
+    let (passed, silent) = (lingering.first.release(), lingering.second.release())
+    try await client.send("hi", passing: [passed])
+    try passed.close()
+    let start = ContinuousClock.now
+    if refuses { _ = try? await listener.accept(timeout: .zero) }
+    listener.close()
+    #expect(ContinuousClock.now - start < .seconds(60))
+    // The client is told, by an end or by an error.
+    _ = try? await client.next()
+    try silent.close()
+  }
+
+  /// More of them than a fixed number of closing threads: an attacker has as many connections as it likes.
+  @Test func `line 5: closes that take long do not delay those of others`() async throws {
+    var silent: [FileDescriptor] = []
+    var victims: [MessageDuplex<VarIntFraming>] = []
+    for _ in 0..<80 {
+      let (peer, victim) = try makeSocketPair(framing: .varInt)
+      let lingering = try makeLingeringConnection(seconds: 120)
+      let passed = lingering.first.release()
+      silent.append(lingering.second.release())
+      try await peer.send("hi", passing: [passed])
+      try passed.close()
+      victims.append(victim)
+    }
+    let closing = victims
+    let start = ContinuousClock.now
+    await Task(executorPreference: .reactor) { @concurrent in for victim in closing { victim.close() } }.value
+    let (left, right) = try makeSocketPair(framing: .varInt)
+    await Task(executorPreference: .reactor) { @concurrent in right.close() }.value
+    #expect(try await left.next() == nil)
+    #expect(ContinuousClock.now - start < .seconds(60))
+    for descriptor in silent { try descriptor.close() }
   }
 
   @Test func `a Unix stream that has been received to its end is closed where that is asked for`() throws {

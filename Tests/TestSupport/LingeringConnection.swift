@@ -8,6 +8,11 @@ import Testing
 public func makeLingeringConnection(seconds: Int32) throws -> DescriptorPair {
   let pair = try DescriptorPair.sockets(.tcp)
   let number = pair.first.withDescriptor { $0.rawValue }
+  // Small ones, because some tests make many.
+  for (number, option) in [(number, SO_SNDBUF), (pair.second.withDescriptor { $0.rawValue }, SO_RCVBUF)] {
+    var size: Int32 = 1
+    _ = unsafe setsockopt(number, SOL_SOCKET, option, &size, socklen_t(MemoryLayout<Int32>.size))
+  }
   // More than both buffers hold.
   let chunk = [UInt8](repeating: 1, count: 65_536)
   while unsafe chunk.withUnsafeBytes({

@@ -47,6 +47,11 @@ int swsys_set_no_delay(int fd, bool on);
 int swsys_inline_out_of_band(int fd);            /* MSG_OOB bytes stay in their place among the others */
 int swsys_shutdown_receive(int fd);              /* a listening Unix socket: it refuses, and keeps its queue */
 int swsys_shutdown_send(int fd);
+/* Whether the receive queue of a socket of the Unix domain, stream or not, holds something that close would have to
+ * release: also if that cannot be found out. */
+bool swsys_queue_holds_something(int fd, bool is_stream);
+/* Whether a descriptor of any kind is a socket whose close takes as long as a peer likes. */
+bool swsys_close_is_up_to_peer(int fd);
 extern const int swsys_sock_stream, swsys_sock_seqpacket, swsys_sock_dgram;
 
 ssize_t swsys_sendv(int fd, const struct iovec *parts, int count);        /* never waits, no SIGPIPE */
@@ -89,6 +94,8 @@ int swsys_set_receives_credentials(int fd, bool on);  /* SO_PASSCRED */
 /* sendmsg; never waits, no SIGPIPE. */
 ssize_t swsys_send_accompanied(int fd, const struct iovec *parts, int count, const int *descriptors,
                                int descriptor_count, const void *address, unsigned address_length);
+/* Makes a socket whose receive queue holds a reference to each of these descriptors, at most 253. Its close closes those. */
+int swsys_park(const int *descriptors, int count);
 /* sendmmsg: one datagram for each part. Answers how many went out, if it is at least one. */
 int swsys_send_datagrams(int fd, const struct iovec *parts, int count);
 bool swsys_is_unix(int fd);

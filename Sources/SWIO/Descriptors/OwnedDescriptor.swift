@@ -51,24 +51,26 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
     _ = try checked(.inheritance, swsys_set_close_on_exec(number, !inheritable))
   }
 
-  /// Closes a descriptor. On the reactor's thread the close is left to another thread, because `close(2)` can block.
+  /// Closes a descriptor: here, unless `close(2)` takes as long as a peer likes, or may block and this is the reactor's thread.
   package static func close(_ number: Int32) {
-    if Reactor.isCurrentThread { CloserThread.close(number) } else { closeHere(number) }
+    if Reactor.isCurrentThread { CloserThread.close(number) } else { closeHereOrForPeer(number) }
   }
 
-  /// As ``close(_:)``, and calls `done` when the descriptor has been closed.
-  ///
-  /// - Parameter mayTakeLong: false of a descriptor that every thread may close.
-  package static func close(
-    _ number: Int32, mayTakeLong: Bool = true, then done: @escaping @Sendable () -> Void
-  ) {
-    if mayTakeLong { return CloserThread.close(number, then: done) }
-    closeHere(number)
-    done()
+  /// Closes a descriptor on the calling thread, unless that takes as long as a peer likes.
+  static func closeHereOrForPeer(_ number: Int32) {
+    if swsys_close_is_up_to_peer(number) { closeForPeer(number) {} } else { closeHere(number) }
+  }
+
+  /// Closes a descriptor on a thread of its own, because that takes as long as a peer likes. Then calls `done`.
+  package static func closeForPeer(_ number: Int32, then done: @escaping @Sendable () -> Void) {
+    CloserThread.runForPeer {
+      closeHere(number)
+      done()
+    }
   }
 
   /// Closes a descriptor on the calling thread, which may have to wait.
-  static func closeHere(_ number: Int32) {
+  package static func closeHere(_ number: Int32) {
     if (0...2).contains(number), swsys_replace_with_null(number) == 0 { return }
     closeAtOnce(number)
   }

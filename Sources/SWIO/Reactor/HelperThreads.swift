@@ -69,31 +69,42 @@ package final class HelperThreads: Sendable {
   ///
   /// - Returns: the error if no thread runs and none can be started. `work` does not run then.
   package func submit(_ work: @escaping Work) -> Errno? {
-    let (idle, starts, watches) = state.withLock { state -> (WakeUp?, Bool, Bool) in
+    let queued = state.withLock { state -> Queued? in
       if state.idle.isEmpty, state.threadCount < (stuckAt(state).hasPassed ? most : usual) {
         state.threadCount += 1
-        return (nil, true, false)
-      }
-      state.back.append(work)
-      return (state.idle.popLast(), false, beginsWatch(&state))
-    }
-    idle?.signal()
-    if watches { startWatch() }
-    guard starts, let errno = makeThread({ [self] in run(first: work) }) else {
-      return nil
-    }
-    let orphans = state.withLock { state -> [Work]? in
-      state.threadCount -= 1
-      if state.threadCount > 0 {
-        state.back.append(work)
         return nil
       }
-      return state.takeAll()
+      return append(work, to: &state)
     }
-    guard let orphans else { return nil }
+    if let queued {
+      finish(queued)
+      return nil
+    }
+    guard let errno = makeThread({ [self] in run(first: work) }) else { return nil }
+    let (taken, orphans) = state.withLock { state -> (Queued?, [Work]) in
+      state.threadCount -= 1
+      return state.threadCount > 0 ? (append(work, to: &state), []) : (nil, state.takeAll())
+    }
+    if let taken {
+      finish(taken)
+      return nil
+    }
     // Other callers relied on the thread that could not be started, so this one does their work.
     for work in orphans { work() }
     return errno
+  }
+
+  /// What is left to do, without the lock, for work that has been queued.
+  private typealias Queued = (idle: WakeUp?, watches: Bool)
+
+  private func append(_ work: @escaping Work, to state: inout State) -> Queued {
+    state.back.append(work)
+    return (state.idle.popLast(), beginsWatch(&state))
+  }
+
+  private func finish(_ queued: Queued) {
+    queued.idle?.signal()
+    if queued.watches { startWatch() }
   }
 
   /// From when on the threads count as stuck. Those that have not begun yet never do.

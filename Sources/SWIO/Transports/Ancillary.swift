@@ -64,14 +64,12 @@ public final class ReceivedDescriptors: Sendable {
   public let count: Int
   /// The descriptors in reverse order.
   private let rest: Guarded<[FileDescriptor]>
-  /// Closes those that nobody takes.
+  /// Closes those that nobody takes. One socket's descriptors share it, because it is what limits the socket's peer.
   private let unwanted: UnwantedDescriptors
 
   /// Takes the descriptors over.
-  public init(_ descriptors: [FileDescriptor]) {
-    count = descriptors.count
-    rest = Guarded(descriptors.reversed())
-    unwanted = UnwantedDescriptors()
+  public convenience init(_ descriptors: [FileDescriptor]) {
+    self.init(descriptors, unwanted: UnwantedDescriptors())
   }
 
   /// Takes over descriptors that have come over a socket with these unwanted ones.
@@ -83,9 +81,11 @@ public final class ReceivedDescriptors: Sendable {
 
   /// Takes the first descriptor that has not been taken; nil if there is none.
   public func take() -> OwnedDescriptor? {
-    guard let descriptor = rest.withLock({ $0.popLast() }) else { return nil }
+    guard let descriptor = takeNext() else { return nil }
     return OwnedDescriptor(adopting: descriptor)
   }
+
+  private func takeNext() -> FileDescriptor? { rest.withLock { $0.popLast() } }
 
   /// Removes and returns all descriptors that have not been taken, in order.
   package func takeAll() -> [FileDescriptor] {
@@ -93,6 +93,20 @@ public final class ReceivedDescriptors: Sendable {
       defer { rest = [] }
       return rest.reversed()
     }
+  }
+
+  /// The first descriptors of all of these, which come over the same socket, as those of one message; nil if there are none.
+  /// The others stay where they are.
+  package static func joined(
+    _ parts: [ReceivedDescriptors], atMost limit: Int
+  ) -> ReceivedDescriptors? {
+    guard let first = parts.first else { return nil }
+    if parts.count == 1, first.count <= limit { return first }
+    var kept: [FileDescriptor] = []
+    for part in parts {
+      while kept.count < limit, let next = part.takeNext() { kept.append(next) }
+    }
+    return kept.isEmpty ? nil : ReceivedDescriptors(kept, unwanted: first.unwanted)
   }
 
   deinit { unwanted.close(takeAll().map(\.rawValue)) }

@@ -1,4 +1,5 @@
 internal import CSysShim
+internal import Synchronization
 internal import SystemPackage
 
 /// A socket that carries datagrams, or packets in order that end as a stream does (SOCK_SEQPACKET).
@@ -12,6 +13,8 @@ package final class DatagramSocket: DescriptorTransport {
   private let isUDP: Bool
   /// Called before the descriptor is closed, on a thread that may wait. It gives up the name of a bound socket.
   private let willClose: (@Sendable () -> Void)?
+  /// Whether the end of the packets has been found, behind everything that the peer has sent.
+  private let hasEnded = Atomic(false)
   /// The descriptors that peers have passed and nobody wants; nil until they pass some.
   // Invariant: only attempts to receive use it, one at a time.
   private nonisolated(unsafe) var unwanted: UnwantedDescriptors?
@@ -27,11 +30,20 @@ package final class DatagramSocket: DescriptorTransport {
     if isUDP, swsys_glues_datagrams(number) { throw TransportError(.adopt, .invalidArgument) }
   }
 
-  package var mayTakeLongToClose: Bool { willClose != nil || !isUDP }
+  package var mayTakeLongToClose: Bool {
+    willClose != nil
+      || !isUDP && !(hasEnded.load(ordering: .relaxed) && KernelFeatures.collectsInBackground)
+  }
 
-  package func close(then done: @escaping @Sendable () -> Void) {
-    if mayTakeLongToClose { return CloserThread.close(number, after: willClose, then: done) }
-    OwnedDescriptor.close(number, mayTakeLong: false, then: done)
+  package var isCloseUpToPeer: Bool {
+    !isUDP && !hasEnded.load(ordering: .relaxed) && swsys_queue_holds_something(number, false)
+  }
+
+  package func closeNumber(then done: @escaping @Sendable () -> Void) {
+    willClose?()
+    if isCloseUpToPeer { return OwnedDescriptor.closeForPeer(number, then: done) }
+    OwnedDescriptor.closeHere(number)
+    done()
   }
 
   // MARK: Receiving
@@ -62,7 +74,9 @@ package final class DatagramSocket: DescriptorTransport {
 
   package func nextDatagramSize() -> Attempt {
     let size = swsys_next_datagram_size(number, isPacket)
-    return size == Int(SWSYS_ENDED) ? .endOfStream : received(size)
+    guard size == Int(SWSYS_ENDED) else { return received(size) }
+    hasEnded.store(true, ordering: .relaxed)
+    return .endOfStream
   }
 
   package func peek(into memory: UnsafeMutableRawBufferPointer) -> Attempt {

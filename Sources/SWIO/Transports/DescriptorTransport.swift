@@ -17,14 +17,19 @@ package protocol DescriptorTransport: ClosesLater {
   var number: Int32 { get }
   /// The number for attempts and waits: `number`, or that of a description that the library opened.
   var working: Int32 { get }
-  /// Whether `close(2)` may have to wait: no thread that serves others closes such a descriptor.
+  /// Whether `close(2)` may have to wait: the reactor closes no such descriptor.
   var mayTakeLongToClose: Bool { get }
+  /// Whether `close(2)` now waits for something that a peer has chosen: no caller closes such a descriptor.
+  var isCloseUpToPeer: Bool { get }
+  /// Closes the descriptor here, or on a thread of its own if that is up to a peer. Then calls `done`.
+  func closeNumber(then done: @escaping @Sendable () -> Void)
 }
 
 extension DescriptorTransport {
   package var readinessSource: ReadinessSource { .descriptor(FileDescriptor(rawValue: working)) }
 
   package var mayTakeLongToClose: Bool { true }
+  package var isCloseUpToPeer: Bool { false }
 
   /// Half-closing. Only a stream socket can tell its peer without closing the descriptor.
   package func finishSending() throws(TransportError) {
@@ -42,7 +47,17 @@ extension DescriptorTransport {
 
   package func close(then done: @escaping @Sendable () -> Void) {
     closeWorking()
-    OwnedDescriptor.close(number, mayTakeLong: mayTakeLongToClose, then: done)
+    if Reactor.isCurrentThread, mayTakeLongToClose {
+      CloserThread.run { [self] in closeNumber(then: done) }
+    } else {
+      closeNumber(then: done)
+    }
+  }
+
+  package func closeNumber(then done: @escaping @Sendable () -> Void) {
+    if isCloseUpToPeer { return OwnedDescriptor.closeForPeer(number, then: done) }
+    OwnedDescriptor.closeHere(number)
+    done()
   }
 }
 

@@ -7,8 +7,8 @@ package final class StreamSocket: DescriptorTransport {
   package let number: Int32
   package var working: Int32 { number }
   private let isUnix: Bool
-  /// Whether a short read has taken all that was there, unless it met a barrier. That holds for plain TCP and Unix sockets.
-  /// SCTP, for example, ends a read with every message.
+  /// Whether a short read has taken all that was there, unless it met a barrier. That holds for plain TCP and Unix sockets, and only
+  /// for those. SCTP, for example, ends a read with every message.
   private let drains: Bool
   /// Whether a read has stopped at control data: descriptors, another writer's credentials, a record of the kernel's TLS.
   /// More data may be behind such a barrier, and more barriers are likely.
@@ -40,7 +40,13 @@ package final class StreamSocket: DescriptorTransport {
   package var mayTakeLongToClose: Bool {
     isUnix
       ? !(hasEnded.load(ordering: .relaxed) && KernelFeatures.collectsInBackground)
-      : !swsys_is_tcp(number) || swsys_lingers(number)
+      : !drains || swsys_lingers(number)
+  }
+
+  package var isCloseUpToPeer: Bool {
+    isUnix
+      ? !hasEnded.load(ordering: .relaxed) && swsys_queue_holds_something(number, true)
+      : swsys_lingers(number)
   }
 
   package var drainsInOneReceive: Bool { drains && !hasBarriers.load(ordering: .relaxed) }

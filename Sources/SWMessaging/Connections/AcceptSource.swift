@@ -148,8 +148,31 @@ package final class AcceptSource: AcceptingSource, ClosesLater {
     wake.withLock { $0 = nil }
     reporter.end()
     if restoresBlocking { _ = swsys_set_nonblocking(number, false) }
-    // The connections of a Unix socket that nobody has accepted may hold descriptors.
-    OwnedDescriptor.close(number, mayTakeLong: isUnix, then: done)
+    if isUnix, Reactor.isCurrentThread {
+      CloserThread.run { [self] in closeNumber(then: done) }
+    } else {
+      closeNumber(then: done)
+    }
+  }
+
+  /// The connections of a Unix socket that have not been accepted may hold descriptors, and then the close takes as long as a peer
+  /// likes.
+  private func closeNumber(then done: @escaping @Sendable () -> Void) {
+    if isUnix, mayHoldConnections { return OwnedDescriptor.closeForPeer(number, then: done) }
+    OwnedDescriptor.closeHere(number)
+    done()
+  }
+
+  private var mayHoldConnections: Bool {
+    // A connection of a shared socket may be another process's to accept.
+    if holders.withLock({ $0 == .shared }) { return swsys_queue_holds_something(number, false) }
+    // A socket that refuses is readable, whether it has connections or not. Only `accept` tells.
+    let result = FileDescriptor(rawValue: number).accept()
+    if result >= 0 { OwnedDescriptor.closeForPeer(result) {} }
+    return switch result < 0 ? Meaning(Errno(rawValue: -result)) : .peers {
+    case .nothingThere, .final: false
+    case .peers, .shortage: true
+    }
   }
 
   // MARK: Steps

@@ -81,21 +81,12 @@ struct AncillaryQueue {
     return found.isEmpty ? nil : found
   }
 
-  /// Returns the descriptors of one message, in order. Surplus ones are lost, and closed on another thread.
+  /// Returns the descriptors of one message, in order. Surplus ones are lost. They stay in the arrivals, and are closed with those.
   private func merge(_ arrivals: some Collection<Arrival>, _ limit: Int) -> Ancillary {
     let passed = arrivals.compactMap(\.descriptors)
     var found = Ancillary(lostDescriptors: arrivals.contains { $0.isLost })
-    found.descriptors = passed.first
-    if passed.count > 1 || found.descriptors?.count ?? 0 > limit {
-      var kept = passed.flatMap { $0.takeAll() }
-      if kept.count > limit {
-        // The last reference closes them.
-        _ = ReceivedDescriptors(Array(kept[limit...]))
-        kept.removeSubrange(limit...)
-        found.lostDescriptors = true
-      }
-      found.descriptors = kept.isEmpty ? nil : ReceivedDescriptors(kept)
-    }
+    if passed.reduce(0, { $0 + $1.count }) > limit { found.lostDescriptors = true }
+    found.descriptors = ReceivedDescriptors.joined(passed, atMost: limit)
     return found
   }
 }
