@@ -5,8 +5,102 @@ import Testing
 
 @testable import SWMessaging
 
-/// The queue of a half, beside two arrays that do the same.
+/// The queue of a half, beside arrays that do the same.
 @Suite(.lastResort, .leavesNothing) struct PlaceQueueTests {
+  /// A place of a datagram, a flush or a half-close.
+  // Invariant: used by one thread.
+  private final class OrderedPlace: Place, @unchecked Sendable {
+    let order: AsideOrder
+    private var number: UInt64 = 0
+
+    init(_ order: AsideOrder, in half: Half) {
+      self.order = order
+      super.init(.task, in: half)
+    }
+
+    override var asideOrder: AsideOrder { order }
+    override var asideNumber: UInt64 {
+      get { number }
+      set { number = newValue }
+    }
+  }
+
+  /// The queue in arrays, where each rule is a search.
+  private struct Arrays {
+    var waiting: [Place] = []
+    /// In the order of the calls, with the lane of each.
+    var aside: [(place: Place, lane: AsideOrder)] = []
+    /// Those that have returned to the line, by lane.
+    var returned: [AsideOrder: Place] = [:]
+
+    /// The lane of flushes, half-closes and what comes after those.
+    static let rest = AsideOrder.flush
+
+    private var isBehindEnd: Bool { aside.contains { $0.place.asideOrder == .halfClose } }
+
+    private func lane(of place: Place) -> AsideOrder? { returned.first { $0.value === place }?.key }
+
+    func isFirst(_ place: Place) -> Bool {
+      guard let lane = aside.first(where: { $0.place === place })?.lane else { return false }
+      return returned[lane] == nil && aside.first { $0.lane == lane }?.place === place
+    }
+
+    func holdsBack(_ place: Place) -> Bool {
+      if let lane = lane(of: place) {
+        let others =
+          aside.filter { $0.lane != Self.rest }.map { $0.place }
+          + returned.filter { $0.key != Self.rest }.map { $0.value }
+        return lane == Self.rest && others.contains { $0.asideNumber < place.asideNumber }
+      }
+      guard case .datagram = place.asideOrder else { return !aside.isEmpty || !returned.isEmpty }
+      return isBehindEnd || returned[place.asideOrder] != nil
+        || aside.contains { $0.lane == place.asideOrder }
+    }
+
+    mutating func putAside(_ place: Place) {
+      waiting.removeAll { $0 === place }
+      if let lane = lane(of: place) {
+        returned[lane] = nil
+        let index = aside.firstIndex { $0.place.asideNumber > place.asideNumber } ?? aside.count
+        aside.insert((place, lane), at: index)
+      } else {
+        var lane = Self.rest
+        if case .datagram = place.asideOrder, !isBehindEnd { lane = place.asideOrder }
+        aside.append((place, lane))
+      }
+    }
+
+    private mutating func returnFirst(of lane: AsideOrder) -> Place? {
+      guard returned[lane] == nil, let index = aside.firstIndex(where: { $0.lane == lane }) else {
+        return nil
+      }
+      returned[lane] = aside.remove(at: index).place
+      return returned[lane]
+    }
+
+    mutating func remove(_ place: Place) {
+      aside.removeAll { $0.place === place }
+      waiting.removeAll { $0 === place }
+      guard let lane = lane(of: place) else { return }
+      returned[lane] = nil
+      if let next = returnFirst(of: lane) { waiting.insert(next, at: 0) }
+    }
+
+    mutating func returnAside() {
+      var places: [Place] = []
+      for lane in Set(aside.map { $0.lane }) {
+        if let place = returnFirst(of: lane) { places.append(place) }
+      }
+      waiting = places.sorted { $0.asideNumber < $1.asideNumber } + waiting
+    }
+
+    mutating func removeFirst() -> Place? {
+      waiting = aside.map { $0.place } + waiting
+      (aside, returned) = ([], [:])
+      return waiting.isEmpty ? nil : waiting.removeFirst()
+    }
+  }
+
   /// A generator that gives the same numbers each time.
   private struct Generator: RandomNumberGenerator {
     var state: UInt64
@@ -22,49 +116,56 @@ import Testing
     places.count == others.count && zip(places, others).allSatisfy { $0 === $1 }
   }
 
-  @Test(arguments: 1...20 as ClosedRange<UInt64>)
+  @Test(arguments: 1...30 as ClosedRange<UInt64>)
   func `places keep their order, whichever of them leave, stand aside and come back`(_ seed: UInt64) {
     let half = ReceiveHalf(Port(PlayedTransport(), for: .readable, reactor: ManualReactor()))
     var generator = Generator(state: seed)
     var queue = PlaceQueue()
-    var (waiting, aside): ([Place], [Place]) = ([], [])
+    var arrays = Arrays()
+    let addresses = [nil] + (0..<3).map { SocketAddress(abstractName: "\($0)") as SocketAddress? }
     for _ in 0..<300 {
-      let new = Place(.task, in: half)
-      switch Int.random(in: 0..<8, using: &generator) {
-      case 0, 1:
+      var order = AsideOrder.datagram(addresses.randomElement(using: &generator) ?? nil)
+      switch Int.random(in: 0..<20, using: &generator) {
+      case 0...1: order = .flush
+      case 2: order = .halfClose
+      default: break
+      }
+      let new = OrderedPlace(order, in: half)
+      switch Int.random(in: 0..<16, using: &generator) {
+      case 0...3:
         queue.append(new)
-        waiting.append(new)
-      case 2:
-        queue.prepend(new)
-        waiting.insert(new, at: 0)
-      case 3:
-        queue.putAside(new)
-        aside.append(new)
+        arrays.waiting.append(new)
       case 4:
-        guard let place = (waiting + aside).randomElement(using: &generator) else { continue }
+        queue.prepend(new)
+        arrays.waiting.insert(new, at: 0)
+      case 5...6:
+        queue.putAside(new)
+        arrays.putAside(new)
+      case 7...9:
+        guard let place = arrays.waiting.first else { continue }
         queue.putAside(place)
-        waiting.removeAll { $0 === place }
-        aside.removeAll { $0 === place }
-        aside.append(place)
-      case 5:
-        guard let place = (waiting + aside).randomElement(using: &generator) else { continue }
+        arrays.putAside(place)
+      case 10...12:
+        guard
+          let place = (arrays.waiting + arrays.aside.map { $0.place }).randomElement(using: &generator)
+        else { continue }
         queue.remove(place)
-        waiting.removeAll { $0 === place }
-        aside.removeAll { $0 === place }
+        arrays.remove(place)
         #expect(!place.isQueued && !place.isAside && place.following == nil)
         // It may come back.
         if Bool.random(using: &generator) {
           queue.append(place)
-          waiting.append(place)
+          arrays.waiting.append(place)
         }
-      case 6:
+      case 13...14:
         queue.returnAside()
-        (waiting, aside) = (aside + waiting, [])
+        arrays.returnAside()
       default:
+        if Bool.random(using: &generator) { continue }
         let first = queue.removeFirst()
-        let expected = aside.isEmpty ? (waiting.isEmpty ? nil : waiting.removeFirst()) : aside.removeFirst()
-        #expect(first === expected)
+        #expect(first === arrays.removeFirst())
       }
+      let (waiting, aside) = (arrays.waiting, arrays.aside.map { $0.place })
       var (found, foundAside): ([Place], [Place]) = ([], [])
       queue.visit { found.append($0) }
       queue.visitAside { foundAside.append($0) }
@@ -74,6 +175,9 @@ import Testing
         queue.first === waiting.first && queue.isEmpty == waiting.isEmpty && queue.hasAside != aside.isEmpty)
       #expect(zip(waiting, waiting.dropFirst()).allSatisfy { $0.following === $1 })
       #expect(waiting.allSatisfy { !$0.isAside } && aside.allSatisfy { $0.isAside })
+      #expect((waiting + aside).allSatisfy { queue.waitsForPause($0) == arrays.isFirst($0) })
+      #expect(queue.rests == aside.contains { arrays.isFirst($0) })
+      if let head = waiting.first { #expect(queue.holdsBack(head) == arrays.holdsBack(head)) }
       var front: [Place] = []
       queue.visit(first: 3) { front.append($0) }
       #expect(Self.isSame(front, Array(waiting.prefix(3))))

@@ -317,7 +317,7 @@ package class Half: ReactorWork, @unchecked Sendable {
         state.endPause()
         state.pass(by: place, &actions)
       }
-      place.waitLimit = place.isAside ? state.retryAt ?? .never : .never
+      place.waitLimit = state.queue.waitsForPause(place) ? state.retryAt ?? .never : .never
       guard state.queue.first === place, !state.turn else { return .wait(polling: false) }
       // An event that came before the place had its wake-up could not signal it, so look for it here. Polling shows neither
       // bytes in the buffer nor a flush that is due.

@@ -63,7 +63,9 @@ package struct HalfState: Sendable {
   var isIdle: Bool { !turn && queue.isEmpty }
 
   /// Whether the turn is all that a new caller has to know about.
-  var hasOnlyTurn: Bool { queue.isEmpty && !isClosed && over == nil && retryAt == nil }
+  var hasOnlyTurn: Bool {
+    queue.isEmpty && !queue.hasAside && !isClosed && over == nil && retryAt == nil
+  }
 
   /// The error of a call that cannot begin.
   var refusal: EndpointError? { isClosed ? EndpointError(.closed) : over }
@@ -93,6 +95,7 @@ package struct HalfState: Sendable {
 
   /// Has the head looked after. Called after every change of the head and every release of the turn.
   mutating func pass(by me: Place?, _ actions: inout Actions) {
+    if let follower = queue.takeFollower() { endsPause(follower, &actions) }
     guard !turn, let head = queue.first else { return }
     switch head.kind {
     case .thread:
@@ -114,16 +117,13 @@ package struct HalfState: Sendable {
 
   /// Begins a pause before an attempt is repeated. It is twice as long as the last one, within `lengths` in nanoseconds. A
   /// blocked thread ends the pause itself. For other places the reactor sets a timer.
-  private mutating func pause(
-    for kind: Place.Kind, now: Deadline, within lengths: ClosedRange<UInt64>, _ actions: inout Actions
-  ) {
+  private mutating func pause(now: Deadline, within lengths: ClosedRange<UInt64>) {
     let pause = lastPause ?? LastPause()
     lastPause = pause
     if pause.retryAt == nil {
       pause.length = min(max(2 * pause.length, lengths.lowerBound), lengths.upperBound)
       pause.retryAt = Deadline(nanoseconds: now.nanoseconds + pause.length)
     }
-    if kind != .thread { needsRetryTimer(&actions) }
   }
 
   /// Notes that the head's attempt has moved nothing. With `pausing` the attempt is repeated after a pause, whatever
@@ -139,7 +139,8 @@ package struct HalfState: Sendable {
     if pausing != isHeadPaused, head.kind == .thread, head !== me { actions.signal(head) }
     guard pausing else { return endHeadPause() }
     isHeadPaused = true
-    pause(for: head.kind, now: now(), within: lengths(), &actions)
+    pause(now: now(), within: lengths())
+    if head.kind != .thread { needsRetryTimer(&actions) }
   }
 
   /// An attempt has moved something, so the next pause is short again.
@@ -149,17 +150,22 @@ package struct HalfState: Sendable {
   private mutating func endHeadPause() {
     endGrowth()
     isHeadPaused = false
-    if !queue.hasAside { lastPause?.retryAt = nil }
+    if !queue.rests { lastPause?.retryAt = nil }
   }
 
-  /// Moves a place aside until its attempt is repeated after a pause, so other places need not wait for it. A waiting thread
-  /// is signalled, because it has not limited its wait to the pause.
+  /// Moves a place aside until its attempt is repeated after a pause, so other places need not wait for it.
   mutating func putAside(
     _ place: Place, now: Deadline, within lengths: ClosedRange<UInt64>, _ actions: inout Actions
   ) {
     queue.putAside(place)
-    if place.kind == .thread { actions.signal(place) }
-    pause(for: place.kind, now: now, within: lengths, &actions)
+    pause(now: now, within: lengths)
+    if queue.waitsForPause(place) { endsPause(place, &actions) }
+  }
+
+  /// Has the pause end for a place that stands aside. A waiting thread is signalled, because it has not limited its wait to
+  /// the pause.
+  private mutating func endsPause(_ place: Place, _ actions: inout Actions) {
+    if place.kind == .thread { actions.signal(place) } else { needsRetryTimer(&actions) }
   }
 
   mutating func needsRetryTimer(_ actions: inout Actions) {
@@ -169,7 +175,14 @@ package struct HalfState: Sendable {
     actions.retryAt = retryAt
   }
 
-  /// Ends the pause. Places that stood aside are in front again, and the next attempt may make progress.
+  /// Has the places tried that a new place without time has to stay behind: of a datagram those to the same destination.
+  mutating func endPause(before place: Place) {
+    guard case .datagram = place.asideOrder else { return endPause() }
+    queue.returnAside(before: place)
+    stirred = true
+  }
+
+  /// Ends the pause. The first places to each destination are in front again, and the next attempt may make progress.
   mutating func endPause() {
     lastPause?.retryAt = nil
     isHeadPaused = false
@@ -181,7 +194,7 @@ package struct HalfState: Sendable {
     turn = false
     if isHeadPaused, queue.isEmpty { endHeadPause() }
     // The places that stood aside may have left.
-    if let lastPause, !isHeadPaused, !queue.hasAside { lastPause.retryAt = nil }
+    if let lastPause, !isHeadPaused, !queue.rests { lastPause.retryAt = nil }
     leaveDescriptor(&actions)
     pass(by: me, &actions)
   }
@@ -225,7 +238,7 @@ package struct HalfState: Sendable {
       isFirst = false
     }
     precondition(
-      !(queue.hasAside || isHeadPaused) || retryAt != nil,
+      !(queue.rests || isHeadPaused) || retryAt != nil,
       "4: the pause of a place that waits for it has no end")
     precondition(
       loneWaiter == nil || (turn && queue.count == 0 && !isClosed && over == nil),

@@ -48,6 +48,12 @@ package class Place: DeadlineReceiver, @unchecked Sendable {
     case orphan
   }
 
+  enum Standing: Sendable {
+    case inLine, aside
+    /// In line again, as the first of those that stand aside for its destination.
+    case returned
+  }
+
   let half: Half
 
   // Words come before flags, so that there are no gaps: an idle connection has a place for the task that waits.
@@ -76,7 +82,11 @@ package class Place: DeadlineReceiver, @unchecked Sendable {
   /// Whether its thread is, or is about to be, in `ppoll` on the descriptor. Then readiness needs no signal.
   package internal(set) final var isPolling = false
   /// Whether the place stands aside: its attempt is repeated after a pause, and the places behind it do not wait for that.
-  package fileprivate(set) final var isAside = false
+  package final var isAside: Bool { standing == .aside }
+  @safe @exclusivity(unchecked)
+  final var standing = Standing.inLine
+  /// Whether it stands aside behind all others, and not only behind those to its destination.
+  final var isInRest = false
   /// Whether the place must be tried once before it leaves, because its deadline had passed before it came, or because it is
   /// owed an attempt. Raised under the lock.
   @safe @exclusivity(unchecked)
@@ -92,6 +102,13 @@ package class Place: DeadlineReceiver, @unchecked Sendable {
 
   /// Whether its step waits for the transport. A flush or a half-close does not: it is due as soon as it is the head.
   var needsReadiness: Bool { true }
+  /// The places that it stands behind while they stand aside.
+  var asideOrder: AsideOrder { .datagram(nil) }
+  /// Its number among those that stand aside, in the order of their calls. Only senders have one.
+  var asideNumber: UInt64 {
+    get { 0 }
+    set {}
+  }
   /// Under the lock: the place behind it.
   final var following: Place? { isQueued ? next : nil }
 
@@ -186,17 +203,20 @@ package struct Actions {
 }
 
 /// A queue of places, first in, first out. Any place can be removed in constant time, because the list runs through the
-/// places themselves. Places that stand aside are in a second list.
+/// places themselves. Places that stand aside are in lists of their own.
 package struct PlaceQueue: Sendable {
   private var waiting = PlaceList()
-  private var aside = PlaceList()
+  /// Nil if no place stands aside and none has returned from there.
+  private var aside: AsidePlaces?
 
   package var first: Place? { waiting.first }
   /// Whether no place waits in line. Places may stand aside.
   package var isEmpty: Bool { waiting.first == nil }
-  package var hasAside: Bool { aside.first != nil }
+  package var hasAside: Bool { aside.map { $0.count > 0 } ?? false }
+  /// Whether a place that stands aside waits for the end of the pause, and not only for another place.
+  package var rests: Bool { aside?.rests ?? false }
   /// The number of places, including those that stand aside.
-  package var count: Int { Int(waiting.count + aside.count) }
+  package var count: Int { Int(waiting.count) + (aside?.count ?? 0) }
 
   mutating func append(_ place: Place) { waiting.append(place) }
 
@@ -205,35 +225,57 @@ package struct PlaceQueue: Sendable {
   mutating func prepend(_ place: Place) { waiting.prepend(place) }
 
   mutating func remove(_ place: Place) {
-    // `hasAside` is tested first, because each access to the place is checked for exclusivity at run time.
-    if hasAside, place.isAside {
-      aside.remove(place)
-      place.isAside = false
-    } else {
+    guard let aside else { return waiting.remove(place) }
+    switch place.standing {
+    case .inLine: return waiting.remove(place)
+    case .aside: aside.remove(place)
+    case .returned:
       waiting.remove(place)
+      if let next = aside.follow(place) { waiting.prepend(next) }
     }
+    if aside.isOver { self.aside = nil }
   }
 
-  /// Appends a place to those that stand aside.
+  /// Moves a place in line, or a new one, aside: behind those that it has to stay behind. One that has returned from there is
+  /// the first again.
   mutating func putAside(_ place: Place) {
-    if place.isQueued { remove(place) }
-    aside.append(place)
-    place.isAside = true
+    precondition(!place.isAside, "a place stands aside once")
+    if place.isQueued { waiting.remove(place) }
+    let aside = aside ?? AsidePlaces()
+    self.aside = aside
+    aside.add(place)
   }
 
-  /// Moves the places that stand aside back to the front, in their order.
+  /// Whether a place at the head of the line has to stand aside, because it must stay behind one that does.
+  func holdsBack(_ place: Place) -> Bool { aside?.holdsBack(place) ?? false }
+
+  /// Whether a place waits for the end of the pause, and not for another place.
+  func waitsForPause(_ place: Place) -> Bool { place.isAside && (aside?.isFirst(place) ?? false) }
+
+  /// Returns a place that waits for the end of the pause from now on, because the one in front of it has left.
+  mutating func takeFollower() -> Place? { aside?.takeFollower() }
+
+  /// Moves the first place to each destination back to the front, in their order. The others follow it as it leaves the line.
   mutating func returnAside() {
-    while let place = aside.last {
-      aside.remove(place)
-      place.isAside = false
-      waiting.prepend(place)
-    }
+    guard let aside else { return }
+    for place in aside.returnFirsts().reversed() { waiting.prepend(place) }
+  }
+
+  /// Moves the place that is to be tried before a datagram to the same destination back to the front.
+  mutating func returnAside(before place: Place) {
+    if let first = aside?.returnFirst(before: place) { waiting.prepend(first) }
   }
 
   /// Removes and returns the first place. Those that stand aside come first.
   mutating func removeFirst() -> Place? {
-    guard let place = aside.first ?? waiting.first else { return nil }
-    remove(place)
+    if let aside {
+      for place in aside.removeAll().reversed() { waiting.prepend(place) }
+      self.aside = nil
+      // The lanes are forgotten, so nothing follows those that had returned.
+      waiting.visit { $0.standing = .inLine }
+    }
+    guard let place = waiting.first else { return nil }
+    waiting.remove(place)
     return place
   }
 
@@ -241,10 +283,10 @@ package struct PlaceQueue: Sendable {
   func visit(first count: Int = .max, _ body: (Place) -> Void) { waiting.visit(first: count, body) }
 
   /// Visits the places that stand aside, in order.
-  func visitAside(_ body: (Place) -> Void) { aside.visit(body) }
+  func visitAside(_ body: (Place) -> Void) { aside?.visit(body) }
 }
 
-private struct PlaceList: Sendable {
+struct PlaceList: Sendable {
   private(set) var first: Place?
   // Invariant: the object is alive as long as it is in the list, which `first` and the `next` links own.
   private nonisolated(unsafe) unowned(unsafe) var end: Place?

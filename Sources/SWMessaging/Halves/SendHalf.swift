@@ -25,6 +25,8 @@ package final class SendPlace: Place, @unchecked Sendable {
   package fileprivate(set) var inUse = false
   /// Whether it stands aside, or has done so.
   fileprivate var hasStoodAside = false
+  /// Its position among those that stand aside.
+  private var asidePosition: UInt64 = 0
   fileprivate let progress: (@Sendable (_ sent: Int, _ total: Int) -> Void)?
   /// The array from which `outgoing` borrows, if there is one. An orphan retains it.
   fileprivate var array: [UInt8]?
@@ -46,6 +48,19 @@ package final class SendPlace: Place, @unchecked Sendable {
   fileprivate var waitsToFinish = false
 
   override var needsReadiness: Bool { hasAttempts || waitsToFinish }
+
+  override var asideOrder: AsideOrder {
+    switch step {
+    case .bytes: .datagram(ancillary?.address)
+    case .flush: .flush
+    case .halfClose: .halfClose
+    }
+  }
+
+  override var asideNumber: UInt64 {
+    get { asidePosition }
+    set { asidePosition = newValue }
+  }
 
   /// Whether there is something to attempt. An empty datagram counts.
   fileprivate var hasAttempts: Bool {
@@ -158,9 +173,9 @@ package final class SendHalf: Half, @unchecked Sendable {
       }
       let behind: Behind = locked { state, _ in
         if let refusal = state.refusal { return .refused(refusal) }
-        // A caller that does not wait is promised one pass, and so are the places ahead of it. So those that stand aside
-        // return to the queue, and the turn is taken in this section.
-        if place.isLate, state.queue.hasAside { state.endPause() }
+        // A caller that does not wait is promised one pass, and so are the places ahead of it. So those that it has to stay
+        // behind return to the queue, and the turn is taken in this section.
+        if place.isLate, state.queue.hasAside { state.endPause(before: place) }
         state.queue.append(place)
         return state.takeTurn(first: true, by: place) ? .driving : .queued
       }
@@ -534,7 +549,7 @@ package final class SendHalf: Half, @unchecked Sendable {
         head.inUse = true  // its memory is copied outside the lock
         return .settle(head)
       }
-      if state.queue.hasAside, waitsForAside(head, state.queue) {
+      if state.queue.holdsBack(head) {
         if head.isLate {
           state.queue.remove(head)
           fail(head, EndpointError(.timedOut))
@@ -568,21 +583,6 @@ package final class SendHalf: Half, @unchecked Sendable {
   private func putAside(_ place: SendPlace, _ state: inout HalfState, _ actions: inout Actions) {
     place.hasStoodAside = true
     state.putAside(place, now: port.reactor.now, within: pauseLengths, &actions)
-  }
-
-  /// Under the lock: whether a place must stay behind one that stands aside. That holds for a datagram to the same
-  /// destination, unless its caller does not wait: it is tried at once. A flush and a half-close stay behind everything, and
-  /// everything stays behind a half-close.
-  private func waitsForAside(_ place: SendPlace, _ queue: PlaceQueue) -> Bool {
-    var isBehind = place.step != .bytes
-    queue.visitAside { other in
-      let other = unsafe unsafeDowncast(other, to: SendPlace.self)
-      if other.step == .halfClose { isBehind = true }
-      if other.step == .bytes, !place.isLate, other.ancillary?.address == place.ancillary?.address {
-        isBehind = true
-      }
-    }
-    return isBehind
   }
 
   // MARK: Together
@@ -815,10 +815,12 @@ package final class SendHalf: Half, @unchecked Sendable {
   /// Under the lock, after the half-close: everything before a flush has been accepted, so flushes are decided.
   private func finishFlushes(by me: Place?, _ state: inout HalfState, _ actions: inout Actions) {
     var flushes: [SendPlace] = []
-    state.queue.visit { place in
+    func note(_ place: Place) {
       let place = unsafe unsafeDowncast(place, to: SendPlace.self)
       if place.step == .flush { flushes.append(place) }
     }
+    state.queue.visitAside(note)
+    state.queue.visit(note)
     for flush in flushes {
       state.queue.remove(flush)
       flush.decide(&actions, by: me)

@@ -342,12 +342,12 @@ final class DatagramWorld: SmallReactorHost, @unchecked Sendable {
 
   func checkQuiescence() {
     for caller in callers { caller.checkQuiescence() }
-    let (hasHead, hasAside, turn, called, retryAt) = half.inspect {
-      ($0.queue.first != nil, $0.queue.hasAside, $0.turn, $0.called, $0.retryAt)
+    let (hasHead, rests, turn, called, retryAt) = half.inspect {
+      ($0.queue.first != nil, $0.queue.rests, $0.turn, $0.called, $0.retryAt)
     }
     check(!turn && !called, "the turn or a call is left, and nobody runs")
     check(!hasHead || end.isFull, "the socket has room, and somebody waits in line")
-    if hasAside {
+    if rests {
       check(retryAt.map { $0 > clock } ?? false, "a pause has passed, and nobody attempts")
     }
   }

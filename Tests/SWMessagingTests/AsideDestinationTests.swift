@@ -1,0 +1,156 @@
+import SWIO
+import SWTesting
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import SWMessaging
+
+/// Datagrams that stand aside, by their destinations.
+@Suite(.lastResort, .leavesNothing) struct AsideDestinationTests {
+  private static let first = SocketAddress(abstractName: "first")
+  private static let second = SocketAddress(abstractName: "second")
+
+  private static func refusals(_ count: Int) -> [Attempt] { Array(repeating: .retryLater, count: count) }
+
+  /// The sends that a transport has seen, without the addresses.
+  private static func sends(_ played: HandPlayed) -> [String] {
+    played.transport.log.filter { $0.hasPrefix("send") }.map { String($0.prefix { $0 != "]" }) + "]" }
+  }
+
+  @Test func `at the end of a pause one datagram to each destination moves, however many wait`() {
+    let played = HandPlayed(PlayedTransport(.datagrams, sending: Self.refusals(2)))
+    let sent = (0..<300).map { played.send([UInt8($0 % 200)], to: Self.first) }
+    let other = played.send([250], to: Self.second)
+    #expect(played.transport.count("send") == 2)
+    for _ in 0..<5 {
+      played.transport.append(sending: .retryLater, .retryLater)
+      let sending = played.sending
+      let inLine = Guarded(0)
+      played.transport.meanwhile {
+        let count = sending.inspect { state in
+          var count = 0
+          state.queue.visit { _ in count += 1 }
+          return count
+        }
+        inLine.withLock { $0 = count }
+      }
+      let before = played.transport.count("send")
+      played.passPauses { played.transport.count("send") > before }
+      #expect(played.transport.count("send") == before + 2)
+      #expect(inLine.withLock { $0 } == 2)
+    }
+    played.passPauses { sent.allSatisfy { $0.outcome != nil } && other.outcome != nil }
+    let order = Self.sends(played).suffix(301).filter { $0 != "send [250]" }
+    #expect(order == (0..<300).map { "send [\($0 % 200)]" })
+    played.end()
+  }
+
+  @Test func `what a destination takes goes out in order, until it refuses again`() {
+    let played = HandPlayed(PlayedTransport(.datagrams, sending: Self.refusals(1)))
+    let sent = (1...4).map { played.send([UInt8($0)], to: Self.first) }
+    played.transport.append(sending: .transferred(1), .transferred(1), .retryLater)
+    played.passPauses { sent[1].outcome != nil }
+    #expect(sent.map(\.outcome) == ["sent", "sent", nil, nil])
+    // The one that was refused is still the first.
+    let behind = played.send([5], to: Self.first)
+    played.passPauses { behind.outcome != nil }
+    #expect(
+      Self.sends(played) == [1, 1, 2, 3, 3, 4, 5].map { "send [\($0)]" })
+    #expect(played.sending.inspect { $0.retryAt == nil && $0.queue.count == 0 && !$0.queue.rests })
+    played.end()
+  }
+
+  @Test func `a flush waits for what was called before it, and for nothing else`() {
+    let played = HandPlayed(PlayedTransport(.datagrams, sending: Self.refusals(1)))
+    let before = played.send([1], to: Self.first)
+    let flush = played.send([], step: .flush)
+    let behind = played.send([2], to: Self.first)
+    played.transport.append(sending: .retryLater)
+    let other = played.send([3], to: Self.second)
+    let last = played.send([], step: .flush)
+    // Both flushes wait, and the second datagram to the first destination.
+    #expect(played.sending.inspect { $0.queue.count } == 5)
+    played.transport.append(sending: .transferred(1), .transferred(1), .retryLater)
+    played.passPauses { before.outcome != nil }
+    #expect([before, flush, behind].allSatisfy { $0.outcome == "sent" })
+    #expect(other.outcome == nil && last.outcome == nil)
+    played.passPauses { last.outcome != nil }
+    #expect(other.outcome == "sent" && last.outcome == "sent")
+    played.end()
+  }
+
+  @Test(arguments: [Place.Kind.task, .thread])
+  func `if the first of a destination leaves during a pause, the next one is tried at its end`(
+    _ kind: Place.Kind
+  ) {
+    let played = HandPlayed(PlayedTransport(.datagrams, sending: Self.refusals(1)))
+    let first = played.send([1], to: Self.first, as: .thread)
+    let second = played.send([2], to: Self.first, as: kind)
+    let third = played.send([3], to: Self.first, as: kind)
+    second.caller?.run()
+    // Only the first looks after the pause.
+    #expect(first.caller?.place.waitLimit == played.sending.inspect { $0.retryAt })
+    #expect(second.caller?.place.waitLimit == .never && played.reactor.timerCount == 0)
+    first.caller?.giveUp(.cancelled)
+    #expect(first.outcome == "cancelled")
+    if kind == .thread {
+      #expect(second.caller?.isWoken == true)
+      second.caller?.run()
+      #expect(second.caller?.place.waitLimit == played.sending.inspect { $0.retryAt })
+    } else {
+      #expect(played.reactor.timerCount == 1)
+    }
+    while third.outcome == nil {
+      second.caller?.run()
+      third.caller?.run()
+      played.reactor.pass(.after(.seconds(1)))
+      played.reactor.drive()
+    }
+    #expect(second.outcome == "sent" && Self.sends(played) == [1, 2, 3].map { "send [\($0)]" })
+    played.end()
+  }
+
+  @Test func `the first of a destination may leave while it is tried`() {
+    let played = HandPlayed(PlayedTransport(.datagrams, sending: Self.refusals(2)))
+    let first = played.send([1], to: Self.first)
+    let second = played.send([2], to: Self.first)
+    played.transport.meanwhile { first.caller?.giveUp(.cancelled) }
+    played.passPauses { first.outcome != nil }
+    #expect(first.outcome == "cancelled")
+    played.passPauses { second.outcome != nil }
+    #expect(second.outcome == "sent" && Self.sends(played) == [1, 1, 2].map { "send [\($0)]" })
+    played.end()
+  }
+
+  @Test func `a datagram without time has only those to its destination tried first`() {
+    let addresses = (0..<50).map { SocketAddress(abstractName: "\($0)") }
+    let played = HandPlayed(PlayedTransport(.datagrams, sending: Self.refusals(50)))
+    let stuck = addresses.enumerated().map { played.send([UInt8($0)], to: $1) }
+    #expect(played.transport.count("send") == 50)
+    #expect(played.send([100], to: Self.first, until: .immediately).outcome == "sent")
+    #expect(played.transport.count("send") == 51)
+    played.transport.append(sending: .retryLater, .retryLater)
+    #expect(played.send([101], to: addresses[3], until: .immediately).outcome == "timedOut")
+    #expect(Self.sends(played).suffix(2) == ["send [3]", "send [101]"])
+    #expect(played.sending.inspect { $0.queue.count } == 50)
+    // A flush without time has them all tried.
+    played.transport.append(sending: .retryLater)
+    #expect(played.send([], step: .flush, until: .immediately).outcome == "timedOut")
+    #expect(stuck.count { $0.outcome == nil } == 1)
+    played.passPauses { stuck.allSatisfy { $0.outcome != nil } }
+    played.end()
+  }
+
+  @Test func `a close decides all that stands aside, and what has returned to the line`() {
+    let played = HandPlayed(PlayedTransport(.datagrams, sending: Self.refusals(2)))
+    let sent = (1...3).map { played.send([UInt8($0)], to: Self.first) }
+    let flush = played.send([], step: .flush)
+    let sending = played.sending
+    played.transport.meanwhile { sending.close() }
+    played.passPauses { flush.outcome != nil }
+    #expect((sent + [flush]).allSatisfy { $0.outcome == "closed" })
+    #expect(played.sending.inspect { $0.queue.count } == 0)
+    played.end()
+  }
+}
