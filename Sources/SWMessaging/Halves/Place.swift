@@ -205,9 +205,9 @@ package struct Actions {
 /// A queue of places, first in, first out. Any place can be removed in constant time, because the list runs through the
 /// places themselves. Places that stand aside are in lists of their own.
 package struct PlaceQueue: Sendable {
-  private var waiting = PlaceList()
   /// Nil if no place stands aside and none has returned from there.
   private var aside: AsidePlaces?
+  private var waiting = PlaceList()
 
   package var first: Place? { waiting.first }
   /// Whether no place waits in line. Places may stand aside.
@@ -290,7 +290,7 @@ struct PlaceList: Sendable {
   private(set) var first: Place?
   // Invariant: the object is alive as long as it is in the list, which `first` and the `next` links own.
   private nonisolated(unsafe) unowned(unsafe) var end: Place?
-  // Two such lists and `HalfState.pollers` leave no gap, because each connection has two of them.
+  // The end of the queue and `HalfState.pollers` leave no gap, because each connection has two of them.
   private(set) var count: Int32 = 0
 
   var last: Place? { unsafe end }
