@@ -94,7 +94,7 @@ package final class HelperThreads: Sendable {
     return errno
   }
 
-  /// What is left to do, without the lock, for work that has been queued.
+  /// The rest to do, without the lock, for work that has been queued.
   private typealias Queued = (idle: WakeUp?, watches: Bool)
 
   private func append(_ work: @escaping Work, to state: inout State) -> Queued {

@@ -1,5 +1,5 @@
-// What a blocking call does when its message was not there at once: it waits alone as long as it can, and else in line. These
-// are functions of their own, so that the calls that find their message stay short.
+// A blocking call whose message was not there at once waits alone as long as it can, and else in line. These are functions of
+// their own, so that the calls that find their message stay short.
 
 extension ReceivingSide {
   @inlinable @inline(never)

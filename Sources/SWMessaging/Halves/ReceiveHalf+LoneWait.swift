@@ -2,9 +2,9 @@ internal import SWIO
 internal import Synchronization
 
 // A thread that found nothing, while no other caller uses the half, keeps the turn and waits without a place. Most blocking
-// receives wait this way, and it costs a third of what a place does. Whatever such a wait cannot see recalls the thread
-// (`HalfState.recall`): a caller that enters, a close, and each event that its poll does not show. The thread then makes an
-// attempt, and takes the long way if that finds nothing.
+// receives wait this way, and it costs a third of what a place does. A caller that enters, a close, and each event that its
+// poll does not show recall the thread (`HalfState.recall`). It then makes an attempt, and takes the long way if that finds
+// nothing.
 
 extension ReceiveHalf {
   /// Waits while no other caller uses the half, until the attempts of the short way bring something.
