@@ -53,7 +53,9 @@ int swsys_set_close_on_exec(int fd, bool on) {
 }
 int swsys_access_mode(int fd) {
   int flags = RESULT(fcntl(fd, F_GETFL));
-  return flags < 0 ? flags : flags & O_ACCMODE;
+  if (flags < 0) return flags;
+  /* O_PATH: the descriptor names a file, and can neither be read nor written. */
+  return flags & O_PATH ? -EBADF : flags & O_ACCMODE;
 }
 int swsys_is_nonblocking(int fd) {
   int flags = RESULT(fcntl(fd, F_GETFL));
@@ -87,12 +89,26 @@ bool swsys_keeps_packets(int fd) {
   int flags = fcntl(fd, F_GETFL);
   return flags >= 0 && (flags & O_DIRECT) != 0;
 }
-int swsys_replace_with_null(int fd) {
+static bool is_shortage(int result) { return result == -EMFILE || result == -ENFILE; }
+
+/* Where there is no /dev/null, such as in an empty root directory: the reading end of a pipe that nobody writes to. A
+ * read finds the end, and a write fails with EBADF, without SIGPIPE. */
+static int open_null(void) {
   int null = RETRIED(open("/dev/null", O_RDWR | O_CLOEXEC));
-  if (null == -EMFILE || null == -ENFILE) {
+  if (null >= 0 || is_shortage(null)) return null;
+  int ends[2];
+  int result = RESULT(pipe2(ends, O_CLOEXEC));
+  if (result < 0) return result;
+  close(ends[1]);
+  return ends[0];
+}
+
+int swsys_replace_with_null(int fd) {
+  int null = open_null();
+  if (is_shortage(null)) {
     /* Only this number itself can be freed. If another thread takes it in between, it belongs to that thread. */
     close(fd);
-    null = RETRIED(open("/dev/null", O_RDWR | O_CLOEXEC));
+    null = open_null();
     if (null > 2) close(null);
     return 0;
   }

@@ -1,4 +1,5 @@
 import CSysShim
+import CSysTestSupport
 import Foundation
 import SWMessaging
 import SWTesting
@@ -151,6 +152,21 @@ import Testing
       writer.close()
       #expect(await endpointError { try await writer.send("four") }?.reason == .closed)
       #expect(try String(contentsOfFile: path.string, encoding: .utf8) == "one\ntwo\nthree\n")
+    }
+  }
+
+  /// Nothing of the message is in the file, so there is nothing that the next one would follow.
+  @Test func `line 15: a disk that is full fails one message, and not the next`() async throws {
+    try await withFile { path in
+      let writer = try MessageWriter(adopting: try open(path, .writeOnly), framing: .lines)
+      try await writer.send("one")
+      let error = try await TestThread { () -> EndpointError? in
+        #expect(swsys_fail_here(Int32(SWSYS_CALL_WRITE), Errno.noSpace.rawValue) == 0)
+        return blockingError { try writer.blocking.send("two") }
+      }.value
+      #expect(error?.reason == .transport(TransportError(.send, .noSpace)) && error?.isCommitted == false)
+      try await writer.send("three")
+      #expect(try Data(contentsOf: URL(filePath: path.string)) == Data("one\nthree\n".utf8))
     }
   }
 

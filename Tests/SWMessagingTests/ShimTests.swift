@@ -629,6 +629,22 @@ import Testing
     }
   }
 
+  @Test func `a standard stream is replaced where /dev/null cannot be opened`() async throws {
+    let pair = try DescriptorPair.pipe()
+    let number = pair.second.withDescriptor { $0.rawValue }
+    // Each number is replaced in the same way.
+    let isReplaced = try await TestThread {
+      #expect(swsys_fail_here(Int32(SWSYS_CALL_OPENAT), ENOENT) == 0)
+      return swsys_replace_with_null(number) == 0
+    }.value
+    #expect(isReplaced)
+    var byte: UInt8 = 0
+    // The peer of the old one sees the end, and so does a reader of the new one.
+    #expect(pair.first.withDescriptor { unsafe read($0.rawValue, &byte, 1) } == 0)
+    #expect(unsafe read(number, &byte, 1) == 0)
+    #expect(unsafe write(number, &byte, 1) == -1 && errno == EBADF)
+  }
+
   @Test func `a description that cannot be given the flags of a packet pipe is closed`() async {
     await #expect(processExitsWith: .success) {
       var ends: [Int32] = [-1, -1]

@@ -557,12 +557,18 @@ import Testing
       }
       #expect(lost == .failed(TransportError(.send, errno)) && Self.scope(lost) == nil)
     }
-    // Before Linux 5.10 or so a file says in one of these ways that it cannot tell.
-    for errno in [Errno.wouldBlock, .notSupported, .invalidArgument] {
+    // Before Linux 5.10 or so a file says in one of the first three ways that it cannot tell. The next two come from a filter of
+    // system calls.
+    let refusals: [Errno] = [
+      .wouldBlock, .notSupported, .invalidArgument, .noFunction, .notPermitted, .ioError,
+    ]
+    for errno in refusals {
       let read = try await Self.attempt(file, refused: SWSYS_CALL_PREADV2, errno) { $0.receive().attempt }
       #expect(read == .offload, "\(errno)")
     }
-    let read = try await Self.attempt(file, refused: SWSYS_CALL_PREADV2, .ioError) { $0.receive().attempt }
+    let read = try await Self.attempt(file, refused: SWSYS_CALL_READ, .ioError) {
+      $0.receive(takingLong: true).attempt
+    }
     #expect(read == .failed(TransportError(.receive, .ioError)) && Self.scope(read) == .direction)
     let long = try await Self.attempt(file, refused: SWSYS_CALL_READ, .noMemory) {
       $0.receive(takingLong: true).attempt
@@ -575,6 +581,14 @@ import Testing
       let sent = try await Self.attempt(pipe.writing, refused: SWSYS_CALL_WRITE, errno) { $0.send(bytes) }
       #expect(received == (errno == .noMemory ? .retryLater : .failed(TransportError(.receive, errno))))
       #expect(sent == (errno == .noMemory ? .retryLater : .failed(TransportError(.send, errno))))
+    }
+    // A file that can be written: the process's own is a program that runs.
+    let null = try Held(
+      OwnedDescriptor(adopting: try FileDescriptor.open(FilePath("/dev/null"), .writeOnly)), for: .writable)
+    for errno in [Errno.noSpace, .diskQuotaExceeded, .ioError] {
+      let sent = try await Self.attempt(null, refused: SWSYS_CALL_WRITE, errno) { $0.send(bytes) }
+      #expect(sent == .failed(TransportError(.send, errno)))
+      #expect(Self.scope(sent) == (errno == .ioError ? .direction : .item), "\(errno)")
     }
     withExtendedLifetime((streamPeer, datagramPeer)) {}
   }
@@ -619,6 +633,15 @@ import Testing
       #expect(throws: badDescriptor) { _ = try makeTransport(over: writing, for: directions) }
     }
     #expect(throws: badDescriptor) { _ = try makeTransport(over: 1_000_000, for: .readable) }
+    for path in ["/proc/self/exe", "/dev/null"] {
+      let named = try OwnedDescriptor(
+        adopting: FileDescriptor.open(
+          FilePath(path), .readOnly,
+          options: [.init(rawValue: 0o10_000_000 /* O_PATH */), .closeOnExec]))
+      #expect(throws: badDescriptor) {
+        try named.withDescriptor { _ = try makeTransport(over: $0.rawValue, for: .readable) }
+      }
+    }
     _ = try makeTransport(over: reading, for: .readable)
     _ = try makeTransport(over: writing, for: .writable)
   }

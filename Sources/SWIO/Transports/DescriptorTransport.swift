@@ -173,10 +173,11 @@ extension TransportCapabilities {
 
 extension Attempt {
   /// The result of a system call on a file, a pipe or a terminal. An error concerns one direction. A lack of kernel memory
-  /// is temporary.
+  /// is temporary. A disk that is full has moved nothing, and there may be room for the next item.
   static func file(_ operation: TransportError.Operation, _ result: Int) -> Attempt {
     if result == -Int(Errno.noMemory.rawValue) { return .retryLater }
-    return Attempt(operation, result: result, scope: .direction)
+    let isFull = [Errno.noSpace, .diskQuotaExceeded].contains { result == -Int($0.rawValue) }
+    return Attempt(operation, result: result, scope: isFull ? .item : .direction)
   }
 }
 

@@ -13,15 +13,10 @@ package final class FileTransport: DescriptorTransport {
 
   package func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
     if memory.count >= Self.longTransfer { return .offload }
-    // Data in the page cache is returned at once. For other data the kernel returns EAGAIN, or EOPNOTSUPP on file systems
-    // that cannot tell.
+    // Data in the page cache is returned at once. For other data the kernel returns EAGAIN. File systems that cannot tell, old
+    // kernels and filters of system calls have errors of their own. A plain read decides about all of them.
     let result = unsafe swsys_read_nowait(number, memory.baseAddress, memory.count)
-    if result == -Int(Errno.wouldBlock.rawValue) || result == -Int(Errno.notSupported.rawValue)
-      || result == -Int(Errno.invalidArgument.rawValue)
-    {
-      return .offload
-    }
-    return Self.received(result)
+    return result < 0 ? .offload : Self.received(result)
   }
 
   package func receiveTakingLong(into memory: UnsafeMutableRawBufferPointer) -> Attempt {

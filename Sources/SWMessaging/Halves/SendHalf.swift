@@ -741,7 +741,10 @@ package final class SendHalf: Half, @unchecked Sendable {
   private func sendingFailed(
     _ error: TransportError, by me: Place?, _ state: inout HalfState, _ actions: inout Actions
   ) {
-    let error = EndpointError(.transport(error))
+    var ending = error
+    // An error of an item ends the direction if a part of the item is out.
+    if ending.scope == .item { ending.scope = .direction }
+    let error = EndpointError(.transport(ending))
     state.over = error
     decideEverybody(state.isClosed ? EndpointError(.closed) : error, by: me, &state, &actions)
     state.releaseTurn(by: me, &actions)
