@@ -634,10 +634,10 @@ import Testing
     }
     #expect(throws: badDescriptor) { _ = try makeTransport(over: 1_000_000, for: .readable) }
     for path in ["/proc/self/exe", "/dev/null"] {
+      // O_PATH, which SystemPackage does not name.
+      let options: FileDescriptor.OpenOptions = [.init(rawValue: 0o10_000_000), .closeOnExec]
       let named = try OwnedDescriptor(
-        adopting: FileDescriptor.open(
-          FilePath(path), .readOnly,
-          options: [.init(rawValue: 0o10_000_000 /* O_PATH */), .closeOnExec]))
+        adopting: FileDescriptor.open(FilePath(path), .readOnly, options: options))
       #expect(throws: badDescriptor) {
         try named.withDescriptor { _ = try makeTransport(over: $0.rawValue, for: .readable) }
       }
