@@ -43,6 +43,9 @@ internal import Synchronization
   private static let pool = Guarded<[WakeUp]>([])
   private static var poolLimit: Int { 64 }
 
+  /// Whether a signal that comes during a wait, and does not end it, ends the next one.
+  package var hasDescriptor: Bool { descriptor >= 0 }
+
   package static func take() -> WakeUp {
     let pooled = pool.withLock { $0.popLast() }
     return pooled ?? WakeUp(descriptor: swsys_eventfd())
@@ -65,10 +68,12 @@ internal import Synchronization
   /// signal is used up.
   ///
   /// - Parameter spinTime: how long to check repeatedly before sleeping, in nanoseconds, if a processor is free.
+  /// - Returns: whether the descriptor is ready, and whether a signal has ended the wait.
+  @discardableResult
   package func wait(
     watching descriptor: Int32?, for interest: Readiness, until deadline: Deadline,
     spinning spinTime: UInt64 = 0
-  ) {
+  ) -> (isReady: Bool, isSignalled: Bool) {
     precondition(
       !swsys_is_reactor_thread(),
       """
@@ -78,7 +83,8 @@ internal import Synchronization
     var nanoseconds = deadline.remaining
     if let word = unsafe word, descriptor == nil {
       unsafe swsys_word_wait(word, nanoseconds)
-      return lower()
+      lower()
+      return (false, false)
     }
     if self.descriptor < 0 {
       if isSignalled.load(ordering: .acquiring) { nanoseconds = 0 }
@@ -94,6 +100,7 @@ internal import Synchronization
     let isFound = spins && Spinning.spin(for: spinTime, until: deadline) { look(0) }
     if !isFound { _ = look(spins ? deadline.remaining : nanoseconds) }
     lower(drains: ready & 2 != 0)
+    return (ready & 1 != 0, ready & 2 != 0)
   }
 
   /// Drains the eventfd or the word, and then lowers the flag.

@@ -22,6 +22,8 @@ package class Half: ReactorWork, @unchecked Sendable {
   /// Whether the last attempt is to be repeated after a pause. Belongs to the turn.
   @exclusivity(unchecked)
   private(set) final var isPausing = false
+  /// The number of attempts that have moved something, modulo 65,536. Changed only in the turn.
+  final let moveCount = Atomic<UInt16>(0)
   // At most four seconds.
   private final let shortestPause: UInt32
   private final let longestPause: UInt32
@@ -161,7 +163,8 @@ package class Half: ReactorWork, @unchecked Sendable {
     case .wouldBlock: note(blockedOn: direction)
     case .waitsFor(let readiness): note(blockedOn: readiness)
     case .retryLater: unsafe isPausing = true
-    case .transferred, .endOfStream, .offload, .failed: break
+    case .transferred: moveCount.store(moveCount.load(ordering: .relaxed) &+ 1, ordering: .relaxed)
+    case .endOfStream, .offload, .failed: break
     }
   }
 
@@ -355,6 +358,7 @@ package class Half: ReactorWork, @unchecked Sendable {
     let wakeUp = WakeUp.take()
     defer { WakeUp.giveBack(wakeUp) }
     var waiting = ThreadWait(place, in: self, wakeUp)
+    var polls = RepeatedPolls()
     while true {
       switch waiting.next() {
       case .done: return
@@ -362,9 +366,10 @@ package class Half: ReactorWork, @unchecked Sendable {
       case .wait(let interest, let deadline):
         // If there is no interest, wait only for the wake-up: a descriptor that has hung up would end the wait at once.
         let descriptor = interest.isEmpty ? nil : port.polledDescriptor
-        wakeUp.wait(
-          watching: descriptor, for: interest, until: deadline,
-          spinning: direction == .readable ? port.spinTime.load(ordering: .relaxed) : 0)
+        polls.wait(
+          for: wakeUp, watching: descriptor, for: interest, until: deadline,
+          spinning: direction == .readable ? port.spinTime.load(ordering: .relaxed) : 0,
+          moveCount.load(ordering: .relaxed))
       }
     }
   }

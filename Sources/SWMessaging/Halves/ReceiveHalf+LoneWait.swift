@@ -20,10 +20,12 @@ extension ReceiveHalf {
     limit = CallLimit(nil, deadline)
     let wakeUp = WakeUp.take()
     defer { WakeUp.giveBack(wakeUp) }
+    var polls = RepeatedPolls()
     while front.isBlocked, let interest = beginLoneWait(wakeUp, until: deadline) {
-      wakeUp.wait(
-        watching: interest.isEmpty ? nil : port.polledDescriptor, for: interest, until: deadline,
-        spinning: port.spinTime.load(ordering: .relaxed))
+      polls.wait(
+        for: wakeUp, watching: interest.isEmpty ? nil : port.polledDescriptor, for: interest,
+        until: deadline, spinning: port.spinTime.load(ordering: .relaxed),
+        moveCount.load(ordering: .relaxed))
       front = endLoneWait()
     }
     return front.isHeld

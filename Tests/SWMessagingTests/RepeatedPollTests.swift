@@ -1,0 +1,51 @@
+import Glibc
+import SWIO
+import SWMessaging
+import SWTesting
+import Synchronization
+import SystemPackage
+import TestSupport
+import Testing
+
+/// Readiness that `poll` reports for ever, and that no attempt uses up.
+@Suite(.lastResort, .leavesNothing) struct RepeatedPollTests {
+  /// Over a Unix datagram socket on which `shutdown` has been called, which is readable and has nothing.
+  private final class Counted: SocketLike {
+    private let socket: FileDescriptor
+    private let attempts = Atomic(0)
+    var count: Int { attempts.load(ordering: .relaxed) }
+
+    init() throws {
+      let pair = try DescriptorPair.sockets(.unixDatagrams)
+      socket = pair.first.release()
+      try #require(shutdown(socket.rawValue, Int32(SHUT_RD)) == 0)
+    }
+
+    var readinessSource: ReadinessSource { .descriptor(socket) }
+
+    func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
+      attempts.wrappingAdd(1, ordering: .relaxed)
+      let count = unsafe recv(socket.rawValue, memory.baseAddress, memory.count, Int32(MSG_DONTWAIT))
+      return count < 0 ? .wouldBlock : .transferred(count)
+    }
+
+    func send(_ bytes: UnsafeRawBufferPointer) -> Attempt { .wouldBlock }
+    func finishSending() {}
+    func close() { try? socket.close() }
+  }
+
+  /// A single thread waits without a place, and two threads wait in line.
+  @Test(arguments: [1, 2]) func `line 10: a thread does not spin on what no attempt uses up`(
+    _ threads: Int
+  ) async throws {
+    let transport = try Counted()
+    let receiver = SocketDuplex(transport: transport)
+    let receiving = (0..<threads).map { _ in
+      TestThread { blockingError { try receiver.blocking.receive(timeout: .milliseconds(500)) } }
+    }
+    for thread in receiving { #expect(try await thread.value?.reason == .timedOut) }
+    // Each attempt but a few waits for a millisecond at least, so a slow machine makes fewer.
+    #expect(transport.count < 600)
+    receiver.close()
+  }
+}
