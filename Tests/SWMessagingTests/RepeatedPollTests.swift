@@ -48,4 +48,45 @@ import Testing
     #expect(transport.count < 600)
     receiver.close()
   }
+
+  /// A description that others share: another process takes the bytes between `poll` and the read.
+  private final class Stuck: DescriptorTransport {
+    private let pair: DescriptorPair
+    let gate = Gate()
+    let attempts = Atomic(0)
+
+    init() throws { pair = try DescriptorPair.pipe() }
+
+    var number: Int32 { pair.first.withDescriptor { $0.rawValue } }
+    var working: Int32 { number }
+    var offloadMayNeverEnd: Bool { true }
+    func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt { .offload }
+    func receiveTakingLong(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
+      attempts.wrappingAdd(1, ordering: .relaxed)
+      gate.waitBlocking()
+      return .wouldBlock
+    }
+    func send(_ bytes: UnsafeRawBufferPointer) -> Attempt { .transferred(bytes.count) }
+    func close(then done: @escaping @Sendable () -> Void) { done() }
+  }
+
+  @Test(arguments: [false, true]) func `line 5: a read that never ends holds up neither a deadline nor close`(
+    _ closes: Bool
+  ) async throws {
+    let transport = try Stuck()
+    let half = ReceiveHalf(Port(connected: transport, for: .readable, reactor: Reactor.shared))
+    let core = EndpointCore(receiving: half, sending: nil)
+    let reader = MessageReader(
+      core: core, framing: .varInt, mode: .readAhead, maximumFrameSize: defaultMaximumFrameSize)
+    let thread = TestThread {
+      blockingError { try reader.blocking.receive(timeout: closes ? nil : .milliseconds(20)) }
+    }
+    if closes {
+      await eventually { transport.attempts.load(ordering: .relaxed) > 0 }
+      reader.close()
+    }
+    #expect(try await thread.value?.reason == (closes ? .closed : .timedOut))
+    transport.gate.open()
+    reader.close()
+  }
 }

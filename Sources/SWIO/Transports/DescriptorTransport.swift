@@ -17,6 +17,8 @@ package protocol DescriptorTransport: ClosesLater {
   var number: Int32 { get }
   /// The number for attempts and waits: `number`, or that of a description that the library opened.
   var working: Int32 { get }
+  /// Whether an offloaded attempt may wait for ever, and not only for a disk. Then a thread with a deadline does not make it.
+  var offloadMayNeverEnd: Bool { get }
   /// Whether `close(2)` may have to wait: the reactor closes no such descriptor.
   var mayTakeLongToClose: Bool { get }
   /// Whether `close(2)` now waits for something that a peer has chosen: no caller closes such a descriptor.
@@ -28,6 +30,7 @@ package protocol DescriptorTransport: ClosesLater {
 extension DescriptorTransport {
   package var readinessSource: ReadinessSource { .descriptor(FileDescriptor(rawValue: working)) }
 
+  package var offloadMayNeverEnd: Bool { false }
   package var mayTakeLongToClose: Bool { true }
   package var isCloseUpToPeer: Bool { false }
 

@@ -9,6 +9,7 @@ package final class PipeTransport: DescriptorTransport {
   package let number: Int32
   package var working: Int32 { number }
   package var mayTakeLongToClose: Bool { false }
+  package var offloadMayNeverEnd: Bool { true }
   package let capabilities: TransportCapabilities
   private let noSignal: Bool
 

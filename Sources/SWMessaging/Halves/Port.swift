@@ -114,6 +114,9 @@ package final class Port: ReadinessReceiver {
   }
   func connect(sending half: SendHalf) { state.withLock { unsafe $0.sending = .passUnretained(half) } }
 
+  /// Whether an offloaded attempt may wait for ever, because another process may take in between what `poll` has shown.
+  var offloadMayNeverEnd: Bool { ours?.offloadMayNeverEnd ?? false }
+
   /// The descriptor's number, to be lent.
   var number: Int32? { ours?.number ?? polledDescriptor }
 

@@ -487,8 +487,9 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
           continue
         }
         if case .offload = outcome {
-          driver.mayTakeLong = driver.isThread
-          if !driver.isThread, let ended = handOver(&driver) { return ended }
+          // Where the attempt may never end, a helper makes it also for a thread, which a deadline or `close` must end.
+          driver.mayTakeLong = driver.isHelper || driver.isThread && !port.offloadMayNeverEnd
+          if !driver.mayTakeLong, let ended = handOver(&driver) { return ended }
           continue
         }
         if outcome.isBlocked, let ended = blocked(head, &driver) { return ended }
@@ -538,6 +539,11 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
   private func handOver(_ driver: inout Driver) -> Started? {
     guard placeImplied(&driver) else { return .ended(.failed(EndpointError(.closed))) }
     guard let errno = port.reactor.offload(self) else { return released(driver) }
+    if driver.isThread {
+      // Without a helper the thread makes the attempt itself.
+      driver.mayTakeLong = true
+      return nil
+    }
     failHead(TransportError(.offload, errno), by: driver.me)
     driver.noteFailure(of: driver.me)
     return nil
