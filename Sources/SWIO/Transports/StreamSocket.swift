@@ -17,8 +17,8 @@ package final class StreamSocket: DescriptorTransport {
   /// Whether a read has found the end, behind everything that the peer has sent.
   private let hasEnded = Atomic(false)
   /// The descriptors that the peer has passed and nobody wants; nil until it passes some.
-  // Invariant: only attempts to receive use it, one at a time.
   @exclusivity(unchecked)
+  // Invariant: only attempts to receive use it, one at a time.
   private nonisolated(unsafe) var unwanted: UnwantedDescriptors?
 
   convenience init(_ number: Int32) {
