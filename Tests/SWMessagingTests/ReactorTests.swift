@@ -94,6 +94,10 @@ import Testing
     func check() throws(Errno) {
       if let errno = errno.withLock({ $0 }) { throw errno }
     }
+    /// Starts a thread, unless there is a shortage.
+    @Sendable func start(_ body: @escaping @Sendable () -> Void) -> Errno? {
+      errno.withLock { $0 } ?? HelperThread.start(body)
+    }
   }
 
   /// An epoll in which there is no room for anything.
@@ -354,14 +358,7 @@ import Testing
   @Test func `a thread that is to watch and cannot be started is started by the next submit`() async {
     let shortage = Shortage(.resourceTemporarilyUnavailable)
     shortage.end()
-    let threads = HelperThreads(name: "", usual: 1, most: 2) { body in
-      do throws(Errno) {
-        try shortage.check()
-      } catch {
-        return error
-      }
-      return HelperThread.start(body)
-    }
+    let threads = HelperThreads(name: "", usual: 1, most: 2, startThread: shortage.start)
     let gate = Gate()
     let done = Guarded<[Int]>([])
     #expect(threads.submit { gate.waitBlocking() } == nil)
@@ -375,14 +372,7 @@ import Testing
 
   @Test func `where no thread is to be had work is refused, and nothing of it is kept`() async {
     let shortage = Shortage(.resourceTemporarilyUnavailable)
-    let threads = HelperThreads(name: "", usual: 2, most: 2) { body in
-      do throws(Errno) {
-        try shortage.check()
-      } catch {
-        return error
-      }
-      return HelperThread.start(body)
-    }
+    let threads = HelperThreads(name: "", usual: 2, most: 2, startThread: shortage.start)
     let done = Guarded<[Int]>([])
     for round in 0..<3 {
       #expect(threads.submit { done.withLock { $0.append(-round) } } == .resourceTemporarilyUnavailable)
@@ -400,14 +390,7 @@ import Testing
   @Test func `a thread that runs takes over what a second one was wanted for`() async {
     let shortage = Shortage(.resourceTemporarilyUnavailable)
     shortage.end()
-    let threads = HelperThreads(name: "", usual: 2, most: 2) { body in
-      do throws(Errno) {
-        try shortage.check()
-      } catch {
-        return error
-      }
-      return HelperThread.start(body)
-    }
+    let threads = HelperThreads(name: "", usual: 2, most: 2, startThread: shortage.start)
     let gate = Gate()
     let done = Guarded<[Int]>([])
     #expect(threads.submit { gate.waitBlocking() } == nil)
