@@ -28,7 +28,8 @@ extension String {
   package func quoted(upTo limit: Int = 100) -> String {
     guard utf8.count > limit else { return debugDescription.shown(upTo: .max) }
     let start = String(unicodeScalars.prefix(limit))
-    return start.debugDescription.shown(upTo: .max) + (start == self ? "" : "… (\(utf8.count) bytes)")
+    return start.debugDescription.shown(upTo: .max)
+      + (start.utf8.count == utf8.count ? "" : "… (\(utf8.count) bytes)")
   }
 }
 

@@ -12,7 +12,7 @@ final class PickleDecodingSession {
     /// The key indices of large dicts.
     var indices: [PickleIdentity: PickleKeyIndex] = [:]
     /// The keys that the strategy has converted.
-    var snakeCase: [String: String] = [:]
+    var snakeCase: [PickleText: String] = [:]
 
     // The long texts and bytes of a tape by their offset. They are kept once the message may refer to one often.
     var texts: [Int: String] = [:]
@@ -191,9 +191,9 @@ final class PickleDecodingSession {
 
   @inline(never)
   private func snakeCaseName(_ text: String) -> String {
-    if let known = rare.snakeCase[text] { return known }
+    if let known = rare.snakeCase[PickleText(text)] { return known }
     let name = text.inSnakeCase
-    rare.snakeCase[text] = name
+    rare.snakeCase[PickleText(text)] = name
     return name
   }
 

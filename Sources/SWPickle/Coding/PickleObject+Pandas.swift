@@ -21,12 +21,13 @@ extension PickleObject {
   /// The duration of a `pandas.Timedelta`: `_timedelta_unpickle(number, unit)`, or `Timedelta(number)` in nanoseconds. Nil
   /// for other objects, and for a duration that a timedelta of Python's does not hold exactly.
   var pandasTimeDelta: PickleTimeDelta? {
-    guard let name, name.module == "pandas._libs.tslibs.timedeltas", let number = arguments.first?.integer
+    guard let name, PickleText(name.module) == "pandas._libs.tslibs.timedeltas",
+      let number = arguments.first?.integer
     else {
       return nil
     }
     let perSecond: Int?
-    switch (name.name, arguments.count) {
+    switch (PickleText(name.name), arguments.count) {
     case ("_timedelta_unpickle", 2): perSecond = Self.unitsPerSecond(arguments[1])
     case ("Timedelta", 1): perSecond = 1_000_000_000
     default: perSecond = nil
@@ -50,7 +51,7 @@ extension PickleObject {
 
   /// Whether it is pandas' `NaT`, "not a time".
   var isPandasNaT: Bool {
-    guard let name, name.module == "pandas._libs.tslibs.nattype" else { return false }
-    return name.name == "_nat_unpickle" || name.name == "__nat_unpickle"
+    name == PickleName("pandas._libs.tslibs.nattype", "_nat_unpickle")
+      || name == PickleName("pandas._libs.tslibs.nattype", "__nat_unpickle")
   }
 }

@@ -107,7 +107,7 @@ extension PickleObject {
   /// The shape, the order and the elements of a NumPy array of objects or of strings of any length (`StringDType`);
   /// nil if the object is not one. In row-major order the last index changes fastest.
   public var objectArray: (shape: [Int], order: NumPyArray.Order, elements: PickleElements)? {
-    guard let name = name?.canonical, name.module == "numpy._core.multiarray", name.name == "_reconstruct",
+    guard name?.canonical == PickleName("numpy._core.multiarray", "_reconstruct"),
       case .tuple(let parts) = state?.content, parts.count == 5, case .tuple(let extents) = parts[1].content,
       Self.isTypeOfObjects(parts[2]), let isColumnMajor = Self.truth(parts[3]),
       let elements = parts[4].elements, extents.count <= 64
@@ -135,8 +135,10 @@ extension PickleObject {
   /// The data of a masked array, and for each element, in the same order, whether it is masked; nil if the object
   /// is not one.
   public var maskedArray: (array: NumPyArray, mask: [Bool])? {
-    guard let name = name?.canonical, name.module == "numpy.ma.core" || name.module == "numpy.ma",
-      name.name == "_mareconstruct", case .tuple(let parts) = state?.content, parts.count == 7,
+    guard let name,
+      name == PickleName("numpy.ma.core", "_mareconstruct")
+        || name == PickleName("numpy.ma", "_mareconstruct"), case .tuple(let parts) = state?.content,
+      parts.count == 7,
       case .tuple(let extents) = parts[1].content, case .arrayType(let type) = parts[2].content,
       let isColumnMajor = Self.truth(parts[3]), let bytes = parts[4].bytes,
       let mask = parts[5].bytes, extents.count <= 64

@@ -37,7 +37,9 @@ public struct NumPyType: Hashable, Sendable {
     ///
     /// - Returns: nil if NumPy has no such unit.
     public init?(_ code: String, count: Int = 1) {
-      guard Self.codes.contains(code), 1...Int(Int32.max) ~= count else { return nil }
+      guard Self.codes.contains(where: { $0.hasSameBytes(as: code) }), 1...Int(Int32.max) ~= count else {
+        return nil
+      }
       self.code = code
       self.count = count
     }
@@ -95,6 +97,22 @@ public struct NumPyType: Hashable, Sendable {
   /// The fields of a record; empty for other types.
   public let fields: [Field]
   /// Whether the type is aligned, which a pickle also says.
+
+    // Texts are compared by their bytes, as in Python.
+
+    public static func == (a: Field, b: Field) -> Bool {
+      PickleText(a.name) == PickleText(b.name) && a.type == b.type && a.offset == b.offset
+        && a.shape == b.shape
+        && a.title.map { PickleText($0) } == b.title.map { PickleText($0) }
+    }
+
+    public func hash(into hasher: inout Hasher) {
+      hasher.combine(PickleText(name))
+      hasher.combine(type)
+      hasher.combine(offset)
+      hasher.combine(shape)
+      hasher.combine(title.map { PickleText($0) })
+    }
   let isAligned: Bool
   /// The number of types that it consists of, and their nesting depth. Both are limited, because every element visits the
   /// whole type.
@@ -255,7 +273,7 @@ public struct NumPyType: Hashable, Sendable {
 
   func with(orderMark: String, unit: Unit?) -> NumPyType? {
     let isBigEndian: Bool
-    switch orderMark {
+    switch PickleText(orderMark) {
     case "<": isBigEndian = false
     case ">": isBigEndian = true
     case "=": isBigEndian = 1.bigEndian == 1

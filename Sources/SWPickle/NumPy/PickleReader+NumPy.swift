@@ -67,10 +67,10 @@ extension PickleReader {
       else { return nil }
       let axes = arguments.count == 5 ? arguments[4] : .none
       try charge(bytes.count + 200)
-      switch order {
+      switch PickleText(order) {
       case "C", "F":
         guard isNone(axes) else { return nil }
-        let order: NumPyArray.Order = order == "F" ? .columnMajor : .rowMajor
+        let order: NumPyArray.Order = PickleText(order) == "F" ? .columnMajor : .rowMajor
         guard let array = NumPyArray(shape: shape, type: type, order: order, bytes: bytes) else {
           throw wrongSize(shape, type, bytes)
         }

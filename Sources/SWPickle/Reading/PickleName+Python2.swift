@@ -6,13 +6,15 @@
 extension PickleName {
   /// The Python 3 name for a name in a pickle of protocol 0, 1 or 2.
   var inPython3: PickleName {
-    if module == "exceptions" { return PickleName("builtins", name == "StandardError" ? "Exception" : name) }
-    if let (module, name) = Self.names["\(module).\(name)"] { return PickleName(module, name) }
-    if let module = Self.modules[module] { return PickleName(module, name) }
+    if PickleText(module) == "exceptions" {
+      return PickleName("builtins", PickleText(name) == "StandardError" ? "Exception" : name)
+    }
+    if let (module, name) = Self.names[PickleText("\(module).\(name)")] { return PickleName(module, name) }
+    if let module = Self.modules[PickleText(module)] { return PickleName(module, name) }
     return self
   }
 
-  private static let modules: [String: String] = [
+  private static let modules: [PickleText: String] = [
     "BaseHTTPServer": "http.server", "CGIHTTPServer": "http.server", "ConfigParser": "configparser",
     "Cookie": "http.cookies", "Dialog": "tkinter.dialog", "DocXMLRPCServer": "xmlrpc.server",
     "FileDialog": "tkinter.filedialog", "HTMLParser": "html.parser", "Queue": "queue",
@@ -32,7 +34,7 @@ extension PickleName {
     "urlparse": "urllib.parse", "whichdb": "dbm", "xmlrpclib": "xmlrpc.client",
   ]
 
-  private static let names: [String: (String, String)] = [
+  private static let names: [PickleText: (String, String)] = [
     "UserDict.IterableUserDict": ("collections", "UserDict"),
     "UserDict.UserDict": ("collections", "UserDict"),
     "UserList.UserList": ("collections", "UserList"), "UserString.UserString": ("collections", "UserString"),

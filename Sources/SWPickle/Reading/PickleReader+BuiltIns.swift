@@ -174,21 +174,22 @@ extension PickleReader {
     guard !isNew, arguments.count == 3, let made = name(arguments[0]), let base = name(arguments[1]) else {
       return nil
     }
-    if base.isBuiltIn, base.name == "object", isNone(arguments[2]) {
+    if base.isBuiltIn, PickleText(base.name) == "object", isNone(arguments[2]) {
       return try call(arguments[0], [], keywords: nil, isNew: true)
     }
     if registry.isStrict {
       guard case .object = registry[made] else { return nil }
     }
     guard base.isBuiltIn else { return nil }
-    switch base.name {
+    let name = PickleText(base.name)
+    switch name {
     // The initialiser of the base takes the elements.
     case "list", "dict":
       guard case .node(let index) = arguments[2] else { return nil }
       let object = try newObject(arguments[0], [], isNew: true)
       switch arena.nodes[index] {
-      case .list(let slots) where base.name == "list": try append(slots, to: object)
-      case .dict(let slots) where base.name == "dict": try set(slots, in: object, "_reconstructor")
+      case .list(let slots) where name == "list": try append(slots, to: object)
+      case .dict(let slots) where name == "dict": try set(slots, in: object, "_reconstructor")
       default: return nil
       }
       return object
@@ -218,7 +219,7 @@ extension PickleReader {
   private func uuid(_ state: PickleSlot) -> PickleUUID? {
     guard case .node(let index) = state, case .dict(let slots) = arena.nodes[index] else { return nil }
     // The only other attribute is `is_safe`.
-    for place in stride(from: 0, to: min(slots.count, 8), by: 2) where string(slots[place]) == "int" {
+    for place in stride(from: 0, to: min(slots.count, 8), by: 2) where text(slots[place]) == "int" {
       switch slots[place + 1] {
       case .int(let value) where value >= 0: return PickleUUID(number: UInt128(value))
       case .node(let number):

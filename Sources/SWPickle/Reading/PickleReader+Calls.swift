@@ -6,6 +6,9 @@ extension PickleReader {
     return nil
   }
 
+  /// A str, to compare it.
+  func text(_ slot: PickleSlot) -> PickleText? { string(slot).map { PickleText($0) } }
+
   func name(_ slot: PickleSlot) -> PickleName? {
     if case .node(let index) = slot, case .name(let name) = arena.nodes[index] { return name }
     return nil

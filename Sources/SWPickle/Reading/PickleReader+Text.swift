@@ -38,8 +38,8 @@ extension PickleReader {
     var rest = line[...]
     if let sign = rest.first, sign == UInt8(ascii: "-") || sign == UInt8(ascii: "+") { rest.removeFirst() }
     let text = String(decoding: line, as: UTF8.self)
-    let word = String(decoding: rest, as: UTF8.self).lowercased()
-    if ["inf", "infinity", "nan"].contains(word) {
+    let word = PickleText(String(decoding: rest, as: UTF8.self).lowercased())
+    if word == "inf" || word == "infinity" || word == "nan" {
       let value: Double = word == "nan" ? .nan : .infinity
       return line.first == UInt8(ascii: "-") ? -value : value
     }

@@ -32,8 +32,8 @@ extension PickleReader {
     let arguments = object.arguments
     let first = arguments.first.flatMap(short)
     guard let name else { return (nil, nil) }
-    let module = name.canonical.module
-    switch (module, name.name) {
+    let module = PickleText(name.canonical.module)
+    switch (module, PickleText(name.name)) {
     // zoneinfo: getattr(ZoneInfo, "_unpickle")(key, from_cache).
     case ("zoneinfo", _): return (first == "UTC" ? .init(seconds: 0) : nil, first)
     // pytz: _p(zone, offset, dst, name of that offset), one object for each offset that a zone has.
@@ -76,7 +76,8 @@ extension PickleReader {
 
   private func attribute(_ name: String, of object: PickleObjectNode) -> PickleSlot? {
     guard case .node(let index) = object.state, case .dict(let slots) = arena.nodes[index] else { return nil }
-    for place in stride(from: 0, to: min(slots.count, 32), by: 2) where string(slots[place]) == name {
+    for place in stride(from: 0, to: min(slots.count, 32), by: 2) where text(slots[place]) == PickleText(name)
+    {
       return slots[place + 1]
     }
     return nil

@@ -164,7 +164,7 @@ extension PickleGraph {
       case .alias(let other): slot = other
       case .object(let object):
         guard object.arguments.count == 2, case .node(let callee) = object.callee,
-          case .name(let name) = nodes[callee], name.name == "getattr", name.isBuiltIn,
+          case .name(let name) = nodes[callee], PickleText(name.name) == "getattr", name.isBuiltIn,
           case .node(let attribute) = object.arguments[1], case .string(let text) = nodes[attribute],
           text.utf8.count <= 200
         else { return nil }

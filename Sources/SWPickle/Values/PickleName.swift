@@ -12,11 +12,11 @@ public struct PickleName: Sendable {
   }
 
   /// Whether the module is that of Python's built-in names, also as Python 2 calls it.
-  var isBuiltIn: Bool { module == "builtins" || module == "__builtin__" }
+  var isBuiltIn: Bool { PickleText(module) == "builtins" || PickleText(module) == "__builtin__" }
 
   /// The name under which a registry keeps an entry. Modules that have other names in other releases have one name there.
   var canonical: PickleName {
-    switch module {
+    switch PickleText(module) {
     case "__builtin__", "exceptions": PickleName("builtins", name)
     case "copy_reg": PickleName("copyreg", name)
     // Only Python 3.13 uses this name.
@@ -27,7 +27,10 @@ public struct PickleName: Sendable {
     case "_pydatetime": PickleName("datetime", name)
     case "backports.zoneinfo": PickleName("zoneinfo", name)
     case let module where module.hasPrefix("numpy.core."):
-      PickleName("numpy._core." + module.dropFirst("numpy.core.".count), name)
+      PickleName(
+        "numpy._core."
+          + String(decoding: self.module.utf8.dropFirst("numpy.core.".utf8.count), as: UTF8.self),
+        name)
     default: self
     }
   }

@@ -1,9 +1,13 @@
 /// A string that is equal to another if their bytes are, as in Python. Swift's own equality treats `é` in one scalar and in
 /// two as equal, and a Kelvin sign and a K.
-struct PickleText: Hashable, Sendable {
+///
+/// A text of the peer's is compared as this type, also with a literal and in a `switch`. Swift's equality, hash values and
+/// `Character` sort the combining marks behind a letter, and a peer can send so many that this takes minutes.
+struct PickleText: Hashable, Sendable, ExpressibleByStringLiteral {
   let string: String
 
   init(_ string: String) { self.string = string }
+  init(stringLiteral string: String) { self.string = string }
 
   static func == (a: PickleText, b: PickleText) -> Bool { a.string.hasSameBytes(as: b.string) }
 
@@ -12,6 +16,8 @@ struct PickleText: Hashable, Sendable {
     string.withUTF8 { bytes in unsafe hasher.combine(bytes: UnsafeRawBufferPointer(bytes)) }
     hasher.combine(0xff as UInt8)
   }
+
+  func hasPrefix(_ prefix: PickleText) -> Bool { string.utf8.starts(with: prefix.string.utf8) }
 }
 
 extension PickleText {

@@ -203,6 +203,17 @@ public struct PickleTimeZone: Hashable, Sendable {
     self.name = name
   }
 
+  // Names are compared by their bytes, as in Python.
+
+  public static func == (a: PickleTimeZone, b: PickleTimeZone) -> Bool {
+    a.offset == b.offset && a.name.map { PickleText($0) } == b.name.map { PickleText($0) }
+  }
+
+  public func hash(into hasher: inout Hasher) {
+    hasher.combine(offset)
+    hasher.combine(name.map { PickleText($0) })
+  }
+
   /// Whether neither offset nor name is known.
   var isUnknown: Bool { offset == nil && name == nil }
 

@@ -37,6 +37,6 @@ extension PickleObject {
   /// Whether it is a str with a lone surrogate, which no `String` can hold: the call that makes it from bytes.
   fileprivate var isTextWithSurrogates: Bool {
     arguments.count == 3 && name?.canonical == PickleName("builtins", "str")
-      && arguments[2].text == "surrogatepass"
+      && arguments[2].text.map { PickleText($0) } == "surrogatepass"
   }
 }
