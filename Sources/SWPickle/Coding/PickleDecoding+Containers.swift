@@ -199,7 +199,9 @@ struct PickleUnkeyedDecoding: UnkeyedDecodingContainer {
   }
 
   var codingPath: [any CodingKey] { decoding.codingPath }
-  var count: Int? { sequence.count }
+  /// The number of elements. Nil if the limits do not allow that many: a pickle of a few bytes may claim any number for a
+  /// range, or for an array that has an extent of zero, and a type may reserve memory for them.
+  var count: Int? { sequence.count <= decoding.session.remainingParts ? sequence.count : nil }
   var isAtEnd: Bool { currentIndex == sequence.count }
 
   private func source(_ type: Any.Type) throws -> PickleDecoding.Source {
@@ -213,7 +215,8 @@ struct PickleUnkeyedDecoding: UnkeyedDecodingContainer {
     // The elements of a range, and the parts of an array that has an extent of zero, are not parts of the value. So they
     // are charged here.
     switch sequence {
-    case .range, .view: try decoding.session.charge(1, at: decoding.codingPath)
+    case .range: try decoding.session.charge(1, at: decoding.codingPath)
+    case .view(let view): try view.chargeElement(to: decoding.session, at: decoding.codingPath)
     case .elements: break
     }
     return sequence[currentIndex]
@@ -238,6 +241,8 @@ struct PickleUnkeyedDecoding: UnkeyedDecodingContainer {
   }
 
   mutating func decodeNil() throws -> Bool {
+    // A record is not made to see that it is not nil.
+    if case .view(let view) = sequence, !isAtEnd, view.hasNoNil { return false }
     guard case .value(let value) = try source(Never.self), value.isNil else { return false }
     currentIndex += 1
     return true

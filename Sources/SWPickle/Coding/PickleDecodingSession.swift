@@ -119,6 +119,9 @@ final class PickleDecodingSession {
   ///
   /// A pickle may refer to one str again and again, in two bytes each time. As many bytes as there are may be copied
   /// sixteen times, so that nothing else is counted for a value without sharing. Beyond that, sixteen bytes cost as
+  /// How many parts of the value may still be visited.
+  var remainingParts: Int { unsafe own.pointee.meter.remainingWork }
+
   /// much as another part.
   @inline(__always)
   func charge(copied byteCount: Int, at path: @autoclosure () -> [any CodingKey]) throws {

@@ -48,14 +48,7 @@ struct PickleArrayView {
   init(shape: [Int], order: NumPyArray.Order, elements: PickleElements) {
     base = .objects(elements)
     self.shape = shape
-    // The elements of an array of objects are in C order or in Fortran order.
-    var strides = [Int](repeating: 1, count: shape.count)
-    var stride = 1
-    for index in order == .rowMajor ? Array(shape.indices.reversed()) : Array(shape.indices) {
-      strides[index] = stride
-      stride = stride.multipliedReportingOverflow(by: shape[index]).partialValue
-    }
-    self.strides = strides
+    strides = NumPyArray.strides(shape, order)
   }
 
   var count: Int { shape[dimension] }
@@ -72,6 +65,30 @@ struct PickleArrayView {
     case .numbers(let array): return .value(array.element(at: place))
     case .masked(let array, let mask): return .value(mask[place] ? .none : array.element(at: place))
     case .objects(let elements): return .value(elements[place])
+    }
+  }
+
+  /// Charges an element before it is made. An element that is a record is a dict of all its fields, which may overlap, so
+  /// the bytes of the array do not bound the work.
+  func chargeElement(to session: PickleDecodingSession, at path: @autoclosure () -> [any CodingKey]) throws {
+    guard dimension + 1 == shape.count, let type = elementType else {
+      return try session.charge(1, at: path())
+    }
+    try session.charge(type.valueCost, at: path())
+    try session.charge(copied: type.valueByteCount, at: path())
+  }
+
+  /// Whether no element is nil: parts of an array, and records that no mask hides.
+  var hasNoNil: Bool {
+    if dimension + 1 < shape.count { return true }
+    if case .numbers(let array) = base { return array.type.kind == .record }
+    return false
+  }
+
+  private var elementType: NumPyType? {
+    switch base {
+    case .numbers(let array), .masked(let array, _): array.type
+    case .objects: nil
     }
   }
 

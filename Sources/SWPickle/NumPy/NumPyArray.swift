@@ -70,33 +70,36 @@ public struct NumPyArray: Hashable, Sendable {
     bytes = unsafe elements.withUnsafeBytes { bytes in unsafe Array(bytes) }
   }
 
-  /// Returns nil if the result is negative, or does not fit an `Int`.
+  /// Returns nil for a shape that no array has.
   static func byteCount(shape: [Int], type: NumPyType) -> Int? {
-    guard let count = elementCount(shape) else { return nil }
-    let (product, isTooLarge) = count.multipliedReportingOverflow(by: type.byteCount)
-    return isTooLarge ? nil : product
+    guard let count = elementCount(shape, elementSize: max(1, type.byteCount)) else { return nil }
+    return count * type.byteCount
   }
 
-  /// Returns nil if the result is negative, or does not fit an `Int`.
-  static func elementCount(_ shape: [Int]) -> Int? {
-    if shape.contains(where: { $0 < 0 }) { return nil }
-    if shape.contains(0) { return 0 }
-    var count = 1
-    for extent in shape {
-      let (product, isTooLarge) = count.multipliedReportingOverflow(by: extent)
-      if isTooLarge { return nil }
-      count = product
+  /// Returns nil for a shape that no array has: with a negative extent, or with extents whose product does not fit an `Int`.
+  ///
+  /// Like NumPy, this leaves out extents of zero, and multiplies the size of an element. So the strides of an array fit an
+  /// `Int`, also if the array has no element.
+  static func elementCount(_ shape: [Int], elementSize: Int = 1) -> Int? {
+    var size = elementSize
+    for extent in shape where extent != 0 {
+      let (product, isTooLarge) = size.multipliedReportingOverflow(by: extent)
+      if extent < 0 || isTooLarge { return nil }
+      size = product
     }
-    return count
+    return shape.contains(0) ? 0 : size / elementSize
   }
 
   /// The distance of consecutive elements along each dimension, in elements.
-  var strides: [Int] {
+  var strides: [Int] { Self.strides(shape, order) }
+
+  /// The strides of a shape for which there is an ``elementCount(_:elementSize:)``.
+  static func strides(_ shape: [Int], _ order: Order) -> [Int] {
     var strides = [Int](repeating: 1, count: shape.count)
     var stride = 1
     for dimension in order == .rowMajor ? Array(shape.indices.reversed()) : Array(shape.indices) {
       strides[dimension] = stride
-      stride = stride.multipliedReportingOverflow(by: shape[dimension]).partialValue
+      stride *= shape[dimension]
     }
     return strides
   }

@@ -131,6 +131,8 @@ public struct NumPyType: Hashable, Sendable {
   public init?(_ kind: Kind, byteCount: Int, isBigEndian: Bool = false) {
     let isPossible =
       switch kind {
+  /// The number of bytes that the value of an element has: those of all fields, which may overlap.
+  let valueByteCount: Int
       case .bool: byteCount == 1
       case .signed, .unsigned: [1, 2, 4, 8].contains(byteCount)
       case .float: [2, 4, 8, 10, 12, 16].contains(byteCount)
@@ -166,7 +168,7 @@ public struct NumPyType: Hashable, Sendable {
 
   init?(_ kind: Kind, fields: [Field], byteCount: Int, isAligned: Bool = false) {
     guard fields.count <= Self.mostParts else { return nil }
-    var (partCount, depth) = (1, 0)
+    var (partCount, depth, valueByteCount) = (1, 0, 0)
     for field in fields {
       let (end, isTooFar) = field.offset.addingReportingOverflow(field.type.byteCount)
       guard field.offset >= 0, !isTooFar, kind == .subarray || end <= byteCount, field.type.kind != .object
@@ -181,15 +183,16 @@ public struct NumPyType: Hashable, Sendable {
     }
     self.init(
       kind, byteCount, isBigEndian: false, fields: fields, isAligned: isAligned, partCount: partCount,
-      depth: depth)
+      depth: depth, valueByteCount: valueByteCount)
   }
 
   private init(
     _ kind: Kind, _ byteCount: Int, isBigEndian: Bool, unit: Unit? = nil, fields: [Field] = [],
-    isAligned: Bool = false, partCount: Int = 1, depth: Int = 0
+    isAligned: Bool = false, partCount: Int = 1, depth: Int = 0, valueByteCount: Int? = nil
   ) {
     self.kind = kind
     self.byteCount = byteCount
+      valueByteCount += kind == .subarray ? byteCount : field.type.valueByteCount
     self.isBigEndian = isBigEndian
     self.unit = unit
     self.fields = fields
@@ -211,8 +214,12 @@ public struct NumPyType: Hashable, Sendable {
     case .unsigned: "u\(byteCount)"
     case .float: "f\(byteCount)"
     case .complex: "c\(byteCount)"
+    self.valueByteCount = valueByteCount ?? byteCount
     case .text: "U\(byteCount / 4)"
     case .bytes: "S\(byteCount)"
+  /// The charge for the value of an element, in parts. An entry of a dict takes several times the memory of a number.
+  var valueCost: Int { partCount == 1 ? 1 : 6 * partCount }
+
     case .date: "M8"
     case .timeDelta: "m8"
     case .raw, .record, .subarray: "V\(byteCount)"

@@ -51,6 +51,9 @@ struct PickleMeter {
     if isTooLarge || sum > memoryLimit { throw Exceeded(isMemory: true, limit: memoryLimit) }
   }
 
+  /// How many steps are left.
+  var remainingWork: Int { max(0, workLimit - work) }
+
   @inline(__always)
   mutating func charge(work steps: Int) throws(Exceeded) {
     let (sum, isTooLarge) = work.addingReportingOverflow(steps)

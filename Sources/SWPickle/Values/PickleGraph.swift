@@ -118,7 +118,8 @@ enum PickleNode: Sendable {
       .orderedDict(let slots, _):
       slots.count
     case .object(let object): object.arguments.count + object.appended.count + object.items.count + 4
-    case .array(let array): array.count
+    // The fields of a record are parts, too. Those that overlap are not counted: they cost the pickle nothing.
+    case .array(let array): max(array.count, min(array.count * array.type.partCount, array.bytes.count))
     default: 0
     }
   }

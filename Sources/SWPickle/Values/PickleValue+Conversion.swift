@@ -20,6 +20,9 @@ extension PickleGraph {
     if case .integer(let value) = nodes[index], value.byteCount <= PickleInt.longestDecimalByteCount {
       return value.byteCount + value.byteCount * value.byteCount / 64
     }
+    if case .array(let array) = nodes[index], array.shape.isEmpty {
+      return array.type.valueByteCount + Self.bytesPerPart * array.type.partCount
+    }
     guard case .object(let object) = nodes[index] else { return nodes[index].dataByteCount }
     var count = 0
     func add(_ slots: [PickleSlot]) {
