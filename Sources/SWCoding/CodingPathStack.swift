@@ -43,6 +43,11 @@ package struct CodingPathStack {
     unsafe Array(UnsafeBufferPointer(start: memory, count: min(count, depth)))
   }
 
+  package func keys(from start: Int, to depth: Int) -> [any CodingKey] {
+    guard let memory = unsafe memory, start < min(count, depth) else { return [] }
+    return unsafe Array(UnsafeBufferPointer(start: memory + start, count: min(count, depth) - start))
+  }
+
   package mutating func replace(with keys: [any CodingKey]) {
     truncate(to: 0)
     for key in keys { append(key) }

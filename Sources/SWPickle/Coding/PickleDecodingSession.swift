@@ -24,6 +24,8 @@ final class PickleDecodingSession {
     var containers: [PickleValue]?
     /// The paths of containers and decoders that may be used out of order.
     var prefixes: [PicklePath?] = []
+    /// The session's path in linked form, as far as it has been needed. The prefixes share it.
+    var linkedPath: [PicklePath] = []
   }
 
   private var madeRare: Rare?
@@ -67,6 +69,8 @@ final class PickleDecodingSession {
     /// How many bytes may still be copied and converted before they are charged.
     var copyRoom: Int
     var path = CodingPathStack()
+    /// The number of keys of the path that `Rare.linkedPath` has.
+    var linkedCount = 0
     var depth = 0
     /// A dict whose keys are known to differ: where its entries begin, and their number.
     var distinct = (start: 0, count: 0)
@@ -115,13 +119,13 @@ final class PickleDecodingSession {
     }
   }
 
+  /// How many parts of the value may still be visited.
+  var remainingParts: Int { unsafe own.pointee.meter.remainingWork }
+
   /// Charges bytes of a part of the value that are copied or converted.
   ///
   /// A pickle may refer to one str again and again, in two bytes each time. As many bytes as there are may be copied
   /// sixteen times, so that nothing else is counted for a value without sharing. Beyond that, sixteen bytes cost as
-  /// How many parts of the value may still be visited.
-  var remainingParts: Int { unsafe own.pointee.meter.remainingWork }
-
   /// much as another part.
   @inline(__always)
   func charge(copied byteCount: Int, at path: @autoclosure () -> [any CodingKey]) throws {
@@ -242,9 +246,26 @@ final class PickleDecodingSession {
   func enter(_ key: some CodingKey) { unsafe own.pointee.path.append(key) }
 
   @inline(__always)
-  func leave(to count: Int) { unsafe own.pointee.path.truncate(to: count) }
+  func leave(to count: Int) {
+    unsafe own.pointee.path.truncate(to: count)
+    if unsafe own.pointee.linkedCount > count { unsafe own.pointee.linkedCount = count }
+  }
 
   func keys(to count: Int) -> [any CodingKey] { unsafe own.pointee.path.keys(to: count) }
+
+  /// The first keys of the path in linked form. Each key is linked once, however many values below it need their path.
+  func linkedPath(to count: Int) -> PicklePath? {
+    let count = min(count, pathCount)
+    let known = unsafe own.pointee.linkedCount
+    if known < count {
+      rare.linkedPath.removeLast(rare.linkedPath.count - known)
+      for key in unsafe own.pointee.path.keys(from: known, to: count) {
+        rare.linkedPath.append(PicklePath(key, in: rare.linkedPath.last))
+      }
+      unsafe own.pointee.linkedCount = count
+    }
+    return count == 0 ? nil : rare.linkedPath[count - 1]
+  }
 
   // MARK: Keys
 

@@ -139,7 +139,7 @@ struct PickleTapeUnkeyedDecoding: UnkeyedDecodingContainer {
 
   private func child(_ type: Any.Type) throws -> PickleTapeDecoding {
     try checkEnd(type)
-    return decoding.lasting(at: Int(next), key: key)
+    return try decoding.lasting(at: Int(next), key: key)
   }
 }
 
@@ -291,9 +291,9 @@ struct PickleTapeKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
   func superDecoder() throws -> any Decoder {
     let key = PickleKey("super")
     guard let found = try search(key) else { throw missing(key) }
-    return decoding.lasting(at: found.index, key: key)
+    return try decoding.lasting(at: found.index, key: key)
   }
   func superDecoder(forKey key: Key) throws -> any Decoder {
-    decoding.lasting(at: try require(key), key: key)
+    try decoding.lasting(at: require(key), key: key)
   }
 }

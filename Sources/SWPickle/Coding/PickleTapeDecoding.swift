@@ -36,17 +36,15 @@ struct PickleTapeDecoding {
 
   /// Returns the path in a form that holds out of order.
   private func lastingPath(_ key: some CodingKey) -> PicklePath? {
-    var path: PicklePath?
-    if prefix >= 0 {
-      path = session.rare.prefixes[Int(prefix)]
-    } else {
-      for key in session.keys(to: Int(depth)) { path = PicklePath(key, in: path) }
-    }
+    let path = prefix >= 0 ? session.rare.prefixes[Int(prefix)] : session.linkedPath(to: Int(depth))
     return key is PickleNoKey ? path : PicklePath(key, in: path)
   }
 
   /// Returns the decoding of an inner value that may be decoded out of order.
-  func lasting(at index: Int, key: some CodingKey) -> PickleTapeDecoding {
+  ///
+  /// Its path is kept until the end, because a type may keep the decoder. So it is charged.
+  func lasting(at index: Int, key: some CodingKey) throws -> PickleTapeDecoding {
+    try session.charge(1, at: path(key))
     let path = lastingPath(key)
     session.rare.prefixes.append(path)
     return PickleTapeDecoding(
