@@ -72,10 +72,10 @@ enum PickleFoundation {
   }
 
   private static func url(_ decoding: PickleDecoding) throws -> URL {
-    if case .object(let object) = decoding.value.content, object.name?.canonical.module == "pathlib",
-      let path = decoding.scalar.text
+    if case .object(let object) = decoding.value.content, let flavor = object.pathFlavor,
+      let path = object.path
     {
-      guard object.name?.name.contains("Windows") == true else {
+      guard flavor == .windows else {
         // Foundation takes a tilde at the start for a home directory. For Python it is a part of a name.
         return URL(filePath: path.utf8.first == UInt8(ascii: "~") ? "./" + path : path)
       }

@@ -136,7 +136,7 @@ extension PickleObject {
     let name = name?.canonical
     if let name {
       if name == PickleName("builtins", "getattr"), arguments.count == 2 { return arguments[1] }
-      if let path = path(name) { return PickleValue(path) }
+      if let path { return PickleValue(path) }
       if name == PickleName("fractions", "Fraction") { return fraction }
       // In protocols 0 and 1 it has no arguments.
       if name == PickleName("collections", "UserString"), let data = self["data"] { return data }
@@ -149,21 +149,6 @@ extension PickleObject {
     if let root { return root }
     guard arguments.count == 1, appended.isEmpty, items.isEmpty else { return nil }
     return arguments[0]
-  }
-
-  /// The text of a path of one of pathlib's classes.
-  private func path(_ name: PickleName) -> String? {
-    guard name.module == "pathlib",
-      ["PosixPath", "PurePosixPath", "WindowsPath", "PureWindowsPath", "Path", "PurePath"].contains(name.name)
-    else { return nil }
-    let separator = name.name.contains("Windows") ? "\\" : "/"
-    var text = ""
-    for part in arguments {
-      guard let part = part.text else { return nil }
-      if !text.isEmpty, !text.hasSuffix(separator) { text += separator }
-      text += part
-    }
-    return text.isEmpty ? "." : text
   }
 
   /// A fraction as the nearest float. From Python 3.14 on its parts are pickled separately.
