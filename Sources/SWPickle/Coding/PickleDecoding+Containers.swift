@@ -335,7 +335,7 @@ extension PickleDecoding {
     if let pairs = object.wrapped?.pairs { return [pairs] }
     var sources = object.attributes ?? []
     if let entries = object.entries { sources.append(entries) }
-    if sources.isEmpty { throw mismatch([String: Any].self, namesNothing) }
+    if sources.isEmpty, !object.isEmpty { throw mismatch([String: Any].self, namesNothing) }
     return sources
   }
 

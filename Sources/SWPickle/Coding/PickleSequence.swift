@@ -180,6 +180,13 @@ extension PickleObject {
     }
   }
 
+  /// Whether the class's `__new__` alone makes the object: one without attributes, or an empty one of a subclass of dict or
+  /// list, which a pickle does not tell apart.
+  var isEmpty: Bool {
+    isNew && base == nil && arguments.isEmpty && keywordArguments == nil && state == nil && appended.isEmpty
+      && items.isEmpty
+  }
+
   /// The dict or list in a `UserDict` or `UserList`.
   var wrapped: PickleValue? {
     switch name?.canonical {
@@ -238,6 +245,8 @@ extension PickleObject {
     }
     if let elements = wrapped?.elements ?? root?.elements { return .elements(elements) }
     if !appended.isEmpty { return .elements(appended) }
+    // A subclass of dict.
+    if !items.isEmpty { return nil }
     if node.base != nil, let elements = arguments.first?.elements { return .elements(elements) }
     if arguments.isEmpty, let values = stateValues { return .elements(values) }
     if let attributes {

@@ -38,6 +38,7 @@ extension Dictionary: PickleDictionary where Key: Decodable, Value: Decodable {
       pairs = found
     } else if case .object(let object) = value.content {
       guard let found = object.wrapped?.pairs ?? object.entries ?? object.onlyAttributes else {
+        if object.isEmpty { return [:] }
         if object.unnamedCount > 0 { throw decoding.mismatch([Key: Value].self, decoding.namesNothing) }
         return nil
       }
