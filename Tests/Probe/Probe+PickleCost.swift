@@ -44,6 +44,7 @@ extension Probe {
     "shared-object", "object-append", "object-items",
     "long-class", "long-class-as-key", "long-class-states", "long-class-attributes", "long-zone",
     "shared-integer", "shared-integer-arguments", "shared-digits-as-key", "shared-fraction",
+    "combining-marks", "nested-enums", "overlapping-fields", "frozensets-as-keys",
   ]
 
   /// Each shape asks for more with each of its bytes than the one before it: the whole would be quadratic, or worse.
@@ -219,6 +220,52 @@ extension Probe {
       let digits = String(repeating: "7", count: 4000)
       let fraction = global("fractions", "Fraction") + text("\(digits)/\(digits)") + [0x85, 0x94]
       return filled([0x80, 4] + fraction + [0x5d, 0x28], [0x68, 0, 0x68, 1, 0x52], [0x65, 0x2e])
+    case "combining-marks":
+      // Texts that Unicode's normalisation sorts, which takes time with the square of their length, at each place where a
+      // name or an option is expected.
+      let marks = "a" + String(repeating: "\u{301}\u{316}", count: byteCount / 32)
+      let delta = global("datetime", "timedelta") + [0x4b, 0, 0x4b, 0, 0x4b, 0, 0x87, 0x52]
+      let zone = Array("cdatetime\ntimezone\n".utf8) + delta + text(marks) + [0x86, 0x52]
+      let type = Array("cnumpy\ndtype\n".utf8) + [0x8c, 2] + Array("i8".utf8) + [0x89, 0x88, 0x87, 0x52]
+      let objects: [[UInt8]] = [
+        Array("c\(marks)\n\(marks)\n".utf8) + [0x29, 0x52],
+        Array("cpathlib\n\(marks)\n".utf8) + [0x29, 0x52],
+        Array("ccopyreg\n_reconstructor\ncm\nC\nc__builtin__\n\(marks)\n".utf8) + [0x4e, 0x87, 0x52],
+        Array("cuuid\nUUID\n".utf8) + [0x29, 0x81, 0x7d] + text(marks) + [0x4b, 1, 0x73, 0x62],
+        [0x28] + zone + zone + [0x91],
+        type + [0x28, 0x4b, 3] + text(marks) + [0x4e, 0x4e, 0x4e, 0x4b, 0, 0x4b, 0, 0x4b, 0, 0x74, 0x62],
+      ]
+      return [0x80, 2, 0x5d, 0x28] + Array(objects.joined()) + [0x65, 0x2e]
+    case "nested-enums":
+      // A tree of one long branch, at whose end one leaf is again and again.
+      let kind = text("kind") + [0x7d, 0x28] + text("plain") + [0x7d, 0x75]
+      let branch = [0x7d, 0x28] + kind + text("kids") + [0x5d, 0x28]
+      let leaf = [0x7d, 0x94, 0x28] + kind + text("kids") + [0x5d, 0x75]
+      let start = Array(repeatElement(branch, count: 230).joined()) + leaf
+      return filled(
+        [0x80, 4] + start, [0x68, 0],
+        Array(repeatElement([0x65, 0x75] as [UInt8], count: 230).joined()) + [0x2e])
+    case "overlapping-fields":
+      // Records of one byte that is many fields.
+      let fields = min(1023, byteCount / 60)
+      let names = [0x28] + Array((0..<fields).map { text("\($0)") }.joined()) + [0x74]
+      let type = Array("cnumpy\ndtype\n".utf8)
+      let byte = type + [0x8c, 2] + Array("u1".utf8) + [0x89, 0x88, 0x87, 0x52, 0x4b, 0, 0x86, 0x94]
+      let places: [UInt8] =
+        [0x7d, 0x28] + text("0") + byte
+        + Array((1..<fields).map { text("\($0)") + [0x68, 0] }.joined()) + [0x75]
+      let record =
+        type + [0x8c, 2] + Array("V1".utf8) + [0x89, 0x88, 0x87, 0x52, 0x28, 0x4b, 3, 0x8c, 1, 0x7c, 0x4e]
+        + names + places + [0x4b, 1, 0x4b, 1, 0x4b, 16, 0x74, 0x62]
+      let count = max(1, byteCount - 20 * fields)
+      let data: [UInt8] = [0x42] + little(count) + [UInt8](repeating: 1, count: count)
+      return [0x80, 4] + Array("cnumpy._core.numeric\n_frombuffer\n".utf8) + [0x28] + data + record + [0x4a]
+        + little(count) + [0x85, 0x8c, 1, 0x43, 0x74, 0x52, 0x2e]
+    case "frozensets-as-keys":
+      let keys = (0..<(byteCount / 15)).map { number in
+        [0x28, 0x4a] + little(number) + [0x4a] + little(-number - 1) + [0x91, 0x4b, 1]
+      }
+      return [0x80, 4, 0x7d, 0x28] + Array(keys.joined()) + [0x75, 0x2e]
     default: preconditionFailure("no pickle \(name)")
     }
   }
@@ -234,6 +281,14 @@ extension Probe {
     }
   }
   private struct Fields: Decodable { var a: Int?, b: Int? }
+  private struct Branch: Decodable {
+    enum Kind: Decodable {
+      case number(Int)
+      case plain
+    }
+    var kids: [Branch]
+    var kind: Kind
+  }
 
   /// Keeps all that has been decoded until here.
   @inline(never)
@@ -259,13 +314,16 @@ extension Probe {
       case "shared-digits-as-key": count(try decoder.decode([[String: Int]].self, from: bytes))
       case "shared-fraction": count(try decoder.decode([Double].self, from: bytes))
       case "shared-integer": count(try decoder.decode([PickleInt].self, from: bytes))
+      case "nested-enums": _ = try decoder.decode(Branch.self, from: bytes)
+      case "overlapping-fields": count(try decoder.decode([PickleValue].self, from: bytes))
+      case "frozensets-as-keys": _ = try decoder.decode([PickleValue: Int].self, from: bytes)
       default: break
       }
       let value = try PickleValue(pickle: bytes)
       _ = value.description
       switch name {
       case "shared-dict": _ = try decoder.decode([Fields].self, from: value)
-      case "shared-lists", "long-class", "long-class-states", "long-class-attributes":
+      case "shared-lists", "long-class", "long-class-states", "long-class-attributes", "combining-marks":
         _ = try decoder.decode(Tree.self, from: value)
       case "ranges": _ = try decoder.decode([Int].self, from: value)
       default: break

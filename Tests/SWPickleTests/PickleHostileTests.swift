@@ -33,6 +33,7 @@ import Testing
     "shared-object", "object-append", "object-items",
     "long-class", "long-class-as-key", "long-class-states", "long-class-attributes", "long-zone",
     "shared-integer", "shared-integer-arguments", "shared-digits-as-key", "shared-fraction",
+    "combining-marks", "nested-enums", "overlapping-fields", "frozensets-as-keys",
   ]
 
   @Test(.disabled(if: isSanitized, "a sanitizer's own memory counts"), arguments: shapes)
@@ -157,8 +158,7 @@ import Testing
     #expect(error?.kind == .limit && error?.expected == "at most 10000 bytes of memory")
   }
 
-  @Test func `the least int as an offset of a zone, and an extent beyond all memory, end no process`() throws
-  {
+  @Test func `the least int as an offset of a zone ends no process`() throws {
     // datetime(2024, 1, 1, tzinfo=pytz._FixedOffset(-2**63))
     let zone = "63" + hex("pytz\n_FixedOffset\n") + "8a08" + "0000000000000080" + "8552"
     let moment = "800463" + hex("datetime\ndatetime\n") + "430a" + "07e80101000000000000" + zone + "86522e"
@@ -168,24 +168,118 @@ import Testing
       return
     }
     #expect(time.time.timeZone?.offset == nil)
-    // Arrays of no bytes, with the extents 2**62, 4 and 0 in each order.
-    let large = "8a08" + "0000000000000040"
-    for code in ["S0", "V0", "U0", "u1"] {
-      for (extents, isEmpty) in [(large + "4b04" + "4b00", false), ("4b00" + large + "4b04", true)] {
-        let array = bytes(
-          "800463" + hex("numpy._core.numeric\n_frombuffer\n") + "28" + "4300" + "63" + hex("numpy\ndtype\n")
-            + "8c02" + hex(code) + "89888752" + extents + "87" + "8c0143" + "74522e")
-        let value = try PickleValue(pickle: array)
-        #expect(value.array?.count == 0 && value.array?.shape.contains(1 << 62) == true)
-        #expect(try PickleValue(pickle: value.pickled()) == value)
-        if isEmpty {
-          #expect(try PickleDecoder().decode([[[Int]]].self, from: array) == [])
-        } else {
-          #expect(throws: DecodingError.self) { try PickleDecoder().decode([[[Int]]].self, from: array) }
-          #expect(throws: DecodingError.self) { try PickleDecoder().decode(Skipping.self, from: array) }
+  }
+
+  /// The pickle of an array without bytes, of these extents.
+  private func emptyArray(_ code: String, _ extents: [Int], _ order: String) -> [UInt8] {
+    let shape = extents.map { extent in
+      "8a08" + (0..<8).map { place in digits(UInt8(truncatingIfNeeded: extent >> (8 * place))) }.joined()
+    }
+    return bytes(
+      "800463" + hex("numpy._core.numeric\n_frombuffer\n") + "28" + "4300" + "63" + hex("numpy\ndtype\n")
+        + "8c02" + hex(code) + "898887" + "52" + "28" + shape.joined() + "74" + "8c01" + hex(order) + "74522e"
+    )
+  }
+
+  private func digits(_ byte: UInt8) -> String { (byte < 16 ? "0" : "") + String(byte, radix: 16) }
+
+  @Test(arguments: ["C", "F"]) func `extents beyond all memory are refused, as by NumPy, also beside a zero`(
+    _ order: String
+  ) throws {
+    for extents in [[1 << 62, 4, 0], [0, 1 << 62, 4], [1 << 62, 0, 4], [1 << 32, 1 << 32, 0]] {
+      for code in ["S0", "V0", "U0", "u1"] {
+        let error = #expect(throws: PickleError.self) {
+          try PickleValue(pickle: emptyArray(code, extents, order))
         }
+        #expect(error?.kind == .malformed)
       }
     }
+    // NumPy multiplies the size of an element, too.
+    #expect(throws: PickleError.self) { try PickleValue(pickle: emptyArray("f8", [1 << 61, 2, 0], order)) }
+    let large = emptyArray("u1", [1 << 61, 2, 0], order)
+    let value = try PickleValue(pickle: large)
+    #expect(value.array?.count == 0 && value.array?.shape == [1 << 61, 2, 0])
+    #expect(try PickleValue(pickle: value.pickled()) == value)
+    #expect(throws: DecodingError.self) { try PickleDecoder().decode([[[Int]]].self, from: large) }
+    #expect(throws: DecodingError.self) { try PickleDecoder().decode(Skipping.self, from: large) }
+    let nothing = emptyArray("u1", [0, 1 << 61, 2], order)
+    #expect(try PickleDecoder().decode([[[Int]]].self, from: nothing) == [])
+  }
+
+  @Test func `an array of objects with extents beyond all memory is no sequence`() throws {
+    func array(_ extents: [PickleValue]) -> PickleValue {
+      .object(
+        PickleName("numpy._core.multiarray", "_reconstruct"),
+        [.name(PickleName("numpy", "ndarray")), .tuple([0]), .bytes([0x62])],
+        state: .tuple([
+          1, .tuple(extents), NumPyType(.object, byteCount: 8).map { PickleValue($0) } ?? .none, true, [],
+        ]))
+    }
+    #expect(array([4, 0]).object?.objectArray?.shape == [4, 0])
+    let large = array([PickleValue(1 << 62), 4, 0])
+    #expect(large.object?.objectArray == nil)
+    #expect(throws: DecodingError.self) { try PickleDecoder().decode([[[Double]]].self, from: large) }
+  }
+
+  /// Reserves room for as many elements as the container says.
+  private struct Reserving: Decodable {
+    var count: Int?
+    var first: Int?
+    init(from decoder: any Decoder) throws {
+      var list = try decoder.unkeyedContainer()
+      count = list.count
+      var numbers: [Int] = []
+      numbers.reserveCapacity(list.count ?? 0)
+      first = try? list.decode(Int.self)
+    }
+  }
+
+  @Test func `a count that the pickle only claims is not reported`() throws {
+    func range(_ stop: Int) -> PickleValue {
+      .object(PickleName("builtins", "range"), [0, PickleValue(stop), 1])
+    }
+    let claimed = try PickleDecoder().decode(Reserving.self, from: range(1 << 40))
+    #expect(claimed.count == nil && claimed.first == 0)
+    #expect(try PickleDecoder().decode(Reserving.self, from: range(1000)).count == 1000)
+    for order in ["C", "F"] {
+      let empty = try PickleDecoder().decode(Reserving.self, from: emptyArray("u1", [1 << 40, 0], order))
+      #expect(empty.count == nil)
+      #expect(
+        try PickleDecoder().decode(Reserving.self, from: emptyArray("u1", [100, 0], order)).count == 100)
+    }
+    let array = PickleValue(NumPyArray([Int](repeating: 7, count: 2_000_000)))
+    #expect(try PickleDecoder().decode(Reserving.self, from: array).count == 2_000_000)
+  }
+
+  @Test func `records of many fields decode, however many there are`() throws {
+    struct Row: Decodable, Equatable { var f0: UInt8, f39: UInt8 }
+    let byte = try #require(NumPyType(.unsigned, byteCount: 1))
+    let fields = (0..<40).map { NumPyType.Field("f\($0)", byte, offset: $0) }
+    let type = try #require(NumPyType(fields: fields, byteCount: 40))
+    let count = 5000
+    let array = try #require(
+      NumPyArray(
+        shape: [count], type: type, bytes: (0..<(40 * count)).map { UInt8(truncatingIfNeeded: $0 % 40) }))
+    var decoder = PickleDecoder()
+    decoder.limits.repeatedParts = 0
+    let rows = try decoder.decode([Row].self, from: PickleValue(array))
+    #expect(rows.count == count && rows.last == Row(f0: 0, f39: 39))
+  }
+
+  @Test func `a dict of large dicts and one other key decodes`() throws {
+    // As {"a": {… twenty levels …}, 1: None}, around a large dict.
+    struct Level: Decodable {
+      var entries: [String: Level?]
+      init(from decoder: any Decoder) throws {
+        entries = try decoder.singleValueContainer().decode([String: Level?].self)
+      }
+      var depth: Int { 1 + (entries["a"].flatMap { $0?.depth } ?? 0) }
+    }
+    var value = PickleValue.dict((0..<5000).map { (PickleValue("k\($0)"), PickleValue.none) })
+    for _ in 0..<20 { value = ["a": value, 1: .none] }
+    var decoder = PickleDecoder()
+    decoder.limits.repeatedParts = 0
+    #expect(try decoder.decode(Level.self, from: value.pickled()).depth == 21)
   }
 
   /// Takes elements without a value of their own.

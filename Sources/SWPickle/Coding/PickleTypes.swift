@@ -71,12 +71,15 @@ extension Dictionary: PickleDictionary where Key: Decodable, Value: Decodable {
     guard Key.self == String.self else { return nil }
     let session = decoding.session
     let run = session.run(decoding.own)
+    let keys = stride(from: Int(run.start), to: Int(run.start + run.count), by: 2)
+    // All keys are looked at before a value is decoded, because the general decoder starts again. If it did so in each of
+    // several levels, the inner values would be charged as often.
+    for index in keys where session[index].kind != .text { return nil }
     try session.charge(visitsPerEntry * Int(run.count) / 2, at: decoding.codingPath)
     var dictionary: [Key: Value] = [:]
     dictionary.reserveCapacity(Int(run.count) / 2)
-    for index in stride(from: Int(run.start), to: Int(run.start + run.count), by: 2) {
+    for index in keys {
       let token = session[index]
-      guard token.kind == .text else { return nil }
       if token.count > 15 { try session.charge(copied: Int(token.count), at: decoding.codingPath) }
       let text = try session.text(token, at: decoding.codingPath)
       let value = try decoding.decode(Value.self, at: index + 1, key: PickleKey(text))

@@ -1,3 +1,5 @@
+internal import Synchronization
+
 /// The objects of a ``PickleValue``, in one flat array; they refer to each other by index.
 ///
 /// Shared objects are shared, a list may contain itself, and nothing leaks, because no object owns another. All work is a
@@ -13,6 +15,8 @@ final class PickleGraph: @unchecked Sendable {
   let weight: Int
   /// How many bytes their texts, data and numbers are, and some for each object and element.
   let byteCount: Int
+  /// The hashes that have been asked for.
+  let hashes = Mutex<[Int: PickleHash]>([:])
   /// Why Python cannot read it: a key, or an element of a set, that it cannot hash.
   let defect: String?
 
