@@ -80,7 +80,10 @@ extension PickleTime: PickleConvertible {
 
 extension PickleDateTime: PickleConvertible {
   public init?(pickleValue: PickleValue) {
-    guard case .dateTime(let value) = pickleValue.content else { return nil }
+    // Also a NumPy datetime64 that counts a finer unit.
+    guard case .dateTime(let value) = (pickleValue.array?.exactTime ?? pickleValue).content else {
+      return nil
+    }
     self = value
   }
   public var pickleValue: PickleValue { PickleValue(self) }
@@ -90,6 +93,9 @@ extension PickleTimeDelta: PickleConvertible {
   public init?(pickleValue: PickleValue) {
     switch pickleValue.content {
     case .timeDelta(let value): self = value
+    case .array(let array):
+      guard case .timeDelta(let value) = array.exactTime?.content else { return nil }
+      self = value
     case .object(let object):
       guard let value = object.pandasTimeDelta else { return nil }
       self = value

@@ -333,11 +333,13 @@ extension PickleObject {
 
 extension PickleValue {
   /// Whether an optional type reads it as nil: None, NumPy's constant for an element that is masked, and the time that
-  /// pandas has in place of a missing one.
+  /// NumPy or pandas has in place of a missing one.
   var isNil: Bool {
-    if case .object(let object) = content {
-      return object.name == PickleName("numpy.ma.core", "MaskedConstant") || object.isPandasNaT
+    switch content {
+    case .object(let object):
+      object.name == PickleName("numpy.ma.core", "MaskedConstant") || object.isPandasNaT
+    case .array(let array): array.isNotATime
+    default: isNone
     }
-    return isNone
   }
 }

@@ -15,8 +15,34 @@ extension NumPyArray {
     return value(type, at: index * type.byteCount)
   }
 
-  /// The only element of an array without dimensions. Nil for a number that Swift has no type for.
-  var scalar: PickleValue? { shape.isEmpty && !isOpaque ? value(at: 0) : nil }
+  /// The only element of an array without dimensions. Nil for a number that Swift has no type for, and for a time that
+  /// Python does not have: a count without its unit would be taken for another number.
+  var scalar: PickleValue? {
+    guard shape.isEmpty, !isOpaque else { return nil }
+    let value = value(at: 0)
+    if let unit = type.unit, unit.code != "generic", value.integer != nil { return nil }
+    return value
+  }
+
+  /// The count of an array without dimensions that is a time or a difference; nil for other arrays.
+  private var timeCount: Int? {
+    guard shape.isEmpty, type.unit != nil, case .integer(let number) = number(at: 0) else { return nil }
+    return Int(exactly: number)
+  }
+
+  /// Whether it is NumPy's `NaT`, "not a time".
+  var isNotATime: Bool { timeCount == .min }
+
+  /// The datetime or timedelta for an array without dimensions that counts a finer unit than Python does. Nil for a count
+  /// that is no whole number of microseconds.
+  var exactTime: PickleValue? {
+    guard let count = timeCount, count != .min, let unit = type.unit, let divisor = unit.perMicrosecond else {
+      return nil
+    }
+    let (units, isTooMany) = count.multipliedReportingOverflow(by: unit.count)
+    guard !isTooMany, units.isMultiple(of: divisor), let micro = NumPyType.Unit("us") else { return nil }
+    return NumPyType(type.kind, of: micro).exactTime(units / divisor)
+  }
 
   /// Whether the elements are numbers for which Swift has no type, such as a `longdouble`.
   var isOpaque: Bool {

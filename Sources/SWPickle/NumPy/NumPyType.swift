@@ -62,6 +62,17 @@ public struct NumPyType: Hashable, Sendable {
     }
   }
 
+
+    /// The number of units in a microsecond. Nil for a unit that is not finer.
+    var perMicrosecond: Int? {
+      switch PickleText(code) {
+      case "ns": 1000
+      case "ps": 1_000_000
+      case "fs": 1_000_000_000
+      case "as": 1_000_000_000_000
+      default: nil
+      }
+    }
   /// A field of a record.
   public struct Field: Hashable, Sendable {
     public let name: String
@@ -86,17 +97,6 @@ public struct NumPyType: Hashable, Sendable {
     }
   }
 
-  public let kind: Kind
-  /// The size of one element in bytes: 1 for a bool, 1 to 8 for an integer, 2 to 16 for a float, 8 to 32 for a
-  /// complex.
-  public let byteCount: Int
-  /// Whether the most significant byte comes first; false for elements of one byte.
-  public let isBigEndian: Bool
-  /// The step of a date or time difference; nil for other types.
-  public let unit: Unit?
-  /// The fields of a record; empty for other types.
-  public let fields: [Field]
-  /// Whether the type is aligned, which a pickle also says.
 
     // Texts are compared by their bytes, as in Python.
 
@@ -113,6 +113,17 @@ public struct NumPyType: Hashable, Sendable {
       hasher.combine(shape)
       hasher.combine(title.map { PickleText($0) })
     }
+  public let kind: Kind
+  /// The size of one element in bytes: 1 for a bool, 1 to 8 for an integer, 2 to 16 for a float, 8 to 32 for a
+  /// complex.
+  public let byteCount: Int
+  /// Whether the most significant byte comes first; false for elements of one byte.
+  public let isBigEndian: Bool
+  /// The step of a date or time difference; nil for other types.
+  public let unit: Unit?
+  /// The fields of a record; empty for other types.
+  public let fields: [Field]
+  /// Whether the type is aligned, which a pickle also says.
   let isAligned: Bool
   /// The number of types that it consists of, and their nesting depth. Both are limited, because every element visits the
   /// whole type.
@@ -120,6 +131,8 @@ public struct NumPyType: Hashable, Sendable {
   let depth: Int
 
   private static let mostParts = 1024
+  /// The number of bytes that the value of an element has: those of all fields, which may overlap.
+  let valueByteCount: Int
   private static let deepest = 8
 
   /// A numeric type.
@@ -131,8 +144,6 @@ public struct NumPyType: Hashable, Sendable {
   public init?(_ kind: Kind, byteCount: Int, isBigEndian: Bool = false) {
     let isPossible =
       switch kind {
-  /// The number of bytes that the value of an element has: those of all fields, which may overlap.
-  let valueByteCount: Int
       case .bool: byteCount == 1
       case .signed, .unsigned: [1, 2, 4, 8].contains(byteCount)
       case .float: [2, 4, 8, 10, 12, 16].contains(byteCount)
@@ -159,6 +170,8 @@ public struct NumPyType: Hashable, Sendable {
 
   /// A structured type of `byteCount` bytes.
   ///
+  init(_ kind: Kind, of unit: Unit) { self.init(kind, 8, isBigEndian: false, unit: unit) }
+
   /// - Returns: nil if a field lies outside these bytes, holds objects, or has the name of another field; or if
   ///   there are more than 1,024 fields, or structures nested deeper than 8 levels.
   public init?(fields: [Field], byteCount: Int, isAligned: Bool = false) {
@@ -179,6 +192,7 @@ public struct NumPyType: Hashable, Sendable {
       depth = max(depth, field.type.depth + 1)
     }
     guard partCount <= Self.mostParts, depth <= Self.deepest, 0...Int(Int32.max) ~= byteCount else {
+      valueByteCount += kind == .subarray ? byteCount : field.type.valueByteCount
       return nil
     }
     self.init(
@@ -192,7 +206,6 @@ public struct NumPyType: Hashable, Sendable {
   ) {
     self.kind = kind
     self.byteCount = byteCount
-      valueByteCount += kind == .subarray ? byteCount : field.type.valueByteCount
     self.isBigEndian = isBigEndian
     self.unit = unit
     self.fields = fields
@@ -201,8 +214,12 @@ public struct NumPyType: Hashable, Sendable {
     self.depth = depth
   }
 
+    self.valueByteCount = valueByteCount ?? byteCount
   /// Makes a type in the byte order of this machine.
   init(native kind: Kind, byteCount: Int) {
+  /// The charge for the value of an element, in parts. An entry of a dict takes several times the memory of a number.
+  var valueCost: Int { partCount == 1 ? 1 : 6 * partCount }
+
     self.init(kind, byteCount, isBigEndian: byteCount > 1 && 1.bigEndian == 1)
   }
 
@@ -214,12 +231,8 @@ public struct NumPyType: Hashable, Sendable {
     case .unsigned: "u\(byteCount)"
     case .float: "f\(byteCount)"
     case .complex: "c\(byteCount)"
-    self.valueByteCount = valueByteCount ?? byteCount
     case .text: "U\(byteCount / 4)"
     case .bytes: "S\(byteCount)"
-  /// The charge for the value of an element, in parts. An entry of a dict takes several times the memory of a number.
-  var valueCost: Int { partCount == 1 ? 1 : 6 * partCount }
-
     case .date: "M8"
     case .timeDelta: "m8"
     case .raw, .record, .subarray: "V\(byteCount)"

@@ -35,10 +35,13 @@ extension PickleReader {
     let module = PickleText(name.canonical.module)
     switch (module, PickleText(name.name)) {
     // zoneinfo: getattr(ZoneInfo, "_unpickle")(key, from_cache).
-    case ("zoneinfo", _): return (first == "UTC" ? .init(seconds: 0) : nil, first)
+    case ("zoneinfo", _): return (first.flatMap(Self.fixedOffset), first)
     // pytz: _p(zone, offset, dst, name of that offset), one object for each offset that a zone has.
     case ("pytz", "_p"):
-      return (arguments.dropFirst().first.flatMap(int).flatMap { .init(seconds: $0) }, first)
+      let offset: PickleTimeZone.Offset? = arguments.dropFirst().first.flatMap(int).flatMap {
+        .init(seconds: $0)
+      }
+      return (offset ?? first.flatMap(Self.fixedOffset), first)
     case ("pytz", "_UTC"): return (.init(seconds: 0), "UTC")
     case ("pytz", "_FixedOffset"), ("pytz", "FixedOffset"):
       // In minutes.
@@ -53,14 +56,29 @@ extension PickleReader {
     case (_, "_unpickle") where module.hasPrefix("dateutil"):
       // From dateutil 4 on: the class, the identifier or None, the file name or None, and the offsets.
       let names = arguments.dropFirst().prefix(2).compactMap(short)
-      return (nil, names.first.map(identifier))
+      let name = names.first.map(identifier)
+      return (name.flatMap(Self.fixedOffset), name)
     case (_, "tzstr") where module.hasPrefix("dateutil"):
       return (nil, first ?? attribute("_s", of: object).flatMap(short))
     case (_, "tzfile") where module.hasPrefix("dateutil"):
       // (None, file name)
-      return (nil, arguments.dropFirst().first.flatMap(short).map(identifier) ?? first.map(identifier))
+      let name = arguments.dropFirst().first.flatMap(short).map(identifier) ?? first.map(identifier)
+      return (name.flatMap(Self.fixedOffset), name)
     default: return (nil, first)
     }
+  }
+
+  /// The identifiers of UTC. For all others the offset depends on the date, or on the machine's database.
+  ///
+  /// Source: IANA's time zone database, `etcetera` and `backward`.
+  private static let namesOfUTC: Set<PickleText> = [
+    "UTC", "UCT", "Universal", "Zulu", "Etc/UTC", "Etc/UCT", "Etc/Universal", "Etc/Zulu", "GMT", "GMT0",
+    "GMT+0",
+    "GMT-0", "Greenwich", "Etc/GMT", "Etc/GMT0", "Etc/GMT+0", "Etc/GMT-0", "Etc/Greenwich",
+  ]
+
+  private static func fixedOffset(_ identifier: String) -> PickleTimeZone.Offset? {
+    namesOfUTC.contains(PickleText(identifier)) ? .init(seconds: 0) : nil
   }
 
   /// A text that may be a name.
