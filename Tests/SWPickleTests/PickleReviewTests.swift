@@ -208,3 +208,21 @@ import Testing
     #expect(try PickleValue(pickle: try await peer.receive())["done"] == true)
   }
 }
+
+/// Texts of errors, which are shown in terminals and logs.
+@Suite(.lastResort, .leavesNothing) struct PickleDescriptionTests {
+  @Test func `the description of a dtype shows no control characters, and is short`() throws {
+    let byte = try #require(NumPyType(.unsigned, byteCount: 1))
+    let short = try #require(NumPyType(fields: [.init("a", byte, offset: 0)], byteCount: 1))
+    #expect("\(short)" == "{a: |u1}")
+    let name = "\u{1b}[2J\n" + "x" + String(repeating: "\u{301}", count: 10_000)
+    var type = try #require(NumPyType(fields: [.init(name, byte, offset: 0)], byteCount: 1))
+    #expect(!"\(type)".unicodeScalars.contains { $0.value < 0x20 })
+    #expect("\(type)".utf8.count < 200)
+    for level in 0..<7 {
+      let fields = (0..<2).map { NumPyType.Field("\(level)\($0)" + name, type, offset: 0) }
+      type = try #require(NumPyType(fields: fields, byteCount: 1))
+    }
+    #expect("\(type)".utf8.count < 2000)
+  }
+}

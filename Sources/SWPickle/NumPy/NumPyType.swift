@@ -1,3 +1,5 @@
+internal import SWFraming
+
 /// The element type of a NumPy array: its dtype.
 public struct NumPyType: Hashable, Sendable {
   public enum Kind: Hashable, Sendable {
@@ -60,8 +62,6 @@ public struct NumPyType: Hashable, Sendable {
       let (product, isTooLarge) = one.multipliedReportingOverflow(by: count)
       return one == 0 || isTooLarge ? nil : product
     }
-  }
-
 
     /// The number of units in a microsecond. Nil for a unit that is not finer.
     var perMicrosecond: Int? {
@@ -73,6 +73,8 @@ public struct NumPyType: Hashable, Sendable {
       default: nil
       }
     }
+  }
+
   /// A field of a record.
   public struct Field: Hashable, Sendable {
     public let name: String
@@ -95,8 +97,6 @@ public struct NumPyType: Hashable, Sendable {
       self.offset = offset
       self.shape = shape
     }
-  }
-
 
     // Texts are compared by their bytes, as in Python.
 
@@ -113,6 +113,8 @@ public struct NumPyType: Hashable, Sendable {
       hasher.combine(shape)
       hasher.combine(title.map { PickleText($0) })
     }
+  }
+
   public let kind: Kind
   /// The size of one element in bytes: 1 for a bool, 1 to 8 for an integer, 2 to 16 for a float, 8 to 32 for a
   /// complex.
@@ -129,10 +131,10 @@ public struct NumPyType: Hashable, Sendable {
   /// whole type.
   let partCount: Int
   let depth: Int
-
-  private static let mostParts = 1024
   /// The number of bytes that the value of an element has: those of all fields, which may overlap.
   let valueByteCount: Int
+
+  private static let mostParts = 1024
   private static let deepest = 8
 
   /// A numeric type.
@@ -168,10 +170,10 @@ public struct NumPyType: Hashable, Sendable {
     NumPyType(.timeDelta, 8, isBigEndian: isBigEndian, unit: unit)
   }
 
-  /// A structured type of `byteCount` bytes.
-  ///
   init(_ kind: Kind, of unit: Unit) { self.init(kind, 8, isBigEndian: false, unit: unit) }
 
+  /// A structured type of `byteCount` bytes.
+  ///
   /// - Returns: nil if a field lies outside these bytes, holds objects, or has the name of another field; or if
   ///   there are more than 1,024 fields, or structures nested deeper than 8 levels.
   public init?(fields: [Field], byteCount: Int, isAligned: Bool = false) {
@@ -190,9 +192,9 @@ public struct NumPyType: Hashable, Sendable {
       }
       partCount += field.type.partCount
       depth = max(depth, field.type.depth + 1)
+      valueByteCount += kind == .subarray ? byteCount : field.type.valueByteCount
     }
     guard partCount <= Self.mostParts, depth <= Self.deepest, 0...Int(Int32.max) ~= byteCount else {
-      valueByteCount += kind == .subarray ? byteCount : field.type.valueByteCount
       return nil
     }
     self.init(
@@ -212,14 +214,14 @@ public struct NumPyType: Hashable, Sendable {
     self.isAligned = isAligned
     self.partCount = partCount
     self.depth = depth
+    self.valueByteCount = valueByteCount ?? byteCount
   }
 
-    self.valueByteCount = valueByteCount ?? byteCount
-  /// Makes a type in the byte order of this machine.
-  init(native kind: Kind, byteCount: Int) {
   /// The charge for the value of an element, in parts. An entry of a dict takes several times the memory of a number.
   var valueCost: Int { partCount == 1 ? 1 : 6 * partCount }
 
+  /// Makes a type in the byte order of this machine.
+  init(native kind: Kind, byteCount: Int) {
     self.init(kind, byteCount, isBigEndian: byteCount > 1 && 1.bigEndian == 1)
   }
 
@@ -316,8 +318,9 @@ extension NumPyType: CustomStringConvertible {
         unit.map { $0.code == "generic" ? "" : "[\($0.count == 1 ? "" : "\($0.count)")\($0.code)]" } ?? ""
       return orderMark + code + unit
     case .record:
-      let names = fields.prefix(16).map { "\($0.name.prefix(40)): \($0.type)" }.joined(separator: ", ")
-      return "{\(names)\(fields.count > 16 ? ", …" : "")}"
+      // The names are the peer's.
+      let names = fields.prefix(16).map { "\($0.name.shown(upTo: 40)): \($0.type)" }.joined(separator: ", ")
+      return "{\(names)\(fields.count > 16 ? ", …" : "")}".shown()
     case .subarray: return fields.first.map { "\($0.type)\($0.shape.prefix(64))" } ?? code
     default: return orderMark + code
     }
