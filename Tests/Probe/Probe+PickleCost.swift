@@ -281,6 +281,14 @@ extension Probe {
     }
   }
   private struct Fields: Decodable { var a: Int?, b: Int? }
+  /// Decodes anything, by what it is named and by what it holds.
+  private struct Attempts: Decodable {
+    init(from decoder: any Decoder) throws {
+      let single = try decoder.singleValueContainer()
+      _ = (try? single.decode(String.self), try? single.decode(URL.self), try? single.decode(Date.self))
+      _ = (try? Fields(from: decoder), try? single.decode([Int].self))
+    }
+  }
   private struct Branch: Decodable {
     enum Kind: Decodable {
       case number(Int)
@@ -323,9 +331,10 @@ extension Probe {
       _ = value.description
       switch name {
       case "shared-dict": _ = try decoder.decode([Fields].self, from: value)
-      case "shared-lists", "long-class", "long-class-states", "long-class-attributes", "combining-marks":
+      case "shared-lists", "long-class", "long-class-states", "long-class-attributes":
         _ = try decoder.decode(Tree.self, from: value)
       case "ranges": _ = try decoder.decode([Int].self, from: value)
+      case "combining-marks": _ = try decoder.decode([Attempts].self, from: value)
       default: break
       }
       _ = try value.pickled()
