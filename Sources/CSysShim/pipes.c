@@ -90,9 +90,10 @@ int swsys_poll_now(int fd, int interest) {
   return RETRIED(poll(&polled, 1, 0));
 }
 
-bool swsys_probe_nowait(void) {
+int swsys_probe_nowait(void) {
   int ends[2];
-  if (swsys_pipe(ends) < 0) return false;
+  int made = swsys_pipe(ends);
+  if (made < 0) return made;
   char byte = 0;
   struct iovec part = {.iov_base = &byte, .iov_len = 1};
   bool works = swsys_read_nowait(ends[0], &byte, 1) == -EAGAIN
@@ -102,9 +103,10 @@ bool swsys_probe_nowait(void) {
   close(ends[1]);
   return works;
 }
-bool swsys_probe_nosignal(void) {
+int swsys_probe_nosignal(void) {
   int ends[2];
-  if (swsys_pipe(ends) < 0) return false;
+  int made = swsys_pipe(ends);
+  if (made < 0) return made;
   char byte = 0;
   struct iovec part = {.iov_base = &byte, .iov_len = 1};
   /* The pipe has a reader, so a kernel that does not know the flag returns EOPNOTSUPP and raises no signal. */

@@ -170,6 +170,41 @@ import Testing
     }
   }
 
+  // MARK: Pipes
+
+  /// A program may restrict itself when its pipes are open already.
+  @Test func `line 12: a filter of system calls that comes later does not end a pipe`() async throws {
+    let (reader, writer) = try makePipe(framing: .lines)
+    try await writer.send("one")
+    try await writer.send("two")
+    #expect(try await reader.receive() == Array("one".utf8))
+    try await TestThread {
+      try #require(swsys_forbid_here(Int32(SWSYS_CALL_PREADV2)) == 0)
+      try #require(swsys_forbid_here(Int32(SWSYS_CALL_PWRITEV2)) == 0)
+      #expect(try reader.blocking.receive() == Array("two".utf8))
+      try writer.blocking.send("three")
+      #expect(try reader.blocking.receive() == Array("three".utf8))
+    }.value
+  }
+
+  @Test func `line 12: what could not be tried for lack of descriptors is tried again`() async {
+    await #expect(processExitsWith: .success) {
+      let first = try DescriptorPair.pipe()
+      let second = try DescriptorPair.pipe()
+      let numbers = [first.first.release().rawValue, second.first.release().rawValue]
+      var limit = rlimit()
+      _ = unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+      var none = rlimit(rlim_cur: 1, rlim_max: limit.rlim_max)
+      _ = unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &none)
+      let early = Result { try makeTransport(over: numbers[0], for: .readable) }
+      _ = unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+      let late = try makeTransport(over: numbers[1], for: .readable)
+      _ = try early.get()
+      let hasNowait = swsys_probe_nowait()
+      #expect((late is PipeTransport) == (hasNowait != 0))
+    }
+  }
+
   // MARK: Devices
 
   /// Fault 16 of the original, its other half.

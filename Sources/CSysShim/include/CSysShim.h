@@ -185,8 +185,9 @@ bool swsys_is_in_background(int fd);
 /* The other side is gone, and the descriptor is not ready for `interest`, if that is not 0. */
 bool swsys_is_hung_up(int fd, int interest);
 int swsys_poll_now(int fd, int interest);        /* 1: ready, 0: not */
-bool swsys_probe_nowait(void);                   /* do pipes take RWF_NOWAIT here? */
-bool swsys_probe_nosignal(void);                 /* do they take RWF_NOSIGNAL? */
+/* Whether pipes take RWF_NOWAIT or RWF_NOSIGNAL here: 1, 0, or a negative errno if no pipe could be made to try. */
+int swsys_probe_nowait(void);
+int swsys_probe_nosignal(void);
 
 /* ---- waiting ---- */
 int swsys_eventfd(void);

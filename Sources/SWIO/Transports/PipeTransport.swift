@@ -3,8 +3,8 @@ internal import SystemPackage
 
 /// An anonymous pipe, on kernels that take RWF_NOWAIT for pipes (about Linux 6.4).
 ///
-/// After a splice the kernel no longer takes RWF_NOWAIT for that pipe. From then on attempts are made as in
-/// `PolledTransport`.
+/// After a splice the kernel no longer takes RWF_NOWAIT for that pipe, and a filter of system calls may refuse the calls that
+/// have it. From then on attempts are made as in `PolledTransport`.
 package final class PipeTransport: DescriptorTransport {
   package let number: Int32
   package var working: Int32 { number }
@@ -51,5 +51,12 @@ package final class PipeTransport: DescriptorTransport {
     Self.isRefused(result) ? PolledTransport.maySend(number) : .file(.send, result)
   }
 
-  private static func isRefused(_ result: Int) -> Bool { result == -Int(Errno.notSupported.rawValue) }
+  /// Whether the kernel or a filter of system calls refuses the call. If the error is the pipe's own, the plain call that
+  /// follows has it, too.
+  private static func isRefused(_ result: Int) -> Bool {
+    result < 0
+      && [Errno.notSupported, .notPermitted, .permissionDenied, .noFunction].contains {
+        result == -Int($0.rawValue)
+      }
+  }
 }
