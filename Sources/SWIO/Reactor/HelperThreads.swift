@@ -5,7 +5,7 @@ package import SystemPackage
 ///
 /// Threads are started when work comes, wait a second for more, and end. If as many run as are allowed, work waits in a
 /// queue, first in, first out. While it waits, one more thread watches the others. When they have been stuck for 50 ms,
-/// it becomes one of them.
+/// it becomes one of them. If that thread cannot be started, a timer of the reactor tries again.
 package final class HelperThreads: Sendable {
   package typealias Work = @Sendable () -> Void
 
@@ -21,6 +21,8 @@ package final class HelperThreads: Sendable {
     var isWatched = false
     /// When a thread last took or finished work.
     var lastProgress = Deadline.never
+    /// How long to wait before the next attempt to start a thread that watches, in nanoseconds.
+    var pause = HelperThreads.shortestPause
 
     var hasWork: Bool { !front.isEmpty || !back.isEmpty }
 
@@ -62,6 +64,9 @@ package final class HelperThreads: Sendable {
 
   /// How long a thread waits for more work.
   private static var patience: Duration { .seconds(1) }
+  /// After a thread could not be started, pauses grow from the first to the second, in nanoseconds.
+  private static var shortestPause: UInt64 { 10_000_000 }
+  private static var longestPause: UInt64 { 1_000_000_000 }
   /// After how many nanoseconds without progress threads count as stuck and not as busy.
   private static var stuckAfter: UInt64 { 50_000_000 }
 
@@ -69,6 +74,14 @@ package final class HelperThreads: Sendable {
   ///
   /// - Returns: the error if no thread runs and none can be started. `work` does not run then.
   package func submit(_ work: @escaping Work) -> Errno? {
+    submit(work, keeping: false)
+  }
+
+  /// Runs `work` on one of the threads, as soon as one is free or can be started.
+  package func run(_ work: @escaping Work) { _ = submit(work, keeping: true) }
+
+  /// - Parameter keeps: whether work without a thread stays in the queue.
+  private func submit(_ work: @escaping Work, keeping keeps: Bool) -> Errno? {
     let queued = state.withLock { state -> Queued? in
       if state.idle.isEmpty, state.threadCount < (stuckAt(state).hasPassed ? most : usual) {
         state.threadCount += 1
@@ -83,7 +96,7 @@ package final class HelperThreads: Sendable {
     guard let errno = makeThread({ [self] in run(first: work) }) else { return nil }
     let (taken, orphans) = state.withLock { state -> (Queued?, [Work]) in
       state.threadCount -= 1
-      return state.threadCount > 0 ? (append(work, to: &state), []) : (nil, state.takeAll())
+      return state.threadCount > 0 || keeps ? (append(work, to: &state), []) : (nil, state.takeAll())
     }
     if let taken {
       finish(taken)
@@ -129,9 +142,23 @@ package final class HelperThreads: Sendable {
     return true
   }
 
-  /// If the thread cannot be started, the next submit tries again.
+  /// If the thread cannot be started, the attempt is repeated until the work has been taken.
   private func startWatch() {
-    if makeThread({ [self] in watch() }) != nil { state.withLock { $0.isWatched = false } }
+    let hasStarted = makeThread({ [self] in watch() }) == nil
+    let pause = state.withLock { state in
+      defer { state.pause = hasStarted ? Self.shortestPause : min(state.pause * 2, Self.longestPause) }
+      return state.pause
+    }
+    if hasStarted { return }
+    let timer = Timer(
+      Later { [self] in
+        let isNeeded = state.withLock { state in
+          state.isWatched = false
+          return beginsWatch(&state)
+        }
+        if isNeeded { startWatch() }
+      })
+    Reactor.shared.set(timer, at: Deadline(nanoseconds: Deadline.now.nanoseconds + pause))
   }
 
   private func watch() {
@@ -139,7 +166,7 @@ package final class HelperThreads: Sendable {
     while true {
       let next = state.withLock { state -> Watch in
         let stuckAt = stuckAt(state)
-        if state.hasWork, state.threadCount < most, !stuckAt.hasPassed {
+        if state.hasWork, state.threadCount > 0, state.threadCount < most, !stuckAt.hasPassed {
           return .wait(until: min(stuckAt, Deadline(nanoseconds: Deadline.now.nanoseconds + Self.stuckAfter)))
         }
         state.isWatched = false
@@ -190,4 +217,11 @@ package final class HelperThreads: Sendable {
       wakeUp.wait(watching: nil, for: [], until: deadline)
     }
   }
+}
+
+/// Calls a closure when a deadline passes, on the reactor's thread.
+final class Later: DeadlineReceiver {
+  private let body: @Sendable () -> Void
+  init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+  func deadlinePassed() { body() }
 }
