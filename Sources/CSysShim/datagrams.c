@@ -143,16 +143,20 @@ ssize_t swsys_send_accompanied(int fd, const struct iovec *parts, int count, con
   return RETRIED(sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL));
 }
 
+int swsys_pass(int fd, const int *descriptors, int count) {
+  struct iovec part = {.iov_base = "", .iov_len = 1};
+  return (int)swsys_send_accompanied(fd, &part, 1, descriptors, count, NULL, 0);
+}
+
 int swsys_park(const int *descriptors, int count) {
   int ends[2];
   int result = swsys_unix_pair(ends, SOCK_STREAM);
   if (result < 0) return result;
-  struct iovec part = {.iov_base = "", .iov_len = 1};
-  ssize_t sent = swsys_send_accompanied(ends[1], &part, 1, descriptors, count, NULL, 0);
+  int sent = swsys_pass(ends[1], descriptors, count);
   close(ends[1]);
   if (sent == 1) return ends[0];
   close(ends[0]);
-  return (int)sent;
+  return sent;
 }
 
 enum { MOST_AT_ONCE = 64 };

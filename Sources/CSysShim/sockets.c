@@ -93,10 +93,26 @@ bool swsys_queue_holds_something(int fd, bool is_stream) {
   int ready = RETRIED(poll(&polled, 1, 0));
   return ready < 0 || (ready > 0 && (polled.revents & POLLIN) != 0);
 }
+bool swsys_stream_may_hold_descriptors(int fd) {
+  int byte_count = 0;
+  if (ioctl(fd, FIONREAD, &byte_count) == 0 && byte_count == 0) return false;
+  /* A look copies all bytes into the same room. Without room for control data, it reports that there was some. */
+  enum { PARTS = 256 };
+  char room[4096];
+  struct iovec parts[PARTS];
+  for (int i = 0; i < PARTS; i++) parts[i] = (struct iovec){.iov_base = room, .iov_len = sizeof room};
+  struct msghdr message = {.msg_iov = parts, .msg_iovlen = PARTS};
+  ssize_t seen = RETRIED(recvmsg(fd, &message, MSG_PEEK | MSG_DONTWAIT));
+  if (seen <= 0) return seen != -EAGAIN && seen != 0;
+  /* A look stops at another writer's credentials, for example. */
+  return (message.msg_flags & MSG_CTRUNC) || ioctl(fd, FIONREAD, &byte_count) < 0 || byte_count > seen;
+}
 bool swsys_close_is_up_to_peer(int fd) {
   int family = swsys_socket_family(fd);
   if (family < 0) return false;
-  return family == AF_UNIX ? swsys_queue_holds_something(fd, swsys_socket_type(fd) == SOCK_STREAM) : swsys_lingers(fd);
+  if (family != AF_UNIX) return swsys_lingers(fd);
+  bool is_stream = swsys_socket_type(fd) == SOCK_STREAM && swsys_is_listening(fd) == 0;
+  return is_stream ? swsys_stream_may_hold_descriptors(fd) : swsys_queue_holds_something(fd, false);
 }
 
 ssize_t swsys_sendv(int fd, const struct iovec *parts, int count) {

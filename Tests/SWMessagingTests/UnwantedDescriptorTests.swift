@@ -229,6 +229,63 @@ import Testing
     for descriptor in silent { try descriptor.close() }
   }
 
+  /// More than there may be threads for such closes. Nothing stops an attacker from connecting again.
+  @Test func `line 5: an end is heard of, however many closes take long`() async {
+    await #expect(processExitsWith: .success) {
+      var limit = rlimit()
+      _ = unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+      limit.rlim_cur = min(limit.rlim_max, 65_536)
+      _ = unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+      for _ in 0..<1_030 {
+        let (peer, victim) = try makeSocketPair(framing: .varInt)
+        let lingering = try makeLingeringConnection(seconds: 600)
+        let passed = lingering.first.release()
+        _ = lingering.second.release()
+        try await peer.send("hi", passing: [passed])
+        try passed.close()
+        victim.close()
+      }
+      // This one has passed something, too.
+      let (peer, victim) = try makeSocketPair(framing: .varInt)
+      let (reader, writer) = try makePipe()
+      try await peer.send("hi", passing: [try writer.withDescriptor { $0 }])
+      victim.close()
+      do throws(EndpointError) {
+        _ = try await peer.next(timeout: .seconds(60))
+      } catch {
+        guard case .transport(let failure) = error.reason else { throw error }
+        #expect(failure.errno == .connectionReset)
+      }
+      withExtendedLifetime(reader) {}
+    }
+  }
+
+  /// A descriptor frees its number before its close waits. Those behind it must not wait for that.
+  @Test func `line 21: a message that fills the table does not keep it full`() async {
+    await #expect(processExitsWith: .success) {
+      let pair = try DescriptorPair.sockets(.unix)
+      let (ours, theirs) = (pair.first.release(), pair.second.release())
+      let victim = try MessageDuplex(adopting: ours.rawValue, framing: .varInt)
+      let peer = try MessageDuplex(adopting: theirs.rawValue, framing: .varInt)
+      let null = try FileDescriptor.open(FilePath("/dev/null"), .readOnly)
+      let lingering = try makeLingeringConnection(seconds: 600)
+      let passed = lingering.first.release()
+      _ = lingering.second.release()
+      try await peer.send("hi", passing: [passed] + Array(repeating: null, count: 199))
+      try passed.close()
+      var limit = rlimit(rlim_cur: 128, rlim_max: 128)
+      _ = unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+      var taken: [Int32] = []
+      while case let copy = swsys_duplicate(0, 3), copy >= 0 { taken.append(copy) }
+      for number in taken.suffix(60) { _ = swsys_close(number) }
+      let start = ContinuousClock.now
+      #expect(try await victim.receive() == Array("hi".utf8))
+      // Dispatch may have taken some.
+      await eventually { (0..<128).count { swsys_get_close_on_exec($0) < 0 } > 40 }
+      #expect(ContinuousClock.now - start < .seconds(60))
+    }
+  }
+
   @Test func `a Unix stream that has been received to its end is closed where that is asked for`() throws {
     let pair = try DescriptorPair.sockets(.unix)
     let (ours, theirs) = (pair.first.release(), pair.second.release())

@@ -50,6 +50,8 @@ int swsys_shutdown_send(int fd);
 /* Whether the receive queue of a socket of the Unix domain, stream or not, holds something that close would have to
  * release: also if that cannot be found out. */
 bool swsys_queue_holds_something(int fd, bool is_stream);
+/* Whether the receive queue of a Unix stream may hold descriptors, which its close would have to close. */
+bool swsys_stream_may_hold_descriptors(int fd);
 /* Whether a descriptor of any kind is a socket whose close takes as long as a peer likes. */
 bool swsys_close_is_up_to_peer(int fd);
 extern const int swsys_sock_stream, swsys_sock_seqpacket, swsys_sock_dgram;
@@ -96,6 +98,8 @@ ssize_t swsys_send_accompanied(int fd, const struct iovec *parts, int count, con
                                int descriptor_count, const void *address, unsigned address_length);
 /* Makes a socket whose receive queue holds a reference to each of these descriptors, at most 253. Its close closes those. */
 int swsys_park(const int *descriptors, int count);
+/* Sends a byte with these descriptors, at most 253. 1, or a negative errno. */
+int swsys_pass(int fd, const int *descriptors, int count);
 /* sendmmsg: one datagram for each part. Answers how many went out, if it is at least one. */
 int swsys_send_datagrams(int fd, const struct iovec *parts, int count);
 bool swsys_is_unix(int fd);

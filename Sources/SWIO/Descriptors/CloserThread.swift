@@ -10,9 +10,9 @@ internal import SystemPackage
 ///     nothing                     the caller
 ///     a disk, a terminal          the caller; for the reactor a thread that works through such closes in order, or,
 ///                                 while its closes are stuck, another one
-///     what a peer has chosen      a thread that does nothing else meanwhile
+///     what a peer has chosen      for sockets: the threads of `ParkedSockets`; else a thread that does nothing else meanwhile
 ///
-/// A stuck close of the last kind delays no other one, as each begins at once. It holds a thread, and no number of a descriptor.
+/// A stuck close of the last kind holds a thread, and no number of a descriptor.
 package enum CloserThread {
   private static let threads = HelperThreads(name: "sw-closer", usual: 1, most: mostThreads)
   private static let peersThreads = HelperThreads(
@@ -22,13 +22,17 @@ package enum CloserThread {
   /// Closes a descriptor soon, and owns the number from now on.
   package static func close(_ number: Int32) { run { OwnedDescriptor.closeHereOrForPeer(number) } }
 
-  /// Runs code that closes descriptors for the reactor, soon. If no thread can be started, this thread runs it.
+  /// Runs code that closes descriptors for the reactor, soon. If no thread runs and none can be started, this thread runs it:
+  /// what is up to a peer goes to a thread of its own from there.
   package static func run(_ close: @escaping @Sendable () -> Void) {
     if threads.submit(close) != nil { close() }
   }
 
-  /// Runs code whose closes take as long as a peer likes, soon. If no thread can be started, this thread runs it.
-  static func runForPeer(_ close: @escaping @Sendable () -> Void) {
-    if peersThreads.submit(close) != nil { close() }
+  /// Runs code whose closes take as long as a peer likes, as soon as a thread can be had.
+  static func runForPeer(_ close: @escaping @Sendable () -> Void) { peersThreads.run(close) }
+
+  /// Whether a socket whose close is up to a peer may not have told that peer yet.
+  package static var mayHaveUntoldPeers: Bool {
+    ParkedSockets.shared.mayHaveUntoldPeers || ParkedSockets.lone.mayHaveUntoldPeers
   }
 }

@@ -58,11 +58,17 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
 
   /// Closes a descriptor on the calling thread, unless that takes as long as a peer likes.
   static func closeHereOrForPeer(_ number: Int32) {
-    if swsys_close_is_up_to_peer(number) { closeForPeer(number) {} } else { closeHere(number) }
+    if !swsys_close_is_up_to_peer(number) { return closeHere(number) }
+    let isParked =
+      swsys_is_unix(number)
+      ? ParkedSockets.shared.park([number]) : ParkedSockets.shared.park([], behind: [number])
+    if !isParked { CloserThread.runForPeer { closeHere(number) } }
   }
 
-  /// Closes a descriptor on a thread of its own, because that takes as long as a peer likes. Then calls `done`.
+  /// Closes a socket whose close takes as long as a peer likes, on another thread. Calls `done` when its number is free: the
+  /// peer is told a moment later.
   package static func closeForPeer(_ number: Int32, then done: @escaping @Sendable () -> Void) {
+    if (swsys_is_unix(number) ? ParkedSockets.shared : .lone).park([number]) { return done() }
     CloserThread.runForPeer {
       closeHere(number)
       done()

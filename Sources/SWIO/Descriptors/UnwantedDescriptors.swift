@@ -3,9 +3,9 @@ internal import Synchronization
 
 /// The descriptors that the peer of one socket has passed and nobody wants, until they are closed.
 ///
-/// Each batch is closed by a thread of its own, because a close may take as long as the peer likes. The thread first puts the
-/// batch into the queue of a private socket, and closes the numbers: none of these closes is the last one of its file. Then it
-/// closes the socket. Only that waits for the peer, and no number is in use meanwhile.
+/// A close may take as long as the peer likes. So sockets are parked at once: their numbers are free, whatever becomes of the
+/// close. Other files wait for a thread, which parks them all before it closes them: none of the closes of the numbers is the
+/// last one of its file then.
 package final class UnwantedDescriptors: Sendable {
   private struct State: Sendable {
     /// The number of batches that are not closed yet.
@@ -20,32 +20,91 @@ package final class UnwantedDescriptors: Sendable {
 
   /// Whether the socket receives nothing for now, so that its peer cannot pass descriptors faster than they are closed.
   ///
-  /// Each batch occupies a thread. And even a close that is not the last one of its file may take long, because FUSE tells its
+  /// Each batch may occupy a thread. And even a close that is not the last one of its file may take long, because FUSE tells its
   /// server. So there is also a limit for numbers: one message can bring as many (SCM_MAX_FD).
   package var areTooMany: Bool { state.withLock { $0.batchCount >= Self.mostBatches || $0.count > 253 } }
   package static var mostBatches: Int { 4 }
 
+  /// The descriptors that are closed together count as one batch until all of them are closed.
+  private final class Batch: Sendable {
+    /// The number of its parts that are not closed yet.
+    let count = Atomic(0)
+  }
+
+  private func begin(_ batch: Batch) { batch.count.add(1, ordering: .relaxed) }
+
+  private func end(_ batch: Batch) {
+    let isLast = batch.count.subtract(1, ordering: .acquiringAndReleasing).newValue == 0
+    if isLast { state.withLock { $0.batchCount -= 1 } }
+  }
+
   /// Closes descriptors soon, and owns their numbers from now on. Any thread may call it, and none waits.
   package func close(_ numbers: [Int32]) {
     if numbers.isEmpty { return }
+    var unix: [Int32] = []
+    var sockets: [Int32] = []
+    var others: [Int32] = []
+    for number in numbers {
+      switch swsys_socket_family(number) {
+      case Int32(SWSYS_UNIX_FAMILY): unix.append(number)
+      case 0...: sockets.append(number)
+      default: others.append(number)
+      }
+    }
     state.withLock { state in
       state.batchCount += 1
       state.count += numbers.count
     }
-    CloserThread.runForPeer { [self] in closeAll(numbers) }
+    let batch = Batch()
+    begin(batch)
+    if !unix.isEmpty || !sockets.isEmpty { park(unix, sockets, in: batch) }
+    closeOnThread(others[...], in: batch)
+    end(batch)
   }
 
-  private func closeAll(_ numbers: [Int32]) {
-    // The number of a single descriptor is free before its close can wait. If there is no room for the socket, or for more
-    // descriptors in flight (ETOOMANYREFS), the numbers behind one whose close takes long have to wait for it.
+  private func park(_ unix: [Int32], _ sockets: [Int32], in batch: Batch) {
+    // A message has no room for more.
+    let isMany = unix.count + sockets.count > 251
+    let first = isMany ? Array(unix.prefix(100)) : unix
+    let second = isMany ? Array(sockets.prefix(100)) : sockets
+    begin(batch)
+    if ParkedSockets.shared.park(first, behind: second, whenClosed: { [self] in end(batch) }) {
+      state.withLock { $0.count -= first.count + second.count }
+      if isMany {
+        park(Array(unix.dropFirst(first.count)), Array(sockets.dropFirst(second.count)), in: batch)
+      }
+    } else {
+      closeOnThread((unix + sockets)[...], in: batch)
+      end(batch)
+    }
+  }
+
+  private func closeOnThread(_ numbers: ArraySlice<Int32>, in batch: Batch) {
+    if numbers.isEmpty { return }
+    begin(batch)
+    CloserThread.runForPeer { [self] in
+      closeAll(numbers, in: batch)
+      end(batch)
+    }
+  }
+
+  private func closeAll(_ numbers: ArraySlice<Int32>, in batch: Batch) {
+    guard let first = numbers.first else { return }
     let parked =
       numbers.count == 1
       ? -1 : unsafe numbers.withUnsafeBufferPointer { unsafe swsys_park($0.baseAddress, Int32($0.count)) }
-    for number in numbers {
-      state.withLock { $0.count -= 1 }
-      OwnedDescriptor.closeHere(number)
+    if parked >= 0 {
+      for number in numbers { close(number) }
+      return OwnedDescriptor.closeHere(parked)
     }
-    if parked >= 0 { OwnedDescriptor.closeHere(parked) }
-    state.withLock { $0.batchCount -= 1 }
+    // No numbers are free for the socket, or too many descriptors are in flight (ETOOMANYREFS). A close frees its number before
+    // it waits, so the others need another thread.
+    closeOnThread(numbers.dropFirst(), in: batch)
+    close(first)
+  }
+
+  private func close(_ number: Int32) {
+    state.withLock { $0.count -= 1 }
+    OwnedDescriptor.closeHere(number)
   }
 }

@@ -45,7 +45,7 @@ package final class StreamSocket: DescriptorTransport {
 
   package var isCloseUpToPeer: Bool {
     isUnix
-      ? !hasEnded.load(ordering: .relaxed) && swsys_queue_holds_something(number, true)
+      ? !hasEnded.load(ordering: .relaxed) && swsys_stream_may_hold_descriptors(number)
       : swsys_lingers(number)
   }
 

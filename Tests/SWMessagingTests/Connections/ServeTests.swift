@@ -299,36 +299,75 @@ final class EventLog: Sendable {
     }
   }
 
-  @Test(arguments: 0..<3) func `a connection is over when its descriptor is closed`(_ index: Int) async throws
-  {
-    let directory = try TestDirectory()
-    let listener = try ListenPlace.unix.listener(directory)
-    let (log, gate) = (EventLog(), Gate())
-    let serving = Task {
-      try await listener.serve(limit: 1, on: Self.executors[index], observing: log.note) { peer in
-        try await peer.send(Array("here".utf8))
-        await gate.wait()
-      }
-    }
+  /// Closing a connection closes what its peer has sent along, and that takes as long as the peer likes.
+  private static func connectAndPass(
+    _ listener: Listener<VarIntDuplex>
+  ) async throws -> (client: VarIntDuplex, silent: FileDescriptor) {
     let client = try await connect(to: listener.address, framing: .varInt)
     #expect(try await client.receive() == Array("here".utf8))
-    // Closing the connection closes what its peer has sent along: a socket whose close has to wait.
     let pair = try makeLingeringConnection(seconds: 120)
     let (passed, silent) = (pair.first.release(), pair.second.release())
     try await client.send(Array("unread".utf8), passing: [passed])
     try await TestThread { try passed.close() }.value
+    return (client, silent)
+  }
+
+  @Test(arguments: 0..<4) func `a connection makes room for another while its close takes long`(
+    _ index: Int
+  ) async throws {
+    let directory = try TestDirectory()
+    let listener = try ListenPlace.unix.listener(directory)
+    let (log, gate) = (EventLog(), Gate())
+    let start = ContinuousClock.now
+    let serving = Task {
+      if index < 3 {
+        try await listener.serve(limit: 1, perUser: 1, on: Self.executors[index], observing: log.note) {
+          peer in
+          try await peer.send(Array("here".utf8))
+          await gate.wait()
+        }
+      } else {
+        try await TestThread {
+          try listener.blocking.serve(threads: 1, perUser: 1, observing: log.note) { peer in
+            try peer.blocking.send(Array("here".utf8))
+            gate.waitBlocking()
+          }
+        }.value
+      }
+    }
+    let (client, silent) = try await Self.connectAndPass(listener)
     gate.open()
-    // The client is told before the kernel goes through the queue.
-    await eventually { Self.isHungUp(client) }
-    for _ in 0..<100 { await Task.yield() }
-    #expect(log.closed == 0)
-    #expect(listener.snapshot.connections.count == 1)
-    // The close is over when the socket's own peer has gone.
-    try silent.close()
-    await eventually { log.closed == 1 }
+    await eventually { log.closed == 1 && Self.isHungUp(client) }
+    #expect(ContinuousClock.now - start < .seconds(60), "the slot was free only when the close had returned")
+    let other = try await connect(to: listener.address, framing: .varInt)
+    #expect(try await other.receive() == Array("here".utf8))
+    #expect(log.refused(.userLimit) == 0)
     listener.finish()
     try await serving.value
-    client.close()
+    #expect(ContinuousClock.now - start < .seconds(60))
+    for peer in [client, other] { peer.close() }
+    try silent.close()
+  }
+
+  @Test func `when serve returns every peer has been told, though closes take long`() async throws {
+    let directory = try TestDirectory()
+    for _ in 0..<20 {
+      let listener = try ListenPlace.unix.listener(directory)
+      let gate = Gate()
+      let serving = Task {
+        try await listener.serve { peer in
+          try await peer.send(Array("here".utf8))
+          await gate.wait()
+        }
+      }
+      let (client, silent) = try await Self.connectAndPass(listener)
+      gate.open()
+      listener.finish()
+      try await serving.value
+      #expect(Self.isHungUp(client))
+      client.close()
+      try silent.close()
+    }
   }
 
   @Test func `a snapshot and the events say who is served, since when, and for how long`() async throws {

@@ -8,8 +8,6 @@ extension BlockingListener {
   ///
   /// Further clients wait in the queue of the kernel until a thread is free. When `patience` has passed after the beginning
   /// of the end, connections that are left are closed, which ends the calls of their handlers.
-  /// Each thread closes its own connections, and waits as long as the kernel takes for that: a TCP socket with `SO_LINGER`, or
-  /// one with descriptors in its queue whose close takes long.
   ///
   /// - Parameters:
   ///   - threads: how many threads serve, and so how many connections are open at once. At least one.
@@ -89,7 +87,9 @@ private final class ThreadServer<Connection: Endpoint>: Sendable {
     }
     listener.core.close { [service] in service.noteListenerClosed() }
     let limit = Deadline.after(.seconds(1))
-    while !service.isOver, !limit.hasPassed { wakeUp.wait(watching: nil, for: [], until: limit) }
+    while !service.isOver || CloserThread.mayHaveUntoldPeers, !limit.hasPassed {
+      wakeUp.wait(watching: nil, for: [], until: min(limit, .after(.milliseconds(10))))
+    }
     return state.withLock { $0.error }
   }
 
@@ -130,7 +130,7 @@ private final class ThreadServer<Connection: Endpoint>: Sendable {
     close(connection, number, failure)
   }
 
-  /// Closes a connection, and waits until its descriptor is closed, for a second at most: then there is room for another one.
+  /// Closes a connection, and waits until its number is free, for a second at most: then there is room for another one.
   private func close(_ connection: Connection, _ number: Int, _ failure: (any Error)?) {
     let (closed, limit) = (WakeUp.take(), Deadline.after(.seconds(1)))
     let isClosed = Guarded(false)

@@ -26,8 +26,12 @@ extension Listener {
   ///    connections are closed.
   ///
   /// The call returns when the last handler has returned and every connection is closed, and so is the listener: no peer
-  /// finds an open socket afterwards. It waits at most a second longer for a descriptor that the kernel takes that long to
-  /// close, such as a TCP socket with `SO_LINGER`.
+  /// finds an open socket afterwards. It waits at most a second longer if the system has no thread for a close that may take
+  /// long.
+  ///
+  /// A connection counts until its descriptor is free. If the kernel takes longer to close it, such as a TCP socket with
+  /// `SO_LINGER`, or one whose peer has passed descriptors that were not received, another connection can be accepted
+  /// meanwhile.
   ///
   /// - Parameters:
   ///   - limit: how many connections may be open at once; nil: half of the descriptors that this process may have.
@@ -111,10 +115,14 @@ private final class AsyncServer<Connection: Endpoint>: Sendable {
       }
       return error
     }
-    // Handlers have returned; other threads may still be closing descriptors.
-    await wait(until: .after(.seconds(1))) { $0.isOver }
+    // Handlers have returned; other threads may still be closing descriptors, and telling peers.
+    let limit = Deadline.after(.seconds(1))
+    await wait(until: limit) { $0.isOver }
+    while CloserThread.mayHaveUntoldPeers, !limit.hasPassed {
+      await bell.wait(until: min(limit, .after(.milliseconds(10))))
+    }
     listener.core.leave(service)
-    Reactor.shared.takeBack(limit)
+    Reactor.shared.takeBack(self.limit)
     return error
   }
 

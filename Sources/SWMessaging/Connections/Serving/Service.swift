@@ -76,7 +76,7 @@ package final class Service<Connection: Endpoint>: ServesConnections {
   /// When the time for the end has passed. Never before it drains.
   package var deadline: Deadline { state.withLock { $0.deadline } }
   package var isEmpty: Bool { state.withLock { $0.served.isEmpty } }
-  /// No descriptor is left, neither of a connection nor of the listener, and the observer has been told of every end.
+  /// No number of a descriptor is left, neither of a connection nor of the listener, and the observer has been told of every end.
   package var isOver: Bool {
     state.withLock {
       $0.served.isEmpty && $0.refusedCount == 0 && $0.endsBeingTold == 0 && $0.isListenerClosed
@@ -123,7 +123,7 @@ package final class Service<Connection: Endpoint>: ServesConnections {
 
   package func hasGreeted(_ number: Int) { state.withLock { $0.served[number]?.isGreeting = false } }
 
-  /// A connection is over, and closed.
+  /// A connection is over, and its number is free. The kernel may take longer to close it, perhaps as long as the peer likes.
   package func leave(_ number: Int, _ error: (any Error)?) {
     let entry = state.withLock { state -> Entry? in
       let entry = state.served.removeValue(forKey: number)
