@@ -247,7 +247,7 @@ extension Probe {
         Array(repeatElement([0x65, 0x75] as [UInt8], count: 230).joined()) + [0x2e])
     case "overlapping-fields":
       // Records of one byte that is many fields.
-      let fields = min(1023, byteCount / 60)
+      let fields = max(1, min(1023, byteCount / 60))
       let names = [0x28] + Array((0..<fields).map { text("\($0)") }.joined()) + [0x74]
       let type = Array("cnumpy\ndtype\n".utf8)
       let byte = type + [0x8c, 2] + Array("u1".utf8) + [0x89, 0x88, 0x87, 0x52, 0x4b, 0, 0x86, 0x94]
