@@ -17,6 +17,18 @@ package enum CodingDictionaryKeyKind: Sendable {
   case other
 }
 
+/// A set. Its elements are hashed and compared, as the keys of a dictionary.
+package protocol CodingSet: SendableMetatype {}
+
+extension Set: CodingSet {}
+
+/// Whether the values of a type are made of a text by a comparison with each case, as of an enumeration with raw values.
+package func isMadeOfText(_ type: Any.Type) -> Bool {
+  func hasText<Raw: RawRepresentable>(_ type: Raw.Type) -> Bool { Raw.RawValue.self == String.self }
+  guard let type = type as? any RawRepresentable.Type else { return false }
+  return hasText(type)
+}
+
 extension Dictionary: CodingDictionary {
   package static var keyKind: CodingDictionaryKeyKind {
     if Key.self == String.self { return .text }

@@ -43,12 +43,27 @@ extension DecodingError {
   package static func sameKey(
     _ first: String, _ second: String, at path: [any CodingKey]
   ) -> DecodingError {
+    .dataCorrupted(.init(codingPath: path, debugDescription: sameKey(first, second)))
+  }
+
+  package static func sameKey(_ first: String, _ second: String) -> String {
+    "cannot tell the keys \(first.shown(upTo: 100)) and \(second.shown(upTo: 100)) apart: they become the same key"
+  }
+
+  /// The explanation for a text that cannot become a key.
+  package static var unfitKey: String {
+    "cannot use a text with more than \(CombiningMarks.mostInKey) combining marks in a row as a key"
+  }
+
+  /// A text that becomes a key has too many combining marks in a row.
+  package static func unfitKey(at path: [any CodingKey]) -> DecodingError {
+    .dataCorrupted(.init(codingPath: path, debugDescription: unfitKey))
+  }
+
+  /// A nan becomes a key.
+  package static func nanAsKey(at path: [any CodingKey]) -> DecodingError {
     .dataCorrupted(
-      .init(
-        codingPath: path,
-        debugDescription:
-          "cannot tell the keys \(first.shown(upTo: 100)) and \(second.shown(upTo: 100)) apart: they become the same key"
-      ))
+      .init(codingPath: path, debugDescription: "cannot use nan as a key, because it is not equal to itself"))
   }
 
   /// A number does not fit its type.

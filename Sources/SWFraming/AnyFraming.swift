@@ -45,6 +45,10 @@ public struct AnyByteFraming: ByteFraming {
     try base.envelope(for: payload)
   }
 
+  public func envelope(forByteCount byteCount: Int) throws(FramingError) -> FrameEnvelope? {
+    try base.envelope(forByteCount: byteCount)
+  }
+
   public func decode(
     _ frame: Span<UInt8>, payload: Range<Int>, scanned: borrowing AnyFrameScanner<[UInt8]>
   ) throws -> [UInt8] {

@@ -55,6 +55,20 @@ public struct MappedFraming<Base: Framing, Incoming: Sendable, Outgoing: Sendabl
   }
 }
 
+extension MappedFraming where Incoming == Outgoing {
+  /// The framing for the other side of the connection, which is this framing.
+  ///
+  /// - Precondition: the base sends and receives one type. The counterpart of another base takes functions of its own: map
+  ///   `base.flipped`. The functions of this framing have to undo each other.
+  @inlinable
+  public var flipped: Self {
+    precondition(
+      Base.Incoming.self == Base.Outgoing.self,
+      "the base of the mapped framing sends another type than it receives: map base.flipped instead")
+    return self
+  }
+}
+
 extension Framing {
   /// This framing with messages of other types.
   ///

@@ -115,6 +115,11 @@ extension ProgressFraming: ByteFraming where Base: ByteFraming {
   public func envelope(for payload: Span<UInt8>) throws(FramingError) -> FrameEnvelope {
     try base.envelope(for: payload)
   }
+
+  @inlinable
+  public func envelope(forByteCount byteCount: Int) throws(FramingError) -> FrameEnvelope? {
+    try base.envelope(forByteCount: byteCount)
+  }
 }
 
 extension Framing {

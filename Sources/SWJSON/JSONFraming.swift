@@ -93,6 +93,9 @@ public struct JSONFraming<
 
   /// Decodes a message that may have a ``JSONValue`` as a part.
   private func message(_ text: Data) throws -> Incoming {
+    if JSONMarks.areTooMany(in: text, isJSON5: decoder.allowsJSON5) {
+      throw DecodingError.unfitText
+    }
     guard let parts else { return try decoder.decode(Incoming.self, from: text) }
     if !parts.areMet {
       let message = Result { try decoder.decode(Incoming.self, from: text) }

@@ -67,10 +67,31 @@ final class JSONMessage: Sendable {
   private let text: Data
   private let parts: Parts
   private let parsed = Mutex<Result<JSONTree, JSONValueParser.Failure>?>(nil)
+  /// The steps that Foundation may still take to make paths of parts.
+  private let pathSteps: Mutex<Int>
 
   init(_ text: Data, of parts: Parts) {
     self.text = text
     self.parts = parts
+    pathSteps = Mutex(1 << 22 + 16 * text.count)
+  }
+
+  /// The depth of a path that is short enough to cost no more than its part.
+  private static let shallow = 16
+
+  /// Charges for the path of a part, which Foundation makes in time with the square of its length. A peer may put many
+  /// parts at a great depth, in a few bytes each.
+  private func charge(for path: [any CodingKey]) throws {
+    guard path.count > Self.shallow else { return }
+    let isLeft = pathSteps.withLock { steps in
+      steps -= path.count * path.count
+      return steps >= 0
+    }
+    if isLeft { return }
+    throw DecodingError.dataCorrupted(
+      .init(
+        codingPath: path, debugDescription: "too many parts of any kind at a depth of \(path.count) and more")
+    )
   }
 
   /// Decodes a value of any kind. Returns nil if the decoder has no mark.
@@ -89,6 +110,7 @@ final class JSONMessage: Sendable {
       )
     }
     let path = decoder.codingPath
+    try current.charge(for: path)
     do {
       guard let expected = try current.root.get().part(at: path) else {
         // A type may ask for a member that is missing, as that of a superclass. It is null.

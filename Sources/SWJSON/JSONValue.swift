@@ -9,11 +9,13 @@ internal import SWCoding
 /// ```
 ///
 /// An integer of 64 bits is exact; any other number has double precision. An object does not keep the order of its
-/// keys. If a key occurs twice in a text, one of the values is kept.
+/// keys. If a key occurs twice in a text, one of the values is kept. Two spellings of one key that differ in their bytes, such as
+/// `é` in one scalar and in two, are an error.
 ///
 /// A ``JSONFraming`` reads a `JSONValue`, whether it is the whole message or a part of another type, in time proportional
 /// to its length. The text has to be JSON of RFC 8259 in UTF-8. The names of an object are those of the text, whatever the
-/// key strategy is; two that a strategy makes one are an error, also on the way to such a part.
+/// key strategy is; two that a strategy makes one are an error, also on the way to such a part. A message is refused if it has
+/// thousands of such parts deeper than 16 levels, because `JSONDecoder` takes time with the square of the depth for each.
 ///
 /// `JSONDecoder` does not tell the kind of a value. So a `JSONValue` that a program decodes with a `JSONDecoder` of its own,
 /// or with a framing whose decoder has a custom key strategy, JSON5 or strings for infinities, is found by attempts. Their
@@ -138,14 +140,10 @@ extension JSONValue: Codable {
   }
 
   public func encode(to encoder: any Encoder) throws {
-    switch self {
-    case .array(let elements):
+    if case .array(let elements) = self {
       var array = encoder.unkeyedContainer()
       for element in elements { try array.encode(element) }
       return
-    // As a dictionary, whose keys no strategy changes.
-    case .object(let members): return try members.encode(to: encoder)
-    default: break
     }
     var single = encoder.singleValueContainer()
     switch self {
@@ -154,7 +152,9 @@ extension JSONValue: Codable {
     case .uint(let value): try single.encode(value)
     case .double(let value): try single.encode(value)
     case .string(let value): try single.encode(value)
-    case .null, .array, .object: try single.encodeNil()
+    // As a dictionary that is a value: encoders change the keys of one that encodes itself into their container.
+    case .object(let members): try single.encode(members)
+    case .null, .array: try single.encodeNil()
     }
   }
 

@@ -152,3 +152,56 @@ import Testing
     }
   }
 }
+
+/// Texts with runs of combining marks, which Swift sorts in time with the square of their number.
+@Suite(.lastResort, .leavesNothing) struct CombiningMarkTests {
+  private func areTooMany(_ text: String, limit: Int = CombiningMarks.mostInKey) -> Bool {
+    var marks = CombiningMarks(limit: limit)
+    unsafe Array(text.utf8).withUnsafeBytes { unsafe marks.take($0) }
+    return marks.areTooMany
+  }
+
+  /// Each is one character that has to be sorted, or decomposes to such characters.
+  @Test(arguments: [
+    "\u{300}", "\u{316}", "\u{344}", "\u{5b0}", "\u{64b}", "\u{f71}", "\u{f73}", "\u{f81}", "\u{302a}",
+    "\u{3099}",
+    "\u{a66f}", "\u{abed}", "\u{fb1e}", "\u{fe20}", "\u{101fd}", "\u{1d165}", "\u{1e8d0}", "\u{16ff0}",
+  ])
+  func `a key has thirty combining marks in a row at most`(_ mark: String) {
+    func marks(_ count: Int) -> String { String(repeating: mark, count: count) }
+    for start in ["", "e", "日本語", "a long text of ASCII", "😀"] {
+      #expect((start + marks(30)).isFitForKey)
+      #expect(!(start + marks(31)).isFitForKey)
+      #expect(!(start + marks(31) + "e").isFitForKey)
+      #expect(!(start + marks(1000)).isFitForKey)
+    }
+    for letter in ["e", "é", "日", "가", "😀", "\u{0}", "Я", "\u{200d}"] {
+      #expect(Array(repeating: marks(30), count: 9).joined(separator: letter).isFitForKey)
+    }
+    #expect(!areTooMany(marks(256), limit: 256))
+    #expect(areTooMany(marks(257), limit: 256))
+  }
+
+  @Test func `each character that Unicode sorts counts, and no other`() {
+    var counted = 0
+    for value in 0..<0x110000 as Range<UInt32> {
+      guard let character = Unicode.Scalar(value) else { continue }
+      let parts = String(character).unicodeScalars
+      let isSorted = character.properties.canonicalCombiningClass != .notReordered
+      let isCounted = areTooMany(String(String.UnicodeScalarView([character, character])), limit: 1)
+      if isSorted { #expect(isCounted, "U+\(String(value, radix: 16))") }
+      if isCounted, !isSorted { #expect([0xf73, 0xf75, 0xf81].contains(value) && parts.count == 1) }
+      counted += isCounted ? 1 : 0
+    }
+    #expect(counted > 900)
+  }
+
+  @Test func `bytes that are not UTF-8 are looked through without a trap`() {
+    for start in [[0xcc], [0xe0, 0xa0], [0xf0, 0x90, 0x80], [0xff], [0x80]] as [[UInt8]] {
+      for count in 0..<70 {
+        let bytes = [UInt8](repeating: 0x61, count: count) + start
+        #expect(unsafe !bytes.withUnsafeBytes { unsafe CombiningMarks.areTooMany(in: $0) })
+      }
+    }
+  }
+}

@@ -26,7 +26,7 @@ import Testing
     "0.1",
     "1e19", #""a\u00e9\ud83d\ude00\n\/\\""#, #""\u0000""#, "[]", " [ 1 , { } ] ", #"{"a":1,"a":2}"#, "null",
     "[true,false]",
-    #"{"\u00e9":1,"e\u0301":2}"#, "\"\u{2028}\"", "[[[[[[{}]]]]]]",
+    "\"\u{2028}\"", "[[[[[[{}]]]]]]",
   ])
   func `a value of any kind is what JSONDecoder reads`(_ text: String) throws {
     let framing = LineFraming.lines.json(JSONValue.self)
