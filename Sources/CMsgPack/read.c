@@ -17,26 +17,28 @@ static inline bool is_same(const swmp_token *left, const swmp_token *right, cons
   return (left->kind == SWMP_INT || left->kind == SWMP_UINT) && left->value == right->value;
 }
 
-bool swmp_has_duplicates(const swmp_token *tokens, uint32_t map, const uint8_t *bytes) {
+int swmp_check_keys(const swmp_token *tokens, uint32_t map, const uint8_t *bytes) {
   const swmp_token *first = tokens + map + 1;
   const swmp_token *end = tokens + tokens[map].extent;
   /* A bit for each kind of key that has been seen: only keys of the same kind are compared. */
   uint64_t seen = 0;
+  int found = SWMP_KEYS_PLAIN;
   for (const swmp_token *key = first; key != end; key = next(next(key, tokens), tokens)) {
     uint64_t kind = key->value;
     if (is_text(key) && key->extent) {
       const uint8_t *text = bytes + key->value;
       kind = key->extent + text[0] * (uint64_t)7 + text[key->extent - 1] * (uint64_t)23;
+      if (key->extent >= SWMP_LONG_KEY && !swmp_is_ascii(text, key->extent)) found = SWMP_KEYS_LONG;
     }
     uint64_t bit = (uint64_t)1 << (kind & 63);
     if (seen & bit) {
       for (const swmp_token *other = first; other != key; other = next(next(other, tokens), tokens)) {
-        if (is_same(key, other, bytes)) return true;
+        if (is_same(key, other, bytes)) return SWMP_KEYS_REPEATED;
       }
     }
     seen |= bit;
   }
-  return false;
+  return found;
 }
 
 bool swmp_has_plain_keys(const swmp_token *tokens, uint32_t map, const uint8_t *bytes, bool of_integers) {

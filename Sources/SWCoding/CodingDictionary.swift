@@ -17,6 +17,9 @@ package enum CodingDictionaryKeyKind: Sendable {
   case other
 }
 
+/// An encoder that leaves the keys of a dictionary alone, also of one that encodes itself into the encoder's container.
+package protocol CodingDictionaryEncoder: Encoder {}
+
 /// A set. Its elements are hashed and compared, as the keys of a dictionary.
 package protocol CodingSet: SendableMetatype {}
 

@@ -60,6 +60,15 @@ extension DecodingError {
     .dataCorrupted(.init(codingPath: path, debugDescription: unfitKey))
   }
 
+  /// Another text that is compared has too many combining marks in a row.
+  package static func unfitText(at path: [any CodingKey]) -> DecodingError {
+    .dataCorrupted(
+      .init(
+        codingPath: path,
+        debugDescription:
+          "cannot compare a text with more than \(CombiningMarks.mostInValue) combining marks in a row"))
+  }
+
   /// A nan becomes a key.
   package static func nanAsKey(at path: [any CodingKey]) -> DecodingError {
     .dataCorrupted(

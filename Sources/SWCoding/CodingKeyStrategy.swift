@@ -39,7 +39,54 @@ public struct CodingKeyStrategy: Sendable {
   }
 }
 
+extension CodingKey {
+  /// The key that ``CodingKeyStrategy/snakeCase`` writes under a name. Returns nil if the type has none.
+  ///
+  /// A name does not say which words were acronyms: `open_url` is `openUrl` or `openURL`. So several spellings are tried.
+  ///
+  /// - Parameter count: how many keys the map has. If it has one, as that of an enumeration with payloads, any words may be
+  ///   acronyms; otherwise one of them.
+  package init?(inSnakeCase name: String, of count: Int) {
+    if let key = Self(stringValue: name.inCamelCase), key.stringValue.inSnakeCase == name {
+      self = key
+      return
+    }
+    if let key = Self(stringValue: name) {
+      self = key
+      return
+    }
+    for spelling in name.spellingsWithAcronyms(severalAcronyms: count == 1) {
+      if let key = Self(stringValue: spelling), key.stringValue.inSnakeCase == name {
+        self = key
+        return
+      }
+    }
+    return nil
+  }
+}
+
 extension String {
+  /// `one_two_url` as `OneTwoUrl`, `ONETwoUrl`, `oneTWOUrl`, `oneTwoURL`, …
+  fileprivate func spellingsWithAcronyms(severalAcronyms: Bool) -> [String] {
+    guard let first = firstIndex(where: { $0 != "_" }), let last = lastIndex(where: { $0 != "_" }) else {
+      return []
+    }
+    // A name of a program has few words. A peer's may have many.
+    let words = self[first...last].split(separator: "_").prefix(13)
+    guard words.count <= 12 else { return [] }
+    let choices =
+      severalAcronyms && words.count <= 6 ? Array(1..<1 << words.count) : words.indices.map { 1 << $0 }
+    func spelling(_ word: (offset: Int, element: Substring), _ acronyms: Int) -> String {
+      if acronyms & 1 << word.offset != 0 { return word.element.uppercased() }
+      if word.offset == 0, acronyms != 0 { return word.element.lowercased() }
+      return word.element.prefix(1).uppercased() + word.element.dropFirst().lowercased()
+    }
+    return ([0] + choices).map { acronyms in
+      self[..<first] + words.enumerated().map { spelling($0, acronyms) }.joined()
+        + self[index(after: last)...]
+    }
+  }
+
   /// `oneTwo` as `one_two`, `myURLKey` as `my_url_key`.
   package var inSnakeCase: String {
     var result = ""

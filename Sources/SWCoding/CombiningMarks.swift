@@ -4,10 +4,15 @@
 /// with the square of the run's length: a dictionary's key of 256 KB took 26 seconds. So a text that becomes the key of a
 /// dictionary, an element of a set or a case of a type is refused if a run is longer than 30 marks, as it is in no language. That is the
 /// limit of the Stream-Safe Text Format, <https://unicode.org/reports/tr15/#Stream_Safe_Text_Format>.
+///
+/// A text that is no key of a map may also be compared: it becomes a case of an enumeration or an element of a set. People do
+/// write texts with many marks there, so its limit only keeps the time in proportion to the length.
 @usableFromInline
 package struct CombiningMarks {
   /// The number of marks in a row that a key may have.
-  package static let mostInKey = 30
+  @inlinable package static var mostInKey: Int { 30 }
+  /// The number of marks in a row that another text may have that is compared.
+  @inlinable package static var mostInValue: Int { 256 }
   /// The number of bytes that a text with more marks has at least: each takes two bytes or more.
   @inlinable package static var leastByteCount: Int { 62 }
 
@@ -18,15 +23,17 @@ package struct CombiningMarks {
 
   package init(limit: Int = mostInKey) { self.limit = limit }
 
-  /// Whether a text in UTF-8 has more marks in a row than a key may have. Bytes that are not UTF-8 count as letters.
+  /// Whether a text in UTF-8 has more marks in a row than a limit. Bytes that are not UTF-8 count as letters.
+  ///
+  /// - Complexity: constant for a text that is too short for them.
   @inlinable @inline(__always)
-  package static func areTooMany(in bytes: UnsafeRawBufferPointer) -> Bool {
-    unsafe bytes.count >= leastByteCount && areTooManyInLong(bytes)
+  package static func areTooMany(in bytes: UnsafeRawBufferPointer, limit: Int = mostInKey) -> Bool {
+    unsafe bytes.count > 2 * limit && areTooManyInLong(bytes, limit)
   }
 
   @usableFromInline @inline(never)
-  package static func areTooManyInLong(_ bytes: UnsafeRawBufferPointer) -> Bool {
-    var marks = CombiningMarks()
+  package static func areTooManyInLong(_ bytes: UnsafeRawBufferPointer, _ limit: Int) -> Bool {
+    var marks = CombiningMarks(limit: limit)
     unsafe marks.take(bytes)
     return marks.areTooMany
   }
@@ -85,11 +92,17 @@ extension String {
   ///
   /// - Complexity: constant for a text of less than 62 bytes.
   @inlinable @inline(__always)
-  package var isFitForKey: Bool { utf8.count < CombiningMarks.leastByteCount || isLongFitForKey }
+  package var isFitForKey: Bool { isFit(CombiningMarks.mostInKey) }
+
+  /// Whether the text has at most so many combining marks in a row.
+  @inlinable @inline(__always)
+  package func isFit(_ limit: Int) -> Bool { utf8.count <= 2 * limit || isLongFit(limit) }
 
   @usableFromInline @inline(never)
-  package var isLongFitForKey: Bool {
+  package func isLongFit(_ limit: Int) -> Bool {
     var text = self
-    return text.withUTF8 { bytes in unsafe !CombiningMarks.areTooManyInLong(UnsafeRawBufferPointer(bytes)) }
+    return text.withUTF8 { bytes in
+      unsafe !CombiningMarks.areTooManyInLong(UnsafeRawBufferPointer(bytes), limit)
+    }
   }
 }

@@ -8,13 +8,7 @@ internal import SWCoding
 
 /// Looks for long runs of combining marks in a text before `JSONDecoder` reads it, which puts the names of each object into a
 /// dictionary (see ``CombiningMarks``).
-///
-/// A string that is no name may become a case of an enumeration or an element of a set, and the decoder does not say so. So
-/// its runs have a limit, too, which only has to keep the time in proportion to the length.
 enum JSONMarks {
-  /// The number of marks in a row that a string may have that is no name.
-  static let mostInString = 256
-
   static func areTooMany(in text: Data, isJSON5: Bool) -> Bool {
     guard text.count >= CombiningMarks.leastByteCount else { return false }
     if let wide = wideEncoding(text) {
@@ -62,7 +56,7 @@ enum JSONMarks {
       guard end - start >= CombiningMarks.leastByteCount else { continue }
       let string = unsafe UnsafeRawBufferPointer(rebasing: text[start..<end])
       var marks = CombiningMarks(
-        limit: unsafe isName(text, endingAt: index) ? CombiningMarks.mostInKey : mostInString)
+        limit: unsafe isName(text, endingAt: index) ? CombiningMarks.mostInKey : CombiningMarks.mostInValue)
       unsafe take(string, &marks)
       if marks.areTooMany { return true }
     }
@@ -152,6 +146,6 @@ extension DecodingError {
         codingPath: [],
         debugDescription:
           "cannot read names with more than \(CombiningMarks.mostInKey) combining marks in a row, "
-          + "or strings with more than \(JSONMarks.mostInString)"))
+          + "or strings with more than \(CombiningMarks.mostInValue)"))
   }
 }

@@ -140,10 +140,15 @@ extension JSONValue: Codable {
   }
 
   public func encode(to encoder: any Encoder) throws {
-    if case .array(let elements) = self {
+    switch self {
+    case .array(let elements):
       var array = encoder.unkeyedContainer()
       for element in elements { try array.encode(element) }
       return
+    // One level, and not two.
+    case .object(let members) where encoder is any CodingDictionaryEncoder:
+      return try members.encode(to: encoder)
+    default: break
     }
     var single = encoder.singleValueContainer()
     switch self {
@@ -152,7 +157,7 @@ extension JSONValue: Codable {
     case .uint(let value): try single.encode(value)
     case .double(let value): try single.encode(value)
     case .string(let value): try single.encode(value)
-    // As a dictionary that is a value: encoders change the keys of one that encodes itself into their container.
+    // As a dictionary that is a value: other encoders change the keys of one that encodes itself into their container.
     case .object(let members): try single.encode(members)
     case .null, .array: try single.encodeNil()
     }

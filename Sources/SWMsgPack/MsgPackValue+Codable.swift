@@ -76,6 +76,10 @@ extension MsgPackValue: Codable {
       var originals: [String: MsgPackValue] = [:]
       for pair in pairs {
         let key = TextKey(stringValue: pair.key.text ?? pair.key.description)
+        if !key.stringValue.isFitForKey {
+          throw EncodingError.invalidValue(
+            pair.key, .init(codingPath: encoder.codingPath, debugDescription: DecodingError.unfitKey))
+        }
         // Of a key that occurs twice the last value counts. Two keys of one text would lose an entry.
         if let other = originals.updateValue(pair.key, forKey: key.stringValue), other != pair.key {
           throw EncodingError.sameKey(key.stringValue, at: encoder.codingPath)

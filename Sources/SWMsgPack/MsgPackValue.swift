@@ -7,7 +7,7 @@
 /// ```
 ///
 /// Two values are equal if they have the same kind and the same content: `.int(1)` and `.double(1)` differ, and so
-/// do maps whose pairs are in a different order. An integer has one form: ``uint(_:)`` is for integers above
+/// do maps whose pairs are in a different order. Strings are equal if their bytes are. An integer has one form: ``uint(_:)`` is for integers above
 /// `Int64.max`, and ``init(_:)-(BinaryInteger)`` chooses the form.
 public enum MsgPackValue: Hashable, Sendable {
   case null
@@ -102,6 +102,47 @@ public enum MsgPackValue: Hashable, Sendable {
   /// The elements of an array; nil for other values.
   public var elements: [MsgPackValue]? {
     if case .array(let elements) = self { elements } else { nil }
+  }
+}
+
+extension MsgPackValue {
+  // Swift compares strings by their canonical form, and needs time with the square of the length for some that a peer may send.
+
+  public static func == (a: MsgPackValue, b: MsgPackValue) -> Bool {
+    switch (a, b) {
+    case (.null, .null): true
+    case (.bool(let a), .bool(let b)): a == b
+    case (.int(let a), .int(let b)): a == b
+    case (.uint(let a), .uint(let b)): a == b
+    case (.float(let a), .float(let b)): a == b
+    case (.double(let a), .double(let b)): a == b
+    case (.string(let a), .string(let b)): a.utf8.elementsEqual(b.utf8)
+    case (.binary(let a), .binary(let b)): a == b
+    case (.extension(let type, let a), .extension(let other, let b)): type == other && a == b
+    case (.array(let a), .array(let b)): a == b
+    case (.map(let a), .map(let b)): a == b
+    default: false
+    }
+  }
+
+  public func hash(into hasher: inout Hasher) {
+    switch self {
+    case .null: hasher.combine(0)
+    case .bool(let value): hasher.combine(value)
+    case .int(let value): hasher.combine(value)
+    case .uint(let value): hasher.combine(value)
+    case .float(let value): hasher.combine(value)
+    case .double(let value): hasher.combine(value)
+    case .string(var text):
+      text.withUTF8 { bytes in unsafe hasher.combine(bytes: UnsafeRawBufferPointer(bytes)) }
+      hasher.combine(0xff as UInt8)
+    case .binary(let bytes): hasher.combine(bytes)
+    case .extension(let type, let bytes):
+      hasher.combine(type)
+      hasher.combine(bytes)
+    case .array(let elements): hasher.combine(elements)
+    case .map(let pairs): hasher.combine(pairs)
+    }
   }
 }
 

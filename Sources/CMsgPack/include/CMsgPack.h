@@ -98,9 +98,17 @@ size_t swmp_scan_size(const swmp_scan *_Nonnull scan);
 
 /* ---- bulk reading ---- */
 
-/* Whether two keys of the map at `map` are the same bytes of a string, or the same integer. For small maps
- * only: compares each with each at worst. */
-bool swmp_has_duplicates(const swmp_token *_Nonnull tokens, uint32_t map, const uint8_t *_Nonnull bytes);
+enum {
+  SWMP_KEYS_PLAIN,
+  SWMP_KEYS_REPEATED, /* two keys are the same bytes of a string, or the same integer */
+  SWMP_KEYS_LONG,     /* none are, but a key is a string of SWMP_LONG_KEY bytes or more that is not ASCII */
+};
+
+/* The length from which a string may have more than thirty combining marks. */
+#define SWMP_LONG_KEY 62
+
+/* Looks at the keys of the map at `map`. For small maps only: compares each with each at worst. */
+int swmp_check_keys(const swmp_token *_Nonnull tokens, uint32_t map, const uint8_t *_Nonnull bytes);
 
 /* Defined here, so the compiler can inline it: a call would cost more than most texts. */
 static inline uint64_t swmp_load(const uint8_t *_Nonnull bytes, size_t size) {

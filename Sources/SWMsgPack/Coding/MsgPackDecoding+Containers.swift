@@ -168,9 +168,12 @@ struct MsgPackKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
       throw decoding.mismatch([String: Any].self, at: Int(decoding.index), key: NoKey())
     }
     let converts = decoding.state.convertsKeys && Key.self != CodingDictionaryKeys.type
-    let isSearched =
-      unsafe map.elementCount <= 16 && !converts
-      && !swmp_has_duplicates(decoding.state.tokens, decoding.index, decoding.state.start)
+    var isSearched = map.elementCount <= 16 && !converts
+    if isSearched {
+      let found = unsafe swmp_check_keys(decoding.state.tokens, decoding.index, decoding.state.start)
+      isSearched = found != Int32(SWMP_KEYS_REPEATED)
+      if found == Int32(SWMP_KEYS_LONG) { try decoding.checkLongKeys() }
+    }
     if isSearched {
       self.decoding = decoding
     } else {
@@ -186,29 +189,31 @@ struct MsgPackKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
   var allKeys: [Key] {
     if let lookup = decoding.state.lookup { return keys(in: lookup) }
     let usesSnakeCase = usesSnakeCase
+    let count = decoding.own.elementCount
     var keys: [Key] = []
     var hasUnreadable = false
     var index = Int(decoding.index) + 1
-    keys.reserveCapacity(decoding.own.elementCount)
+    keys.reserveCapacity(count)
     while index < Int(decoding.own.extent) {
       let token = decoding.token(index)
       if let name = decoding.name(token) {
-        if let key = Self.key(name, usesSnakeCase) { keys.append(key) }
+        if let key = Self.key(name, usesSnakeCase, of: count) { keys.append(key) }
       } else {
         hasUnreadable = true
       }
       let value = token.next(after: index)
       index = decoding.token(value).next(after: value)
     }
-    if hasUnreadable, let key = Self.unreadable { keys.append(key) }
+    if hasUnreadable, let key = unreadable { keys.append(key) }
     return keys
   }
 
   @inline(never)
   private func keys(in lookup: MsgPackKeyIndex) -> [Key] {
     let usesSnakeCase = usesSnakeCase
-    var keys = lookup.ordered.compactMap { name in Self.key(name, usesSnakeCase) }
-    if lookup.hasUnreadable, let key = Self.unreadable { keys.append(key) }
+    let count = lookup.ordered.count
+    var keys = lookup.ordered.compactMap { name in Self.key(name, usesSnakeCase, of: count) }
+    if lookup.hasUnreadable, let key = unreadable { keys.append(key) }
     return keys
   }
 
@@ -216,21 +221,13 @@ struct MsgPackKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
 
   /// A key type that accepts any string (such as a dictionary's) would silently drop entries whose key is not a
   /// string, so a stand-in key is listed for them.
-  private static var unreadable: Key? { Key(stringValue: MsgPackDecoding.unreadableKey) }
+  private var unreadable: Key? { Key(stringValue: decoding.unreadableKey()) }
 
   @inline(__always)
-  private static func key(_ name: TextKey, _ usesSnakeCase: Bool) -> Key? {
+  private static func key(_ name: TextKey, _ usesSnakeCase: Bool, of count: Int) -> Key? {
     if let number = name.intValue, let key = Key(intValue: number) { return key }
-    if usesSnakeCase, let key = inCamelCase(name) { return key }
+    if usesSnakeCase { return Key(inSnakeCase: name.stringValue, of: count) }
     return Key(stringValue: name.stringValue)
-  }
-
-  @inline(never)
-  private static func inCamelCase(_ name: TextKey) -> Key? {
-    guard let key = Key(stringValue: name.stringValue.inCamelCase),
-      key.stringValue.inSnakeCase == name.stringValue
-    else { return nil }
-    return key
   }
 
   /// The index of a key's value.
@@ -281,7 +278,11 @@ struct MsgPackKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
 
   @inline(never)
   private func missing(_ key: Key) -> DecodingError {
-    if key.stringValue == MsgPackDecoding.unreadableKey, let error = decoding.unreadable() { return error }
+    if key.stringValue.utf8.starts(with: MsgPackDecoding.unreadableKey.utf8),
+      let error = decoding.unreadable()
+    {
+      return error
+    }
     return .keyNotFound(
       key,
       .init(
@@ -348,8 +349,45 @@ extension MsgPackDecoding {
     }
   }
 
-  /// The key reported by `allKeys` for map keys that are neither text nor an `Int`. Decoding its value throws.
+  /// The start of the key reported by `allKeys` for map keys that are neither text nor an `Int`. Decoding its value throws.
   static var unreadableKey: String { "a key that is neither text nor an Int" }
+
+  /// That key, which is longer than each key of the map that begins in the same way.
+  func unreadableKey() -> String {
+    let start = Self.unreadableKey
+    var length = start.utf8.count
+    func avoid(_ name: TextKey) {
+      let text = name.stringValue.utf8
+      if text.count >= length, text.starts(with: start.utf8) { length = text.count + 1 }
+    }
+    // A strategy of the program has converted these.
+    state.lookup?.ordered.forEach(avoid)
+    forEachKey { index in if let name = name(token(index)) { avoid(name) } }
+    return start + String(repeating: "?", count: length - start.utf8.count)
+  }
+
+  /// Runs `body` for each key of the map.
+  private func forEachKey(_ body: (Int) throws -> Void) rethrows {
+    var index = Int(index) + 1
+    while index < Int(own.extent) {
+      try body(index)
+      let value = token(index).next(after: index)
+      index = token(value).next(after: value)
+    }
+  }
+
+  /// Throws if a key of the map is slow to compare, because a type may compare it with its cases.
+  @inline(never)
+  fileprivate func checkLongKeys() throws {
+    try forEachKey { index in
+      let token = token(index)
+      if token.what == .string || token.what == .binary,
+        unsafe CombiningMarks.areTooMany(in: token.payload(in: state.bytes))
+      {
+        throw DecodingError.unfitKey(at: codingPath)
+      }
+    }
+  }
 
   /// The error for the first key that has no name.
   func unreadable() -> DecodingError? {

@@ -207,7 +207,52 @@ struct MsgPackDecoding {
     case .special: return try special(type, at: index, key: key)
     case .textDictionary, .integerDictionary, .otherDictionary:
       return try dictionary(type, kind, at: index, key: key)
+    case .madeOfText, .set: return try compared(type, kind, at: index, key: key)
     case .unknown, .ordinary: return try nested(type, at: index, key: key)
+    }
+  }
+
+  /// Decodes a value whose texts are compared: with the cases of a type, or with the other elements of a set.
+  @inline(never)
+  private func compared<T: Decodable>(
+    _ type: T.Type, _ kind: MsgPackTypeKind, at index: Int, key: some CodingKey
+  ) throws -> T {
+    let token = token(index)
+    if kind == .madeOfText {
+      if token.what == .string { try checkCompared(at: index, CombiningMarks.mostInValue, key: key) }
+    } else if token.what == .array, token.elementCount > 1 {
+      try checkCompared(at: index, CombiningMarks.mostInValue, key: key)
+    }
+    return try nested(type, at: index, key: key)
+  }
+
+  /// Throws if a value with all its parts is slow to compare: if a text has too many combining marks in a row, or if a number is
+  /// a nan. All nans have the same hash, and none is equal to another.
+  private func checkCompared(at index: Int, _ limit: Int, key: some CodingKey) throws {
+    for index in index..<token(index).next(after: index) {
+      let token = token(index)
+      switch token.what {
+      case .string:
+        if unsafe CombiningMarks.areTooMany(in: token.payload(in: state.bytes), limit: limit) {
+          let path = path(key)
+          throw limit == CombiningMarks.mostInKey
+            ? DecodingError.unfitKey(at: path) : DecodingError.unfitText(at: path)
+        }
+      case .float: if token.float.isNaN { throw DecodingError.nanAsKey(at: path(key)) }
+      case .double: if token.double.isNaN { throw DecodingError.nanAsKey(at: path(key)) }
+      default: break
+      }
+    }
+  }
+
+  /// Does so for the keys of a dictionary, which are those of a map, or every other element of an array.
+  private func checkComparedKeys(at container: Int, key: some CodingKey) throws {
+    var key = (index: container + 1, path: key)
+    while key.index < Int(token(container).extent) {
+      try checkCompared(at: key.index, CombiningMarks.mostInKey, key: key.path)
+      let value = token(key.index).next(after: key.index)
+      // An array may have a key without a value.
+      key.index = value < Int(token(container).extent) ? token(value).next(after: value) : value
     }
   }
 
@@ -215,6 +260,9 @@ struct MsgPackDecoding {
   private func dictionary<T: Decodable>(
     _ type: T.Type, _ kind: MsgPackTypeKind, at index: Int, key: some CodingKey
   ) throws -> T {
+    if kind == .otherDictionary, token(index).what == .map || token(index).what == .array {
+      try checkComparedKeys(at: index, key: key)
+    }
     guard token(index).what == .map else { return try nested(type, at: index, key: key) }
     return try state.within(index: index, depth: depth, key: key) { decoding in
       if kind != .otherDictionary {

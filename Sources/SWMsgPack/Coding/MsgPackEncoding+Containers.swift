@@ -1,7 +1,7 @@
 internal import CMsgPack
 internal import SWCoding
 
-extension MsgPackEncoding: Encoder {
+extension MsgPackEncoding: CodingDictionaryEncoder {
   func container<Key: CodingKey>(keyedBy type: Key.Type) -> KeyedEncodingContainer<Key> {
     if level < state.levelCount, state[level].kind == .map {
       // Two key types may contain the same key.

@@ -113,7 +113,7 @@ struct MsgPackEncoding {
     state.enter(key, containers: containers)
     defer { state.leave(to: level, depth: depth) }
     let inner = MsgPackEncoding(state: state, level: level + 1)
-    if kind != .ordinary { inner.setDictionary(kind) }
+    if kind.isDictionary { inner.setDictionary(kind) }
     try body(inner)
     // A value that encodes nothing is an empty map, unless it is the whole message.
     if state[inner.level].kind == .none, Key.self != NoKey.self, state.mark == start { inner.open(.map) }

@@ -36,6 +36,7 @@ final class MsgPackKeyIndex {
       let token = decoding.token(index)
       let value = token.next(after: index)
       if let name = decoding.name(token) {
+        if !name.stringValue.isFitForKey { throw DecodingError.unfitKey(at: decoding.codingPath) }
         let converted = converts ? decoding.convert(name) : name
         let entry = Entry(key: index, value: value)
         let old: Entry?
@@ -105,6 +106,7 @@ extension MsgPackDecoding {
     var index = map + 1
     while index < Int(token(map).extent) {
       if let name = name(token(index)) {
+        if !name.stringValue.isFitForKey { throw DecodingError.unfitKey(at: codingPath) }
         let old =
           kind == .integerDictionary
           ? (name.intValue ?? Int(name.stringValue)).flatMap { integers.updateValue(index, forKey: $0) }

@@ -1,4 +1,5 @@
 internal import CMsgPack
+internal import SWCoding
 
 #if canImport(FoundationEssentials)
   internal import FoundationEssentials
@@ -20,6 +21,9 @@ enum MsgPackTypeKind: UInt8 {
   case integerDictionary
   /// A dictionary with other keys. The map's keys are what its keys encode to.
   case otherDictionary
+  /// A type that is made of a text, by comparisons with its cases.
+  case madeOfText
+  case set
 
   @inline(__always)
   init<T>(of type: T.Type) {
@@ -40,12 +44,17 @@ enum MsgPackTypeKind: UInt8 {
         case .representable: .ordinary
         case .other: .otherDictionary
         }
+      } else if type is any CodingSet.Type {
+        .set
       } else {
-        .ordinary
+        isMadeOfText(type) ? .madeOfText : .ordinary
       }
     swmp_set_type_kind(address, kind.rawValue)
     return kind
   }
+
+  @inline(__always)
+  var isDictionary: Bool { Self.textDictionary.rawValue...Self.otherDictionary.rawValue ~= rawValue }
 
   private static func isSpecial<T>(_ type: T.Type) -> Bool {
     type == [String].self || type == [Int].self || type == [Int64].self || type == [Double].self

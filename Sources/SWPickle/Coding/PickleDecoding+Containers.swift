@@ -40,23 +40,51 @@ struct PickleKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
     isDictionary = Key.self == CodingDictionaryKeys.type
     sources = try decoding.keyedSources()
     isIncomplete = decoding.unnamedCount > 0
-    if !isDictionary, case .custom(let convert) = decoding.session.options.keyStrategy.kind {
+    let session = decoding.session
+    if !isDictionary, case .custom(let convert) = session.options.keyStrategy.kind {
       var converted: [PickleText: PickleValue] = [:]
+      var originals: [PickleText: PickleText] = [:]
       let path = decoding.codingPath
       for source in sources.reversed() {
-        try decoding.session.charge(source.count, at: decoding.codingPath)
+        try session.charge(source.count, at: path)
         for (key, value) in source {
-          if let text = key.text {
-            try decoding.session.charge(copied: text.utf8.count, at: decoding.codingPath)
-            converted[PickleText(convert(path + [PickleKey(text)]).stringValue)] = value
+          guard let text = key.text else { continue }
+          try session.charge(copied: text.utf8.count, at: path)
+          if !text.isFitForKey { throw DecodingError.unfitKey(at: path) }
+          let name = PickleText(convert(path + [PickleKey(text)]).stringValue)
+          // The same attribute may be in two dicts of an object.
+          if let other = originals.updateValue(PickleText(text), forKey: name), other != PickleText(text) {
+            throw DecodingError.sameKey(other.string, text, at: path)
           }
+          converted[name] = value
         }
       }
       self.converted = converted
+    } else {
+      for source in sources { try checkKeys(source) }
+    }
+  }
+
+  /// Throws if a key is slow to compare, because a type may compare it with its cases.
+  private func checkKeys(_ source: PicklePairs) throws {
+    if source.count > Self.smallCount, source.identity != nil {
+      _ = try keyIndex(source)
+      return
+    }
+    if source.count > Self.smallCount { try decoding.session.charge(source.count, at: decoding.codingPath) }
+    for index in source.indices {
+      if let text = source[index].key.text {
+        try decoding.session.checkCompared(text, CombiningMarks.mostInKey, at: decoding.codingPath)
+      }
     }
   }
 
   var codingPath: [any CodingKey] { decoding.codingPath }
+
+  private var usesSnakeCase: Bool {
+    if case .snakeCase = decoding.session.options.keyStrategy.kind { return !isDictionary }
+    return false
+  }
 
   var allKeys: [Key] {
     var keys: [Key] = []
@@ -66,11 +94,11 @@ struct PickleKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
     for source in sources {
       for (key, _) in source {
         if let text = key.text {
-          var name = text
-          if !isDictionary, case .snakeCase = decoding.session.options.keyStrategy.kind {
-            name = text.inCamelCase
+          if usesSnakeCase {
+            if let key = Key(inSnakeCase: text, of: source.count) { keys.append(key) }
+          } else if let key = Key(stringValue: text) {
+            keys.append(key)
           }
-          if let key = Key(stringValue: name) { keys.append(key) }
         } else if let number = key.integer {
           if let key = Key(intValue: number) { keys.append(key) }
         } else if isDictionary, let key = Key(stringValue: "\(key)") {
@@ -85,9 +113,14 @@ struct PickleKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
 
   private func find(_ key: any CodingKey) throws -> PickleValue? {
     if let converted { return converted[PickleText(key.stringValue)] }
-    let name = isDictionary ? key.stringValue : decoding.session.name(key.stringValue)
+    // A key type that accepts any text has the keys that are not in snake case, too.
+    if usesSnakeCase, let found = try find(decoding.session.name(key.stringValue), nil) { return found }
+    return try find(key.stringValue, key.intValue)
+  }
+
+  private func find(_ name: String, _ intValue: Int?) throws -> PickleValue? {
     for (number, source) in sources.enumerated() {
-      if let found = try find(name, key.intValue, source, isFirst: number == 0) { return found }
+      if let found = try find(name, intValue, source, isFirst: number == 0) { return found }
     }
     return nil
   }
@@ -126,7 +159,9 @@ struct PickleKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
     if let identity = source.identity, let known = session.rare.indices[identity] { return known }
     try session.charge(source.count, at: decoding.codingPath)
     for index in source.indices {
-      try session.chargeConversion(of: source[index].key, at: decoding.codingPath)
+      let key = source[index].key
+      try session.chargeConversion(of: key, at: decoding.codingPath)
+      if let text = key.text, !text.isFitForKey { throw DecodingError.unfitKey(at: decoding.codingPath) }
     }
     let index = PickleKeyIndex(source)
     if let identity = source.identity { session.rare.indices[identity] = index }

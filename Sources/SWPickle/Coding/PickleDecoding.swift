@@ -70,6 +70,7 @@ final class PickleDecoding: Decoder {
     }
     switch code {
     case .unknown, .ordinary, .array: break
+    case .madeOfText, .set: try checkCompared(code)
     case .simple:
       if let simple = type as? any PickleSimple.Type, let found = try simple.init(self) as? T { return found }
     case .convertible:
@@ -88,6 +89,7 @@ final class PickleDecoding: Decoder {
         defer { session.depth -= 1 }
         if let found = try dictionary.decode(self) as? T { return found }
       }
+      try checkCompared(code)
     case .foundation:
       if let found = try PickleFoundation.decode(type, self) { return found }
     }

@@ -327,28 +327,33 @@ final class PickleDecodingSession {
   func positionInLarge(
     _ run: Int, of name: String, _ number: Int?, _ start: Int, _ count: Int, path: PickleTapeDecoding
   ) throws -> Int? {
-    let index: PickleKeyIndex
-    if let known = rare.runIndices[run] {
-      index = known
-    } else {
-      try charge(count, at: path.codingPath)
-      index = PickleKeyIndex()
-      for position in 0..<count {
-        let token = self[start + 2 * position]
-        if token.kind == .text {
-          // A shared key is looked through for each dict.
-          try charge(copied: Int(token.count), at: path.codingPath)
-          index.byText[PickleText(try text(token, at: path.codingPath))] = position
-        } else {
-          index.byNumber[token.value] = position
-        }
-      }
-      rare.runIndices[run] = index
-    }
+    let index = try keyIndex(run, start, count, path: path)
     return index.byText[PickleText(name)] ?? number.flatMap { index.byNumber[$0] }
   }
 
-  /// Whether no two keys of a small dict are equal.
+  /// The index of the keys of a large dict. Throws if one is slow to compare.
+  @discardableResult
+  func keyIndex(_ run: Int, _ start: Int, _ count: Int, path: PickleTapeDecoding) throws -> PickleKeyIndex {
+    if let known = rare.runIndices[run] { return known }
+    try charge(count, at: path.codingPath)
+    let index = PickleKeyIndex()
+    for position in 0..<count {
+      let token = self[start + 2 * position]
+      if token.kind == .text {
+        // A shared key is looked through for each dict.
+        try charge(copied: Int(token.count), at: path.codingPath)
+        let text = try text(token, at: path.codingPath)
+        if !text.isFitForKey { throw DecodingError.unfitKey(at: path.codingPath) }
+        index.byText[PickleText(text)] = position
+      } else {
+        index.byNumber[token.value] = position
+      }
+    }
+    rare.runIndices[run] = index
+    return index
+  }
+
+  /// Whether no two keys of a small dict are equal. Throws if one is slow to compare.
   ///
   /// The dict before this one usually has the same keys, and then the result is known.
   @inline(__always)
@@ -375,8 +380,9 @@ final class PickleDecodingSession {
   private func compareKeys(_ run: PickleRun, at path: @autoclosure () -> [any CodingKey]) throws -> Bool {
     let tape = tape
     let tokens = unsafe tape.tokens + Int(run.start)
-    for index in stride(from: 2, to: Int(run.count), by: 2) {
+    for index in stride(from: 0, to: Int(run.count), by: 2) {
       let token = unsafe tokens[index]
+      if token.kind == .text { try checkCompared(token, CombiningMarks.mostInKey, at: path()) }
       for place in stride(from: 0, to: index, by: 2) {
         let other = unsafe tokens[place]
         if token.kind != other.kind || token.count != other.count { continue }

@@ -1,6 +1,6 @@
 internal import SWCoding
 
-extension PickleEncoding: Encoder {
+extension PickleEncoding: CodingDictionaryEncoder {
   func container<Key: CodingKey>(keyedBy type: Key.Type) -> KeyedEncodingContainer<Key> {
     open(.dict)
     return KeyedEncodingContainer(PickleKeyedEncoding<Key>(encoding: self, table: state.table(type)))

@@ -69,7 +69,8 @@ struct PickleEncoding {
   @inline(never)
   func other<T: Encodable>(_ value: T, key: some CodingKey) throws {
     switch PickleTypeCode(of: T.self) {
-    case .unknown, .ordinary: try nested(key) { encoding in try value.encode(to: encoding) }
+    case .unknown, .ordinary, .madeOfText, .set:
+      try nested(key) { encoding in try value.encode(to: encoding) }
     case let code: try special(value, code, key: key)
     }
   }
@@ -121,7 +122,7 @@ struct PickleEncoding {
       }
     case .foundation:
       if try PickleFoundation.encode(value, self, key: key) { return }
-    case .unknown, .ordinary: break
+    case .unknown, .ordinary, .madeOfText, .set: break
     }
     try nested(key) { encoding in try value.encode(to: encoding) }
   }

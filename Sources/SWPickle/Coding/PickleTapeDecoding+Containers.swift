@@ -8,9 +8,11 @@ extension PickleTapeDecoding: Decoder {
     let token = own
     if token.kind == .dict {
       let run = session.run(token)
-      if try run.count > 2 * PickleDecodingSession.fewKeys
-        || session.hasDistinctKeys(run, at: codingPath)
-      {
+      if run.count > 2 * PickleDecodingSession.fewKeys {
+        try session.keyIndex(token.value, Int(run.start), Int(run.count) / 2, path: self)
+        return KeyedDecodingContainer(PickleTapeKeyedDecoding<Key>(self, run))
+      }
+      if try session.hasDistinctKeys(run, at: codingPath) {
         return KeyedDecodingContainer(PickleTapeKeyedDecoding<Key>(self, run))
       }
     }
@@ -190,7 +192,11 @@ struct PickleTapeKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
       let text = (try? decoding.session.text(token, at: [])) ?? decoding.session.tape.text(token)
       // A small dict has no repeated key.
       if count > PickleDecodingSession.fewKeys, !seen.insert(PickleText(text)).inserted { continue }
-      if let key = Key(stringValue: usesSnakeCase ? text.inCamelCase : text) { keys.append(key) }
+      if usesSnakeCase {
+        if let key = Key(inSnakeCase: text, of: Int(count)) { keys.append(key) }
+      } else if let key = Key(stringValue: text) {
+        keys.append(key)
+      }
     }
     return keys
   }
@@ -230,16 +236,24 @@ struct PickleTapeKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
 
   @inline(never)
   private func search(_ key: some CodingKey) throws -> (position: Int, index: Int)? {
-    let name = isDictionary ? key.stringValue : decoding.session.name(key.stringValue)
+    if usesSnakeCase {
+      // A key type that accepts any text has the keys that are not in snake case, too.
+      return try search(decoding.session.name(key.stringValue), nil)
+        ?? search(key.stringValue, key.intValue)
+    }
+    return try search(key.stringValue, key.intValue)
+  }
+
+  private func search(_ name: String, _ number: Int?) throws -> (position: Int, index: Int)? {
     let (start, count) = (Int(start), Int(count))
     let position: Int?
     if count <= PickleDecodingSession.fewKeys {
       position =
         decoding.session.position(of: name, start, count)
-        ?? key.intValue.flatMap { decoding.session.position(of: $0, start, count) }
+        ?? number.flatMap { decoding.session.position(of: $0, start, count) }
     } else {
       position = try decoding.session.positionInLarge(
-        decoding.own.value, of: name, key.intValue, start, count, path: decoding)
+        decoding.own.value, of: name, number, start, count, path: decoding)
     }
     return position.map { ($0, start + 2 * $0 + 1) }
   }

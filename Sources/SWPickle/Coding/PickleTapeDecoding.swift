@@ -133,6 +133,17 @@ struct PickleTapeDecoding {
     try session.charge(1, at: path(key))
     switch PickleTypeCode(of: type) {
     case .unknown, .ordinary, .array: return try nested(type, at: index, key: key)
+    case .madeOfText:
+      let token = session[index]
+      if token.kind == .text { try session.checkCompared(token, CombiningMarks.mostInValue, at: path(key)) }
+      return try nested(type, at: index, key: key)
+    case .set:
+      let token = session[index]
+      if token.kind == .list || token.kind == .tuple,
+        try session.checkCompared(session.run(token), at: path(key))
+      {
+        return try nested(type, at: index, key: key)
+      }
     case .simpleArray: return try simpleArray(type, at: index, key: key)
     case .bytes:
       if session[index].kind == .bytes {

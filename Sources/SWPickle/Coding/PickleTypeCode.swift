@@ -1,3 +1,4 @@
+internal import SWCoding
 private import Synchronization
 
 #if canImport(FoundationEssentials)
@@ -28,6 +29,10 @@ enum PickleTypeCode: UInt8 {
   case dictionary
   /// A type of Foundation.
   case foundation
+  /// A type that is made of a text, by comparisons with its cases. It codes itself.
+  case madeOfText
+  /// It codes itself.
+  case set
 
   @inline(__always)
   init<T>(of type: T.Type) {
@@ -53,7 +58,13 @@ enum PickleTypeCode: UInt8 {
       } else if type is any PickleDictionary.Type || type is any PickleEncodableDictionary.Type {
         .dictionary
       } else {
-        foundation.contains { $0 == type } ? .foundation : .ordinary
+        if foundation.contains(where: { $0 == type }) {
+          .foundation
+        } else if type is any CodingSet.Type {
+          .set
+        } else {
+          isMadeOfText(type) ? .madeOfText : .ordinary
+        }
       }
     table.set(code, for: address)
     return code

@@ -82,6 +82,7 @@ extension Dictionary: PickleDictionary where Key: Decodable, Value: Decodable {
       let token = session[index]
       if token.count > 15 { try session.charge(copied: Int(token.count), at: decoding.codingPath) }
       let text = try session.text(token, at: decoding.codingPath)
+      if !text.isFitForKey { throw DecodingError.unfitKey(at: decoding.codingPath) }
       let value = try decoding.decode(Value.self, at: index + 1, key: PickleKey(text))
       if dictionary.updateValue(value, forKey: unsafe unsafeBitCast(text, to: Key.self)) != nil { return nil }
     }
@@ -91,6 +92,9 @@ extension Dictionary: PickleDictionary where Key: Decodable, Value: Decodable {
   private static func decode(key: PickleValue, _ decoding: PickleDecoding) throws -> Key {
     let path = PicklePath(PickleKey(key), in: decoding.path)
     let child = PickleDecoding(.value(key), path: path, decoding.session)
+    if keyKind != .integer {
+      try decoding.session.checkCompared(key, CombiningMarks.mostInKey, at: decoding.codingPath)
+    }
     switch keyKind {
     case .text:
       // As in JSON, the text of a number is its digits.
@@ -102,10 +106,17 @@ extension Dictionary: PickleDictionary where Key: Decodable, Value: Decodable {
       if let text = key.text, let found = Int(text) as? Key { return found }
       throw child.corrupted("the key \(key) is \(key.kind), which no Int stands for")
     case .representable:
-      if let type = Key.self as? any CodingKeyRepresentable.Type,
-        let found = type.init(codingKey: PickleKey(key)) as? Key
-      {
-        return found
+      // A coding key is a text or an int, also for a member of an enum. No description stands for another key.
+      let (text, number) = (key.text ?? child.scalar.text, key.bigInteger ?? child.scalar.bigInteger)
+      let codingKeys = [
+        text.map { PickleKey($0) }, number.map { PickleKey(PickleValue($0)) },
+        // As in JSON, the digits of a number stand for it.
+        text.flatMap { Int($0) }.map { PickleKey(PickleValue($0)) },
+      ]
+      if let type = Key.self as? any CodingKeyRepresentable.Type {
+        for case let codingKey? in codingKeys {
+          if let found = type.init(codingKey: codingKey) as? Key { return found }
+        }
       }
       return try child.unbox(Key.self)
     case .other: return try child.unbox(Key.self)
