@@ -16,6 +16,17 @@ extension EncodingError {
       value, .init(codingPath: path, debugDescription: "cannot encode more than one value at this position"))
   }
 
+  /// A container is used while a value in it is being encoded, or after its own value.
+  package static func outOfTurn(at path: [any CodingKey]) -> EncodingError {
+    .invalidValue(
+      Any.self,
+      .init(
+        codingPath: path,
+        debugDescription:
+          "cannot encode into this container now: a value in it is being encoded, or its own value is complete"
+      ))
+  }
+
   /// Two entries of a map would have the same key.
   package static func sameKey(_ key: String, at path: [any CodingKey]) -> EncodingError {
     .invalidValue(

@@ -200,16 +200,23 @@ import Testing
 
   enum Action: Codable, Equatable {
     case openURL(String)
-    case my_case(Int)
     case bigCircle(innerRadius: Double)
-    case HTTPGet(path: String)
     case toJSONFile
-    case URL(Int)
     case loadIDsOfURLs(baseURL: Int)
+    case spelled(Int)
+    case acronym(path: String)
+    case onlyAcronym(Int)
+
+    enum CodingKeys: String, CodingKey {
+      case openURL, bigCircle, toJSONFile, loadIDsOfURLs
+      case spelled = "my_case"
+      case acronym = "HTTPGet"
+      case onlyAcronym = "URL"
+    }
   }
 
   static let actions: [Action] = [
-    .openURL("a"), .my_case(1), .bigCircle(innerRadius: 2), .HTTPGet(path: "/"), .toJSONFile, .URL(3),
+    .openURL("a"), .spelled(1), .bigCircle(innerRadius: 2), .acronym(path: "/"), .toJSONFile, .onlyAcronym(3),
     .loadIDsOfURLs(baseURL: 7),
   ]
 

@@ -62,7 +62,7 @@ extension MsgPackEncoding: SingleValueEncodingContainer {
 
   @inline(__always)
   private func checkSingle(_ type: Any.Type) throws {
-    check()
+    try check()
     if state[level].kind != .none { throw EncodingError.twoValues(type, at: codingPath) }
   }
 }
@@ -75,15 +75,15 @@ struct MsgPackUnkeyedEncoding: UnkeyedEncodingContainer {
     encoding.level < encoding.state.levelCount ? encoding.state[encoding.level].count : 0
   }
 
-  func encodeNil() {
-    encoding.check()
+  func encodeNil() throws {
+    try encoding.check()
     encoding.count()
     unsafe swmp_write_nil(encoding.state.sink)
   }
 
   @inline(__always)
   func encode<T: Encodable>(_ value: T) throws {
-    let level = unsafe encoding.state.innermost(encoding.level)
+    let level = unsafe try encoding.state.innermost(encoding.level)
     if encoding.state.writePlain(value) {
       unsafe level.pointee.count += 1
     } else {
@@ -112,7 +112,7 @@ struct MsgPackUnkeyedEncoding: UnkeyedEncodingContainer {
   func superEncoder() -> any Encoder { apart() }
 
   private func apart() -> MsgPackEncoding {
-    encoding.check()
+    guard encoding.isInTurn() else { return encoding.disused }
     let part = encoding.apart(PositionKey(count))
     encoding.count()
     return part
@@ -199,8 +199,8 @@ struct MsgPackKeyedEncoding<Key: CodingKey>: KeyedEncodingContainerProtocol {
     }
   }
 
-  func encodeNil(forKey key: Key) {
-    let level = unsafe encoding.state.innermost(encoding.level)
+  func encodeNil(forKey key: Key) throws {
+    let level = unsafe try encoding.state.innermost(encoding.level)
     unsafe write(key, level)
     unsafe level.pointee.count += 1
     unsafe swmp_write_nil(encoding.state.sink)
@@ -208,7 +208,7 @@ struct MsgPackKeyedEncoding<Key: CodingKey>: KeyedEncodingContainerProtocol {
 
   @inline(__always)
   func encode<T: Encodable>(_ value: T, forKey key: Key) throws {
-    let level = unsafe encoding.state.innermost(encoding.level)
+    let level = unsafe try encoding.state.innermost(encoding.level)
     let start = encoding.state.mark
     unsafe write(key, level)
     if encoding.state.writePlain(value) {
@@ -248,7 +248,7 @@ struct MsgPackKeyedEncoding<Key: CodingKey>: KeyedEncodingContainerProtocol {
   func superEncoder(forKey key: Key) -> any Encoder { apart(key) }
 
   func superEncoder() -> any Encoder {
-    encoding.check()
+    guard encoding.isInTurn() else { return encoding.disused }
     encoding.count()
     // A key of the type may have the same name.
     encoding.state[encoding.level].mayRepeatKeys = true
@@ -257,7 +257,8 @@ struct MsgPackKeyedEncoding<Key: CodingKey>: KeyedEncodingContainerProtocol {
   }
 
   private func apart(_ key: Key) -> MsgPackEncoding {
-    unsafe write(key, encoding.state.innermost(encoding.level))
+    guard encoding.isInTurn() else { return encoding.disused }
+    unsafe write(key, encoding.state.pointer(to: encoding.level))
     encoding.count()
     return encoding.apart(key)
   }

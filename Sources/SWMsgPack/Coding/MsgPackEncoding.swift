@@ -64,7 +64,7 @@ struct MsgPackEncoding {
 
   /// Makes the value a container, unless it is one already.
   func open(_ kind: MsgPackEncodingState.Level.Kind) {
-    check()
+    guard isInTurn() else { return }
     let own = state[level].kind
     if own != .none {
       if own != kind {
@@ -77,10 +77,25 @@ struct MsgPackEncoding {
     state[level].place = unsafe swmp_open(state.sink)
   }
 
+  /// Throws if another value is being encoded: one in this value, or one after it.
   @inline(__always)
-  func check() {
-    precondition(level == state.levelCount - 1, "an encoder is used after its value has been encoded")
+  func check() throws {
+    if level != state.levelCount - 1 { throw outOfTurn() }
   }
+
+  /// The same for functions that cannot throw. The other value throws the error.
+  @inline(__always)
+  func isInTurn() -> Bool {
+    if level == state.levelCount - 1 { return true }
+    state.fail(outOfTurn())
+    return false
+  }
+
+  @inline(never)
+  func outOfTurn() -> EncodingError { .outOfTurn(at: codingPath) }
+
+  /// An encoder whose turn never comes.
+  var disused: MsgPackEncoding { MsgPackEncoding(state: state, level: .max) }
 
   /// Counts an element.
   @inline(__always)

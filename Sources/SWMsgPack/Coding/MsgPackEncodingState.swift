@@ -106,8 +106,8 @@ final class MsgPackEncodingState: MsgPackSink {
 
   /// The same for a level that has to be the innermost one: the others' containers are in use.
   @inline(__always)
-  func innermost(_ level: Int) -> UnsafeMutablePointer<Level> {
-    precondition(level == levelCount - 1, "an encoder is used after its value has been encoded")
+  func innermost(_ level: Int) throws -> UnsafeMutablePointer<Level> {
+    if level != levelCount - 1 { throw MsgPackEncoding(state: self, level: level).outOfTurn() }
     return unsafe core.pointee.levels + level
   }
 

@@ -63,7 +63,7 @@ extension PickleEncoding: SingleValueEncodingContainer {
 
   @inline(__always)
   private func checkSingle(_ value: Any) throws {
-    check()
+    try check()
     if state[level].kind != .none { throw EncodingError.twoValues(value, at: codingPath) }
   }
 
@@ -87,8 +87,8 @@ struct PickleUnkeyedEncoding: UnkeyedEncodingContainer {
   var codingPath: [any CodingKey] { encoding.codingPath }
   var count: Int { encoding.level < encoding.state.levelCount ? encoding.state[encoding.level].count : 0 }
 
-  func encodeNil() {
-    encoding.check()
+  func encodeNil() throws {
+    try encoding.check()
     encoding.state.beginElement(encoding.level)
     encoding.state.boundary()
     encoding.state.write(PickleOpcode.none)
@@ -97,7 +97,7 @@ struct PickleUnkeyedEncoding: UnkeyedEncodingContainer {
 
   @inline(__always)
   func encode<T: Encodable>(_ value: T) throws {
-    encoding.check()
+    try encoding.check()
     let start = encoding.state.mark
     encoding.state.beginElement(encoding.level)
     if PickleEncodingState.isPlain(T.self) {
@@ -108,11 +108,11 @@ struct PickleUnkeyedEncoding: UnkeyedEncodingContainer {
     encoding.state.endElement(encoding.level)
   }
 
-  func encode(_ value: Int128) throws { wide(value) }
-  func encode(_ value: UInt128) throws { wide(value) }
+  func encode(_ value: Int128) throws { try wide(value) }
+  func encode(_ value: UInt128) throws { try wide(value) }
 
-  private func wide(_ value: some FixedWidthInteger) {
-    encoding.check()
+  private func wide(_ value: some FixedWidthInteger) throws {
+    try encoding.check()
     encoding.state.beginElement(encoding.level)
     encoding.state.boundary()
     encoding.state.write(value)
@@ -139,7 +139,7 @@ struct PickleUnkeyedEncoding: UnkeyedEncodingContainer {
   func superEncoder() -> any Encoder { apart() }
 
   private func apart() -> PickleEncoding {
-    encoding.check()
+    guard encoding.isInTurn() else { return encoding.disused }
     encoding.state.beginElement(encoding.level)
     let part = encoding.apart(PicklePosition(count))
     encoding.state.endElement(encoding.level)
@@ -223,7 +223,7 @@ struct PickleKeyedEncoding<Key: CodingKey>: KeyedEncodingContainerProtocol {
   }
 
   func encodeNil(forKey key: Key) throws {
-    encoding.check()
+    try encoding.check()
     let start = encoding.state.mark
     let number = try begin(key)
     encoding.state.boundary()
@@ -233,7 +233,7 @@ struct PickleKeyedEncoding<Key: CodingKey>: KeyedEncodingContainerProtocol {
 
   @inline(__always)
   func encode<T: Encodable>(_ value: T, forKey key: Key) throws {
-    encoding.check()
+    try encoding.check()
     if unsafe !PickleEncodingState.isPlain(T.self) || encoding.state.own.pointee.sortsKeys {
       return try encodeAny(value, key)
     }
@@ -258,7 +258,7 @@ struct PickleKeyedEncoding<Key: CodingKey>: KeyedEncodingContainerProtocol {
   func encode(_ value: UInt128, forKey key: Key) throws { try wide(value, key) }
 
   private func wide(_ value: some FixedWidthInteger, _ key: Key) throws {
-    encoding.check()
+    try encoding.check()
     let start = encoding.state.mark
     let number = try begin(key)
     encoding.state.boundary()
@@ -296,7 +296,7 @@ struct PickleKeyedEncoding<Key: CodingKey>: KeyedEncodingContainerProtocol {
   }
 
   private func apart(_ key: some CodingKey, _ begin: () throws(EncodingError) -> Int) -> PickleEncoding {
-    encoding.check()
+    guard encoding.isInTurn() else { return encoding.disused }
     let start = encoding.state.mark
     let number: Int
     do throws(EncodingError) {

@@ -12,15 +12,30 @@ struct PickleEncoding {
 
   func path(_ key: some CodingKey) -> [any CodingKey] { key is PickleNoKey ? codingPath : codingPath + [key] }
 
+  /// Throws if another value is being encoded: one in this value, or one after it.
   @inline(__always)
-  func check() {
-    precondition(level == state.levelCount - 1, "an encoder is used after its value has been encoded")
+  func check() throws(EncodingError) {
+    if level != state.levelCount - 1 { throw outOfTurn() }
   }
+
+  /// The same for functions that cannot throw. The encoding ends with the error.
+  @inline(__always)
+  func isInTurn() -> Bool {
+    if level == state.levelCount - 1 { return true }
+    state.fail(outOfTurn())
+    return false
+  }
+
+  @inline(never)
+  private func outOfTurn() -> EncodingError { .outOfTurn(at: codingPath) }
+
+  /// An encoder whose turn never comes.
+  var disused: PickleEncoding { PickleEncoding(state: state, level: .max) }
 
   /// Makes the value a container, unless it is one already.
   @inline(__always)
   func open(_ kind: PickleEncodingState.Level.Kind) {
-    check()
+    guard isInTurn() else { return }
     let own = state[level].kind
     if own == .none { return state.open(kind, level) }
     if own != kind { refuse(own) }
