@@ -65,7 +65,7 @@ import Testing
 
 /// A value that writes to the containers of other values.
 @Suite(.lastResort, .leavesNothing) struct EncodingTurnTests {
-  /// What a value does with a container whose turn it is not.
+  /// The use that a value makes of a container whose turn it is not.
   enum Misuse: CaseIterable, Sendable {
     case keyed, keyedNil, nested, nestedList, superOfKey, container, unkeyed, unkeyedNil, wide, nestedInList,
       single
