@@ -58,6 +58,9 @@ public struct MsgPackDecoder: Sendable {
     set { change { $0.limits = newValue } }
   }
   /// The deepest nesting of containers, in levels: ``MsgPackLimits/depth`` of ``limits``.
+  ///
+  /// A type that contains itself decodes by recursion, so this bounds the use of the stack. 512 levels take more than
+  /// 256 KB, so a thread with a small stack needs a lower limit.
   public var maximumDepth: Int {
     get { limits.depth }
     set { limits.depth = newValue }

@@ -75,6 +75,9 @@ public struct MsgPackEncoder: Sendable {
   }
   /// The deepest nesting of containers, in levels; 512 by default.
   ///
+  /// A type that contains itself encodes by recursion, so this bounds the use of the stack. 512 levels take more than
+  /// 256 KB, so a thread with a small stack needs a lower limit.
+  ///
   /// - Requires: 1 to ``MsgPackLimits/deepest``.
   public var maximumDepth: Int {
     get { shared.options.maximumDepth }
