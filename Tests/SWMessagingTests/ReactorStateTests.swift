@@ -390,6 +390,8 @@ import Testing
     #expect(workers.step(0, at: 2) == "run 2")
     let first = 1 + Self.grace
     workers.woke(1, rings: true)
+    #expect(workers.step(1, at: first) == "look")
+    workers.woke(1)
     #expect(workers.step(1, at: first) == "lead")
     #expect(!workers.lacksLeader)
     // The other one comes too late to lead.
@@ -411,11 +413,13 @@ import Testing
     #expect(workers.step(1, at: first) == "follow" + Self.followersAlarm(first + Self.grace))
     #expect(workers.lacksLeader)
     workers.woke(1, rings: true)
+    #expect(workers.step(1, at: first + Self.grace) == "look")
+    workers.woke(1)
     #expect(workers.step(1, at: first + Self.grace) == "lead")
     #expect(workers.step(0, at: first + Self.grace) == "follow")
   }
 
-  @Test func `a follower that the alarm wakes takes up work whether or not it leads`() {
+  @Test func `a follower that the alarm wakes looks for events before it takes up work, and leads afterwards`() {
     let workers = Workers()
     workers.woke(0, events: 1)
     #expect(workers.step(0, at: 1) == "tell and drive" + Self.followersAlarm(1 + Self.grace))
@@ -423,9 +427,27 @@ import Testing
     #expect(workers.step(0, at: 1) == "run 1")
     #expect(workers.enqueue(2, from: 0) == "")
     workers.woke(1, rings: true)
+    #expect(workers.step(1, at: 1 + Self.grace) == "look")
+    workers.woke(1, events: 1)
+    #expect(workers.step(1, at: 1 + Self.grace) == "tell and drive")
     #expect(workers.step(1, at: 1 + Self.grace) == "run 2")
     #expect(workers.step(1, at: 2 + Self.grace) == "lead")
     #expect(workers.step(0, at: 3 + Self.grace) == "follow")
+  }
+
+  @Test func `a follower that the alarm wakes takes up work at once if a worker has looked meanwhile`() {
+    let workers = Workers()
+    workers.woke(0, events: 1)
+    #expect(workers.step(0, at: 1) == "tell and drive" + Self.followersAlarm(1 + Self.grace))
+    #expect(workers.step(0, at: 2) == "lead")
+    workers.woke(0, events: 1)
+    #expect(workers.step(0, at: 3) == "tell and drive")
+    _ = workers.enqueue(1, from: 0)
+    #expect(workers.step(0, at: 3) == "run 1")
+    #expect(workers.enqueue(2, from: 0) == "")
+    let first = 1 + Self.grace
+    workers.woke(1, rings: true)
+    #expect(workers.step(1, at: first) == "run 2")
   }
 
   @Test func `a caller that is no worker wakes a follower, and no second one before that has come`() {

@@ -34,9 +34,10 @@
 //   one is left, or the running job has added one                       if it is still there after `grace`
 //   nothing is left, and nobody leads                                   if no worker looks for events for `grace`
 //
-// In the last two cases an alarm wakes a worker: the leader if there is one, otherwise a follower. The follower begins to lead
-// if no worker has looked for events since the alarm was set; otherwise it sets the alarm again. So a message waits for a task
-// that computes, or for many short ones, for twice the grace at most.
+// In the last two cases an alarm wakes a worker: the leader if there is one, otherwise a follower. If no worker has looked for
+// events since the alarm was set, the follower looks before it does anything else, and leads if there is nothing else to do.
+// Otherwise it sets the alarm again. So a message waits for tasks that compute, or for many short ones, for twice the grace at
+// most.
 //
 // If timers are removed, the leader's alarm stays set (`alarm`). It then fires without need once at most, and a later
 // deadline costs nothing.
@@ -136,6 +137,9 @@ package struct ReactorState<Job: Sendable>: Sendable {
     /// Whether the alarm of the followers has woken the worker although the others go on.
     @safe @exclusivity(unchecked)
     var leavesLead = false
+    /// Whether to look for events before all else, because the alarm of the followers found that no worker has looked.
+    @safe @exclusivity(unchecked)
+    var looksFirst = false
 
     init(_ activity: Activity = .working) { self.activity = activity }
 
@@ -363,6 +367,7 @@ package struct ReactorState<Job: Sendable>: Sendable {
       if found.contains(where: { $0.key == PollerEvent.alarmKey }) {
         hasFollowersAlarm = false
         me.leavesLead = lookCount != lookCountAtAlarm
+        me.looksFirst = !me.leavesLead && !hasLeader
       }
       found.removeAll(keepingCapacity: true)
     } else {
@@ -392,6 +397,10 @@ package struct ReactorState<Job: Sendable>: Sendable {
     let me = workers[worker]
     if me.activity == .runningSerial { runsSerialJob = false }
     me.activity = .working
+    if me.looksFirst {
+      me.looksFirst = false
+      return .wait(until: .immediately)
+    }
     if me.stage == .events {
       if let told = nextEvent(me) {
         if me.hasDriven { noteRest(now()) }

@@ -27,7 +27,7 @@ final class SimulatedReactor: Reacting, @unchecked Sendable {
   /// When the leader's alarm rings, if the poller keeps it.
   private var ringsAt = Deadline.never
   private var followersRingAt = Deadline.never
-  /// Since when nobody leads or will, but for the followers' alarm.
+  /// Since when no worker leads, and none has looked for events.
   private var unattendedSince: Deadline?
   /// The edges in the kernel.
   private var edges: [(key: UInt64, end: Int, readiness: Readiness)] = []
@@ -261,6 +261,7 @@ final class SimulatedReactor: Reacting, @unchecked Sendable {
     if workers[worker].waitsUntil != nil {
       workers[worker].waitsUntil = nil
       isLeaderNotified = false
+      unattendedSince = nil
       var found = fetch(worker)
       machine.woke(&found, worker: worker)
       return
