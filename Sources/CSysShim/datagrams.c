@@ -91,16 +91,16 @@ static struct swsys_ancillary *parse(struct msghdr *message, const void *address
   return found;
 }
 
-ssize_t swsys_receive_message(int fd, void *bytes, size_t count, bool with_control, bool with_address,
-                              struct swsys_ancillary **found) {
+ssize_t swsys_receive_message(int fd, void *bytes, size_t count, void *rest, size_t rest_count, bool with_control,
+                              bool with_address, struct swsys_ancillary **found) {
   union {
     char bytes[CMSG_SPACE(sizeof (*found)->descriptors) + CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(sizeof(int))
                + CMSG_SPACE(1024)];  /* a security label */
     struct cmsghdr header;
   } control;
   unsigned char address[sizeof (*found)->address];
-  struct iovec part = {.iov_base = bytes, .iov_len = count};
-  struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+  struct iovec parts[2] = {{.iov_base = bytes, .iov_len = count}, {.iov_base = rest, .iov_len = rest_count}};
+  struct msghdr message = {.msg_iov = parts, .msg_iovlen = rest ? 2 : 1};
   if (with_control) {
     message.msg_control = &control;
     message.msg_controllen = sizeof control;

@@ -51,7 +51,7 @@ int swsys_wait(int fd, int interest, int wake, int64_t nanoseconds) {
   int ready = RESULT(ppoll(polled, count, nanoseconds < 0 ? NULL : &limit, NULL));
   if (ready < 0 && ready != -EINTR) {
     wait_slice(nanoseconds);
-    return 3;
+    return 7;
   }
   if (ready <= 0) return 0;
   return (at_fd >= 0 && polled[at_fd].revents ? 1 : 0) | (at_wake >= 0 && polled[at_wake].revents ? 2 : 0);

@@ -10,7 +10,8 @@ import Testing
 /// A read of a Unix stream stops behind bytes that came with a descriptor, however much is behind them
 /// and however much room there was: a short read says nothing there. The same as urgent data, which is known.
 @Suite(.lastResort, .leavesNothing) struct BarrierTests {
-  @Test func `what is behind bytes with a descriptor is found by a task`() async throws {
+  @Test(.blocksItsThread)
+  func `what is behind bytes with a descriptor is found by a task`() async throws {
     let pair = try DescriptorPair.sockets(.unix)
     let receiving = pair.first
     let writer = try SocketDuplex(adopting: pair.second)

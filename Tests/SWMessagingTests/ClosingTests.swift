@@ -57,7 +57,7 @@ import Testing
       try await friend.send([1, 2, 3, 4])
       for task in waiting { #expect(await task.value) }
       await eventually { rounds.isIdle }
-      #expect(!file.isOpen)
+      await eventually { !file.isOpen }
       #expect(try await stranger.receive(exactly: 4, timeout: .zero) == [1, 2, 3, 4])
       #expect(await endpointError { try await reader.receive(timeout: .zero) }?.reason == .closed)
       withExtendedLifetime(writer) {}

@@ -1,6 +1,7 @@
 import SWIO
 import SWMessaging
 import SWTesting
+import Synchronization
 import SystemPackage
 import TestSupport
 import Testing
@@ -54,5 +55,41 @@ import Testing
     #expect(
       await endpointError { try await reader.receive(timeout: .milliseconds(500)) }?.reason == .endOfStream)
     withExtendedLifetime(one) {}
+  }
+
+  /// Between the look for a datagram's size and its receive, another worker takes it. The next one is longer.
+  @Test(arguments: [SocketPairKind.unixDatagrams, .unixPackets])
+  func `workers that share a socket lose no datagram`(_ kind: SocketPairKind) async throws {
+    let count = 4_000
+    let pair = try DescriptorPair.sockets(kind)
+    let writer = try SocketDuplex(adopting: pair.first)
+    let other = try OwnedDescriptor(duplicating: pair.second.withDescriptor { $0 })
+    let readers = [
+      try SocketDuplex(adopting: pair.second), try SocketDuplex(adopting: other.release()),
+    ]
+    let received = Mutex(0)
+    let threads = readers.map { reader in
+      TestThread { () -> [Int] in
+        var sizes: [Int] = []
+        while received.withLock({ $0 }) < count {
+          guard let datagram = try? reader.blocking.receive(timeout: .milliseconds(20)) else { continue }
+          sizes.append(datagram.count)
+          let isWhole = datagram.allSatisfy { $0 == UInt8(truncatingIfNeeded: datagram.count) }
+          if isWhole { received.withLock { $0 += 1 } }
+        }
+        return sizes
+      }
+    }
+    for number in 0..<count {
+      let size = number % 2 == 0 ? 10 : 3_000
+      try await writer.send([UInt8](repeating: UInt8(truncatingIfNeeded: size), count: size))
+    }
+    await eventually { received.withLock { $0 } == count }
+    // Threads that would wait for lost ones end.
+    received.withLock { $0 = count }
+    var sizes: [Int] = []
+    for thread in threads { sizes += try await thread.value }
+    #expect(sizes.count { $0 == 10 } == count / 2 && sizes.count { $0 == 3_000 } == count / 2)
+    withExtendedLifetime(writer) {}
   }
 }

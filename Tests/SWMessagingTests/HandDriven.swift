@@ -7,10 +7,14 @@ import SWTesting
 /// clock.
 struct HandDriven {
   let transport: ScriptedTransport
-  let reactor = ManualReactor()
+  let reactor: ManualReactor
   let core: EndpointCore
 
-  init(receiving: [ScriptedTransport.ReceiveStep] = [], sending: [ScriptedTransport.SendStep]? = nil) {
+  init(
+    receiving: [ScriptedTransport.ReceiveStep] = [], sending: [ScriptedTransport.SendStep]? = nil,
+    reactor: ManualReactor = ManualReactor()
+  ) {
+    self.reactor = reactor
     transport = ScriptedTransport(receiving: receiving, sending: sending)
     core = EndpointCore(transport, for: [.readable, .writable], reactor: reactor)
   }

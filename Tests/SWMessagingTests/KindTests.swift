@@ -279,4 +279,41 @@ import Testing
     withExtendedLifetime(reading) {}
     withExtendedLifetime(writing) {}
   }
+
+  /// A description that cannot be opened again and has O_NONBLOCK. Another process that shares it may clear the flag.
+  @Test(arguments: [true, false])
+  func `a call ends in time although another process has cleared O_NONBLOCK`(_ receives: Bool) async throws {
+    let features = KernelFeatures(nowaitPipes: false, nosignalPipes: false, reopens: false)
+    let pair = try DescriptorPair.pipe()
+    let (from, to) = (pair.first.withDescriptor { $0.rawValue }, pair.second.withDescriptor { $0.rawValue })
+    for end in [from, to] { #expect(swsys_set_nonblocking(end, true) == 0) }
+    let adopted = (pair.first.release(), pair.second.release())
+    let (reader, writer) = try KernelFeatures.$override.withValue(features) {
+      (try SocketReader(adopting: adopted.0), try SocketWriter(adopting: adopted.1))
+    }
+    try await writer.send([1])
+    #expect(try await reader.receive(exactly: 1) == [1])
+    if !receives {
+      // The pipe is full.
+      #expect(
+        await endpointError { try await writer.send([UInt8](repeating: 0, count: 1 << 20), timeout: .zero) }?
+          .reason == .timedOut)
+    }
+    let number = receives ? from : to
+    #expect(swsys_set_nonblocking(number, false) == 0)
+    let hasEnded = Raised()
+    let thread = TestThread { () -> EndpointError? in
+      defer { hasEnded.raise() }
+      if receives {
+        return blockingError { try reader.blocking.receive(exactly: 1, timeout: .milliseconds(50)) }
+      }
+      return blockingError { try writer.blocking.send([1], timeout: .milliseconds(50)) }
+    }
+    await eventually { hasEnded.isUp }
+    // An attempt that blocks ends now, too.
+    #expect(swsys_set_nonblocking(number, true) == 0)
+    reader.close()
+    writer.close()
+    #expect(try await thread.value?.reason == .timedOut)
+  }
 }

@@ -13,7 +13,7 @@ import Testing
 @Suite(.lastResort, .leavesNothing) struct LostEndTests {
   enum Ending: String, CaseIterable, Sendable { case halfClose, close }
 
-  @Test(arguments: [SocketPairKind.unix, .tcp], Ending.allCases)
+  @Test(.blocksItsThread, arguments: [SocketPairKind.unix, .tcp], Ending.allCases)
   func `line 7: a task is told of an end that came while a turn was held, behind a message`(
     _ kind: SocketPairKind, _ ending: Ending
   ) async throws {

@@ -439,7 +439,8 @@ import Testing
     }
   }
 
-  @Test func `line 7: data that came before a reset's broken pipe is delivered first`() async throws {
+  @Test(.defaultExecutor("the peer has to be closed when `close` returns"))
+  func `line 7: data that came before a reset's broken pipe is delivered first`() async throws {
     let (left, right) = try makeSocketPair(framing: .varInt)
     try await right.send(contentsOf: [[1], [2]] as [[UInt8]])
     right.close()

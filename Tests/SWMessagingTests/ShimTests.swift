@@ -323,7 +323,7 @@ import Testing
   private func receive(_ number: Int32) -> Int {
     var byte: UInt8 = 0
     var found: UnsafeMutablePointer<swsys_ancillary>?
-    let result = unsafe swsys_receive_message(number, &byte, 1, true, false, &found)
+    let result = unsafe swsys_receive_message(number, &byte, 1, nil, 0, true, false, &found)
     unsafe swsys_free_ancillary(found)
     return result
   }
@@ -419,7 +419,7 @@ import Testing
     for (bytes, count) in [(1, 253), (2, 1)] {
       var memory: [UInt8] = [0, 0, 0, 0]
       var found: UnsafeMutablePointer<swsys_ancillary>?
-      #expect(unsafe swsys_receive_message(ends.1, &memory, 4, true, true, &found) == bytes)
+      #expect(unsafe swsys_receive_message(ends.1, &memory, 4, nil, 0, true, true, &found) == bytes)
       guard let found = unsafe found else {
         Issue.record("no descriptors came")
         break

@@ -41,6 +41,21 @@ extension LeavesNothing {
     }
 }
 
+extension LeavesNothing {
+  /// Whether tests run on an executor of the library.
+  static var runsOnOurs: Bool { executor != nil }
+  static var runsOnReactor: Bool { executor is ReactorExecutor }
+}
+
+extension Trait where Self == ConditionTrait {
+  /// The test blocks the thread that it runs on until the reactor has done something.
+  public static var blocksItsThread: Self {
+    .disabled(if: LeavesNothing.runsOnReactor, "it would wait for the reactor on the reactor's only thread")
+  }
+  /// The test means something else on an executor of the library, for this reason.
+  public static func defaultExecutor(_ reason: Comment) -> Self { .disabled(if: LeavesNothing.runsOnOurs, reason) }
+}
+
 extension Trait where Self == LeavesNothing {
   /// The suite ends with as many descriptors, registrations and timers as it began with.
   public static var leavesNothing: Self { Self() }

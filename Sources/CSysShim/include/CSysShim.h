@@ -87,10 +87,11 @@ struct swsys_ancillary {
   bool is_cut;                 /* the datagram was longer: the rest is lost */
   bool is_control_cut;         /* control data was cut off: descriptors may be lost */
 };
-/* recvmsg; never waits. `found` is NULL if nothing came beside the bytes and nothing was cut off; else it is the
- * caller's, to be freed. Without room for control data (`with_control`) only MSG_CTRUNC tells that there was some. */
-ssize_t swsys_receive_message(int fd, void *bytes, size_t count, bool with_control, bool with_address,
-                              struct swsys_ancillary **found);
+/* recvmsg; never waits. The bytes that do not fit `bytes` go to `rest`, which may be NULL; the result counts both. `found` is
+ * NULL if nothing came beside the bytes and nothing was cut off; else it is the caller's, to be freed. Without room for
+ * control data (`with_control`) only MSG_CTRUNC tells that there was some. */
+ssize_t swsys_receive_message(int fd, void *bytes, size_t count, void *rest, size_t rest_count, bool with_control,
+                              bool with_address, struct swsys_ancillary **found);
 void swsys_free_ancillary(struct swsys_ancillary *found);
 int swsys_set_receives_credentials(int fd, bool on);  /* SO_PASSCRED */
 /* sendmsg; never waits, no SIGPIPE. */
@@ -214,7 +215,7 @@ enum {
 
 /* Waits for `fd` (when not negative) to get ready for `interest`, or for the wake-up `wake` (likewise),
  * or for `nanoseconds` to pass (negative: without limit). Bit 0 of the answer: fd is ready; bit 1: wake
- * is. 0: the time is up or a signal came. Both bits, after 10 ms at most: the kernel cannot tell. */
+ * is. 0: the time is up or a signal came. 7, after 10 ms at most: the kernel cannot tell. */
 int swsys_wait(int fd, int interest, int wake, int64_t nanoseconds);
 
 /* poll(2): a struct pollfd. */

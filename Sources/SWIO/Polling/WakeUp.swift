@@ -68,7 +68,8 @@ internal import Synchronization
   /// signal is used up.
   ///
   /// - Parameter spinTime: how long to check repeatedly before sleeping, in nanoseconds, if a processor is free.
-  /// - Returns: whether the descriptor is ready, and whether a signal has ended the wait.
+  /// - Returns: whether the descriptor is ready, and whether a signal has ended the wait. If the kernel refuses to poll, the
+  ///   descriptor may be ready, and the wait was no longer than 10 ms.
   @discardableResult
   package func wait(
     watching descriptor: Int32?, for interest: Readiness, until deadline: Deadline,
@@ -100,7 +101,7 @@ internal import Synchronization
     let isFound = spins && Spinning.spin(for: spinTime, until: deadline) { look(0) }
     if !isFound { _ = look(spins ? deadline.remaining : nanoseconds) }
     lower(drains: ready & 2 != 0)
-    return (ready & 1 != 0, ready & 2 != 0)
+    return (ready & 1 != 0, ready & 6 == 2)
   }
 
   /// Drains the eventfd or the word, and then lowers the flag.

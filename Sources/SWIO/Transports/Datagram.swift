@@ -13,7 +13,8 @@ public struct Datagram: Sendable {
 
   /// Receives a datagram of this size, with one attempt.
   package static func receive(
-    _ byteCount: Int, _ take: (Datagram) -> Void,
+    _ byteCount: Int, rest: UnsafeMutableRawBufferPointer = unsafe .init(start: nil, count: 0),
+    _ take: (Datagram) -> Void,
     by receive: (UnsafeMutableRawBufferPointer, inout Ancillary?) -> Attempt
   ) -> Attempt {
     var attempt = Attempt.wouldBlock
@@ -21,9 +22,10 @@ public struct Datagram: Sendable {
     // For a transport that does not know the size, room for the largest usual one is reserved.
     var bytes = unsafe [UInt8](unsafeUninitializedCapacity: max(byteCount, 1)) { memory, count in
       attempt = unsafe receive(UnsafeMutableRawBufferPointer(memory), &found)
-      if case .transferred(let received) = attempt { count = received }
+      if case .transferred(let received) = attempt { count = min(received, memory.count) }
     }
-    guard case .transferred = attempt else { return attempt }
+    guard case .transferred(let received) = attempt else { return attempt }
+    if received > bytes.count { unsafe bytes += rest[..<(received - bytes.count)] }
     // An array keeps its capacity, so a datagram that is much smaller than its room is copied to an array of its own size.
     if byteCount - bytes.count > 1_024, bytes.count < byteCount / 2 {
       bytes = unsafe bytes.withUnsafeBufferPointer { unsafe Array($0) }
@@ -38,13 +40,14 @@ public struct Datagram: Sendable {
 @safe
 // Invariant: the code that has taken the room owns `memory` until it gives the room back.
 final class DatagramRoom: @unchecked Sendable {
-  let memory = UnsafeMutableRawPointer.allocate(byteCount: slotCount * slotSize, alignment: 16)
+  let memory = UnsafeMutableRawPointer.allocate(byteCount: byteCount, alignment: 16)
 
   deinit { unsafe memory.deallocate() }
 
   /// A datagram is shorter, because its length, including the header, has 16 bits.
   static var slotSize: Int { 65_536 }
   static var slotCount: Int { 16 }
+  static var byteCount: Int { slotCount * slotSize }
 
   private static let pool = Guarded<[DatagramRoom]>([])
   private static var poolLimit: Int { 4 }

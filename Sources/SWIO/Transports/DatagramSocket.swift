@@ -57,11 +57,21 @@ package final class DatagramSocket: DescriptorTransport {
   package func receive(
     into memory: UnsafeMutableRawBufferPointer, maximumDescriptors: Int, ancillary: inout Ancillary?
   ) -> Attempt {
+    unsafe receive(
+      into: memory, rest: UnsafeMutableRawBufferPointer(start: nil, count: 0),
+      maximumDescriptors: maximumDescriptors, ancillary: &ancillary)
+  }
+
+  /// - Parameter rest: room for the bytes that do not fit `memory`. The result counts both.
+  private func receive(
+    into memory: UnsafeMutableRawBufferPointer, rest: UnsafeMutableRawBufferPointer,
+    maximumDescriptors: Int, ancillary: inout Ancillary?
+  ) -> Attempt {
     // As on a stream socket, there is room for descriptors even if no caller has asked for any.
     if unsafe unwanted?.areTooMany ?? false { return .retryLater }
     var found: UnsafeMutablePointer<swsys_ancillary>?
     let result = unsafe swsys_receive_message(
-      number, memory.baseAddress, memory.count, !isUDP, true, &found)
+      number, memory.baseAddress, memory.count, rest.baseAddress, rest.count, !isUDP, true, &found)
     guard let found = unsafe found else { return received(result) }
     let isCut = unsafe found.pointee.is_cut
     // The ancillary data is owned from here on. If the datagram was cut, `whole` closes it.
@@ -92,8 +102,12 @@ package final class DatagramSocket: DescriptorTransport {
     // advance distinguishes an empty packet from the end.
     let size = nextDatagramSize()
     guard case .transferred(let byteCount) = size else { return size }
-    return unsafe Datagram.receive(byteCount, take) { room, ancillary in
-      unsafe receive(into: room, maximumDescriptors: maximumDescriptors, ancillary: &ancillary)
+    // Another process that shares the socket may take this datagram, and the next one may be larger.
+    let spare = DatagramRoom.take()
+    defer { DatagramRoom.giveBack(spare) }
+    let rest = unsafe UnsafeMutableRawBufferPointer(start: spare.memory, count: DatagramRoom.byteCount)
+    return unsafe Datagram.receive(byteCount, rest: rest, take) { room, ancillary in
+      unsafe receive(into: room, rest: rest, maximumDescriptors: maximumDescriptors, ancillary: &ancillary)
     }
   }
 

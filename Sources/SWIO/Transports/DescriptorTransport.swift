@@ -10,7 +10,8 @@ internal import SystemPackage
 ///     anonymous pipe      PipeTransport          preadv2 RWF_NOWAIT         pwritev2 RWF_NOWAIT | RWF_NOSIGNAL
 ///       older kernels     NonblockingTransport   read, own description      writev; SIGPIPE blocked and taken back
 ///     FIFO, tty           NonblockingTransport   likewise, where /proc allows it
-///       else              PolledTransport        poll; then a read or a small write on a thread that may wait
+///       else              PolledTransport        while it has O_NONBLOCK: read, writev; otherwise poll, then a read
+///                                                or a small write on a thread that may wait
 ///     regular file        FileTransport          preadv2 RWF_NOWAIT; else on a thread that may wait
 package protocol DescriptorTransport: ClosesLater {
   /// The owner's number, which can be lent, detached and duplicated.
@@ -107,9 +108,6 @@ package func makeTransport(
   // Opening it again comes first, because another process may clear O_NONBLOCK on a shared description.
   let own = features.reopens ? swsys_reopen_nonblocking(number, access) : -1
   if own >= 0 { return NonblockingTransport(number, working: own, isPipe: isPipe, quiet) }
-  if swsys_is_nonblocking(number) > 0 {
-    return NonblockingTransport(number, working: number, isPipe: isPipe, quiet)
-  }
   return PolledTransport(number, isPipe: isPipe, quiet)
 }
 

@@ -1,8 +1,7 @@
 internal import CSysShim
 internal import SystemPackage
 
-/// A descriptor whose open file description has O_NONBLOCK: one that the library opened through `/proc`, or one that had it
-/// already.
+/// A descriptor of which the library has opened a description of its own through `/proc`, with O_NONBLOCK.
 package final class NonblockingTransport: DescriptorTransport {
   package let number: Int32
   package let working: Int32
@@ -17,20 +16,36 @@ package final class NonblockingTransport: DescriptorTransport {
   }
 
   package func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
+    unsafe Self.receive(working, into: memory, empty)
+  }
+
+  package func send(_ bytes: UnsafeRawBufferPointer) -> Attempt { unsafe Self.send(working, bytes, empty) }
+
+  package func send(gathering parts: UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt {
+    unsafe Self.send(working, gathering: parts, empty)
+  }
+
+  // MARK: Also of a shared description, as long as it has O_NONBLOCK
+
+  static func receive(_ working: Int32, into memory: UnsafeMutableRawBufferPointer, _ empty: EmptyRead)
+    -> Attempt
+  {
     let result = unsafe swsys_read(working, memory.baseAddress, memory.count)
     if result > 0 { return .transferred(result) }
     return empty.attempt(result, working: working) ?? .file(.receive, result)
   }
 
-  package func send(_ bytes: UnsafeRawBufferPointer) -> Attempt {
-    sent(unsafe withVector(bytes) { unsafe swsys_write_guarded(working, $0, $1, false) })
+  static func send(_ working: Int32, _ bytes: UnsafeRawBufferPointer, _ empty: EmptyRead) -> Attempt {
+    sent(unsafe withVector(bytes) { unsafe swsys_write_guarded(working, $0, $1, false) }, working, empty)
   }
 
-  package func send(gathering parts: UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt {
-    sent(unsafe withVectors(parts) { unsafe swsys_write_guarded(working, $0, $1, false) })
+  static func send(
+    _ working: Int32, gathering parts: UnsafeBufferPointer<UnsafeRawBufferPointer>, _ empty: EmptyRead
+  ) -> Attempt {
+    sent(unsafe withVectors(parts) { unsafe swsys_write_guarded(working, $0, $1, false) }, working, empty)
   }
 
-  private func sent(_ result: Int) -> Attempt {
+  private static func sent(_ result: Int, _ working: Int32, _ empty: EmptyRead) -> Attempt {
     let attempt = Attempt.file(.send, result)
     if attempt == .wouldBlock, empty.isStuck(working) {
       return .failed(TransportError(.send, .ioError, scope: .direction))

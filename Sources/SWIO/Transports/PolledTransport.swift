@@ -4,6 +4,9 @@ internal import SystemPackage
 /// A description that others share and that cannot be opened again. No attempt is made before `poll` reports it ready. Even
 /// then the attempt may block, because another process may take the bytes, or the room, in between. So it is made on a
 /// thread that may wait.
+///
+/// While the description has O_NONBLOCK, attempts are made at once. The flag is looked at each time, because a process that
+/// shares the description may clear it, as shells do when a program ends.
 package final class PolledTransport: DescriptorTransport {
   package let number: Int32
   package var working: Int32 { number }
@@ -17,16 +20,23 @@ package final class PolledTransport: DescriptorTransport {
     capabilities = isPipe ? .pipe(number) : TransportCapabilities()
   }
 
-  package func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt { Self.mayReceive(number) }
+  private var isNonblocking: Bool { swsys_is_nonblocking(number) > 0 }
+
+  package func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
+    isNonblocking ? unsafe NonblockingTransport.receive(number, into: memory, empty) : Self.mayReceive(number)
+  }
 
   package func receiveTakingLong(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
     unsafe Self.receive(number, into: memory, empty)
   }
 
-  package func send(_ bytes: UnsafeRawBufferPointer) -> Attempt { Self.maySend(number) }
+  package func send(_ bytes: UnsafeRawBufferPointer) -> Attempt {
+    isNonblocking ? unsafe NonblockingTransport.send(number, bytes, empty) : Self.maySend(number)
+  }
 
   package func send(gathering parts: UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt {
-    Self.maySend(number)
+    isNonblocking
+      ? unsafe NonblockingTransport.send(number, gathering: parts, empty) : Self.maySend(number)
   }
 
   package func sendTakingLong(gathering parts: UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt {

@@ -184,9 +184,11 @@ extension ReceivingSide where F: ByteFraming {
     _ front: inout ReceiveHalf.Front, as kind: Place.Kind, _ limit: CallLimit, _ room: BatchRoom,
     _ body: (Span<UInt8>) throws -> Void
   ) throws -> Int {
-    let found = unsafe half.takeFront(for: source, as: kind, limit)
+    let found = unsafe half.takeFront(for: source, as: kind, limit, lends: true)
     front = unsafe found.front
-    return unsafe try withPayloads(from: found.unread, room, body)
+    let count = unsafe try withPayloads(from: found.unread, room, body)
+    if count == 0, front.holdsTurn { half.comeBack() }
+    return count
   }
 
   /// Lends the payloads at the front, if there is one. The caller has the turn, and this returns it then.
@@ -242,6 +244,7 @@ extension ReceivingSide where F: ByteFraming {
     }
     switch outcome {
     case .lent(let demand):
+      half.goAway()
       do {
         unsafe try half.turn.withPayload(of: demand, body)
       } catch {
@@ -253,7 +256,7 @@ extension ReceivingSide where F: ByteFraming {
     case .delivered(let delivery):
       try body(delivery.bytes.span)
       room.admitFirst(delivery.frameByteCount)
-      return unsafe half.goOn(behind: delivery.end, for: source)
+      return unsafe half.goOn(behind: delivery.end, for: source, lends: true)
     case .failed(let error): throw error
     }
   }

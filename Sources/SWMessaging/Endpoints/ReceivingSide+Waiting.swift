@@ -41,8 +41,10 @@ extension ReceivingSide where F: ByteFraming {
   ) throws -> Int {
     var (front, limit) = (begun, limit)
     if half.waitAlone(&front, &limit) {
+      half.goAway()
       let lent = try unsafe withPayloads(from: half.front, room, body)
       if lent > 0 { return lent }
+      half.comeBack()
     }
     return try withPayloads(half.receiveBlocking(request, limit, after: front), room, body)
   }

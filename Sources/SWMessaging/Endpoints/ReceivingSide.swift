@@ -87,6 +87,7 @@ public struct ReceivingSide<F: Framing>: Sendable {
     switch outcome {
     case .lent(let demand):
       defer { half.finishLoan(demand) }
+      half.goAway()
       return unsafe try half.turn.withPayload(of: demand, body)
     case .delivered(let delivery): return try body(delivery.bytes.span)
     case .failed(let error): throw error
@@ -160,17 +161,24 @@ extension ReceivingSide {
     _ front: inout ReceiveHalf.Front, as kind: Place.Kind, _ limit: CallLimit,
     _ body: (Span<UInt8>) throws -> Result
   ) throws -> Result? {
-    let found = unsafe half.takeFront(for: source, as: kind, limit)
+    let found = unsafe half.takeFront(for: source, as: kind, limit, lends: true)
     front = unsafe found.front
-    return unsafe try served(from: found.unread) { unread, _, payload, _ in
+    let result = unsafe try served(from: found.unread) { unread, _, payload, _ in
       try body(unread.extracting(payload))
     }
+    if result == nil, front.holdsTurn { half.comeBack() }
+    return result
   }
 
   /// Lends the next payload if the buffer holds it, for a caller that has the turn.
   @inlinable
   package func withHeldPayload<Result>(_ body: (Span<UInt8>) throws -> Result) throws -> Result? {
-    unsafe try served(from: half.front) { unread, _, payload, _ in try body(unread.extracting(payload)) }
+    half.goAway()
+    let result = unsafe try served(from: half.front) { unread, _, payload, _ in
+      try body(unread.extracting(payload))
+    }
+    if result == nil { half.comeBack() }
+    return result
   }
 
   // A task that waits keeps the frames of its asynchronous functions. So the steps before and after the only suspension are

@@ -220,17 +220,23 @@ package class Half: ReactorWork, @unchecked Sendable {
   private func giveUp(
     _ place: Place, _ reason: GiveUp, by me: Place?, _ state: inout HalfState, _ actions: inout Actions
   ) {
-    guard place.isQueued, place.gaveUp == nil else { return }
+    guard place.isQueued else { return }
+    if place.gaveUp != nil {
+      // The place is late and waits for an attempt. A cancelled call does not wait for one that takes long.
+      guard reason == .cancelled, state.isAway, place.isLate, leavesAtOnce(place) else { return }
+    }
     if place.owesAttempt, place.kind == .thread, reason == .timedOut {
       // The attempt was left out because it was likely to fail. The place must be tried once before it fails.
       place.owesAttempt = false
       place.isLate = true
       state.stirred = true
     }
-    if place.isLate, state.turn || state.stirred, leavesAtOnce(place) {
+    let isAway = state.isAway && !(place.hasOnlyAttempt && reason == .timedOut)
+    if place.isLate, !isAway, state.turn || state.stirred, leavesAtOnce(place) {
       // A call with a zero timeout must be tried once before it fails. If another caller holds the turn, or an attempt is
       // due, mark the place and let that attempt decide. A head that polls is signalled: the readiness that raised `stirred`
-      // may have been consumed, or a pause hides it, and then its poll does not return.
+      // may have been consumed, or a pause hides it, and then its poll does not return. While the turn is away, no attempt is
+      // near, except one for this place.
       place.gaveUp = reason
       state.hasLate = true
       if !state.turn, let head = state.queue.first, head.isPolling { actions.signal(head) }
@@ -275,7 +281,9 @@ package class Half: ReactorWork, @unchecked Sendable {
     state.hasLate = false
     var late: [(Place, GiveUp)] = []
     state.queue.visit { place in
-      if place.isLate, let reason = place.gaveUp, leavesAtOnce(place) { late.append((place, reason)) }
+      if place.isLate, !place.hasOnlyAttempt, let reason = place.gaveUp, leavesAtOnce(place) {
+        late.append((place, reason))
+      }
     }
     let held = heldBytes.load(ordering: .relaxed)
     for (place, reason) in late {

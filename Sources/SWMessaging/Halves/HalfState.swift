@@ -19,6 +19,9 @@ package struct HalfState: Sendable {
   private var lastPause: LastPause?
   /// Whether a driver holds the turn. The turn is never held across a park or an `await`.
   package internal(set) var turn = false
+  /// Whether the turn may be away for long: a caller reads the bytes that were lent to it, or a helper makes an attempt that may
+  /// never end. A call whose time is over does not wait for such a turn.
+  package internal(set) var isAway = false
   /// Whether an attempt may make progress. The turn holder lowers it before each attempt. Readiness raises it, and so does a
   /// driver that stops before it would block.
   package internal(set) var stirred = true
@@ -191,7 +194,7 @@ package struct HalfState: Sendable {
   }
 
   mutating func releaseTurn(by me: Place?, _ actions: inout Actions) {
-    turn = false
+    (turn, isAway) = (false, false)
     if isHeadPaused, queue.isEmpty { endHeadPause() }
     // The places that stood aside may have left.
     if let lastPause, !isHeadPaused, !queue.rests { lastPause.retryAt = nil }
@@ -243,6 +246,7 @@ package struct HalfState: Sendable {
     precondition(
       loneWaiter == nil || (turn && queue.count == 0 && !isClosed && over == nil),
       "4: a thread waits alone, and has not been recalled")
+    precondition(!isAway || turn, "1: the turn is away, and free")
     precondition(!isOut || (isClosed && !turn && pollers == 0), "5: out of the descriptor, but in use")
     precondition(!isClosed || turn || pollers > 0 || isOut, "5: closed and unused, but not out")
     if !turn, !isClosed, let head = queue.first {

@@ -95,6 +95,10 @@ package class Place: DeadlineReceiver, @unchecked Sendable {
   /// deadline ends the call. Set before the place is queued, lowered under the lock.
   @safe @exclusivity(unchecked)
   final var owesAttempt = false
+  /// Whether a helper makes the only attempt for this place, which has a timeout of zero. The place waits for that attempt,
+  /// although it may never end.
+  @safe @exclusivity(unchecked)
+  final var hasOnlyAttempt = false
   /// Why the caller gave up, if only the turn holder can settle that.
   final var gaveUp: GiveUp?
   /// The readiness that its thread polls for.

@@ -26,10 +26,13 @@ extension ReceiveHalf {
   /// Takes the turn, if no other caller uses the half and none has received since that position. The caller ends with
   /// `leave(consuming:)`.
   ///
+  /// - Parameter lends: whether code of the user reads the bytes while the turn is held.
   /// - Returns: as `goOn(after:for:)`. Nil if the turn was not taken.
   @usableFromInline
-  final func goOn(behind position: UInt64, for source: MessageSource) -> UnsafeRawBufferPointer? {
-    guard turnstile.take() else { return nil }
+  final func goOn(
+    behind position: UInt64, for source: MessageSource, lends: Bool = false
+  ) -> UnsafeRawBufferPointer? {
+    guard turnstile.take(forLong: lends) else { return nil }
     guard unsafe turn.position == position else {
       leave(consuming: 0)
       return nil

@@ -39,7 +39,7 @@ extension ReceiveHalf {
     unsafe turn.releaseMemory()
     let isAlone = locked { state, _ in
       guard state.queue.isEmpty, !state.isClosed, !state.stirred, !state.endsWhenIdle else { return false }
-      state.loneWaiter = wakeUp
+      (state.loneWaiter, state.isAway) = (wakeUp, false)
       return true
     }
     return isAlone ? interest : nil

@@ -167,6 +167,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     unsafe heldBytes.store(turn.count, ordering: .relaxed)
     if turnstile.giveBack() { return }
     let isDone = locked { state, actions in
+      state.isAway = false
       guard state.queue.isEmpty else { return false }
       stop(&state, &actions, by: nil)
       return true
@@ -175,6 +176,23 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     var driver = Driver(budget: 16)
     driver.mine = true
     _ = run(driver)
+  }
+
+  /// Notes that the caller, which has the turn, keeps it for as long as code of the user runs. Calls whose time is over do not
+  /// wait for that.
+  @usableFromInline
+  package final func goAway() {
+    if turnstile.goAway() { return }
+    locked { state, actions in
+      state.isAway = true
+      settleLate(by: nil, &state, &actions)
+    }
+  }
+
+  /// Takes `goAway` back, or the mark of `takeFront(lends: true)`, because no code of the user runs in the turn after all.
+  @usableFromInline
+  package final func comeBack() {
+    if !turnstile.comeBack() { locked { state, _ in state.isAway = false } }
   }
 
   // MARK: The short way
@@ -192,7 +210,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     /// The caller has the turn, and an attempt failed for this call alone.
     case failed(TransportError)
 
-    var holdsTurn: Bool { if case .unseen = self { false } else { true } }
+    @usableFromInline var holdsTurn: Bool { if case .unseen = self { false } else { true } }
     var isHeld: Bool { if case .held = self { true } else { false } }
     var isBlocked: Bool { if case .blocked = self { true } else { false } }
   }
@@ -204,16 +222,21 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
   /// Takes the turn if no other caller uses the half. If the buffer is empty, makes one attempt to fill it. The caller ends
   /// with `leave(consuming:)`, or takes the long way.
   ///
+  /// - Parameter lends: whether code of the user reads the bytes while the turn is held.
   /// - Returns: how far the short way has come, and the bytes at the front. The bytes are also empty if only the long way
   ///   knows how far the frame there has been scanned.
   @usableFromInline
-  final func takeFront(for source: MessageSource, as kind: Place.Kind, _ limit: CallLimit) -> Found {
-    guard !carriesDatagrams, turnstile.take() else { return unsafe (.unseen, Self.none) }
+  final func takeFront(
+    for source: MessageSource, as kind: Place.Kind, _ limit: CallLimit, lends: Bool = false
+  ) -> Found {
+    guard !carriesDatagrams, turnstile.take(forLong: lends) else { return unsafe (.unseen, Self.none) }
     guard unsafe !turn.isAssembled && !source.hasBegunFrame(at: turn.position) else {
       return unsafe (.held, Self.none)
     }
     if unsafe turn.front.isEmpty, source.readsAhead, unsafe turn.end == nil {
-      return unsafe fillFront(kind, limit)
+      let found = unsafe fillFront(kind, limit)
+      if lends, !(unsafe found.unread.isEmpty) { goAway() }
+      return unsafe found
     }
     return unsafe (.held, turn.front)
   }
@@ -227,7 +250,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
       if limit.mayWait, isDrained(state, for: kind) || (kind == .thread && waitsFirst(state)) {
         return .again
       }
-      state.stirred = false
+      (state.stirred, state.isAway) = (false, false)
       return .attempt
     }
     switch permission {
@@ -476,6 +499,12 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
         }
         let before = unsafe turn.count
         let outcome = attempt(demand, for: request, mayTakeLong: driver.mayTakeLong)
+        if driver.mayTakeLong, port.offloadMayNeverEnd {
+          locked { state, _ in
+            state.isAway = false
+            head?.hasOnlyAttempt = false
+          }
+        }
         driver.mayTakeLong = false
         unsafe driver.byteBudget -= turn.count - before
         // Items that came to nothing count as well, because refused connections must not hold up other halves.
@@ -702,7 +731,12 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
         return .stop
       }
       if let head, state.queue.first !== head { return .again }
-      state.stirred = false
+      (state.stirred, state.isAway) = (false, driver.mayTakeLong && port.offloadMayNeverEnd)
+      if state.isAway {
+        // A zero timeout is one attempt, however long that takes.
+        head?.hasOnlyAttempt = head?.deadline == .immediately
+        settleLate(by: driver.me, &state, &actions)
+      }
       return .attempt
     }
   }

@@ -4,9 +4,10 @@ internal import SWIO
 ///
 /// `poll` says what *is* ready and not what has *become* ready. Some readiness is used up by no attempt: an error queue (IP_RECVERR,
 /// SO_TIMESTAMPING), or a Unix datagram socket on which another process has called `shutdown`. After two reports in a row with
-/// nothing moved, the thread looks whether the descriptor is still ready. If it is, the thread waits for the wake-up alone for
-/// 1, 2, 4, 8, 10, 10 … ms before the next attempt, as `PollPoller` does. Without an eventfd a look could use up a signal, and
-/// is left out.
+/// nothing moved, the thread looks whether the descriptor is still ready. If it is, one more attempt is made. From then on the
+/// thread waits for the wake-up alone for 1, 2, 4, 8, 10, 10 … ms before the next attempt, as `PollPoller` does. Without an
+/// eventfd a look could use up a signal, and is left out. Where the kernel refuses to poll, each wait is such a rest, because
+/// it would report everything as ready.
 struct RepeatedPolls {
   /// How often in a row the descriptor was reported ready, and nothing moved.
   private var count = 0
@@ -24,9 +25,13 @@ struct RepeatedPolls {
       let found = wakeUp.wait(watching: descriptor, for: interest, until: .immediately)
       if found.isSignalled { return }
       if !found.isReady { count = 0 }
+      if found.isReady, count == 2 {
+        count = 3
+        return
+      }
     }
     if descriptor != nil, count >= 2 {
-      let rest = min(1_000_000 << UInt64(min(count - 2, 4)), 10_000_000 as UInt64)
+      let rest = min(1_000_000 << UInt64(min(max(count - 3, 0), 4)), 10_000_000 as UInt64)
       let end = Deadline(nanoseconds: Deadline.now.nanoseconds + rest)
       count += 1
       wakeUp.wait(watching: nil, for: [], until: min(deadline, end))

@@ -5,6 +5,7 @@ internal import Synchronization
 ///
 ///     open       the turn is free, and the next caller takes it
 ///     held       a caller has the turn; no caller waits, and nothing has happened
+///     away       the same, and the caller may keep the turn for long
 ///     folded     the state behind the lock has all information
 ///
 /// Every critical section folds first: it copies the turnstile's knowledge into `turn` of the state, and from then on no
@@ -17,39 +18,71 @@ package struct Turnstile: ~Copyable, Sendable {
     @usableFromInline static var open: UInt8 { 0 }
     @usableFromInline static var held: UInt8 { 1 }
     @usableFromInline static var folded: UInt8 { 2 }
+    @usableFromInline static var away: UInt8 { 3 }
   }
 
   private let position = Atomic(Position.open)
 
   /// Takes the turn, if the turnstile is open.
-  func take() -> Bool {
+  ///
+  /// - Parameter forLong: whether the caller may keep it for long.
+  @inline(__always)
+  func take(forLong: Bool = false) -> Bool {
     position.compareExchange(
-      expected: Position.open, desired: Position.held, successOrdering: .acquiring, failureOrdering: .relaxed
+      expected: Position.open, desired: forLong ? Position.away : Position.held, successOrdering: .acquiring,
+      failureOrdering: .relaxed
     ).exchanged
   }
 
+  /// From now on the caller that has the turn may keep it for long. Returns false if the turn is in the state now and has to
+  /// be marked there.
+  func goAway() -> Bool {
+    let isMarked = position.compareExchange(
+      expected: Position.held, desired: Position.away, ordering: .relaxed
+    )
+    return isMarked.exchanged || isMarked.original == Position.away
+  }
+
   /// Whether a caller has the turn and nothing has happened since it took it.
-  var isHeld: Bool { position.load(ordering: .relaxed) == Position.held }
+  var isHeld: Bool {
+    let present = position.load(ordering: .relaxed)
+    return present == Position.held || present == Position.away
+  }
+
+  /// The caller that has the turn does not keep it for long. Returns false if the turn is in the state now and has to be marked
+  /// there.
+  func comeBack() -> Bool {
+    let isMarked = position.compareExchange(
+      expected: Position.away, desired: Position.held, ordering: .relaxed
+    )
+    return isMarked.exchanged || isMarked.original == Position.held
+  }
 
   /// Returns the turn. Returns false if the turn is in the state now and has to be released there.
   func giveBack() -> Bool {
-    position.compareExchange(
-      expected: Position.held, desired: Position.open, successOrdering: .releasing, failureOrdering: .relaxed
-    ).exchanged
+    // The position changes only to `folded` meanwhile.
+    let present = position.load(ordering: .relaxed)
+    return present != Position.folded
+      && position.compareExchange(
+        expected: present, desired: Position.open, successOrdering: .releasing, failureOrdering: .relaxed
+      ).exchanged
   }
 
   /// Copies the turnstile into the state. Called under the lock, before anything else.
   func fold(into state: inout HalfState) {
-    if position.exchange(Position.folded, ordering: .acquiringAndReleasing) == Position.held {
-      state.turn = true
+    switch position.exchange(Position.folded, ordering: .acquiringAndReleasing) {
+    case Position.held: state.turn = true
+    case Position.away: (state.turn, state.isAway) = (true, true)
+    default: break
     }
   }
 
   /// Opens the turnstile again if the state allows that. Called under the lock, after everything else.
   func unfold(_ state: inout HalfState) {
     guard state.hasOnlyTurn else { return }
-    let turn = state.turn
-    state.turn = false
-    position.store(turn ? Position.held : Position.open, ordering: .releasing)
+    let (turn, isAway) = (state.turn, state.isAway)
+    (state.turn, state.isAway) = (false, false)
+    position.store(
+      isAway ? Position.away : turn ? Position.held : Position.open, ordering: .releasing)
   }
 }

@@ -29,6 +29,8 @@ final class EndpointCaller: SimulatedCaller, @unchecked Sendable {
   private(set) var ticket = 0
   /// The number of attempts that had been made when the call began.
   private var attemptsBefore = 0
+  /// The number of times that the turn had been away when the call began, without one that was still going on.
+  private var awayBefore = 0
   private(set) var way = Way.raw
   private(set) var request = ReceiveRequest.upTo(1)
   /// Whether the call also takes the messages that follow.
@@ -58,6 +60,8 @@ final class EndpointCaller: SimulatedCaller, @unchecked Sendable {
   private var attemptCount: Int { isSender ? end.sendCount : end.receiveCount }
   /// Whether an attempt has begun since the call did.
   var hasSeenAttempt: Bool { attemptCount > attemptsBefore }
+  /// Whether the turn was away for a time since the call began. No attempt is near then.
+  var hasMetAway: Bool { !isSender && (end.awayCount > awayBefore || end.awayDepth > 0) }
 
   override var isHeldBack: Bool {
     awaitsWorker || (isOnMain && world.mainHolder.map { $0 !== self } ?? false)
@@ -98,6 +102,7 @@ final class EndpointCaller: SimulatedCaller, @unchecked Sendable {
     if isOnMain { world.mainHolder = self }
     ticket = world.nextTicket()
     attemptsBefore = attemptCount
+    awayBefore = end.awayCount - end.awayDepth
     var deadline = Deadline.never
     if !drains, world.chance(world.schedule.deadline) {
       deadline =
@@ -192,9 +197,10 @@ final class EndpointCaller: SimulatedCaller, @unchecked Sendable {
             world.interlude(.runInsideScanner)
             return span.indices.map { span[$0] }
           }
-          let payload =
+          let payload = end.whileAway {
             isHeld
-            ? try? side.withHeldPayload(copy) : try? side.withPayloadAtOnce(&front, as: kind, limit, copy)
+              ? try? side.withHeldPayload(copy) : try? side.withPayloadAtOnce(&front, as: kind, limit, copy)
+          }
           message = payload ?? nil
         }
       }
@@ -288,8 +294,10 @@ final class EndpointCaller: SimulatedCaller, @unchecked Sendable {
     if case .failed(let error) = outcome { throw error }
     let payload = try? side.withPayload(outcome) { span in
       world.coverage.note(.lentInClosure)
-      world.interlude(.runInsideScanner)
-      return span.indices.map { span[$0] }
+      return end.whileAway {
+        world.interlude(.runInsideScanner)
+        return span.indices.map { span[$0] }
+      }
     }
     return framed(payload ?? [])
   }

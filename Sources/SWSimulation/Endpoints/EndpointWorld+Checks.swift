@@ -66,7 +66,9 @@ extension EndpointWorld {
     case .timedOut:
       coverage.note(.timedOut)
       isRight = caller.deadline <= clock
-      check(caller.deadline != .immediately || caller.hasSeenAttempt, "sent away without an attempt")
+      check(
+        caller.deadline != .immediately || caller.hasSeenAttempt || caller.hasMetAway,
+        "sent away without an attempt")
     case .cancelled:
       coverage.note(.cancelled)
       isRight = caller.isCancelled

@@ -107,6 +107,17 @@ final class SimulatedEnd: DescriptorTransport, ReadinessReceiver, @unchecked Sen
     }
   }
 
+  /// How many times the turn to receive has been away for long, and how many of them have not ended.
+  private(set) var awayCount = 0
+  private(set) var awayDepth = 0
+
+  func whileAway<Result>(_ body: () -> Result) -> Result {
+    awayCount += 1
+    awayDepth += 1
+    defer { awayDepth -= 1 }
+    return body()
+  }
+
   private func receive(
     by attempt: () -> Attempt, into place: () -> UnsafeMutableRawBufferPointer
   ) -> Attempt {

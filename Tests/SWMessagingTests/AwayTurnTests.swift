@@ -1,0 +1,278 @@
+import SWFraming
+import SWIO
+import SWMessaging
+import SWTesting
+import Synchronization
+import SystemPackage
+import TestSupport
+import Testing
+
+/// A caller that lends a message to code of the user, and a helper that waits for a disk, may keep the turn for long. A call
+/// whose time is over does not wait for them.
+@Suite(.lastResort, .leavesNothing) struct AwayTurnTests {
+  enum Loan: CaseIterable, Sendable {
+    /// The message is in the buffer.
+    case held
+    /// The first attempt brings it.
+    case attempted
+    /// A thread that waited alone receives it.
+    case afterLoneWait
+    /// A caller in the queue receives it.
+    case inPlace
+    /// The same as the first two, for several messages.
+    case heldBatch, attemptedBatch
+  }
+
+  private static func hand(_ steps: [ScriptedTransport.ReceiveStep]) -> (
+    HandDriven, ReceivingSide<VarIntFraming>
+  ) {
+    let hand = HandDriven(
+      receiving: steps,
+      reactor: ManualReactor(timersMayOvertakeEvents: true, startingAt: Deadline(nanoseconds: 1)))
+    return (hand, hand.side(.varInt))
+  }
+
+  /// Calls `body` while a message is lent.
+  private static func lend(_ loan: Loan, _ hand: HandDriven, _ body: () -> Void) throws {
+    let side = hand.side(.varInt)
+    let half = hand.receiveHalf
+    var front = ReceiveHalf.Front.unseen
+    let limit = CallLimit(nil, .never)
+    func use(_ payload: Span<UInt8>) {
+      #expect(payload.count == 1 && payload[0] == 7)
+      body()
+    }
+    let room = BatchRoom(1, byteCount: 100)
+    switch loan {
+    case .held:
+      hand.transport.append(receiving: [.bytes([1, 6, 1, 7])])
+      let before = try side.messageAtOnce(&front, as: .task, limit)
+      #expect(before == [6])
+      let result: Void? = try side.withPayloadAtOnce(&front, as: .task, limit, use)
+      #expect(result != nil)
+    case .heldBatch:
+      hand.transport.append(receiving: [.bytes([1, 6, 1, 7])])
+      let before = try side.messageAtOnce(&front, as: .task, limit)
+      #expect(before == [6])
+      let count = try side.withPayloadsAtOnce(&front, as: .task, limit, room, use)
+      #expect(count == 1)
+    case .attempted:
+      hand.transport.append(receiving: [.bytes([1, 7])])
+      let result: Void? = try side.withPayloadAtOnce(&front, as: .task, limit, use)
+      #expect(result != nil)
+    case .attemptedBatch:
+      hand.transport.append(receiving: [.bytes([1, 7])])
+      let count = try side.withPayloadsAtOnce(&front, as: .task, limit, room, use)
+      #expect(count == 1)
+    case .afterLoneWait:
+      hand.transport.append(receiving: [.wouldBlock])
+      let none = try side.messageAtOnce(&front, as: .thread, limit)
+      #expect(none == nil)
+      #expect(half.beginLoneWait(WakeUp {}, until: .never) != nil)
+      hand.transport.append(receiving: [.bytes([1, 7])])
+      #expect(half.endLoneWait() == .held)
+      let result: Void? = try side.withHeldPayload(use)
+      #expect(result != nil)
+    case .inPlace:
+      hand.transport.append(receiving: [.wouldBlock])
+      let caller = hand.receive(side.request, as: .thread)
+      hand.transport.append(receiving: [.bytes([1, 7])])
+      caller.caller?.run()
+      let outcome = try #require(hand.outcome(caller))
+      try side.withPayload(outcome, use)
+    }
+  }
+
+  @Test(arguments: Loan.allCases, [Place.Kind.task, .thread])
+  func `a call with a zero timeout does not wait for the code that reads a message`(
+    _ loan: Loan, _ kind: Place.Kind
+  ) throws {
+    let (hand, side) = Self.hand([])
+    try Self.lend(loan, hand) {
+      let other = hand.receive(side.request, as: kind, mayWait: false)
+      other.caller?.giveUp(.timedOut)
+      #expect(hand.result(other, side)?.error?.reason == .timedOut)
+    }
+    #expect(hand.receiveHalf.inspect { !$0.turn && !$0.isAway && $0.queue.isEmpty })
+  }
+
+  @Test(arguments: Loan.allCases)
+  func `a deadline that passes while code reads a message ends its call, on every executor`(_ loan: Loan) throws {
+    let (hand, side) = Self.hand([])
+    try Self.lend(loan, hand) {
+      let other = hand.receive(side.request, as: .task)
+      other.caller?.place.deadlinePassed()
+      #expect(hand.result(other, side)?.error?.reason == .timedOut)
+    }
+    #expect(hand.receiveHalf.inspect { !$0.turn && $0.queue.isEmpty })
+  }
+
+  @Test(arguments: Loan.allCases)
+  func `those with time are served after the code has read its message`(_ loan: Loan) throws {
+    let (hand, side) = Self.hand([])
+    var others: [HandStarted<ReceiveHalf.Outcome>] = []
+    try Self.lend(loan, hand) { others.append(hand.receive(side.request)) }
+    let other = try #require(others.first)
+    #expect(hand.result(other, side) == nil)
+    hand.bring(.bytes([1, 8]))
+    #expect(hand.result(other, side)?.value == [8])
+  }
+
+  @Test func `a call that came before the loan does not wait for the code either`() throws {
+    let (hand, side) = Self.hand([.wouldBlock])
+    let caller = hand.receive(side.request, as: .thread)
+    hand.transport.append(receiving: [.bytes([1, 7, 1, 8])])
+    caller.caller?.run()
+    let outcome = try #require(hand.outcome(caller))
+    // The turn is held, and not for long as far as anyone knows.
+    let other = hand.receive(side.request, as: .task, mayWait: false)
+    other.caller?.giveUp(.timedOut)
+    #expect(hand.result(other, side) == nil)
+    try side.withPayload(outcome) { _ in
+      #expect(hand.result(other, side)?.error?.reason == .timedOut)
+    }
+  }
+
+  @Test func `a call with a zero timeout is served behind a message that is only copied`() throws {
+    let (hand, side) = Self.hand([.wouldBlock])
+    let caller = hand.receive(side.request, as: .thread)
+    hand.transport.append(receiving: [.bytes([1, 7, 1, 8])])
+    caller.caller?.run()
+    let outcome = try #require(hand.outcome(caller))
+    let other = hand.receive(side.request, as: .task, mayWait: false)
+    other.caller?.giveUp(.timedOut)
+    #expect(try side.message(outcome) == [7])
+    #expect(hand.result(other, side)?.value == [8])
+  }
+
+  // MARK: A helper
+
+  /// A transport whose attempts may never end. A helper makes them, and something happens in the next one.
+  private final class Slow: DescriptorTransport {
+    let meanwhile = Mutex<(@Sendable () -> Void)?>(nil)
+    let number: Int32
+    init(_ number: Int32) { self.number = number }
+
+    var working: Int32 { number }
+    var offloadMayNeverEnd: Bool { true }
+    func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt { .offload }
+    func receiveTakingLong(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
+      meanwhile.withLock { $0.take() }?()
+      unsafe memory.copyBytes(from: [1, 7] as [UInt8])
+      return .transferred(2)
+    }
+    func send(_ bytes: UnsafeRawBufferPointer) -> Attempt { .wouldBlock }
+  }
+
+  enum Leaving: CaseIterable, Sendable {
+    case zero, deadline, cancelled
+    /// It waits for an attempt already, and the helper has not begun one.
+    case late
+  }
+
+  /// Its own attempt is one that a helper makes. That is the one attempt of a zero timeout, and is waited for.
+  @Test(arguments: [true, false])
+  func `a call ends in time during its own long attempt, unless its timeout is zero`(_ isZero: Bool) throws {
+    let pair = try DescriptorPair.pipe()
+    let transport = Slow(pair.first.release().rawValue)
+    let reactor = ManualReactor(timersMayOvertakeEvents: true, startingAt: Deadline(nanoseconds: 1))
+    let half = ReceiveHalf(Port(connected: transport, reactor: reactor))
+    let core = EndpointCore(receiving: half, sending: nil)
+    let side = MessageReader(
+      core: core, framing: .varInt, mode: .readAhead, maximumFrameSize: defaultMaximumFrameSize
+    ).receivingSide
+    let deadline = isZero ? Deadline.immediately : Deadline(nanoseconds: 100)
+    guard case .queued(let place) = half.start(side.request, as: .task, until: deadline) else {
+      Issue.record("the attempt is left to a helper")
+      return
+    }
+    let caller = HandCaller(place, in: half)
+    if isZero { caller.giveUp(.timedOut) }
+    transport.meanwhile.withLock { $0 = { place.deadlinePassed() } }
+    #expect(reactor.help())
+    #expect(caller.isDecided)
+    let outcome = half.outcome(of: place)
+    if isZero {
+      #expect(try side.message(outcome) == [7])
+    } else if case .failed(let error) = outcome {
+      #expect(error.reason == .timedOut)
+    } else {
+      Issue.record("its time was over")
+    }
+    withExtendedLifetime(core) { half.close() }
+    reactor.forgetAll()
+  }
+
+  @Test(arguments: Leaving.allCases)
+  func `a call whose time is over does not wait for a helper`(_ leaving: Leaving) throws {
+    let pair = try DescriptorPair.pipe()
+    let transport = Slow(pair.first.release().rawValue)
+    let reactor = ManualReactor(timersMayOvertakeEvents: true, startingAt: Deadline(nanoseconds: 1))
+    let half = ReceiveHalf(Port(connected: transport, reactor: reactor))
+    let core = EndpointCore(receiving: half, sending: nil)
+    let side = MessageReader(
+      core: core, framing: .varInt, mode: .readAhead, maximumFrameSize: defaultMaximumFrameSize
+    ).receivingSide
+    let request = side.request
+    guard case .queued(let first) = half.start(request, as: .task, until: .never) else {
+      Issue.record("the attempt is left to a helper")
+      return
+    }
+    let other = Mutex<HandCaller?>(nil)
+    @Sendable func enter() -> HandCaller? {
+      let isZero = leaving == .zero || leaving == .late
+      guard case .queued(let place) = half.start(request, as: .task, until: isZero ? .immediately : .never)
+      else { return nil }
+      return HandCaller(place, in: half)
+    }
+    if leaving == .late {
+      let caller = enter()
+      caller?.giveUp(.timedOut)
+      #expect(caller?.isDecided == false)
+      other.withLock { $0 = caller }
+    }
+    let seen = Mutex<Bool?>(nil)
+    transport.meanwhile.withLock {
+      $0 = {
+        let caller = other.withLock { $0 } ?? enter()
+        switch leaving {
+        case .zero: caller?.giveUp(.timedOut)
+        case .deadline:
+          caller?.place.deadlinePassed()
+        case .cancelled: caller?.giveUp(.cancelled)
+        case .late: break
+        }
+        other.withLock { $0 = caller }
+        seen.withLock { $0 = caller?.isDecided }
+      }
+    }
+    #expect(reactor.help())
+    #expect(seen.withLock { $0 } == true)
+    let caller = try #require(other.withLock { $0 })
+    let place = try #require(caller.place as? ReceivePlace)
+    let error = half.outcome(of: place)
+    let expected = EndpointError(leaving == .cancelled ? .cancelled : .timedOut)
+    guard case .failed(let found) = error else {
+      Issue.record("it has a message")
+      return
+    }
+    #expect(found.reason == expected.reason)
+    #expect(try side.message(half.outcome(of: first)) == [7])
+    #expect(half.inspect { !$0.isAway && $0.queue.isEmpty })
+    withExtendedLifetime(core) { half.close() }
+    reactor.forgetAll()
+  }
+
+  @Test func `a call that waits for an attempt is cancelled while the turn is away`() throws {
+    let (hand, side) = Self.hand([.wouldBlock])
+    let caller = hand.receive(side.request, as: .thread)
+    hand.transport.append(receiving: [.bytes([1, 7])])
+    caller.caller?.run()
+    let outcome = try #require(hand.outcome(caller))
+    try side.withPayload(outcome) { _ in
+      let other = hand.receive(side.request, as: .task)
+      other.caller?.giveUp(.cancelled)
+      #expect(hand.result(other, side)?.error?.reason == .cancelled)
+    }
+  }
+}
