@@ -165,7 +165,8 @@ import Testing
   }
 
   /// Fault 19: two endpoints on one number; dropped endpoints leaked descriptors.
-  @Test func `line 5: fault 19: a dropped endpoint closes its descriptor`() throws {
+  @Test(.defaultExecutor("the descriptor has to be closed at once"))
+  func `line 5: fault 19: a dropped endpoint closes its descriptor`() throws {
     var files: [OpenFile] = []
     do {
       let (reader, writer) = try makePipe(framing: .varInt)

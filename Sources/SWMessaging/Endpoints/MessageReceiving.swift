@@ -84,7 +84,7 @@ extension MessageReceiving where F: ByteFraming {
   /// or behind others.
   ///
   /// The message is consumed when `body` returns, and when it throws. `body` must not use the endpoint:
-  /// other receivers wait for it.
+  /// other receivers wait for it, as long as they have time.
   ///
   /// - Parameters:
   ///   - timeout: how long to wait for the message; `body` may take longer.
