@@ -97,7 +97,7 @@ import Testing
   }
 
   @Test(arguments: Loan.allCases)
-  func `a deadline that passes while code reads a message ends its call, on every executor`(_ loan: Loan) throws {
+  func `a deadline that passes while code reads a message ends its call`(_ loan: Loan) throws {
     let (hand, side) = Self.hand([])
     try Self.lend(loan, hand) {
       let other = hand.receive(side.request, as: .task)

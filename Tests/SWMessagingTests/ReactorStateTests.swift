@@ -419,7 +419,8 @@ import Testing
     #expect(workers.step(0, at: first + Self.grace) == "follow")
   }
 
-  @Test func `a follower that the alarm wakes looks for events before it takes up work, and leads afterwards`() {
+  @Test
+  func `a follower that the alarm wakes looks for events before it takes up work, and leads afterwards`() {
     let workers = Workers()
     workers.woke(0, events: 1)
     #expect(workers.step(0, at: 1) == "tell and drive" + Self.followersAlarm(1 + Self.grace))

@@ -53,7 +53,9 @@ extension Trait where Self == ConditionTrait {
     .disabled(if: LeavesNothing.runsOnReactor, "it would wait for the reactor on the reactor's only thread")
   }
   /// The test means something else on an executor of the library, for this reason.
-  public static func defaultExecutor(_ reason: Comment) -> Self { .disabled(if: LeavesNothing.runsOnOurs, reason) }
+  public static func defaultExecutor(_ reason: Comment) -> Self {
+    .disabled(if: LeavesNothing.runsOnOurs, reason)
+  }
 }
 
 extension Trait where Self == LeavesNothing {
