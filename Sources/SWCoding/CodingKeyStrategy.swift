@@ -26,8 +26,8 @@ public struct CodingKeyStrategy: Sendable {
   ///
   /// - Parameter convert: takes the coding path, whose last element is the key to convert, and returns the
   ///   converted key. An encoder passes the key of a type, and writes the returned key. A decoder passes a key of a
-  ///   message, and compares the returned key with the keys of the type. It is called on every thread and task that
-  ///   encodes or decodes.
+  ///   message, and compares the returned key with the keys of the type; two keys of a message that become one are a
+  ///   `DecodingError`. It is called on every thread and task that encodes or decodes.
   public static func custom(
     _ convert: @escaping @Sendable (_ codingPath: [any CodingKey]) -> any CodingKey
   ) -> CodingKeyStrategy {
