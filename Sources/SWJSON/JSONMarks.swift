@@ -11,19 +11,19 @@ internal import SWCoding
 enum JSONMarks {
   static func areTooMany(in text: Data, isJSON5: Bool) -> Bool {
     guard text.count >= CombiningMarks.leastByteCount else { return false }
-    if let wide = wideEncoding(text) {
-      // A text that is not in its encoding is refused by the decoder.
-      guard var text = String(data: text, encoding: wide) else { return false }
-      return text.withUTF8 { bytes in unsafe areTooMany(in: UnsafeRawBufferPointer(bytes), isJSON5) }
+    var wide: String.Encoding?
+    let areTooMany = unsafe text.withUnsafeBytes { bytes in
+      wide = unsafe wideEncoding(bytes)
+      return unsafe wide == nil && self.areTooMany(in: bytes, isJSON5)
     }
-    return unsafe text.withUnsafeBytes { bytes in unsafe areTooMany(in: bytes, isJSON5) }
+    // A text that is not in its encoding is refused by the decoder.
+    guard let wide, var text = String(data: text, encoding: wide) else { return areTooMany }
+    return text.withUTF8 { bytes in unsafe self.areTooMany(in: UnsafeRawBufferPointer(bytes), isJSON5) }
   }
 
   /// The encoding of a text that is not in UTF-8, as `JSONDecoder` finds it.
-  private static func wideEncoding(_ text: Data) -> String.Encoding? {
-    let start = Array(text.prefix(4))
-    guard start.count == 4 else { return nil }
-    switch (start[0], start[1], start[2], start[3]) {
+  private static func wideEncoding(_ text: UnsafeRawBufferPointer) -> String.Encoding? {
+    switch unsafe (text[0], text[1], text[2], text[3]) {
     case (0, 0, 0xfe, 0xff), (0, 0, 0, _): return .utf32BigEndian
     case (0xff, 0xfe, 0, 0), (_, 0, 0, 0): return .utf32LittleEndian
     case (0xfe, 0xff, _, _), (0, _, _, _): return .utf16BigEndian
