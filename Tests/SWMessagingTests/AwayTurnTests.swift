@@ -176,7 +176,7 @@ import Testing
     let pair = try DescriptorPair.pipe()
     let transport = Slow(pair.first.release().rawValue)
     let reactor = ManualReactor(timersMayOvertakeEvents: true, startingAt: Deadline(nanoseconds: 1))
-    let half = ReceiveHalf(Port(connected: transport, reactor: reactor))
+    let half = ReceiveHalf(Port(connected: transport, for: .readable, reactor: reactor))
     let core = EndpointCore(receiving: half, sending: nil)
     let side = MessageReader(
       core: core, framing: .varInt, mode: .readAhead, maximumFrameSize: defaultMaximumFrameSize
@@ -208,7 +208,7 @@ import Testing
     let pair = try DescriptorPair.pipe()
     let transport = Slow(pair.first.release().rawValue)
     let reactor = ManualReactor(timersMayOvertakeEvents: true, startingAt: Deadline(nanoseconds: 1))
-    let half = ReceiveHalf(Port(connected: transport, reactor: reactor))
+    let half = ReceiveHalf(Port(connected: transport, for: .readable, reactor: reactor))
     let core = EndpointCore(receiving: half, sending: nil)
     let side = MessageReader(
       core: core, framing: .varInt, mode: .readAhead, maximumFrameSize: defaultMaximumFrameSize
