@@ -19,8 +19,8 @@ import Testing
     case afterLoneWait
     /// A caller in the queue receives it.
     case inPlace
-    /// The same as the first two, for several messages.
-    case heldBatch, attemptedBatch
+    /// The same, for several messages.
+    case heldBatch, attemptedBatch, inPlaceBatch
   }
 
   private static func hand(_ steps: [ScriptedTransport.ReceiveStep]) -> (
@@ -30,6 +30,15 @@ import Testing
       receiving: steps,
       reactor: ManualReactor(timersMayOvertakeEvents: true, startingAt: Deadline(nanoseconds: 1)))
     return (hand, hand.side(.varInt))
+  }
+
+  /// Returns the result of a thread in the queue when these bytes come. The thread has the turn.
+  private static func outcomeInPlace(of bytes: [UInt8], _ hand: HandDriven) throws -> ReceiveHalf.Outcome {
+    hand.transport.append(receiving: [.wouldBlock])
+    let caller = hand.receive(hand.side(.varInt).request, as: .thread)
+    hand.transport.append(receiving: [.bytes(bytes)])
+    caller.caller?.run()
+    return try #require(hand.outcome(caller))
   }
 
   /// Calls `body` while a message is lent.
@@ -74,12 +83,9 @@ import Testing
       let result: Void? = try side.withHeldPayload(use)
       #expect(result != nil)
     case .inPlace:
-      hand.transport.append(receiving: [.wouldBlock])
-      let caller = hand.receive(side.request, as: .thread)
-      hand.transport.append(receiving: [.bytes([1, 7])])
-      caller.caller?.run()
-      let outcome = try #require(hand.outcome(caller))
-      try side.withPayload(outcome, use)
+      try side.withPayload(outcomeInPlace(of: [1, 7], hand), use)
+    case .inPlaceBatch:
+      #expect(try side.withPayloads(outcomeInPlace(of: [1, 7], hand), room, use) == 1)
     }
   }
 
@@ -119,11 +125,8 @@ import Testing
   }
 
   @Test func `a call that came before the loan does not wait for the code either`() throws {
-    let (hand, side) = Self.hand([.wouldBlock])
-    let caller = hand.receive(side.request, as: .thread)
-    hand.transport.append(receiving: [.bytes([1, 7, 1, 8])])
-    caller.caller?.run()
-    let outcome = try #require(hand.outcome(caller))
+    let (hand, side) = Self.hand([])
+    let outcome = try Self.outcomeInPlace(of: [1, 7, 1, 8], hand)
     // The turn is held, and not for long as far as anyone knows.
     let other = hand.receive(side.request, as: .task, mayWait: false)
     other.caller?.giveUp(.timedOut)
@@ -134,11 +137,8 @@ import Testing
   }
 
   @Test func `a call with a zero timeout is served behind a message that is only copied`() throws {
-    let (hand, side) = Self.hand([.wouldBlock])
-    let caller = hand.receive(side.request, as: .thread)
-    hand.transport.append(receiving: [.bytes([1, 7, 1, 8])])
-    caller.caller?.run()
-    let outcome = try #require(hand.outcome(caller))
+    let (hand, side) = Self.hand([])
+    let outcome = try Self.outcomeInPlace(of: [1, 7, 1, 8], hand)
     let other = hand.receive(side.request, as: .task, mayWait: false)
     other.caller?.giveUp(.timedOut)
     #expect(try side.message(outcome) == [7])
@@ -170,9 +170,16 @@ import Testing
     case late
   }
 
+  enum Own: CaseIterable, Sendable {
+    case zero, deadline
+    /// With a timeout of zero.
+    case cancelled
+  }
+
   /// Its own attempt is one that a helper makes. That is the one attempt of a zero timeout, and is waited for.
-  @Test(arguments: [true, false])
-  func `a call ends in time during its own long attempt, unless its timeout is zero`(_ isZero: Bool) throws {
+  @Test(arguments: Own.allCases)
+  func `a call ends in time during its own long attempt, unless its timeout is zero`(_ own: Own) throws {
+    let isZero = own != .deadline
     let pair = try DescriptorPair.pipe()
     let transport = Slow(pair.first.release().rawValue)
     let reactor = ManualReactor(timersMayOvertakeEvents: true, startingAt: Deadline(nanoseconds: 1))
@@ -188,14 +195,16 @@ import Testing
     }
     let caller = HandCaller(place, in: half)
     if isZero { caller.giveUp(.timedOut) }
-    transport.meanwhile.withLock { $0 = { place.deadlinePassed() } }
+    transport.meanwhile.withLock {
+      $0 = { own == .cancelled ? caller.giveUp(.cancelled) : place.deadlinePassed() }
+    }
     #expect(reactor.help())
     #expect(caller.isDecided)
     let outcome = half.outcome(of: place)
-    if isZero {
+    if own == .zero {
       #expect(try side.message(outcome) == [7])
     } else if case .failed(let error) = outcome {
-      #expect(error.reason == .timedOut)
+      #expect(error.reason == (own == .cancelled ? .cancelled : .timedOut))
     } else {
       Issue.record("its time was over")
     }
@@ -263,12 +272,9 @@ import Testing
     reactor.forgetAll()
   }
 
-  @Test func `a call that waits for an attempt is cancelled while the turn is away`() throws {
-    let (hand, side) = Self.hand([.wouldBlock])
-    let caller = hand.receive(side.request, as: .thread)
-    hand.transport.append(receiving: [.bytes([1, 7])])
-    caller.caller?.run()
-    let outcome = try #require(hand.outcome(caller))
+  @Test func `a call is cancelled while code reads a message`() throws {
+    let (hand, side) = Self.hand([])
+    let outcome = try Self.outcomeInPlace(of: [1, 7], hand)
     try side.withPayload(outcome) { _ in
       let other = hand.receive(side.request, as: .task)
       other.caller?.giveUp(.cancelled)
