@@ -21,6 +21,8 @@ import Testing
     case inPlace
     /// The same, for several messages.
     case heldBatch, attemptedBatch, inPlaceBatch
+    /// The message lies behind one that a driver has handed over.
+    case behindDelivered
   }
 
   private static func hand(_ steps: [ScriptedTransport.ReceiveStep]) -> (
@@ -84,6 +86,14 @@ import Testing
       #expect(result != nil)
     case .inPlace:
       try side.withPayload(outcomeInPlace(of: [1, 7], hand), use)
+    case .behindDelivered:
+      let caller = hand.receive(side.request)
+      hand.bring(.bytes([1, 6, 1, 7]))
+      let outcome = try #require(hand.outcome(caller))
+      let count = try side.withPayloads(outcome, BatchRoom(2, byteCount: 100)) { payload in
+        if payload[0] == 7 { use(payload) }
+      }
+      #expect(count == 2)
     case .inPlaceBatch:
       #expect(try side.withPayloads(outcomeInPlace(of: [1, 7], hand), room, use) == 1)
     }
@@ -143,6 +153,20 @@ import Testing
     other.caller?.giveUp(.timedOut)
     #expect(try side.message(outcome) == [7])
     #expect(hand.result(other, side)?.value == [8])
+  }
+
+  @Test func `a call that has not its whole message does not keep the turn for long`() throws {
+    let (hand, side) = Self.hand([.bytes([2, 1])])
+    var front = ReceiveHalf.Front.unseen
+    let result: Void? = try side.withPayloadAtOnce(&front, as: .task, CallLimit(nil, .never)) { _ in }
+    #expect(result == nil && front == .held)
+    #expect(hand.receiveHalf.inspect { $0.turn && !$0.isAway })
+    let end = hand.receiveHalf.start(side.request, as: .task, until: .immediately, after: front)
+    guard case .ended(.failed(let error)) = end else {
+      Issue.record("the rest of the message has not come")
+      return
+    }
+    #expect(error.reason == .timedOut && error.byteCount == 2)
   }
 
   // MARK: A helper
