@@ -31,6 +31,7 @@ import Testing
 
   @Test func `one connection serves all calls, and another when it has broken`() async throws {
     let directory = try TestDirectory()
+    defer { directory.remove() }
     let client = client(.unix(directory("s")))
     var listener = try ListenPlace.unix.listener(directory)
     var serving = serve(listener)
@@ -54,6 +55,7 @@ import Testing
 
   @Test func `an answer that comes too late is not taken for that of the next request`() async throws {
     let directory = try TestDirectory()
+    defer { directory.remove() }
     let listener = try ListenPlace.unix.listener(directory)
     let client = client(.unix(directory("s")))
     let gate = Gate()
@@ -81,6 +83,7 @@ import Testing
 
   @Test func `a request whose connection broke is not sent again`() async throws {
     let directory = try TestDirectory()
+    defer { directory.remove() }
     let listener = try ListenPlace.unix.listener(directory)
     let client = client(.unix(directory("s")))
     let received = Guarded<[String]>([])
@@ -105,6 +108,7 @@ import Testing
 
   @Test func `a server that ends each connection at once is not asked again without a pause`() async throws {
     let directory = try TestDirectory()
+    defer { directory.remove() }
     let listener = try ListenPlace.unix.listener(directory)
     let hour = Backoff(first: .seconds(3600), most: .seconds(7200), isRandom: false)
     let client = client(.unix(directory("s")), backoff: hour)
@@ -124,6 +128,7 @@ import Testing
 
   @Test func `a connection that the caller ends is no reason for a pause`() async throws {
     let directory = try TestDirectory()
+    defer { directory.remove() }
     let listener = try ListenPlace.unix.listener(directory)
     let client = client(.unix(directory("s")), backoff: Backoff(first: .seconds(3600), most: .seconds(7200)))
     for _ in 0..<3 {
@@ -138,6 +143,7 @@ import Testing
 
   @Test func `a connection whose framing has broken is replaced`() async throws {
     let directory = try TestDirectory()
+    defer { directory.remove() }
     let listener = try Listener<SocketDuplex>(.unix(directory("s")))
     let client = client(.unix(directory("s")))
     // A length that no varint has, and a message.
@@ -170,6 +176,7 @@ import Testing
   @Test func `a body that throws delays no call, because the server is well`() async throws {
     struct Own: Error {}
     let directory = try TestDirectory()
+    defer { directory.remove() }
     let listener = try ListenPlace.unix.listener(directory)
     let client = client(.unix(directory("s")), backoff: Self.hour)
     let serving = serve(listener)
@@ -196,6 +203,7 @@ import Testing
   @Test func `a body that throws because the server has gone is a reason for a pause`() async throws {
     struct Own: Error {}
     let directory = try TestDirectory()
+    defer { directory.remove() }
     let listener = try ListenPlace.unix.listener(directory)
     for receives in [true, false] {
       let client = client(.unix(directory("s")), backoff: Self.hour)
@@ -224,6 +232,7 @@ import Testing
 
   @Test func `it waits for a server, and tells how it is`() async throws {
     let directory = try TestDirectory()
+    defer { directory.remove() }
     let client = client(.unix(directory("s")))
     guard case .idle = client.state else {
       Issue.record("nobody has asked for a connection")
@@ -262,6 +271,7 @@ import Testing
 
   @Test func `a limit ends the attempts for those who wait, and the next call begins anew`() async throws {
     let directory = try TestDirectory()
+    defer { directory.remove() }
     let client = client(.unix(directory("s")), givingUpAfter: .milliseconds(20))
     for _ in 0..<2 {
       let error = await endpointError { _ = try await client.connection() }
@@ -281,6 +291,7 @@ import Testing
 
   @Test func `callers give up each by itself, and close ends a pause at once`() async throws {
     let directory = try TestDirectory()
+    defer { directory.remove() }
     let hour = Duration.seconds(3600)
     let client = client(.unix(directory("s")), backoff: Backoff(first: hour, most: hour, isRandom: false))
     let error = await endpointError { _ = try await client.connection(timeout: .milliseconds(10)) }

@@ -42,6 +42,7 @@ final class EventLog: Sendable {
   @Test(arguments: ListenPlace.allCases)
   func `clients are served, and finish ends the service`(_ place: ListenPlace) async throws {
     let directory = try TestDirectory()
+    defer { directory.remove() }
     let listener = try place.listener(directory)
     let log = EventLog()
     let serving = Task { try await listener.serve(observing: log.note, Self.echo) }
@@ -73,6 +74,7 @@ final class EventLog: Sendable {
     async throws
   {
     let directory = try TestDirectory()
+    defer { directory.remove() }
     let listener = try ListenPlace.unix.listener(directory)
     let gate = Gate()
     let serving = Task {
@@ -101,6 +103,7 @@ final class EventLog: Sendable {
 
   @Test func `a handler that does not end is cancelled, and its connection closed`() async throws {
     let directory = try TestDirectory()
+    defer { directory.remove() }
     let listener = try ListenPlace.unix.listener(directory)
     let log = EventLog()
     let reason = Guarded<EndpointError.Reason?>(nil)
@@ -129,6 +132,7 @@ final class EventLog: Sendable {
 
   @Test func `who waits to be accepted at the end is served or told`() async throws {
     let directory = try TestDirectory()
+    defer { directory.remove() }
     let listener = try ListenPlace.unix.listener(directory)
     let log = EventLog()
     let gate = Gate()
@@ -172,6 +176,7 @@ final class EventLog: Sendable {
 
   @Test func `told to finish before it begins, it accepts who is there and returns`() async throws {
     let directory = try TestDirectory()
+    defer { directory.remove() }
     let listener = try ListenPlace.unix.listener(directory)
     let client = try await connect(to: listener.address, framing: .varInt)
     try await client.send("early")
@@ -186,6 +191,7 @@ final class EventLog: Sendable {
 
   @Test func `an accept loop of one's own ends behind the connections that were made`() async throws {
     let directory = try TestDirectory()
+    defer { directory.remove() }
     let listener = try ListenPlace.unix.listener(directory)
     let clients = [
       try await connect(to: listener.address, framing: .varInt),
@@ -204,6 +210,7 @@ final class EventLog: Sendable {
 
   @Test func `peers that say nothing delay nobody, and their greeting ends`() async throws {
     let directory = try TestDirectory()
+    defer { directory.remove() }
     let listener = try ListenPlace.unix.listener(directory)
     let log = EventLog()
     let serving = Task {
@@ -236,6 +243,7 @@ final class EventLog: Sendable {
 
   @Test func `a user has so many connections at most, and gets another when one is closed`() async throws {
     let directory = try TestDirectory()
+    defer { directory.remove() }
     let listener = try ListenPlace.unix.listener(directory)
     let log = EventLog()
     let serving = Task { try await listener.serve(perUser: 2, observing: log.note, Self.echo) }
@@ -259,6 +267,7 @@ final class EventLog: Sendable {
 
   @Test func `at the limit nobody is accepted until one is closed`() async throws {
     let directory = try TestDirectory()
+    defer { directory.remove() }
     let listener = try ListenPlace.unix.listener(directory)
     let log = EventLog()
     let serving = Task { try await listener.serve(limit: 2, observing: log.note, Self.echo) }
@@ -287,6 +296,7 @@ final class EventLog: Sendable {
 
   @Test(arguments: 0..<3) func `when serve returns every socket is closed`(_ index: Int) async throws {
     let directory = try TestDirectory()
+    defer { directory.remove() }
     for round in 0..<100 {
       let listener = try ListenPlace.unix.listener(directory)
       let serving = Task { try await listener.serve(on: Self.executors[index], Self.echo) }
@@ -316,6 +326,7 @@ final class EventLog: Sendable {
     _ index: Int
   ) async throws {
     let directory = try TestDirectory()
+    defer { directory.remove() }
     let listener = try ListenPlace.unix.listener(directory)
     let (log, gate) = (EventLog(), Gate())
     let start = ContinuousClock.now
@@ -351,6 +362,7 @@ final class EventLog: Sendable {
 
   @Test func `when serve returns every peer has been told, though closes take long`() async throws {
     let directory = try TestDirectory()
+    defer { directory.remove() }
     for _ in 0..<20 {
       let listener = try ListenPlace.unix.listener(directory)
       let gate = Gate()
@@ -372,6 +384,7 @@ final class EventLog: Sendable {
 
   @Test func `a snapshot and the events say who is served, since when, and for how long`() async throws {
     let directory = try TestDirectory()
+    defer { directory.remove() }
     let listener = try ListenPlace.unix.listener(directory)
     let (log, gate, begin) = (EventLog(), Gate(), ContinuousClock.now)
     let serving = Task {
@@ -402,6 +415,7 @@ final class EventLog: Sendable {
   @Test func `the error of a connection is its own`() async throws {
     struct Refused: Error {}
     let directory = try TestDirectory()
+    defer { directory.remove() }
     let listener = try ListenPlace.unix.listener(directory)
     let log = EventLog()
     let serving = Task {
@@ -430,6 +444,7 @@ final class EventLog: Sendable {
 
   @Test func `a connection that cannot be made into an endpoint ends no service`() async throws {
     let directory = try TestDirectory()
+    defer { directory.remove() }
     let real = try ListenPlace.unix.listener(directory)
     // The step that fails with every second connection, after it was accepted.
     let made = Guarded(0)
@@ -463,6 +478,7 @@ final class EventLog: Sendable {
     async throws
   {
     let directory = try TestDirectory()
+    defer { directory.remove() }
     let asked = Guarded(0)
     let policy = AcceptPolicy.when { _ in
       asked.withLock { asked in
@@ -543,6 +559,7 @@ final class EventLog: Sendable {
 
   @Test func `threads serve, and finish ends them`() async throws {
     let directory = try TestDirectory()
+    defer { directory.remove() }
     let listener = try ListenPlace.unix.listener(directory)
     let log = EventLog()
     let serving = TestThread {
@@ -578,6 +595,7 @@ final class EventLog: Sendable {
   @Test func `line 19: a thread turns nobody away while the connection before is being closed`() async throws
   {
     let directory = try TestDirectory()
+    defer { directory.remove() }
     let listener = try ListenPlace.unix.listener(directory)
     var clients: [VarIntDuplex] = []
     for _ in 0..<50 { clients.append(try await connect(to: listener.address, framing: .varInt)) }
@@ -596,6 +614,7 @@ final class EventLog: Sendable {
 
   @Test func `a thread that does not end loses its connection`() async throws {
     let directory = try TestDirectory()
+    defer { directory.remove() }
     let listener = try ListenPlace.unix.listener(directory)
     let log = EventLog()
     let serving = TestThread {

@@ -21,6 +21,7 @@ import Testing
   @Test(arguments: ListenPlace.allCases)
   func `listeners keep what they promise`(_ place: ListenPlace) async throws {
     let directory = try TestDirectory()
+    defer { directory.remove() }
     let kind = place.kind
     try await checkListener(connections: 20) {
       let listener = try place.listener(directory)
