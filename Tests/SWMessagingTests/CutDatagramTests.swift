@@ -1,7 +1,6 @@
 import SWIO
 import SWMessaging
 import SWTesting
-import Synchronization
 import SystemPackage
 import TestSupport
 import Testing
@@ -67,7 +66,7 @@ import Testing
     let readers = [
       try SocketDuplex(adopting: pair.second), try SocketDuplex(adopting: other.release()),
     ]
-    let received = Mutex(0)
+    let received = Guarded(0)
     let threads = readers.map { reader in
       TestThread { () -> [Int] in
         var sizes: [Int] = []
