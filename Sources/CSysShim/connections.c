@@ -42,6 +42,10 @@ int swsys_socket_address(int fd, bool of_peer, void *address, unsigned size) {
   int result = RESULT(of_peer ? getpeername(fd, address, &length) : getsockname(fd, address, &length));
   return result < 0 ? result : (int)(length < size ? length : size);
 }
+bool swsys_has_peer(int fd) {
+  struct sockaddr_storage address;
+  return swsys_socket_address(fd, true, &address, sizeof address) >= 0;
+}
 static int number_option(int fd, int name) {
   int value = 0;
   socklen_t size = sizeof value;

@@ -105,6 +105,43 @@ import Testing
     for descriptor in [null, ours, theirs] { try descriptor.close() }
   }
 
+  /// Closes that take long are one peer's doing, and a bound socket has others.
+  @Test func `line 15: a peer whose descriptors take long to close does not stop others of a bound socket`()
+    async throws
+  {
+    let directory = try TestDirectory()
+    defer { directory.remove() }
+    let address = Address.unix(directory("s"))
+    let service = try bindDatagrams(at: address, framing: .datagram)
+    let good = try await connect(to: address, framing: .datagram, kind: .datagrams)
+    let bad = try await connect(to: address, framing: .datagram, kind: .datagrams)
+    var silent: [FileDescriptor] = []
+    for _ in 0...UnwantedDescriptors.mostBatches {
+      let lingering = try makeLingeringConnection(seconds: 600)
+      let passed = lingering.first.release()
+      silent.append(lingering.second.release())
+      try await bad.send("bad", passing: [passed])
+      // The message has not been received yet, so the reference in it keeps this close from being the last.
+      try passed.close()
+      #expect(try await service.receive(timeout: .seconds(60)) == Array("bad".utf8))
+    }
+    try await good.send("good")
+    #expect(try await service.receive(timeout: .seconds(60)) == Array("good".utf8))
+    for descriptor in silent { try descriptor.close() }
+  }
+
+  /// A socket that is parked has no number any more. Otherwise a peer that passes many, one after the other, is heard no more.
+  @Test func `line 21: sockets that have been passed and closed do not count for ever`() async throws {
+    let unwanted = UnwantedDescriptors()
+    for _ in 0..<3 {
+      // TCP sockets, which are parked behind others.
+      let numbers = (0..<100).map { _ in swsys_socket(AF_INET, swsys_sock_stream) }
+      try #require(numbers.allSatisfy { $0 > 2 })
+      unwanted.close(numbers)
+    }
+    await eventually { !unwanted.areTooMany }
+  }
+
   /// A batch is stuck at one close. The others of it, and those that come later, must not hold numbers meanwhile.
   @Test func `line 21: no number is in use while a close takes long`() async throws {
     let pair = try DescriptorPair.sockets(.unix)

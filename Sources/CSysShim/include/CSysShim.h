@@ -49,6 +49,8 @@ int swsys_shutdown_receive(int fd);              /* a listening Unix socket: it 
 int swsys_shutdown_send(int fd);
 /* Whether the receive queue of a socket of the Unix domain, stream or not, holds something that close would have to
  * release: also if that cannot be found out. */
+/* How many bytes are there; negative if this end has been told that no more will come, or cannot say. */
+int swsys_unread_before_end(int fd);
 bool swsys_queue_holds_something(int fd, bool is_stream);
 /* Whether the receive queue of a Unix stream may hold descriptors, which its close would have to close. */
 bool swsys_stream_may_hold_descriptors(int fd);
@@ -129,6 +131,7 @@ int swsys_listen(int fd, int backlog);
 int swsys_accept(int fd);                        /* close-on-exec, nonblocking, above 2 */
 /* The length of the address, at most `size`. */
 int swsys_socket_address(int fd, bool of_peer, void *address, unsigned size) SWSYS_NONNULL;
+bool swsys_has_peer(int fd);
 int swsys_socket_family(int fd);                 /* SWSYS_UNIX_FAMILY, … */
 int swsys_socket_type(int fd);                   /* swsys_sock_stream, … */
 int swsys_is_listening(int fd);                  /* 0, 1 or a negative errno */

@@ -1,7 +1,7 @@
 internal import CSysShim
 internal import Synchronization
 
-/// The descriptors that the peer of one socket has passed and nobody wants, until they are closed.
+/// The descriptors that have come over one socket and nobody wants, until they are closed.
 ///
 /// A close may take as long as the peer likes. So sockets are parked at once: their numbers are free, whatever becomes of the
 /// close. Other files wait for a thread, which parks them all before it closes them: none of the closes of the numbers is the
@@ -18,12 +18,20 @@ package final class UnwantedDescriptors: Sendable {
 
   package init() {}
 
-  /// Whether the socket receives nothing for now, so that its peer cannot pass descriptors faster than they are closed.
-  ///
-  /// Each batch may occupy a thread. And even a close that is not the last one of its file may take long, because FUSE tells its
-  /// server. So there is also a limit for numbers: one message can bring as many (SCM_MAX_FD).
-  package var areTooMany: Bool { state.withLock { $0.batchCount >= Self.mostBatches || $0.count > 253 } }
+  /// Whether a connection receives nothing for now, so that its peer cannot pass descriptors faster than they are closed. Each
+  /// batch may occupy a thread.
+  package var areTooMany: Bool {
+    state.withLock { $0.batchCount >= Self.mostBatches || Self.fillTable($0) }
+  }
   package static var mostBatches: Int { 4 }
+
+  /// Whether a socket with many peers receives nothing for now. Batches do not count, because one peer would stop all others
+  /// with four closes that take as long as it likes.
+  package var fillTable: Bool { state.withLock { Self.fillTable($0) } }
+
+  /// Whether more descriptors have a number than one message can bring (SCM_MAX_FD). Even a close that is not the last one of
+  /// its file may take long, because FUSE tells its server.
+  private static func fillTable(_ state: State) -> Bool { state.count > 253 }
 
   /// The descriptors that are closed together count as one batch until all of them are closed.
   private final class Batch: Sendable {

@@ -68,7 +68,9 @@ package final class DatagramSocket: DescriptorTransport {
     maximumDescriptors: Int, ancillary: inout Ancillary?
   ) -> Attempt {
     // As on a stream socket, there is room for descriptors even if no caller has asked for any.
-    if unsafe unwanted?.areTooMany ?? false { return .retryLater }
+    if let unwanted = unsafe unwanted, unwanted.areTooMany, hasOnePeer || unwanted.fillTable {
+      return .retryLater
+    }
     var found: UnsafeMutablePointer<swsys_ancillary>?
     let result = unsafe swsys_receive_message(
       number, memory.baseAddress, memory.count, rest.baseAddress, rest.count, !isUDP, true, &found)
@@ -81,6 +83,9 @@ package final class DatagramSocket: DescriptorTransport {
     ancillary = whole
     return .transferred(result)
   }
+
+  /// Whether the socket is connected now, and receives nothing from others.
+  private var hasOnePeer: Bool { swsys_has_peer(number) }
 
   package func nextDatagramSize() -> Attempt {
     let size = swsys_next_datagram_size(number, isPacket)
