@@ -84,6 +84,15 @@ int swsys_inline_out_of_band(int fd) {
 int swsys_shutdown_receive(int fd) { return RESULT(shutdown(fd, SHUT_RD)); }
 int swsys_shutdown_send(int fd) { return RESULT(shutdown(fd, SHUT_WR)); }
 
+int swsys_unread_before_end(int fd) {
+  struct pollfd polled = {.fd = fd, .events = POLLRDHUP};
+  int ready = RETRIED(poll(&polled, 1, 0));
+  if (ready != 0) return ready < 0 ? ready : -ENODATA;
+  int byte_count = 0;
+  int result = RESULT(ioctl(fd, FIONREAD, &byte_count));
+  return result < 0 ? result : byte_count;
+}
+
 bool swsys_queue_holds_something(int fd, bool is_stream) {
   /* A stream has no message without bytes, and poll does not tell its end from what is in front of it. A datagram
    * may consist of descriptors alone, and then FIONREAD returns 0. A listening socket has connections. */

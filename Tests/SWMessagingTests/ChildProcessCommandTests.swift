@@ -456,6 +456,28 @@ import Testing
     try await child.end()
   }
 
+  @Test func `the channel ends though a descendant goes on writing`() async throws {
+    var command = Command("bash", arguments: ["-c", "yes >&3 & exit 0"])
+    command.standardError = .null
+    command.group = .new
+    command.channelGrace = .milliseconds(1)
+    let child = try await command.spawn(framing: .lines)
+    #expect(try await child.exitStatus == .exited(0))
+    // The descendant reads nothing, so a send waits until the grace is over.
+    var errno: Errno?
+    while errno != .brokenPipe {
+      do throws(EndpointError) {
+        try await child.channel.send("anybody?", timeout: .milliseconds(1))
+      } catch { errno = error.failure?.errno }
+    }
+    var count = 0
+    while let line = try await child.channel.next() {
+      count += line.count + 1
+      try #require(count < 4 << 20, "more than there is room for in the kernel")
+    }
+    try await child.end()
+  }
+
   @Test func `without a grace the channel is its holder's, whoever that is`() async throws {
     var command = Command("bash", arguments: ["-c", "cat <&3 >&3 & exit 0"])
     command.channelGrace = nil

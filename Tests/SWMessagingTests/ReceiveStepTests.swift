@@ -207,4 +207,43 @@ import Testing
     half.close()
     core.sending?.close()
   }
+
+  @Test(arguments: [false, true])
+  func `a peer that is gone ends behind what is there, though another process goes on writing`(
+    _ isPipe: Bool
+  ) throws {
+    let pair = isPipe ? try DescriptorPair.pipe() : try DescriptorPair.sockets()
+    let core = try EndpointCore(
+      adopting: pair.first.release().rawValue, for: .readable, reactor: ManualReactor())
+    let reader = SocketReader(core: core)
+    let other = pair.second.release()
+    func write(_ text: String) throws { _ = try other.writeAll(text.utf8) }
+    try write("12345")
+    core.receiving?.port.forsake()
+    #expect(try reader.blocking.receive(exactly: 3) == Array("123".utf8))
+    try write("more")
+    #expect(try reader.blocking.receive() == Array("45".utf8))
+    try write("and more")
+    for _ in 0..<2 { #expect(blockingError { try reader.blocking.receive() }?.reason == .endOfStream) }
+    reader.close()
+    try other.close()
+  }
+
+  /// The connection may have ended otherwise, and that is what is reported.
+  @Test func `a peer that is gone and has closed its end is received from to that end`() throws {
+    let pair = try DescriptorPair.sockets()
+    let peer = pair.second.release()
+    let core = try EndpointCore(
+      adopting: pair.first.release().rawValue, for: [.readable, .writable], reactor: ManualReactor())
+    let duplex = SocketDuplex(core: core)
+    // Unread bytes make the close a reset.
+    try duplex.blocking.send("unread")
+    _ = try peer.writeAll("last".utf8)
+    try peer.close()
+    core.receiving?.port.forsake()
+    var received: [UInt8] = []
+    let error = blockingError { while true { received += try duplex.blocking.receive() } }
+    #expect(error?.failure?.errno == .connectionReset && received == Array("last".utf8))
+    duplex.close()
+  }
 }

@@ -1,3 +1,4 @@
+internal import CSysShim
 package import SWIO
 internal import Synchronization
 internal import SystemPackage
@@ -64,6 +65,10 @@ package final class Port: ReadinessReceiver {
   let knowsPeer = Atomic(false)
   /// The most descriptors that a message may bring.
   private let descriptorLimit = Atomic<Int32>(0)
+  /// After `forsake`: how many bytes are left of those that were there at the first attempt after it. Negative before that.
+  /// The largest number if the stream ends by itself.
+  // Invariant: only the turn of the receiving half uses it.
+  private nonisolated(unsafe) var rest: Int32 = -1
   /// How long a blocked receiver spins before it sleeps, in nanoseconds.
   let spinTime = Atomic<UInt64>(0)
 
@@ -216,6 +221,16 @@ package final class Port: ReadinessReceiver {
   private func receive(
     into memory: UnsafeMutableRawBufferPointer, mayTakeLong: Bool, _ ancillary: inout Ancillary?
   ) -> Attempt {
+    if isForsaken.load(ordering: .acquiring) {
+      return unsafe receiveRest(into: memory, mayTakeLong: mayTakeLong, &ancillary)
+    }
+    return unsafe attempt(into: memory, mayTakeLong: mayTakeLong, &ancillary)
+  }
+
+  @inline(__always)
+  private func attempt(
+    into memory: UnsafeMutableRawBufferPointer, mayTakeLong: Bool, _ ancillary: inout Ancillary?
+  ) -> Attempt {
     if !mayTakeLong, wantsAncillary {
       return perform(.readable) {
         unsafe transport.receive(
@@ -267,6 +282,24 @@ package final class Port: ReadinessReceiver {
   }
 
   // MARK: A peer that is gone
+
+  /// Receives of what was there at the first attempt after `forsake`, and then the end: another process may go on writing for
+  /// ever.
+  @inline(never)
+  private func receiveRest(
+    into memory: UnsafeMutableRawBufferPointer, mayTakeLong: Bool, _ ancillary: inout Ancillary?
+  ) -> Attempt {
+    if unsafe rest < 0 {
+      let unread = ours.map { swsys_unread_before_end($0.working) } ?? -1
+      unsafe rest = unread < 0 ? .max : unread
+    }
+    if unsafe rest == 0 { return perform(.readable) { .endOfStream } }
+    let room = unsafe UnsafeMutableRawBufferPointer(
+      start: memory.baseAddress, count: min(memory.count, Int(rest)))
+    let attempt = unsafe attempt(into: room, mayTakeLong: mayTakeLong, &ancillary)
+    if case .transferred(let count) = attempt, unsafe rest < .max { unsafe rest -= Int32(count) }
+    return attempt
+  }
 
   /// Notes that the process at the other end has ended. Data that is there is received, and then the end. Sending fails,
   /// although another process may hold the other end. For streams.

@@ -118,9 +118,9 @@ public struct Command: Hashable, Sendable {
   /// How long the channel and the endpoints of standard streams outlive the child, if a descendant of the child still
   /// holds their other end; nil: until it closes it. Half a second unless set.
   ///
-  /// When the time is over, everything that is in the channel is received, and then its end; sending fails with a
-  /// broken pipe. Set it to nil for a child that hands its channel to another process and ends, such as one that
-  /// turns itself into a daemon.
+  /// When the time is over, everything that is in the channel is received, and then its end, also if the descendant goes on
+  /// writing; sending fails with a broken pipe. Set it to nil for a child that hands its channel to another process and
+  /// ends, such as one that turns itself into a daemon.
   public var channelGrace: Duration? = .milliseconds(500)
 
   /// - Parameters:
