@@ -481,6 +481,20 @@ import Testing
     #expect(broken == .failed(TransportError(.send, .brokenPipe)) && Self.scope(broken) == .direction)
   }
 
+  /// Another process that shares the description may clear the flag between a look at it and the attempt.
+  @Test func `on a shared description no attempt is made where it must not wait, though it has O_NONBLOCK`()
+    throws
+  {
+    let (reading, writing) = try Self.pipe(KernelBranch.polled.features)
+    for held in [reading, writing] { #expect(swsys_set_nonblocking(held.transport.number, true) == 0) }
+    #expect(reading.receive().attempt == .wouldBlock)
+    #expect(writing.send([1]) == .offload && writing.gather([1, 2]) == .offload)
+    #expect(writing.gather([1, 2, 3], takingLong: true) == .transferred(3))
+    #expect(reading.receive().attempt == .offload)
+    #expect(reading.receive(takingLong: true).bytes == [1, 2, 3])
+    #expect(reading.receive(takingLong: true).attempt == .wouldBlock)
+  }
+
   @Test func `a pipe whose reading end says that it brings packets always has room for one`() throws {
     for branch in [KernelBranch.native, .reopened, .polled] {
       for isDeclared in [false, true] {

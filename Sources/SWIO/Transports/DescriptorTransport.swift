@@ -10,8 +10,7 @@ internal import SystemPackage
 ///     anonymous pipe      PipeTransport          preadv2 RWF_NOWAIT         pwritev2 RWF_NOWAIT | RWF_NOSIGNAL
 ///       older kernels     NonblockingTransport   read, own description      writev; SIGPIPE blocked and taken back
 ///     FIFO, tty           NonblockingTransport   likewise, where /proc allows it
-///       else              PolledTransport        while it has O_NONBLOCK: read, writev; otherwise poll, then a read
-///                                                or a small write on a thread that may wait
+///       else              PolledTransport        poll, then a read or a small write on a thread that may wait
 ///     regular file        FileTransport          preadv2 RWF_NOWAIT; else on a thread that may wait
 package protocol DescriptorTransport: ClosesLater {
   /// The owner's number, which can be lent, detached and duplicated.

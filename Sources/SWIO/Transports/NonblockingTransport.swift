@@ -16,36 +16,20 @@ package final class NonblockingTransport: DescriptorTransport {
   }
 
   package func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
-    unsafe Self.receive(working, into: memory, empty)
-  }
-
-  package func send(_ bytes: UnsafeRawBufferPointer) -> Attempt { unsafe Self.send(working, bytes, empty) }
-
-  package func send(gathering parts: UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt {
-    unsafe Self.send(working, gathering: parts, empty)
-  }
-
-  // MARK: Also of a shared description, as long as it has O_NONBLOCK
-
-  static func receive(_ working: Int32, into memory: UnsafeMutableRawBufferPointer, _ empty: EmptyRead)
-    -> Attempt
-  {
     let result = unsafe swsys_read(working, memory.baseAddress, memory.count)
     if result > 0 { return .transferred(result) }
     return empty.attempt(result, working: working) ?? .file(.receive, result)
   }
 
-  static func send(_ working: Int32, _ bytes: UnsafeRawBufferPointer, _ empty: EmptyRead) -> Attempt {
-    sent(unsafe withVector(bytes) { unsafe swsys_write_guarded(working, $0, $1, false) }, working, empty)
+  package func send(_ bytes: UnsafeRawBufferPointer) -> Attempt {
+    sent(unsafe withVector(bytes) { unsafe swsys_write_guarded(working, $0, $1, false) })
   }
 
-  static func send(
-    _ working: Int32, gathering parts: UnsafeBufferPointer<UnsafeRawBufferPointer>, _ empty: EmptyRead
-  ) -> Attempt {
-    sent(unsafe withVectors(parts) { unsafe swsys_write_guarded(working, $0, $1, false) }, working, empty)
+  package func send(gathering parts: UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt {
+    sent(unsafe withVectors(parts) { unsafe swsys_write_guarded(working, $0, $1, false) })
   }
 
-  private static func sent(_ result: Int, _ working: Int32, _ empty: EmptyRead) -> Attempt {
+  private func sent(_ result: Int) -> Attempt {
     let attempt = Attempt.file(.send, result)
     if attempt == .wouldBlock, empty.isStuck(working) {
       return .failed(TransportError(.send, .ioError, scope: .direction))

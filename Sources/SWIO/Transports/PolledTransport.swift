@@ -5,8 +5,9 @@ internal import SystemPackage
 /// then the attempt may block, because another process may take the bytes, or the room, in between. So it is made on a
 /// thread that may wait.
 ///
-/// While the description has O_NONBLOCK, attempts are made at once. The flag is looked at each time, because a process that
-/// shares the description may clear it, as shells do when a program ends.
+/// O_NONBLOCK makes no difference. A process that shares the description may clear it at any moment, as shells do when a
+/// program ends, also between a look at the flag and the attempt. RWF_NOWAIT would make one, but what comes here does not take
+/// it: named pipes, terminals, and other pipes after a splice.
 package final class PolledTransport: DescriptorTransport {
   package let number: Int32
   package var working: Int32 { number }
@@ -20,23 +21,16 @@ package final class PolledTransport: DescriptorTransport {
     capabilities = isPipe ? .pipe(number) : TransportCapabilities()
   }
 
-  private var isNonblocking: Bool { swsys_is_nonblocking(number) > 0 }
-
-  package func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
-    isNonblocking ? unsafe NonblockingTransport.receive(number, into: memory, empty) : Self.mayReceive(number)
-  }
+  package func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt { Self.mayReceive(number) }
 
   package func receiveTakingLong(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
     unsafe Self.receive(number, into: memory, empty)
   }
 
-  package func send(_ bytes: UnsafeRawBufferPointer) -> Attempt {
-    isNonblocking ? unsafe NonblockingTransport.send(number, bytes, empty) : Self.maySend(number)
-  }
+  package func send(_ bytes: UnsafeRawBufferPointer) -> Attempt { Self.maySend(number) }
 
   package func send(gathering parts: UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt {
-    isNonblocking
-      ? unsafe NonblockingTransport.send(number, gathering: parts, empty) : Self.maySend(number)
+    Self.maySend(number)
   }
 
   package func sendTakingLong(gathering parts: UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt {
