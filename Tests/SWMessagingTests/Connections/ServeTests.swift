@@ -1,4 +1,5 @@
 import CSysShim
+import CSysTestSupport
 import Foundation
 import SWFraming
 import SWIO
@@ -30,6 +31,22 @@ final class EventLog: Sendable {
 
 /// Serving connections, and the end of that.
 @Suite(.lastResort, .leavesNothing) struct ServeTests {
+  @Test func `a service without a thread to wait for clients costs no processor time, and ends`() async {
+    await #expect(processExitsWith: .success) {
+      // Dispatch has its threads by then.
+      try await Task.sleep(for: .milliseconds(1))
+      let listener = try Listener(.abstract(""), framing: .varInt)
+      for call in [SWSYS_CALL_CLONE, SWSYS_CALL_CLONE3] { try #require(swsys_forbid(Int32(call), 0) == 0) }
+      let before = processorTime()
+      let serving = Task { try await listener.serve(on: nil) { _ in } }
+      try await Task.sleep(for: .seconds(2))
+      let used = processorTime() - before
+      #expect(used < .milliseconds(200), "in two seconds the process was busy for \(used)")
+      listener.close()
+      try await serving.value
+    }
+  }
+
   @Sendable static func echo(_ peer: VarIntDuplex) async throws {
     for try await message in peer.messages { try await peer.send(message) }
   }

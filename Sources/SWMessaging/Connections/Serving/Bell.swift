@@ -23,9 +23,15 @@ final class Bell: Sendable {
     continuation?.resume()
   }
 
-  /// Waits for the next ring, until the deadline at most. Cancellation does not end the wait.
+  /// Waits for the next ring, until the deadline at most. With a deadline it may return earlier. Cancellation does not end the
+  /// wait for a ring.
   func wait(until deadline: Deadline = .never) async {
     if deadline.hasPassed { return }
+    if deadline != .never, Reactor.shared.start() != nil {
+      // Without a thread no timer fires. The callers check their state and the deadline again.
+      try? await Task.sleep(for: .milliseconds(10))
+      return
+    }
     let timer = deadline == .never ? nil : Timer(Alarm { self.ring() })
     if let timer { Reactor.shared.set(timer, at: deadline) }
     await withCheckedContinuation { continuation in

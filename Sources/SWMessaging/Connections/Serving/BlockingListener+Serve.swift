@@ -104,13 +104,18 @@ private final class ThreadServer<Connection: Endpoint>: Sendable {
   }
 
   private func work() {
+    var backoff = AcceptBackoff()
     while true {
       do throws(EndpointError) {
         let connection = try listener.blocking.accept()
+        backoff.reset()
         if let number = service.admit(connection, greets: greeting != nil) { attend(connection, number) }
       } catch {
         if case .closed = error.reason { return end(nil) }
         if listener.core.hasFailed { return end(error) }
+        let pause = WakeUp.take()
+        pause.wait(watching: nil, for: [], until: .after(backoff.next()))
+        WakeUp.giveBack(pause)
       }
     }
   }

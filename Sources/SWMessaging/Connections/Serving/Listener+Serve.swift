@@ -130,15 +130,19 @@ private final class AsyncServer<Connection: Endpoint>: Sendable {
   ///
   /// - Returns: why, if that is not because it was told to finish.
   private func acceptAll(in group: inout DiscardingTaskGroup) async -> EndpointError? {
+    var backoff = AcceptBackoff()
     while true {
       while !service.accepts { await bell.wait() }
       do throws(EndpointError) {
         let connection = try await listener.accept()
+        backoff.reset()
         guard let number = service.admit(connection, greets: greeting != nil) else { continue }
         group.addTask(executorPreference: executor) { [self] in await attend(connection, number) }
       } catch {
         if case .closed = error.reason { return nil }
         if listener.core.hasFailed { return error }
+        // Not a timer of the reactor, which may have no thread. Nothing cancels this task.
+        try? await Task.sleep(for: backoff.next())
       }
     }
   }
