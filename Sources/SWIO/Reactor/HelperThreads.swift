@@ -26,11 +26,6 @@ package final class HelperThreads: Sendable {
 
     var hasWork: Bool { !front.isEmpty || !back.isEmpty }
 
-    mutating func takeAll() -> [Work] {
-      defer { (front, back) = ([], []) }
-      return front.reversed() + back
-    }
-
     mutating func next() -> Work? {
       if front.isEmpty {
         front = back.reversed()
@@ -61,6 +56,9 @@ package final class HelperThreads: Sendable {
 
   /// The number of threads that work or are idle, for tests.
   package var threadCount: Int { state.withLock { $0.threadCount } }
+
+  /// How long to wait after the next thread that cannot be started, in nanoseconds, for tests.
+  package var nextPause: UInt64 { state.withLock { $0.pause } }
 
   /// How long a thread waits for more work.
   private static var patience: Duration { .seconds(1) }
@@ -94,17 +92,14 @@ package final class HelperThreads: Sendable {
       return nil
     }
     guard let errno = makeThread({ [self] in run(first: work) }) else { return nil }
-    let (taken, orphans) = state.withLock { state -> (Queued?, [Work]) in
+    let (isKept, rest) = state.withLock { state -> (Bool, Queued) in
       state.threadCount -= 1
-      return state.threadCount > 0 || keeps ? (append(work, to: &state), []) : (nil, state.takeAll())
+      if state.threadCount > 0 || keeps { return (true, append(work, to: &state)) }
+      // Other callers relied on the thread that could not be started. This one must not do their work, which may never end.
+      return (false, (nil, beginsWatch(&state)))
     }
-    if let taken {
-      finish(taken)
-      return nil
-    }
-    // Other callers relied on the thread that could not be started, so this one does their work.
-    for work in orphans { work() }
-    return errno
+    finish(rest)
+    return isKept ? nil : errno
   }
 
   /// The rest to do, without the lock, for work that has been queued.
