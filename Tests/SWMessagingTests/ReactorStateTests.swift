@@ -419,6 +419,16 @@ import Testing
     #expect(workers.step(0, at: first + Self.grace) == "follow")
   }
 
+  @Test func `a follower that the alarm wakes does not look while another worker leads`() {
+    let workers = Workers()
+    workers.woke(0, events: 1)
+    #expect(workers.step(0, at: 1) == "tell and drive" + Self.followersAlarm(1 + Self.grace))
+    // No worker has looked since the alarm was set, but this one waits for what comes.
+    #expect(workers.step(0, at: 2) == "lead")
+    workers.woke(1, rings: true)
+    #expect(workers.step(1, at: 1 + Self.grace) == "follow")
+  }
+
   @Test
   func `a follower that the alarm wakes looks for events before it takes up work, and leads afterwards`() {
     let workers = Workers()

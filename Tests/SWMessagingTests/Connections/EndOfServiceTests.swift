@@ -1,3 +1,4 @@
+import CSysShim
 import SWFraming
 import SWIO
 import SWMessaging
@@ -67,6 +68,34 @@ import Testing
     }
     #expect(log.count(isClosed) == 1)
     client.close()
+  }
+
+  /// If many closes are stuck, a further one begins a moment later. A peer that finds the connection open then could send to
+  /// nobody.
+  @Test func `a service does not end before its peers are told, however many closes take long`() async {
+    await #expect(processExitsWith: .success) {
+      func passLingering(over peer: SocketDuplex) async throws {
+        let lingering = try makeLingeringConnection(seconds: 600)
+        let passed = lingering.first.release()
+        _ = lingering.second.release()
+        try await peer.send([1], passing: [passed])
+        try passed.close()
+      }
+      for _ in 0..<130 {
+        let (peer, victim) = try makeSocketPair()
+        try await passLingering(over: peer)
+        victim.close()
+        await eventually { !CloserThread.mayHaveUntoldPeers }
+      }
+      let listener = try Listener(.abstract(""), framing: .varInt)
+      let serving = Task { try await listener.serve { _ in } }
+      let client = try await connect(to: listener.address)
+      try await passLingering(over: client)
+      listener.finish()
+      try await serving.value
+      let isTold = try client.withDescriptor { swsys_is_hung_up($0.rawValue, 0) }
+      #expect(isTold)
+    }
   }
 
   /// A greeting that ignores its deadline: it waits for ever, or swallows its error.
