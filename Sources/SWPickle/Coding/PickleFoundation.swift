@@ -63,6 +63,10 @@ enum PickleFoundation {
     case .int(let int):
       found = int.small.flatMap { Decimal(exactInteger: $0) } ?? Decimal(exactText: int.description)
     case .float(let float): found = Decimal(shortest: float)
+    case .object(let object):
+      guard let fraction = object.fraction else { fallthrough }
+      found = fraction.decimalText.flatMap { Decimal(exactText: $0) }
+      if found == nil { throw DecodingError.unfit("\(fraction)", Decimal.self, at: decoding.codingPath) }
     default: throw decoding.mismatch(Decimal.self, "it is read from a Decimal, an int, a float or a str")
     }
     guard let found else {
@@ -154,9 +158,11 @@ enum PickleFoundation {
     let (seconds, rest) = microseconds.flooredDivision(by: 1_000_000)
     let date = CodingInstant(seconds: Int64(seconds), nanoseconds: UInt32(rest * 1000)).date
     // A Date is less fine there than a microsecond, and `datetime.max`, which often stands for "never", would become the
-    // start of year 10000, which Python does not have.
-    return min(date, lastOfPython)
+    // start of year 10000, which Python does not have. A zone behind UTC makes later dates.
+    return seconds < startOfYear10000 ? min(date, lastOfPython) : date
   }
+
+  private static let startOfYear10000 = 253_402_300_800
 
   /// The last Date of year 9999.
   private static let lastOfPython = Date(timeIntervalSinceReferenceDate: 252_423_993_600.0.nextDown)

@@ -45,10 +45,11 @@ struct PickleArrayView {
     (shape, strides) = (array.shape, array.strides)
   }
 
-  init(shape: [Int], order: NumPyArray.Order, elements: PickleElements) {
+  /// - Parameter elements: in row-major order.
+  init(shape: [Int], elements: PickleElements) {
     base = .objects(elements)
     self.shape = shape
-    strides = NumPyArray.strides(shape, order)
+    strides = NumPyArray.strides(shape, .rowMajor)
   }
 
   var count: Int { shape[dimension] }
@@ -137,7 +138,7 @@ extension PickleObject {
     if let name {
       if name == PickleName("builtins", "getattr"), arguments.count == 2 { return arguments[1] }
       if let path { return PickleValue(path) }
-      if name == PickleName("fractions", "Fraction") { return fraction }
+      if name == PickleName("fractions", "Fraction") { return fraction?.integer.map { PickleValue($0) } }
       // In protocols 0 and 1 it has no arguments.
       if name == PickleName("collections", "UserString"), let data = self["data"] { return data }
     }
@@ -151,20 +152,18 @@ extension PickleObject {
     return arguments[0]
   }
 
-  /// A fraction as the nearest float. From Python 3.14 on its parts are pickled separately.
-  private var fraction: PickleValue? {
+  /// The parts of a fraction; nil for other objects. They are in one text, or apart.
+  var fraction: PickleFraction? {
+    guard name?.canonical == PickleName("fractions", "Fraction") else { return nil }
     var parts = arguments.map { $0 }
     if parts.count == 1, let text = parts[0].text {
-      // Two numbers that are near a Double. To convert longer ones takes time with the square of their length.
+      // To convert longer ones takes time with the square of their length.
       guard text.utf8.count < 640 else { return nil }
       parts = text.split(separator: "/").compactMap { PickleInt(String($0)) }.map { PickleValue($0) }
     }
     guard 1...2 ~= parts.count, let numerator = parts[0].bigInteger else { return nil }
-    guard parts.count == 2 else { return PickleValue(numerator) }
-    guard let denominator = parts[1].bigInteger, denominator.double != 0, numerator.double.isFinite,
-      denominator.double.isFinite
-    else { return nil }
-    return PickleValue(numerator.double / denominator.double)
+    guard parts.count == 2 else { return PickleFraction(numerator, 1) }
+    return parts[1].bigInteger.flatMap { PickleFraction(numerator, $0) }
   }
 
   /// The entries of an object that is a kind of dict.
@@ -227,6 +226,10 @@ extension PickleObject {
   /// The elements of an object that is a kind of sequence. If the object has no state, or names its attributes, its arguments.
   var sequence: PickleSequence? {
     switch name?.canonical {
+    // The argument of a defaultdict is a function.
+    case PickleName("collections", "defaultdict"), PickleName("collections", "Counter"),
+      PickleName("types", "MappingProxyType"), PickleName("fractions", "Fraction"):
+      return nil
     case PickleName("collections", "deque"): return .elements(appended)
     case PickleName("builtins", "range"): return range
     case PickleName("array", "_array_reconstructor"), PickleName("array", "array"):
@@ -237,8 +240,9 @@ extension PickleObject {
       if arguments.count == 2, let elements = arguments[0].elements { return .elements(elements) }
     default: break
     }
-    if let (shape, order, elements) = objectArray, !shape.isEmpty {
-      return .view(PickleArrayView(shape: shape, order: order, elements: elements))
+    if isTextWithSurrogates { return nil }
+    if let (shape, elements) = objectArray, !shape.isEmpty {
+      return .view(PickleArrayView(shape: shape, elements: elements))
     }
     if let (array, mask) = maskedArray, !array.shape.isEmpty {
       return .view(PickleArrayView(array, mask: mask))

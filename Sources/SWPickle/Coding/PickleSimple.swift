@@ -85,7 +85,12 @@ extension PickleSimple where Self: FixedWidthInteger {
       self = integer
       return
     }
-    guard let number = value.bigInteger else { throw decoding.mismatch(Self.self) }
+    guard let number = value.bigInteger else {
+      if let fraction = value.object?.fraction {
+        throw DecodingError.unfit("\(fraction)", Self.self, at: decoding.codingPath)
+      }
+      throw decoding.mismatch(Self.self)
+    }
     guard let integer = Self(exactly: number) else {
       throw DecodingError.unfit(PickleValue(number).description, Self.self, at: decoding.codingPath)
     }
@@ -115,6 +120,13 @@ extension UInt128: PickleSimple {}
 extension PickleSimple where Self: BinaryFloatingPoint {
   init(_ decoding: PickleDecoding) throws {
     let value = decoding.scalar
+    if let fraction = decoding.value.object?.fraction {
+      guard let nearest = CodingNumbers.nearest(fraction.double, as: Self.self), nearest.isFinite else {
+        throw DecodingError.overflow("\(fraction)", Self.self, at: decoding.codingPath)
+      }
+      self = nearest
+      return
+    }
     if case .float(let number) = value.storage {
       guard let nearest = CodingNumbers.nearest(number, as: Self.self) else {
         throw DecodingError.overflow("\(number)", Self.self, at: decoding.codingPath)

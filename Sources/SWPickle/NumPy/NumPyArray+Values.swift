@@ -130,17 +130,20 @@ extension NumPyType {
 }
 
 extension PickleObject {
-  /// The shape, the order and the elements of a NumPy array of objects or of strings of any length (`StringDType`);
-  /// nil if the object is not one. In row-major order the last index changes fastest.
-  public var objectArray: (shape: [Int], order: NumPyArray.Order, elements: PickleElements)? {
+  /// The shape and the elements of a NumPy array of objects or of strings of any length (`StringDType`); nil if the object
+  /// is not one. The elements are in row-major order, in which the last index changes fastest.
+  public var objectArray: (shape: [Int], elements: PickleElements)? {
     guard name?.canonical == PickleName("numpy._core.multiarray", "_reconstruct"),
       case .tuple(let parts) = state?.content, parts.count == 5, case .tuple(let extents) = parts[1].content,
-      Self.isTypeOfObjects(parts[2]), let isColumnMajor = Self.truth(parts[3]),
+      // The flag at 3 is the order that the array has in memory. NumPy writes the list in row-major order in any case.
+      //
+      // Source: NumPy, `numpy/_core/src/multiarray/methods.c`, `_getlist_pkl` and `array_setstate`.
+      Self.isTypeOfObjects(parts[2]), Self.truth(parts[3]) != nil,
       let elements = parts[4].elements, extents.count <= 64
     else { return nil }
     let shape = extents.compactMap(\.integer)
     guard shape.count == extents.count, NumPyArray.elementCount(shape) == elements.count else { return nil }
-    return (shape, isColumnMajor ? .columnMajor : .rowMajor, elements)
+    return (shape, elements)
   }
 
   private static func isTypeOfObjects(_ type: PickleValue) -> Bool {

@@ -35,7 +35,7 @@ extension PickleValue {
 
 extension PickleObject {
   /// Whether it is a str with a lone surrogate, which no `String` can hold: the call that makes it from bytes.
-  fileprivate var isTextWithSurrogates: Bool {
+  var isTextWithSurrogates: Bool {
     arguments.count == 3 && name?.canonical == PickleName("builtins", "str")
       && arguments[2].text.map { PickleText($0) } == "surrogatepass"
   }
