@@ -218,18 +218,23 @@ extension PickleReader {
 
   private func uuid(_ state: PickleSlot) -> PickleUUID? {
     guard case .node(let index) = state, case .dict(let slots) = arena.nodes[index] else { return nil }
-    // The only other attribute is `is_safe`.
-    for place in stride(from: 0, to: min(slots.count, 8), by: 2) where text(slots[place]) == "int" {
-      switch slots[place + 1] {
-      case .int(let value) where value >= 0: return PickleUUID(number: UInt128(value))
-      case .node(let number):
-        if case .integer(let value) = arena.nodes[number], let number = UInt128(exactly: value) {
-          return PickleUUID(number: number)
+    var number: UInt128?
+    var isSafe: Bool?
+    for place in stride(from: 0, to: min(slots.count, 8), by: 2) {
+      let value = slots[place + 1]
+      if text(slots[place]) == "int" {
+        switch value {
+        case .int(let value): number = UInt128(exactly: value)
+        case .node(let index):
+          if case .integer(let value) = arena.nodes[index] { number = UInt128(exactly: value) }
+        default: break
         }
-      default: break
+      } else if text(slots[place]) == "is_safe", case .int(let value) = value {
+        // Source: CPython, `Lib/uuid.py`, `SafeUUID`.
+        isSafe = [0: true, -1: false][value]
       }
     }
-    return nil
+    return number.map { PickleUUID(number: $0, isSafe: isSafe) }
   }
 
   private mutating func time(

@@ -168,7 +168,7 @@ struct PickleKeys {
     case .timeZone(let value):
       return number(isStrict ? .strictTimeZone(value) : .timeZone(value.offset?.microseconds ?? 0))
     case .decimal(let value): return number(.decimal(value.text))
-    case .uuid(let value): return number(.uuid(value))
+    case .uuid(let value): return number(.uuid(isStrict ? value : PickleUUID(number: value.number)))
     case .arrayType(let value): return number(.arrayType(value))
     case .name(let value): return number(.name(value))
     case .object: return number(.object(identity))

@@ -153,8 +153,14 @@ public struct PickleComplex: Hashable, Sendable {
 public struct PickleUUID: Hashable, Sendable {
   /// The 16 bytes as one number, the first byte the most significant.
   public var number: UInt128
+  /// Whether the program that made it is known to have done so in a way that is safe for several processes at once
+  /// (`is_safe`). Nil if that is unknown. In Python it does not matter for equality.
+  public var isSafe: Bool?
 
-  public init(number: UInt128) { self.number = number }
+  public init(number: UInt128, isSafe: Bool? = nil) {
+    self.number = number
+    self.isSafe = isSafe
+  }
 }
 
 /// Python's `decimal.Decimal`, as its exact text, with trailing zeros, such as `-123.4500` or `1E+3`.

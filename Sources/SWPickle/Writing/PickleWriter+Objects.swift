@@ -125,14 +125,29 @@ extension PickleWriter {
     sink.boundary()
     sink.write(.emptyDict)
     sink.memoize()
+    if uuid.isSafe != nil { sink.write(.mark) }
+    save(uuidKey: "int", \.uuidKey)
+    guard let isSafe = uuid.isSafe else {
+      waiting += [.opcode(.setItem), .value(PickleValue(uuid.number))]
+      return
+    }
+    waiting += [.uuidSafety(isSafe), .value(PickleValue(uuid.number))]
+  }
+
+  mutating func saveSafety(_ isSafe: Bool) {
+    save(uuidKey: "is_safe", \.uuidSafetyKey)
+    waiting += [.opcode(.setItems), .small(.int(isSafe ? 0 : -1))]
+  }
+
+  /// Writes the name of an attribute, which is one object for all UUIDs.
+  private mutating func save(uuidKey name: String, _ place: WritableKeyPath<Known, Int?>) {
     sink.boundary()
-    if let index = known.uuidKey {
+    if let index = known[keyPath: place] {
       sink.get(index)
     } else {
-      known.uuidKey = sink.memoCount
-      sink.write("int")
+      known[keyPath: place] = sink.memoCount
+      sink.write(name)
     }
-    waiting += [.opcode(.setItem), .value(PickleValue(uuid.number))]
   }
 
   /// Writes a time zone: its Python object, or, without one, the object of that value.

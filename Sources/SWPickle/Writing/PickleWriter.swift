@@ -34,6 +34,7 @@ struct PickleWriter {
     var longIntegers: Set<PickleIdentity> = []
     /// The number of the only key of a UUID's state, which is one object in Python.
     var uuidKey: Int?
+    var uuidSafetyKey: Int?
     /// For objects that are numbered after their contents: how many objects had numbers when they were last met.
     var entered: [PickleIdentity: Int] = [:]
   }
@@ -61,6 +62,7 @@ struct PickleWriter {
     case arrayType(NumPyType)
     case memoizeArrayType(NumPyType)
     case uuidState(PickleUUID)
+    case uuidSafety(Bool)
     case small(PickleSlot)
     case text(String)
     case data([UInt8])
@@ -146,6 +148,7 @@ struct PickleWriter {
       known.arrayTypes[type] = sink.memoCount
       sink.memoize()
     case .uuidState(let uuid): saveState(uuid)
+    case .uuidSafety(let isSafe): saveSafety(isSafe)
     case .small(let slot): saveSmall(slot)
     case .text(let text):
       sink.boundary()
