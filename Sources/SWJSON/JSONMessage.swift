@@ -19,8 +19,8 @@ private import Synchronization
 /// met for the first time, and then decodes that message again.
 final class JSONMessage: Sendable {
   /// A framing's knowledge about the parts of its messages, in the `userInfo` of its decoder.
-  final class Parts: Sendable {
-    private static let key = CodingUserInfoKey(rawValue: "SWJSON.JSONMessage.Parts")
+  final class Parts: CodingAnyValueReader {
+    private static let key = CodingAnyValue.readerKey
 
     let names: Names
     private let wereMet = Atomic(false)
@@ -49,6 +49,11 @@ final class JSONMessage: Sendable {
     }
 
     static func of(_ decoder: any Decoder) -> Parts? { key.flatMap { decoder.userInfo[$0] as? Parts } }
+
+    /// Reads a part for a type of another module.
+    func anyValue(of decoder: any Decoder) throws -> CodingAnyValue? {
+      try JSONMessage.value(for: decoder).map { CodingAnyValue($0) }
+    }
   }
 
   /// How the decoder converts the names of members.
@@ -140,6 +145,21 @@ final class JSONMessage: Sendable {
       let result = Result { () throws(JSONValueParser.Failure) in JSONTree(try parser.parse(), names) }
       parsed = result
       return result
+    }
+  }
+}
+
+extension CodingAnyValue {
+  fileprivate init(_ value: JSONValue) {
+    switch value {
+    case .null: self = .null
+    case .bool(let value): self = .bool(value)
+    case .int(let value): self = .int(value)
+    case .uint(let value): self = .uint(value)
+    case .double(let value): self = .double(value)
+    case .string(let value): self = .string(value)
+    case .array(let elements): self = .array(elements.map { CodingAnyValue($0) })
+    case .object(let members): self = .object(members.mapValues { CodingAnyValue($0) })
     }
   }
 }
@@ -279,6 +299,13 @@ extension JSONValue {
         // Foundation refuses numbers that no normal Double comes near, and so would each attempt.
         if case .dataCorrupted = error { throw JSONMessage.Refused(error: error) }
         throw error
+      } catch {
+        // So does it refuse those that are nearer to 0 than each Double, with an error of its own.
+        throw JSONMessage.Refused(
+          error: .dataCorrupted(
+            .init(
+              codingPath: single.codingPath, debugDescription: "a number that JSONDecoder does not represent",
+              underlyingError: error)))
       }
     case .null, .array, .object:
       guard single.decodeNil() else { throw JSONMessage.OtherKind() }

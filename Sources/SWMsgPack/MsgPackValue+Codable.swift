@@ -33,37 +33,82 @@ extension MsgPackTimestamp: Codable {
 extension MsgPackValue: Codable {
   /// Decodes any value with this module's decoder. Other decoders, such as `JSONDecoder`, give the values that
   /// their format has: no binary data, no extensions, and only strings as keys.
+  ///
+  /// `JSONDecoder` does not tell the kind of a value. A `JSONFraming` of SWJSON knows it. Elsewhere it is found by attempts, whose
+  /// cost grows with the cube of the nesting's depth: a hostile text of some kilobytes takes seconds.
   public init(from decoder: any Decoder) throws {
     if decoder is MsgPackDecoding {
       self = try decoder.singleValueContainer().decode(MsgPackValue.self)
       return
     }
-    if let map = try? decoder.container(keyedBy: TextKey.self) {
-      self = .map(
-        try map.allKeys.map { key in
-          Pair(.string(key.stringValue), try map.decode(MsgPackValue.self, forKey: key))
-        })
+    if let value = try CodingAnyValue.read(from: decoder) {
+      self.init(value)
       return
     }
-    if var array = try? decoder.unkeyedContainer() {
-      var elements: [MsgPackValue] = []
-      while !array.isAtEnd { elements.append(try array.decode(MsgPackValue.self)) }
-      self = .array(elements)
-      return
+    let single = try decoder.singleValueContainer()
+    switch (decoder as? any CodingKindTelling)?.codingKind {
+    case .null: self = .null
+    case .bool: self = .bool(try single.decode(Bool.self))
+    case .floatingPoint: self = .double(try single.decode(Double.self))
+    case .text: self = .string(try single.decode(String.self))
+    case .integer:
+      if let value = try? single.decode(Int64.self) {
+        self = .int(value)
+      } else if let value = try? single.decode(UInt64.self) {
+        self = .uint(value)
+      } else {
+        self = .double(try single.decode(Double.self))
+      }
+    case .array: self = .array(try Self.elements(decoder.unkeyedContainer()))
+    case .map: self = .map(try Self.pairs(decoder.container(keyedBy: TextKey.self)))
+    case .other, nil: try self.init(attempting: decoder, single)
     }
-    let value = try decoder.singleValueContainer()
-    if value.decodeNil() {
+  }
+
+  /// Tries one type after another, the simple ones first.
+  private init(attempting decoder: any Decoder, _ single: any SingleValueDecodingContainer) throws {
+    if single.decodeNil() {
       self = .null
-    } else if let bool = try? value.decode(Bool.self) {
+    } else if let bool = try? single.decode(Bool.self) {
       self = .bool(bool)
-    } else if let int = try? value.decode(Int64.self) {
+    } else if let int = try? single.decode(Int64.self) {
       self = .int(int)
-    } else if let uint = try? value.decode(UInt64.self) {
+    } else if let uint = try? single.decode(UInt64.self) {
       self = .uint(uint)
-    } else if let double = try? value.decode(Double.self) {
+    } else if let double = try? single.decode(Double.self) {
       self = .double(double)
+    } else if let text = try? single.decode(String.self) {
+      self = .string(text)
+    } else if let map = try? decoder.container(keyedBy: TextKey.self) {
+      self = .map(try Self.pairs(map))
+    } else if let array = try? decoder.unkeyedContainer() {
+      self = .array(try Self.elements(array))
     } else {
-      self = .string(try value.decode(String.self))
+      // The decoder's own error says what the value is.
+      self = .string(try single.decode(String.self))
+    }
+  }
+
+  private static func elements(_ array: any UnkeyedDecodingContainer) throws -> [MsgPackValue] {
+    var (array, elements) = (array, [MsgPackValue]())
+    while !array.isAtEnd { elements.append(try array.decode(MsgPackValue.self)) }
+    return elements
+  }
+
+  private static func pairs(_ map: KeyedDecodingContainer<TextKey>) throws -> [Pair] {
+    try map.allKeys.map { Pair(.string($0.stringValue), try map.decode(MsgPackValue.self, forKey: $0)) }
+  }
+
+  private init(_ value: CodingAnyValue) {
+    switch value {
+    case .null: self = .null
+    case .bool(let value): self = .bool(value)
+    case .int(let value): self = .int(value)
+    case .uint(let value): self = .uint(value)
+    case .double(let value): self = .double(value)
+    case .string(let value): self = .string(value)
+    case .array(let elements): self = .array(elements.map { MsgPackValue($0) })
+    case .object(let members): self = .map(members.map { Pair(.string($0), MsgPackValue($1)) })
     }
   }
 

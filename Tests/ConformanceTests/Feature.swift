@@ -77,6 +77,9 @@ struct Feature: Sendable, CustomTestStringConvertible {
     Feature(
       "text of every kind", ["", "h\u{e9}llo", "\u{1f600}", "a\u{0}b"],
       "['', 'h\\xe9llo', '\\U0001f600', 'a\\x00b']"),
+    Feature("null where a field may be nil", Nulls(), "{'a': None, 'b': 1}"),
+    Feature(
+      "null among many keys", Nulls(others: 20), "{'a': None, 'b': 1, **{f'k{i}': i for i in range(20)}}"),
     Feature("a value in a single value container", Alone(value: ["x": [1]]), "{'x': [1]}"),
   ]
 
@@ -189,3 +192,34 @@ struct Lossy: Codable, Equatable {
   }
 }
 struct Wrapped: Codable, Equatable { var good = Lossy(1), bad = Lossy(nil), list = [Lossy(nil), Lossy(nil)] }
+
+/// Tells a key whose value is null from a missing one.
+struct Nulls: Codable, Equatable {
+  struct Key: CodingKey {
+    var stringValue: String
+    var intValue: Int? { nil }
+    init(_ name: String) { stringValue = name }
+    init?(stringValue: String) { self.stringValue = stringValue }
+    init?(intValue: Int) { nil }
+  }
+
+  var others: Int
+
+  init(others: Int = 0) { self.others = others }
+
+  init(from decoder: any Decoder) throws {
+    let map = try decoder.container(keyedBy: Key.self)
+    others = map.allKeys.count - 2
+    guard map.contains(Key("a")), try map.decodeNil(forKey: Key("a")), map.contains(Key("b")),
+      !map.contains(Key("missing")), try map.decodeIfPresent(Int.self, forKey: Key("a")) == nil,
+      try map.decode(Int?.self, forKey: Key("a")) == nil, try map.decodeNil(forKey: Key("b")) == false
+    else { throw DecodingError.dataCorrupted(.init(codingPath: [], debugDescription: "another map")) }
+  }
+
+  func encode(to encoder: any Encoder) throws {
+    var map = encoder.container(keyedBy: Key.self)
+    try map.encodeNil(forKey: Key("a"))
+    try map.encode(1, forKey: Key("b"))
+    for number in 0..<others { try map.encode(number, forKey: Key("k\(number)")) }
+  }
+}

@@ -30,6 +30,8 @@ struct PickleKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
   private let isIncomplete: Bool
   /// The converted keys, for a strategy that only converts keys of the message to keys of the type.
   private var converted: [PickleText: PickleValue]?
+  /// The same keys in the order of the message.
+  private var convertedNames: [PickleText] = []
   /// The most likely position of the next key: behind the one that was found last.
   private final class Hint { var next = 0 }
   private let hint = Hint()
@@ -43,19 +45,21 @@ struct PickleKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
     let session = decoding.session
     if !isDictionary, case .custom(let convert) = session.options.keyStrategy.kind {
       var converted: [PickleText: PickleValue] = [:]
-      var originals: [PickleText: PickleText] = [:]
+      var originals: [PickleText: PickleValue] = [:]
       let path = decoding.codingPath
       for source in sources.reversed() {
         try session.charge(source.count, at: path)
         for (key, value) in source {
-          guard let text = key.text else { continue }
+          guard let text = key.text ?? key.integer.map(String.init) else { continue }
           try session.charge(copied: text.utf8.count, at: path)
           if !text.isFitForKey { throw DecodingError.unfitKey(at: path) }
-          let name = PickleText(convert(path + [PickleKey(text)]).stringValue)
+          let name = PickleText(convert(path + [PickleKey(key)]).stringValue)
           // The same attribute may be in two dicts of an object.
-          if let other = originals.updateValue(PickleText(text), forKey: name), other != PickleText(text) {
-            throw DecodingError.sameKey(other.string, text, at: path)
+          if let other = originals.updateValue(key, forKey: name), other != key {
+            throw DecodingError.sameKey("\(other)", "\(key)", at: path)
           }
+          // Not by `updateValue`, whose result would be compared with a nil that may be None.
+          if converted.index(forKey: name) == nil { convertedNames.append(name) }
           converted[name] = value
         }
       }
@@ -88,10 +92,12 @@ struct PickleKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
 
   var allKeys: [Key] {
     var keys: [Key] = []
-    if let converted {
-      return converted.keys.compactMap { Key(stringValue: $0.string) }
+    if converted != nil {
+      keys = convertedNames.compactMap { Key(stringValue: $0.string) }
+      if hasUnreadable, let key = unreadable { keys.append(key) }
+      return keys
     }
-    for source in sources {
+    for source in decoding.namedAttributes ?? sources {
       for (key, _) in source {
         if let text = key.text {
           if usesSnakeCase {
@@ -101,14 +107,39 @@ struct PickleKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
           }
         } else if let number = key.integer {
           if let key = Key(intValue: number) { keys.append(key) }
-        } else if isDictionary, let key = Key(stringValue: "\(key)") {
-          // A dictionary accepts any text as a key. Its value cannot be decoded, which is an error, so the entry is not lost
-          // silently.
-          keys.append(key)
         }
       }
     }
+    if hasUnreadable, let key = unreadable { keys.append(key) }
     return keys
+  }
+
+  /// The start of the key that `allKeys` has for keys that are neither text nor an `Int`.
+  private static var unreadableKey: String { "a key that is neither text nor an Int" }
+
+  /// The first key that is neither text nor an `Int`.
+  private var firstUnreadable: PickleValue? {
+    for source in sources {
+      for (key, _) in source where key.text == nil && key.integer == nil { return .some(key) }
+    }
+    return Optional.none
+  }
+
+  private var hasUnreadable: Bool {
+    sources.contains { $0.contains { $0.key.text == nil && $0.key.integer == nil } }
+  }
+
+  /// The key that stands for these. A key type that accepts any text would silently drop their entries. To decode its value is
+  /// an error. It is longer than each key that begins in the same way.
+  private var unreadable: Key? {
+    let start = Self.unreadableKey
+    var length = start.utf8.count
+    func avoid(_ text: String) {
+      if text.utf8.count >= length, text.utf8.starts(with: start.utf8) { length = text.utf8.count + 1 }
+    }
+    for name in convertedNames { avoid(name.string) }
+    for source in sources { for (key, _) in source { if let text = key.text { avoid(text) } } }
+    return Key(stringValue: start + String(repeating: "?", count: length - start.utf8.count))
   }
 
   private func find(_ key: any CodingKey) throws -> PickleValue? {
@@ -170,6 +201,9 @@ struct PickleKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
 
   private func value(_ key: any CodingKey) throws -> PickleValue {
     guard let value = try find(key) else {
+      if key.stringValue.utf8.starts(with: Self.unreadableKey.utf8), case .some(let key) = firstUnreadable {
+        throw decoding.corrupted("the key \(key) is \(key.kind), which is neither text nor an Int")
+      }
       let hint = decoding.namesNothing.map { "; \($0)" } ?? ""
       throw DecodingError.keyNotFound(
         key,
@@ -190,7 +224,18 @@ struct PickleKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
     return try child(key).converted()
   }
 
-  func contains(_ key: Key) -> Bool { isIncomplete || ((try? find(key)) ?? nil) != nil }
+  /// The error of a search comes again when the value is decoded, so no entry is lost silently.
+  ///
+  /// The result is not compared with nil: to the compiler `nil` is a `PickleValue`, too, which is None.
+  func contains(_ key: Key) -> Bool {
+    if isIncomplete { return true }
+    do {
+      if case .some = try find(key) { return true }
+      return false
+    } catch {
+      return true
+    }
+  }
   func decodeNil(forKey key: Key) throws -> Bool { try value(key).isNil }
   func decode(_ type: Bool.Type, forKey key: Key) throws -> Bool { try simple(key) }
   func decode(_ type: String.Type, forKey key: Key) throws -> String { try simple(key) }
@@ -372,6 +417,16 @@ extension PickleDecoding {
     if let entries = object.entries { sources.append(entries) }
     if sources.isEmpty, !object.isEmpty { throw mismatch([String: Any].self, namesNothing) }
     return sources
+  }
+
+  /// The dicts whose keys are the names of attributes, if the sources have others, too: the state of a model of pydantic is
+  /// one of them.
+  var namedAttributes: [PicklePairs]? {
+    guard case .value(let value) = source, case .object(let object) = value.content,
+      let attributes = object.attributes, attributes.count > 1, case .dict = object.state?.content,
+      object.wrapped == nil
+    else { return nil }
+    return attributes.dropLast() + [object.entries].compactMap { $0 }
   }
 
   /// How many values an object has that its class takes without names, beside its attributes: those of a subclass of tuple,

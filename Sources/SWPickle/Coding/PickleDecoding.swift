@@ -189,17 +189,42 @@ final class PickleDecoding: Decoder {
 }
 
 extension PickleDecoding: CodingKindTelling {
+  /// The kind of the value. An object is what it stands for: in this order nothing, a simple value, the dict or list that it
+  /// wraps or is, its attributes, and its arguments.
   var codingKind: CodingKind {
     guard case .value(let value) = source else { return .array }
-    return switch value.content {
+    if value.isNil { return .null }
+    return Self.simpleKind(value) ?? objectKind(value)
+  }
+
+  private static func simpleKind(_ value: PickleValue) -> CodingKind? {
+    switch value.content {
     case .none: .null
     case .bool: .bool
     case .int: .integer
     case .float: .floatingPoint
     case .string: .text
-    case .list, .tuple: .array
-    case .dict: .map
-    default: .other
+    case .list, .tuple, .set, .frozenSet: .array
+    case .dict, .orderedDict: .map
+    case .array(let array) where !array.shape.isEmpty: .array
+    case .array(let array): array.scalar.flatMap(simpleKind) ?? .other
+    default: nil
     }
+  }
+
+  private func objectKind(_ value: PickleValue) -> CodingKind {
+    guard case .object(let object) = value.content else { return .other }
+    if object.isTextWithSurrogates { return .text }
+    if object.fraction != nil { return object.fraction?.integer == nil ? .floatingPoint : .integer }
+    switch object.scalar.flatMap(Self.simpleKind) {
+    case .array, .map, nil: break
+    case let kind?: return kind
+    }
+    if object.wrapped?.pairs != nil { return .map }
+    // The elements of a subclass of list or deque, which may have attributes, too.
+    if object.wrapped?.elements != nil || !object.appended.isEmpty { return .array }
+    if (try? keyedSources()) != nil, object.unnamedCount == 0, !object.isEmpty { return .map }
+    if object.sequence != nil { return .array }
+    return object.isEmpty ? .map : .other
   }
 }

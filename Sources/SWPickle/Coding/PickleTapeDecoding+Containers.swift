@@ -272,7 +272,10 @@ struct PickleTapeKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
 
   // MARK: Decoding
 
-  func contains(_ key: Key) -> Bool { ((try? find(key)) ?? nil) != nil }
+  /// The error of a search comes again when the value is decoded, so no entry is lost silently.
+  func contains(_ key: Key) -> Bool {
+    do { return try find(key) != nil } catch { return true }
+  }
 
   func decodeNil(forKey key: Key) throws -> Bool { decoding.session[try require(key)].kind == .none }
 
