@@ -2,6 +2,11 @@ import SWPickle
 import TestSupport
 import Testing
 
+extension PickleValue.Content {
+  /// The number of elements of a set.
+  fileprivate var count: Int? { if case .set(let elements) = self { elements.count } else { nil } }
+}
+
 /// Hashes of values. A peer chooses the keys of a dict, so they must not make many values alike.
 @Suite(.lastResort, .leavesNothing) struct PickleHashTests {
   /// Values that differ in one number, in many ways.
@@ -23,8 +28,67 @@ import Testing
     { .object(PickleName("m", "C"), [], appended: [PickleValue($0)]) },
     { .object(PickleName("m", "C"), [], items: [(PickleValue("k"), PickleValue($0))]) },
     { (0..<300).reduce(PickleValue($0)) { value, _ in .tuple([value]) } },
+    { .dict([(.object(PickleName("app", "Color"), [PickleValue($0)]), 5)]) },
+    { .set([.object(PickleName("pathlib", "PosixPath"), [PickleValue("\($0)")]), 1]) },
+    {
+      .frozenSet([
+        .tuple([
+          .object(PickleName("m", "C"), isNew: true, state: ["a": .list([PickleValue($0), .set([1, 2])])])
+        ])
+      ])
+    },
+    { .dict([(.object(PickleName("m", "C"), [.bytes([1]), .none], appended: [PickleValue($0)]), .none)]) },
+    {
+      .dict([
+        (
+          .object(PickleName("m", "C"), items: [("a", .orderedDict([(PickleValue($0), PickleValue(1))]))]),
+          .none
+        )
+      ])
+    },
     { .tuple([PickleValue(Double.nan), PickleValue($0 % 2)]) },
   ]
+
+  /// An object that has itself as an attribute, as the key of a dict.
+  private static func endlessKey(_ number: Int) -> PickleValue {
+    var builder = PickleBuilder()
+    let state = builder.dict()
+    let object = builder.object(
+      calling: builder.add(.name(PickleName("m", "Node"))), isNew: true, state: state)
+    builder.set([(builder.string("self"), object)], in: state)
+    let number = builder.add(PickleValue(number))
+    return builder.value(builder.dict([(object, number)]))
+  }
+
+  @Test func `an object as a key is compared by what it says`() throws {
+    func key(_ arguments: [PickleValue], state: PickleValue? = nil) -> PickleValue {
+      .set([.object(PickleName("m", "C"), arguments, isNew: true, state: state)])
+    }
+    #expect(key([1]) == key([1]) && key([1]) != key([2]) && key([1]) != key([true]))
+    #expect(key([1, 2]) != key([2, 1]) && key([1], state: [:]) != key([1]))
+    #expect(key([], state: ["a": 1, "b": 2]) == key([], state: ["b": 2, "a": 1]))
+    #expect(key([.list([1])]) != key([.tuple([1])]) && key([.list([1])]) != key([.set([1])]))
+    // In Python such objects are not known to be equal, so both stay.
+    let both = PickleValue.set([.object(PickleName("m", "C"), [1]), .object(PickleName("m", "C"), [1])])
+    #expect(both.content.count == 2)
+  }
+
+  @Test func `many values that contain themselves fit in a set`() {
+    let values = (0..<1000).map { number in
+      var builder = PickleBuilder()
+      let list = builder.list([builder.add(PickleValue(number))])
+      builder.append(list, to: list)
+      return builder.value(list)
+    }
+    #expect(Set(values.map(\.hashValue)).count > 990)
+    let keys = (0..<1000).map(Self.endlessKey)
+    // They are equal to nothing.
+    #expect(keys[0] != Self.endlessKey(0))
+    #expect(Set(keys.map(\.hashValue)).count > 990)
+    let pairs = keys.map { PickleValue.tuple([1, $0]) }
+    #expect(Set(pairs.map(\.hashValue)).count > 990)
+    #expect(Set(values + keys).count == 2000)
+  }
 
   @Test(arguments: families.indices) func `values that differ anywhere have different hashes`(_ family: Int) {
     let make = Self.families[family]

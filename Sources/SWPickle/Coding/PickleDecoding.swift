@@ -204,7 +204,8 @@ extension PickleDecoding: CodingKindTelling {
     case .int: .integer
     case .float: .floatingPoint
     case .string: .text
-    case .list, .tuple, .set, .frozenSet: .array
+    // Bytes are an array of integers for a type that has no bytes.
+    case .list, .tuple, .set, .frozenSet, .bytes, .byteArray: .array
     case .dict, .orderedDict: .map
     case .array(let array) where !array.shape.isEmpty: .array
     case .array(let array): array.scalar.flatMap(simpleKind) ?? .other

@@ -5,9 +5,11 @@ internal import Synchronization
 //
 // Equal values have equal hashes, however they are shared and in which graph they are:
 // - The hash of a set or dict does not depend on the order.
-// - An object from which a cycle can be reached has a hash of its kind and size only. That it reaches a cycle is a property
-//   of the endless value that it stands for, and does not depend on where the cycle is cut.
-// - An object that contains a nan is equal to nothing. Its hash depends on its identity, so many of them are no obstacle.
+// - An object from which a cycle can be reached has a hash of its kind and of those of its parts, and of the parts that are
+//   small. That it reaches a cycle is a property of the endless value that it stands for, and does not depend on where the cycle
+//   is cut.
+// - An object that contains a nan is equal to nothing. So is one that has a key or an element of a set from which a cycle can be
+//   reached. Its hash depends on its identity, so many of them are no obstacle.
 //
 // Each hash is computed once and kept by the graph. Many keys may share one large part.
 
@@ -16,6 +18,8 @@ struct PickleHash {
   let value: Int
   /// Whether a cycle can be reached from the object.
   let isEndless: Bool
+  /// Whether the object is equal to nothing.
+  let isUnequal: Bool
 }
 
 extension PickleGraph {
@@ -30,11 +34,11 @@ extension PickleGraph {
     while let top = stack.last {
       guard top.next < top.children.count else {
         stack.removeLast()
-        let hash = PickleHash(value: top.hash, isEndless: top.isEndless)
+        let hash = top.hash
         top.graph.hashes.withLock { $0[top.index] = hash }
         open.remove(top.identity)
         if stack.isEmpty { return hash.value }
-        if hash.isEndless { stack[stack.count - 1].isEndless = true }
+        stack[stack.count - 1].take(hash)
         continue
       }
       stack[stack.count - 1].next += 1
@@ -44,14 +48,14 @@ extension PickleGraph {
         continue
       }
       if let known = graph.knownHash(index) {
-        if known.isEndless { stack[stack.count - 1].isEndless = true }
+        stack[stack.count - 1].take(known)
         continue
       }
       let visit = PickleHashVisit(graph, index)
       if open.insert(visit.identity).inserted {
         stack.append(visit)
       } else {
-        stack[stack.count - 1].isEndless = true
+        stack[stack.count - 1].take(PickleHash(value: 0, isEndless: true, isUnequal: false))
       }
     }
     return 0
@@ -66,6 +70,21 @@ private struct PickleHashVisit {
   /// The position of the next part to visit.
   var next = 0
   var isEndless = false
+  var isUnequal = false
+
+  /// Takes what is known of the part that was visited last.
+  mutating func take(_ part: PickleHash) {
+    if part.isUnequal { isUnequal = true }
+    guard part.isEndless else { return }
+    isEndless = true
+    switch graph.nodes[index] {
+    case .set, .frozenSet: isUnequal = true
+    // Keys and values alternate.
+    case .dict(let slots), .orderedDict(let slots, _):
+      if next <= slots.count, !next.isMultiple(of: 2) { isUnequal = true }
+    default: break
+    }
+  }
 
   init(_ graph: PickleGraph, _ index: Int) {
     self.graph = graph
@@ -129,8 +148,77 @@ private struct PickleHashVisit {
     hasher.combine(sum)
   }
 
+  private static func kind(_ node: PickleNode) -> Int {
+    switch node {
+    case .list: 1
+    case .tuple: 2
+    case .set: 3
+    case .frozenSet: 4
+    case .dict: 5
+    case .orderedDict: 6
+    case .object: 7
+    case .bytes: 8
+    case .byteArray: 9
+    default: 10
+    }
+  }
+
+  /// The hash of a part without its own parts.
+  private static func shallowHash(of value: PickleValue) -> Int {
+    switch value.storage {
+    // A text has one hash, in an object or not.
+    case .string(let text) where text.utf8.count > 64: return 10
+    case .node(let graph, let index): return smallHash(of: value) ?? kind(graph.nodes[index])
+    default: return smallHash(of: value) ?? 0
+    }
+  }
+
+  private func hashParts(of node: PickleNode, into hasher: inout Hasher) {
+    hasher.combine(children.count)
+    let groupSize =
+      switch node {
+      case .set, .frozenSet: 1
+      case .dict: 2
+      // Its attributes follow the pairs.
+      case .orderedDict: children.count.isMultiple(of: 2) ? 2 : 0
+      default: 0
+      }
+    guard groupSize > 0 else {
+      if case .orderedDict = node { return }
+      for part in children { hasher.combine(Self.shallowHash(of: part)) }
+      return
+    }
+    var sum = 0
+    for start in stride(from: 0, to: children.count, by: groupSize) {
+      var group = Hasher()
+      for place in start..<(start + groupSize) { group.combine(Self.shallowHash(of: children[place])) }
+      sum &+= group.finalize()
+    }
+    hasher.combine(sum)
+  }
+
   /// The hash of the object, once its parts have theirs.
-  var hash: Int {
+  var hash: PickleHash {
+    let hasNaN = children.contains { value in
+      if case .float(let number) = value.storage { number.isNaN } else { false }
+    }
+    let isUnequal =
+      switch graph.nodes[index] {
+      case .complex(let value): value.real.isNaN || value.imaginary.isNaN
+      default: isUnequal || hasNaN
+      }
+    var value = contentHash
+    if isUnequal {
+      var hasher = Hasher()
+      hasher.combine(value)
+      hasher.combine(ObjectIdentifier(graph))
+      hasher.combine(index)
+      value = hasher.finalize()
+    }
+    return PickleHash(value: value, isEndless: isEndless, isUnequal: isUnequal)
+  }
+
+  private var contentHash: Int {
     let node = graph.nodes[index]
     // The hash of a value in no object is that of the same value in one.
     if case .string(let text) = node {
@@ -140,26 +228,11 @@ private struct PickleHashVisit {
     }
     if case .alias = node { return children.first.map { Self.hash(of: $0) } ?? 0 }
     var hasher = Hasher()
-    let kind =
-      switch node {
-      case .list: 1
-      case .tuple: 2
-      case .set: 3
-      case .frozenSet: 4
-      case .dict: 5
-      case .orderedDict: 6
-      case .object: 7
-      case .bytes: 8
-      case .byteArray: 9
-      default: 10
-      }
+    let kind = Self.kind(node)
     hasher.combine(kind)
     if isEndless {
-      hasher.combine(children.count)
+      hashParts(of: node, into: &hasher)
       return hasher.finalize()
-    }
-    var isUnequal = children.contains { value in
-      if case .float(let number) = value.storage { number.isNaN } else { false }
     }
     switch node {
     case .list(let slots), .tuple(let slots): hash(slots, into: &hasher)
@@ -179,9 +252,7 @@ private struct PickleHashVisit {
       hash(object.items, into: &hasher)
     case .bytes(let value), .byteArray(let value): hasher.combine(value)
     case .integer(let value): hasher.combine(value)
-    case .complex(let value):
-      hasher.combine(value)
-      isUnequal = value.real.isNaN || value.imaginary.isNaN
+    case .complex(let value): hasher.combine(value)
     case .date(let value): hasher.combine(value)
     // The object of a zone counts only if the other value has one, too.
     case .time(let value, _): hasher.combine(value)
@@ -195,10 +266,6 @@ private struct PickleHashVisit {
     case .name(let value): hasher.combine(value)
     case .string, .alias: break
     }
-    if isUnequal {
-      hasher.combine(ObjectIdentifier(graph))
-      hasher.combine(index)
-    }
     return hasher.finalize()
   }
 
@@ -211,7 +278,8 @@ private struct PickleHashVisit {
 }
 
 extension PickleValue {
-  /// Hashes the whole value, so values that differ anywhere have different hashes. The hash is kept by the value.
+  /// Hashes the whole value, so values that differ anywhere have different hashes. The hash is kept by the value. In a value that
+  /// contains itself, only the parts of the first level count.
   ///
   /// - Complexity: linear in the number of parts and bytes the first time, whatever their depth, sharing and recursion.
   public func hash(into hasher: inout Hasher) { hasher.combine(PickleHashVisit.hash(self)) }

@@ -2,8 +2,9 @@
 /// instance, or two tuples of these.
 ///
 /// Each object is visited once, however often it is shared, and nesting causes no recursion. Python itself would not finish
-/// with forty levels of tuples that each contain the next level twice. An object of an unknown class is equal only to
-/// itself, and a nan to nothing.
+/// with forty levels of tuples that each contain the next level twice. A nan is equal to nothing. An object of an unknown class
+/// is equal only to itself in Python. As a Swift value it is what its pickle says, like everything that it contains. If it contains
+/// itself, it is equal to nothing that was copied from elsewhere.
 struct PickleKeys {
   /// Whether values of different types differ, as in Swift.
   let isStrict: Bool
@@ -37,7 +38,17 @@ struct PickleKeys {
     case uuid(PickleUUID)
     case arrayType(NumPyType)
     case name(PickleName)
-    case object(PickleIdentity)
+    /// What is equal only to itself.
+    case identity(PickleIdentity)
+    // Only as Swift values:
+    case byteArray([UInt8])
+    case list([Int])
+    case set(Set<Int>)
+    case dict(Set<[Int]>)
+    case orderedDict(Set<[Int]>, attributes: Int?)
+    /// The number of parts of each sort, and the parts.
+    case object([Int], [Int])
+    case inZone(Int, zone: Int)
   }
 
   /// The position of an object.
@@ -66,12 +77,7 @@ struct PickleKeys {
         continue
       }
       let node = graph?.nodes[index] ?? arena.nodes[index]
-      let children: [PickleSlot] =
-        switch node {
-        case .tuple(let slots), .frozenSet(let slots): slots
-        case .alias(let slot): [slot]
-        default: []
-        }
+      let children = children(of: node)
       var childNumbers: [Int] = []
       let depth = stack.count
       for child in children {
@@ -82,8 +88,8 @@ struct PickleKeys {
         }
       }
       if stack.count > depth {
-        // This object is being numbered, and a part of it is still missing: it contains itself.
-        if numbersOfObjects.updateValue(-1, forKey: identity) != nil {
+        // If this object is being numbered, and a part of it is still missing, it contains itself.
+        if numbersOfObjects.updateValue(-1, forKey: identity) != nil, !isStrict {
           throw NotHashable(kind: "a recursive tuple")
         }
         continue
@@ -93,6 +99,23 @@ struct PickleKeys {
       stack.removeLast()
     }
     return number
+  }
+
+  private func children(of node: PickleNode) -> [PickleSlot] {
+    switch node {
+    case .tuple(let slots), .frozenSet(let slots): return slots
+    case .alias(let slot): return [slot]
+    default: break
+    }
+    guard isStrict else { return [] }
+    switch node {
+    case .list(let slots), .set(let slots), .dict(let slots): return slots
+    case .orderedDict(let slots, let attributes): return slots + [attributes].compactMap { $0 }
+    case .object(let object): return object.slots
+    case .time(let value, let zone?) where value.timeZone?.isUnknown == true: return [zone]
+    case .dateTime(let value, let zone?) where value.time.timeZone?.isUnknown == true: return [zone]
+    default: return []
+    }
   }
 
   private static func locate(
@@ -123,9 +146,10 @@ struct PickleKeys {
     if let number = try numberIfSmall(place.slot) { return number }
     let (graph, index) = Self.locate(place, in: arena)
     let identity = PickleIdentity(graph: graph.map(ObjectIdentifier.init), index: index)
-    guard let number = numbersOfObjects[identity] else { return nil }
-    if number < 0 { throw NotHashable(kind: "a recursive tuple") }
-    return number
+    guard let known = numbersOfObjects[identity] else { return nil }
+    if known >= 0 { return known }
+    if isStrict { return number(.identity(identity)) }
+    throw NotHashable(kind: "a recursive tuple")
   }
 
   private mutating func number(_ key: Key) -> Int {
@@ -159,11 +183,15 @@ struct PickleKeys {
     case .tuple: return number(.tuple(children))
     case .frozenSet: return number(.frozenSet(Set(children)))
     case .date(let value): return number(.date(value))
-    // Times in an unknown zone are equal only to themselves.
+    // In Python times in an unknown zone are equal only to themselves.
     case .time(let value, _):
-      return number(value.timeZone?.isUnknown == true ? .object(identity) : .time(value))
+      guard value.timeZone?.isUnknown == true else { return number(.time(value)) }
+      if let zone = children.first { return number(.inZone(number(.time(value)), zone: zone)) }
+      return number(.identity(identity))
     case .dateTime(let value, _):
-      return number(value.time.timeZone?.isUnknown == true ? .object(identity) : .dateTime(value))
+      guard value.time.timeZone?.isUnknown == true else { return number(.dateTime(value)) }
+      if let zone = children.first { return number(.inZone(number(.dateTime(value)), zone: zone)) }
+      return number(.identity(identity))
     case .timeDelta(let value): return number(.timeDelta(value))
     case .timeZone(let value):
       return number(isStrict ? .strictTimeZone(value) : .timeZone(value.offset?.microseconds ?? 0))
@@ -171,8 +199,37 @@ struct PickleKeys {
     case .uuid(let value): return number(.uuid(isStrict ? value : PickleUUID(number: value.number)))
     case .arrayType(let value): return number(.arrayType(value))
     case .name(let value): return number(.name(value))
-    case .object: return number(.object(identity))
     case .alias: return children.first ?? 0
+    default: return try isStrict ? strictNumber(node, identity, children) : pythonNumber(node, identity)
+    }
+  }
+
+  private mutating func strictNumber(_ node: PickleNode, _ identity: PickleIdentity, _ children: [Int]) -> Int
+  {
+    func pairs(_ numbers: ArraySlice<Int>) -> Set<[Int]> {
+      Set(stride(from: 0, to: numbers.count - 1, by: 2).map { [numbers[$0], numbers[$0 + 1]] })
+    }
+    switch node {
+    case .byteArray(let value): return number(.byteArray(value))
+    case .list: return number(.list(children))
+    case .set: return number(.set(Set(children)))
+    case .dict: return number(.dict(pairs(children[...])))
+    case .orderedDict(let slots, _):
+      let attributes = children.count > slots.count ? children.last : nil
+      return number(.orderedDict(pairs(children[..<slots.count]), attributes: attributes))
+    case .object(let object):
+      let parts = [object.base, object.keywordArguments, object.state, object.stateSetter]
+      return number(
+        .object([object.arguments.count, object.appended.count] + parts.map { $0 == nil ? 0 : 1 }, children))
+    case .array(let value): return number(.array(value))
+    default: return number(.identity(identity))
+    }
+  }
+
+  private mutating func pythonNumber(_ node: PickleNode, _ identity: PickleIdentity) throws(NotHashable)
+    -> Int
+  {
+    switch node {
     case .list: throw NotHashable(kind: "a list")
     case .dict, .orderedDict: throw NotHashable(kind: "a dict")
     case .set: throw NotHashable(kind: "a set")
@@ -180,6 +237,7 @@ struct PickleKeys {
     // A scalar that Python's own types cannot represent.
     case .array(let value) where value.isScalar: return number(.array(value))
     case .array: throw NotHashable(kind: "an array")
+    default: return number(.identity(identity))
     }
   }
 }
