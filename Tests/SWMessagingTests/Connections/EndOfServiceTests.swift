@@ -88,11 +88,15 @@ import Testing
         await eventually { !CloserThread.mayHaveUntoldPeers }
       }
       let listener = try Listener(.abstract(""), framing: .varInt)
-      let serving = Task { try await listener.serve { _ in } }
       let client = try await connect(to: listener.address)
       try await passLingering(over: client)
-      listener.finish()
-      try await serving.value
+      let (peer, victim) = try makeSocketPair()
+      try await passLingering(over: peer)
+      try await listener.serve { _ in
+        // The close of the connection comes so soon after this one that it has to wait.
+        victim.close()
+        listener.finish()
+      }
       let isTold = try client.withDescriptor { swsys_is_hung_up($0.rawValue, 0) }
       #expect(isTold)
     }
