@@ -60,7 +60,7 @@ public struct MsgPackDecoder: Sendable {
   /// The deepest nesting of containers, in levels: ``MsgPackLimits/depth`` of ``limits``.
   ///
   /// A type that contains itself decodes by recursion, so this bounds the use of the stack. 512 levels take more than
-  /// 256 KB, so a thread with a small stack needs a lower limit.
+  /// 256 KB, and up to 2 MB in a debug build, so a thread with a small stack needs a lower limit.
   public var maximumDepth: Int {
     get { limits.depth }
     set { limits.depth = newValue }

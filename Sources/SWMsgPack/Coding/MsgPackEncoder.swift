@@ -76,7 +76,7 @@ public struct MsgPackEncoder: Sendable {
   /// The deepest nesting of containers, in levels; 512 by default.
   ///
   /// A type that contains itself encodes by recursion, so this bounds the use of the stack. 512 levels take more than
-  /// 256 KB, so a thread with a small stack needs a lower limit.
+  /// 256 KB, and up to 2 MB in a debug build, so a thread with a small stack needs a lower limit.
   ///
   /// - Requires: 1 to ``MsgPackLimits/deepest``.
   public var maximumDepth: Int {

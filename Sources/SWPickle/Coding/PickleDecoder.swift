@@ -43,8 +43,8 @@ public struct PickleDecoder: Sendable {
   /// The limits on the size of a pickle.
   public var limits = PickleLimits()
   /// The deepest nesting of containers, in levels; one level more throws `DecodingError`. A type that contains itself
-  /// decodes by recursion, so this bounds the use of the stack. 512 levels take more than 256 KB, so a thread with a
-  /// small stack needs a lower limit. A value in a single-value container is a level of its own.
+  /// decodes by recursion, so this bounds the use of the stack. 512 levels take more than 256 KB, and up to 4 MB in a
+  /// debug build, so a thread with a small stack needs a lower limit. A value in a single-value container is a level of its own.
   public var maximumDepth = 512
   /// The values that a type's `init(from:)` finds in `Decoder.userInfo`.
   public var userInfo: [CodingUserInfoKey: any Sendable] = [:]

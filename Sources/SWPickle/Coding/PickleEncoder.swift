@@ -44,8 +44,8 @@ public struct PickleEncoder: Sendable {
   /// equal pickles.
   public var sortsKeys = false
   /// The deepest nesting of containers, in levels; one level more throws `EncodingError`. A type that contains itself
-  /// encodes by recursion, so this bounds the use of the stack. 512 levels take more than 256 KB, so a thread with a
-  /// small stack needs a lower limit. A value in a single-value container is a level of its own.
+  /// encodes by recursion, so this bounds the use of the stack. 512 levels take more than 256 KB, and up to 4 MB in a
+  /// debug build, so a thread with a small stack needs a lower limit. A value in a single-value container is a level of its own.
   public var maximumDepth = 512
   /// The pickle protocol that is written.
   public var version = PickleProtocol.four

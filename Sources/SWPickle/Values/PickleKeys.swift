@@ -38,7 +38,7 @@ struct PickleKeys {
     case uuid(PickleUUID)
     case arrayType(NumPyType)
     case name(PickleName)
-    /// What is equal only to itself.
+    /// An object that is equal only to itself.
     case identity(PickleIdentity)
     // Only as Swift values:
     case byteArray([UInt8])
