@@ -56,7 +56,14 @@ public struct ContentLengthFraming: ByteFraming {
   public func makeScanner() -> Scanner { Scanner(headerLimit: headerLimit) }
 
   public func envelope(for payload: Span<UInt8>) throws(FramingError) -> FrameEnvelope {
-    FrameEnvelope(header: ShortBytes("Content-Length: \(payload.count)\r\n\r\n".utf8))
+    let header = ShortBytes("Content-Length: \(payload.count)\r\n\r\n".utf8)
+    guard header.count <= headerLimit else {
+      throw FramingError(
+        .unrepresentable, offset: 0,
+        explanation: "expected a header section of at most \(headerLimit) bytes; found one of \(header.count)"
+      )
+    }
+    return FrameEnvelope(header: header)
   }
 
   /// The scanner. It remembers which lines it has read, not their text.

@@ -40,7 +40,7 @@ extension FramingError: CustomStringConvertible {
       case .tooLarge(let declared, let limit):
         "a frame of \(declared) bytes, and the limit is \(limit)"
       case .malformedHeader: "malformed header at byte \(offset)"
-      case .unrepresentable: "the payload would read back differently from byte \(offset) on"
+      case .unrepresentable: "the framing cannot carry the payload, because of byte \(offset)"
       case .misfit: "the frame and its datagram differ in size from byte \(offset) on"
       case .needsDatagrams: "the framing needs datagrams, and the transport carries a stream"
       case .brokenScanner: "the scanner of the framing broke its laws at byte \(offset)"

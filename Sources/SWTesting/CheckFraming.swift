@@ -49,8 +49,8 @@ public func checkFraming<F: Framing>(
     measuresTime: measuresTime, largeMessage: largeMessage, isEqual: ==)
 }
 
-/// Checks a byte framing, and also that its envelope is what it encodes and scans:
-/// ``FramingViolation/Law/envelopeFits``.
+/// Checks a byte framing, and also that its envelope is what it encodes and scans, and that a scanned payload is the
+/// message: ``FramingViolation/Law/envelopeFits``.
 ///
 /// The parameters are those of `checkFraming(_:messages:seed:hostileInputs:measuresTime:largeMessage:)`.
 public func checkFraming<F: ByteFraming>(
@@ -64,9 +64,12 @@ public func checkFraming<F: ByteFraming>(
   try checkFraming(
     framing, peer: framing, messages: messages, seed: seed, hostileInputs: hostileInputs,
     measuresTime: measuresTime, largeMessage: largeMessage, isEqual: ==)
+  var frames: [[UInt8]] = []
   for (index, message) in messages.enumerated() {
-    try checkEnvelope(of: framing, around: message, index: index)
+    frames.append(try checkEnvelope(of: framing, around: message, index: index))
   }
+  var check = FramingCheck(framing, frames: frames, seed: seed)
+  try check.checkPayloads(inputs: hostileInputs)
 }
 
 /// Checks a framing whose messages cannot be compared with `==`, or whose messages have different types for sending
@@ -151,36 +154,47 @@ private func encode<F: Framing>(
   return parts.bytes
 }
 
+/// Returns the frame.
 private func checkEnvelope<F: ByteFraming>(
   of framing: F, around message: [UInt8], index: Int
-) throws(FramingViolation) {
+) throws(FramingViolation) -> [UInt8] {
   func violation(at offset: Int, _ explanation: String) -> FramingViolation {
     FramingViolation(
       law: .envelopeFits, messageIndex: index, offset: offset, explanation: explanation)
   }
 
   let envelope: FrameEnvelope
+  let sized: FrameEnvelope?
   let demand: FrameDemand
   let frame = try encode(message, in: framing, index: index)
   do {
     envelope = try framing.envelope(for: message.span)
+    sized = try framing.envelope(forByteCount: message.count)
     var scanner = framing.makeScanner()
     demand = try scanner.demand(in: frame.span)
   } catch {
     throw violation(at: 0, "threw what it did not throw before: \(error)")
   }
 
-  var parts = FrameParts()
-  parts.append(envelope.header)
-  parts.append(message)
-  parts.append(envelope.trailer)
-  if parts.bytes != frame {
+  func bytes(in envelope: FrameEnvelope) -> [UInt8] {
+    var parts = FrameParts()
+    parts.append(envelope.header)
+    parts.append(message)
+    parts.append(envelope.trailer)
+    return parts.bytes
+  }
+  if bytes(in: envelope) != frame {
     throw violation(
-      at: 0, "header, payload and trailer are \(hex(parts.bytes)), encode gave \(hex(frame))")
+      at: 0, "header, payload and trailer are \(hex(bytes(in: envelope))), encode gave \(hex(frame))")
+  }
+  if let sized, bytes(in: sized) != frame {
+    throw violation(
+      at: 0, "with envelope(forByteCount:) the frame is \(hex(bytes(in: sized))), encode gave \(hex(frame))")
   }
   let expected = envelope.header.count..<(envelope.header.count + message.count)
   if demand.payload != expected {
     throw violation(
       at: expected.lowerBound, "the payload lies at \(expected), the scanner says \(demand)")
   }
+  return frame
 }

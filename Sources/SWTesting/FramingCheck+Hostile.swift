@@ -37,16 +37,38 @@ extension FramingCheck {
         law: .ignoresChunking, offset: bytes.count,
         explanation: "at the end of the stream, cut: \(describe(lastCut)); at once: \(describe(last))")
     }
-    if bytes.isEmpty, case .frame(let demand) = last {
-      throw FramingViolation(
-        law: .endFitsBytes, offset: 0, explanation: "a stream without bytes ends with the frame \(demand)")
-    }
     for (scan, how) in scans {
       let found = end(of: scan, bytes)
       if found != expected {
         throw FramingViolation(
           law: .ignoresChunking, offset: 0, explanation: "\(how): \(found); at once: \(expected)")
       }
+    }
+  }
+
+  /// Checks that what is scanned as a frame is also decoded, to its payload. Endpoints take the payload of a byte framing
+  /// without calling `decode`.
+  mutating func checkPayloads(inputs: Int) throws(FramingViolation) where F: ByteFraming {
+    for _ in 0..<inputs {
+      let bytes = hostileBytes()
+      var scan = ObservedScan(framing.makeScanner())
+      try scan.feed(bytes.span)
+      guard case .frame(let demand) = scan.outcome, demand.byteCount <= bytes.count,
+        let payload = demand.payload
+      else {
+        continue
+      }
+      let what: String
+      do {
+        if try decode(bytes, scan.scanner, demand) == Array(bytes[payload]) { continue }
+        what = "gives another message than the payload"
+      } catch {
+        what = "throws \(error)"
+      }
+      throw FramingViolation(
+        law: .envelopeFits, offset: payload.lowerBound,
+        explanation:
+          "the scanner takes \(hex(bytes)) as a frame, and `decode` \(what), which endpoints do not call")
     }
   }
 

@@ -39,6 +39,35 @@ struct FramingCheck<F: Framing> {
     }
     try checkBackToBack(demands, chunked: false, matches: matches)
     try checkBackToBack(demands, chunked: true, matches: matches)
+    try checkEnds()
+  }
+
+  /// The end of a stream that ends between two frames, and of one that ends a byte too early.
+  private func checkEnds() throws(FramingViolation) {
+    let nothing: [UInt8] = []
+    var empty = ObservedScan(framing.makeScanner())
+    try empty.feed(nothing.span)
+    // A scanner that knows the length without a byte is not asked.
+    let end = try empty.end(nothing.span)
+    var wrong: String?
+    if let end, end != .nothing { wrong = "\(end)" }
+    if case .refused(let error) = empty.outcome { wrong = "\(error)" }
+    if let wrong {
+      throw FramingViolation(
+        law: .endFitsBytes, offset: 0,
+        explanation: "a stream without bytes ends with \(wrong), and not with nothing")
+    }
+    for (index, frame) in frames.enumerated() where frame.count > 1 {
+      let cut = Array(frame.dropLast())
+      var scan = ObservedScan(framing.makeScanner())
+      try scan.feed(cut.span)
+      if try scan.end(cut.span) == .nothing {
+        throw FramingViolation(
+          law: .endFitsBytes, messageIndex: index, offset: cut.count,
+          explanation:
+            "a stream that ends a byte before the frame's end ends with nothing: the message is lost")
+      }
+    }
   }
 
   private mutating func checkMessage(

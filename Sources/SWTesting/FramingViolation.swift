@@ -11,8 +11,8 @@ public struct FramingViolation: Error, Hashable, Sendable {
     case demandNeverShrinks
     /// A demand is at least 1, and a demand that is not final asks for more than has been received.
     case demandGetsOn
-    /// At the end of the stream a last frame is final and not longer than the bytes. A stream without bytes has no
-    /// frame.
+    /// At the end of the stream a last frame is final and not longer than the bytes. A stream without bytes ends with
+    /// nothing, and one that ends within a frame does not.
     case endFitsBytes
     /// No demand passes the frame's end.
     case demandStaysInFrame
@@ -20,7 +20,8 @@ public struct FramingViolation: Error, Hashable, Sendable {
     case truncatedStaysOpen
     /// Length, payload and message do not depend on how the bytes are cut or on the bytes after them.
     case ignoresChunking
-    /// The envelope of a `ByteFraming` is what it encodes and what it scans.
+    /// The envelope of a `ByteFraming` is what it encodes and what it scans, also if it is made for a number of bytes.
+    /// The payload that is scanned is the message that is decoded.
     case envelopeFits
     /// A copy of a scanner is independent and leaves the original unchanged.
     case copiesAreAlone

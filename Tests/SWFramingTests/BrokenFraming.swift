@@ -28,6 +28,10 @@ struct BrokenFraming: ByteFraming {
     case endsWithMoreThanThereIs
     case endsWithAFrameOfNothing
     case endsNothingWithAFrame
+    case endsNothingInTheMiddle
+    case endsACutFrameWithNothing
+    case contradictsItsByteCount
+    case refusesInDecode
   }
 
   struct Refusal: Error {}
@@ -44,6 +48,13 @@ struct BrokenFraming: ByteFraming {
     return FrameEnvelope(header: header)
   }
 
+  func envelope(forByteCount byteCount: Int) throws(FramingError) -> FrameEnvelope? {
+    var header = ShortBytes()
+    header.append(
+      bigEndian: UInt64(fault == .contradictsItsByteCount ? byteCount + 1 : byteCount), byteCount: 2)
+    return FrameEnvelope(header: header)
+  }
+
   func encode(_ message: [UInt8], into parts: inout FrameParts) throws {
     if fault == .refusesToEncode { throw Refusal() }
     if fault == .encodesNothing { return }
@@ -54,6 +65,8 @@ struct BrokenFraming: ByteFraming {
   func decode(
     _ frame: Span<UInt8>, payload: Range<Int>, scanned: borrowing Scanner
   ) throws -> [UInt8] {
+    // A checksum, say, that no message of the check breaks.
+    if fault == .refusesInDecode, frame.count > 2, frame[2] == 0x80 { throw Refusal() }
     let end = fault == .losesTheLastByte ? max(2, frame.count - 1) : frame.count
     return (2..<end).map { index in frame[index] }
   }
@@ -73,6 +86,8 @@ struct BrokenFraming: ByteFraming {
         return .frame(.frame(byteCount: 0, payload: 0..<0))
       case .endsNothingWithAFrame where received.isEmpty:
         return .frame(.frame(byteCount: 1, payload: 0..<0))
+      case .endsNothingInTheMiddle where received.isEmpty: return .incomplete
+      case .endsACutFrameWithNothing: return .nothing
       default: return received.isEmpty ? .nothing : .incomplete
       }
     }

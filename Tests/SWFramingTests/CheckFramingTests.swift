@@ -36,6 +36,10 @@ import Testing
     (.endsWithMoreThanThereIs, .endFitsBytes),
     (.endsWithAFrameOfNothing, .endFitsBytes),
     (.endsNothingWithAFrame, .endFitsBytes),
+    (.endsNothingInTheMiddle, .endFitsBytes),
+    (.endsACutFrameWithNothing, .endFitsBytes),
+    (.contradictsItsByteCount, .envelopeFits),
+    (.refusesInDecode, .envelopeFits),
   ]
 
   @Test(arguments: faults)

@@ -171,26 +171,181 @@ import Testing
 
   // MARK: A helper
 
-  /// A transport whose attempts may never end. A helper makes them, and something happens in the next one.
+  /// A transport whose attempts may take long. A helper makes them, and something happens in the next one.
   private final class Slow: DescriptorTransport {
     let meanwhile = Mutex<(@Sendable () -> Void)?>(nil)
+    /// Happens in the next attempt that is left to a helper.
+    let before = Mutex<(@Sendable () -> Void)?>(nil)
     let number: Int32
-    init(_ number: Int32) { self.number = number }
+    let offloadMayNeverEnd: Bool
+    /// The bytes of each attempt. One that finds none would block.
+    private let coming: Mutex<[[UInt8]]>
+
+    init(_ number: Int32, neverEnds: Bool = true, coming: [[UInt8]] = [[1, 7]]) {
+      self.number = number
+      offloadMayNeverEnd = neverEnds
+      self.coming = Mutex(coming)
+    }
 
     var working: Int32 { number }
-    var offloadMayNeverEnd: Bool { true }
-    func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt { .offload }
+    func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
+      before.withLock { $0.take() }?()
+      return .offload
+    }
     func receiveTakingLong(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
       meanwhile.withLock { $0.take() }?()
-      unsafe memory.copyBytes(from: [1, 7] as [UInt8])
-      return .transferred(2)
+      let bytes = coming.withLock { $0.isEmpty ? [] : $0.removeFirst() }
+      if bytes.isEmpty { return .wouldBlock }
+      unsafe memory.copyBytes(from: bytes)
+      return .transferred(bytes.count)
     }
-    func send(_ bytes: UnsafeRawBufferPointer) -> Attempt { .wouldBlock }
+    func send(_ bytes: UnsafeRawBufferPointer) -> Attempt { .offload }
+    func sendTakingLong(_ bytes: UnsafeRawBufferPointer) -> Attempt {
+      meanwhile.withLock { $0.take() }?()
+      return .transferred(bytes.count)
+    }
+  }
+
+  /// A reader over such a transport, and its reactor, which is driven by hand.
+  private struct SlowReader {
+    let transport: Slow
+    let reactor = ManualReactor(timersMayOvertakeEvents: true, startingAt: Deadline(nanoseconds: 1))
+    let half: ReceiveHalf
+    let side: ReceivingSide<VarIntFraming>
+    private let core: EndpointCore
+
+    init(neverEnds: Bool = true, coming: [[UInt8]] = [[1, 7]]) throws {
+      let pair = try DescriptorPair.pipe()
+      transport = Slow(pair.first.release().rawValue, neverEnds: neverEnds, coming: coming)
+      half = ReceiveHalf(Port(connected: transport, for: .readable, reactor: reactor))
+      core = EndpointCore(receiving: half, sending: nil)
+      side =
+        MessageReader(
+          core: core, framing: .varInt, mode: .readAhead, maximumFrameSize: defaultMaximumFrameSize
+        ).receivingSide
+    }
+
+    /// A task that receives, and has a place because a helper is to make its attempt.
+    func enter(until deadline: Deadline = .never) throws -> HandCaller {
+      guard case .queued(let place) = half.start(side.request, as: .task, until: deadline) else {
+        throw EndpointError(.busy)
+      }
+      return HandCaller(place, in: half)
+    }
+
+    func reason(of caller: HandCaller) -> EndpointError.Reason? {
+      guard let place = caller.place as? ReceivePlace, case .failed(let error) = half.outcome(of: place)
+      else {
+        return nil
+      }
+      return error.reason
+    }
+
+    func end() {
+      withExtendedLifetime(core) { half.close() }
+      reactor.forgetAll()
+    }
+  }
+
+  /// A zero timeout is one attempt. After it the call waits for no rest of the message, and does not spin.
+  @Test(arguments: [[], [2, 7]] as [[UInt8]])
+  func `a zero timeout ends with its only long attempt`(_ part: [UInt8]) throws {
+    let reader = try SlowReader(coming: part.isEmpty ? [] : [part])
+    let caller = try reader.enter(until: .immediately)
+    caller.giveUp(.timedOut)
+    #expect(!caller.isDecided)
+    #expect(reader.reactor.help())
+    #expect(caller.isDecided && reader.reason(of: caller) == .timedOut)
+    #expect(reader.half.inspect { $0.queue.isEmpty && !$0.isAway && !$0.called })
+    reader.end()
+  }
+
+  /// A second attempt would be for nobody, and might never end.
+  @Test func `no long attempt is made when its caller has left`() throws {
+    let reader = try SlowReader(coming: [[2, 7], [8]])
+    let caller = try reader.enter(until: .immediately)
+    caller.giveUp(.timedOut)
+    #expect(reader.reactor.help())
+    #expect(caller.isDecided)
+    let next = try reader.enter()
+    #expect(reader.reactor.help())
+    #expect(next.isDecided)
+    let place = try #require(next.place as? ReceivePlace)
+    #expect(try reader.side.message(reader.half.outcome(of: place)) == [7, 8])
+    reader.end()
+  }
+
+  /// It waits for one of the helpers, which may all be busy.
+  @Test(arguments: [false, true], [Leaving.deadline, .cancelled])
+  func `a call does not wait for a free helper`(_ neverEnds: Bool, _ leaving: Leaving) throws {
+    let reader = try SlowReader(neverEnds: neverEnds)
+    let caller = try reader.enter(until: Deadline(nanoseconds: 100))
+    if leaving == .cancelled { caller.giveUp(.cancelled) } else { caller.place.deadlinePassed() }
+    #expect(caller.isDecided)
+    #expect(reader.reason(of: caller) == (leaving == .cancelled ? .cancelled : .timedOut))
+    #expect(reader.reactor.help())
+    #expect(reader.half.inspect { !$0.isAway && !$0.turn && $0.queue.isEmpty })
+    reader.end()
+  }
+
+  /// A file on a server that does not answer, for one.
+  @Test(arguments: [false, true])
+  func `a thread does not wait for a long attempt beyond its deadline`(_ neverEnds: Bool) async throws {
+    let pair = try DescriptorPair.pipe()
+    let transport = Slow(pair.first.release().rawValue, neverEnds: neverEnds)
+    let gate = Gate()
+    transport.meanwhile.withLock { $0 = { gate.waitBlocking() } }
+    let half = ReceiveHalf(Port(connected: transport, for: .readable, reactor: Reactor.shared))
+    let core = EndpointCore(receiving: half, sending: nil)
+    let reader = MessageReader(
+      core: core, framing: .varInt, mode: .readAhead, maximumFrameSize: defaultMaximumFrameSize)
+    let thread = TestThread { () -> [UInt8] in
+      #expect(blockingError { try reader.blocking.receive(timeout: .milliseconds(20)) }?.reason == .timedOut)
+      gate.open()
+      return try reader.blocking.receive()
+    }
+    #expect(try await thread.value == [7])
+    reader.close()
+  }
+
+  /// The report of a sender's progress is code of the user. A sender whose time is over does not wait for it, and it may send
+  /// over the same connection.
+  @Test(arguments: [false, true]) func `no sender waits for the report of another one's progress`(
+    _ waits: Bool
+  ) async throws {
+    let pair = try DescriptorPair.sockets()
+    let (raw, peer) = (try SocketDuplex(adopting: pair.first), try SocketDuplex(adopting: pair.second))
+    let plain = MessageWriter(over: raw, framing: .varInt)
+    let reasons = Guarded<[EndpointError.Reason?]>([])
+    let observed = MessageWriter(
+      over: raw,
+      framing: .varInt.progress(sent: { @Sendable _, _ in
+        let reason: EndpointError.Reason? = blockingError { () throws -> Void in
+          try plain.blocking.send([9], timeout: .zero)
+        }?.reason
+        reasons.withLock { $0.append(reason) }
+      }))
+    if waits {
+      while (try? await raw.send([UInt8](repeating: 0, count: 4096), timeout: .zero)) != nil {}
+    }
+    let thread = TestThread { try observed.blocking.send([1, 2, 3]) }
+    if waits {
+      await eventually { observed.queued == 1 }
+      let draining = TestThread {
+        var last: [UInt8] = []
+        while last != [1, 2, 3] { last = Array((try peer.blocking.receive()).suffix(3)) }
+      }
+      try await draining.value
+    }
+    try await thread.value
+    #expect(reasons.withLock { !$0.isEmpty && $0.allSatisfy { $0 == .timedOut } })
+    peer.close()
+    raw.close()
   }
 
   enum Leaving: CaseIterable, Sendable {
     case zero, deadline, cancelled
-    /// It waits for an attempt already, and the helper has not begun one.
+    /// It waits for an attempt already when that is left to a helper.
     case late
   }
 
@@ -204,14 +359,8 @@ import Testing
   @Test(arguments: Own.allCases)
   func `a call ends in time during its own long attempt, unless its timeout is zero`(_ own: Own) throws {
     let isZero = own != .deadline
-    let pair = try DescriptorPair.pipe()
-    let transport = Slow(pair.first.release().rawValue)
-    let reactor = ManualReactor(timersMayOvertakeEvents: true, startingAt: Deadline(nanoseconds: 1))
-    let half = ReceiveHalf(Port(connected: transport, for: .readable, reactor: reactor))
-    let core = EndpointCore(receiving: half, sending: nil)
-    let side = MessageReader(
-      core: core, framing: .varInt, mode: .readAhead, maximumFrameSize: defaultMaximumFrameSize
-    ).receivingSide
+    let reader = try SlowReader()
+    let (transport, reactor, half, side) = (reader.transport, reader.reactor, reader.half, reader.side)
     let deadline = isZero ? Deadline.immediately : Deadline(nanoseconds: 100)
     guard case .queued(let place) = half.start(side.request, as: .task, until: deadline) else {
       Issue.record("the attempt is left to a helper")
@@ -232,25 +381,14 @@ import Testing
     } else {
       Issue.record("its time was over")
     }
-    withExtendedLifetime(core) { half.close() }
-    reactor.forgetAll()
+    reader.end()
   }
 
   @Test(arguments: Leaving.allCases)
   func `a call whose time is over does not wait for a helper`(_ leaving: Leaving) throws {
-    let pair = try DescriptorPair.pipe()
-    let transport = Slow(pair.first.release().rawValue)
-    let reactor = ManualReactor(timersMayOvertakeEvents: true, startingAt: Deadline(nanoseconds: 1))
-    let half = ReceiveHalf(Port(connected: transport, for: .readable, reactor: reactor))
-    let core = EndpointCore(receiving: half, sending: nil)
-    let side = MessageReader(
-      core: core, framing: .varInt, mode: .readAhead, maximumFrameSize: defaultMaximumFrameSize
-    ).receivingSide
+    let reader = try SlowReader()
+    let (transport, reactor, half, side) = (reader.transport, reader.reactor, reader.half, reader.side)
     let request = side.request
-    guard case .queued(let first) = half.start(request, as: .task, until: .never) else {
-      Issue.record("the attempt is left to a helper")
-      return
-    }
     let other = Mutex<HandCaller?>(nil)
     @Sendable func enter() -> HandCaller? {
       let isZero = leaving == .zero || leaving == .late
@@ -259,11 +397,20 @@ import Testing
       return HandCaller(place, in: half)
     }
     if leaving == .late {
-      let caller = enter()
-      caller?.giveUp(.timedOut)
-      #expect(caller?.isDecided == false)
-      other.withLock { $0 = caller }
+      transport.before.withLock {
+        $0 = {
+          let caller = enter()
+          caller?.giveUp(.timedOut)
+          #expect(caller?.isDecided == false)
+          other.withLock { $0 = caller }
+        }
+      }
     }
+    guard case .queued(let first) = half.start(request, as: .task, until: .never) else {
+      Issue.record("the attempt is left to a helper")
+      return
+    }
+    if leaving == .late { #expect(other.withLock { $0 }?.isDecided == true) }
     let seen = Mutex<Bool?>(nil)
     transport.meanwhile.withLock {
       $0 = {
@@ -292,8 +439,7 @@ import Testing
     #expect(found.reason == expected.reason)
     #expect(try side.message(half.outcome(of: first)) == [7])
     #expect(half.inspect { !$0.isAway && $0.queue.isEmpty })
-    withExtendedLifetime(core) { half.close() }
-    reactor.forgetAll()
+    reader.end()
   }
 
   @Test func `a call is cancelled while code reads a message`() throws {

@@ -1,6 +1,7 @@
 import SWIO
 import SWMessaging
 import SWTesting
+import Synchronization
 import SystemPackage
 import TestSupport
 import Testing

@@ -79,7 +79,7 @@ import Testing
     let lines = MessageDuplex(over: left, framing: .lines)
     let unsendable = await text { try await lines.send("two\nlines") }
     #expect(
-      unsendable?.hasPrefix("cannot send the message: the payload would read back differently") == true)
+      unsendable?.hasPrefix("cannot send the message: the framing cannot carry the payload") == true)
     let bare = MessageDuplex(over: left, framing: .datagram)
     #expect(
       await text { try await bare.send("x") }

@@ -281,9 +281,8 @@ package class Half: ReactorWork, @unchecked Sendable {
     state.hasLate = false
     var late: [(Place, GiveUp)] = []
     state.queue.visit { place in
-      if place.isLate, !place.hasOnlyAttempt, let reason = place.gaveUp, leavesAtOnce(place) {
-        late.append((place, reason))
-      }
+      guard place.isLate, let reason = place.gaveUp, leavesAtOnce(place) else { return }
+      if place.hasOnlyAttempt { state.hasLate = true } else { late.append((place, reason)) }
     }
     let held = heldBytes.load(ordering: .relaxed)
     for (place, reason) in late {
@@ -293,6 +292,39 @@ package class Half: ReactorWork, @unchecked Sendable {
       fail(place, EndpointError(reason.reason, byteCount: held))
       place.decide(&actions, by: me)
     }
+  }
+
+  // MARK: A turn that is away
+
+  /// Notes that the caller, which has the turn, keeps it for as long as code of the user runs. Calls whose time is over do not
+  /// wait for that.
+  @usableFromInline
+  package final func goAway() {
+    if turnstile.goAway() { return }
+    locked { state, actions in goAway(for: nil, by: nil, &state, &actions) }
+  }
+
+  /// Takes `goAway` back, or the mark of `takeFront(lends: true)`, because no code of the user runs in the turn any more.
+  @usableFromInline
+  package final func comeBack() {
+    if !turnstile.comeBack() { locked { state, _ in state.isAway = false } }
+  }
+
+  /// Under the lock: from now on the holder of the turn, or a helper that is to continue with it, may keep it for long. Late
+  /// callers leave.
+  ///
+  /// - Parameter head: the place for which an attempt that may take long is made, if it is for one. A zero timeout is one
+  ///   attempt, however long that takes.
+  final func goAway(for head: Place?, by me: Place?, _ state: inout HalfState, _ actions: inout Actions) {
+    state.isAway = true
+    if let head { head.hasOnlyAttempt = head.deadline == .immediately && !head.wasTried }
+    settleLate(by: me, &state, &actions)
+  }
+
+  /// Under the lock: the attempt that may take long has ended, or is not made.
+  final func comeBack(for head: Place?, _ state: inout HalfState) {
+    state.isAway = false
+    head?.hasOnlyAttempt = false
   }
 
   final func decideEverybody(

@@ -19,8 +19,8 @@ package struct HalfState: Sendable {
   private var lastPause: LastPause?
   /// Whether a driver holds the turn. The turn is never held across a park or an `await`.
   package internal(set) var turn = false
-  /// Whether the turn may be away for long: a caller reads the bytes that were lent to it, or a helper makes an attempt that may
-  /// never end. A call whose time is over does not wait for such a turn.
+  /// Whether the turn may be away for long: code of the user runs in it, such as a body that reads lent bytes, or an attempt that
+  /// may take long is made or waits for a helper. A call whose time is over does not wait for such a turn.
   package internal(set) var isAway = false
   /// Whether an attempt may make progress. The turn holder lowers it before each attempt. Readiness raises it, and so does a
   /// driver that stops before it would block.
@@ -237,7 +237,7 @@ package struct HalfState: Sendable {
     queue.visit(first: 32) { place in
       precondition(
         place.isQueued && !place.isDecided && !place.isAside, "2: a queued place is undecided")
-      place.checkInvariants(isFirst: isFirst, turn: turn)
+      place.checkInvariants(isFirst: isFirst, turn: turn, hasLate: hasLate)
       isFirst = false
     }
     precondition(
@@ -263,8 +263,11 @@ package struct HalfState: Sendable {
 
 extension Place {
   @inline(__always)
-  final func checkInvariants(isFirst: Bool, turn: Bool) {
-    guard let send = self as? SendPlace else { return }
+  final func checkInvariants(isFirst: Bool, turn: Bool, hasLate: Bool) {
+    guard let send = self as? SendPlace else {
+      precondition(gaveUp == nil || hasLate, "4: nobody will settle a late receiver")
+      return
+    }
     precondition(
       isFirst || send.sent == 0 || half.carriesDatagrams, "3: only the first place has begun")
     precondition(!send.inUse || turn, "3: memory in use without a turn")

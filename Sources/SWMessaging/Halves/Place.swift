@@ -95,8 +95,11 @@ package class Place: DeadlineReceiver, @unchecked Sendable {
   /// deadline ends the call. Set before the place is queued, lowered under the lock.
   @safe @exclusivity(unchecked)
   final var owesAttempt = false
-  /// Whether a helper makes the only attempt for this place, which has a timeout of zero. The place waits for that attempt,
-  /// although it may never end.
+  /// Whether an attempt has been made for it, or is being made. A receive counts only one that may take long.
+  @safe @exclusivity(unchecked)
+  final var wasTried = false
+  /// Whether a helper makes, or will make, the only attempt for this place, which has a timeout of zero. The place waits for
+  /// that attempt, although it may never end.
   @safe @exclusivity(unchecked)
   final var hasOnlyAttempt = false
   /// Why the caller gave up, if only the turn holder can settle that.

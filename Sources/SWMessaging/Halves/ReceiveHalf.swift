@@ -178,23 +178,6 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     _ = run(driver)
   }
 
-  /// Notes that the caller, which has the turn, keeps it for as long as code of the user runs. Calls whose time is over do not
-  /// wait for that.
-  @usableFromInline
-  package final func goAway() {
-    if turnstile.goAway() { return }
-    locked { state, actions in
-      state.isAway = true
-      settleLate(by: nil, &state, &actions)
-    }
-  }
-
-  /// Takes `goAway` back, or the mark of `takeFront(lends: true)`, because no code of the user runs in the turn after all.
-  @usableFromInline
-  package final func comeBack() {
-    if !turnstile.comeBack() { locked { state, _ in state.isAway = false } }
-  }
-
   // MARK: The short way
 
   /// How far the short way has come.
@@ -499,12 +482,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
         }
         let before = unsafe turn.count
         let outcome = attempt(demand, for: request, mayTakeLong: driver.mayTakeLong)
-        if driver.mayTakeLong, port.offloadMayNeverEnd {
-          locked { state, _ in
-            state.isAway = false
-            head?.hasOnlyAttempt = false
-          }
-        }
+        if driver.mayTakeLong { locked { state, _ in comeBack(for: head, &state) } }
         driver.mayTakeLong = false
         unsafe driver.byteBudget -= turn.count - before
         // Items that came to nothing count as well, because refused connections must not hold up other halves.
@@ -516,8 +494,10 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
           continue
         }
         if case .offload = outcome {
-          // Where the attempt may never end, a helper makes it also for a thread, which a deadline or `close` must end.
-          driver.mayTakeLong = driver.isHelper || driver.isThread && !port.offloadMayNeverEnd
+          // A helper makes it also for a thread that a deadline must end, and where it may never end, because `close` must
+          // end the call then.
+          driver.mayTakeLong =
+            driver.isHelper || driver.isThread && driver.deadline == .never && !port.offloadMayNeverEnd
           if !driver.mayTakeLong, let ended = handOver(&driver) { return ended }
           continue
         }
@@ -567,7 +547,11 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
   /// there is no helper; the head has failed then, and the turn is still held.
   private func handOver(_ driver: inout Driver) -> Started? {
     guard placeImplied(&driver) else { return .ended(.failed(EndpointError(.closed))) }
+    let me = driver.me
+    // Before the helper begins, which may be long after, or at once.
+    locked { state, actions in goAway(for: state.queue.first, by: me, &state, &actions) }
     guard let errno = port.reactor.offload(self) else { return released(driver) }
+    locked { state, _ in comeBack(for: state.queue.first, &state) }
     if driver.isThread {
       // Without a helper the thread makes the attempt itself.
       driver.mayTakeLong = true
@@ -726,17 +710,15 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
   /// Lowers `stirred` before an attempt, if one is due.
   private func permission(_ head: ReceivePlace?, _ driver: Driver) -> Permission {
     locked { state, actions in
+      // The head may leave, if it has had its attempt.
+      if driver.mayTakeLong { goAway(for: head, by: driver.me, &state, &actions) }
       if state.isClosed || (head != nil && (driver.mine || state.queue.isEmpty)) {
         stop(&state, &actions, by: driver.me)
         return .stop
       }
       if let head, state.queue.first !== head { return .again }
-      (state.stirred, state.isAway) = (false, driver.mayTakeLong && port.offloadMayNeverEnd)
-      if state.isAway {
-        // A zero timeout is one attempt, however long that takes.
-        head?.hasOnlyAttempt = head?.deadline == .immediately
-        settleLate(by: driver.me, &state, &actions)
-      }
+      state.stirred = false
+      if driver.mayTakeLong { head?.wasTried = true }
       return .attempt
     }
   }

@@ -19,8 +19,6 @@ package final class SendPlace: Place, @unchecked Sendable {
   fileprivate var walk = Outgoing.Walk()
   /// The number of bytes that the transport has accepted.
   package fileprivate(set) var sent = 0
-  /// Whether an attempt has been made for it, or is being made.
-  fileprivate var wasTried = false
   /// Whether an attempt reads the caller's memory right now.
   package fileprivate(set) var inUse = false
   /// Whether it stands aside, or has done so.
@@ -293,14 +291,20 @@ package final class SendHalf: Half, @unchecked Sendable {
           locked { state, actions in state.stop(by: nil, &actions) }
           return .ended(error(.closed, call, sent: sent))
         }
+        if mayTakeLong { goAway() }
         attempt = self.attempt(call.outgoing, from: sent, &walk, call.ancillary, mayTakeLong: mayTakeLong)
+        if mayTakeLong { comeBack() }
         mayTakeLong = false
       }
       note(attempt)
       switch attempt {
       case .transferred(let count):
         sent += count
-        call.progress?(sent, total)
+        if let progress = call.progress {
+          goAway()
+          progress(sent, total)
+          comeBack()
+        }
         if sent < total {
           byteBudget -= count
           let isSpent = byteBudget <= 0 && Reactor.isCurrentThread
@@ -368,10 +372,12 @@ package final class SendHalf: Half, @unchecked Sendable {
         return false
       }
       state.queue.prepend(place)
+      goAway(for: place, by: place, &state, &actions)
       return true
     }
     guard isQueued else { return .ended(error(.closed, call, sent: sent)) }
     if let errno = port.reactor.offload(self) {
+      locked { state, _ in comeBack(for: place, &state) }
       failHead(TransportError(.offload, errno), by: place)
       run(Driver(me: place, budget: 16))
     }
@@ -510,7 +516,11 @@ package final class SendHalf: Half, @unchecked Sendable {
         driver.mayTakeLong = false
         note(attempt)
         if case .transferred(let count) = attempt {
-          head.progress?(head.sent + count, head.outgoing.byteCount)
+          if let progress = head.progress {
+            goAway()
+            progress(head.sent + count, head.outgoing.byteCount)
+            comeBack()
+          }
         }
         switch finish(attempt, head, &driver) {
         case .released: return
@@ -518,7 +528,10 @@ package final class SendHalf: Half, @unchecked Sendable {
         case .offload:
           driver.mayTakeLong = driver.isHelper || driver.me?.kind == .thread
           if !driver.mayTakeLong {
+            let me = driver.me
+            locked { state, actions in goAway(for: head, by: me, &state, &actions) }
             guard let errno = port.reactor.offload(self) else { return }
+            locked { state, _ in comeBack(for: head, &state) }
             failHead(TransportError(.offload, errno), by: driver.me)
             driver.noteService(of: head)
           }
@@ -568,6 +581,7 @@ package final class SendHalf: Half, @unchecked Sendable {
         state.stirred = false
         let together = mayGather ? gather(from: head) : []
         if !together.isEmpty { return .together(together) }
+        if driver.mayTakeLong { goAway(for: head, by: me, &state, &actions) }
         head.inUse = true
         head.wasTried = true
         return .attempt(head)
@@ -681,6 +695,7 @@ package final class SendHalf: Half, @unchecked Sendable {
     let me = driver.me
     let after: After = locked { state, actions in
       head.inUse = false
+      comeBack(for: head, &state)
       var after = After.goOn
       switch attempt {
       case .transferred(let count):
@@ -703,7 +718,10 @@ package final class SendHalf: Half, @unchecked Sendable {
       case .retryLater where carriesDatagrams && head.gaveUp == nil && !state.isClosed:
         putAside(head, &state, &actions)
       case .wouldBlock, .waitsFor, .retryLater: after = .blocked
-      case .offload: after = .offload
+      case .offload:
+        // Nothing has been tried yet.
+        head.wasTried = false
+        after = .offload
       case .failed(let error) where error.scope == .item && !head.hasBegun:
         state.queue.remove(head)
         fail(head, EndpointError(.transport(error)))

@@ -44,7 +44,7 @@ extension AuthenticationFailure: CustomStringConvertible {
       case .noAnswer: "the peer did not answer the challenge in time; a client without a key does not"
       case .noVerdict: "the peer did not say in time whether it accepts the answer"
       case .ended: "the peer closed the connection during the handshake"
-      case .rejected: "the peer refused the answer: its key or its digests are others"
+      case .rejected: "the peer refused the answer: the keys differ, or the peer accepts other digests"
       case .wrongAnswer: "the peer's answer is wrong: its key is another one"
       case .digestTooWeak(let digest, let least):
         "the peer uses the digest \(digest.rawValue), and the least allowed is \(least.rawValue)"

@@ -31,6 +31,8 @@ final class EndpointCaller: SimulatedCaller, @unchecked Sendable {
   private var attemptsBefore = 0
   /// The number of times that the turn had been away when the call began, without one that was still going on.
   private var awayBefore = 0
+  /// Whether an attempt has been left to a helper since the call began, or had been before and was not over.
+  var hasMetHelper = false
   private(set) var way = Way.raw
   private(set) var request = ReceiveRequest.upTo(1)
   /// Whether the call also takes the messages that follow.
@@ -61,7 +63,9 @@ final class EndpointCaller: SimulatedCaller, @unchecked Sendable {
   /// Whether an attempt has begun since the call did.
   var hasSeenAttempt: Bool { attemptCount > attemptsBefore }
   /// Whether the turn was away for a time since the call began. No attempt is near then.
-  var hasMetAway: Bool { !isSender && (end.awayCount > awayBefore || end.awayDepth > 0) }
+  var hasMetAway: Bool {
+    hasMetHelper || !isSender && (end.awayCount > awayBefore || end.awayDepth > 0)
+  }
 
   override var isHeldBack: Bool {
     awaitsWorker || (isOnMain && world.mainHolder.map { $0 !== self } ?? false)
@@ -103,6 +107,7 @@ final class EndpointCaller: SimulatedCaller, @unchecked Sendable {
     ticket = world.nextTicket()
     attemptsBefore = attemptCount
     awayBefore = end.awayCount - end.awayDepth
+    hasMetHelper = half.inspect { $0.isAway }
     var deadline = Deadline.never
     if !drains, world.chance(world.schedule.deadline) {
       deadline =

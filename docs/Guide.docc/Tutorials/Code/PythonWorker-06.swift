@@ -44,7 +44,7 @@ try await withChildProcess(
   } catch {
     switch error.reason {
     case .timedOut: print("no answer within ten seconds")
-    case .endOfStream, .truncated: print("the worker has ended")
+    case .endOfStream, .truncated, .transport: print("the worker has ended: \(error)")
     default: print(error)
     }
   }
