@@ -28,9 +28,12 @@ final class Bell: Sendable {
   func wait(until deadline: Deadline = .never) async {
     if deadline.hasPassed { return }
     if deadline != .never, Reactor.shared.start() != nil {
-      // Without a thread no timer fires. The callers check their state and the deadline again.
-      try? await Task.sleep(for: .milliseconds(10))
-      return
+      // Without a thread no timer fires. `Task.sleep` is no way out: Dispatch may need a thread for it, too, and would block
+      // this one until it has that. The callers check their state and the deadline again.
+      let wakeUp = WakeUp.take()
+      wakeUp.wait(watching: nil, for: [], until: min(deadline, .after(.milliseconds(10))))
+      WakeUp.giveBack(wakeUp)
+      return await Task.yield()
     }
     let timer = deadline == .never ? nil : Timer(Alarm { self.ring() })
     if let timer { Reactor.shared.set(timer, at: deadline) }

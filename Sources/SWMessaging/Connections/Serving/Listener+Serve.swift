@@ -141,8 +141,7 @@ private final class AsyncServer<Connection: Endpoint>: Sendable {
       } catch {
         if case .closed = error.reason { return nil }
         if listener.core.hasFailed { return error }
-        // Not a timer of the reactor, which may have no thread. Nothing cancels this task.
-        try? await Task.sleep(for: backoff.next())
+        await Bell().wait(until: .after(backoff.next()))
       }
     }
   }
