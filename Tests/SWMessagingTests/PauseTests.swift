@@ -153,7 +153,10 @@ import Testing
   }
 
   @Test func `a task behind a thread that leaves during a pause has a timer set for it`() {
-    let played = HandPlayed(PlayedTransport(receiving: [.retryLater, .retryLater, .transferred(1)]))
+    // Its clock stands, so the pause is not over when the thread leaves, however slow the machine is.
+    let played = HandPlayed(
+      PlayedTransport(receiving: [.retryLater, .retryLater, .transferred(1)]),
+      reactor: ManualReactor(startingAt: .now))
     let thread = played.receive(as: .thread)
     let task = played.receive()
     #expect(played.reactor.timerCount == 0)

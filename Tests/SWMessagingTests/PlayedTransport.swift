@@ -161,13 +161,13 @@ final class EmptyTransport: DescriptorTransport {
 /// A played transport with the halves over it and a reactor, all driven by hand.
 struct HandPlayed {
   let transport: PlayedTransport
-  let reactor = ManualReactor()
+  let reactor: ManualReactor
   let core: EndpointCore
   let receiving: ReceiveHalf
   let sending: SendHalf
 
-  init(_ transport: PlayedTransport) {
-    self.transport = transport
+  init(_ transport: PlayedTransport, reactor: ManualReactor = ManualReactor()) {
+    (self.transport, self.reactor) = (transport, reactor)
     core = EndpointCore(transport, for: [.readable, .writable], reactor: reactor)
     guard let receiving = core.receiving, let sending = core.sending else {
       preconditionFailure("it was made with both halves")
