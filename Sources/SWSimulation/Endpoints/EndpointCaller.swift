@@ -30,9 +30,8 @@ final class EndpointCaller: SimulatedCaller, @unchecked Sendable {
   /// The number of attempts that had been made when the call began.
   private var attemptsBefore = 0
   /// The number of times that the turn had been away when the call began, without one that was still going on.
-  private var awayBefore = 0
-  /// Whether an attempt has been left to a helper since the call began, or had been before and was not over.
-  var hasMetHelper = false
+  /// The absences of the turn that were over when the call began.
+  private var absencesBefore = 0
   private(set) var way = Way.raw
   private(set) var request = ReceiveRequest.upTo(1)
   /// Whether the call also takes the messages that follow.
@@ -64,7 +63,8 @@ final class EndpointCaller: SimulatedCaller, @unchecked Sendable {
   var hasSeenAttempt: Bool { attemptCount > attemptsBefore }
   /// Whether the turn was away for a time since the call began. No attempt is near then.
   var hasMetAway: Bool {
-    hasMetHelper || !isSender && (end.awayCount > awayBefore || end.awayDepth > 0)
+    // The turn is marked a moment before it is away, and until a moment after that.
+    end.absences(isSending: isSender).count > absencesBefore || half.inspect { $0.isAway }
   }
 
   override var isHeldBack: Bool {
@@ -106,8 +106,8 @@ final class EndpointCaller: SimulatedCaller, @unchecked Sendable {
     if isOnMain { world.mainHolder = self }
     ticket = world.nextTicket()
     attemptsBefore = attemptCount
-    awayBefore = end.awayCount - end.awayDepth
-    hasMetHelper = half.inspect { $0.isAway }
+    let absences = end.absences(isSending: isSender)
+    absencesBefore = absences.count - absences.underWay
     var deadline = Deadline.never
     if !drains, world.chance(world.schedule.deadline) {
       deadline =
@@ -340,9 +340,9 @@ final class EndpointCaller: SimulatedCaller, @unchecked Sendable {
     isFlush = world.chance(0.1)
     var progress: (@Sendable (Int, Int) -> Void)?
     if world.chance(0.2) {
-      progress = { [unowned world] sent, total in
+      progress = { [unowned world, unowned end] sent, total in
         world.check(sent <= total, "more bytes sent than there are")
-        world.interlude(.runInsideAttempt)
+        end.whileAway(isSending: true) { world.interlude(.runInsideAttempt) }
       }
     }
     frames = []

@@ -92,30 +92,61 @@ final class SimulatedEnd: DescriptorTransport, ReadinessReceiver, @unchecked Sen
   func attach(_ signal: ReadinessSignal) { self.signal = signal }
 
   func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
-    unsafe receive {
-      unsafe transport.receive(into: memory)
-    } into: {
-      unsafe memory
+    notingAbsence(isSending: false) {
+      unsafe receive {
+        unsafe transport.receive(into: memory)
+      } into: {
+        unsafe memory
+      }
     }
   }
 
   func receiveTakingLong(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
-    unsafe receive {
-      unsafe transport.receiveTakingLong(into: memory)
-    } into: {
-      unsafe memory
+    notingAbsence(isSending: false) {
+      unsafe receive {
+        unsafe transport.receiveTakingLong(into: memory)
+      } into: {
+        unsafe memory
+      }
     }
   }
 
-  /// How many times the turn to receive has been away for long, and how many of them have not ended.
-  private(set) var awayCount = 0
-  private(set) var awayDepth = 0
+  /// How many times a turn has been away for long, and how many of them have not ended.
+  struct Absences {
+    var count = 0
+    var underWay = 0
+    /// Whether one of them is that of an attempt that has been left to a thread that may wait.
+    fileprivate var isLeft = false
+  }
 
-  func whileAway<Result>(_ body: () -> Result) -> Result {
-    awayCount += 1
-    awayDepth += 1
-    defer { awayDepth -= 1 }
+  /// The absences of the turn to receive, and of the turn to send.
+  private var absences = [Absences(), Absences()]
+
+  func absences(isSending: Bool) -> Absences { absences[isSending ? 1 : 0] }
+  private func goesAway(_ direction: Int) {
+    absences[direction].count += 1
+    absences[direction].underWay += 1
+  }
+
+  func whileAway<Result>(isSending: Bool = false, _ body: () -> Result) -> Result {
+    let direction = isSending ? 1 : 0
+    goesAway(direction)
+    defer { absences[direction].underWay -= 1 }
     return body()
+  }
+
+  /// The turn is away from an attempt that is left to another thread until the next attempt has returned.
+  private func notingAbsence(isSending: Bool, _ body: () -> Attempt) -> Attempt {
+    let direction = isSending ? 1 : 0
+    let wasLeft = absences[direction].isLeft
+    absences[direction].isLeft = false
+    let attempt = body()
+    if wasLeft { absences[direction].underWay -= 1 }
+    if attempt == .offload {
+      absences[direction].isLeft = true
+      goesAway(direction)
+    }
+    return attempt
   }
 
   private func receive(
@@ -163,11 +194,13 @@ final class SimulatedEnd: DescriptorTransport, ReadinessReceiver, @unchecked Sen
   }
 
   func send(_ bytes: UnsafeRawBufferPointer) -> Attempt {
-    unsafe send(bytes) { unsafe transport.send(bytes) }
+    notingAbsence(isSending: true) { unsafe send(bytes) { unsafe transport.send(bytes) } }
   }
 
   func sendTakingLong(gathering parts: UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt {
-    unsafe send(parts[0]) { unsafe transport.sendTakingLong(gathering: parts) }
+    notingAbsence(isSending: true) {
+      unsafe send(parts[0]) { unsafe transport.sendTakingLong(gathering: parts) }
+    }
   }
 
   private func send(_ bytes: UnsafeRawBufferPointer, by attempt: () -> Attempt) -> Attempt {

@@ -117,7 +117,6 @@ final class SimulatedReactor: Reacting, @unchecked Sendable {
     }
     world.trace("a helper is called")
     world.coverage.note(.offloaded)
-    for caller in world.callers where caller.half === work { caller.hasMetHelper = true }
     offloaded.append(work)
     return nil
   }
