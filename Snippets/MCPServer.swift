@@ -69,9 +69,11 @@ for line in [
 ] {
   try await client.send(line)
 }
-client.finishSending()
 var answers: [String] = []
-for try await answer in client.messages { answers.append(String(decoding: answer, as: UTF8.self)) }
+for _ in 0..<3 {
+  answers.append(String(decoding: try await client.receive(timeout: .seconds(10)), as: UTF8.self))
+}
+client.finishSending()
 try await server.value
 // They come in any order, because each request has a task of its own.
 for answer in answers.sorted() { print(answer) }
