@@ -200,9 +200,9 @@ import Testing
       return .transferred(bytes.count)
     }
     func send(_ bytes: UnsafeRawBufferPointer) -> Attempt { .offload }
-    func sendTakingLong(_ bytes: UnsafeRawBufferPointer) -> Attempt {
+    func sendTakingLong(gathering parts: UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt {
       meanwhile.withLock { $0.take() }?()
-      return .transferred(bytes.count)
+      return .transferred(unsafe parts.reduce(0) { $0 + $1.count })
     }
   }
 
@@ -286,6 +286,72 @@ import Testing
     #expect(reader.reactor.help())
     #expect(reader.half.inspect { !$0.isAway && !$0.turn && $0.queue.isEmpty })
     reader.end()
+  }
+
+  /// A sending half over such a transport, and its reactor, which is driven by hand.
+  private struct SlowWriter {
+    let transport: Slow
+    let reactor = ManualReactor(startingAt: Deadline(nanoseconds: 1))
+    let half: SendHalf
+    private let core: EndpointCore
+
+    init() throws {
+      let pair = try DescriptorPair.pipe()
+      transport = Slow(pair.second.release().rawValue)
+      half = SendHalf(Port(connected: transport, for: .writable, reactor: reactor))
+      core = EndpointCore(receiving: nil, sending: half)
+    }
+
+    func enter(until deadline: Deadline = .never) throws -> HandCaller {
+      let call = SendHalf.Call(Outgoing([1, 2]), as: .task, step: .bytes, until: deadline)
+      guard case .queued(let place) = half.start(call) else { throw EndpointError(.busy) }
+      return HandCaller(place, in: half)
+    }
+
+    func error(of caller: HandCaller) -> EndpointError? { (caller.place as? SendPlace)?.error }
+
+    func end() {
+      withExtendedLifetime(core) { half.close() }
+      reactor.forgetAll()
+    }
+  }
+
+  @Test(arguments: [Leaving.deadline, .cancelled])
+  func `a sender does not wait for a free helper`(_ leaving: Leaving) throws {
+    let writer = try SlowWriter()
+    let caller = try writer.enter(until: Deadline(nanoseconds: 100))
+    if leaving == .cancelled { caller.giveUp(.cancelled) } else { caller.place.deadlinePassed() }
+    #expect(caller.isDecided)
+    #expect(writer.error(of: caller)?.reason == (leaving == .cancelled ? .cancelled : .timedOut))
+    writer.transport.meanwhile.withLock { $0 = { Issue.record("what has left is sent") } }
+    #expect(writer.reactor.help())
+    #expect(writer.half.inspect { !$0.isAway && !$0.turn && $0.queue.isEmpty })
+    writer.end()
+  }
+
+  /// A zero timeout is one attempt, and its own is with the helper. The one behind it has none to wait for.
+  @Test func `a zero timeout is sent by its helper, and another one leaves at once`() throws {
+    let writer = try SlowWriter()
+    let first = try writer.enter(until: .immediately)
+    first.giveUp(.timedOut)
+    #expect(!first.isDecided)
+    let second = try writer.enter(until: .immediately)
+    second.giveUp(.timedOut)
+    #expect(second.isDecided && writer.error(of: second)?.reason == .timedOut)
+    let third = Guarded<HandCaller?>(nil)
+    writer.transport.meanwhile.withLock {
+      $0 = {
+        let caller = try? writer.enter(until: .immediately)
+        caller?.giveUp(.timedOut)
+        third.withLock { $0 = caller }
+      }
+    }
+    #expect(writer.reactor.help())
+    #expect(first.isDecided && writer.error(of: first) == nil)
+    let caller = try #require(third.withLock { $0 })
+    #expect(caller.isDecided && writer.error(of: caller)?.reason == .timedOut)
+    #expect(writer.half.inspect { !$0.isAway && !$0.turn && $0.queue.isEmpty })
+    writer.end()
   }
 
   /// A file on a server that does not answer, for one.
