@@ -199,7 +199,14 @@ import Testing
       unsafe memory.copyBytes(from: bytes)
       return .transferred(bytes.count)
     }
-    func send(_ bytes: UnsafeRawBufferPointer) -> Attempt { .offload }
+    /// Whether the next attempt to send would block.
+    let blocks = Mutex(false)
+    func send(_ bytes: UnsafeRawBufferPointer) -> Attempt {
+      blocks.withLock { blocks in
+        defer { blocks = false }
+        return blocks ? .wouldBlock : .offload
+      }
+    }
     func sendTakingLong(gathering parts: UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt {
       meanwhile.withLock { $0.take() }?()
       return .transferred(unsafe parts.reduce(0) { $0 + $1.count })
@@ -351,6 +358,42 @@ import Testing
     let caller = try #require(third.withLock { $0 })
     #expect(caller.isDecided && writer.error(of: caller)?.reason == .timedOut)
     #expect(writer.half.inspect { !$0.isAway && !$0.turn && $0.queue.isEmpty })
+    writer.end()
+  }
+
+  @Test func `nobody waits for the long attempt of a thread`() throws {
+    let writer = try SlowWriter()
+    let other = Guarded<HandCaller?>(nil)
+    writer.transport.meanwhile.withLock {
+      $0 = {
+        let caller = try? writer.enter(until: .immediately)
+        caller?.giveUp(.timedOut)
+        #expect(caller?.isDecided == true)
+        other.withLock { $0 = caller }
+      }
+    }
+    let call = SendHalf.Call(Outgoing([1, 2]), as: .thread, step: .bytes, until: .never)
+    guard case .ended(nil) = writer.half.start(call) else {
+      Issue.record("a thread makes its attempt itself")
+      return
+    }
+    let caller = try #require(other.withLock { $0 })
+    #expect(writer.error(of: caller)?.reason == .timedOut)
+    writer.end()
+  }
+
+  @Test func `nobody waits for an attempt that the reactor leaves to a helper`() throws {
+    let writer = try SlowWriter()
+    writer.transport.blocks.withLock { $0 = true }
+    let first = try writer.enter()
+    writer.half.stir()
+    writer.reactor.drive()
+    #expect(writer.half.inspect { $0.turn && $0.isAway })
+    let second = try writer.enter(until: .immediately)
+    second.giveUp(.timedOut)
+    #expect(second.isDecided && writer.error(of: second)?.reason == .timedOut)
+    #expect(writer.reactor.help())
+    #expect(first.isDecided && writer.error(of: first) == nil)
     writer.end()
   }
 
