@@ -518,8 +518,8 @@ package final class SendHalf: Half, @unchecked Sendable {
         if case .transferred(let count) = attempt {
           if let progress = head.progress {
             goAway()
+            // It comes back in `finish`.
             progress(head.sent + count, head.outgoing.byteCount)
-            comeBack()
           }
         }
         switch finish(attempt, head, &driver) {

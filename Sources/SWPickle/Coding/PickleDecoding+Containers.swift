@@ -50,7 +50,7 @@ struct PickleKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
       for source in sources.reversed() {
         try session.charge(source.count, at: path)
         for (key, value) in source {
-          guard let text = key.text ?? key.integer.map(String.init) else { continue }
+          guard let text = Self.name(of: key) else { continue }
           try session.charge(copied: text.utf8.count, at: path)
           if !text.isFitForKey { throw DecodingError.unfitKey(at: path) }
           let name = PickleText(convert(path + [PickleKey(key)]).stringValue)
@@ -68,6 +68,11 @@ struct PickleKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
       for source in sources { try checkKeys(source) }
     }
   }
+
+  /// The name of a key that a custom strategy converts. A function of its own, and not inlined, because the optimizer of Swift
+  /// 6.3.1 crashes otherwise.
+  @inline(never)
+  private static func name(of key: PickleValue) -> String? { key.text ?? key.integer.map { String($0) } }
 
   /// Throws if a key is slow to compare, because a type may compare it with its cases.
   private func checkKeys(_ source: PicklePairs) throws {
