@@ -31,20 +31,59 @@ final class EventLog: Sendable {
 
 /// Serving connections, and the end of that.
 @Suite(.lastResort, .leavesNothing) struct ServeTests {
-  @Test func `a service without a thread to wait for clients costs no processor time, and ends`() async {
-    await #expect(processExitsWith: .success) {
-      // Dispatch has its threads by then.
-      try await Task.sleep(for: .milliseconds(1))
-      let listener = try Listener(.abstract(""), framing: .varInt)
-      for call in [SWSYS_CALL_CLONE, SWSYS_CALL_CLONE3] { try #require(swsys_forbid(Int32(call), 0) == 0) }
-      let before = processorTime()
-      let serving = Task { try await listener.serve(on: nil) { _ in } }
-      try await Task.sleep(for: .seconds(2))
-      let used = processorTime() - before
-      #expect(used < .milliseconds(200), "in two seconds the process was busy for \(used)")
-      listener.close()
-      try await serving.value
+  /// Its accepts fail, one after the other, and it tells when eight have.
+  private final class FailingSource: ItemSource {
+    let hasFailed = Gate()
+    private let count = Guarded(0)
+
+    var readinessSource: ReadinessSource { .signal }
+    func attach(_ signal: ReadinessSignal) {}
+    func receiveItems(atMost limit: Int, _ take: (ReceivedItem) -> Void) -> Attempt {
+      let attempts = count.withLock { count in
+        count += 1
+        return count
+      }
+      if attempts == 8 { hasFailed.open() }
+      return .failed(TransportError(.accept, .resourceTemporarilyUnavailable, scope: .item))
     }
+    func close() {}
+  }
+
+  /// Runs a service until eight of its accepts have failed, and ends it. Returns the time until then.
+  fileprivate static func serveFailing() async throws -> Duration {
+    let source = FailingSource()
+    let core = ListenerCore(source, address: .abstract("failing"))
+    let listener = VarIntListener(core, .varInt, .readAhead, defaultMaximumFrameSize)
+    let start = ContinuousClock.now
+    let serving = Task { try await listener.serve(on: nil) { _ in } }
+    await source.hasFailed.wait()
+    let duration = start.duration(to: .now)
+    listener.close()
+    try await serving.value
+    return duration
+  }
+
+  /// The pauses are 1 ms, 2 ms and so on: 127 ms before the eighth attempt. A slow machine only makes them longer.
+  @Test func `accepts that fail are repeated after pauses that grow`() async throws {
+    #expect(try await Self.serveFailing() >= .milliseconds(100))
+  }
+
+  @Test func `a service without a thread to wake it pauses, too, and ends`() async {
+    await #expect(processExitsWith: .success) {
+      // While the task blocks, this function goes on, so the pool has two threads. It gets no further one.
+      let (isBlocked, mayEnd) = (Gate(), Gate())
+      let other = Task.detached { ServeTests.block(isBlocked, until: mayEnd) }
+      await isBlocked.wait()
+      mayEnd.open()
+      await other.value
+      for call in [SWSYS_CALL_CLONE, SWSYS_CALL_CLONE3] { try #require(swsys_forbid(Int32(call), 0) == 0) }
+      #expect(try await ServeTests.serveFailing() >= .milliseconds(30))
+    }
+  }
+
+  fileprivate static func block(_ isBlocked: Gate, until mayEnd: Gate) {
+    isBlocked.open()
+    mayEnd.waitBlocking()
   }
 
   @Sendable static func echo(_ peer: VarIntDuplex) async throws {
