@@ -35,7 +35,7 @@ extension Probe {
     for (mask, wanted) in [(0o022, 0o600), (0, 0o600), (0o077, 0o666), (0o777, 0o660)] as [(mode_t, UInt32)] {
       umask(mask)
       let isOver = Atomic(false)
-      let state = Mutex<(sockets: Set<UInt32>, files: Set<UInt32>)>(([], []))
+      let state = Guarded<(sockets: Set<UInt32>, files: Set<UInt32>)>(([], []))
       let watcher = TestThread { () throws in
         while !isOver.load(ordering: .acquiring) {
           var status = stat()

@@ -1,11 +1,12 @@
 import Foundation
 import SWFraming
 import SWIO
-import SWMessaging
 import SWTesting
 import SystemPackage
 import TestSupport
 import Testing
+
+@testable import SWMessaging
 
 /// Ancillary data of a stream, kept by its position: by hand.
 @Suite(.lastResort, .leavesNothing) struct AncillaryTurnTests {
@@ -104,6 +105,30 @@ import Testing
     #expect(next?.lostDescriptors == false && numbers(next) == lastNumbers)
   }
 
+  @Test func `a message that is long in coming holds at most twice as many descriptors as it may have`()
+    async throws
+  {
+    let stream = Stream(limit: 20)
+    let before = try openCount()
+    for _ in 0..<12 {
+      let (next, _) = try descriptors(20)
+      stream.bring(1, next)
+      await eventually { (try? openCount()) ?? .max <= before + 40 }
+    }
+    let whole = stream.take(12)
+    #expect(whole?.lostDescriptors == true && whole?.descriptors?.count == 20)
+  }
+
+  @Test func `a message that is long in coming is remembered to have lost descriptors, and not how often`() {
+    var queue = AncillaryQueue()
+    for position in 0..<1_000 as Range<UInt64> {
+      queue.add(Ancillary(lostDescriptors: true), beside: position...position, limit: 2)
+      #expect(queue.readCount <= 4)
+    }
+    let found = queue.take(before: 1_000)
+    #expect(found?.lostDescriptors == true && queue.isEmpty)
+  }
+
   private func openCount() throws -> Int {
     try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").count
   }
@@ -132,6 +157,16 @@ import Testing
     #expect(stream.take(1)?.credentials == Self.writer(3))
     stream.bring(2)
     #expect(stream.take(5)?.credentials == Self.writer(3))
+  }
+
+  @Test func `sixteen writers of one message are told apart`() {
+    let stream = Stream()
+    for writer in 1...16 { stream.bring(1, Ancillary(credentials: Self.writer(Int32(writer)))) }
+    for writer in 1...16 { #expect(stream.take(1)?.credentials == Self.writer(Int32(writer))) }
+    for writer in 1...17 { stream.bring(1, Ancillary(credentials: Self.writer(Int32(writer)))) }
+    // Those of the oldest two are forgotten rather than confused.
+    for _ in 1...2 { #expect(stream.take(1)?.credentials == nil) }
+    for writer in 3...17 { #expect(stream.take(1)?.credentials == Self.writer(Int32(writer))) }
   }
 
   @Test func `bytes before the first credentials have none`() {

@@ -68,8 +68,9 @@ import Testing
     }
   }
 
-  @Test func `descriptors are closed in the child where close_range is unknown, or /proc is not there`() async
-  {
+  // At the end of a process the leak sanitizer opens a directory itself.
+  @Test(.enabled(if: !isSanitized))
+  func `descriptors are closed in the child where close_range is unknown, or /proc is not there`() async {
     await #expect(processExitsWith: .success) {
       var open: [FileDescriptor] = []
       for _ in 0..<10 { open.append(try FileDescriptor.open(FilePath("/dev/null"), .readWrite)) }

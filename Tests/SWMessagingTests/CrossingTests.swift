@@ -78,6 +78,9 @@ import Testing
       return
     }
     transport.afterReceive = nil
+    receiving.close()
+    sending.close()
+    reactor.drive()
   }
 
   /// A script in which others come between the end of an attempt to receive and what is made of it.

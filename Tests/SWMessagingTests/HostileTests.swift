@@ -172,6 +172,31 @@ import Testing
     #expect(error.kind == .brokenScanner)
   }
 
+  @Test(arguments: [0, 1]) func `an error says how a scanner broke its laws`(_ demand: Int) async throws {
+    struct Shrinking: ByteFraming {
+      struct Scanner: FrameScanner {
+        let last: Int
+        func demand(in received: Span<UInt8>) throws(FramingError) -> FrameDemand {
+          .atLeast(received.count < 5 ? 5 : last)
+        }
+      }
+      let last: Int
+      func makeScanner() -> Scanner { Scanner(last: last) }
+      func envelope(for payload: Span<UInt8>) -> FrameEnvelope { FrameEnvelope() }
+    }
+    let (reader, writer) = try makePipe(framing: Shrinking(last: demand))
+    try await writer.send("12")
+    // Now it has demanded five bytes.
+    #expect(await endpointError(of: { try await reader.receive(timeout: .zero) })?.reason == .timedOut)
+    try await writer.send("345")
+    guard case .framing(let error) = await endpointError(of: { try await reader.receive() })?.reason else {
+      Issue.record("obeyed")
+      return
+    }
+    let words = demand == 0 ? "the scanner demands 0 bytes" : "the demand shrank to 1 bytes"
+    #expect(error.kind == .brokenScanner && error.explanation.contains(words), "\(error)")
+  }
+
   /// A length of one byte before the payload. The byte 0xFF gives a frame of no bytes, and 0xFE a demand for none.
   private struct Careless: ByteFraming {
     struct Scanner: FrameScanner {

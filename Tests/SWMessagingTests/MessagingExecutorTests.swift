@@ -264,6 +264,7 @@ import Testing
     #expect(error.reason == .timedOut)
     core.receiving?.close()
     core.sending?.close()
+    reactor.drive()
   }
 
   // MARK: Few threads
@@ -312,10 +313,12 @@ import Testing
 
   @Test func `without further threads tasks run on those that there are, and later on more`() async throws {
     let own = Own(workers: 3, after: 1, refusing: 2)
+    let start = ContinuousClock.now
     try await own.run {}.value
     #expect(own.reactor.workerCount == 1)
-    // It is tried again after a while, as long as tasks come.
+    // It is tried again after a while, as long as tasks come: twice after 100 ms, and a slow machine takes longer.
     while own.reactor.workerCount < 3 { try await own.run {}.value }
+    #expect(start.duration(to: .now) >= .milliseconds(200))
     let (left, right) = try own.pair()
     let receiver = own.run { try await right.receive() }
     try await left.send([1])

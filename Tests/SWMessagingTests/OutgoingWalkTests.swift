@@ -6,6 +6,16 @@ import Testing
 
 /// Frames of many pieces, which are sent in many attempts.
 @Suite(.lastResort, .leavesNothing) struct OutgoingWalkTests {
+  @Test func `the rest of a message keeps the array of its sender, unless little of it is left`() {
+    let array = [UInt8](repeating: 7, count: 100)
+    unsafe array.withUnsafeBytes { bytes in
+      let borrowed = unsafe Outgoing(FrameEnvelope(), .borrowed(Outgoing.BorrowedBytes(bytes)))
+      #expect(borrowed.rest(from: 10, to: 100, retaining: array).skipped == 0)
+      #expect(borrowed.rest(from: 10, to: 100, retaining: nil).skipped == 10)
+      #expect(borrowed.rest(from: 51, to: 100, retaining: array).skipped == 51)
+    }
+  }
+
   @Test func `an attempt begins at the piece where the one before it has ended`() {
     let pieces = (0..<1_000).map { [UInt8](repeating: UInt8($0 % 251), count: 20 + $0 % 7) }
     let outgoing = Outgoing(pieces, borders: [])

@@ -80,7 +80,11 @@ import Testing
       #expect(parked.park([pair.first.release().rawValue]))
     }
     #expect(!first.isTold && parked.mayHaveUntoldPeers)
-    let body = try #require(bodies.withLock { $0.count == 1 ? $0[0] : nil })
+    let started = bodies.withLock { bodies in
+      defer { bodies = [] }
+      return bodies
+    }
+    let body = try #require(started.count == 1 ? started[0] : nil)
     let thread = TestThread { body() }
     await eventually { first.isTold && second.isTold && swsys_is_hung_up(others[0].rawValue, 0) }
     for each in [first, second] { try each.end() }

@@ -162,6 +162,9 @@ import Testing
     sender.half.giveUp(place, .cancelled)
     #expect(place.isDecided && place.error?.reason == .cancelled && place.error?.messageCount == 1)
     #expect(place.error?.isCommitted == false)
+    sender.half.close()
+    sender.reactor.pass(.after(.seconds(1_000)))
+    sender.reactor.drive()
   }
 
   @Test(arguments: [false, true])

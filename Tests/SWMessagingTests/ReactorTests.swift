@@ -326,7 +326,11 @@ import Testing
     for _ in 0..<3 { #expect(threads.submit {} == nil) }
     #expect(threads.threadCount == 1)
     // The one thread does all of it, and ends.
-    for body in bodies.withLock({ $0 }) { body() }
+    let started = bodies.withLock { bodies in
+      defer { bodies = [] }
+      return bodies
+    }
+    for body in started { body() }
     #expect(threads.threadCount == 0)
   }
 
@@ -380,6 +384,31 @@ import Testing
     #expect(threads.nextPause > shortest)
     shortage.end()
     await eventually { threads.nextPause == shortest }
+  }
+
+  @Test func `the pauses before a thread is started grow from 10 ms to a second`() async throws {
+    let pauses = Guarded<(lengths: [UInt64], times: [ContinuousClock.Instant])>(([], []))
+    let holder = Guarded<HelperThreads?>(nil)
+    let threads = HelperThreads(name: "", usual: 1, most: 2) { body in
+      let length = holder.withLock { $0?.nextPause ?? 0 }
+      let isLast = pauses.withLock { pauses in
+        pauses.lengths.append(length / 1_000_000)
+        pauses.times.append(.now)
+        return pauses.lengths.count == 10
+      }
+      return isLast ? HelperThread.start(body) : .resourceTemporarilyUnavailable
+    }
+    holder.withLock { $0 = threads }
+    threads.run {}
+    await eventually { pauses.withLock { $0.lengths.count == 10 } && threads.nextPause == 10_000_000 }
+    holder.withLock { $0 = nil }
+    let (lengths, times) = pauses.withLock { $0 }
+    // The work itself was refused a thread, and then the thread that watches.
+    #expect(lengths == [10, 10, 20, 40, 80, 160, 320, 640, 1_000, 1_000])
+    // The timer may come later, and not earlier.
+    for (index, length) in lengths.enumerated().dropFirst().dropLast() {
+      #expect(times[index + 1] - times[index] >= .milliseconds(length))
+    }
   }
 
   @Test func `where no thread is to be had work is refused, and nothing of it is kept`() async {

@@ -1,10 +1,12 @@
 import SWFraming
 import SWIO
-import SWMessaging
 import SWTesting
+import Synchronization
 import SystemPackage
 import TestSupport
 import Testing
+
+@testable import SWMessaging
 
 /// Rare steps of the receiving half, over a played transport: a close or a cancellation during an attempt, a helper
 /// thread that cannot be had.
@@ -80,19 +82,118 @@ import Testing
     played.end()
   }
 
-  @Test func `a large payload that one reader has begun to receive is received whole by another`()
-    async throws
-  {
+  /// - Parameter hasBegun: whether the other one has seen the first byte of the frame.
+  @Test(arguments: [false, true])
+  func `a large payload that one reader has begun to receive is received whole by another`(
+    hasBegun: Bool
+  ) async throws {
     let (raw, writer) = try makePipe()
     let readers = (0..<2).map { _ in MessageReader(over: raw, framing: VarIntFraming()) }
     let payload = pattern(40_000)
     let frame = try varIntFrame(payload)
-    try await writer.send(Array(frame.prefix(20_000)))
+    // The other one has received a message before, and knows its length.
+    try await writer.send(varIntFrame([7, 8]))
+    #expect(try await readers[1].receive() == [7, 8])
+    let first = hasBegun ? 1 : 0
+    try await writer.send(Array(frame.prefix(first)))
+    if hasBegun {
+      let error = await endpointError { try await readers[1].receive(timeout: .zero) }
+      #expect(error?.reason == .timedOut)
+    }
+    try await writer.send(Array(frame[first..<20_000]))
     let error = await endpointError { try await readers[0].receive(timeout: .zero) }
     #expect(error?.reason == .timedOut)
     try await writer.send(Array(frame.dropFirst(20_000)))
     #expect(try await readers[1].receive() == payload)
     withExtendedLifetime(readers) {}
+  }
+
+  /// The turn of an endpoint, with the frames that have come for it.
+  private struct Turn: ~Copyable {
+    var turn = ReceiveTurn()
+    private let request: ReceiveRequest
+
+    init() {
+      let source = TypedSource(VarIntFraming(), readsAhead: false, maximumFrameSize: 1 << 20)
+      request = .message(source)
+    }
+
+    /// - Returns: the demand of the frame at the front, if all of it has come.
+    mutating func bring(_ bytes: some Collection<UInt8>) -> FrameDemand? {
+      var rest = Array(bytes)
+      while true {
+        switch turn.scan(request) {
+        case .complete(let demand): return demand
+        case .failed: return nil
+        case .needs(let demand):
+          if rest.isEmpty { return nil }
+          let outcome = unsafe turn.attempt(demand, for: request) { memory in
+            let count = min(memory.count, rest.count)
+            unsafe memory.copyBytes(from: rest.prefix(count))
+            rest.removeFirst(count)
+            return .transferred(count)
+          }
+          guard outcome == .moved else { return nil }
+        }
+      }
+    }
+  }
+
+  @Test func `bytes can be taken from a large payload that has come in part`() throws {
+    let frame = try varIntFrame(pattern(40_000))
+    var turn = Turn()
+    let complete = turn.bring(frame.prefix(20_000))
+    let (isAssembled, capacity) = (turn.turn.isAssembled, turn.turn.capacity)
+    #expect(complete == nil && isAssembled && capacity >= 40_000)
+    turn.turn.consume(.frame(byteCount: 3, payload: 0..<3))
+    let rest = turn.turn.unread()
+    #expect(rest == Array(frame[3..<20_000]))
+  }
+
+  @Test func `what is too little for a late call, and enough for the one behind it, goes to that one`() {
+    let played = HandPlayed(PlayedTransport())
+    let first = played.receive(.exactly(20))
+    let behind = Guarded<(late: HandCaller?, last: HandCaller?)>((nil, nil))
+    played.transport.append(receiving: .transferred(5))
+    played.transport.meanwhile {
+      // The turn is taken, so the call with a zero timeout waits for its one attempt.
+      let calls = (played.receive(.exactly(10), until: .immediately), played.receive(.exactly(3)))
+      behind.withLock { $0 = calls }
+      calls.0?.giveUp(.timedOut)
+      first?.giveUp(.cancelled)
+    }
+    played.receiving.stir()
+    played.reactor.drive()
+    let (late, last) = behind.withLock { $0 }
+    #expect(played.outcome(first) == "cancelled" && played.outcome(late) == "timedOut")
+    #expect(played.outcome(last) == "[1, 2, 3]")
+    played.end()
+  }
+
+  @Test func `a thread that polls is woken for a call that is to be tried once`() throws {
+    let pair = try DescriptorPair.sockets()
+    let reactor = ManualReactor()
+    let core = try EndpointCore(
+      adopting: pair.first.release().rawValue, for: [.readable, .writable], reactor: reactor)
+    let half = try #require(core.receiving)
+    guard case .queued(let place) = half.start(.exactly(3), as: .thread, until: .never) else {
+      Issue.record("nothing is there")
+      return
+    }
+    let thread = HandCaller(place, in: half)
+    guard case .queued(let late) = half.start(.upTo(1), as: .task, until: .immediately) else {
+      Issue.record("it is tried by itself")
+      return
+    }
+    let call = HandCaller(late, in: half)
+    // The thread's poll returns for this, too, unless another process is quicker.
+    half.stir()
+    #expect(!thread.isWoken)
+    call.giveUp(.timedOut)
+    #expect(thread.isWoken && !call.isDecided)
+    half.close()
+    #expect(!half.endWait(place, polling: true) && thread.isDecided)
+    core.sending?.close()
   }
 
   @Test func `what comes for a call that is cancelled meanwhile goes to the one behind it`() {

@@ -1,11 +1,12 @@
 import Glibc
 import SWIO
-import SWMessaging
 import SWTesting
 import Synchronization
 import SystemPackage
 import TestSupport
 import Testing
+
+@testable import SWMessaging
 
 /// Readiness that `poll` reports for ever, and that no attempt uses up.
 @Suite(.lastResort, .leavesNothing) struct RepeatedPollTests {
@@ -47,6 +48,52 @@ import Testing
     // Each attempt but a few waits for a millisecond at least, so a slow machine makes fewer.
     #expect(transport.count < 600)
     receiver.close()
+  }
+
+  /// The waits of a thread for the reading end of a pipe.
+  private struct Waits: ~Copyable {
+    let pair: DescriptorPair
+    let wakeUp = WakeUp.take()
+    var polls = RepeatedPolls()
+
+    init() throws { pair = try DescriptorPair.pipe() }
+    deinit { WakeUp.giveBack(wakeUp) }
+
+    mutating func wait(until deadline: Deadline = .never) {
+      let number = pair.first.withDescriptor { $0.rawValue }
+      polls.wait(for: wakeUp, watching: number, for: .readable, until: deadline, spinning: 0, 0)
+    }
+  }
+
+  @Test func `rests become longer, and end by themselves`() throws {
+    var waits = try Waits()
+    _ = try waits.pair.second.withDescriptor { try $0.writeAll([1]) }
+    // Two reports, a look, and the attempt after it.
+    for _ in 0..<3 {
+      #expect(waits.polls.rest == 1_000_000)
+      waits.wait()
+    }
+    for length in [1, 2, 4, 8, 10, 10, 10] as [UInt64] {
+      #expect(waits.polls.isResting && waits.polls.rest == length * 1_000_000)
+      waits.wait()
+    }
+  }
+
+  @Test func `a descriptor that is ready no more is waited for again`() throws {
+    var waits = try Waits()
+    _ = try waits.pair.second.withDescriptor { try $0.writeAll([1]) }
+    for _ in 0..<2 {
+      #expect(!waits.polls.isResting)
+      waits.wait()
+    }
+    #expect(waits.polls.isResting)
+    var bytes: [UInt8] = [0]
+    let count = try unsafe bytes.withUnsafeMutableBytes { memory in
+      try waits.pair.first.withDescriptor { try unsafe $0.read(into: memory) }
+    }
+    #expect(count == 1 && bytes == [1])
+    waits.wait(until: .immediately)
+    #expect(!waits.polls.isResting)
   }
 
   /// A description that others share: another process takes the bytes between `poll` and the read.

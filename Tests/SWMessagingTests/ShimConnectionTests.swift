@@ -110,6 +110,12 @@ import Testing
     #expect(numbers.count == 2 && numbers.allSatisfy { $0 > 2 } && free == [0, 1])
   }
 
+  @Test func `a number that is an address is one, of either version`() throws {
+    for (host, text) in [("127.0.0.1", "127.0.0.1:80"), ("::1", "[::1]:80")] {
+      #expect(try Resolver.addresses(of: host, port: 80).map { "\($0)" } == [text])
+    }
+  }
+
   @Test func `each failure of the resolver has its errno`() {
     let table = [
       (EAI_AGAIN, EAGAIN), (EAI_MEMORY, ENOMEM), (EAI_FAMILY, EAFNOSUPPORT), (EAI_FAIL, EIO),

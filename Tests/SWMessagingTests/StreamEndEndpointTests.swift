@@ -1,6 +1,7 @@
 import SWFraming
 import SWMessaging
 import SWTesting
+import Synchronization
 import TestSupport
 import Testing
 
@@ -49,6 +50,39 @@ import Testing
       #expect(error?.reason == .truncated)
       #expect(error?.partialBytes == Array("two".utf8))
     }
+  }
+
+  /// Wants more than it ever gets, and counts how often it is asked about the end.
+  private struct Asked: ByteFraming {
+    final class Count: Sendable {
+      private let value = Atomic(0)
+      var now: Int { value.load(ordering: .relaxed) }
+      func add() { value.wrappingAdd(1, ordering: .relaxed) }
+    }
+    struct Scanner: FrameScanner {
+      let count: Count
+      mutating func demand(in received: Span<UInt8>) -> FrameDemand { .atLeast(received.count + 1) }
+      mutating func atEnd(of received: Span<UInt8>) -> FrameEnd {
+        count.add()
+        return .incomplete
+      }
+    }
+    let count = Count()
+    func makeScanner() -> Scanner { Scanner(count: count) }
+    func envelope(for payload: Span<UInt8>) -> FrameEnvelope { FrameEnvelope() }
+  }
+
+  @Test func `a scanner is asked once about the end`() async throws {
+    let (raw, writer) = try makePipe()
+    let framing = Asked()
+    let reader = MessageReader(over: raw, framing: framing)
+    try await writer.send("one")
+    writer.close()
+    for _ in 0..<3 {
+      let error = await endpointError { try await reader.receive() }
+      #expect(error?.reason == .truncated && error?.partialBytes == Array("one".utf8))
+    }
+    #expect(framing.count.now == 1)
   }
 
   @Test(arguments: Way.allCases) func `a framing until the end has one message`(_ way: Way) async throws {

@@ -84,6 +84,30 @@ import Testing
     return nil
   }
 
+  /// A read of a pipe may wait for ever; one of a file ends.
+  @Test func `what is offloaded may never end, or does`() throws {
+    let pipe = try Self.pipe()
+    #expect(pipe.reading.transport.offloadMayNeverEnd)
+    let file = try Held(
+      OwnedDescriptor(adopting: .open(FilePath("/proc/self/exe"), .readOnly)), for: .readable)
+    #expect(!file.transport.offloadMayNeverEnd)
+    let (left, _) = try Self.pair(.unix)
+    #expect(!left.transport.offloadMayNeverEnd)
+  }
+
+  @Test func `a datagram that is larger than was announced is received whole`() {
+    var taken: [[UInt8]] = []
+    var rest = [UInt8](repeating: 0, count: 100)
+    let attempt = unsafe rest.withUnsafeMutableBytes { rest in
+      unsafe Datagram.receive(10, rest: rest, { taken.append($0.bytes) }) { room, _ in
+        unsafe room.copyBytes(from: 0..<10)
+        unsafe rest.copyBytes(from: 10..<15)
+        return .transferred(15)
+      }
+    }
+    #expect(attempt == .transferred(15) && taken == [Array(0..<15)])
+  }
+
   // MARK: Sockets
 
   @Test(arguments: [SocketPairKind.unix, .tcp, .tcp6])

@@ -92,6 +92,7 @@ import Testing
     #expect(caller.isDecided)
     waiting.finish()
     Self.close(core)
+    reactor.drive()
   }
 
   @Test func `what has been decided, or is being given up, does not fail again`() throws {

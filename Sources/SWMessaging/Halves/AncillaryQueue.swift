@@ -31,6 +31,8 @@ struct AncillaryQueue {
 
   private var held: Held?
   var isEmpty: Bool { held == nil }
+  /// The number of reads whose data it holds, for tests.
+  var readCount: Int { held?.arrivals.count ?? 0 }
 
   /// Adds the ancillary data of a read, which brought the bytes at these positions of the stream.
   ///

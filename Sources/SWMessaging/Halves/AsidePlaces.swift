@@ -107,7 +107,8 @@ final class AsidePlaces: @unchecked Sendable {
   /// Removes a place that stands aside.
   func remove(_ place: Place) {
     withLane(of: place) { lane in
-      let wasFirst = lane.returned == nil && lane.places.first === place
+      // Behind one that has returned to the line it waits for that one, and is no follower: `takeFollower` looks.
+      let wasFirst = lane.places.first === place
       lane.places.remove(place)
       if wasFirst { follower = lane.places.first }
     }

@@ -257,7 +257,7 @@ package struct PlaceQueue: Sendable {
   func holdsBack(_ place: Place) -> Bool { aside?.holdsBack(place) ?? false }
 
   /// Whether a place waits for the end of the pause, and not for another place.
-  func waitsForPause(_ place: Place) -> Bool { place.isAside && (aside?.isFirst(place) ?? false) }
+  func waitsForPause(_ place: Place) -> Bool { place.isAside && aside?.isFirst(place) == true }
 
   /// Returns a place that waits for the end of the pause from now on, because the one in front of it has left.
   mutating func takeFollower() -> Place? { aside?.takeFollower() }

@@ -225,11 +225,7 @@ package struct ReceiveTurn: ~Copyable {
   /// Removes and returns the ancillary data of the frame that is about to be consumed.
   package mutating func takeAncillary(of demand: FrameDemand) -> Ancillary? {
     if carriesItems {
-      guard let taken = item.take() else { return nil }
-      guard case .datagram(var datagram) = taken else {
-        item = taken
-        return nil
-      }
+      guard case .datagram(var datagram)? = item else { return nil }
       let found = datagram.ancillary
       datagram.ancillary = nil
       item = .datagram(datagram)

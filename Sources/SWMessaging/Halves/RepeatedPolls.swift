@@ -13,6 +13,11 @@ struct RepeatedPolls {
   private var count = 0
   private var moves: UInt16 = 0
 
+  /// Whether the thread looks and rests instead of waiting for the descriptor.
+  var isResting: Bool { count >= 2 }
+  /// How long the next rest is, in nanoseconds.
+  var rest: UInt64 { min(1_000_000 << UInt64(min(max(count - 3, 0), 4)), 10_000_000) }
+
   /// Waits as `WakeUp.wait` does, perhaps for less of it.
   ///
   /// - Parameter moves: the number of attempts so far that have moved something.
@@ -21,7 +26,7 @@ struct RepeatedPolls {
     spinning spinTime: UInt64, _ moves: UInt16
   ) {
     if moves != self.moves { (count, self.moves) = (0, moves) }
-    if descriptor != nil, count >= 2, wakeUp.hasDescriptor {
+    if descriptor != nil, isResting, wakeUp.hasDescriptor {
       let found = wakeUp.wait(watching: descriptor, for: interest, until: .immediately)
       if found.isSignalled { return }
       if !found.isReady { count = 0 }
@@ -30,8 +35,7 @@ struct RepeatedPolls {
         return
       }
     }
-    if descriptor != nil, count >= 2 {
-      let rest = min(1_000_000 << UInt64(min(max(count - 3, 0), 4)), 10_000_000 as UInt64)
+    if descriptor != nil, isResting {
       let end = Deadline(nanoseconds: Deadline.now.nanoseconds + rest)
       count += 1
       wakeUp.wait(watching: nil, for: [], until: min(deadline, end))

@@ -37,17 +37,11 @@ package struct Turnstile: ~Copyable, Sendable {
   /// From now on the caller that has the turn may keep it for long. Returns false if the turn is in the state now and has to
   /// be marked there.
   func goAway() -> Bool {
-    let isMarked = position.compareExchange(
-      expected: Position.held, desired: Position.away, ordering: .relaxed
-    )
-    return isMarked.exchanged || isMarked.original == Position.away
+    position.compareExchange(expected: Position.held, desired: Position.away, ordering: .relaxed).exchanged
   }
 
-  /// Whether a caller has the turn and nothing has happened since it took it.
-  var isHeld: Bool {
-    let present = position.load(ordering: .relaxed)
-    return present == Position.held || present == Position.away
-  }
+  /// Whether a caller has the turn, does not keep it for long, and nothing has happened since it took it.
+  var isHeld: Bool { position.load(ordering: .relaxed) == Position.held }
 
   /// The caller that has the turn does not keep it for long. Returns false if the turn is in the state now and has to be marked
   /// there.
