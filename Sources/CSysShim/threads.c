@@ -55,6 +55,8 @@ void swsys_mark_worker(const void *reactor, int worker) {
 bool swsys_is_reactor_thread(void) { return reactor_of_thread != NULL; }
 int swsys_worker_of(const void *reactor) { return reactor_of_thread == reactor ? worker_of_thread : -1; }
 
+void swsys_yield(void) { sched_yield(); }
+
 int swsys_processor_count(void) {
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);

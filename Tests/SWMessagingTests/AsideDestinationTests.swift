@@ -46,6 +46,16 @@ import Testing
     played.end()
   }
 
+  @Test func `a destination that nobody waits for any more is tried at once`() {
+    let played = HandPlayed(PlayedTransport(.datagrams, sending: Self.refusals(2)))
+    let (given, other) = (played.send([1], to: Self.first), played.send([2], to: Self.second))
+    given.caller?.giveUp(.cancelled)
+    #expect(given.outcome == "cancelled" && other.outcome == nil)
+    #expect(played.send([3], to: Self.first).outcome == "sent" && other.outcome == nil)
+    #expect(Self.sends(played) == [1, 2, 3].map { "send [\($0)]" })
+    played.end()
+  }
+
   @Test func `what a destination takes goes out in order, until it refuses again`() {
     let played = HandPlayed(PlayedTransport(.datagrams, sending: Self.refusals(1)))
     let sent = (1...4).map { played.send([UInt8($0)], to: Self.first) }

@@ -1,3 +1,4 @@
+import CSysShim
 import SWFraming
 import SWIO
 import SWTesting
@@ -194,6 +195,54 @@ import Testing
     half.close()
     #expect(!half.endWait(place, polling: true) && thread.isDecided)
     core.sending?.close()
+  }
+
+  /// Over the reading end of a pipe, which brings nothing. Something happens during its first attempt.
+  private final class Interrupted: DescriptorTransport {
+    private let pair: DescriptorPair
+    private let meanwhile = Guarded<(@Sendable () -> Void)?>(nil)
+
+    init() throws { pair = try DescriptorPair.pipe() }
+
+    func meanwhile(_ body: @escaping @Sendable () -> Void) { meanwhile.withLock { $0 = body } }
+
+    var number: Int32 { pair.first.withDescriptor { $0.rawValue } }
+    var working: Int32 { number }
+    func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
+      meanwhile.withLock { $0.take() }?()
+      return .wouldBlock
+    }
+    func send(_ bytes: UnsafeRawBufferPointer) -> Attempt { .wouldBlock }
+    func close(then done: @escaping @Sendable () -> Void) { done() }
+  }
+
+  @Test func `an endpoint can be detached as soon as its last call has given up`() async throws {
+    let (transport, reactor) = (try Interrupted(), ManualReactor())
+    let half = ReceiveHalf(Port(connected: transport, for: .readable, reactor: reactor))
+    let core = EndpointCore(receiving: half, sending: nil)
+    guard case .queued(let place) = half.start(.exactly(3), as: .task, until: .never) else {
+      Issue.record("nothing is there")
+      return
+    }
+    let caller = HandCaller(place, in: half)
+    let detaching = Guarded<TestThread<Bool>?>(nil)
+    transport.meanwhile {
+      half.giveUp(place, .cancelled)
+      let hasBegun = Gate()
+      let thread = TestThread { () throws -> Bool in
+        hasBegun.open()
+        // The pipe's object closes it.
+        return try core.detach().release().descriptor.rawValue >= 0
+      }
+      detaching.withLock { $0 = thread }
+      hasBegun.waitBlocking()
+      // It finds the turn taken.
+      for _ in 0..<10_000 { swsys_yield() }
+    }
+    half.stir()
+    reactor.drive()
+    #expect(caller.isDecided)
+    #expect(try await #require(detaching.withLock { $0 }).value)
   }
 
   @Test func `what comes for a call that is cancelled meanwhile goes to the one behind it`() {

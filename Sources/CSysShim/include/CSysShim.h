@@ -249,6 +249,7 @@ void swsys_mark_worker(const void *reactor, int worker); /* the calling thread i
 bool swsys_is_reactor_thread(void);              /* … of any reactor */
 int swsys_worker_of(const void *reactor);        /* which worker; negative: it is none of this reactor */
 int swsys_processor_count(void);                 /* that this process may run on; at least 1 */
+void swsys_yield(void);                          /* lets other threads run */
 
 /* What stands in for a source. */
 enum { SWSYS_NULL = -1, SWSYS_INHERIT = -2 };

@@ -151,6 +151,7 @@ public final class EndpointCore: Sendable {
     // A closed direction has given up its descriptor, or its part of one, as soon as its callers have left.
     let inside = halves.filter { half in half.inspect { !$0.isOut } }
     guard !isClosed, let first = inside.first else { throw EndpointError(.closed) }
+    for half in inside { half.awaitEndOfAttempt() }
     if let refusal = Half.retire(first, inside.count > 1 ? inside[1] : nil) {
       throw EndpointError(refusal == .closed && !isClosed ? .busy : refusal)
     }

@@ -1,3 +1,4 @@
+internal import CSysShim
 package import SWIO
 internal import Synchronization
 internal import SystemPackage
@@ -524,6 +525,19 @@ package class Half: ReactorWork, @unchecked Sendable {
       }
     }
     return try body()
+  }
+
+  /// Before `detach`: waits for the end of an attempt that is made for nobody. A caller that was cancelled, or whose time was over,
+  /// has left before it, and may be the one that detaches.
+  package final func awaitEndOfAttempt() {
+    var limit: Deadline?
+    while locked({ state, _ in state.isBusyForAMoment }) {
+      // Code of the user that runs in the turn, such as a transport, could wait for itself.
+      let end = limit ?? .after(.milliseconds(100))
+      limit = end
+      if end.hasPassed { return }
+      swsys_yield()
+    }
   }
 
   /// The first step of `detach`: closes the halves of an endpoint without giving the descriptor up, if no caller uses either

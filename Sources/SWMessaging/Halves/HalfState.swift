@@ -79,6 +79,10 @@ package struct HalfState: Sendable {
     return turn || pollers > 0 || queue.count > 0 ? .busy : nil
   }
 
+  /// Whether the turn alone forbids a `detach`, and is given back after an attempt: nobody waits. Its holder may be the reactor,
+  /// whose last caller has given up.
+  var isBusyForAMoment: Bool { turn && !isAway && loneWaiter == nil && pollers == 0 && queue.count == 0 }
+
   /// Closes the half and marks it as out of the descriptor, without giving the descriptor up.
   mutating func retire() {
     isClosed = true

@@ -352,6 +352,7 @@ package final class SendHalf: Half, @unchecked Sendable {
         endAlone()
         return .ended(error(.transport(failure), call, sent: sent))
       case .failed(let failure):
+        let failure = Self.ending(failure)
         let reason = EndpointError.Reason.transport(failure)
         let isClosed = locked { state, actions in
           sendingFailed(failure, by: nil, &state, &actions)
@@ -759,13 +760,17 @@ package final class SendHalf: Half, @unchecked Sendable {
   private func sendingFailed(
     _ error: TransportError, by me: Place?, _ state: inout HalfState, _ actions: inout Actions
   ) {
-    var ending = error
-    // An error of an item ends the direction if a part of the item is out.
-    if ending.scope == .item { ending.scope = .direction }
-    let error = EndpointError(.transport(ending))
+    let error = EndpointError(.transport(Self.ending(error)))
     state.over = error
     decideEverybody(state.isClosed ? EndpointError(.closed) : error, by: me, &state, &actions)
     state.releaseTurn(by: me, &actions)
+  }
+
+  /// An error that ends sending. One of an item does, if a part of the item is out.
+  private static func ending(_ error: TransportError) -> TransportError {
+    var error = error
+    if error.scope == .item { error.scope = .direction }
+    return error
   }
 
   /// Removes a head that gave up. If its frame has begun, the rest stays in its place as the orphan.
