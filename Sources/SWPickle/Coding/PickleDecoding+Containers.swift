@@ -77,6 +77,8 @@ struct PickleKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
   /// Throws if a key is slow to compare, because a type may compare it with its cases.
   private func checkKeys(_ source: PicklePairs) throws {
     if source.count > Self.smallCount, source.identity != nil {
+      // Also the charges of earlier lists of keys become an error here.
+      try decoding.session.charge(1, at: decoding.codingPath)
       _ = try keyIndex(source)
       return
     }
@@ -97,6 +99,8 @@ struct PickleKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
 
   var allKeys: [Key] {
     var keys: [Key] = []
+    // The search for keys that are neither text nor ints is a second visit.
+    decoding.session.chargeLater(2 * sources.reduce(0) { $0 + $1.count })
     if converted != nil {
       keys = convertedNames.compactMap { Key(stringValue: $0.string) }
       if hasUnreadable, let key = unreadable { keys.append(key) }
@@ -106,7 +110,7 @@ struct PickleKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
       for (key, _) in source {
         if let text = key.text {
           if usesSnakeCase {
-            if let key = Key(inSnakeCase: text, of: source.count) { keys.append(key) }
+            if let key: Key = decoding.session.key(inSnakeCase: text, of: source.count) { keys.append(key) }
           } else if let key = Key(stringValue: text) {
             keys.append(key)
           }
@@ -226,7 +230,7 @@ struct PickleKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
   private func simple<T: PickleSimple>(_ key: any CodingKey) throws -> T {
     let value = try value(key)
     if let found = T(direct: value) { return found }
-    return try child(key).converted()
+    return try T(PickleConversion(child(key)))
   }
 
   /// The error of a search comes again when the value is decoded, so no entry is lost silently.
@@ -263,13 +267,13 @@ struct PickleKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
   func nestedContainer<Nested: CodingKey>(
     keyedBy type: Nested.Type, forKey key: Key
   ) throws -> KeyedDecodingContainer<Nested> {
-    try child(key).container(keyedBy: type)
+    try child(key).opened().container(keyedBy: type)
   }
   func nestedUnkeyedContainer(forKey key: Key) throws -> any UnkeyedDecodingContainer {
-    try child(key).unkeyedContainer()
+    try child(key).opened().unkeyedContainer()
   }
-  func superDecoder() throws -> any Decoder { try child(PickleKey("super")) }
-  func superDecoder(forKey key: Key) throws -> any Decoder { try child(key) }
+  func superDecoder() throws -> any Decoder { try child(PickleKey("super")).opened() }
+  func superDecoder(forKey key: Key) throws -> any Decoder { try child(key).opened() }
 }
 
 /// The container of a sequence.
@@ -319,7 +323,7 @@ struct PickleUnkeyedDecoding: UnkeyedDecodingContainer {
     if case .value(let value) = try source(T.self), let direct = T(direct: value) {
       found = direct
     } else {
-      found = try child(T.self).converted()
+      found = try T(PickleConversion(child(T.self)))
     }
     currentIndex += 1
     return found
@@ -359,19 +363,19 @@ struct PickleUnkeyedDecoding: UnkeyedDecodingContainer {
   mutating func nestedContainer<Nested: CodingKey>(
     keyedBy type: Nested.Type
   ) throws -> KeyedDecodingContainer<Nested> {
-    let container = try child([String: Any].self).container(keyedBy: type)
+    let container = try child([String: Any].self).opened().container(keyedBy: type)
     currentIndex += 1
     return container
   }
 
   mutating func nestedUnkeyedContainer() throws -> any UnkeyedDecodingContainer {
-    let container = try child([Any].self).unkeyedContainer()
+    let container = try child([Any].self).opened().unkeyedContainer()
     currentIndex += 1
     return container
   }
 
   mutating func superDecoder() throws -> any Decoder {
-    let decoder = try child((any Decoder).self)
+    let decoder = try child((any Decoder).self).opened()
     currentIndex += 1
     return decoder
   }
@@ -383,30 +387,31 @@ struct PickleSingleDecoding: SingleValueDecodingContainer {
   var codingPath: [any CodingKey] { decoding.codingPath }
 
   func decodeNil() -> Bool { decoding.value.isNil }
-  func decode(_ type: Bool.Type) throws -> Bool { try .init(decoding) }
-  func decode(_ type: String.Type) throws -> String { try .init(decoding) }
-  func decode(_ type: Double.Type) throws -> Double { try .init(decoding) }
-  func decode(_ type: Float.Type) throws -> Float { try .init(decoding) }
-  func decode(_ type: Int.Type) throws -> Int { try .init(decoding) }
-  func decode(_ type: Int8.Type) throws -> Int8 { try .init(decoding) }
-  func decode(_ type: Int16.Type) throws -> Int16 { try .init(decoding) }
-  func decode(_ type: Int32.Type) throws -> Int32 { try .init(decoding) }
-  func decode(_ type: Int64.Type) throws -> Int64 { try .init(decoding) }
-  func decode(_ type: Int128.Type) throws -> Int128 { try .init(decoding) }
-  func decode(_ type: UInt.Type) throws -> UInt { try .init(decoding) }
-  func decode(_ type: UInt8.Type) throws -> UInt8 { try .init(decoding) }
-  func decode(_ type: UInt16.Type) throws -> UInt16 { try .init(decoding) }
-  func decode(_ type: UInt32.Type) throws -> UInt32 { try .init(decoding) }
-  func decode(_ type: UInt64.Type) throws -> UInt64 { try .init(decoding) }
-  func decode(_ type: UInt128.Type) throws -> UInt128 { try .init(decoding) }
+  func decode(_ type: Bool.Type) throws -> Bool { try .init(decoding: decoding) }
+  func decode(_ type: String.Type) throws -> String { try .init(decoding: decoding) }
+  func decode(_ type: Double.Type) throws -> Double { try .init(decoding: decoding) }
+  func decode(_ type: Float.Type) throws -> Float { try .init(decoding: decoding) }
+  func decode(_ type: Int.Type) throws -> Int { try .init(decoding: decoding) }
+  func decode(_ type: Int8.Type) throws -> Int8 { try .init(decoding: decoding) }
+  func decode(_ type: Int16.Type) throws -> Int16 { try .init(decoding: decoding) }
+  func decode(_ type: Int32.Type) throws -> Int32 { try .init(decoding: decoding) }
+  func decode(_ type: Int64.Type) throws -> Int64 { try .init(decoding: decoding) }
+  func decode(_ type: Int128.Type) throws -> Int128 { try .init(decoding: decoding) }
+  func decode(_ type: UInt.Type) throws -> UInt { try .init(decoding: decoding) }
+  func decode(_ type: UInt8.Type) throws -> UInt8 { try .init(decoding: decoding) }
+  func decode(_ type: UInt16.Type) throws -> UInt16 { try .init(decoding: decoding) }
+  func decode(_ type: UInt32.Type) throws -> UInt32 { try .init(decoding: decoding) }
+  func decode(_ type: UInt64.Type) throws -> UInt64 { try .init(decoding: decoding) }
+  func decode(_ type: UInt128.Type) throws -> UInt128 { try .init(decoding: decoding) }
   func decode<T: Decodable>(_ type: T.Type) throws -> T { try decoding.unbox(type) }
 }
 
 extension PickleDecoding {
-  /// A simple value of something that is not that already.
-  fileprivate func converted<T: PickleSimple>() throws -> T {
+  /// This decoding, charged as the source of a container that is asked for without a value around it.
+  fileprivate func opened() throws -> PickleDecoding {
+    try session.charge(1, at: codingPath)
     if case .value(let value) = source { try session.chargeConversion(of: value, at: codingPath) }
-    return try T(self)
+    return self
   }
 
   /// The dicts in which keys are looked up.

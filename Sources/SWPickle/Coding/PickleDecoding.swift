@@ -62,17 +62,17 @@ final class PickleDecoding: Decoder {
   func unbox<T: Decodable>(_ type: T.Type) throws -> T {
     try session.charge(1, at: codingPath)
     let code = PickleTypeCode(of: type)
-    // Values of Python's, bytes and a str share the memory of the value.
-    if case .value(let value) = source, code != .convertible, code != .bytes,
-      type != String.self || value.text == nil
-    {
+    // Values of Python's and bytes share the memory of the value. A simple value is charged if it is converted.
+    if case .value(let value) = source, code != .convertible, code != .bytes, code != .simple {
       try session.chargeConversion(of: value, at: codingPath)
     }
     switch code {
     case .unknown, .ordinary, .array: break
     case .madeOfText, .set: try checkCompared(code)
     case .simple:
-      if let simple = type as? any PickleSimple.Type, let found = try simple.init(self) as? T { return found }
+      if let simple = type as? any PickleSimple.Type, let found = try simple.init(decoding: self) as? T {
+        return found
+      }
     case .convertible:
       guard case .value(let value) = source, let convertible = type as? any PickleConvertible.Type,
         let found = convertible.init(pickleValue: value) as? T
@@ -89,7 +89,8 @@ final class PickleDecoding: Decoder {
         defer { session.depth -= 1 }
         if let found = try dictionary.decode(self) as? T { return found }
       }
-      try checkCompared(code)
+      // Only a dictionary of other keys decodes itself from an array.
+      if (type as? any CodingDictionary.Type)?.keyKind == .other { try checkCompared(code) }
     case .foundation:
       if let found = try PickleFoundation.decode(type, self) { return found }
     }
@@ -122,8 +123,9 @@ final class PickleDecoding: Decoder {
   /// Decodes a one-dimensional array of simple elements. Returns nil if it has to be decoded element by element.
   func array<Element: PickleSimple>(_ type: Element.Type) throws -> [Element]? {
     guard case .value(let value) = source, case .node(let graph, let index) = value.storage else {
-      guard case .view(let view) = source else { return nil }
-      return view.contiguous(as: type)
+      guard case .view(let view) = source, let elements = view.contiguous(as: type) else { return nil }
+      try session.charge(copied: elements.count * MemoryLayout<Element>.size, at: codingPath)
+      return elements
     }
     let slots: [PickleSlot]
     switch graph.nodes[index] {
@@ -144,7 +146,7 @@ final class PickleDecoding: Decoder {
         // The element needs a conversion, or is an error. The decoder of that element handles both.
         let path = PicklePath(PickleKey(elements.count), in: path)
         let decoding = PickleDecoding(.value(PickleValue(slot, in: graph)), path: path, session)
-        elements.append(try Element(decoding))
+        elements.append(try Element(PickleConversion(decoding)))
         continue
       }
       elements.append(element)

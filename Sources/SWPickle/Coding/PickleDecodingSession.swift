@@ -13,6 +13,8 @@ final class PickleDecodingSession {
     var indices: [PickleIdentity: PickleKeyIndex] = [:]
     /// The keys that the strategy has converted.
     var snakeCase: [PickleText: String] = [:]
+    /// The keys of types that the strategy has found for keys of the message: none or one.
+    var snakeCaseKeys: [SnakeCaseKey: Any] = [:]
 
     // The long texts and bytes of a tape by their offset. They are kept once the message may refer to one often.
     var texts: [Int: String] = [:]
@@ -20,6 +22,8 @@ final class PickleDecodingSession {
     // The same for a tape, by the number of the run.
     var runArrays: [DecodedRun: Any] = [:]
     var runIndices: [Int: PickleKeyIndex] = [:]
+    /// The keys of large dicts, for a type of keys.
+    var runKeys: [DecodedRun: Any] = [:]
     /// The containers of the pickle as values, by the number of the run. Made when one is asked for.
     var containers: [PickleValue]?
     /// The paths of containers and decoders that may be used out of order.
@@ -40,6 +44,12 @@ final class PickleDecodingSession {
   struct Decoded: Hashable {
     var object: PickleIdentity
     var type: ObjectIdentifier
+  }
+
+  struct SnakeCaseKey: Hashable {
+    var text: PickleText
+    var type: ObjectIdentifier
+    var isAlone: Bool
   }
 
   struct DecodedRun: Hashable {
@@ -117,6 +127,11 @@ final class PickleDecodingSession {
           codingPath: path(),
           debugDescription: "the value's parts are shared so often that it is too large"))
     }
+  }
+
+  /// Charges visited parts where no error can be thrown. If they are too many, the next charge throws.
+  func chargeLater(_ parts: Int) {
+    do { try charge(parts, at: []) } catch {}
   }
 
   /// How many parts of the value may still be visited.
@@ -202,6 +217,16 @@ final class PickleDecodingSession {
     let name = text.inSnakeCase
     rare.snakeCase[PickleText(text)] = name
     return name
+  }
+
+  /// Returns the key of a type for a key of the message, by the strategy. Each text is converted once, because many dicts may
+  /// share it.
+  func key<Key: CodingKey>(inSnakeCase text: String, of count: Int) -> Key? {
+    let asked = SnakeCaseKey(text: PickleText(text), type: ObjectIdentifier(Key.self), isAlone: count == 1)
+    if let known = rare.snakeCaseKeys[asked] as? [Key] { return known.first }
+    let key = Key(inSnakeCase: text, of: count)
+    rare.snakeCaseKeys[asked] = key.map { [$0] } ?? []
+    return key
   }
 
   // MARK: The tape

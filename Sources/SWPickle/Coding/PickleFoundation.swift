@@ -122,7 +122,7 @@ enum PickleFoundation {
     if case .array(let array) = decoding.value.content, array.type.unit != nil {
       throw decoding.mismatch(Date.self, "the date strategy reads numbers")
     }
-    let number = try Double(decoding)
+    let number = try Double(decoding: decoding)
     guard let date = Date(finiteSinceReferenceDate: secondsSince2001(number)) else {
       throw DecodingError.unfit("\(number)", Date.self, at: decoding.codingPath)
     }

@@ -9,13 +9,35 @@ protocol PickleSimple: Decodable, SendableMetatype {
   /// Decodes a value in the same way.
   init?(direct value: PickleValue)
   /// - Throws: `DecodingError` for a value of another kind, or for a value that does not fit.
-  init(_ decoding: PickleDecoding) throws
+  init(_ conversion: PickleConversion) throws
   /// The type of NumPy arrays whose elements have the layout of this type, where all bit patterns are values. Nil if there
   /// is none: then elements are converted one by one.
   static var elementType: NumPyType? { get }
 }
 
+/// A decoding whose value is converted, and has been charged for that. A pickle may refer to one value again and again, in two
+/// bytes each time. So there is no other way to a conversion.
+struct PickleConversion {
+  let decoding: PickleDecoding
+
+  init(_ decoding: PickleDecoding) throws {
+    if case .value(let value) = decoding.source {
+      try decoding.session.chargeConversion(of: value, at: decoding.codingPath)
+    }
+    self.decoding = decoding
+  }
+}
+
 extension PickleSimple {
+  /// The value of a decoding, converted if that is needed.
+  init(decoding: PickleDecoding) throws {
+    if case .value(let value) = decoding.source, let found = Self(direct: value) {
+      self = found
+    } else {
+      self = try Self(PickleConversion(decoding))
+    }
+  }
+
   init?(direct value: PickleValue) {
     switch value.storage {
     case .node(let graph, let index): self.init(.node(index), in: graph)
@@ -40,7 +62,8 @@ extension Bool: PickleSimple {
     guard token.kind == .true || token.kind == .false else { return nil }
     self = token.kind == .true
   }
-  init(_ decoding: PickleDecoding) throws {
+  init(_ conversion: PickleConversion) throws {
+    let decoding = conversion.decoding
     guard let value = decoding.scalar.boolean else { throw decoding.mismatch(Bool.self) }
     self = value
   }
@@ -58,7 +81,8 @@ extension String: PickleSimple {
     guard token.kind == .text else { return nil }
     self = tape.text(token)
   }
-  init(_ decoding: PickleDecoding) throws {
+  init(_ conversion: PickleConversion) throws {
+    let decoding = conversion.decoding
     guard let value = decoding.scalar.text else { throw decoding.mismatch(String.self) }
     self = value
   }
@@ -76,7 +100,8 @@ extension PickleSimple where Self: FixedWidthInteger {
     self.init(exactly: token.value)
   }
 
-  init(_ decoding: PickleDecoding) throws {
+  init(_ conversion: PickleConversion) throws {
+    let decoding = conversion.decoding
     let value = decoding.scalar
     if case .float(let number) = value.storage {
       guard let integer = CodingNumbers.exactInteger(number, as: Self.self) else {
@@ -118,7 +143,8 @@ extension UInt64: PickleSimple {}
 extension UInt128: PickleSimple {}
 
 extension PickleSimple where Self: BinaryFloatingPoint {
-  init(_ decoding: PickleDecoding) throws {
+  init(_ conversion: PickleConversion) throws {
+    let decoding = conversion.decoding
     let value = decoding.scalar
     if let fraction = decoding.value.object?.fraction {
       guard let nearest = CodingNumbers.nearest(fraction.double, as: Self.self), nearest.isFinite else {

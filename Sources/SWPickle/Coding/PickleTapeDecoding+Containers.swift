@@ -9,6 +9,8 @@ extension PickleTapeDecoding: Decoder {
     if token.kind == .dict {
       let run = session.run(token)
       if run.count > 2 * PickleDecodingSession.fewKeys {
+        // Also the charges of earlier lists of keys become an error here.
+        try session.charge(1, at: codingPath)
         try session.keyIndex(token.value, Int(run.start), Int(run.count) / 2, path: self)
         return KeyedDecodingContainer(PickleTapeKeyedDecoding<Key>(self, run))
       }
@@ -180,6 +182,17 @@ struct PickleTapeKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
   var codingPath: [any CodingKey] { decoding.codingPath }
 
   var allKeys: [Key] {
+    decoding.session.chargeLater(Int(count))
+    if count <= PickleDecodingSession.fewKeys { return listedKeys }
+    // Many elements may share a large dict.
+    let known = PickleDecodingSession.DecodedRun(run: decoding.own.value, type: ObjectIdentifier(Key.self))
+    if let keys = decoding.session.rare.runKeys[known] as? [Key] { return keys }
+    let keys = listedKeys
+    decoding.session.rare.runKeys[known] = keys
+    return keys
+  }
+
+  private var listedKeys: [Key] {
     var keys: [Key] = []
     var seen: Set<PickleText> = []
     for position in 0..<Int(count) {
@@ -193,7 +206,7 @@ struct PickleTapeKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
       // A small dict has no repeated key.
       if count > PickleDecodingSession.fewKeys, !seen.insert(PickleText(text)).inserted { continue }
       if usesSnakeCase {
-        if let key = Key(inSnakeCase: text, of: Int(count)) { keys.append(key) }
+        if let key: Key = decoding.session.key(inSnakeCase: text, of: Int(count)) { keys.append(key) }
       } else if let key = Key(stringValue: text) {
         keys.append(key)
       }
