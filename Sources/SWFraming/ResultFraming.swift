@@ -1,8 +1,9 @@
 /// A framing whose messages are results. A frame that cannot be decoded is a `.failure` instead of an error of the
 /// receive, so a loop over messages goes on with the next frame.
 ///
-/// The bytes, the limits and the laws are those of the inner framing. A framing error, after which frames can no
-/// longer be told apart, is thrown as before.
+/// The bytes, the limits and the laws are those of the inner framing. A framing error in a stream, after which frames can no
+/// longer be told apart, is thrown as before. A datagram that is no frame is a `.failure`, because it says nothing about the
+/// next one.
 public struct ResultFraming<Base: Framing>: Framing {
   public let base: Base
 
@@ -37,15 +38,11 @@ public struct ResultFraming<Base: Framing>: Framing {
   @inlinable
   public var needsDatagrams: Bool { base.needsDatagrams }
 
-  /// Decodes bytes that must be exactly one frame.
-  ///
-  /// - Throws: ``FramingError`` of the inner framing. Its other errors are returned as a `.failure`.
+  /// Decodes bytes that must be exactly one frame. Each error of the inner framing is returned as a `.failure`.
   @inlinable
   public func decode(filling bytes: Span<UInt8>) throws -> Result<Base.Incoming, any Error> {
     do {
       return .success(try base.decode(filling: bytes))
-    } catch let error as FramingError {
-      throw error
     } catch {
       return .failure(error)
     }

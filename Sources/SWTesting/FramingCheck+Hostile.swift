@@ -28,6 +28,11 @@ extension FramingCheck {
     var exact = ObservedScan(framing.makeScanner())
     try exact.feedExactly(bytes.span)
 
+    if case .frame(let demand) = whole.outcome, demand.byteCount < bytes.count {
+      try checkFilling(hostile: Array(bytes.prefix(demand.byteCount)))
+    }
+    try checkFilling(hostile: bytes)
+
     let expected = end(of: whole, bytes)
     let scans = [(cut, "cut"), (exact, "fed just what it asks for")]
     let last = try whole.end(bytes.span)

@@ -57,17 +57,26 @@ struct FramingCheck<F: Framing> {
         law: .endFitsBytes, offset: 0,
         explanation: "a stream without bytes ends with \(wrong), and not with nothing")
     }
-    for (index, frame) in frames.enumerated() where frame.count > 1 {
-      let cut = Array(frame.dropLast())
-      var scan = ObservedScan(framing.makeScanner())
-      try scan.feed(cut.span)
-      if try scan.end(cut.span) == .nothing {
-        throw FramingViolation(
-          law: .endFitsBytes, messageIndex: index, offset: cut.count,
-          explanation:
-            "a stream that ends a byte before the frame's end ends with nothing: the message is lost")
+    for (index, frame) in frames.enumerated() {
+      for length in cuts(of: frame) {
+        let cut = Array(frame.prefix(length))
+        var scan = ObservedScan(framing.makeScanner())
+        try scan.feed(cut.span)
+        if try scan.end(cut.span) == .nothing {
+          throw FramingViolation(
+            law: .endFitsBytes, messageIndex: index, offset: length,
+            explanation:
+              "a stream that ends after \(length) of the frame's \(frame.count) bytes ends with nothing: the "
+              + "message is lost")
+        }
       }
     }
+  }
+
+  /// The lengths at which a frame is cut: all, or those at both ends of a long one.
+  func cuts(of frame: [UInt8]) -> [Int] {
+    if frame.count <= Self.longestCutEverywhere { return Array(1..<max(1, frame.count)) }
+    return Array(1..<32) + Array((frame.count - 32)..<frame.count)
   }
 
   private mutating func checkMessage(
@@ -98,6 +107,7 @@ struct FramingCheck<F: Framing> {
     try expect(demand, of: scan, frame: frame, "fed just what it asks for", matches: matches)
 
     try checkCopies(frame, demand: demand)
+    try checkFilling(frame, matches: matches)
     return demand
   }
 

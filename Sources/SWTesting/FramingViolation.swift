@@ -23,6 +23,9 @@ public struct FramingViolation: Error, Hashable, Sendable {
     /// The envelope of a `ByteFraming` is what it encodes and what it scans, also if it is made for a number of bytes.
     /// The payload that is scanned is the message that is decoded.
     case envelopeFits
+    /// `decode(filling:)`, which datagrams and files take, gives the message of a frame and refuses other bytes, as its default
+    /// does.
+    case fillingFits
     /// A copy of a scanner is independent and leaves the original unchanged.
     case copiesAreAlone
     /// The work for a frame that arrives in many pieces is proportional to its length.

@@ -32,6 +32,11 @@ struct BrokenFraming: ByteFraming {
     case endsACutFrameWithNothing
     case contradictsItsByteCount
     case refusesInDecode
+    case fillsWithMoreThanTheFrame
+    case fillsWithAnotherMessage
+    case fillsWithAPart
+    case refusesInFilling
+    case endsAShortCutWithNothing
   }
 
   struct Refusal: Error {}
@@ -71,6 +76,26 @@ struct BrokenFraming: ByteFraming {
     return (2..<end).map { index in frame[index] }
   }
 
+  func decode(filling bytes: Span<UInt8>) throws -> [UInt8] {
+    let length = bytes.count >= 2 ? Int(bytes[0]) << 8 | Int(bytes[1]) : 0
+    let isFitting = bytes.count == 2 + length
+    switch fault {
+    case .fillsWithMoreThanTheFrame where bytes.count > 2 + length: break
+    case .fillsWithAPart where bytes.count == 1 + length && length > 0:
+      return (2..<bytes.count).map { bytes[$0] } + payload(byteCount: length).suffix(1)
+    case .fillsWithAnotherMessage where isFitting && length > 0: return []
+    case .refusesInFilling where isFitting && length > 0 && bytes[2] >= 0x80: throw Refusal()
+    default:
+      var scanner = makeScanner()
+      let demand = try scanner.demand(in: bytes)
+      guard let payload = demand.payload, demand.byteCount == bytes.count else {
+        throw FramingError(.misfit, offset: bytes.count)
+      }
+      return try decode(bytes, payload: payload, scanned: scanner)
+    }
+    return (2..<(2 + length)).map { bytes[$0] }
+  }
+
   struct Scanner: FrameScanner {
     var fault: Fault?
     private let shared = SharedLength()
@@ -88,6 +113,7 @@ struct BrokenFraming: ByteFraming {
         return .frame(.frame(byteCount: 1, payload: 0..<0))
       case .endsNothingInTheMiddle where received.isEmpty: return .incomplete
       case .endsACutFrameWithNothing: return .nothing
+      case .endsAShortCutWithNothing: return received.count <= 2 ? .nothing : .incomplete
       default: return received.isEmpty ? .nothing : .incomplete
       }
     }

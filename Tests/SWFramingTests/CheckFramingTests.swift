@@ -40,6 +40,11 @@ import Testing
     (.endsACutFrameWithNothing, .endFitsBytes),
     (.contradictsItsByteCount, .envelopeFits),
     (.refusesInDecode, .envelopeFits),
+    (.fillsWithMoreThanTheFrame, .fillingFits),
+    (.fillsWithAnotherMessage, .fillingFits),
+    (.fillsWithAPart, .fillingFits),
+    (.refusesInFilling, .fillingFits),
+    (.endsAShortCutWithNothing, .endFitsBytes),
   ]
 
   @Test(arguments: faults)

@@ -32,6 +32,19 @@ import Testing
     #expect(error?.offset == 3)
   }
 
+  @Test func `a datagram that is no frame is a failure among results, and ends no loop`() throws {
+    let results = VarIntFraming.varInt.results
+    for bytes: [UInt8] in [[5, 0x68], [2, 1, 2, 3], [], [0x80]] {
+      let found = try results.decode(filling: bytes)
+      #expect(throws: FramingError.self) { try found.get() }
+    }
+    #expect(try results.decode(filling: [1, 7]).get() == [7])
+    let malformed = try MultiprocessingBytesFraming.multiprocessingBytes.results.decode(filling: [
+      0x80, 0, 0, 0,
+    ])
+    #expect(throws: FramingError.self) { try malformed.get() }
+  }
+
   @Test func `a broken header is what the scanner says it is`() {
     let error = #expect(throws: FramingError.self) { try decode(.multiprocessingBytes, [0x80, 0, 0, 0]) }
     #expect(error?.kind == .malformedHeader)
