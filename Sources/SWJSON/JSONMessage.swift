@@ -292,17 +292,18 @@ extension JSONValue {
     case .int: return .int(try single.decode(Int64.self))
     case .uint: return .uint(try single.decode(UInt64.self))
     case .string: return .string(try single.decode(String.self))
-    case .double:
+    case .double(let number):
       do {
         return JSONValue(joining: try single.decode(Double.self))
       } catch let error as DecodingError {
         // Foundation refuses numbers that no normal Double comes near, and so would each attempt.
-        if case .dataCorrupted = error { throw JSONMessage.Refused(error: error) }
+        if case .dataCorrupted = error { return try Self.refused(number, error) }
         throw error
       } catch {
         // So does it refuse those that are nearer to 0 than each Double, with an error of its own.
-        throw JSONMessage.Refused(
-          error: .dataCorrupted(
+        return try Self.refused(
+          number,
+          .dataCorrupted(
             .init(
               codingPath: single.codingPath, debugDescription: "a number that JSONDecoder does not represent",
               underlyingError: error)))
@@ -311,5 +312,11 @@ extension JSONValue {
       guard single.decodeNil() else { throw JSONMessage.OtherKind() }
       return .null
     }
+  }
+
+  /// A number that Foundation refuses. It also refuses a 0 with an exponent, such as the `0E-10` of Java.
+  private static func refused(_ number: Double, _ error: DecodingError) throws -> JSONValue {
+    guard number == 0 else { throw JSONMessage.Refused(error: error) }
+    return JSONValue(joining: number)
   }
 }

@@ -134,7 +134,19 @@ extension JSONValue: Codable {
       do {
         self = .string(try single.decode(String.self))
       } catch DecodingError.typeMismatch {
-        self = .double(try single.decode(Double.self))
+        do {
+          self = .double(try single.decode(Double.self))
+        } catch DecodingError.typeMismatch(_, let context) {
+          // A value that JSON does not have, such as a datetime. Double is only the last type that was tried.
+          let (asked, text) = ("expected Double", context.debugDescription)
+          throw DecodingError.typeMismatch(
+            Self.self,
+            .init(
+              codingPath: context.codingPath,
+              debugDescription: text.hasPrefix(asked)
+                ? "expected a JSON value" + text.dropFirst(asked.count) : text,
+              underlyingError: context.underlyingError))
+        }
       }
     }
   }

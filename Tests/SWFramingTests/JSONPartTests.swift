@@ -341,7 +341,8 @@ import Testing
   }
 
   @Test(arguments: [
-    "1e-308", "1e-320", "5e-324", "1e-400", "1e400", "9007199254740993.0", "-9223372036854775808.0",
+    "1e-308", "1e-320", "5e-324", "1e-400", "1e400", "0e5", "0E-10", "-0.0e3", "9007199254740993.0",
+    "-9223372036854775808.0",
   ])
   func `a number at the edge is what a whole message is`(_ text: String) throws {
     let whole = Result { try message(text, as: JSONValue.self) }
