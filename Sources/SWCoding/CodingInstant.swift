@@ -43,8 +43,16 @@ package struct CodingInstant: Hashable, Sendable {
   package var date: Date {
     let (since2001, isTooEarly) = seconds.subtractingReportingOverflow(Self.epochDistance)
     let whole = isTooEarly ? Double(seconds) - Double(Self.epochDistance) : Double(since2001)
-    return Date(timeIntervalSinceReferenceDate: whole + Double(nanoseconds) / 1e9)
+    let date = Date(timeIntervalSinceReferenceDate: whole + Double(nanoseconds) / 1e9)
+    // A Date is less fine there than a microsecond. Python's `datetime.max`, which often stands for "never", would become the
+    // start of year 10000, which neither Python nor ISO 8601 has.
+    return seconds < Self.startOfYear10000 ? min(date, Self.lastOfYear9999) : date
   }
+
+  private static var startOfYear10000: Int64 { 253_402_300_800 }
+
+  /// The last Date of year 9999.
+  private static var lastOfYear9999: Date { Date(timeIntervalSinceReferenceDate: 252_423_993_600.0.nextDown) }
 }
 
 extension Date {

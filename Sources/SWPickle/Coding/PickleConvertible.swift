@@ -64,7 +64,7 @@ extension PickleComplex: PickleConvertible {
 
 extension PickleDate: PickleConvertible {
   public init?(pickleValue: PickleValue) {
-    guard case .date(let value) = pickleValue.content else { return nil }
+    guard case .date(let value) = pickleValue.time.content else { return nil }
     self = value
   }
   public var pickleValue: PickleValue { PickleValue(self) }
@@ -72,7 +72,7 @@ extension PickleDate: PickleConvertible {
 
 extension PickleTime: PickleConvertible {
   public init?(pickleValue: PickleValue) {
-    guard case .time(let value) = pickleValue.content else { return nil }
+    guard case .time(let value) = pickleValue.time.content else { return nil }
     self = value
   }
   public var pickleValue: PickleValue { PickleValue(self) }
@@ -81,7 +81,7 @@ extension PickleTime: PickleConvertible {
 extension PickleDateTime: PickleConvertible {
   public init?(pickleValue: PickleValue) {
     // Also a NumPy datetime64 that counts a finer unit.
-    guard case .dateTime(let value) = (pickleValue.array?.exactTime ?? pickleValue).content else {
+    guard case .dateTime(let value) = (pickleValue.array?.exactTime ?? pickleValue.time).content else {
       return nil
     }
     self = value
@@ -91,7 +91,7 @@ extension PickleDateTime: PickleConvertible {
 
 extension PickleTimeDelta: PickleConvertible {
   public init?(pickleValue: PickleValue) {
-    switch pickleValue.content {
+    switch pickleValue.time.content {
     case .timeDelta(let value): self = value
     case .array(let array):
       guard case .timeDelta(let value) = array.exactTime?.content else { return nil }

@@ -417,23 +417,26 @@ extension PickleDecoding {
   /// The dicts in which keys are looked up.
   func keyedSources() throws -> [PicklePairs] {
     guard case .value(let value) = source else { throw mismatch([String: Any].self) }
-    if let pairs = value.pairs { return [pairs] }
-    if case .array(let array) = value.content, array.type.kind == .record, let pairs = array.scalar?.pairs {
-      return [pairs]
+    guard var sources = value.keyedSources else { throw mismatch([String: Any].self, namesNothing) }
+    // A root model of pydantic has the key "root", and those of its root.
+    if let root = value.root {
+      try session.chargeConversion(of: root, at: codingPath)
+      sources += root.keyedSources ?? []
     }
-    guard case .object(let object) = value.content else { throw mismatch([String: Any].self) }
-    if let pairs = object.wrapped?.pairs { return [pairs] }
-    var sources = object.attributes ?? []
-    if let entries = object.entries { sources.append(entries) }
-    if sources.isEmpty, !object.isEmpty { throw mismatch([String: Any].self, namesNothing) }
     return sources
   }
 
   /// The dicts whose keys are the names of attributes, if the sources have others, too: the state of a model of pydantic is
   /// one of them.
   var namedAttributes: [PicklePairs]? {
-    guard case .value(let value) = source, case .object(let object) = value.content,
-      let attributes = object.attributes, attributes.count > 1, case .dict = object.state?.content,
+    guard case .value(var value) = source else { return nil }
+    // Of a root model they are those of its root.
+    if let root = value.root, let sources = root.keyedSources {
+      guard case .object = root.content else { return sources }
+      value = root
+    }
+    guard case .object(let object) = value.content, let attributes = object.attributes, attributes.count > 1,
+      case .dict = object.state?.content,
       object.wrapped == nil
     else { return nil }
     return attributes.dropLast() + [object.entries].compactMap { $0 }
@@ -458,5 +461,20 @@ extension PickleDecoding {
     }
     if !object.arguments.isEmpty { return "it has \(object.arguments.count) arguments without names" }
     return object.state == nil ? "it has no attributes" : nil
+  }
+}
+
+extension PickleValue {
+  /// The dicts in which the keys of the value are looked up, those of its root apart. Nil for a value without keys.
+  fileprivate var keyedSources: [PicklePairs]? {
+    if let pairs { return [pairs] }
+    if case .array(let array) = content, array.type.kind == .record, let pairs = array.scalar?.pairs {
+      return [pairs]
+    }
+    guard case .object(let object) = content else { return nil }
+    if let pairs = object.wrapped?.pairs { return [pairs] }
+    var sources = object.attributes ?? []
+    if let entries = object.entries { sources.append(entries) }
+    return sources.isEmpty && !object.isEmpty ? nil : sources
   }
 }

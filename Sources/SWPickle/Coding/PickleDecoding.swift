@@ -216,7 +216,8 @@ extension PickleDecoding: CodingKindTelling {
   }
 
   private func objectKind(_ value: PickleValue) -> CodingKind {
-    guard case .object(let object) = value.content else { return .other }
+    guard case .object(let object) = value.content, !object.isTime else { return .other }
+    if let root = object.root { return PickleDecoding(.value(root), path: path, session).codingKind }
     if object.isTextWithSurrogates { return .text }
     if object.fraction != nil { return object.fraction?.integer == nil ? .floatingPoint : .integer }
     switch object.scalar.flatMap(Self.simpleKind) {

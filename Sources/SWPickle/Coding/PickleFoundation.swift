@@ -130,12 +130,12 @@ enum PickleFoundation {
   }
 
   private static func native(_ decoding: PickleDecoding) throws -> Date {
-    let value = decoding.value
-    switch value.content {
+    switch decoding.value.time.content {
     case .dateTime(let time):
       guard let microseconds = time.microsecondsSince1970 else {
-        throw decoding.corrupted(
-          "the pickle does not say the offset of the time zone \(time.time.timeZone?.name ?? "") at \(time)")
+        let zone =
+          time.time.timeZone?.name.map { "the time zone \($0)" } ?? "its time zone, which has no name,"
+        throw decoding.corrupted("the pickle does not say the offset of \(zone) at \(time)")
       }
       return date(microseconds)
     case .date(let date): return self.date(date.daysSince1970 * 86_400_000_000)
@@ -156,16 +156,8 @@ enum PickleFoundation {
 
   private static func date(_ microseconds: Int) -> Date {
     let (seconds, rest) = microseconds.flooredDivision(by: 1_000_000)
-    let date = CodingInstant(seconds: Int64(seconds), nanoseconds: UInt32(rest * 1000)).date
-    // A Date is less fine there than a microsecond, and `datetime.max`, which often stands for "never", would become the
-    // start of year 10000, which Python does not have. A zone behind UTC makes later dates.
-    return seconds < startOfYear10000 ? min(date, lastOfPython) : date
+    return CodingInstant(seconds: Int64(seconds), nanoseconds: UInt32(rest * 1000)).date
   }
-
-  private static let startOfYear10000 = 253_402_300_800
-
-  /// The last Date of year 9999.
-  private static let lastOfPython = Date(timeIntervalSinceReferenceDate: 252_423_993_600.0.nextDown)
 
   /// Decodes a `datetime64` that is finer than Python's datetimes.
   private static func date(_ array: NumPyArray) -> Date? {

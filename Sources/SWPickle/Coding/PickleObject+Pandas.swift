@@ -49,6 +49,14 @@ extension PickleObject {
     }
   }
 
+  /// Whether it is one of the times and durations of pandas, also one in a form that is not known.
+  var isPandasTime: Bool {
+    guard let name, PickleText(name.module).hasPrefix("pandas._libs.tslibs.") else { return false }
+    return ["timestamps", "timedeltas", "nattype", "period"].contains {
+      PickleText(name.module) == PickleText("pandas._libs.tslibs." + $0)
+    }
+  }
+
   /// Whether it is pandas' `NaT`, "not a time".
   var isPandasNaT: Bool {
     name == PickleName("pandas._libs.tslibs.nattype", "_nat_unpickle")

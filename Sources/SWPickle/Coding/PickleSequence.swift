@@ -134,6 +134,7 @@ extension NumPyArray {
 extension PickleObject {
   /// The simple value that an object stands for.
   var scalar: PickleValue? {
+    if isTime { return nil }
     let name = name?.canonical
     if let name {
       if name == PickleName("builtins", "getattr"), arguments.count == 2 { return arguments[1] }
@@ -206,9 +207,24 @@ extension PickleObject {
     return PicklePairs(parts.flatMap(\.slots), in: first.graph)
   }
 
-  /// The value of a model of pydantic that has no other attribute: the root of a `RootModel`.
+  /// The root of a `RootModel` of pydantic, and if that is one, too, the root of it.
   var root: PickleValue? {
-    guard arguments.isEmpty, let state = state?.pairs, let inner = state["__dict__"]?.pairs, inner.count == 1,
+    var found = ownRoot
+    for _ in 0..<8 {
+      guard let root = found, case .object(let object) = root.content, let next = object.ownRoot else {
+        return found
+      }
+      found = .some(next)
+    }
+    // A model may contain itself.
+    return nil
+  }
+
+  /// The value of a model of pydantic that has no other attribute.
+  private var ownRoot: PickleValue? {
+    // The state has four entries at most, and is searched each time.
+    guard arguments.isEmpty, let state = state?.pairs, state.count <= 8, let inner = state["__dict__"]?.pairs,
+      inner.count == 1,
       state["__pydantic_fields_set__"] != nil
     else { return nil }
     return inner["root"]
@@ -240,7 +256,7 @@ extension PickleObject {
       if arguments.count == 2, let elements = arguments[0].elements { return .elements(elements) }
     default: break
     }
-    if isTextWithSurrogates { return nil }
+    if isTextWithSurrogates || isTime { return nil }
     if let (shape, elements) = objectArray, !shape.isEmpty {
       return .view(PickleArrayView(shape: shape, elements: elements))
     }
@@ -336,10 +352,18 @@ extension PickleObject {
 }
 
 extension PickleValue {
-  /// Whether an optional type reads it as nil: None, NumPy's constant for an element that is masked, and the time that
-  /// NumPy or pandas has in place of a missing one.
+  /// The root of a `RootModel` of pydantic; nil for other values.
+  var root: PickleValue? {
+    if case .object(let object) = content { return object.root }
+    return nil
+  }
+
+  /// Whether an optional type reads it as nil: None, NumPy's constant for an element that is masked, pandas' `NA`, and the time
+  /// that NumPy or pandas has in place of a missing one.
   var isNil: Bool {
     switch content {
+    case .name(let name):
+      name == PickleName("pandas", "NA") || name == PickleName("pandas._libs.missing", "NA")
     case .object(let object):
       object.name == PickleName("numpy.ma.core", "MaskedConstant") || object.isPandasNaT
     case .array(let array): array.isNotATime

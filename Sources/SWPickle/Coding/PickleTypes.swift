@@ -32,8 +32,13 @@ extension Dictionary: PickleDictionary where Key: Decodable, Value: Decodable {
   private static var visitsPerEntry: Int { 4 }
 
   static func decode(_ decoding: PickleDecoding) throws -> [Key: Value]? {
-    guard case .value(let value) = decoding.source else { return nil }
+    guard case .value(var value) = decoding.source else { return nil }
     let pairs: PicklePairs
+    if let root = value.root {
+      // A root model of pydantic is its root.
+      try decoding.session.chargeConversion(of: root, at: decoding.codingPath)
+      value = root
+    }
     if let found = value.pairs {
       pairs = found
     } else if case .object(let object) = value.content {

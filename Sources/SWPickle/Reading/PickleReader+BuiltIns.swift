@@ -175,7 +175,12 @@ extension PickleReader {
       return nil
     }
     if base.isBuiltIn, PickleText(base.name) == "object", isNone(arguments[2]) {
-      return try call(arguments[0], [], keywords: nil, isNew: true)
+      let slot = try call(arguments[0], [], keywords: nil, isNew: true)
+      if case .node(let index) = slot, case .object(var object) = arena.nodes[index] {
+        object.isMadeByObject = true
+        arena.nodes[index] = .object(object)
+      }
+      return slot
     }
     if registry.isStrict {
       guard case .object = registry[made] else { return nil }
@@ -288,30 +293,21 @@ extension PickleReader {
 
   /// Four bytes: year, month, day.
   private func date(_ bytes: ArraySlice<UInt8>) throws(PickleError) -> PickleDate {
+    if let date = PickleDate(packed: bytes) { return date }
     let parts = bytes.map(Int.init)
-    let year = parts[0] << 8 | parts[1]
-    guard let date = PickleDate(year: year, month: parts[2], day: parts[3]) else {
-      throw error(.malformed, "a date of the calendar", "\(year)-\(parts[2])-\(parts[3])")
-    }
-    return date
+    throw error(
+      .malformed, "a date of the calendar", "\(parts[0] << 8 | parts[1])-\(parts[2])-\(parts[3])")
   }
 
   /// Six bytes: hour, minute, second, and three of microseconds. The hour's top bit may be the fold.
   private func time(
     _ bytes: ArraySlice<UInt8>, _ zone: PickleTimeZone?, mayFold: Bool
   ) throws(PickleError) -> PickleTime {
+    if let time = PickleTime(packed: bytes, mayFold: mayFold, timeZone: zone) { return time }
     let parts = bytes.map(Int.init)
     let (hour, microsecond) = (
       mayFold ? parts[0] & 0x7f : parts[0], parts[3] << 16 | parts[4] << 8 | parts[5]
     )
-    guard
-      let time = PickleTime(
-        hour: hour, minute: parts[1], second: parts[2], microsecond: microsecond,
-        isFold: parts[0] & 0x80 != 0,
-        timeZone: zone)
-    else {
-      throw error(.malformed, "a time of a day", "\(hour):\(parts[1]):\(parts[2]).\(microsecond)")
-    }
-    return time
+    throw error(.malformed, "a time of a day", "\(hour):\(parts[1]):\(parts[2]).\(microsecond)")
   }
 }

@@ -145,6 +145,9 @@ struct PickleObjectNode: Sendable {
   var items: [PickleSlot] = []
   /// Whether only `__new__` was called, and not the initialiser. The writer repeats that.
   var isNew: Bool
+  /// Whether Python's `object.__new__` makes it, as in protocols 0 and 1. The class may have a `__new__` that needs arguments.
+  /// It is no part of the value.
+  var isMadeByObject = false
   /// While reading: the type that it becomes when a fitting state comes.
   var awaited: PickleBuiltIn?
 

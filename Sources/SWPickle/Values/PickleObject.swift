@@ -3,7 +3,7 @@
 ///
 /// ```swift
 /// if case .object(let object) = value.content, object.name == PickleName("builtins", "ValueError") {
-///   let message = object.arguments.first?.string
+///   let message = object.arguments.first?.text
 /// }
 /// try await worker.channel.send(.object(PickleName("builtins", "ValueError"), ["no such id"]))
 /// ```

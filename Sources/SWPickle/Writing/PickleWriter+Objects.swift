@@ -57,11 +57,12 @@ extension PickleWriter {
     if !object.appended.isEmpty { waiting.append(.appended(PickleSlots(object.appended, graph), 0)) }
     waiting.append(.memoize(identity))
     if let base = object.base, let argument = object.arguments.first {
-      waiting += [
-        .opcode(.reduce), .finishTuple(nil, count: 3), .value(PickleValue(argument, in: graph)),
-        .value(PickleValue(base, in: graph)), .value(PickleValue(object.callee, in: graph)), .boundary,
-      ]
-      save(PickleName("copyreg", "_reconstructor"))
+      saveReconstruction(
+        of: object, PickleValue(base, in: graph), PickleValue(argument, in: graph), graph)
+      return
+    }
+    if object.isMadeByObject, object.arguments.isEmpty, object.keywordArguments == nil {
+      saveReconstruction(of: object, .name(PickleName("builtins", "object")), .none, graph)
       return
     }
     if let keywords = object.keywordArguments {
@@ -80,6 +81,16 @@ extension PickleWriter {
       waiting.append(.boundary)
     }
     try save(PickleValue(object.callee, in: graph))
+  }
+
+  private mutating func saveReconstruction(
+    of object: PickleObjectNode, _ base: PickleValue, _ argument: PickleValue, _ graph: PickleGraph
+  ) {
+    waiting += [
+      .opcode(.reduce), .finishTuple(nil, count: 3), .value(argument), .value(base),
+      .value(PickleValue(object.callee, in: graph)), .boundary,
+    ]
+    save(PickleName("copyreg", "_reconstructor"))
   }
 
   /// Queues the state: BUILD, or a call of the object's setter, whose result is popped.
@@ -158,6 +169,12 @@ extension PickleWriter {
       return
     }
     waiting += [identity == nil ? .memoizeZone(zone) : .memoize(identity), .opcode(.reduce)]
+    if zone.offset == nil, let rule = zone.name, rule.utf8.contains(UInt8(ascii: ",")) {
+      // No identifier of a zone has a comma. It is a rule of POSIX, such as "EST5EDT,M3.2.0,M11.1.0".
+      waitForTuple([.text(rule)])
+      save(PickleName("dateutil.tz.tz", "tzstr"))
+      return
+    }
     if zone.offset == nil {
       // getattr(ZoneInfo, "_unpickle")(key, from_cache)
       waitForTuple([.text(zone.name ?? "UTC"), .small(.bool(true))])
