@@ -27,7 +27,8 @@ public struct MsgPackExtensions: Sendable {
   public init() {}
 
   /// Registers a Swift type as an extension type. A later registration of the same Swift type replaces the earlier
-  /// one.
+  /// one. A registration of `Bool`, `String`, an integer type or a floating-point type has no effect, because MessagePack has
+  /// types for them.
   ///
   /// - Parameters:
   ///   - type: the Swift type.
