@@ -140,6 +140,16 @@ import Testing
     }
   }
 
+  @Test func `raw bytes are received over the end of a large payload that has come in part`() async throws {
+    let (raw, writer) = try makePipe()
+    let reader = MessageReader(over: raw, framing: .varInt)
+    let bytes = try varIntFrame(pattern(40_000)) + pattern(10_000)
+    try await writer.send(Array(bytes.prefix(20_000)))
+    #expect(await endpointError { try await reader.receive(timeout: .zero) }?.reason == .timedOut)
+    try await writer.send(Array(bytes.dropFirst(20_000)))
+    #expect(try await raw.receive(exactly: bytes.count) == bytes)
+  }
+
   @Test func `bytes can be taken from a large payload that has come in part`() throws {
     let frame = try varIntFrame(pattern(40_000))
     var turn = Turn()
@@ -377,6 +387,20 @@ import Testing
     for _ in 0..<2 { #expect(blockingError { try reader.blocking.receive() }?.reason == .endOfStream) }
     reader.close()
     try other.close()
+  }
+
+  @Test(arguments: [false, true])
+  func `a peer that is gone and left nothing ends at once, though another process could write`(
+    _ isPipe: Bool
+  ) throws {
+    let pair = isPipe ? try DescriptorPair.pipe() : try DescriptorPair.sockets()
+    let core = try EndpointCore(
+      adopting: pair.first.release().rawValue, for: .readable, reactor: ManualReactor())
+    let reader = SocketReader(core: core)
+    core.receiving?.port.forsake()
+    #expect(blockingError { try reader.blocking.receive(timeout: .patience) }?.reason == .endOfStream)
+    reader.close()
+    try pair.second.release().close()
   }
 
   /// The connection may have ended otherwise, and that is what is reported.

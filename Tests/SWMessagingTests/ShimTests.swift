@@ -745,6 +745,19 @@ import Testing
     #expect(results == [0, -EPERM])
   }
 
+  /// An event is told once, so a wait that found it must not be followed by another one.
+  @Test func `the first wait with a limit loses no event`() async {
+    await #expect(processExitsWith: .success) {
+      var ends: [Int32] = [-1, -1]
+      #expect(unsafe pipe(&ends) == 0)
+      let epoll = swsys_epoll_create()
+      #expect(swsys_epoll_add(epoll, ends[0], 7, Int32(SWSYS_READABLE)) == 0)
+      #expect(unsafe write(ends[1], "x", 1) == 1)
+      var event = swsys_event()
+      #expect(unsafe swsys_epoll_wait(epoll, &event, 1, 60_000_000_000) == 1 && event.key == 7)
+    }
+  }
+
   @Test func `a signal ends a wait, which says that nothing is ready`() async {
     await #expect(processExitsWith: .success) {
       signal(SIGUSR1) { _ in }

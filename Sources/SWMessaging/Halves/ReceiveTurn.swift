@@ -200,7 +200,7 @@ package struct ReceiveTurn: ~Copyable {
   /// Removes a frame from the front.
   package mutating func consume(_ demand: FrameDemand) {
     if carriesItems {
-      if item?.stays ?? false { return }
+      if item?.stays == true { return }
       item = itemsBehind.popLast()
       if itemsBehind.isEmpty { itemsBehind = [] }
       position += 1

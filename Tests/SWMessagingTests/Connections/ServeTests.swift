@@ -79,6 +79,7 @@ final class EventLog: Sendable {
       mayEnd.open()
       await other.value
       for call in [SWSYS_CALL_CLONE, SWSYS_CALL_CLONE3] { try #require(swsys_forbid(Int32(call), 0) == 0) }
+      await #expect(throws: TransportError.self) { try await runBlocking {} }
       #expect(try await ServeTests.serveFailing() >= .milliseconds(30))
     }
   }
