@@ -4,9 +4,16 @@
 // zone); pendulum 3.0, `datetime.py` and `time.py` (`_getstate`) and `duration.py` (`__reduce__`).
 
 extension PickleObject {
-  /// Whether the object is a time. Then it is no simple value and no sequence, whatever its arguments are: they are bytes or
-  /// numbers that only its class understands.
-  var isTime: Bool { isPandasTime || time != nil }
+  /// Whether the object is a time also for a type that asks for none. Then it is no simple value and no sequence, whatever its
+  /// arguments are: they are bytes or numbers that only its class understands. The class has to be named for it, because any
+  /// class may be called with four bytes that happen to be a date.
+  var isTime: Bool { isPandasTime || time != nil && isNamedForTime }
+
+  private var isNamedForTime: Bool {
+    guard let name, name.name.utf8.count <= 200 else { return false }
+    let words = name.name.lowercased()
+    return ["date", "time", "duration"].contains { words.contains($0) }
+  }
 
   /// The date, time, datetime or timedelta that the object is. Nil for other objects, and for those of pandas.
   var time: PickleValue? {
