@@ -14,7 +14,7 @@ public struct TransportViolation: Error, Hashable, Sendable {
     case tellsReadiness
     /// Several parts are sent as if they were one.
     case gathersParts
-    /// Data before an end is received before the end, and later receives find the end again.
+    /// Data before an end, or before an error that ends receiving, is received before it. Later receives find the end again.
     case endsBehindData
     /// Sending to a peer that has closed fails.
     case failsWithoutPeer

@@ -68,8 +68,7 @@ import Testing
   }
 
   @Test func `a transport around another keeps the laws`() async throws {
-    try await TestThread { try checkTransport(patience: .patience) { try Wrapped.pair { Wrapped($0) } } }
-      .value
+    try await TestThread { try checkTransport(patience: .patience) { Wrapped.pair() } }.value
   }
 
   @Test func `the example that counts and throttles another transport keeps the laws`() throws {
@@ -84,7 +83,7 @@ import Testing
     let patience: Duration = fault.laws.contains(.tellsReadiness) ? .milliseconds(500) : .patience
     let found = try await TestThread { () -> TransportViolation? in
       do {
-        try checkTransport(patience: patience) { try Wrapped.pair { Wrapped($0, fault) } }
+        try checkTransport(patience: patience) { Wrapped.pair(fault) }
         return nil
       } catch let violation as TransportViolation {
         return violation
@@ -95,7 +94,7 @@ import Testing
 
   enum Fault: CaseIterable, Sendable {
     case losesByte, repeatsByte, countsTooMuch, forgetsReadiness, swapsParts, losesEnd, movesBehindEnd
-    case acceptsForNobody, offloadsTwice
+    case acceptsForNobody, offloadsTwice, resetsAtOnce
 
     var laws: [TransportViolation.Law] {
       switch self {
@@ -105,6 +104,7 @@ import Testing
       case .swapsParts: [.gathersParts, .deliversInOrder]
       case .losesEnd: [.tellsReadiness]
       case .movesBehindEnd: [.endsBehindData, .countsRightly]
+      case .resetsAtOnce: [.endsBehindData]
       case .acceptsForNobody: [.failsWithoutPeer]
       case .offloadsTwice: [.offloadsOnce]
       }
@@ -116,17 +116,24 @@ import Testing
     private let inner: SimulatedTransport
     private let fault: Fault?
     private let count = Mutex(0)
+    /// Whether this end, and the other one, have been closed.
+    private let (isClosed, isPeerClosed): (Raised, Raised)
+    private let hasSent = Raised()
 
-    init(_ inner: SimulatedTransport, _ fault: Fault? = nil) {
+    init(_ inner: SimulatedTransport, _ fault: Fault?, isClosed: Raised, isPeerClosed: Raised) {
       self.inner = inner
       self.fault = fault
+      self.isClosed = isClosed
+      self.isPeerClosed = isPeerClosed
     }
 
-    static func pair(
-      _ wrap: (SimulatedTransport) -> Wrapped
-    ) throws -> (sender: any SocketLike, receiver: any SocketLike) {
+    static func pair(_ fault: Fault? = nil) -> (sender: any SocketLike, receiver: any SocketLike) {
       let (left, right) = SimulatedTransport.pair(plan: SimulationPlan(seed: 1))
-      return (wrap(left), wrap(right))
+      let (first, second) = (Raised(), Raised())
+      return (
+        Wrapped(left, fault, isClosed: first, isPeerClosed: second),
+        Wrapped(right, fault, isClosed: second, isPeerClosed: first)
+      )
     }
 
     private func isDue(every period: Int) -> Bool {
@@ -141,6 +148,9 @@ import Testing
     func attach(_ signal: ReadinessSignal) { if fault != .forgetsReadiness { inner.attach(signal) } }
 
     func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
+      if fault == .resetsAtOnce, isPeerClosed.isUp, hasSent.isUp {
+        return .failed(TransportError(.receive, .connectionReset))
+      }
       let attempt = unsafe inner.receive(into: memory)
       switch (fault, attempt) {
       case (.losesEnd, .endOfStream): return .wouldBlock
@@ -153,6 +163,7 @@ import Testing
     }
 
     func send(_ bytes: UnsafeRawBufferPointer) -> Attempt {
+      hasSent.raise()
       if fault == .losesByte, bytes.count > 1, isDue(every: 5) {
         guard
           case .transferred(let count) = unsafe inner.send(
@@ -178,6 +189,9 @@ import Testing
     }
 
     func finishSending() throws(TransportError) { try inner.finishSending() }
-    func close() { inner.close() }
+    func close() {
+      isClosed.raise()
+      inner.close()
+    }
   }
 }

@@ -1,4 +1,5 @@
 import CSysShim
+import Glibc
 import SWMessaging
 import SWTesting
 import Synchronization
@@ -193,6 +194,60 @@ import Testing
     #expect(try await TestThread { try reader.blocking.receive() }.value == Array("two".utf8))
     let error = await endpointError { try await reader.receive() }
     #expect(error?.reason == .truncated && error?.partialBytes == Array("thr".utf8))
+  }
+
+  /// How the peer's end is met: by a task or a thread that receives, by a batch, or by a send before the receives.
+  enum Meeting: String, CaseIterable, Sendable { case task, thread, batch, send }
+
+  @Test(
+    arguments: [SocketPairKind.unix, .tcp, .tcp6, .unixPackets, .unixDatagrams], Meeting.allCases)
+  func `line 7: all that a peer sent before it closed with something unread is received`(
+    _ kind: SocketPairKind, _ meeting: Meeting
+  ) async throws {
+    // When a datagram is sent to a socket that is gone, the kernel drops what has come from there.
+    if kind == .unixDatagrams, meeting == .send { return }
+    let (left, right) = try makeSocketPair(kind, framing: .varInt)
+    try await left.send("never read")
+    let sent = ["one", "two", "three"].map { Array($0.utf8) }
+    for message in sent { try await right.send(message) }
+    // Over TCP they may be on their way. Of datagrams only the first is counted.
+    let count = kind == .unixDatagrams ? 4 : sent.reduce(0) { $0 + $1.count + 1 }
+    await eventually { (try? left.withDescriptor { unreadCount($0) }) == count }
+    right.close()
+    if kind != .unixDatagrams {
+      await eventually { (try? left.withDescriptor { $0.isReady(for: .hangUps) }) ?? false }
+    }
+    if meeting == .send {
+      guard case .transport = await endpointError(of: { try await left.send("to nobody") })?.reason else {
+        Issue.record("the peer is gone")
+        return
+      }
+    }
+    var received: [[UInt8]] = []
+    while received.count < sent.count {
+      switch meeting {
+      case .task, .send: received.append(try await left.receive(timeout: .patience))
+      case .thread:
+        received.append(try await TestThread { try left.blocking.receive(timeout: .patience) }.value)
+      case .batch: received += try await left.receiveBatch(upTo: 2, timeout: .patience)
+      }
+    }
+    #expect(received == sent)
+    // Datagrams have no end.
+    let error = await endpointError {
+      try await left.receive(timeout: kind == .unixDatagrams ? .zero : .patience)
+    }
+    switch error?.reason {
+    case .transport(let failure): #expect(failure.errno == .connectionReset && kind != .unixDatagrams)
+    case .timedOut: #expect(kind == .unixDatagrams)
+    default: Issue.record("\(String(describing: error))")
+    }
+  }
+
+  /// How many bytes the kernel holds for a reader.
+  private func unreadCount(_ descriptor: FileDescriptor) -> Int {
+    var count: Int32 = 0
+    return unsafe ioctl(descriptor.rawValue, UInt(FIONREAD), &count) == 0 ? Int(count) : -1
   }
 
   @Test(arguments: Row.all)

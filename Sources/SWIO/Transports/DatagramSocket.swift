@@ -15,6 +15,8 @@ package final class DatagramSocket: DescriptorTransport {
   private let willClose: (@Sendable () -> Void)?
   /// Whether the end of the packets has been found, behind everything that the peer has sent.
   private let hasEnded = Atomic(false)
+  /// The number of the connection's error, once an attempt to receive packets has met one.
+  private let pendingErrno = Atomic<Int32>(0)
   /// The descriptors that peers have passed and nobody wants; nil until they pass some.
   // Invariant: only attempts to receive use it, one at a time.
   private nonisolated(unsafe) var unwanted: UnwantedDescriptors?
@@ -72,9 +74,13 @@ package final class DatagramSocket: DescriptorTransport {
       return .retryLater
     }
     var found: UnsafeMutablePointer<swsys_ancillary>?
-    let result = unsafe swsys_receive_message(
-      number, memory.baseAddress, memory.count, rest.baseAddress, rest.count, !isUDP, true, &found)
-    guard let found = unsafe found else { return received(result) }
+    var result = 0
+    let attempt = keepingError {
+      result = unsafe swsys_receive_message(
+        number, memory.baseAddress, memory.count, rest.baseAddress, rest.count, !isUDP, true, &found)
+      return received(result)
+    }
+    guard let found = unsafe found else { return attempt }
     let isCut = unsafe found.pointee.is_cut
     // The ancillary data is owned from here on. If the datagram was cut, `whole` closes it.
     let whole = unsafe Ancillary(
@@ -88,15 +94,39 @@ package final class DatagramSocket: DescriptorTransport {
   private var hasOnePeer: Bool { swsys_has_peer(number) }
 
   package func nextDatagramSize() -> Attempt {
-    let size = swsys_next_datagram_size(number, isPacket)
-    guard size == Int(SWSYS_ENDED) else { return received(size) }
-    hasEnded.store(true, ordering: .relaxed)
-    return .endOfStream
+    keepingError {
+      let size = swsys_next_datagram_size(number, isPacket)
+      guard size == Int(SWSYS_ENDED) else { return received(size) }
+      hasEnded.store(true, ordering: .relaxed)
+      return .endOfStream
+    }
   }
 
   package func peek(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
-    let result = unsafe swsys_peek(number, memory.baseAddress, memory.count)
-    return result == 0 && isPacket ? .endOfStream : received(result)
+    keepingError {
+      let result = unsafe swsys_peek(number, memory.baseAddress, memory.count)
+      return result == 0 && isPacket ? .endOfStream : received(result)
+    }
+  }
+
+  /// Makes an attempt to receive. An error of the connection comes after the packets.
+  ///
+  /// The kernel reports such an error once and in front of the packets that it holds, for example when the peer has closed with
+  /// something unread. So it is kept, the attempt is made again, and the error takes the place of the end.
+  private func keepingError(_ attempt: () -> Attempt) -> Attempt {
+    var result = attempt()
+    guard isPacket else { return result }
+    var errno = pendingErrno.load(ordering: .relaxed)
+    if errno == 0, case .failed(let error) = result, error.scope == .connection {
+      errno = error.errno.rawValue
+      pendingErrno.store(errno, ordering: .relaxed)
+      result = attempt()
+    }
+    switch result {
+    case .endOfStream where errno != 0, .wouldBlock where errno != 0:
+      return .failed(TransportError(.receive, Errno(rawValue: errno), scope: .connection))
+    default: return result
+    }
   }
 
   package func receiveDatagrams(

@@ -24,7 +24,8 @@ internal import SystemPackage
 ///   bring other bytes, or none.
 /// - After an attempt that would block, readiness is signalled when another one may make progress. It may also be
 ///   signalled without need.
-/// - Data before an end is received before the end, and later receives find the end again.
+/// - Data before an end is received before the end, and later receives find the end again. The same holds for an error that
+///   ends receiving: it takes the place of the end. A transport that learns of it earlier keeps it until then.
 /// - Room for one byte is enough to receive from a stream.
 ///
 /// ``TransportError/scope`` says whether an error ends one item, one direction or the connection. If it is nil, an error
