@@ -47,6 +47,51 @@ import Testing
     withExtendedLifetime((first, second)) {}
   }
 
+  @Test(arguments: [ReceiveMode.readAhead, .exact])
+  func `an endpoint that holds descriptors of unread bytes cannot be detached`(_ mode: ReceiveMode)
+    async throws
+  {
+    let pair = try DescriptorPair.sockets(.unix)
+    let left = try MessageWriter(adopting: pair.first, framing: .varInt)
+    let right = try MessageReader(adopting: pair.second, framing: .varInt, mode: mode)
+    right.maximumDescriptors = 2
+    let (passed, writer) = try makePassed()
+    try await left.send("one")
+    try await left.send("two", passing: [try passed.withDescriptor { $0 }])
+    try await left.send("three")
+    passed.close()
+    #expect(try await right.receive() == Array("one".utf8))
+    if mode == .readAhead {
+      for _ in 0..<2 {
+        let error = await endpointError { try right.detach().unread }
+        #expect(error?.reason == .unreadDescriptors)
+        #expect(error.map { "\($0)" }?.contains("descriptors") ?? false)
+      }
+    }
+    // The endpoint is as before.
+    let message = try await right.receiveMessage()
+    #expect(message.message == Array("two".utf8))
+    try await writer.send("hello")
+    #expect(try await text(from: message.descriptors?.take()) == "hello")
+    let detached = try right.detach().release()
+    let rest = try MessageReader(
+      adopting: detached.descriptor, unread: detached.unread, framing: .varInt, mode: mode)
+    #expect(try await rest.receive() == Array("three".utf8))
+  }
+
+  @Test func `descriptors that no endpoint asks for do not keep one from being detached`() async throws {
+    let (left, right) = try makeSocketPair(framing: .varInt)
+    let (passed, writer) = try makePassed()
+    try await left.send("one")
+    try await left.send("two", passing: [try passed.withDescriptor { $0 }])
+    passed.close()
+    #expect(try await right.receive() == Array("one".utf8))
+    let detached = try right.detach().release()
+    let rest = try MessageReader(adopting: detached.descriptor, unread: detached.unread, framing: .varInt)
+    #expect(try await rest.receive() == Array("two".utf8))
+    #expect(await isBroken(writer))
+  }
+
   @Test func `a task that waits is handed the descriptors, and so is a thread`() async throws {
     let (left, right) = try makeSocketPair()
     right.maximumDescriptors = 1

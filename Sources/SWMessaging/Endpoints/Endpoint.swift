@@ -89,9 +89,10 @@ extension Endpoint {
   /// closes sending where the peer would see no end otherwise. Of two descriptors the one that is left is returned then.
   ///
   /// - Throws: ``EndpointError`` `busy` if a call is under way, if the rest of a message has not gone out yet, or if the
-  ///   other direction of the descriptor is open; `unreadDatagrams` if datagrams have been received ahead and not been
-  ///   returned (receive them first); `closed` if the endpoint is closed; `transport` over a transport of your own. After
-  ///   `busy` and `unreadDatagrams` the endpoint is as before.
+  ///   other direction of the descriptor is open; `unreadDatagrams` or `unreadDescriptors` if datagrams, or descriptors that
+  ///   peers have passed, have been received ahead and not been returned (receive their messages first); `closed` if the
+  ///   endpoint is closed; `transport` over a transport of your own. After `busy`, `unreadDatagrams` and `unreadDescriptors`
+  ///   the endpoint is as before.
   public func detach() throws(EndpointError) -> DetachedEndpoint { try core.detach() }
 }
 

@@ -22,6 +22,9 @@ public struct EndpointError: Error, Sendable {
     /// The endpoint has received datagrams that no receive has returned, and unread bytes cannot say where one ends,
     /// nor who sent it: they are to be received before it can be detached.
     case unreadDatagrams
+    /// The endpoint has received descriptors with bytes that no receive has returned, and unread bytes cannot bring them:
+    /// their messages are to be received before it can be detached.
+    case unreadDescriptors
     /// The transport failed. Every later call in that direction throws the same.
     case transport(TransportError)
     /// The peer broke the framing (it stays broken), or the message cannot be sent in it.
@@ -167,7 +170,8 @@ extension EndpointError.Reason: Equatable {
   public static func == (a: Self, b: Self) -> Bool {
     switch (a, b) {
     case (.endOfStream, .endOfStream), (.truncated, .truncated), (.timedOut, .timedOut),
-      (.cancelled, .cancelled), (.closed, .closed), (.busy, .busy), (.unreadDatagrams, .unreadDatagrams):
+      (.cancelled, .cancelled), (.closed, .closed), (.busy, .busy), (.unreadDatagrams, .unreadDatagrams),
+      (.unreadDescriptors, .unreadDescriptors):
       true
     case (.transport(let a), .transport(let b)): a == b
     case (.framing(let a), .framing(let b)): a == b
@@ -187,7 +191,9 @@ extension EndpointError: CustomStringConvertible {
     switch reason {
     case .timedOut, .cancelled, .closed, .transport:
       if byteCount > 0 { text += " after \(Self.count(byteCount, "byte")) of a message" }
-    case .endOfStream, .truncated, .busy, .unreadDatagrams, .framing, .codec, .address: break
+    case .endOfStream, .truncated, .busy, .unreadDatagrams, .unreadDescriptors, .framing, .codec,
+      .address:
+      break
     }
     if isCommitted { text += "; the rest of it will be sent" }
     // A committed message is counted in `messageCount`, but it is not before itself.
@@ -206,6 +212,7 @@ extension EndpointError: CustomStringConvertible {
     case .address(let error): error.description
     case .busy: busy
     case .unreadDatagrams: "cannot detach: datagrams have been received that no receive has returned"
+    case .unreadDescriptors: "cannot detach: descriptors have been received that no receive has returned"
     case .transport(let error): text(of: error)
     case .framing(let error):
       content.fields.isAboutSending

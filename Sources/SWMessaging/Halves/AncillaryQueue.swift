@@ -33,6 +33,8 @@ struct AncillaryQueue {
   var isEmpty: Bool { held == nil }
   /// The number of reads whose data it holds, for tests.
   var readCount: Int { held?.arrivals.count ?? 0 }
+  /// Whether descriptors are held that no receive has returned.
+  var holdsDescriptors: Bool { held?.arrivals.contains { $0.descriptors != nil } ?? false }
 
   /// Adds the ancillary data of a read, which brought the bytes at these positions of the stream.
   ///

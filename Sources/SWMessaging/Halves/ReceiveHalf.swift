@@ -79,7 +79,8 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
   override func detachRefusal(_ state: HalfState) -> EndpointError.Reason? {
     if let refusal = state.detachRefusal { return refusal }
     // No driver holds the turn here, so this access is safe.
-    return unsafe turn.holdsItem ? .unreadDatagrams : nil
+    if unsafe turn.holdsItem { return .unreadDatagrams }
+    return unsafe turn.holdsDescriptors ? .unreadDescriptors : nil
   }
 
   override func dropReceived() {

@@ -85,6 +85,8 @@ package struct ReceiveTurn: ~Copyable {
   }
   /// Whether an item is held. It may be an empty datagram.
   var holdsItem: Bool { item != nil }
+  /// Whether descriptors are held that came with the held bytes of a stream.
+  var holdsDescriptors: Bool { ancillary.holdsDescriptors }
   /// Whether a large payload is being received, or has been received, into its array.
   package var isAssembled: Bool { assembly != nil }
   /// The size of the held memory, for tests.

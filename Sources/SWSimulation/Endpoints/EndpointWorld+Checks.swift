@@ -92,7 +92,7 @@ extension EndpointWorld {
         default: false
         }
       isRight = isRight && isFailure
-    case .framing, .codec, .busy, .unreadDatagrams, .address: isRight = false
+    case .framing, .codec, .busy, .unreadDatagrams, .unreadDescriptors, .address: isRight = false
     }
     check(isRight, "caller \(caller.index) is told without reason: \(error)")
   }
