@@ -1,4 +1,6 @@
+import CSysTestSupport
 import Dispatch
+import Glibc
 import SWIO
 import SWMessaging
 import SWTesting
@@ -326,7 +328,7 @@ import Testing
     await own.end()
   }
 
-  @Test func `without any thread a task runs where it is started, and waiting is refused`() async throws {
+  @Test func `without any thread tasks run on the default executor, and waiting is refused`() async throws {
     let own = Own(workers: 2, refusing: .max)
     #expect(try await own.run { 7 }.value == 7)
     let (left, right) = try own.pair()
@@ -339,6 +341,66 @@ import Testing
     // Attempts need no thread.
     try await left.send([1])
     #expect(try await own.run { try await right.receive() }.value == [1])
+  }
+
+  /// A program may resume a task while it holds a lock that the task takes.
+  @Test(arguments: [true, false])
+  func `without any thread no task runs inside the call that starts or resumes it`(
+    _ isSerial: Bool
+  ) async throws {
+    let own = Own(workers: 2, refusing: .max)
+    let serial = ReactorExecutor(own.reactor)
+    let executor: any TaskExecutor = isSerial ? serial : own.executor
+    let parked = Guarded<CheckedContinuation<Void, Never>?>(nil)
+    let resumedOn = Task(executorPreference: executor) { @concurrent in
+      await withCheckedContinuation { continuation in
+        parked.withLock { $0 = continuation }
+      }
+      return Self.currentThread
+    }
+    await eventually { parked.withLock { $0 != nil } }
+    let thread = TestThread { () -> (Int32, Task<Int32, Never>) in
+      let task = Task(executorPreference: executor) { @concurrent in Self.currentThread }
+      parked.withLock { $0.take() }?.resume()
+      return (Self.currentThread, task)
+    }
+    let (caller, started) = try await thread.value
+    #expect(await started.value != caller)
+    #expect(await resumedOn.value != caller)
+  }
+
+  private static var currentThread: Int32 { swsys_thread_id() }
+
+  /// How many tasks run at this moment, and the most that have.
+  private final class Running: Sendable {
+    private let state = Guarded((now: 0, most: 0))
+    var most: Int { state.withLock { $0.most } }
+    func begin() {
+      state.withLock { state in
+        state.now += 1
+        state.most = max(state.most, state.now)
+      }
+    }
+    func end() { state.withLock { $0.now -= 1 } }
+  }
+
+  @Test func `without any thread one task of the serial executor runs at a time`() async throws {
+    let own = Own(workers: 2, refusing: .max)
+    let executor = ReactorExecutor(own.reactor)
+    let running = Running()
+    await withTaskGroup(of: Void.self) { group in
+      for _ in 0..<50 {
+        group.addTask(executorPreference: executor) { @concurrent in
+          for _ in 0..<20 {
+            running.begin()
+            sched_yield()
+            running.end()
+            await Task.yield()
+          }
+        }
+      }
+    }
+    #expect(running.most == 1)
   }
 
   // MARK: Idle

@@ -22,7 +22,7 @@ internal import CSysShim
 /// that may wait.
 ///
 /// The threads are started when the first task comes. If a thread cannot be started, tasks run on those that can, and
-/// the executor tries again later.
+/// the executor tries again later. While there is none at all, tasks run on the default executor, one at a time.
 public final class MessagingExecutor: TaskExecutor {
   public static let shared = MessagingExecutor(.shared)
 

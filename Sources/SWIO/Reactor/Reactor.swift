@@ -65,9 +65,10 @@ package enum RegistrationOutcome: Sendable {
 /// If the system's poller cannot get a descriptor (EMFILE), the reactor waits with poll(2) on one thread. It changes to the
 /// system's poller as soon as that is available and takes everything that is watched.
 ///
-/// If no thread can be started, registering fails, which ends the operation that needed it. Calls and jobs are then carried
-/// out by their callers, one at a time, and the next operation tries again to start the thread. If only further threads
-/// cannot be started, the reactor works with those that run.
+/// If no thread can be started, registering fails, which ends the operation that needed it. Calls are then carried out by
+/// their callers, and jobs by the default executor, one at a time, because the caller that hands over a job may hold a lock
+/// that the job takes. The next operation tries again to start the thread. If only further threads cannot be started, the
+/// reactor works with those that run.
 package final class Reactor: Reacting {
   /// A job of a task that prefers an executor of the reactor.
   @safe fileprivate struct Job: Sendable {
@@ -89,7 +90,7 @@ package final class Reactor: Reacting {
     var workerCount = 0
     /// When to try again to start further threads, if that failed.
     var triesAgainAt = Deadline.immediately
-    /// Whether a caller does the thread's work, because no thread can be started.
+    /// Whether a caller, or a task of the default executor, does the thread's work, because no thread can be started.
     var isHosted = false
     var isStopped = false
 
@@ -236,7 +237,7 @@ package final class Reactor: Reacting {
       return true
     }
     woken?.wake()
-    if hosts { host() }
+    if hosts { host(runsJobs: false) }
   }
 
   /// Under the lock: sets the alarms.
@@ -470,8 +471,15 @@ package final class Reactor: Reacting {
     }
   }
 
+  private func host(from step: ReactorStep<Job>) {
+    Self.carryOut(step)
+    host(runsJobs: true)
+  }
+
   /// Does a worker's work on the thread of a caller, until only waiting is left.
-  private func host() {
+  ///
+  /// - Parameter runsJobs: whether this thread may run jobs. If not, a task of the default executor goes on from the first job.
+  private func host(runsJobs: Bool) {
     while true {
       let step = state.withLock { state -> ReactorStep<Job> in
         let step = state.machine.next(.now)
@@ -484,10 +492,13 @@ package final class Reactor: Reacting {
         _ = Self.note(state.machine.takeNotice(), &state)
         return step
       }
-      if case .wait(let until) = step {
+      switch step {
+      case .wait(let until):
         if until != .immediately { return }
-      } else {
-        Self.carryOut(step)
+      case .run where !runsJobs:
+        Task.detached { self.host(from: step) }
+        return
+      default: Self.carryOut(step)
       }
     }
   }

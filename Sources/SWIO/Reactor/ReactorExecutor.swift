@@ -18,7 +18,7 @@ public final class ReactorExecutor: TaskExecutor {
 
   private let reactor: Reactor
 
-  init(_ reactor: Reactor) { self.reactor = reactor }
+  package init(_ reactor: Reactor) { self.reactor = reactor }
 
   public func enqueue(_ job: consuming ExecutorJob) {
     unsafe reactor.enqueue(UnownedJob(job), for: asUnownedTaskExecutor(), isSerial: true)

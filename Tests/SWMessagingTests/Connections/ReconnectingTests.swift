@@ -269,6 +269,72 @@ import Testing
     try await serving.value
   }
 
+  /// An executor that runs each job inside the call that hands it over.
+  private final class Immediate: TaskExecutor {
+    func enqueue(_ job: consuming ExecutorJob) {
+      let job = UnownedJob(job)
+      unsafe job.runSynchronously(on: asUnownedTaskExecutor())
+    }
+  }
+
+  /// A text for each state, without its details.
+  private static func name(_ state: ReconnectingClient<VarIntFraming>.State) -> String {
+    switch state {
+    case .idle: "idle"
+    case .connecting: "connecting"
+    case .connected: "connected"
+    case .waiting: "waiting"
+    case .closed: "closed"
+    @unknown default: "unknown"
+    }
+  }
+
+  /// The reader's task is resumed by the code that changes the state, and may use the client at once. Changes that it makes
+  /// itself are told after the one that it is being told.
+  @Test func `a reader of the states may ask, disconnect and close where it is told`() async throws {
+    await #expect(processExitsWith: .success) {
+      let name = Address.abstract("sw-states-\(getpid())")
+      let listener = try Listener(name, framing: .varInt)
+      let client = ReconnectingClient(Connector(to: name), framing: .varInt)
+      let isListening = Gate()
+      let watching = Task(executorPreference: Immediate()) { @concurrent in
+        var seen: [String] = []
+        for await state in client.states {
+          isListening.open()
+          seen.append(Self.name(state))
+          #expect(Self.name(client.state) == Self.name(state))
+          if case .connected = state { client.disconnect() }
+          if case .idle = state, seen.count > 1 { client.close() }
+        }
+        return seen
+      }
+      await isListening.wait()
+      _ = try? await client.connection(timeout: .patience)
+      #expect(await watching.value == ["idle", "connecting", "connected", "idle", "closed"])
+      listener.close()
+    }
+  }
+
+  @Test func `an attempt outlives its caller, and its connection serves the next one`() async throws {
+    let name = Address.abstract("sw-outlived-\(getpid())")
+    let client = ReconnectingClient(Connector(to: name, waitingForServer: true), framing: .varInt)
+    for timeout in [Duration.zero, .milliseconds(10)] {
+      let error = await endpointError { _ = try await client.connection(timeout: timeout) }
+      #expect(error?.reason == .timedOut)
+    }
+    guard case .connecting(attempt: 1) = client.state else {
+      Issue.record("\(client.state) instead of the attempt")
+      return
+    }
+    let listener = try Listener(name, framing: .varInt)
+    let peer = try await listener.accept(timeout: .patience)
+    await eventually { if case .connected = client.state { true } else { false } }
+    _ = try await client.connection(timeout: .zero)
+    client.close()
+    peer.close()
+    listener.close()
+  }
+
   @Test func `a limit ends the attempts for those who wait, and the next call begins anew`() async throws {
     let directory = try TestDirectory()
     defer { directory.remove() }

@@ -8,6 +8,9 @@ internal import Synchronization
 ///     attempting  connected: receivers get the connection; given up: waiting receivers get the error
 ///     connected   the connection broke: none
 ///     ended       no connection is made any more
+///
+/// When no receiver waits any more, the attempt that is under way is the last. It is not cancelled, because otherwise callers
+/// whose timeouts are shorter than an attempt would never get a connection.
 final class ConnectionSource<F: Framing>: ItemSource {
   typealias Connect = @Sendable (Deadline) async throws(EndpointError) -> MessageDuplex<F>
   private typealias States = AsyncStream<ReconnectingClient<F>.State>
@@ -24,9 +27,19 @@ final class ConnectionSource<F: Framing>: ItemSource {
     var mayRetryFrom = Deadline.immediately
     var isBriefUntil = Deadline.immediately
     var isEnded = false
-    var told = ReconnectingClient<F>.State.idle
+    var current = ReconnectingClient<F>.State.idle
     var watchers: [Int: States.Continuation] = [:]
     var lastWatcher = 0
+    /// The changes that the watchers are still to be told of, the oldest first.
+    var untold: [Change] = []
+    /// Whether a caller is telling the watchers. It tells them of later changes, too.
+    var isTelling = false
+  }
+
+  /// A change of the state, and those who watched when it was made.
+  private struct Change: Sendable {
+    var state: ReconnectingClient<F>.State
+    var watchers: [States.Continuation]
   }
 
   private let backoff: Backoff
@@ -60,7 +73,7 @@ final class ConnectionSource<F: Framing>: ItemSource {
   func attach(_ signal: ReadinessSignal) { guarded.withLock { $0.signal = signal } }
 
   func receiveItems(atMost limit: Int, _ take: (ReceivedItem) -> Void) -> Attempt {
-    let connection = guarded.withLock { state -> MessageDuplex<F>? in
+    let connection = change { state -> MessageDuplex<F>? in
       if let connection = state.connection {
         let condition = connection.condition
         if condition == .inOrder { return connection }
@@ -92,7 +105,7 @@ final class ConnectionSource<F: Framing>: ItemSource {
   /// Closes a connection that a caller does not want any more.
   func giveUp(_ connection: MessageDuplex<F>) {
     // In this order, because the close hides what the peer has done.
-    guarded.withLock { state in
+    change { state in
       if state.connection === connection { leave(connection.condition, &state) }
     }
     connection.close()
@@ -106,7 +119,7 @@ final class ConnectionSource<F: Framing>: ItemSource {
     var attempt = 0
     while true {
       attempt += 1
-      let isWanted = guarded.withLock { state in
+      let isWanted = change { state in
         if !state.isEnded { set(.connecting(attempt: attempt), &state) }
         return !state.isEnded
       }
@@ -129,7 +142,7 @@ final class ConnectionSource<F: Framing>: ItemSource {
   ///
   /// - Returns: whether to continue. If false, no receiver waits any more.
   private func pauseAfterBriefConnection(_ giveUp: Deadline) async -> Bool {
-    let pauseEnd = guarded.withLock { state -> Deadline? in
+    let pauseEnd = change { state -> Deadline? in
       let now = Deadline.now
       guard !state.isEnded, state.briefCount > 0, state.mayRetryFrom > now else { return nil }
       let pause = Duration.nanoseconds(Int64(clamping: state.mayRetryFrom.nanoseconds - now.nanoseconds))
@@ -146,7 +159,7 @@ final class ConnectionSource<F: Framing>: ItemSource {
   /// - Returns: whether to continue.
   private func mayContinue() -> Bool {
     let waiting = waitingCount
-    let signal = guarded.withLock { state -> ReadinessSignal? in
+    let signal = change { state -> ReadinessSignal? in
       if waiting > 0 || state.isEnded { return nil }
       state.attempts = nil
       set(.idle, &state)
@@ -158,7 +171,7 @@ final class ConnectionSource<F: Framing>: ItemSource {
   }
 
   private func connected(_ connection: MessageDuplex<F>) {
-    let signal = guarded.withLock { state -> ReadinessSignal? in
+    let signal = change { state -> ReadinessSignal? in
       state.attempts = nil
       if state.isEnded { return nil }
       state.connection = connection
@@ -180,7 +193,7 @@ final class ConnectionSource<F: Framing>: ItemSource {
     // Those who wait now are told at once, so that nobody who comes later gets their error.
     if isGivenUp { receivers.withLock { $0.half }?.failQueued(failure) }
     let waiting = waitingCount
-    let (isOver, signal) = guarded.withLock { state -> (Bool, ReadinessSignal?) in
+    let (isOver, signal) = change { state -> (Bool, ReadinessSignal?) in
       if state.isEnded { return (true, nil) }
       if waiting == 0 || isGivenUp {
         state.attempts = nil
@@ -203,15 +216,13 @@ final class ConnectionSource<F: Framing>: ItemSource {
   }
 
   func end() {
-    let (connection, attempts, watchers) = guarded.withLock { state in
+    let (connection, attempts) = change { state in
       state.isEnded = true
       state.signal = nil
       set(.closed, &state)
-      defer { (state.attempts, state.watchers) = (nil, [:]) }
-      return (state.connection.take(), state.attempts, state.watchers)
+      defer { state.attempts = nil }
+      return (state.connection.take(), state.attempts)
     }
-    // Each watcher removes itself from the list, so this runs without the lock.
-    for watcher in watchers.values { watcher.finish() }
     connection?.close()
     attempts?.cancel()
     bell.ring()
@@ -220,18 +231,55 @@ final class ConnectionSource<F: Framing>: ItemSource {
   // MARK: State
 
   var lastFailure: EndpointError? { guarded.withLock { $0.lastFailure } }
-  var state: ReconnectingClient<F>.State { guarded.withLock { $0.told } }
+  var state: ReconnectingClient<F>.State { guarded.withLock { $0.current } }
 
-  private func set(_ told: ReconnectingClient<F>.State, _ state: inout State) {
-    if case .closed = state.told { return }
-    state.told = told
-    for watcher in state.watchers.values { watcher.yield(told) }
+  /// Under the lock: notes the change for `change`, which tells the watchers of it.
+  private func set(_ current: ReconnectingClient<F>.State, _ state: inout State) {
+    if case .closed = state.current { return }
+    state.current = current
+    if !state.watchers.isEmpty {
+      state.untold.append(Change(state: current, watchers: Array(state.watchers.values)))
+    }
+    // Nothing follows, and the watchers are told so.
+    if case .closed = current { state.watchers = [:] }
+  }
+
+  /// Changes the state under the lock, and then tells the watchers without it. A watcher's task may run inside the call
+  /// that tells it, and use the client there.
+  private func change<Result: Sendable>(_ body: (inout State) -> Result) -> Result {
+    let (result, tells) = guarded.withLock { state in
+      let result = body(&state)
+      let tells = !state.untold.isEmpty && !state.isTelling
+      if tells { state.isTelling = true }
+      return (result, tells)
+    }
+    if tells { tell() }
+    return result
+  }
+
+  /// Tells the watchers of all changes, in order. One caller at a time does that.
+  private func tell() {
+    while true {
+      let next = guarded.withLock { state -> Change? in
+        if state.untold.isEmpty {
+          state.isTelling = false
+          return nil
+        }
+        return state.untold.removeFirst()
+      }
+      guard let next else { return }
+      for watcher in next.watchers {
+        watcher.yield(next.state)
+        if case .closed = next.state { watcher.finish() }
+      }
+    }
   }
 
   func states() -> AsyncStream<ReconnectingClient<F>.State> {
     let (stream, continuation) = States.makeStream(bufferingPolicy: .bufferingNewest(1))
     let (number, isEnded) = guarded.withLock { state in
-      continuation.yield(state.told)
+      // No task waits for this stream yet, so this runs none.
+      continuation.yield(state.current)
       state.lastWatcher += 1
       if !state.isEnded { state.watchers[state.lastWatcher] = continuation }
       return (state.lastWatcher, state.isEnded)
@@ -241,7 +289,8 @@ final class ConnectionSource<F: Framing>: ItemSource {
       return stream
     }
     continuation.onTermination = { [weak self] _ in
-      self?.guarded.withLock { state in state.watchers[number] = nil }
+      let gone = self?.guarded.withLock { state in state.watchers.removeValue(forKey: number) }
+      _ = gone  // released here, without the lock
     }
     return stream
   }
