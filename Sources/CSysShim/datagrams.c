@@ -14,7 +14,7 @@
  * credentials. The option is set only during that look. */
 static ssize_t empty_or_ended(int fd) {
   struct pollfd polled = {.fd = fd, .events = POLLRDHUP};
-  int ready = RETRIED(poll(&polled, 1, 0));
+  int ready = swsys_look(&polled);
   if (ready < 0) return ready;
   if (!(polled.revents & (POLLRDHUP | POLLHUP))) return 0;
   int before = 0, on = 1;

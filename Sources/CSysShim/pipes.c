@@ -80,14 +80,14 @@ bool swsys_is_in_background(int fd) {
 bool swsys_is_hung_up(int fd, int interest) {
   short ready = (interest & SWSYS_READABLE ? POLLIN : 0) | (interest & SWSYS_WRITABLE ? POLLOUT : 0);
   struct pollfd polled = {.fd = fd, .events = ready};
-  if (RETRIED(poll(&polled, 1, 0)) <= 0) return false;
+  if (swsys_look(&polled) <= 0) return false;
   return (polled.revents & (POLLHUP | POLLERR)) && !(polled.revents & ready);
 }
 int swsys_poll_now(int fd, int interest) {
   struct pollfd polled = {
       .fd = fd,
       .events = (interest & SWSYS_READABLE ? POLLIN : 0) | (interest & SWSYS_WRITABLE ? POLLOUT : 0)};
-  return RETRIED(poll(&polled, 1, 0));
+  return swsys_look(&polled);
 }
 
 int swsys_probe_nowait(void) {

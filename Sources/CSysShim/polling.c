@@ -40,6 +40,11 @@ static void wait_slice(int64_t nanoseconds) {
   nanosleep(&limit, NULL);
 }
 
+int swsys_look(struct pollfd *polled) {
+  struct timespec none = {0};
+  return RETRIED(ppoll(polled, 1, &none, NULL));
+}
+
 int swsys_wait(int fd, int interest, int wake, int64_t nanoseconds) {
   short events = (interest & SWSYS_READABLE ? POLLIN : 0) | (interest & SWSYS_WRITABLE ? POLLOUT : 0);
   struct pollfd polled[2];

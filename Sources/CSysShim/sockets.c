@@ -86,7 +86,7 @@ int swsys_shutdown_send(int fd) { return RESULT(shutdown(fd, SHUT_WR)); }
 
 int swsys_unread_before_end(int fd) {
   struct pollfd polled = {.fd = fd, .events = POLLRDHUP};
-  int ready = RETRIED(poll(&polled, 1, 0));
+  int ready = swsys_look(&polled);
   if (ready != 0) return ready < 0 ? ready : -ENODATA;
   int byte_count = 0;
   int result = RESULT(ioctl(fd, FIONREAD, &byte_count));
@@ -99,7 +99,7 @@ bool swsys_queue_holds_something(int fd, bool is_stream) {
   int byte_count = 0;
   if (is_stream && ioctl(fd, FIONREAD, &byte_count) == 0) return byte_count != 0;
   struct pollfd polled = {.fd = fd, .events = POLLIN};
-  int ready = RETRIED(poll(&polled, 1, 0));
+  int ready = swsys_look(&polled);
   return ready < 0 || (ready > 0 && (polled.revents & POLLIN) != 0);
 }
 bool swsys_stream_may_hold_descriptors(int fd) {

@@ -14,6 +14,11 @@
   ({ __typeof__(call) result_; do result_ = (call); while (result_ < 0 && errno == EINTR); \
      result_ < 0 ? -errno : result_; })
 
+/* Looks at a descriptor without waiting: 1 if it is ready, 0 or a negative errno. It calls ppoll, as the waits do, because
+ * a filter of system calls may refuse poll. */
+struct pollfd;
+int swsys_look(struct pollfd *polled);
+
 /* Moves a new descriptor away from the numbers 0 to 2. In a program that was started with a standard stream
  * closed, a print would go into it. A negative errno passes through. The move needs one more descriptor for a
  * moment. */

@@ -33,6 +33,11 @@ enum {
   SWSYS_CALL_MMAP = SYS_mmap, SWSYS_CALL_READ = SYS_read, SWSYS_CALL_WRITE = SYS_write,
   SWSYS_CALL_PREADV2 = SYS_preadv2, SWSYS_CALL_PWRITEV2 = SYS_pwritev2, SWSYS_CALL_SENDTO = SYS_sendto,
   SWSYS_CALL_SENDMSG = SYS_sendmsg, SWSYS_CALL_RECVMSG = SYS_recvmsg, SWSYS_CALL_SOCKETPAIR = SYS_socketpair,
+#ifdef SYS_poll
+  SWSYS_CALL_POLL = SYS_poll,
+#else
+  SWSYS_CALL_POLL = -1,
+#endif
 #ifdef SYS_epoll_wait
   SWSYS_CALL_EPOLL_WAIT = SYS_epoll_wait,
 #else

@@ -1,4 +1,5 @@
 import CSysShim
+import CSysTestSupport
 import Foundation
 import SWMessaging
 import SWTesting
@@ -420,6 +421,28 @@ struct ConnectingTests {
     #expect(
       error?.description
         == "'tcp::1' is not a valid address: at byte 4: there is no host; 0.0.0.0 and [::] mean any")
+  }
+
+  @Test func `where a filter refuses poll, connections are made, and packets end`() async {
+    await #expect(processExitsWith: .success) {
+      try #require(swsys_forbid(Int32(SWSYS_CALL_POLL), 0) == 0)
+      let listener = try Listener(.tcp(host: "127.0.0.1", port: 0), framing: .varInt)
+      let accepting = Task { try await listener.accept(timeout: .patience) }
+      let client = try await connect(to: listener.address, framing: .varInt, timeout: .patience)
+      let server = try await accepting.value
+      let thread = TestThread {
+        try Connector(to: listener.address).blocking.connect(framing: .varInt, timeout: .patience).close()
+      }
+      try await listener.accept(timeout: .patience).close()
+      try await thread.value
+      try await client.send("one")
+      #expect(try await server.receive(timeout: .patience) == Array("one".utf8))
+      let (left, right) = try makeSocketPair(.unixPackets)
+      try await left.send("")
+      left.finishSending()
+      #expect(try await right.receive(timeout: .patience) == [])
+      #expect(await endpointError { try await right.receive(timeout: .patience) }?.reason == .endOfStream)
+    }
   }
 }
 
