@@ -13,7 +13,7 @@ internal import Synchronization
 /// The first call connects. Later calls get the same connection while it works. They get a new one if it was closed, the
 /// peer has ended it, it has failed, or what came over it broke the framing. Until there is a connection, each caller waits
 /// as long as its own deadline allows, and attempts are made with pauses between them (``Backoff``). When no caller waits
-/// any more, no attempt is made.
+/// any more, the attempt that is under way is the last one. If it succeeds, its connection is there for the next call.
 ///
 /// A connection that breaks before it has lasted for ``Backoff/most`` counts as a failed attempt: the next one begins no
 /// sooner than a pause after it was made. A connection that is closed at this end does not count, and the next call is not
@@ -30,7 +30,7 @@ public final class ReconnectingClient<F: Framing>: Sendable {
   /// How it is with the connection.
   @nonexhaustive
   public enum State: Sendable {
-    /// There is no connection, and no caller waits for one.
+    /// There is no connection, and no attempt is under way.
     case idle
     /// An attempt is under way. The first has the number 1.
     case connecting(attempt: Int)
@@ -54,7 +54,7 @@ public final class ReconnectingClient<F: Framing>: Sendable {
   ///   - mode: whether connections read ahead.
   ///   - maximumFrameSize: the largest frame to receive, in bytes, header included.
   ///   - backoff: the pauses between attempts.
-  ///   - attemptTimeout: how long one attempt may take.
+  ///   - attemptTimeout: how long one attempt may take, also if no caller waits for it any more.
   ///   - limit: for how long attempts are made before they are given up; nil: as long as a call waits.
   public init(
     _ connector: Connector, framing: F, mode: ReceiveMode = .readAhead,
