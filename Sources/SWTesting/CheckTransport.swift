@@ -10,8 +10,9 @@ public import SWIO
 /// ```
 ///
 /// The check uses a dozen pairs, one after the other, in the direction from `sender` to `receiver`. Check a transport
-/// that works in both directions twice; one part sends a byte back, if the receiver accepts it. The check first makes attempts itself; then message endpoints use a pair from
-/// several threads. The laws are the cases of ``TransportViolation/Law``.
+/// that works in both directions twice; one part sends a byte back, if the receiver accepts it. The check first makes
+/// attempts itself; then message endpoints use a pair from several threads. The laws are the cases of
+/// ``TransportViolation/Law``.
 ///
 /// The call blocks the calling thread, usually for milliseconds. If readiness does not come within `patience`, that is
 /// a violation.
