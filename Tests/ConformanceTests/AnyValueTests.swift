@@ -192,9 +192,8 @@ import Testing
     #expect(start.duration(to: .now) < .seconds(4))
   }
 
-  @Test func `a number that is too small is said to be one`() throws {
+  @Test func `a number that is too small is 0, also inside a message`() throws {
     #expect(try decode(JSONValue.self, "-31e-4003") == 0)
-    let error = #expect(throws: (any Error).self) { try decode(Part<JSONValue>.self, #"{"k":-31e-4003}"#) }
-    #expect(!"\(try #require(error))".contains("reads another text"))
+    #expect(try decode(Part<JSONValue>.self, #"{"k":-31e-4003}"#).k == 0)
   }
 }

@@ -134,7 +134,7 @@ enum PickleFoundation {
     case .dateTime(let time):
       guard let microseconds = time.microsecondsSince1970 else {
         let zone =
-          time.time.timeZone?.name.map { "the time zone \($0)" } ?? "its time zone, which has no name,"
+          time.time.timeZone?.name.map { "the time zone \($0)" } ?? "the time zone, whose name is not known,"
         throw decoding.corrupted("the pickle does not say the offset of \(zone) at \(time)")
       }
       return date(microseconds)
