@@ -143,7 +143,8 @@ import Testing
     }
     guard case .dataCorrupted(let context) = error else { throw error }
     #expect(
-      context.debugDescription.contains("the offset of the time zone, whose name is not known, at 2024-01-02"))
+      context.debugDescription.contains("the offset of the time zone, whose name is not known, at 2024-01-02")
+    )
   }
 
   @Test func `a namedtuple whose subclass has attributes keeps both, and no field is nil in silence`() throws
