@@ -533,7 +533,7 @@ package class Half: ReactorWork, @unchecked Sendable {
     var limit: Deadline?
     while locked({ state, _ in state.isBusyForAMoment }) {
       // Code of the user that runs in the turn, such as a transport, could wait for itself.
-      let end = limit ?? .after(.milliseconds(100))
+      let end = limit ?? .after(.seconds(1))
       limit = end
       if end.hasPassed { return }
       swsys_yield()
