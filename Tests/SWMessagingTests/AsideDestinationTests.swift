@@ -47,7 +47,9 @@ import Testing
   }
 
   @Test func `a destination that nobody waits for any more is tried at once`() {
-    let played = HandPlayed(PlayedTransport(.datagrams, sending: Self.refusals(2)))
+    // The pause must not end because the machine is slow.
+    let played = HandPlayed(
+      PlayedTransport(.datagrams, sending: Self.refusals(2)), reactor: ManualReactor(startingAt: .now))
     let (given, other) = (played.send([1], to: Self.first), played.send([2], to: Self.second))
     given.caller?.giveUp(.cancelled)
     #expect(given.outcome == "cancelled" && other.outcome == nil)
@@ -94,7 +96,9 @@ import Testing
   func `if the first of a destination leaves during a pause, the next one is tried at its end`(
     _ kind: Place.Kind
   ) {
-    let played = HandPlayed(PlayedTransport(.datagrams, sending: Self.refusals(1)))
+    // The pause must not end because the machine is slow.
+    let played = HandPlayed(
+      PlayedTransport(.datagrams, sending: Self.refusals(1)), reactor: ManualReactor(startingAt: .now))
     let first = played.send([1], to: Self.first, as: .thread)
     let second = played.send([2], to: Self.first, as: kind)
     let third = played.send([3], to: Self.first, as: kind)
