@@ -226,6 +226,20 @@ import Testing
     func close(then done: @escaping @Sendable () -> Void) { done() }
   }
 
+  @Test func `code that runs in the turn does not wait for itself when it detaches`() throws {
+    let transport = try Interrupted()
+    let half = ReceiveHalf(Port(connected: transport, for: .readable, reactor: ManualReactor()))
+    let core = EndpointCore(receiving: half, sending: nil)
+    let refusal = Guarded<EndpointError.Reason?>(nil)
+    transport.meanwhile {
+      let reason = blockingError { _ = try core.detach() }?.reason
+      refusal.withLock { $0 = reason }
+    }
+    _ = half.start(.exactly(3), as: .task, until: .immediately)
+    #expect(refusal.withLock { $0 } == .busy)
+    half.close()
+  }
+
   @Test func `an endpoint can be detached as soon as its last call has given up`() async throws {
     let (transport, reactor) = (try Interrupted(), ManualReactor())
     let half = ReceiveHalf(Port(connected: transport, for: .readable, reactor: reactor))
@@ -368,15 +382,21 @@ import Testing
     core.sending?.close()
   }
 
+  /// A reader, and a number of its peer that another process would have, too.
+  private static func readerBesideWriter(
+    _ isPipe: Bool
+  ) throws -> (core: EndpointCore, reader: SocketReader, other: FileDescriptor) {
+    let pair = isPipe ? try DescriptorPair.pipe() : try DescriptorPair.sockets()
+    let core = try EndpointCore(
+      adopting: pair.first.release().rawValue, for: .readable, reactor: ManualReactor())
+    return (core, SocketReader(core: core), pair.second.release())
+  }
+
   @Test(arguments: [false, true])
   func `a peer that is gone ends behind what is there, though another process goes on writing`(
     _ isPipe: Bool
   ) throws {
-    let pair = isPipe ? try DescriptorPair.pipe() : try DescriptorPair.sockets()
-    let core = try EndpointCore(
-      adopting: pair.first.release().rawValue, for: .readable, reactor: ManualReactor())
-    let reader = SocketReader(core: core)
-    let other = pair.second.release()
+    let (core, reader, other) = try Self.readerBesideWriter(isPipe)
     func write(_ text: String) throws { _ = try other.writeAll(text.utf8) }
     try write("12345")
     core.receiving?.port.forsake()
@@ -393,14 +413,11 @@ import Testing
   func `a peer that is gone and left nothing ends at once, though another process could write`(
     _ isPipe: Bool
   ) throws {
-    let pair = isPipe ? try DescriptorPair.pipe() : try DescriptorPair.sockets()
-    let core = try EndpointCore(
-      adopting: pair.first.release().rawValue, for: .readable, reactor: ManualReactor())
-    let reader = SocketReader(core: core)
+    let (core, reader, other) = try Self.readerBesideWriter(isPipe)
     core.receiving?.port.forsake()
     #expect(blockingError { try reader.blocking.receive(timeout: .patience) }?.reason == .endOfStream)
     reader.close()
-    try pair.second.release().close()
+    try other.close()
   }
 
   /// The connection may have ended otherwise, and that is what is reported.

@@ -88,6 +88,9 @@ extension Endpoint {
   /// a descriptor of its own. A duplex can be detached if one direction has been closed; ``SendingEndpoint/finishSending()``
   /// closes sending where the peer would see no end otherwise. Of two descriptors the one that is left is returned then.
   ///
+  /// It waits for no call, but for the end of an attempt that was being made for one which has just been cancelled or timed
+  /// out: for a moment, and for a second at most.
+  ///
   /// - Throws: ``EndpointError`` `busy` if a call is under way, if the rest of a message has not gone out yet, or if the
   ///   other direction of the descriptor is open; `unreadDatagrams` or `unreadDescriptors` if datagrams, or descriptors that
   ///   peers have passed, have been received ahead and not been returned (receive their messages first); `closed` if the
