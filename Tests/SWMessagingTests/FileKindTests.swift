@@ -1,6 +1,7 @@
 import CSysShim
 import CSysTestSupport
 import Foundation
+import SWIO
 import SWMessaging
 import SWTesting
 import Synchronization
@@ -408,6 +409,29 @@ import Testing
     #expect(try await thread.value == Array("two".utf8))
     master.close()
     #expect(try await reader.next(timeout: .patience) == nil)
+  }
+
+  /// The error is that of a program in the background. When the library looks, it may be in front again.
+  @Test func `line 12: an error of a terminal that is in front by now is not the terminal's`() throws {
+    let terminal = try PseudoTerminal(isRaw: false)
+    var results = [-Int(EIO), -Int(EIO), 3, -Int(EAGAIN)]
+    let attempt = terminal.line.withDescriptor { line in
+      EmptyRead.endOfTerminal.attempt(line.rawValue) { results.removeFirst() }
+    }
+    #expect(attempt == .transferred(3))
+    #expect(results == [-Int(EAGAIN)])
+  }
+
+  @Test func `line 12: an error of a terminal that stays is reported`() throws {
+    let terminal = try PseudoTerminal(isRaw: false)
+    let error = TransportError(.receive, .ioError, scope: .direction)
+    #expect(
+      terminal.line.withDescriptor { line in EmptyRead.endOfTerminal.attempt(line.rawValue) { -Int(EIO) } }
+        == .failed(error))
+    let other = TransportError(.receive, .invalidArgument, scope: .direction)
+    #expect(
+      terminal.line.withDescriptor { line in EmptyRead.endOfTerminal.attempt(line.rawValue) { -Int(EINVAL) } }
+        == .failed(other))
   }
 
   // MARK: Others

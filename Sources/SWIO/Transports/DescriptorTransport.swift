@@ -128,25 +128,35 @@ package func makeTransport(
 ///     raw terminal with VMIN 0                       nothing has been typed
 ///     master of a pseudo-terminal, EIO               the last other side is closed: the end
 ///     terminal, EIO in the background                nothing is for this process until it is in front again
-enum EmptyRead: Hashable, Sendable {
+///     terminal, EIO, in front since the read         the error is an old one: read again
+package enum EmptyRead: Hashable, Sendable {
   case end
   /// Only the description that was given, under this number, knows whether there ever was a writer.
   case endIfHungUp(Int32)
   case endOfTerminal
 
-  /// The attempt that such a read stands for. Nil if the error says it.
-  func attempt(_ result: Int, working: Int32) -> Attempt? {
-    switch self {
-    case .end: return result == 0 ? .endOfStream : nil
-    case .endIfHungUp(let number):
-      // If a writer has come, written and gone since the read, the next attempt sees that.
-      return result != 0 ? nil : swsys_is_hung_up(number, Int32(SWSYS_READABLE)) ? .endOfStream : .wouldBlock
-    case .endOfTerminal:
-      guard result == 0 || result == -Int(Errno.ioError.rawValue) else { return nil }
-      if swsys_is_hung_up(working, 0) { return .endOfStream }
-      if result != 0 { return swsys_is_in_background(working) ? .retryLater : nil }
-      return swsys_is_canonical(working) ? .endOfStream : .wouldBlock
+  /// Reads from the descriptor `working`, and says what the result stands for.
+  package func attempt(_ working: Int32, _ read: () -> Int) -> Attempt {
+    // A shell may bring the program to the front between a read and the look. It does not do so 32 times in a row, so an
+    // error that stays is the terminal's own.
+    for _ in 0..<32 {
+      let result = read()
+      if result > 0 { return .transferred(result) }
+      switch self {
+      case .end: return result == 0 ? .endOfStream : .file(.receive, result)
+      case .endIfHungUp(let number):
+        guard result == 0 else { return .file(.receive, result) }
+        // If a writer has come, written and gone since the read, the next attempt sees that.
+        return swsys_is_hung_up(number, Int32(SWSYS_READABLE)) ? .endOfStream : .wouldBlock
+      case .endOfTerminal:
+        let isError = result == -Int(Errno.ioError.rawValue)
+        guard result == 0 || isError else { return .file(.receive, result) }
+        if swsys_is_hung_up(working, 0) { return .endOfStream }
+        if !isError { return swsys_is_canonical(working) ? .endOfStream : .wouldBlock }
+        if swsys_is_in_background(working) { return .retryLater }
+      }
     }
+    return .failed(TransportError(.receive, .ioError, scope: .direction))
   }
 
   /// Whether a write would block although `poll` reports writable. The master of a pseudo-terminal whose other side is not

@@ -16,9 +16,7 @@ package final class NonblockingTransport: DescriptorTransport {
   }
 
   package func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
-    let result = unsafe swsys_read(working, memory.baseAddress, memory.count)
-    if result > 0 { return .transferred(result) }
-    return empty.attempt(result, working: working) ?? .file(.receive, result)
+    empty.attempt(working) { unsafe swsys_read(working, memory.baseAddress, memory.count) }
   }
 
   package func send(_ bytes: UnsafeRawBufferPointer) -> Attempt {

@@ -51,9 +51,7 @@ package final class PolledTransport: DescriptorTransport {
     -> Attempt
   {
     guard swsys_poll_now(number, Int32(SWSYS_READABLE)) > 0 else { return .wouldBlock }
-    let result = unsafe swsys_read(number, memory.baseAddress, memory.count)
-    if result > 0 { return .transferred(result) }
-    return empty.attempt(result, working: number) ?? .file(.receive, result)
+    return empty.attempt(number) { unsafe swsys_read(number, memory.baseAddress, memory.count) }
   }
 
   /// A writable pipe has room for PIPE_BUF bytes, so a write of that size does not block unless another writer uses the room

@@ -1,6 +1,6 @@
 """Runs a program that answers lines in capitals on a pseudo-terminal, and looks at what it does to it.
 
-usage: terminal.py lines|raw|killed|hangup|background|spawn PROGRAM ARGUMENT...
+usage: terminal.py lines|raw|killed|hangup|background|contended|spawn PROGRAM ARGUMENT...
 """
 
 import fcntl
@@ -98,8 +98,8 @@ def reads(process):
         return None
 
 
-def in_background(program):
-    """Is the shell of a terminal: takes it from the program while a line is typed, and gives it back."""
+def as_shell(program):
+    """Makes a terminal and a session with it, and runs the program in front of it."""
     master, line = pty.openpty()
     settings = termios.tcgetattr(line)
     settings[3] &= ~termios.ECHO
@@ -117,8 +117,28 @@ def in_background(program):
         for number in range(3):
             os.dup2(line, number)
         os.execv(program[0], program)
-    os.write(master, b"one\n")
-    assert read_until(master, b"\r\n") == b"ONE\r\n"
+    answers(master, b"one")
+    return master, line, job
+
+
+def answers(master, word):
+    os.write(master, word + b"\n")
+    check_answer(master, word)
+
+
+def check_answer(master, word):
+    answer = read_until(master, b"\r\n")
+    assert answer == word.upper() + b"\r\n", answer
+
+
+def end(master, job):
+    os.write(master, b"\x04")
+    assert os.waitstatus_to_exitcode(os.waitpid(job, 0)[1]) == 0
+
+
+def in_background(program):
+    """Takes the terminal from the program while a line is typed, and gives it back."""
+    master, line, job = as_shell(program)
     os.tcsetpgrp(line, os.getpgrp())
     os.write(master, b"two\n")
     # It tries more than once, in vain.
@@ -127,18 +147,31 @@ def in_background(program):
         assert os.waitpid(job, os.WNOHANG) == (0, 0), "it has ended"
     # The shell has left the line.
     os.tcsetpgrp(line, job)
-    assert read_until(master, b"\r\n") == b"TWO\r\n"
-    os.write(master, b"\x04")
-    assert os.waitstatus_to_exitcode(os.waitpid(job, 0)[1]) == 0
+    check_answer(master, b"two")
+    end(master, job)
+
+
+def contended(program):
+    """Takes the terminal and gives it back so often that the program is brought to the front right after a read, too."""
+    master, line, job = as_shell(program)
+    for number in range(50):
+        os.tcsetpgrp(line, os.getpgrp())
+        os.write(master, b"two\n")
+        for _ in range(200 * (number % 40)):
+            os.tcsetpgrp(line, job)
+            os.tcsetpgrp(line, os.getpgrp())
+        os.tcsetpgrp(line, job)
+        check_answer(master, b"two")
+    end(master, job)
 
 
 mode, program = sys.argv[1], sys.argv[2:]
 if mode == "spawn":
     spawned(program)
-elif mode == "background":
+elif mode in ("background", "contended"):
     # The terminal goes with its session, and so does a signal.
     if (session := os.fork()) == 0:
-        in_background(program)
+        in_background(program) if mode == "background" else contended(program)
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(session, 0)[1]) == 0
 else:
