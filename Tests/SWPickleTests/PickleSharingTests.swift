@@ -110,6 +110,9 @@ import Testing
       .object(PickleName("fractions", "Fraction"), [long, long]), 2000)
     #expect(throws: DecodingError.self) { try strict.decode([Double].self, from: fractions) }
     #expect(throws: DecodingError.self) { try strict.decode([Float].self, from: fractions) }
+    // A path is looked at several times.
+    let few = PickleValue.object(PickleName("pathlib", "PurePosixPath"), Array(repeating: "aa", count: 600))
+    #expect(throws: DecodingError.self) { try strict.decode([String].self, from: Self.shared(few, 12)) }
     // Short ones are not.
     let short = PickleValue.object(PickleName("pathlib", "PurePosixPath"), ["/", "tmp"])
     #expect(try PickleDecoder().decode([String].self, from: Self.shared(short, 20_000)).last == "/tmp")

@@ -37,8 +37,13 @@ extension PickleGraph {
       default: count += nodes[index].dataByteCount
       }
     }
-    return count
+    // A short path is cheaper than the comparison of its name.
+    guard count > 256, PickleObject(object, in: self).pathFlavor != nil else { return count }
+    return count * Self.costOfPath
   }
+
+  /// How often the bytes of a path are looked at: split into parts, joined, normalized, and joined once more.
+  private static var costOfPath: Int { 8 }
 }
 
 extension PickleNode {
