@@ -21,30 +21,66 @@
 
 ssize_t swsys_read(int fd, void *bytes, size_t count) { return RETRIED(read(fd, bytes, count)); }
 
-static ssize_t plain_write(int fd, const struct iovec *parts, int count, bool nowait) {
-  if (nowait) return swsys_write_nowait(fd, parts, count, false, true);
+static ssize_t write_plain(int fd, const struct iovec *parts, int count) {
   return count == 1 ? RETRIED(write(fd, parts[0].iov_base, parts[0].iov_len))
                     : RETRIED(writev(fd, parts, count));
+}
+static ssize_t write_nowait(int fd, const struct iovec *parts, int count) {
+  return swsys_write_nowait(fd, parts, count, false, true);
+}
+
+/* The one call that takes "do not wait" for every pipe, also for one whose flags others change, is splice. It moves bytes
+ * between pipes, so they come and go through a pipe that exists for this call. */
+static bool is_refused(ssize_t result) {
+  return result == -EINVAL || result == -ENOSYS || result == -EPERM || result == -EACCES;
+}
+ssize_t swsys_splice_in(int fd, void *bytes, size_t count) {
+  int ends[2];
+  if (swsys_pipe(ends) < 0) return -EOPNOTSUPP;
+  /* With room for one buffer it takes no second packet of a writer with O_DIRECT. */
+  int room = fcntl(ends[1], F_SETPIPE_SZ, 1);
+  ssize_t result = room < 0 ? -EPERM : RETRIED(splice(fd, NULL, ends[1], NULL, count, SPLICE_F_NONBLOCK));
+  if (result > 0) result = RETRIED(read(ends[0], bytes, (size_t)result));
+  swsys_close(ends[0]);
+  swsys_close(ends[1]);
+  return is_refused(result) ? -EOPNOTSUPP : result;
+}
+static ssize_t write_spliced(int fd, const struct iovec *parts, int count) {
+  int ends[2];
+  if (swsys_pipe(ends) < 0) return -EOPNOTSUPP;
+  /* Up to PIPE_BUF bytes that one call writes into an empty pipe are one buffer, and splice moves it whole or not at all. */
+  ssize_t written = write_plain(ends[1], parts, count);
+  ssize_t moved = written;
+  if (written > 0) moved = RETRIED(splice(ends[0], NULL, fd, NULL, (size_t)written, SPLICE_F_NONBLOCK));
+  swsys_close(ends[0]);
+  swsys_close(ends[1]);
+  return is_refused(moved) ? -EOPNOTSUPP : moved;
 }
 
 /* A write to a pipe without a reader sends SIGPIPE to the writing thread. Only MSG_NOSIGNAL and RWF_NOSIGNAL
  * turn that off. If neither exists, the signal is blocked in this thread during the call, and taken back if the
  * call raised it. A signal that was pending before stays pending. */
-ssize_t swsys_write_guarded(int fd, const struct iovec *parts, int count, bool nowait) {
+static ssize_t guarded(ssize_t (*call)(int, const struct iovec *, int), int fd, const struct iovec *parts, int count) {
   sigset_t sigpipe, before, pending;
   sigemptyset(&sigpipe);
   sigaddset(&sigpipe, SIGPIPE);
   sigpending(&pending);
-  if (sigismember(&pending, SIGPIPE)) return plain_write(fd, parts, count, nowait);  /* so it is blocked already */
+  if (sigismember(&pending, SIGPIPE)) return call(fd, parts, count);  /* so it is blocked already */
   int error = pthread_sigmask(SIG_BLOCK, &sigpipe, &before);
   if (error) return -error;
-  ssize_t result = plain_write(fd, parts, count, nowait);
+  ssize_t result = call(fd, parts, count);
   if (result == -EPIPE) {
     struct timespec none = {0};
     while (sigtimedwait(&sigpipe, NULL, &none) < 0 && errno == EINTR) {}
   }
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   return result;
+}
+ssize_t swsys_write_guarded(int fd, const struct iovec *parts, int count, bool nowait) {
+  return guarded(nowait ? write_nowait : write_plain, fd, parts, count);
+}
+ssize_t swsys_splice_out(int fd, const struct iovec *parts, int count) {
+  return guarded(write_spliced, fd, parts, count);
 }
 
 /* The libc wrappers of preadv2 and pwritev2 refuse or emulate flags they do not know, so the kernel is
@@ -66,6 +102,10 @@ bool swsys_is_terminal(int fd) { return isatty(fd) == 1; }
 bool swsys_is_canonical(int fd) {
   struct termios settings;
   return tcgetattr(fd, &settings) == 0 && (settings.c_lflag & ICANON) != 0;
+}
+bool swsys_may_return_nothing(int fd) {
+  struct termios settings;
+  return tcgetattr(fd, &settings) == 0 && !(settings.c_lflag & ICANON) && settings.c_cc[VMIN] == 0;
 }
 bool swsys_is_in_background(int fd) {
   pid_t front = tcgetpgrp(fd);

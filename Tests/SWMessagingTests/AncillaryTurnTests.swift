@@ -113,7 +113,8 @@ import Testing
     for _ in 0..<12 {
       let (next, _) = try descriptors(20)
       stream.bring(1, next)
-      await eventually { (try? openCount()) ?? .max <= before + 40 }
+      // Beside them, the few that the library opens to close descriptors.
+      await eventually { (try? openCount()) ?? .max <= before + 48 }
     }
     let whole = stream.take(12)
     #expect(whole?.lostDescriptors == true && whole?.descriptors?.count == 20)

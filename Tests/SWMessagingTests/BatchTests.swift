@@ -215,6 +215,29 @@ import Testing
 
   // MARK: Leaving
 
+  /// Accepts everything, and cancels the task that sends.
+  private final class Cancelling: SocketLike {
+    var readinessSource: ReadinessSource { .signal }
+    func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt { .wouldBlock }
+    func send(_ bytes: UnsafeRawBufferPointer) -> Attempt {
+      unsafe withUnsafeCurrentTask { task in unsafe task?.cancel() }
+      return .transferred(bytes.count)
+    }
+    func finishSending() throws(TransportError) {}
+    func close() {}
+  }
+
+  @Test func `messages that have all gone out have been sent, cancelled or not`() async throws {
+    let writer = MessageDuplex(transport: Cancelling(), framing: .varInt)
+    defer { writer.close() }
+    try await Task { try await writer.send(contentsOf: [[1], [2]] as [[UInt8]]) }.value
+    // With messages left, the call ends where the next ones would begin.
+    let many = [[UInt8]](repeating: [1, 2, 3], count: 100_000)
+    let error = await Task { await endpointError { try await writer.send(contentsOf: many) } }.value
+    let count = try #require(error?.messageCount)
+    #expect(error?.reason == .cancelled && count > 0 && count < many.count)
+  }
+
   @Test func `a batch that ends early has taken nothing`() async throws {
     let (left, right) = try makeSocketPair()
     let reader = MessageReader(over: right)

@@ -416,7 +416,7 @@ import Testing
     let terminal = try PseudoTerminal(isRaw: false)
     var results = [-Int(EIO), -Int(EIO), 3, -Int(EAGAIN)]
     let attempt = terminal.line.withDescriptor { line in
-      EmptyRead.endOfTerminal.attempt(line.rawValue) { results.removeFirst() }
+      EmptyRead.endOfTerminal(TerminalModes(line.rawValue)).attempt(line.rawValue) { results.removeFirst() }
     }
     #expect(attempt == .transferred(3))
     #expect(results == [-Int(EAGAIN)])
@@ -426,12 +426,51 @@ import Testing
     let terminal = try PseudoTerminal(isRaw: false)
     let error = TransportError(.receive, .ioError, scope: .direction)
     #expect(
-      terminal.line.withDescriptor { line in EmptyRead.endOfTerminal.attempt(line.rawValue) { -Int(EIO) } }
+      terminal.line.withDescriptor { line in
+        EmptyRead.endOfTerminal(TerminalModes(line.rawValue)).attempt(line.rawValue) { -Int(EIO) }
+      }
         == .failed(error))
     let other = TransportError(.receive, .invalidArgument, scope: .direction)
     #expect(
-      terminal.line.withDescriptor { line in EmptyRead.endOfTerminal.attempt(line.rawValue) { -Int(EINVAL) } }
+      terminal.line.withDescriptor { line in
+        EmptyRead.endOfTerminal(TerminalModes(line.rawValue)).attempt(line.rawValue) { -Int(EINVAL) }
+      }
         == .failed(other))
+  }
+
+  /// Another process may set the mode between the read and the look at it.
+  @Test func `line 12: a mode that has changed since a read makes no end`() throws {
+    let terminal = try PseudoTerminal(isRaw: true)
+    func isQuiet(_ settings: inout termios) {
+      settings.c_cc.6 = 0  // VMIN
+      settings.c_lflag &= ~tcflag_t(ICANON)
+    }
+    func isCanonical(_ settings: inout termios) { settings.c_lflag |= tcflag_t(ICANON) }
+    terminal.line.withDescriptor { line in
+      let line = line.rawValue
+      PseudoTerminal.change(line, isQuiet)
+      let read = EmptyRead.endOfTerminal(TerminalModes(line))
+      let nothing = {
+        PseudoTerminal.change(line, isCanonical)
+        return 0
+      }
+      #expect(read.attempt(line, nothing) == .wouldBlock, "nothing was typed, and then lines were asked for")
+      #expect(read.attempt(line) { 0 } == .endOfStream, "the end of a line")
+      PseudoTerminal.change(line, isQuiet)
+      #expect(read.attempt(line) { 0 } == .wouldBlock)
+      #expect(read.attempt(line, nothing) == .wouldBlock)
+      #expect(read.attempt(line) { 0 } == .endOfStream)
+    }
+  }
+
+  /// Raw programs that wait for a byte never read nothing.
+  @Test func `line 12: the first end is one where the terminal was raw before`() throws {
+    let terminal = try PseudoTerminal(isRaw: true)
+    terminal.line.withDescriptor { line in
+      let read = EmptyRead.endOfTerminal(TerminalModes(line.rawValue))
+      PseudoTerminal.change(line.rawValue) { $0.c_lflag |= tcflag_t(ICANON) }
+      #expect(read.attempt(line.rawValue) { 0 } == .endOfStream)
+    }
   }
 
   // MARK: Others

@@ -1,5 +1,6 @@
 import CSysShim
 import CSysTestSupport
+import Foundation
 import Glibc
 import SWIO
 import SWMessaging
@@ -88,6 +89,7 @@ import Testing
   @Test func `what is offloaded may never end, or does`() throws {
     let pipe = try Self.pipe()
     #expect(pipe.reading.transport.offloadMayNeverEnd)
+    #expect(try Self.pipe(KernelBranch.polled.features).reading.transport.offloadMayNeverEnd)
     let file = try Held(
       OwnedDescriptor(adopting: .open(FilePath("/proc/self/exe"), .readOnly)), for: .readable)
     #expect(!file.transport.offloadMayNeverEnd)
@@ -473,50 +475,89 @@ import Testing
       let reader = try Held(pair.first, for: .readable, branch.features)
       _ = try pair.second.withDescriptor { try $0.writeAll([1]) }
       Self.drop(pair.second)
-      let takesLong = branch == .polled
-      #expect(reader.receive(takingLong: takesLong).bytes == [1])
-      #expect(reader.receive(takingLong: takesLong).attempt == .endOfStream)
+      #expect(reader.receive().bytes == [1])
+      #expect(reader.receive().attempt == .endOfStream)
     }
   }
 
-  @Test func `with poll alone an attempt is left to a thread that may wait, if there is something to move`()
-    throws
-  {
+  @Test(arguments: [false, true])
+  func `no attempt on a pipe that cannot be opened again waits`(hasNonblock: Bool) throws {
     let (reading, writing) = try Self.pipe(KernelBranch.polled.features)
-    #expect(
-      reading.receive().attempt == .wouldBlock && reading.receive(takingLong: true).attempt == .wouldBlock)
-    #expect(writing.send([1]) == .offload && writing.gather([1, 2]) == .offload)
+    for held in [reading, writing] { #expect(swsys_set_nonblocking(held.transport.number, hasNonblock) == 0) }
+    let before = try Self.openCount()
+    #expect(reading.receive().attempt == .wouldBlock)
+    #expect(writing.send([1]) == .transferred(1) && writing.gather([2, 3]) == .transferred(2))
+    #expect(reading.receive(1).bytes == [1] && reading.receive().bytes == [2, 3])
+    // No more at once than goes out whole or not at all.
+    let bytes = pattern(10_000)
+    #expect(writing.gather(bytes) == .transferred(4_096))
+    #expect(reading.receive(10_000).bytes == Array(bytes[..<4_096]))
+    while case .transferred = writing.gather(bytes) {}
+    #expect(writing.gather(bytes) == .wouldBlock && writing.send([1]) == .wouldBlock)
+    // A part of the room is not enough, and nothing is moved.
+    #expect(reading.receive(100).bytes.count == 100 && writing.gather(bytes) == .wouldBlock)
+    #expect(reading.receive(5_000).bytes == Array(bytes[100..<4_096]))
+    #expect(writing.gather(bytes) == .transferred(4_096))
+    #expect(try Self.openCount() == before)
+    // Without a reader it stays full, and is broken all the same.
+    let lonely = try DescriptorPair.pipe()
+    let writer = try Held(lonely.second, for: .writable, KernelBranch.polled.features)
+    while case .transferred = writer.gather(bytes) {}
+    Self.drop(lonely.first)
+    let broken = writer.gather([1])
+    #expect(broken == .failed(TransportError(.send, .brokenPipe)) && Self.scope(broken) == .direction)
+    #expect(writer.send([1]) == .failed(TransportError(.send, .brokenPipe)))
+  }
+
+  private static func openCount() throws -> Int {
+    try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").count
+  }
+
+  @Test func `without a free number the attempt is left to a thread that may wait`() async {
+    await #expect(processExitsWith: .success) {
+      let (reading, writing) = try Self.pipe(KernelBranch.polled.features)
+      var limit = rlimit()
+      _ = unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+      var none = rlimit(rlim_cur: 1, rlim_max: limit.rlim_max)
+      _ = unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &none)
+      let sent = [writing.send([1]), writing.gather([1, 2, 3], takingLong: true)]
+      let received = (reading.receive().attempt, reading.receive(takingLong: true).bytes)
+      _ = unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+      try #require(sent == [.offload, .transferred(3)])
+      try #require(received == (.offload, [1, 2, 3]))
+      try #require(reading.receive().attempt == .wouldBlock)
+    }
+  }
+
+  /// Another process that shares the description may clear O_NONBLOCK between a look at it and the attempt.
+  @Test(arguments: [false, true], [Errno.notPermitted, .noFunction, .permissionDenied, .invalidArgument])
+  func `where splice is refused an attempt is left to a thread that may wait, if there is something to move`(
+    hasNonblock: Bool, _ errno: Errno
+  ) async throws {
+    let (reading, writing) = try Self.pipe(KernelBranch.polled.features)
+    for held in [reading, writing] { #expect(swsys_set_nonblocking(held.transport.number, hasNonblock) == 0) }
+    let bytes = pattern(10_000)
+    let received: @Sendable (Held) -> Attempt = { $0.receive().attempt }
+    let splice = SWSYS_CALL_SPLICE
+    #expect(try await Self.attempt(reading, refused: splice, errno, received) == .wouldBlock)
+    #expect(reading.receive(takingLong: true).attempt == .wouldBlock)
+    #expect(try await Self.attempt(writing, refused: splice, errno) { $0.send([1]) } == .offload)
+    #expect(try await Self.attempt(writing, refused: splice, errno) { $0.gather([1, 2]) } == .offload)
     #expect(writing.gather([1, 2, 3], takingLong: true) == .transferred(3))
-    #expect(reading.receive().attempt == .offload)
+    #expect(try await Self.attempt(reading, refused: splice, errno, received) == .offload)
     #expect(reading.receive(takingLong: true).bytes == [1, 2, 3])
     // No more at once than is written without waiting.
-    let bytes = pattern(10_000)
     #expect(writing.gather(bytes, takingLong: true) == .transferred(4_096))
     #expect(reading.receive(10_000, takingLong: true).bytes == Array(bytes[..<4_096]))
     while case .transferred = writing.gather(bytes, takingLong: true) {}
     #expect(writing.gather(bytes, takingLong: true) == .wouldBlock)
-    #expect(writing.send([1]) == .wouldBlock && writing.gather([1, 2]) == .wouldBlock)
-    // Without a reader it stays full, and is broken all the same.
+    #expect(try await Self.attempt(writing, refused: splice, errno) { $0.send([1]) } == .wouldBlock)
     let lonely = try DescriptorPair.pipe()
     let writer = try Held(lonely.second, for: .writable, KernelBranch.polled.features)
     while case .transferred = writer.gather(bytes, takingLong: true) {}
     Self.drop(lonely.first)
     let broken = writer.gather([1], takingLong: true)
     #expect(broken == .failed(TransportError(.send, .brokenPipe)) && Self.scope(broken) == .direction)
-  }
-
-  /// Another process that shares the description may clear the flag between a look at it and the attempt.
-  @Test func `on a shared description no attempt is made where it must not wait, though it has O_NONBLOCK`()
-    throws
-  {
-    let (reading, writing) = try Self.pipe(KernelBranch.polled.features)
-    for held in [reading, writing] { #expect(swsys_set_nonblocking(held.transport.number, true) == 0) }
-    #expect(reading.receive().attempt == .wouldBlock)
-    #expect(writing.send([1]) == .offload && writing.gather([1, 2]) == .offload)
-    #expect(writing.gather([1, 2, 3], takingLong: true) == .transferred(3))
-    #expect(reading.receive().attempt == .offload)
-    #expect(reading.receive(takingLong: true).bytes == [1, 2, 3])
-    #expect(reading.receive(takingLong: true).attempt == .wouldBlock)
   }
 
   @Test func `a pipe whose reading end says that it brings packets always has room for one`() throws {

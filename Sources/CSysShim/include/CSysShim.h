@@ -184,9 +184,14 @@ ssize_t swsys_write_guarded(int fd, const struct iovec *parts, int count, bool n
 ssize_t swsys_read_nowait(int fd, void *bytes, size_t count);             /* RWF_NOWAIT */
 ssize_t swsys_write_nowait(int fd, const struct iovec *parts, int count, bool no_signal,
                            bool nowait);                                  /* RWF_NOWAIT, RWF_NOSIGNAL */
+/* From and to a pipe of any kind, without waiting, whatever its flags. The caller gives at most PIPE_BUF bytes to send; a page
+ * at most comes in; no SIGPIPE comes. -EOPNOTSUPP: not possible now, and nothing was done. */
+ssize_t swsys_splice_in(int fd, void *bytes, size_t count);
+ssize_t swsys_splice_out(int fd, const struct iovec *parts, int count);
 bool swsys_is_anonymous_pipe(int fd);
 bool swsys_is_terminal(int fd);
 bool swsys_is_canonical(int fd);                 /* a terminal that hands out lines */
+bool swsys_may_return_nothing(int fd);           /* a terminal whose read returns 0 while nothing is typed */
 /* This process is in the background of the terminal, and its shell may bring it to the front again. A read fails with EIO
  * meanwhile if the thread blocks SIGTTIN; otherwise the signal stops the process. */
 bool swsys_is_in_background(int fd);

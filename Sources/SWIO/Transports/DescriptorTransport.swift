@@ -1,4 +1,5 @@
 internal import CSysShim
+internal import Synchronization
 internal import SystemPackage
 
 /// A transport over a descriptor. Its attempts never wait, leave no flag on an open file description that others share, and
@@ -10,6 +11,7 @@ internal import SystemPackage
 ///     anonymous pipe      PipeTransport          preadv2 RWF_NOWAIT         pwritev2 RWF_NOWAIT | RWF_NOSIGNAL
 ///       older kernels     NonblockingTransport   read, own description      writev; SIGPIPE blocked and taken back
 ///     FIFO, tty           NonblockingTransport   likewise, where /proc allows it
+///       else, FIFO        PolledTransport        splice SPLICE_F_NONBLOCK through a pipe of the library's own
 ///       else              PolledTransport        poll, then a read or a small write on a thread that may wait
 ///     regular file        FileTransport          preadv2 RWF_NOWAIT; else on a thread that may wait
 package protocol DescriptorTransport: ClosesLater {
@@ -103,7 +105,8 @@ package func makeTransport(
   if features.nowaitPipes, isAnonymous { return PipeTransport(number, noSignal: features.nosignalPipes) }
   let quiet: EmptyRead =
     isPipe
-    ? isAnonymous ? .end : .endIfHungUp(number) : swsys_is_terminal(number) ? .endOfTerminal : .end
+    ? isAnonymous ? .end : .endIfHungUp(number)
+    : swsys_is_terminal(number) ? .endOfTerminal(TerminalModes(number)) : .end
   // Opening it again comes first, because another process may clear O_NONBLOCK on a shared description.
   let own = features.reopens ? swsys_reopen_nonblocking(number, access) : -1
   if own >= 0 { return NonblockingTransport(number, working: own, isPipe: isPipe, quiet) }
@@ -129,11 +132,13 @@ package func makeTransport(
 ///     master of a pseudo-terminal, EIO               the last other side is closed: the end
 ///     terminal, EIO in the background                nothing is for this process until it is in front again
 ///     terminal, EIO, in front since the read         the error is an old one: read again
-package enum EmptyRead: Hashable, Sendable {
+package enum EmptyRead: Sendable {
   case end
   /// Only the description that was given, under this number, knows whether there ever was a writer.
   case endIfHungUp(Int32)
-  case endOfTerminal
+  case endOfTerminal(TerminalModes)
+
+  var isTerminal: Bool { if case .endOfTerminal = self { true } else { false } }
 
   /// Reads from the descriptor `working`, and says what the result stands for.
   package func attempt(_ working: Int32, _ read: () -> Int) -> Attempt {
@@ -148,11 +153,11 @@ package enum EmptyRead: Hashable, Sendable {
         guard result == 0 else { return .file(.receive, result) }
         // If a writer has come, written and gone since the read, the next attempt sees that.
         return swsys_is_hung_up(number, Int32(SWSYS_READABLE)) ? .endOfStream : .wouldBlock
-      case .endOfTerminal:
+      case .endOfTerminal(let modes):
         let isError = result == -Int(Errno.ioError.rawValue)
         guard result == 0 || isError else { return .file(.receive, result) }
         if swsys_is_hung_up(working, 0) { return .endOfStream }
-        if !isError { return swsys_is_canonical(working) ? .endOfStream : .wouldBlock }
+        if !isError { return modes.isEnd(working) ? .endOfStream : .wouldBlock }
         if swsys_is_in_background(working) { return .retryLater }
       }
     }
@@ -162,7 +167,23 @@ package enum EmptyRead: Hashable, Sendable {
   /// Whether a write would block although `poll` reports writable. The master of a pseudo-terminal whose other side is not
   /// open takes bytes only while it has room.
   func isStuck(_ working: Int32) -> Bool {
-    self == .endOfTerminal && swsys_is_hung_up(working, Int32(SWSYS_WRITABLE))
+    isTerminal && swsys_is_hung_up(working, Int32(SWSYS_WRITABLE))
+  }
+}
+
+/// Tells the end that is typed at a terminal from a read that found nothing typed, although another process may change the
+/// terminal's mode between the read and the look.
+package final class TerminalModes: Sendable {
+  /// Whether a read returned nothing, or would have, at the last look.
+  private let wasQuiet: Atomic<Bool>
+
+  package init(_ number: Int32) { wasQuiet = Atomic(swsys_may_return_nothing(number)) }
+
+  /// Whether a read that has returned nothing means the end. Where the mode has changed since the last look, it may be of
+  /// either mode, and the stream goes on: an end can be typed once more, and one that is reported cannot be taken back.
+  func isEnd(_ working: Int32) -> Bool {
+    let isQuiet = !swsys_is_canonical(working)
+    return !wasQuiet.exchange(isQuiet, ordering: .relaxed) && !isQuiet
   }
 }
 

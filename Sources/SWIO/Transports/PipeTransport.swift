@@ -21,7 +21,7 @@ package final class PipeTransport: DescriptorTransport {
 
   package func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
     let result = unsafe swsys_read_nowait(number, memory.baseAddress, memory.count)
-    if Self.isRefused(result) { return PolledTransport.mayReceive(number) }
+    if Self.isRefused(result) { return unsafe PolledTransport.receiveFromPipe(number, into: memory, .end) }
     return result == 0 ? .endOfStream : .file(.receive, result)
   }
 
@@ -30,11 +30,14 @@ package final class PipeTransport: DescriptorTransport {
   }
 
   package func send(_ bytes: UnsafeRawBufferPointer) -> Attempt {
-    sent(unsafe withVector(bytes) { unsafe write($0, $1) })
+    let result = unsafe withVector(bytes) { unsafe write($0, $1) }
+    return Self.isRefused(result) ? unsafe PolledTransport.sendToPipe(number, bytes) : .file(.send, result)
   }
 
   package func send(gathering parts: UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt {
-    sent(unsafe withVectors(parts) { unsafe write($0, $1) })
+    let result = unsafe withVectors(parts) { unsafe write($0, $1) }
+    return Self.isRefused(result)
+      ? unsafe PolledTransport.sendToPipe(number, gathering: parts) : .file(.send, result)
   }
 
   package func sendTakingLong(gathering parts: UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt {
@@ -45,10 +48,6 @@ package final class PipeTransport: DescriptorTransport {
     unsafe noSignal
       ? swsys_write_nowait(number, vectors, count, true, true)
       : swsys_write_guarded(number, vectors, count, true)
-  }
-
-  private func sent(_ result: Int) -> Attempt {
-    Self.isRefused(result) ? PolledTransport.maySend(number) : .file(.send, result)
   }
 
   /// Whether the kernel or a filter of system calls refuses the call. If the error is the pipe's own, the plain call that

@@ -170,8 +170,8 @@ extension SendingEndpoint {
   }
 
   /// Half-closes the connection. The peer sees the end of the stream after everything that has been sent so far, including
-  /// the rest of a half-sent message. Later sends throw `closed`. Receiving continues. The call does not wait for the
-  /// peer.
+  /// the rest of a half-sent message. The call does not wait for that. Later sends throw `closed`; while the rest is still going
+  /// out they wait for it first, up to their own time limits. Receiving continues.
   ///
   /// On a stream socket this is `shutdown(SHUT_WR)`. On any other descriptor the endpoint closes its descriptor for
   /// sending. If the same descriptor also receives, as that of a terminal does, the peer sees the end when the endpoint is

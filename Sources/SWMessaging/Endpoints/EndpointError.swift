@@ -25,7 +25,8 @@ public struct EndpointError: Error, Sendable {
     /// The endpoint has received descriptors with bytes that no receive has returned, and unread bytes cannot bring them:
     /// their messages are to be received before it can be detached.
     case unreadDescriptors
-    /// The transport failed. Every later call in that direction throws the same.
+    /// The transport failed. The error's ``TransportError/scope`` says for how long: of one item, and later calls go on;
+    /// or for good, and every later call in that direction throws the same.
     case transport(TransportError)
     /// The peer broke the framing (it stays broken), or the message cannot be sent in it.
     case framing(FramingError)

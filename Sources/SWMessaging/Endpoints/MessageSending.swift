@@ -80,10 +80,11 @@ extension MessageSending {
     let (half, deadline) = (sendHalf, CallLimit(timeout, deadline).deadline)
     var batches = Batches(messages, framing, areDatagrams: half.carriesDatagrams)
     while true {
+      // A call whose messages have all gone out has succeeded, cancelled or not.
+      guard let batch = try batches.next() else { return }
       if await half.isCancelledAtBegin() {
         throw EndpointError(.cancelled, messageCount: batches.messageCount)
       }
-      guard let batch = try batches.next() else { return }
       let started = half.start(batch, as: .task, until: deadline, batches.progress)
       if let error = await half.finish(started) { throw batches.adjust(error) }
       batches.sent(batch)
