@@ -9,6 +9,8 @@ final class ManualReactor: Reacting {
     var timers = DeadlineHeap()
     var offloaded: [any ReactorWork] = []
     var refusal: Errno?
+    var watchRefusal: Errno?
+    var startRefusal: Errno?
     var registerCount = 0
     /// The clock of the test; nil: the real one.
     var clock: Deadline?
@@ -55,6 +57,11 @@ final class ManualReactor: Reacting {
   /// From now on no thread can be started.
   func refuseHelp(_ errno: Errno) { state.withLock { $0.refusal = errno } }
 
+  /// From now on it watches no descriptor, and has no thread if that is refused as well.
+  func refuseToWatch(_ errno: Errno, start: Errno? = nil) {
+    state.withLock { ($0.watchRefusal, $0.startRefusal) = (errno, start) }
+  }
+
   /// Lets every timer fire that is set for this instant or an earlier one. A clock of the test's own shows this instant
   /// then.
   func pass(_ deadline: Deadline) {
@@ -81,9 +88,12 @@ final class ManualReactor: Reacting {
   func register(
     _ descriptor: Int32, for receiver: any ReadinessReceiver, watching interest: Readiness
   ) -> RegistrationOutcome {
-    state.withLock { $0.registerCount += 1 }
-    return .alwaysReady
+    state.withLock { state in
+      state.registerCount += 1
+      return state.watchRefusal.map { .failed($0) } ?? .alwaysReady
+    }
   }
+  func start() -> Errno? { state.withLock { $0.startRefusal } }
   func watch(_ id: RegistrationID, descriptor: Int32, _ interest: Readiness) -> Errno? { nil }
   func deregister(_ id: RegistrationID, descriptor: Int32) {}
   func call(_ work: any ReactorWork) { state.withLock { $0.works.append(work) } }

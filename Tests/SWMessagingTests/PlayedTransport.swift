@@ -21,14 +21,17 @@ final class PlayedTransport: SocketLike {
 
   let content: TransportContent
   let capabilities: TransportCapabilities
+  let readinessSource: ReadinessSource
   private let state: Mutex<State>
 
   init(
     _ content: TransportContent = .stream, receiving: [Attempt] = [], sending: [Attempt] = [],
-    finishing: [Errno] = [], capabilities: TransportCapabilities = TransportCapabilities()
+    finishing: [Errno] = [], capabilities: TransportCapabilities = TransportCapabilities(),
+    source: ReadinessSource = .signal
   ) {
     self.content = content
     self.capabilities = capabilities
+    readinessSource = source
     state = Mutex(State(receiving: receiving, sending: sending, finishing: finishing))
   }
 
@@ -47,7 +50,6 @@ final class PlayedTransport: SocketLike {
 
   // MARK: SocketLike
 
-  var readinessSource: ReadinessSource { .signal }
   func attach(_ signal: ReadinessSignal) { state.withLock { $0.signal = signal } }
 
   func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt {

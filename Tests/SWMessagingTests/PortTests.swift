@@ -53,6 +53,20 @@ import Testing
     }
   }
 
+  @Test func `the first error of a connection is told of both directions, also where a later one follows`() {
+    let (first, later) = (TransportError(.send, .connectionReset), TransportError(.receive, .ioError))
+    let played = HandPlayed(PlayedTransport(receiving: [.failed(later)], sending: [.failed(first)]))
+    #expect(played.send([1]).error?.failure?.errno == .connectionReset)
+    guard case .ended(.failed(let error)) = played.receiving.start(.upTo(10), as: .task, until: .never) else {
+      Issue.record("the connection is over")
+      return
+    }
+    #expect(error.failure == TransportError(.send, .connectionReset, scope: .connection))
+    #expect(played.transport.count("receive") == 1)
+    #expect(played.send([2]).error?.failure?.errno == .connectionReset)
+    played.end()
+  }
+
   @Test func `an error that no attempt met says what it ends, too`() {
     let played = HandPlayed(PlayedTransport(finishing: [.ioError]))
     let duplex = SocketDuplex(core: played.core)

@@ -1,6 +1,7 @@
 import SWIO
 import SWMessaging
 import SWTesting
+import Synchronization
 import SystemPackage
 import TestSupport
 import Testing
@@ -141,7 +142,86 @@ import Testing
     played.end()
   }
 
+  // MARK: No thread that watches
+
+  @Test func `without a thread that watches, those who wait to send fail, and one that need not wait sends`()
+  {
+    let played = HandPlayed(
+      PlayedTransport(sending: [.wouldBlock], source: .descriptor(.standardError)))
+    played.reactor.refuseToWatch(.noSpace, start: .noMemory)
+    // Invariant: used by this thread alone.
+    nonisolated(unsafe) var second: HandSent?
+    played.transport.meanwhile { unsafe second = played.send([2]) }
+    let failure = "\(EndpointError.Reason.transport(TransportError(.wait, .noMemory)))"
+    #expect(played.send([1]).outcome == failure)
+    #expect(unsafe second?.outcome == failure)
+    #expect(played.reactor.timerCount == 0 && played.sending.inspect { !$0.turn })
+    #expect(played.send([3]).outcome == "sent")
+    played.end()
+  }
+
+  @Test func `without a thread that watches, those who wait to receive fail`() {
+    let played = HandPlayed(
+      PlayedTransport(receiving: [.wouldBlock, .wouldBlock], source: .descriptor(.standardError)))
+    played.reactor.refuseToWatch(.noSpace, start: .noMemory)
+    // Invariant: used by this thread alone.
+    nonisolated(unsafe) var second: HandCaller?
+    played.transport.meanwhile { unsafe second = played.receive() }
+    let failure = "\(EndpointError.Reason.transport(TransportError(.wait, .noMemory)))"
+    #expect(played.outcome(played.receive()) == failure)
+    #expect(played.outcome(unsafe second) == failure)
+    #expect(played.reactor.timerCount == 0 && played.receiving.inspect { !$0.turn })
+    played.end()
+  }
+
+  @Test func `a descriptor that cannot be watched is tried after a pause`() {
+    let played = HandPlayed(
+      PlayedTransport(
+        receiving: [.wouldBlock, .transferred(2)], sending: [.wouldBlock, .transferred(1)],
+        source: .descriptor(.standardError)),
+      reactor: ManualReactor(startingAt: .now))
+    played.reactor.refuseToWatch(.noSpace)
+    let (sent, received) = (played.send([1]), played.receive())
+    #expect(sent.outcome == nil && played.outcome(received) == nil && played.reactor.timerCount == 2)
+    played.passPauses { sent.outcome != nil && received?.isDecided ?? true }
+    #expect(sent.outcome == "sent" && played.outcome(received) == "[1, 2]")
+    played.end()
+  }
+
   // MARK: Helper threads
+
+  @Test func `who comes while a send fails for want of a helper finds the turn at home`() {
+    let played = HandPlayed(PlayedTransport(sending: [.offload, .transferred(1)]))
+    played.reactor.refuseHelp(.noMemory)
+    let away = Guarded<[Bool]>([])
+    // Invariant: used by this thread alone.
+    nonisolated(unsafe) var second: HandSent?
+    played.transport.meanwhile {
+      unsafe second = played.send([2])
+      played.transport.meanwhile { away.withLock { $0.append(played.sending.inspect { $0.isAway }) } }
+    }
+    #expect(played.send([1]).error?.failure?.operation == .offload)
+    played.reactor.drive()
+    #expect(unsafe second?.outcome == "sent")
+    #expect(away.withLock { $0 } == [false])
+    played.end()
+  }
+
+  @Test func `a turn is busy for a moment while an attempt is made and nobody waits behind it`() {
+    let played = HandPlayed(PlayedTransport(sending: [.wouldBlock]))
+    let looks = Guarded<[Bool]>([])
+    // Invariant: used by this thread alone.
+    nonisolated(unsafe) var second: HandSent?
+    played.transport.meanwhile {
+      looks.withLock { $0.append(played.sending.inspect { $0.isBusyForAMoment }) }
+      unsafe second = played.send([2])
+      looks.withLock { $0.append(played.sending.inspect { $0.isBusyForAMoment }) }
+    }
+    _ = played.send([1])
+    #expect(looks.withLock { $0 } == [true, false])
+    #expect(unsafe second != nil)
+    played.end()
+  }
 
   @Test func `without a helper thread the send fails, and the next one is tried`() {
     let played = HandPlayed(PlayedTransport(sending: [.offload]))

@@ -398,6 +398,48 @@ import Testing
     #expect(hand.result(last, typed)?.value == payload.reduce(0) { $0 + Int($1) })
   }
 
+  @Test(arguments: [false, true])
+  func `an endpoint that knows an earlier frame, or a part of the header, takes over a large frame`(
+    _ hasPart: Bool
+  ) {
+    let payload = (0..<40_000).map { UInt8(truncatingIfNeeded: $0) }
+    var parts = FrameParts()
+    #expect(throws: Never.self) { try VarIntFraming().encode(payload, into: &parts) }
+    let frame = parts.bytes
+    let hand = HandDriven(receiving: [.bytes([1, 7])])
+    let (first, second) = (hand.side(.varInt), hand.side(.varInt))
+    #expect(hand.result(hand.receive(second.request), second)?.value == [7])
+    var come = 0
+    func leave(_ side: ReceivingSide<VarIntFraming>, after count: Int) {
+      let call = hand.receive(side.request)
+      hand.bring(.bytes(Array(frame[come..<(come + count)])))
+      come += count
+      call.caller?.giveUp(.timedOut)
+    }
+    if hasPart { leave(second, after: 1) }
+    leave(first, after: 10_000)
+    let last = hand.receive(second.request)
+    hand.bring(.bytes(Array(frame[come...])))
+    #expect(hand.result(last, second)?.value == payload)
+  }
+
+  @Test(arguments: [5, 20_000, 60_000])
+  func `bytes are received of a large frame that another endpoint has begun`(_ count: Int) {
+    let payload = (0..<40_000).map { UInt8(truncatingIfNeeded: $0) }
+    var parts = FrameParts()
+    #expect(throws: Never.self) { try VarIntFraming().encode(payload, into: &parts) }
+    let bytes = parts.bytes + (0..<25_000).map { UInt8(truncatingIfNeeded: $0) }
+    let hand = HandDriven(receiving: [.bytes(Array(bytes[..<10_000]))])
+    let side = hand.side(.varInt)
+    let call = hand.receive(side.request)
+    hand.bring(.bytes(Array(bytes[10_000..<15_000])))
+    call.caller?.giveUp(.timedOut)
+    let raw = hand.receive(.exactly(count))
+    hand.bring(.bytes(Array(bytes[15_000..<50_000])))
+    hand.bring(.bytes(Array(bytes[50_000...])))
+    #expect(hand.bytes(raw) == Array(bytes[..<count]))
+  }
+
   @Test func `a large frame may tell its length before its header is there`() {
     let payload = [UInt8](repeating: 7, count: FixedFrames.count - FixedFrames.headerCount)
     let hand = HandDriven(receiving: [.bytes([1])])

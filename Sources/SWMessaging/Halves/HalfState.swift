@@ -81,7 +81,9 @@ package struct HalfState: Sendable {
 
   /// Whether the turn alone forbids a `detach`, and is given back after an attempt: nobody waits. Its holder may be the reactor,
   /// whose last caller has given up.
-  var isBusyForAMoment: Bool { turn && !isAway && loneWaiter == nil && pollers == 0 && queue.count == 0 }
+  package var isBusyForAMoment: Bool {
+    turn && !isAway && loneWaiter == nil && pollers == 0 && queue.count == 0
+  }
 
   /// Closes the half and marks it as out of the descriptor, without giving the descriptor up.
   mutating func retire() {

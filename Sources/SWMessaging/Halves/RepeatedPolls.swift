@@ -30,7 +30,7 @@ struct RepeatedPolls {
       let found = wakeUp.wait(watching: descriptor, for: interest, until: .immediately)
       if found.isSignalled { return }
       if !found.isReady { count = 0 }
-      if found.isReady, count == 2 {
+      if count == 2 {
         count = 3
         return
       }
