@@ -233,7 +233,9 @@ def transform(files, dropped):
     for name in files:
         found, end, _ = mutate(name, first, [])
         left_out = {m["id"] for m in keyed(found, ROOT / name) if m["key"] in dropped}
-        _, _, text = mutate(name, first, left_out)
+        kept, kept_end, text = mutate(name, first, left_out)
+        if kept_end != end or len(kept) != len(found) - len(left_out):
+            sys.exit(f"{name}: a mutant that is left out changes the numbers of others")
         write(COPY / name, text.encode())
         mutants += [m for m in found if m["id"] not in left_out]
         first = end

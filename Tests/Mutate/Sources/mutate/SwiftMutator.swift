@@ -88,11 +88,10 @@ final class SwiftMutator: SyntaxRewriter {
     }
     if ["min", "max"].contains(name), node.arguments.count == 2, !isSilent {
       let other = name == "min" ? "max" : "min"
-      if let id = number(node, "\(name) becomes \(other)") {
-        let whole = node.trimmedDescription
-        let changed = other + whole.dropFirst(3)
-        return replaced(node, by: "(swmutant(\(id)) ? \(changed) : \(whole))")
-      }
+      guard let id = number(node, "\(name) becomes \(other)") else { return ExprSyntax(node) }
+      let whole = node.trimmedDescription
+      let changed = other + whole.dropFirst(3)
+      return replaced(node, by: "(swmutant(\(id)) ? \(changed) : \(whole))")
     }
     return super.visit(node)
   }
@@ -194,15 +193,20 @@ final class SwiftMutator: SyntaxRewriter {
     while index < items.count {
       let item = items[index]
       if !isSilent, index + 1 < items.count, isMovable(item), isMovable(items[index + 1]),
-        isCall(item) || isCall(items[index + 1]),
-        let id = number(item, "changes places with the next statement")
+        isCall(item) || isCall(items[index + 1])
       {
+        // Also if this mutant is left out, the two are one step: the numbers behind them stay.
+        let id = number(item, "changes places with the next statement")
         let (first, second) = (changed(item, false), changed(items[index + 1], false))
-        let swapped =
-          "if swmutant(\(id)) { \(oneLine(items[index + 1])); \(oneLine(item)) } else { "
-          + first.trimmedDescription + (between(item, items[index + 1])) + second.trimmedDescription + " }"
-        result.append(
-          statement(swapped, leading: item.leadingTrivia, trailing: items[index + 1].trailingTrivia))
+        if let id {
+          let swapped =
+            "if swmutant(\(id)) { \(oneLine(items[index + 1])); \(oneLine(item)) } else { "
+            + first.trimmedDescription + (between(item, items[index + 1])) + second.trimmedDescription + " }"
+          result.append(
+            statement(swapped, leading: item.leadingTrivia, trailing: items[index + 1].trailingTrivia))
+        } else {
+          result += [first, second]
+        }
         index += 2
         continue
       }
