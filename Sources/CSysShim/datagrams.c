@@ -6,33 +6,56 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
-/* A receive on a seqpacket socket returns 0 for an empty packet and for the end. The end is possible only after
- * the peer has shut down. If it has, a look with SO_PASSCRED tells them apart, because only a packet brings
- * credentials. The option is set only during that look. */
-static ssize_t empty_or_ended(int fd) {
-  struct pollfd polled = {.fd = fd, .events = POLLRDHUP};
-  int ready = swsys_look(&polled);
-  if (ready < 0) return ready;
-  if (!(polled.revents & (POLLRDHUP | POLLHUP))) return 0;
-  int before = 0, on = 1;
-  socklen_t length = sizeof before;
-  if (getsockopt(fd, SOL_SOCKET, SO_PASSCRED, &before, &length) < 0) return SWSYS_ENDED;
-  if (!before && setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof on) < 0) return SWSYS_ENDED;
-  struct msghdr message = {0};
-  ssize_t result = RETRIED(recvmsg(fd, &message, MSG_PEEK | MSG_DONTWAIT));
-  if (!before) setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &before, sizeof before);
-  if (result < 0) return result;
-  /* There is no room for credentials, so the kernel reports that they were cut off. */
-  return message.msg_flags & MSG_CTRUNC ? 0 : SWSYS_ENDED;
+static int option(int fd, int level, int name) {
+  int value = 0;
+  socklen_t length = sizeof value;
+  return getsockopt(fd, level, name, &value, &length) < 0 ? -1 : value;
 }
 
-ssize_t swsys_next_datagram_size(int fd, bool is_packet) {
-  ssize_t size = RETRIED(recv(fd, NULL, 0, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT));
-  return size == 0 && is_packet ? empty_or_ended(fd) : size;
+int swsys_mark_packets(int fd) {
+  /* Another user of the socket may have asked for the time in nanoseconds, which is a mark, too. */
+  if (option(fd, SOL_SOCKET, SO_TIMESTAMPNS) > 0) return 0;
+  int on = 1;
+  return RESULT(setsockopt(fd, SOL_SOCKET, SO_TIMESTAMP, &on, sizeof on));
 }
+
+/* Receives, or looks, on a seqpacket socket. The call returns 0 for an empty packet and for the end, but only a packet
+ * brings control data: its time, at least (swsys_mark_packets). So each call tells what it has met, whatever other
+ * threads and processes do with the socket meanwhile. */
+static ssize_t receive_packet(int fd, struct msghdr *message, int flags) {
+  const struct msghdr asked = *message;
+  bool is_shut_down = false;
+  for (;;) {
+    ssize_t result = RETRIED(recvmsg(fd, message, flags));
+    if (result != 0 || message->msg_controllen > 0 || (message->msg_flags & MSG_CTRUNC)) return result;
+    if (is_shut_down) return SWSYS_ENDED;
+    /* A filter of system calls may have refused the mark, and another process may have switched it off. Before the peer
+     * has shut down, this was a packet nevertheless. */
+    struct pollfd polled = {.fd = fd, .events = POLLRDHUP};
+    int ready = swsys_look(&polled);
+    if (ready < 0) return ready;
+    if (!(polled.revents & (POLLRDHUP | POLLHUP))) return 0;
+    /* The kernel looks for a packet first and at the shutdown afterwards. A packet that came in between is still there,
+     * and none comes after it, so one more attempt is certain. */
+    is_shut_down = true;
+    *message = asked;
+  }
+}
+
+static ssize_t look(int fd, void *bytes, size_t count, int flags, bool is_packet) {
+  flags |= MSG_PEEK | MSG_DONTWAIT;
+  if (!is_packet) return RETRIED(recv(fd, bytes, count, flags));
+  struct iovec part = {.iov_base = bytes, .iov_len = count};
+  struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+  return receive_packet(fd, &message, flags);
+}
+ssize_t swsys_next_datagram_size(int fd, bool is_packet) { return look(fd, NULL, 0, MSG_TRUNC, is_packet); }
+ssize_t swsys_peek_packet(int fd, void *bytes, size_t count) { return look(fd, bytes, count, 0, true); }
 
 #ifndef SCM_PIDFD
 #define SCM_PIDFD 0x04
@@ -91,28 +114,38 @@ static struct swsys_ancillary *parse(struct msghdr *message, const void *address
   return found;
 }
 
-ssize_t swsys_receive_message(int fd, void *bytes, size_t count, void *rest, size_t rest_count, bool with_control,
-                              bool with_address, struct swsys_ancillary **found) {
+/* Whether the only control data is the mark of a packet. */
+static bool brings_only_mark(struct msghdr *message) {
+  if (message->msg_flags & MSG_CTRUNC) return false;
+  struct cmsghdr *item = CMSG_FIRSTHDR(message);
+  return item && item->cmsg_level == SOL_SOCKET && item->cmsg_type == SCM_TIMESTAMP && !CMSG_NXTHDR(message, item);
+}
+
+ssize_t swsys_receive_message(int fd, void *bytes, size_t count, enum swsys_receiving what,
+                              struct swsys_ancillary **found) {
   union {
-    char bytes[CMSG_SPACE(sizeof (*found)->descriptors) + CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(sizeof(int))
-               + CMSG_SPACE(1024)];  /* a security label */
+    char bytes[CMSG_SPACE(sizeof(struct timespec)) + CMSG_SPACE(sizeof (*found)->descriptors)
+               + CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(sizeof(int)) + CMSG_SPACE(1024)];  /* a security label */
     struct cmsghdr header;
   } control;
   unsigned char address[sizeof (*found)->address];
-  struct iovec parts[2] = {{.iov_base = bytes, .iov_len = count}, {.iov_base = rest, .iov_len = rest_count}};
-  struct msghdr message = {.msg_iov = parts, .msg_iovlen = rest ? 2 : 1};
-  if (with_control) {
+  bool is_datagram = what == SWSYS_DATAGRAM || what == SWSYS_PACKET;
+  struct iovec part = {.iov_base = bytes, .iov_len = count};
+  struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+  if (what != SWSYS_BYTES) {
     message.msg_control = &control;
     message.msg_controllen = sizeof control;
   }
-  if (with_address) {
+  if (is_datagram) {
     message.msg_name = address;
     message.msg_namelen = sizeof address;
   }
-  ssize_t result = RETRIED(recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC));
+  int flags = MSG_DONTWAIT | MSG_CMSG_CLOEXEC;
+  ssize_t result = what == SWSYS_PACKET ? receive_packet(fd, &message, flags) : RETRIED(recvmsg(fd, &message, flags));
   bool has_more = result >= 0
-      && (message.msg_controllen > 0 || message.msg_namelen > 0 || (message.msg_flags & (MSG_CTRUNC | MSG_TRUNC)));
-  *found = has_more ? parse(&message, with_address ? address : NULL) : NULL;
+      && ((message.msg_controllen > 0 && !brings_only_mark(&message)) || message.msg_namelen > 0
+          || (message.msg_flags & (MSG_CTRUNC | MSG_TRUNC)));
+  *found = has_more ? parse(&message, is_datagram ? address : NULL) : NULL;
   return result;
 }
 void swsys_free_ancillary(struct swsys_ancillary *found) { free(found); }
@@ -169,11 +202,6 @@ int swsys_send_datagrams(int fd, const struct iovec *parts, int count) {
   return RETRIED(sendmmsg(fd, messages, (unsigned)count, MSG_DONTWAIT | MSG_NOSIGNAL));
 }
 
-static int option(int fd, int level, int name) {
-  int value = 0;
-  socklen_t length = sizeof value;
-  return getsockopt(fd, level, name, &value, &length) < 0 ? -1 : value;
-}
 bool swsys_is_unix(int fd) { return option(fd, SOL_SOCKET, SO_DOMAIN) == AF_UNIX; }
 bool swsys_is_tcp(int fd) {
   int family = option(fd, SOL_SOCKET, SO_DOMAIN);
@@ -190,6 +218,17 @@ bool swsys_is_udp(int fd) {
   return (family == AF_INET || family == AF_INET6) && option(fd, SOL_SOCKET, SO_PROTOCOL) == IPPROTO_UDP;
 }
 bool swsys_glues_datagrams(int fd) { return option(fd, IPPROTO_UDP, 104 /* UDP_GRO */) > 0; }
+
+void *swsys_map_room(size_t byte_count) {
+  void *room = mmap(NULL, byte_count, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (room == MAP_FAILED) return NULL;
+  /* A small datagram is not to cost a huge page. */
+  madvise(room, byte_count, MADV_NOHUGEPAGE);
+  return room;
+}
+void swsys_unmap_room(void *room, size_t byte_count) { munmap(room, byte_count); }
+void swsys_drop_pages(void *first, size_t byte_count) { madvise(first, byte_count, MADV_DONTNEED); }
+size_t swsys_page_size(void) { return (size_t)sysconf(_SC_PAGESIZE); }
 
 int swsys_receive_datagrams(int fd, void *slots, size_t slot_size, int count, struct swsys_datagram *found) {
   struct mmsghdr messages[MOST_AT_ONCE];

@@ -58,6 +58,11 @@ int swsys_set_buffer_sizes(int fd, int send, int receive) {
   if (receive > 0 && setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive, sizeof receive) < 0) return -errno;
   return 0;
 }
+int swsys_force_send_buffer(int fd, int size) {
+  if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size) < 0) swsys_set_buffer_sizes(fd, size, 0);
+  socklen_t length = sizeof size;
+  return RESULT(getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, &length)) < 0 ? -errno : size;
+}
 int swsys_set_linger_reset(int fd) {
   struct linger value = {.l_onoff = 1, .l_linger = 0};
   return RESULT(setsockopt(fd, SOL_SOCKET, SO_LINGER, &value, sizeof value));

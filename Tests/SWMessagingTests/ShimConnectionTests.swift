@@ -98,7 +98,7 @@ import Testing
       close(0)
       close(1)
       var found: UnsafeMutablePointer<swsys_ancillary>?
-      guard sent == 1, unsafe swsys_receive_message(ends[1], &byte, 1, nil, 0, true, false, &found) == 1,
+      guard sent == 1, unsafe swsys_receive_message(ends[1], &byte, 1, SWSYS_UNIX_BYTES, &found) == 1,
         let found = unsafe found
       else { return ([], []) }
       defer { unsafe swsys_free_ancillary(found) }

@@ -63,6 +63,11 @@ ssize_t swsys_sendv(int fd, const struct iovec *parts, int count);        /* nev
 /* How many bytes the next datagram has, which stays. SWSYS_ENDED: there will be none. */
 enum { SWSYS_ENDED = -1000000 };
 ssize_t swsys_next_datagram_size(int fd, bool is_packet);
+/* A look at the bytes of the next packet of a seqpacket socket. SWSYS_ENDED: there will be none. */
+ssize_t swsys_peek_packet(int fd, void *bytes, size_t count);
+/* Has each packet of a seqpacket socket bring its time (SO_TIMESTAMP), which tells an empty one from the end. The option
+ * belongs to the socket, and stays. */
+int swsys_mark_packets(int fd);
 /* AF_UNIX, AF_INET and AF_INET6 on Linux. */
 enum { SWSYS_UNIX_FAMILY = 1, SWSYS_INET_FAMILY = 2, SWSYS_INET6_FAMILY = 10 };
 
@@ -89,11 +94,16 @@ struct swsys_ancillary {
   bool is_cut;                 /* the datagram was longer: the rest is lost */
   bool is_control_cut;         /* control data was cut off: descriptors may be lost */
 };
-/* recvmsg; never waits. The bytes that do not fit `bytes` go to `rest`, which may be NULL; the result counts both. `found` is
- * NULL if nothing came beside the bytes and nothing was cut off; else it is the caller's, to be freed. Without room for
- * control data (`with_control`) only MSG_CTRUNC tells that there was some. */
-ssize_t swsys_receive_message(int fd, void *bytes, size_t count, void *rest, size_t rest_count, bool with_control,
-                              bool with_address, struct swsys_ancillary **found);
+enum swsys_receiving {
+  SWSYS_BYTES,                 /* of a stream without room for control data: only MSG_CTRUNC tells that there was some */
+  SWSYS_UNIX_BYTES,            /* of a stream, with control data */
+  SWSYS_DATAGRAM,              /* with control data and the sender's address */
+  SWSYS_PACKET,                /* the same of a seqpacket socket; SWSYS_ENDED: there will be none */
+};
+/* recvmsg; never waits. `found` is NULL if nothing came beside the bytes and nothing was cut off; else it is the caller's,
+ * to be freed. */
+ssize_t swsys_receive_message(int fd, void *bytes, size_t count, enum swsys_receiving what,
+                              struct swsys_ancillary **found);
 void swsys_free_ancillary(struct swsys_ancillary *found);
 int swsys_set_receives_credentials(int fd, bool on);  /* SO_PASSCRED */
 /* sendmsg; never waits, no SIGPIPE. */
@@ -121,6 +131,11 @@ struct swsys_datagram {
  * one. Never waits. */
 int swsys_receive_datagrams(int fd, void *slots, size_t slot_size, int count, struct swsys_datagram *found);
 ssize_t swsys_peek(int fd, void *bytes, size_t count);
+/* Memory of which only the pages that are written count. NULL: there are not so many addresses. */
+void *swsys_map_room(size_t byte_count);
+void swsys_unmap_room(void *room, size_t byte_count);
+void swsys_drop_pages(void *first, size_t byte_count);  /* they read as zeros from now on, and cost no memory */
+size_t swsys_page_size(void);
 
 /* ---- connections ---- */
 int swsys_socket(int family, int type);          /* close-on-exec, nonblocking, above 2 */

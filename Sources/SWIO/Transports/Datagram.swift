@@ -1,3 +1,4 @@
+internal import CSysShim
 internal import Synchronization
 
 /// A datagram that has been received, and what came beside it.
@@ -13,8 +14,7 @@ public struct Datagram: Sendable {
 
   /// Receives a datagram of this size, with one attempt.
   package static func receive(
-    _ byteCount: Int, rest: UnsafeMutableRawBufferPointer = unsafe .init(start: nil, count: 0),
-    _ take: (Datagram) -> Void,
+    _ byteCount: Int, _ take: (Datagram) -> Void,
     by receive: (UnsafeMutableRawBufferPointer, inout Ancillary?) -> Attempt
   ) -> Attempt {
     var attempt = Attempt.wouldBlock
@@ -24,8 +24,7 @@ public struct Datagram: Sendable {
       attempt = unsafe receive(UnsafeMutableRawBufferPointer(memory), &found)
       if case .transferred(let received) = attempt { count = min(received, memory.count) }
     }
-    guard case .transferred(let received) = attempt else { return attempt }
-    if received > bytes.count { unsafe bytes += rest[..<(received - bytes.count)] }
+    guard case .transferred = attempt else { return attempt }
     // An array keeps its capacity, so a datagram that is much smaller than its room is copied to an array of its own size.
     if byteCount - bytes.count > 1_024, bytes.count < byteCount / 2 {
       bytes = unsafe bytes.withUnsafeBufferPointer { unsafe Array($0) }
@@ -35,19 +34,44 @@ public struct Datagram: Sendable {
   }
 }
 
-/// Memory for UDP datagrams of any size. Pages that are never written cost no memory. It is pooled, so it is mapped once and
+/// Memory for datagrams of any size. Pages that are never written cost no memory. It is pooled, so it is mapped once and
 /// not for every receive.
 @safe
 // Invariant: the code that has taken the room owns `memory` until it gives the room back.
 final class DatagramRoom: @unchecked Sendable {
-  let memory = UnsafeMutableRawPointer.allocate(byteCount: byteCount, alignment: 16)
+  let memory: UnsafeMutableRawPointer
+  let byteCount: Int
 
-  deinit { unsafe memory.deallocate() }
+  private init() {
+    var size = Self.largestSize
+    // A limit of the address space may allow less.
+    var mapped = unsafe swsys_map_room(size)
+    while unsafe mapped == nil, size > Self.keptSize {
+      size /= 2
+      unsafe mapped = swsys_map_room(size)
+    }
+    guard let mapped = unsafe mapped else { fatalError("there is no memory for a datagram") }
+    unsafe memory = mapped
+    byteCount = size
+  }
 
-  /// A datagram is shorter, because its length, including the header, has 16 bits.
+  deinit { unsafe swsys_unmap_room(memory, byteCount) }
+
+  /// A UDP datagram is shorter, because its length, including the header, has 16 bits.
   static var slotSize: Int { 65_536 }
   static var slotCount: Int { 16 }
-  static var byteCount: Int { slotCount * slotSize }
+
+  /// A Unix datagram is shorter, whatever size of buffer its sender has been given (SO_SNDBUFFORCE). The kernel takes one block
+  /// of memory and some pages for it. The largest block has 4 MiB where pages have 4 KiB, and 512 MiB where they have 64 KiB.
+  static var largestSize: Int { swsys_page_size() * 16_384 }
+
+  /// How much of a room stays in memory when it is given back.
+  private static var keptSize: Int { slotCount * slotSize }
+
+  /// Gives back the memory that only a large datagram needs.
+  func noteUse(of count: Int) {
+    if count > Self.keptSize { unsafe swsys_drop_pages(memory + Self.keptSize, count - Self.keptSize) }
+  }
 
   private static let pool = Guarded<[DatagramRoom]>([])
   private static var poolLimit: Int { 4 }

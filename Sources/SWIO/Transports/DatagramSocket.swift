@@ -30,6 +30,9 @@ package final class DatagramSocket: DescriptorTransport {
     self.willClose = willClose
     isUDP = !isPacket && swsys_is_udp(number)
     if isUDP, swsys_glues_datagrams(number) { throw TransportError(.adopt, .invalidArgument) }
+    // A receive returns 0 bytes for an empty packet and for the end. With this option only a packet brings control data.
+    // The option belongs to the socket, and stays when it is detached.
+    if isPacket { _ = swsys_mark_packets(number) }
   }
 
   package var mayTakeLongToClose: Bool {
@@ -59,26 +62,15 @@ package final class DatagramSocket: DescriptorTransport {
   package func receive(
     into memory: UnsafeMutableRawBufferPointer, maximumDescriptors: Int, ancillary: inout Ancillary?
   ) -> Attempt {
-    unsafe receive(
-      into: memory, rest: UnsafeMutableRawBufferPointer(start: nil, count: 0),
-      maximumDescriptors: maximumDescriptors, ancillary: &ancillary)
-  }
-
-  /// - Parameter rest: room for the bytes that do not fit `memory`. The result counts both.
-  private func receive(
-    into memory: UnsafeMutableRawBufferPointer, rest: UnsafeMutableRawBufferPointer,
-    maximumDescriptors: Int, ancillary: inout Ancillary?
-  ) -> Attempt {
     // As on a stream socket, there is room for descriptors even if no caller has asked for any.
     if let unwanted = unsafe unwanted, unwanted.areTooMany, hasOnePeer || unwanted.fillTable {
       return .retryLater
     }
     var found: UnsafeMutablePointer<swsys_ancillary>?
-    var result = 0
     let attempt = keepingError {
-      result = unsafe swsys_receive_message(
-        number, memory.baseAddress, memory.count, rest.baseAddress, rest.count, !isUDP, true, &found)
-      return received(result)
+      received(
+        unsafe swsys_receive_message(
+          number, memory.baseAddress, memory.count, isPacket ? SWSYS_PACKET : SWSYS_DATAGRAM, &found))
     }
     guard let found = unsafe found else { return attempt }
     let isCut = unsafe found.pointee.is_cut
@@ -87,25 +79,22 @@ package final class DatagramSocket: DescriptorTransport {
       taking: found, maximumDescriptors: maximumDescriptors, unwanted: &unwanted)
     if isCut { return .failed(TransportError(.receive, .messageTooLong, scope: .item)) }
     ancillary = whole
-    return .transferred(result)
+    return attempt
   }
 
   /// Whether the socket is connected now, and receives nothing from others.
   private var hasOnePeer: Bool { swsys_has_peer(number) }
 
   package func nextDatagramSize() -> Attempt {
-    keepingError {
-      let size = swsys_next_datagram_size(number, isPacket)
-      guard size == Int(SWSYS_ENDED) else { return received(size) }
-      hasEnded.store(true, ordering: .relaxed)
-      return .endOfStream
-    }
+    keepingError { received(swsys_next_datagram_size(number, isPacket)) }
   }
 
   package func peek(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
     keepingError {
-      let result = unsafe swsys_peek(number, memory.baseAddress, memory.count)
-      return result == 0 && isPacket ? .endOfStream : received(result)
+      received(
+        unsafe isPacket
+          ? swsys_peek_packet(number, memory.baseAddress, memory.count)
+          : swsys_peek(number, memory.baseAddress, memory.count))
     }
   }
 
@@ -133,17 +122,17 @@ package final class DatagramSocket: DescriptorTransport {
     atMost limit: Int, maximumDescriptors: Int, mayTakeLong: Bool, _ take: (Datagram) -> Void
   ) -> Attempt {
     if isUDP { return receiveDatagramsOverIP(atMost: limit, take) }
-    // On a Unix socket a datagram's size is limited only by the sender's buffer. On a seqpacket socket only a look in
-    // advance distinguishes an empty packet from the end.
-    let size = nextDatagramSize()
-    guard case .transferred(let byteCount) = size else { return size }
-    // Another process that shares the socket may take this datagram, and the next one may be larger.
-    let spare = DatagramRoom.take()
-    defer { DatagramRoom.giveBack(spare) }
-    let rest = unsafe UnsafeMutableRawBufferPointer(start: spare.memory, count: DatagramRoom.byteCount)
-    return unsafe Datagram.receive(byteCount, rest: rest, take) { room, ancillary in
-      unsafe receive(into: room, rest: rest, maximumDescriptors: maximumDescriptors, ancillary: &ancillary)
-    }
+    // Without a look at the size: another process that shares the socket may take the datagram that the look has seen.
+    let room = DatagramRoom.take()
+    defer { DatagramRoom.giveBack(room) }
+    var ancillary: Ancillary?
+    let memory = unsafe UnsafeMutableRawBufferPointer(start: room.memory, count: room.byteCount)
+    let attempt = unsafe receive(
+      into: memory, maximumDescriptors: maximumDescriptors, ancillary: &ancillary)
+    guard case .transferred(let count) = attempt else { return attempt }
+    take(Datagram(unsafe Array(UnsafeRawBufferPointer(rebasing: memory[..<count])), ancillary: ancillary))
+    room.noteUse(of: count)
+    return attempt
   }
 
   /// Receives at most sixteen datagrams. One that does not fit is an error and is lost; the others are not.
@@ -228,6 +217,10 @@ package final class DatagramSocket: DescriptorTransport {
   // MARK: Errors
 
   private func received(_ result: Int) -> Attempt {
+    if result == Int(SWSYS_ENDED) {
+      hasEnded.store(true, ordering: .relaxed)
+      return .endOfStream
+    }
     if isTransient(result) { return .retryLater }
     return Attempt(.receive, result: result, scope: isBroken(result) ? .connection : .item)
   }

@@ -60,7 +60,7 @@ package final class StreamSocket: DescriptorTransport {
     if unsafe unwanted?.areTooMany ?? false { return .retryLater }
     var found: UnsafeMutablePointer<swsys_ancillary>?
     let result = unsafe swsys_receive_message(
-      number, memory.baseAddress, memory.count, nil, 0, isUnix, false, &found)
+      number, memory.baseAddress, memory.count, isUnix ? SWSYS_UNIX_BYTES : SWSYS_BYTES, &found)
     if let found = unsafe found {
       hasBarriers.store(true, ordering: .relaxed)
       _ = unsafe Ancillary(taking: found, maximumDescriptors: 0, unwanted: &unwanted)
@@ -74,7 +74,7 @@ package final class StreamSocket: DescriptorTransport {
     if unsafe unwanted?.areTooMany ?? false { return .retryLater }
     var found: UnsafeMutablePointer<swsys_ancillary>?
     let result = unsafe swsys_receive_message(
-      number, memory.baseAddress, memory.count, nil, 0, isUnix, false, &found)
+      number, memory.baseAddress, memory.count, isUnix ? SWSYS_UNIX_BYTES : SWSYS_BYTES, &found)
     if let found = unsafe found {
       hasBarriers.store(true, ordering: .relaxed)
       ancillary = unsafe Ancillary(

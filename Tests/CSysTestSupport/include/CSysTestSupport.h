@@ -17,6 +17,7 @@ ssize_t swsys_send_out_of_band(int fd, char byte, int passed);
 ssize_t swsys_splice(int from, int to, size_t count); /* it marks the pipe it takes from */
 int swsys_get_no_delay(int fd);                  /* 0, 1 or a negative errno */
 int swsys_set_buffer_sizes(int fd, int send, int receive);
+int swsys_force_send_buffer(int fd, int size);   /* beyond the system's limit if this process may: the size that it has then */
 int swsys_set_linger_reset(int fd);              /* close sends a reset */
 uint64_t swsys_thread_cpu(void);                 /* CLOCK_THREAD_CPUTIME_ID in nanoseconds */
 int swsys_thread_count(void);                    /* of this process */
@@ -33,6 +34,7 @@ enum {
   SWSYS_CALL_MMAP = SYS_mmap, SWSYS_CALL_READ = SYS_read, SWSYS_CALL_WRITE = SYS_write,
   SWSYS_CALL_PREADV2 = SYS_preadv2, SWSYS_CALL_SPLICE = SYS_splice, SWSYS_CALL_PWRITEV2 = SYS_pwritev2, SWSYS_CALL_SENDTO = SYS_sendto,
   SWSYS_CALL_SENDMSG = SYS_sendmsg, SWSYS_CALL_RECVMSG = SYS_recvmsg, SWSYS_CALL_SOCKETPAIR = SYS_socketpair,
+  SWSYS_CALL_SETSOCKOPT = SYS_setsockopt,
 #ifdef SYS_poll
   SWSYS_CALL_POLL = SYS_poll,
 #else
