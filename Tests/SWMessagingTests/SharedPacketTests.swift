@@ -70,7 +70,9 @@ import Testing
   }
 
   /// If a filter of system calls refuses the option, packets have no mark.
-  @Test func `without the option an empty packet is told from the end until the peer has shut down`() async throws {
+  @Test func `without the option an empty packet is told from the end before the peer shuts down`()
+    async throws
+  {
     let isRight = try await TestThread { () throws -> Bool in
       guard swsys_forbid_here(Int32(SWSYS_CALL_SETSOCKOPT)) == 0 else { return false }
       let pair = try DescriptorPair.sockets(.unixPackets)
@@ -89,7 +91,9 @@ import Testing
   }
 
   /// One in four packets has a byte, the others are empty. The peer closes after the last.
-  @Test func `workers that share packets lose none, invent none, and are told the end after the last`() async throws {
+  @Test func `workers that share packets lose none, invent none, and are told the end after the last`()
+    async throws
+  {
     for round in 0..<stressed(300) {
       let count = 40
       let pair = try DescriptorPair.sockets(.unixPackets)

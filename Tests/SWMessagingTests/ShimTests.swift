@@ -328,7 +328,7 @@ import Testing
     return result
   }
 
-  @Test(arguments: [false, true]) func `an empty packet is told from the end, and credentials stay as asked for`(
+  @Test(arguments: [false, true]) func `an empty packet is told from the end, and credentials stay`(
     _ passes: Bool
   ) throws {
     let ends = try unsafe pair { unsafe swsys_unix_pair($0, swsys_sock_seqpacket) }
