@@ -22,6 +22,15 @@ import Testing
     #expect(told.withLock { $0 } == [1, 2, 3, 4])
   }
 
+  @Test func `who waits for the end of a transport is told when its descriptor is detached`() throws {
+    let pair = try DescriptorPair.pipe()
+    let reader = try SocketReader(adopting: pair.first.release())
+    let isTold = Guarded(false)
+    reader.core.receiving?.port.whenGone { isTold.withLock { $0 = true } }
+    _ = try reader.detach()
+    #expect(isTold.withLock { $0 })
+  }
+
   @Test func `what was to be called at the end of a transport is let go with it`() {
     let port = Port(PlayedTransport(), for: .readable, reactor: ManualReactor())
     let half = ReceiveHalf(port)

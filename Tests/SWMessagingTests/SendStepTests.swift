@@ -214,11 +214,14 @@ import Testing
     nonisolated(unsafe) var second: HandSent?
     played.transport.meanwhile {
       looks.withLock { $0.append(played.sending.inspect { $0.isBusyForAMoment }) }
+      played.sending.goAway()
+      looks.withLock { $0.append(played.sending.inspect { $0.isBusyForAMoment }) }
+      played.sending.comeBack()
       unsafe second = played.send([2])
       looks.withLock { $0.append(played.sending.inspect { $0.isBusyForAMoment }) }
     }
     _ = played.send([1])
-    #expect(looks.withLock { $0 } == [true, false])
+    #expect(looks.withLock { $0 } == [true, false, false], "by itself, away, with one behind it")
     #expect(unsafe second != nil)
     played.end()
   }

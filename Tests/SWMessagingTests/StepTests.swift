@@ -423,6 +423,17 @@ import Testing
     #expect(hand.result(last, second)?.value == payload)
   }
 
+  @Test func `what has come of a large frame is unread bytes, header and all`() {
+    var parts = FrameParts()
+    #expect(throws: Never.self) { try VarIntFraming().encode(pattern(40_000), into: &parts) }
+    let hand = HandDriven(receiving: [.bytes(Array(parts.bytes[..<10_000]))])
+    let call = hand.receive(hand.side(.varInt).request)
+    hand.bring(.bytes(Array(parts.bytes[10_000..<15_000])))
+    call.caller?.giveUp(.timedOut)
+    #expect(unsafe hand.receiveHalf.turn.isAssembled)
+    #expect(unsafe hand.receiveHalf.turn.unread() == Array(parts.bytes[..<15_000]))
+  }
+
   @Test(arguments: [5, 20_000, 60_000])
   func `bytes are received of a large frame that another endpoint has begun`(_ count: Int) {
     let payload = (0..<40_000).map { UInt8(truncatingIfNeeded: $0) }
