@@ -7,19 +7,33 @@
 extension UUID {
   /// The identifier that a text spells: with dashes or as 32 hexadecimal digits, as Python's `uuid4().hex`; nil for
   /// any other text.
+  ///
+  /// Foundation's own initialiser also takes other texts of 36 bytes, such as ones with a space or a sign for a digit.
   package init?(text: String) {
-    if text.utf8.count == 36 {
-      self.init(uuidString: text)
-      return
+    var bytes: [UInt8] = []
+    var digit: UInt8?
+    let isDashed = text.utf8.count == 36
+    guard isDashed || text.utf8.count == 32 else { return nil }
+    for (index, byte) in text.utf8.enumerated() {
+      if isDashed, [8, 13, 18, 23].contains(index) {
+        guard byte == UInt8(ascii: "-") else { return nil }
+        continue
+      }
+      let value: UInt8
+      switch byte {
+      case UInt8(ascii: "0")...UInt8(ascii: "9"): value = byte - UInt8(ascii: "0")
+      case UInt8(ascii: "a")...UInt8(ascii: "f"): value = byte - UInt8(ascii: "a") + 10
+      case UInt8(ascii: "A")...UInt8(ascii: "F"): value = byte - UInt8(ascii: "A") + 10
+      default: return nil
+      }
+      if let first = digit {
+        bytes.append(first << 4 | value)
+        digit = nil
+      } else {
+        digit = value
+      }
     }
-    let digits = Array(text.utf8)
-    guard digits.count == 32 else { return nil }
-    var dashed: [UInt8] = []
-    for (index, digit) in digits.enumerated() {
-      if [8, 12, 16, 20].contains(index) { dashed.append(0x2d) }
-      dashed.append(digit)
-    }
-    self.init(uuidString: String(decoding: dashed, as: UTF8.self))
+    self.init(bytes: bytes)
   }
 
   /// The identifier of 16 bytes. Nil for another number of bytes.
