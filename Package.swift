@@ -112,7 +112,9 @@ let package = Package(
       resources: [.copy("Vectors")], swiftSettings: settings),
     .testTarget(
       name: "SWPickleTests",
-      dependencies: ["SWPickle", "SWJSON", "SWFraming", "SWMessaging", "SWTesting", "TestSupport", "probe"],
+      dependencies: [
+        "SWPickle", "SWJSON", "SWMsgPack", "SWFraming", "SWMessaging", "SWTesting", "TestSupport", "probe",
+      ],
       resources: [.copy("Vectors"), .copy("Peers")], swiftSettings: settings),
     // msgpack-c's own unpacker and packers, to compare with.
     .target(

@@ -86,6 +86,12 @@ extension DecodingError {
       .init(codingPath: path, debugDescription: "cannot use nan as a key, because it is not equal to itself"))
   }
 
+  /// A value that contains itself becomes a key.
+  package static func endlessAsKey(at path: [any CodingKey]) -> DecodingError {
+    .dataCorrupted(
+      .init(codingPath: path, debugDescription: "cannot use a value as a key that contains itself"))
+  }
+
   /// A number does not fit its type.
   package static func unfit(
     _ number: String, _ type: Any.Type, at path: [any CodingKey]

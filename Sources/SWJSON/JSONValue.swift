@@ -90,23 +90,46 @@ extension JSONValue: Codable {
       return
     }
     let single = try decoder.singleValueContainer()
-    switch (decoder as? any CodingKindTelling)?.codingKind {
+    switch try (decoder as? any CodingKindTelling)?.codingKind {
     case .null: self = .null
     case .bool: self = .bool(try single.decode(Bool.self))
     case .floatingPoint: self.init(joining: try single.decode(Double.self))
     case .text: self = .string(try single.decode(String.self))
-    case .array: self = .array(try single.decode([JSONValue].self))
-    // A dictionary, whose keys no strategy changes, and which loses none in silence.
-    case .map: self = .object(try single.decode([String: JSONValue].self))
-    case .integer:
-      if let value = try? single.decode(Int64.self) {
-        self = .int(value)
-      } else if let value = try? single.decode(UInt64.self) {
-        self = .uint(value)
-      } else {
-        self = .double(try single.decode(Double.self))
-      }
+    case .array: self = .array(try Self.elements(of: decoder, single))
+    case .map: self = .object(try Self.members(of: decoder, single))
+    case .integer: try self.init(integer: single)
     case .other, nil: try self.init(attempting: decoder)
+    }
+  }
+
+  // Functions of their own, because the initialiser is called once for each level, and would use more of the stack.
+
+  private static func elements(
+    of decoder: any Decoder, _ single: any SingleValueDecodingContainer
+  ) throws -> [JSONValue] {
+    guard decoder is any CodingLevelDecoder else { return try single.decode([JSONValue].self) }
+    var (array, elements) = (try decoder.unkeyedContainer(), [JSONValue]())
+    while !array.isAtEnd { elements.append(try array.decode(JSONValue.self)) }
+    return elements
+  }
+
+  /// The members of a dictionary, whose keys no strategy changes, and which loses none in silence.
+  private static func members(
+    of decoder: any Decoder, _ single: any SingleValueDecodingContainer
+  ) throws -> [String: JSONValue] {
+    guard let decoder = decoder as? any CodingLevelDecoder else {
+      return try single.decode([String: JSONValue].self)
+    }
+    return try decoder.decodeMap(of: JSONValue.self)
+  }
+
+  private init(integer single: any SingleValueDecodingContainer) throws {
+    if let value = try? single.decode(Int64.self) {
+      self = .int(value)
+    } else if let value = try? single.decode(UInt64.self) {
+      self = .uint(value)
+    } else {
+      self = .double(try single.decode(Double.self))
     }
   }
 

@@ -46,7 +46,7 @@ extension MsgPackValue: Codable {
       return
     }
     let single = try decoder.singleValueContainer()
-    switch (decoder as? any CodingKindTelling)?.codingKind {
+    switch try (decoder as? any CodingKindTelling)?.codingKind {
     case .null: self = .null
     case .bool: self = .bool(try single.decode(Bool.self))
     case .floatingPoint: self = .double(try single.decode(Double.self))

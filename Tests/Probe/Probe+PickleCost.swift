@@ -39,7 +39,8 @@ extension Probe {
     "ranges",
     "array-scalars", "transposed", "dtype-fields", "empty-lists", "marks", "tuples-twice", "surrogates",
     "names", "growing-lists", "shared-table", "shared-list", "same-keys",
-    "shared-text", "shared-bytes", "shared-data", "shared-numbers", "shared-decimal", "shared-url",
+    "shared-text", "shared-bytes", "shared-data", "data-as-numbers", "shared-numbers", "shared-decimal",
+    "shared-url",
     "shared-key",
     "shared-object", "object-append", "object-items",
     "long-class", "long-class-as-key", "long-class-states", "long-class-attributes", "long-zone",
@@ -162,7 +163,7 @@ extension Probe {
       let long = text(String(repeating: "u", count: half)) + [0x94]
       return filled(
         [0x80, 4, 0x5d, 0x28] + long + [0x30], [0x7d, 0x68, 0, 0x4b, 1, 0x73], [0x65, 0x2e])
-    case "shared-bytes", "shared-data":
+    case "shared-bytes", "shared-data", "data-as-numbers":
       return filled([0x80, 4, 0x5d, 0x28] + bytes + [0x94], [0x68, 0], [0x65, 0x2e])
     case "shared-numbers":
       // One array of NumPy's.
@@ -315,6 +316,7 @@ extension Probe {
       case "shared-key": count(try decoder.decode([[String: Int]].self, from: bytes))
       case "shared-bytes": count(try decoder.decode([[UInt8]].self, from: bytes))
       case "shared-data": count(try decoder.decode([Data].self, from: bytes))
+      case "data-as-numbers": count(try decoder.decode([[Int?]].self, from: bytes))
       case "shared-numbers": count(try decoder.decode([[Double]].self, from: bytes))
       case "shared-decimal": count(try decoder.decode([Decimal].self, from: bytes))
       case "shared-object": count(try decoder.decode([Fields].self, from: bytes))

@@ -1,5 +1,6 @@
 internal import CMsgPack
 internal import SWCoding
+internal import SWFraming
 
 extension MsgPackDecoding: Decoder {
   var codingPath: [any CodingKey] { path(NoKey()) }
@@ -287,7 +288,7 @@ struct MsgPackKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
       key,
       .init(
         codingPath: codingPath,
-        debugDescription: "expected the key \(key.stringValue); the map does not have it"))
+        debugDescription: "expected the key \(key.stringValue.shown(upTo: 100)); the map does not have it"))
   }
 
   func contains(_ key: Key) -> Bool { find(key) != nil }

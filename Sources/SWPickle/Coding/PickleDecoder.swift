@@ -26,7 +26,7 @@ public import SWCoding
 ///
 /// A pickle may refer to one part many times, so that a few bytes stand for a very large value. A call therefore
 /// visits at most 16 times as many parts as the value has, plus ``PickleLimits/repeatedParts``, and throws
-/// `DecodingError.dataCorrupted` beyond that. It copies and converts at most 16 times as many bytes of text and data
+/// `DecodingError.dataCorrupted` beyond that. Each byte of a bytes object is a part. It copies and converts at most 16 times as many bytes of text and data
 /// as there are; beyond that, strings and `[UInt8]` share one copy, and 16 bytes of anything else count as a part. It
 /// also throws for a value nested deeper than ``maximumDepth``.
 ///
@@ -43,7 +43,7 @@ public struct PickleDecoder: Sendable {
   /// The limits on the size of a pickle.
   public var limits = PickleLimits()
   /// The deepest nesting of containers, in levels; one level more throws `DecodingError`. A type that contains itself
-  /// decodes by recursion, so this bounds the use of the stack. 512 levels take more than 256 KB, and up to 4 MB in a
+  /// decodes by recursion, so this bounds the use of the stack. 512 levels take 256 KB to 3 MB, and up to 6 MB in a
   /// debug build, so a thread with a small stack needs a lower limit. A value in a single-value container is a level of its own.
   public var maximumDepth = 512
   /// The values that a type's `init(from:)` finds in `Decoder.userInfo`.
@@ -55,12 +55,10 @@ public struct PickleDecoder: Sendable {
   ///
   /// - Throws: `DecodingError`, or an error of the type's own `init(from:)`.
   public func decode<T: Decodable>(_ type: T.Type, from value: PickleValue) throws -> T {
-    var (weight, byteCount) = (16, value.conversionByteCount)
-    if case .node(let graph, _) = value.storage {
-      weight += graph.weight
-      byteCount = graph.byteCount
-    }
-    let session = PickleDecodingSession(self, weight: weight, byteCount: byteCount)
+    var size = (weight: 0, dataCount: 0, byteCount: value.conversionByteCount)
+    if case .node(let graph, _) = value.storage { size = graph.size }
+    let session = PickleDecodingSession(
+      self, weight: 16 + size.weight, dataCount: size.dataCount, byteCount: size.byteCount)
     return try PickleDecoding(.value(value), path: nil, session).unbox(type)
   }
 
@@ -98,7 +96,8 @@ public struct PickleDecoder: Sendable {
     if case .custom = keyStrategy.kind {
       // This strategy converts keys of the message to keys of the type, so all keys of the message are needed.
     } else if let tape = unsafe PickleTapeScanner.scan(pickle, limits) {
-      var session = PickleDecodingSession(self, weight: 16 + tape.weight, byteCount: pickle.count)
+      var session = PickleDecodingSession(
+        self, weight: 16 + tape.weight, dataCount: tape.dataCount, byteCount: pickle.count)
       session.take(tape)
       let value = try PickleTapeDecoding(session: session, index: tape.root, depth: 0).decodeRoot(type)
       if !isKnownUniquelyReferenced(&session) { session.keepInput() }

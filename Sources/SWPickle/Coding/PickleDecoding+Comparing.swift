@@ -2,19 +2,20 @@ internal import SWCoding
 
 // Values of a peer that are slow to compare or to hash are refused where a program's type does that: in the keys of a
 // dictionary, in the elements of a set, and in a text that becomes a case of an enumeration.
+//
+// Each text and each number is looked at when it is decoded, and not in the pickle before that. So it does not matter which of
+// the many sources it has, and the parts that a type does not read do not count.
 
 extension PickleDecodingSession {
-  /// Throws if a value with all its parts is slow to compare: if a text has more combining marks in a row than the limit, or
-  /// if a number is a nan. All nans have the same hash, and none is equal to another.
-  func checkCompared(_ value: PickleValue, _ limit: Int, at path: @autoclosure () -> [any CodingKey]) throws {
-    switch value.storage {
-    case .none, .bool, .int: return
-    case .float(let number): if number.isNaN { throw DecodingError.nanAsKey(at: path()) }
-    case .string(let text): try checkCompared(text, limit, at: path())
-    case .node: try checkParts(of: value, limit, at: path())
-    }
+  /// Begins to decode a key of a dictionary or an element of a set. The caller puts the result back into `comparedLimit`
+  /// afterwards.
+  func startComparing(_ limit: Int) -> Int {
+    let outer = comparedLimit
+    comparedLimit = outer == 0 ? limit : min(outer, limit)
+    return outer
   }
 
+  /// Throws if a text has more combining marks in a row than the limit.
   @inline(__always)
   func checkCompared(_ text: String, _ limit: Int, at path: @autoclosure () -> [any CodingKey]) throws {
     if text.utf8.count > 2 * limit { try checkLong(text, limit, at: path()) }
@@ -28,11 +29,29 @@ extension PickleDecodingSession {
       ? DecodingError.unfitKey(at: path()) : DecodingError.unfitText(at: path())
   }
 
-  private func checkParts(
-    of value: PickleValue, _ limit: Int, at path: @autoclosure () -> [any CodingKey]
+  /// Throws if a value of Python's, with all its parts, is slow to compare as a value of a type: if a text has too many
+  /// combining marks in a row, if a number is a nan, or if a part contains itself. All nans have the same hash, and none is equal
+  /// to another. Values that contain themselves may have the same hash although they differ.
+  func checkCompared(
+    _ value: PickleValue, as type: Any.Type, at path: @autoclosure () -> [any CodingKey]
   ) throws {
-    if let text = value.text { return try checkCompared(text, limit, at: path()) }
-    // A part may be shared, or contain itself.
+    let limit = comparedLimit
+    switch value.storage {
+    case .none, .bool, .int: return
+    case .float(let number): if number.isNaN { throw DecodingError.nanAsKey(at: path()) }
+    case .string(let text): try checkCompared(text, limit, at: path())
+    case .node(let graph, let index):
+      if graph.isEndless(index) { throw DecodingError.endlessAsKey(at: path()) }
+      // These two compare arrays by their bytes. Other types may take their elements.
+      let looksIntoArrays = type != PickleValue.self && type != NumPyArray.self
+      try checkParts(of: value, limit, looksIntoArrays, at: path())
+    }
+  }
+
+  private func checkParts(
+    of value: PickleValue, _ limit: Int, _ looksIntoArrays: Bool, at path: @autoclosure () -> [any CodingKey]
+  ) throws {
+    // A part may be shared.
     var seen: Set<PickleValue.Identity> = []
     var waiting = [value]
     while let value = waiting.popLast() {
@@ -54,12 +73,18 @@ extension PickleDecodingSession {
         waiting += object.appended
         for (key, value) in object.items { waiting += [key, value] }
         if let state = object.state { waiting.append(state) }
+      case .array(let array) where looksIntoArrays:
+        for index in 0..<array.count {
+          try charge(array.type.valueCost, at: path())
+          try charge(copied: array.type.valueByteCount, at: path())
+          waiting.append(array.value(at: index))
+        }
       default: break
       }
     }
   }
 
-  /// The same for elements on a tape. Returns false if one is a container, which this does not look into.
+  /// Does the same for elements on a tape. Returns false if one is a container, which this does not look into.
   func checkCompared(_ run: PickleRun, at path: @autoclosure () -> [any CodingKey]) throws -> Bool {
     for index in Int(run.start)..<Int(run.start + run.count) {
       let token = self[index]
@@ -95,33 +120,22 @@ extension PickleDecodingSession {
   }
 }
 
-extension PickleDecoding {
-  /// Throws if a value that a type compares is slow to compare.
-  func checkCompared(_ code: PickleTypeCode) throws {
-    switch code {
-    case .madeOfText:
-      if let text = scalar.text {
-        try session.checkCompared(text, CombiningMarks.mostInValue, at: codingPath)
-      }
-    case .set:
-      if let sequence = try? sequence(), sequence.count > 1 {
-        try checkElements(sequence, every: 1, CombiningMarks.mostInValue)
-      }
-    case .dictionary:
-      // A dictionary that decodes itself reads an array in which keys and values alternate.
-      if let sequence = try? sequence() { try checkElements(sequence, every: 2, CombiningMarks.mostInKey) }
-    default: break
-    }
-  }
+extension PickleSimple {
+  // Most types have one value for each number, and compare it at once.
+  @inline(__always)
+  func checkCompared(_ session: PickleDecodingSession, at path: @autoclosure () -> [any CodingKey]) throws {}
+}
 
-  private func checkElements(_ sequence: PickleSequence, every step: Int, _ limit: Int) throws {
-    // The elements of a range are ints.
-    if case .range = sequence { return }
-    for index in stride(from: 0, to: sequence.count, by: step) {
-      try session.charge(1, at: codingPath)
-      if case .value(let element) = sequence[index] {
-        try session.checkCompared(element, limit, at: codingPath)
-      }
-    }
+extension PickleSimple where Self: BinaryFloatingPoint {
+  @inline(__always)
+  func checkCompared(_ session: PickleDecodingSession, at path: @autoclosure () -> [any CodingKey]) throws {
+    if isNaN { throw DecodingError.nanAsKey(at: path()) }
+  }
+}
+
+extension String {
+  @inline(__always)
+  func checkCompared(_ session: PickleDecodingSession, at path: @autoclosure () -> [any CodingKey]) throws {
+    try session.checkCompared(self, session.comparedLimit, at: path())
   }
 }

@@ -1,4 +1,5 @@
 internal import SWCoding
+internal import SWFraming
 
 /// The keys of a dict, for containers that look for more than a few.
 final class PickleKeyIndex {
@@ -216,7 +217,7 @@ struct PickleKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
       let hint = decoding.namesNothing.map { "; \($0)" } ?? ""
       throw DecodingError.keyNotFound(
         key,
-        .init(codingPath: codingPath, debugDescription: "no key \(key.stringValue.debugDescription)\(hint)"))
+        .init(codingPath: codingPath, debugDescription: "no key \(key.stringValue.quoted())\(hint)"))
     }
     return value
   }
@@ -229,8 +230,10 @@ struct PickleKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
   @inline(__always)
   private func simple<T: PickleSimple>(_ key: any CodingKey) throws -> T {
     let value = try value(key)
-    if let found = T(direct: value) { return found }
-    return try T(PickleConversion(child(key)))
+    guard decoding.session.comparedLimit == 0, let found = T(direct: value) else {
+      return try T(decoding: child(key))
+    }
+    return found
   }
 
   /// The error of a search comes again when the value is decoded, so no entry is lost silently.
@@ -320,10 +323,12 @@ struct PickleUnkeyedDecoding: UnkeyedDecodingContainer {
   @inline(__always)
   private mutating func simple<T: PickleSimple>() throws -> T {
     let found: T
-    if case .value(let value) = try source(T.self), let direct = T(direct: value) {
+    if decoding.session.comparedLimit == 0, case .value(let value) = try source(T.self),
+      let direct = T(direct: value)
+    {
       found = direct
     } else {
-      found = try T(PickleConversion(child(T.self)))
+      found = try T(decoding: child(T.self))
     }
     currentIndex += 1
     return found

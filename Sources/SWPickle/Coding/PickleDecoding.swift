@@ -68,12 +68,24 @@ final class PickleDecoding: Decoder {
     }
     switch code {
     case .unknown, .ordinary, .array: break
-    case .madeOfText, .set: try checkCompared(code)
+    case .madeOfText:
+      if let text = scalar.text {
+        try session.checkCompared(text, CombiningMarks.mostInValue, at: codingPath)
+      }
+    case .set:
+      // One element is not compared.
+      guard let sequence = try? sequence(), sequence.count > 1 else { break }
+      let outer = session.startComparing(CombiningMarks.mostInValue)
+      defer { session.comparedLimit = outer }
+      try enter()
+      defer { session.depth -= 1 }
+      return try T(from: self)
     case .simple:
       if let simple = type as? any PickleSimple.Type, let found = try simple.init(decoding: self) as? T {
         return found
       }
     case .convertible:
+      if session.comparedLimit > 0 { try session.checkCompared(value, as: type, at: codingPath) }
       guard case .value(let value) = source, let convertible = type as? any PickleConvertible.Type,
         let found = convertible.init(pickleValue: value) as? T
       else { throw mismatch(T.self) }
@@ -89,8 +101,6 @@ final class PickleDecoding: Decoder {
         defer { session.depth -= 1 }
         if let found = try dictionary.decode(self) as? T { return found }
       }
-      // Only a dictionary of other keys decodes itself from an array.
-      if (type as? any CodingDictionary.Type)?.keyKind == .other { try checkCompared(code) }
     case .foundation:
       if let found = try PickleFoundation.decode(type, self) { return found }
     }
@@ -122,6 +132,19 @@ final class PickleDecoding: Decoder {
 
   /// Decodes a one-dimensional array of simple elements. Returns nil if it has to be decoded element by element.
   func array<Element: PickleSimple>(_ type: Element.Type) throws -> [Element]? {
+    let elements = try copiedArray(type)
+    // Also one that has been decoded before.
+    if session.comparedLimit > 0, let elements { try checkCompared(elements) }
+    return elements
+  }
+
+  @inline(never)
+  private func checkCompared(_ elements: [some PickleSimple]) throws {
+    try session.charge(elements.count, at: codingPath)
+    for element in elements { try element.checkCompared(session, at: codingPath) }
+  }
+
+  private func copiedArray<Element: PickleSimple>(_ type: Element.Type) throws -> [Element]? {
     guard case .value(let value) = source, case .node(let graph, let index) = value.storage else {
       guard case .view(let view) = source, let elements = view.contiguous(as: type) else { return nil }
       try session.charge(copied: elements.count * MemoryLayout<Element>.size, at: codingPath)
@@ -133,6 +156,11 @@ final class PickleDecoding: Decoder {
     case .array(let array):
       guard array.shape.count == 1, array.type == Element.elementType else { return nil }
       return array.copy(as: type)
+    case .object:
+      // No simple element is read from a tuple, so this is a subclass of tuple, and no namedtuple.
+      guard let content = value.object?.onlyContainer else { return nil }
+      try session.chargeConversion(of: content, at: codingPath)
+      return try [Element](from: PickleDecoding(.value(content), path: path, session))
     default: return nil
     }
     let object = PickleIdentity(graph: ObjectIdentifier(graph), index: index)
@@ -190,13 +218,21 @@ final class PickleDecoding: Decoder {
   }
 }
 
+extension PickleDecoding: CodingLevelDecoder {
+  func decodeMap<Value: Decodable>(of type: Value.Type) throws -> [String: Value] {
+    try [String: Value].decode(self) ?? [String: Value](from: self)
+  }
+}
+
 extension PickleDecoding: CodingKindTelling {
   /// The kind of the value. An object is what it stands for: in this order nothing, a simple value, the dict or list that it
   /// wraps or is, its attributes, and its arguments.
   var codingKind: CodingKind {
-    guard case .value(let value) = source else { return .array }
-    if value.isNil { return .null }
-    return Self.simpleKind(value) ?? objectKind(value)
+    get throws {
+      guard case .value(let value) = source else { return .array }
+      if value.isNil { return .null }
+      return try Self.simpleKind(value) ?? objectKind(value)
+    }
   }
 
   private static func simpleKind(_ value: PickleValue) -> CodingKind? {
@@ -215,11 +251,14 @@ extension PickleDecoding: CodingKindTelling {
     }
   }
 
-  private func objectKind(_ value: PickleValue) -> CodingKind {
+  private func objectKind(_ value: PickleValue) throws -> CodingKind {
     guard case .object(let object) = value.content, !object.isTime else { return .other }
-    if let root = object.root { return PickleDecoding(.value(root), path: path, session).codingKind }
+    if let root = object.root { return try PickleDecoding(.value(root), path: path, session).codingKind }
     if object.isTextWithSurrogates { return .text }
     if object.fraction != nil { return object.fraction?.integer == nil ? .floatingPoint : .integer }
+    if let others = object.partsBesideArguments {
+      throw corrupted("\(kind) has arguments and \(others), of which this type would lose one")
+    }
     switch object.scalar.flatMap(Self.simpleKind) {
     case .array, .map, nil: break
     case let kind?: return kind
@@ -227,8 +266,7 @@ extension PickleDecoding: CodingKindTelling {
     if object.wrapped?.pairs != nil { return .map }
     // The elements of a subclass of list or deque, which may have attributes, too.
     if object.wrapped?.elements != nil || !object.appended.isEmpty { return .array }
-    if (try? keyedSources()) != nil, object.unnamedCount == 0, !object.isEmpty { return .map }
-    if object.sequence != nil { return .array }
-    return object.isEmpty ? .map : .other
+    if (try? keyedSources()) != nil, object.unnamedCount == 0 { return .map }
+    return object.sequence == nil ? .other : .array
   }
 }

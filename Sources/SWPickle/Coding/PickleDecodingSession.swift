@@ -78,10 +78,13 @@ final class PickleDecodingSession {
     var tape: PickleTape?
     /// How many bytes may still be copied and converted before they are charged.
     var copyRoom: Int
+    /// How many parts may then be charged for bytes. Data has a share of its own in the meter, for elements that it decodes to.
+    var copiedParts: Int
     var path = CodingPathStack()
     /// The number of keys of the path that `Rare.linkedPath` has.
     var linkedCount = 0
     var depth = 0
+    var comparedLimit = 0
     /// A dict whose keys are known to differ: where its entries begin, and their number.
     var distinct = (start: 0, count: 0)
     var tables = PickleKeyTables(rowCount: PickleDecodingSession.tableRowCount, initial: FoundKey())
@@ -93,14 +96,18 @@ final class PickleDecodingSession {
 
   /// - Parameters:
   ///   - weight: how many parts the value has.
+  ///   - dataCount: how many more parts it has if each byte of data is one.
   ///   - byteCount: how many bytes of text, data and numbers, about.
-  init(_ options: PickleDecoder, weight: Int, byteCount: Int) {
+  init(_ options: PickleDecoder, weight: Int, dataCount: Int, byteCount: Int) {
     self.options = options
     unsafe own = .allocate(capacity: 1)
     let (room, isTooLarge) = byteCount.multipliedReportingOverflow(by: PickleMeter.visitsPerPart)
     unsafe own.initialize(
       to: Own(
-        meter: PickleMeter(weight: weight, limits: options.limits), copyRoom: isTooLarge ? .max : room))
+        meter: PickleMeter(weight: weight + dataCount, limits: options.limits),
+        copyRoom: isTooLarge ? .max : room,
+        copiedParts: dataCount == 0
+          ? .max : PickleMeter(weight: weight, limits: options.limits).remainingWork))
   }
 
   deinit {
@@ -114,6 +121,13 @@ final class PickleDecodingSession {
   var depth: Int {
     @inline(__always) get { unsafe own.pointee.depth }
     @inline(__always) set { unsafe own.pointee.depth = newValue }
+  }
+
+  /// Nonzero while a part of a dictionary's key or of a set's element is decoded: how many combining marks in a row a text may
+  /// have there. Set by ``startComparing(_:)``.
+  var comparedLimit: Int {
+    @inline(__always) get { unsafe own.pointee.comparedLimit }
+    @inline(__always) set { unsafe own.pointee.comparedLimit = newValue }
   }
 
   /// Charges visited parts of the value.
@@ -147,8 +161,16 @@ final class PickleDecodingSession {
     if unsafe own.pointee.copyRoom >= byteCount {
       unsafe own.pointee.copyRoom -= byteCount
     } else {
-      try charge(1 + byteCount / 16, at: path())
+      try chargeParts(copied: byteCount, at: path())
     }
+  }
+
+  @inline(never)
+  private func chargeParts(copied byteCount: Int, at path: @autoclosure () -> [any CodingKey]) throws {
+    let parts = 1 + byteCount / 16
+    unsafe own.pointee.copiedParts -= parts
+    // If these are too many, so are all.
+    try charge(unsafe own.pointee.copiedParts < 0 ? remainingParts + 1 : parts, at: path())
   }
 
   /// Charges what a conversion of a value looks at.
@@ -177,7 +199,7 @@ final class PickleDecodingSession {
   private func sharedText(_ token: PickleToken, at path: @autoclosure () -> [any CodingKey]) throws -> String
   {
     guard token.count >= Self.sharedLength else {
-      try charge(1 + Int(token.count) / 16, at: path())
+      try chargeParts(copied: Int(token.count), at: path())
       return tape.text(token)
     }
     if let known = rare.texts[token.value] { return known }
@@ -195,7 +217,7 @@ final class PickleDecodingSession {
       return unsafe Array(tape.bytes(token))
     }
     guard token.count >= Self.sharedLength else {
-      try charge(1 + count / 16, at: path())
+      try chargeParts(copied: count, at: path())
       return unsafe Array(tape.bytes(token))
     }
     if let known = rare.bytes[token.value] { return known }

@@ -25,6 +25,13 @@ enum PickleFoundation {
 
   private static func data(_ decoding: PickleDecoding) throws -> Data {
     if let bytes = decoding.bytes(isArrayTaken: false) { return Data(bytes) }
+    if let elements = decoding.value.object?.machineByteElements {
+      try decoding.session.charge(elements.count, at: decoding.codingPath)
+      return Data(
+        try elements.map {
+          try UInt8(decoding: PickleDecoding(.value($0), path: decoding.path, decoding.session))
+        })
+    }
     guard let array = decoding.value.array, array.type == UInt8.numPyType else {
       throw decoding.mismatch(Data.self, "it is read from bytes, a bytearray or an array of uint8")
     }
@@ -62,7 +69,11 @@ enum PickleFoundation {
     case .string(let text): found = Decimal(exactText: text)
     case .int(let int):
       found = int.small.flatMap { Decimal(exactInteger: $0) } ?? Decimal(exactText: int.description)
-    case .float(let float): found = Decimal(shortest: float)
+    case .float(let float):
+      if decoding.session.comparedLimit > 0 {
+        try float.checkCompared(decoding.session, at: decoding.codingPath)
+      }
+      found = Decimal(shortest: float)
     case .object(let object):
       guard let fraction = object.fraction else { fallthrough }
       found = fraction.decimalText.flatMap { Decimal(exactText: $0) }

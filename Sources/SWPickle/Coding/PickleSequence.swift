@@ -153,6 +153,27 @@ extension PickleObject {
     return arguments[0]
   }
 
+  /// The parts that an object has beside its arguments, in words, if the object is not the one or the other: the attributes of an
+  /// exception, for example. Nil for an object of which nothing is lost if it decodes as its arguments or as its attributes.
+  ///
+  /// The arguments of `__new__` are the value of a subclass of a type of Python's, such as str, and its attributes are left out.
+  /// The arguments of a class with elements or items, such as a deque's length, are left out, too.
+  var partsBesideArguments: String? {
+    if let keywords = keywordArguments, keywords.pairs?.isEmpty != true { return "keyword arguments" }
+    if case .object(let function) = callee.content, function.isPartial {
+      return "those of a partial function"
+    }
+    guard !isNew, !arguments.isEmpty, appended.isEmpty, items.isEmpty, let state, !state.isNone else {
+      return nil
+    }
+    if let attributes { return attributes.allSatisfy(\.isEmpty) ? nil : "attributes" }
+    return objectArray == nil && maskedArray == nil ? "a state" : nil
+  }
+
+  private var isPartial: Bool {
+    name == PickleName("functools", "partial") || name == PickleName("_functools", "partial")
+  }
+
   /// The parts of a fraction; nil for other objects. They are in one text, or apart.
   var fraction: PickleFraction? {
     guard name?.canonical == PickleName("fractions", "Fraction") else { return nil }
@@ -299,6 +320,24 @@ extension PickleObject {
       arguments[2].integer == 0
     else { return nil }
     return arguments[3].bytes
+  }
+
+  /// The elements of an `array.array` of unsigned bytes in protocols 0 to 2, which have a list of ints.
+  var machineByteElements: PickleElements? {
+    guard name?.canonical == PickleName("array", "array"), arguments.count == 2,
+      arguments[0].text.map({ PickleText($0) }) == PickleText("B")
+    else { return nil }
+    return arguments[1].elements
+  }
+
+  /// The tuple or bytes of an object whose class may be a subclass of that type. It may also be a namedtuple with this one field.
+  var onlyContainer: PickleValue? {
+    guard isNew, base == nil, arguments.count == 1, keywordArguments == nil, appended.isEmpty, items.isEmpty
+    else { return nil }
+    switch arguments[0].content {
+    case .tuple, .bytes: return arguments[0]
+    default: return nil
+    }
   }
 
   /// The text of an `array.array` of characters; nil for other arrays and for lone surrogates.

@@ -10,6 +10,8 @@ protocol PickleSimple: Decodable, SendableMetatype {
   init?(direct value: PickleValue)
   /// - Throws: `DecodingError` for a value of another kind, or for a value that does not fit.
   init(_ conversion: PickleConversion) throws
+  /// Throws if the value, which is a part of a key or of an element of a set, is slow to compare.
+  func checkCompared(_ session: PickleDecodingSession, at path: @autoclosure () -> [any CodingKey]) throws
   /// The type of NumPy arrays whose elements have the layout of this type, where all bit patterns are values. Nil if there
   /// is none: then elements are converted one by one.
   static var elementType: NumPyType? { get }
@@ -36,6 +38,7 @@ extension PickleSimple {
     } else {
       self = try Self(PickleConversion(decoding))
     }
+    if decoding.session.comparedLimit > 0 { try checkCompared(decoding.session, at: decoding.codingPath) }
   }
 
   init?(direct value: PickleValue) {

@@ -1,4 +1,5 @@
 internal import SWCoding
+internal import SWFraming
 
 extension PickleTapeDecoding: Decoder {
   var codingPath: [any CodingKey] { path(PickleNoKey()) }
@@ -34,6 +35,13 @@ extension PickleTapeDecoding: Decoder {
   func singleValueContainer() -> any SingleValueDecodingContainer { self }
 }
 
+extension PickleTapeDecoding: CodingLevelDecoder {
+  func decodeMap<Value: Decodable>(of type: Value.Type) throws -> [String: Value] {
+    if let found = try [String: Value].decode(self) { return found }
+    return try general(at: Int(index), key: PickleNoKey()).decodeMap(of: type)
+  }
+}
+
 extension PickleTapeDecoding: CodingKindTelling {
   var codingKind: CodingKind {
     switch own.kind {
@@ -42,9 +50,10 @@ extension PickleTapeDecoding: CodingKindTelling {
     case .int: .integer
     case .float: .floatingPoint
     case .text: .text
-    case .list, .tuple: .array
+    // Bytes are an array of integers for a type that has no bytes.
+    case .list, .tuple, .bytes: .array
     case .dict: .map
-    case .wide, .bytes: .other
+    case .wide: .other
     }
   }
 }
@@ -280,7 +289,7 @@ struct PickleTapeKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
   @inline(never)
   private func missing(_ key: some CodingKey) -> DecodingError {
     .keyNotFound(
-      key, .init(codingPath: codingPath, debugDescription: "no key \(key.stringValue.debugDescription)"))
+      key, .init(codingPath: codingPath, debugDescription: "no key \(key.stringValue.quoted())"))
   }
 
   // MARK: Decoding

@@ -32,7 +32,7 @@ extension Dictionary: PickleDictionary where Key: Decodable, Value: Decodable {
   private static var visitsPerEntry: Int { 4 }
 
   static func decode(_ decoding: PickleDecoding) throws -> [Key: Value]? {
-    guard case .value(var value) = decoding.source else { return nil }
+    guard case .value(var value) = decoding.source else { return try decodeAlternating(decoding) }
     let pairs: PicklePairs
     if let root = value.root {
       // A root model of pydantic is its root.
@@ -45,11 +45,11 @@ extension Dictionary: PickleDictionary where Key: Decodable, Value: Decodable {
       guard let found = object.wrapped?.pairs ?? object.entries ?? object.onlyAttributes else {
         if object.isEmpty { return [:] }
         if object.unnamedCount > 0 { throw decoding.mismatch([Key: Value].self, decoding.namesNothing) }
-        return nil
+        return try decodeAlternating(decoding)
       }
       pairs = found
     } else {
-      return nil
+      return try decodeAlternating(decoding)
     }
     try decoding.session.charge(visitsPerEntry * pairs.count, at: decoding.codingPath)
     var dictionary: [Key: Value] = [:]
@@ -68,6 +68,30 @@ extension Dictionary: PickleDictionary where Key: Decodable, Value: Decodable {
       dictionary[key] = try PickleDecoding(.value(value), path: path, decoding.session).unbox(Value.self)
     }
     return dictionary
+  }
+
+  /// Decodes an array in which keys and values alternate, as a dictionary of such keys does that decodes itself. Here, only the
+  /// keys are compared. Returns nil for other kinds of keys.
+  private static func decodeAlternating(_ decoding: PickleDecoding) throws -> [Key: Value]? {
+    guard keyKind == .other else { return nil }
+    var elements = try decoding.unkeyedContainer()
+    if let count = elements.count, !count.isMultiple(of: 2) {
+      throw decoding.corrupted("the number of keys and values, which alternate, is odd: \(count)")
+    }
+    var dictionary: [Key: Value] = [:]
+    while !elements.isAtEnd {
+      let key = try decodeKey(&elements, decoding.session)
+      dictionary[key] = try elements.decode(Value.self)
+    }
+    return dictionary
+  }
+
+  private static func decodeKey(
+    _ elements: inout any UnkeyedDecodingContainer, _ session: PickleDecodingSession
+  ) throws -> Key {
+    let outer = session.startComparing(CombiningMarks.mostInKey)
+    defer { session.comparedLimit = outer }
+    return try elements.decode(Key.self)
   }
 
   /// Decodes a dict whose keys are strs. The general decoder converts ints and other types of keys, and compares repeated
@@ -97,13 +121,16 @@ extension Dictionary: PickleDictionary where Key: Decodable, Value: Decodable {
   private static func decode(key: PickleValue, _ decoding: PickleDecoding) throws -> Key {
     let path = PicklePath(PickleKey(key), in: decoding.path)
     let child = PickleDecoding(.value(key), path: path, decoding.session)
-    if keyKind != .integer {
-      try decoding.session.checkCompared(key, CombiningMarks.mostInKey, at: decoding.codingPath)
-    }
+    let session = decoding.session
+    let outer = session.startComparing(CombiningMarks.mostInKey)
+    defer { session.comparedLimit = outer }
+    // Here, so that the path in the error does not have the key, which takes long to print and to search.
+    if keyKind != .integer { try key.text?.checkCompared(session, at: decoding.codingPath) }
     switch keyKind {
     case .text:
       // As in JSON, the text of a number is its digits.
       let text = key.text ?? key.bigInteger?.description ?? child.scalar.text
+      if let text { try text.checkCompared(session, at: decoding.codingPath) }
       if let text, let found = text as? Key { return found }
       throw child.corrupted("the key \(key) is \(key.kind), which no String stands for")
     case .integer:
@@ -113,6 +140,7 @@ extension Dictionary: PickleDictionary where Key: Decodable, Value: Decodable {
     case .representable:
       // A coding key is a text or an int, also for a member of an enum. No description stands for another key.
       let (text, number) = (key.text ?? child.scalar.text, key.bigInteger ?? child.scalar.bigInteger)
+      if let text { try text.checkCompared(session, at: decoding.codingPath) }
       let codingKeys = [
         text.map { PickleKey($0) }, number.map { PickleKey(PickleValue($0)) },
         // As in JSON, the digits of a number stand for it.

@@ -16,17 +16,20 @@ struct PickleTape {
   /// The pickle.
   private(set) var input: UnsafePointer<UInt8>
   private(set) var inputCount: Int
+  /// The number of bytes in bytes objects, each of which may decode as a number.
+  let dataCount: Int
   private var ownInput: UnsafeMutablePointer<UInt8>?
 
   init(
     _ memory: UnsafeMutableRawPointer, _ tokens: PickleBuffer<PickleToken>, _ runs: PickleBuffer<PickleRun>,
-    _ input: UnsafeBufferPointer<UInt8>
+    _ input: UnsafeBufferPointer<UInt8>, dataCount: Int
   ) {
     guard let start = input.baseAddress else { preconditionFailure("a pickle has a byte") }
     unsafe self.memory = unsafe memory
     (tokenBuffer, runBuffer) = (tokens, runs)
     unsafe self.input = unsafe start
     inputCount = input.count
+    self.dataCount = dataCount
     unsafe ownInput = nil
   }
 

@@ -11,6 +11,7 @@ struct PickleTapeScanner {
   private var tokens: PickleBuffer<PickleToken>
   private var runs: PickleBuffer<PickleRun>
   private var elementCount = 0
+  private var dataCount = 0
 
   /// A pickle that this scanner leaves to ``PickleReader``.
   private struct Unknown: Error {}
@@ -44,7 +45,8 @@ struct PickleTapeScanner {
         try scanner.reserve(1)
         scanner.tokens[scanner.tokens.count] = root
         scanner.tokens.count += 1
-        return unsafe PickleTape(memory, scanner.tokens, scanner.runs, input)
+        return unsafe PickleTape(
+          memory, scanner.tokens, scanner.runs, input, dataCount: scanner.dataCount)
       } catch {
         scanner.tokens.free()
         scanner.runs.free()
@@ -277,6 +279,7 @@ struct PickleTapeScanner {
   @inline(__always)
   private mutating func pushBytes(_ position: inout Int, _ count: Int) throws(Unknown) {
     try push(PickleToken(.bytes, position, count: count))
+    dataCount += count
     position += count
   }
 

@@ -26,6 +26,12 @@ extension PickleGraph {
   /// The hash of an object, if it has been computed.
   func knownHash(_ index: Int) -> PickleHash? { hashes.withLock { $0[index] } }
 
+  /// Whether a cycle can be reached from the object.
+  func isEndless(_ index: Int) -> Bool {
+    _ = hash(index)
+    return knownHash(index)?.isEndless ?? false
+  }
+
   /// The hash of an object. It visits inner objects with a list of its own, because nesting may be deep.
   func hash(_ index: Int) -> Int {
     if let known = knownHash(index) { return known.value }
@@ -279,7 +285,8 @@ private struct PickleHashVisit {
 
 extension PickleValue {
   /// Hashes the whole value, so values that differ anywhere have different hashes. The hash is kept by the value. In a value that
-  /// contains itself, only the parts of the first level count.
+  /// contains itself, only the parts of the first level count. So a peer can make many such values with one hash, and a decoder
+  /// refuses them as keys of dictionaries and elements of sets.
   ///
   /// - Complexity: linear in the number of parts and bytes the first time, whatever their depth, sharing and recursion.
   public func hash(into hasher: inout Hasher) { hasher.combine(PickleHashVisit.hash(self)) }

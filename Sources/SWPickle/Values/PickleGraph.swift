@@ -11,10 +11,12 @@ final class PickleGraph: @unchecked Sendable {
   let nodes: [PickleNode]
   /// The objects of other graphs to which `PickleSlot.link` refers.
   private(set) var links: [PickleLink]
-  /// The number of objects and elements, including those of linked graphs.
-  let weight: Int
+  /// The number of objects and elements. Those of linked graphs are not counted, here and below.
+  private let weight: Int
+  /// The number of bytes in bytes objects, each of which may decode as a number.
+  private let dataCount: Int
   /// How many bytes their texts, data and numbers are, and some for each object and element.
-  let byteCount: Int
+  private let byteCount: Int
   /// The hashes that have been asked for.
   let hashes = Mutex<[Int: PickleHash]>([:])
   /// Why Python cannot read it: a key, or an element of a set, that it cannot hash.
@@ -24,19 +26,38 @@ final class PickleGraph: @unchecked Sendable {
     self.defect = defect
     self.nodes = nodes
     self.links = links
-    var weight = nodes.count
+    var partCount = nodes.count
+    var dataCount = 0
     var byteCount = 0
     for node in nodes {
-      weight += node.elementCount
+      partCount += node.elementCount
       byteCount = min(byteCount + node.dataByteCount, Int.max / 64)
+      switch node {
+      case .bytes(let bytes), .byteArray(let bytes): dataCount = min(dataCount + bytes.count, Int.max / 64)
+      default: break
+      }
     }
-    byteCount = min(byteCount + PickleGraph.bytesPerPart * min(weight, Int.max / 64), Int.max / 2)
-    for link in links {
-      weight = min(weight + link.graph.weight, Int.max / 2)
-      byteCount = min(byteCount + link.graph.byteCount, Int.max / 2)
+    weight = min(partCount, Int.max / 64)
+    self.dataCount = dataCount
+    self.byteCount = byteCount + PickleGraph.bytesPerPart * weight
+  }
+
+  /// The size of this graph and of all to which it refers. A graph counts once, however often others refer to
+  /// it: a program may put a value twice into the next one, again and again.
+  ///
+  /// - Complexity: linear in the number of these graphs and of their links.
+  var size: (weight: Int, dataCount: Int, byteCount: Int) {
+    var (weight, dataCount, byteCount) = (weight, dataCount, byteCount)
+    var waiting = links
+    var seen: Set<ObjectIdentifier> = [ObjectIdentifier(self)]
+    while let graph = waiting.popLast()?.graph {
+      guard seen.insert(ObjectIdentifier(graph)).inserted else { continue }
+      weight = min(weight + graph.weight, Int.max / 8)
+      dataCount = min(dataCount + graph.dataCount, Int.max / 8)
+      byteCount = min(byteCount + graph.byteCount, Int.max / 8)
+      waiting += graph.links
     }
-    self.weight = weight
-    self.byteCount = byteCount
+    return (weight, dataCount, byteCount)
   }
 
   /// Makes a graph of the objects so far, in constant time. More objects may follow in the arena.
@@ -44,6 +65,7 @@ final class PickleGraph: @unchecked Sendable {
     self.nodes = nodes
     links = []
     weight = nodes.count
+    dataCount = 0
     byteCount = Self.bytesPerPart * nodes.count
     defect = nil
   }
