@@ -27,18 +27,20 @@ final class PickleGraph: @unchecked Sendable {
     self.nodes = nodes
     self.links = links
     var partCount = nodes.count
-    var dataCount = 0
+    var (dataCount, arrayByteCount) = (0, 0)
     var byteCount = 0
     for node in nodes {
       partCount += node.elementCount
       byteCount = min(byteCount + node.dataByteCount, Int.max / 64)
       switch node {
       case .bytes(let bytes), .byteArray(let bytes): dataCount = min(dataCount + bytes.count, Int.max / 64)
+      // The reader has made it of bytes, which are an object, too. Its elements count as parts already.
+      case .array(let array): arrayByteCount = min(arrayByteCount + array.bytes.count, Int.max / 64)
       default: break
       }
     }
     weight = min(partCount, Int.max / 64)
-    self.dataCount = dataCount
+    self.dataCount = max(0, dataCount - arrayByteCount)
     self.byteCount = byteCount + PickleGraph.bytesPerPart * weight
   }
 
