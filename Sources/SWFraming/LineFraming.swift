@@ -14,7 +14,7 @@
 ///
 /// If the stream ends after a line without its ending, it ends inside a frame, because the peer may have broken
 /// off. The error's `partialBytes` has the line. ``takesLastLine`` accepts such a line, for files and programs that
-/// omit the last ending.
+/// omit the last ending. It has fewer bytes than the endpoint's `maximumFrameSize`, as a line with its ending would.
 ///
 /// With ``skipsBlankLines``, lines that contain only spaces, tabs and carriage returns are ignored, as readers of
 /// JSON lines do. They count towards the size of the frame that follows them.

@@ -9,6 +9,9 @@
 /// A stream without bytes has no message. The sender sends one message and then ends the stream; bytes that it
 /// sends later would belong to the same message.
 ///
+/// The message has fewer bytes than the endpoint's `maximumFrameSize`. One byte more is demanded until the stream ends, and the
+/// demand counts.
+///
 /// Source: RFC 9112, section 6.3, "Message Body Length", case 8.
 public struct UntilEndFraming: ByteFraming {
   @inlinable
