@@ -49,6 +49,8 @@ final class PickleGraph: @unchecked Sendable {
   ///
   /// - Complexity: linear in the number of these graphs and of their links.
   var size: (weight: Int, dataCount: Int, byteCount: Int) {
+    // A value that has been read is one graph. It needs no set.
+    if links.isEmpty { return (weight, dataCount, byteCount) }
     var (weight, dataCount, byteCount) = (weight, dataCount, byteCount)
     var waiting = links
     var seen: Set<ObjectIdentifier> = [ObjectIdentifier(self)]
