@@ -1,9 +1,12 @@
 /* Stream sockets, and pairs of sockets of each kind. */
 #include "support.h"
 
+#include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -116,12 +119,42 @@ bool swsys_stream_may_hold_descriptors(int fd) {
   /* A look stops at another writer's credentials, for example. */
   return (message.msg_flags & MSG_CTRUNC) || ioctl(fd, FIONREAD, &byte_count) < 0 || byte_count > seen;
 }
-bool swsys_close_is_up_to_peer(int fd) {
+bool swsys_unix_close_is_up_to_peer(int fd, int type, bool is_sole) {
+  /* A look at the queue is good for nothing while a peer can put something into it. */
+  if (is_sole) {
+    if (shutdown(fd, SHUT_RD) < 0) return true;
+  } else {
+    /* Packets of other users of the socket have no mark, so an empty one looks like the end. */
+    if (type != SOCK_STREAM) return true;
+    struct pollfd polled = {.fd = fd, .events = POLLRDHUP};
+    if (swsys_look(&polled) <= 0 || !(polled.revents & POLLRDHUP)) return true;
+  }
+  if (type == SOCK_SEQPACKET) return swsys_next_datagram_size(fd, true) != SWSYS_ENDED;
+  if (type != SOCK_STREAM) return swsys_next_datagram_size(fd, false) != -EAGAIN;
+  int byte_count = 0;
+  if (ioctl(fd, FIONREAD, &byte_count) == 0 && byte_count == 0) return false;
+  /* During the look another process may take what is seen, and leave the last reference to the look. */
+  return !is_sole || swsys_stream_may_hold_descriptors(fd);
+}
+bool swsys_close_is_up_to_peer(int fd, bool is_sole) {
   int family = swsys_socket_family(fd);
   if (family < 0) return false;
   if (family != AF_UNIX) return swsys_lingers(fd);
-  bool is_stream = swsys_socket_type(fd) == SOCK_STREAM && swsys_is_listening(fd) == 0;
-  return is_stream ? swsys_stream_may_hold_descriptors(fd) : swsys_queue_holds_something(fd, false);
+  int type = swsys_socket_type(fd);
+  /* A packet socket that no transport has marked tells no empty packet from the end. */
+  if (type == SOCK_SEQPACKET && is_sole) is_sole = swsys_mark_packets(fd) == 0;
+  return swsys_is_listening(fd) != 0 || swsys_unix_close_is_up_to_peer(fd, type, is_sole);
+}
+
+static atomic_int fork_count;
+static void note_fork(void) { fork_count++; }
+static void watch_forks(void) {
+  if (pthread_atfork(note_fork, NULL, NULL) != 0) fork_count = INT_MIN;
+}
+int swsys_fork_count(void) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, watch_forks);
+  return fork_count;
 }
 
 ssize_t swsys_sendv(int fd, const struct iovec *parts, int count) {

@@ -18,6 +18,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -62,6 +63,14 @@ int swsys_force_send_buffer(int fd, int size) {
   if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size) < 0) swsys_set_buffer_sizes(fd, size, 0);
   socklen_t length = sizeof size;
   return RESULT(getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, &length)) < 0 ? -errno : size;
+}
+int swsys_fork_in_vain(void) {
+  pid_t child = fork();
+  if (child == 0) _exit(0);
+  if (child < 0) return -errno;
+  int result;
+  do result = waitpid(child, NULL, 0); while (result < 0 && errno == EINTR);
+  return result < 0 ? -errno : 0;
 }
 int swsys_set_linger_reset(int fd) {
   struct linger value = {.l_onoff = 1, .l_linger = 0};

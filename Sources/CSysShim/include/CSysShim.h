@@ -54,8 +54,13 @@ int swsys_unread_before_end(int fd);
 bool swsys_queue_holds_something(int fd, bool is_stream);
 /* Whether the receive queue of a Unix stream may hold descriptors, which its close would have to close. */
 bool swsys_stream_may_hold_descriptors(int fd);
-/* Whether a descriptor of any kind is a socket whose close takes as long as a peer likes. */
-bool swsys_close_is_up_to_peer(int fd);
+/* Whether the close of a connected Unix socket may take as long as a peer likes, also if that peer passes descriptors at this
+ * moment. If the caller alone has the socket (`is_sole`), it receives nothing more from now on; it has to be closed then. */
+bool swsys_unix_close_is_up_to_peer(int fd, int type, bool is_sole);
+/* The same of a descriptor of any kind. */
+bool swsys_close_is_up_to_peer(int fd, bool is_sole);
+/* How often this process has been copied by fork(2) since the first call; negative if that cannot be found out. */
+int swsys_fork_count(void);
 extern const int swsys_sock_stream, swsys_sock_seqpacket, swsys_sock_dgram;
 
 ssize_t swsys_sendv(int fd, const struct iovec *parts, int count);        /* never waits, no SIGPIPE */

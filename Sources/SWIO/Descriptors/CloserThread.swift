@@ -11,6 +11,11 @@ internal import SystemPackage
 ///     a disk, a terminal          the caller; for the reactor a thread that works through such closes in order, or,
 ///                                 while its closes are stuck, another one
 ///     what a peer has chosen      for sockets: the threads of `ParkedSockets`; else a thread that does nothing else meanwhile
+///     what a peer may choose      likewise
+///
+/// A peer can pass descriptors between a look at the queue and the close. So the look decides only if nothing can be put into
+/// the queue any more: after the peer has shut down, or after `shutdown(SHUT_RD)`, which is allowed only on a socket that this
+/// process alone has (`SoleOwnership`). Any other Unix socket is parked, and so is a socket that a peer has passed.
 ///
 /// A stuck close of the last kind holds a thread, and no number of a descriptor.
 package enum CloserThread {
@@ -20,7 +25,9 @@ package enum CloserThread {
   private static var mostThreads: Int { 1024 }
 
   /// Closes a descriptor soon, and owns the number from now on.
-  package static func close(_ number: Int32) { run { OwnedDescriptor.closeHereOrForPeer(number) } }
+  static func close(_ number: Int32, isSole: Bool) {
+    run { OwnedDescriptor.closeHereOrForPeer(number, isSole: isSole) }
+  }
 
   /// Runs code that closes descriptors for the reactor, soon. If no thread runs and none can be started, this thread runs it:
   /// what is up to a peer goes to a thread of its own from there.

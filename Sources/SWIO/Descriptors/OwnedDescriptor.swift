@@ -15,6 +15,7 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
   /// its flags, and for a socket everything.
   public init(duplicating descriptor: FileDescriptor) throws(TransportError) {
     number = try checked(.duplicate, swsys_duplicate(descriptor.rawValue, 3))
+    if PassedSockets.contains(descriptor.rawValue) { PassedSockets.add(number) }
   }
 
   /// Lends the number. It must not be closed, and not be used after `body` returns.
@@ -51,23 +52,31 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
     _ = try checked(.inheritance, swsys_set_close_on_exec(number, !inheritable))
   }
 
-  /// Closes a descriptor: here, unless `close(2)` takes as long as a peer likes, or may block and this is the reactor's thread.
-  package static func close(_ number: Int32) {
-    if Reactor.isCurrentThread { CloserThread.close(number) } else { closeHereOrForPeer(number) }
+  /// Closes a descriptor: here, unless `close(2)` may take as long as a peer likes, or may block and this is the reactor's thread.
+  ///
+  /// - Parameter isSole: whether no other process has the socket, and no other number is its.
+  package static func close(_ number: Int32, isSole: Bool = false) {
+    if Reactor.isCurrentThread {
+      CloserThread.close(number, isSole: isSole)
+    } else {
+      closeHereOrForPeer(number, isSole: isSole)
+    }
   }
 
-  /// Closes a descriptor on the calling thread, unless that takes as long as a peer likes.
-  static func closeHereOrForPeer(_ number: Int32) {
-    if !swsys_close_is_up_to_peer(number) { return closeHere(number) }
+  /// Closes a descriptor on the calling thread, unless that may take as long as a peer likes.
+  static func closeHereOrForPeer(_ number: Int32, isSole: Bool) {
+    let isPassed = PassedSockets.remove(number)
+    if !isPassed, !swsys_close_is_up_to_peer(number, isSole) { return closeHere(number) }
     let isParked =
       swsys_is_unix(number)
       ? ParkedSockets.shared.park([number]) : ParkedSockets.shared.park([], behind: [number])
     if !isParked { CloserThread.runForPeer { closeHere(number) } }
   }
 
-  /// Closes a socket whose close takes as long as a peer likes, on another thread. Calls `done` when its number is free: the
+  /// Closes a socket whose close may take as long as a peer likes, on another thread. Calls `done` when its number is free: the
   /// peer is told a moment later.
   package static func closeForPeer(_ number: Int32, then done: @escaping @Sendable () -> Void) {
+    _ = PassedSockets.remove(number)
     if (swsys_is_unix(number) ? ParkedSockets.shared : .lone).park([number]) { return done() }
     CloserThread.runForPeer {
       closeHere(number)

@@ -82,6 +82,7 @@ public final class ReceivedDescriptors: Sendable {
   /// Takes the first descriptor that has not been taken; nil if there is none.
   public func take() -> OwnedDescriptor? {
     guard let descriptor = takeNext() else { return nil }
+    PassedSockets.add(descriptor.rawValue)
     return OwnedDescriptor(adopting: descriptor)
   }
 

@@ -13,6 +13,9 @@ package final class DatagramSocket: DescriptorTransport {
   private let isUDP: Bool
   /// Called before the descriptor is closed, on a thread that may wait. It gives up the name of a bound socket.
   private let willClose: (@Sendable () -> Void)?
+  /// Whether each packet brings its mark, so that an empty one is never taken for the end.
+  private let isMarked: Bool
+  private let ownership: SoleOwnership
   /// Whether the end of the packets has been found, behind everything that the peer has sent.
   private let hasEnded = Atomic(false)
   /// The number of the connection's error, once an attempt to receive packets has met one.
@@ -23,16 +26,17 @@ package final class DatagramSocket: DescriptorTransport {
 
   /// - Throws: `TransportError` `adopt` with `Errno.invalidArgument` for a socket with UDP_GRO, which joins datagrams.
   package init(
-    _ number: Int32, isPacket: Bool, willClose: (@Sendable () -> Void)? = nil
+    _ number: Int32, isPacket: Bool, isSole: Bool = false, willClose: (@Sendable () -> Void)? = nil
   ) throws(TransportError) {
     self.number = number
     self.isPacket = isPacket
     self.willClose = willClose
+    ownership = SoleOwnership(isSole)
     isUDP = !isPacket && swsys_is_udp(number)
-    if isUDP, swsys_glues_datagrams(number) { throw TransportError(.adopt, .invalidArgument) }
     // A receive returns 0 bytes for an empty packet and for the end. With this option only a packet brings control data.
     // The option belongs to the socket, and stays when it is detached.
-    if isPacket { _ = swsys_mark_packets(number) }
+    isMarked = isPacket && swsys_mark_packets(number) == 0
+    if isUDP, swsys_glues_datagrams(number) { throw TransportError(.adopt, .invalidArgument) }
   }
 
   package var mayTakeLongToClose: Bool {
@@ -40,13 +44,18 @@ package final class DatagramSocket: DescriptorTransport {
       || !isUDP && !(hasEnded.load(ordering: .relaxed) && KernelFeatures.collectsInBackground)
   }
 
-  package var isCloseUpToPeer: Bool {
-    !isUDP && !hasEnded.load(ordering: .relaxed) && swsys_queue_holds_something(number, false)
+  package func isCloseUpToPeer() -> Bool {
+    if isUDP || hasEnded.load(ordering: .relaxed) { return false }
+    return swsys_unix_close_is_up_to_peer(
+      number, isPacket ? swsys_sock_seqpacket : swsys_sock_dgram, ownership.holds && (isMarked || !isPacket))
   }
+
+  package func noteSole() { ownership.begin() }
+  package func noteShared() { ownership.end() }
 
   package func closeNumber(then done: @escaping @Sendable () -> Void) {
     willClose?()
-    if isCloseUpToPeer { return OwnedDescriptor.closeForPeer(number, then: done) }
+    if isCloseUpToPeer() { return OwnedDescriptor.closeForPeer(number, then: done) }
     OwnedDescriptor.closeHere(number)
     done()
   }
@@ -218,7 +227,8 @@ package final class DatagramSocket: DescriptorTransport {
 
   private func received(_ result: Int) -> Attempt {
     if result == Int(SWSYS_ENDED) {
-      hasEnded.store(true, ordering: .relaxed)
+      // Without marks an empty packet looks like the end, and more may be behind it.
+      if isMarked { hasEnded.store(true, ordering: .relaxed) }
       return .endOfStream
     }
     if isTransient(result) { return .retryLater }

@@ -23,8 +23,13 @@ package protocol DescriptorTransport: ClosesLater {
   var offloadMayNeverEnd: Bool { get }
   /// Whether `close(2)` may have to wait: the reactor closes no such descriptor.
   var mayTakeLongToClose: Bool { get }
-  /// Whether `close(2)` now waits for something that a peer has chosen: no caller closes such a descriptor.
-  var isCloseUpToPeer: Bool { get }
+  /// Whether `close(2)` may wait for something that a peer has chosen: no caller closes such a descriptor. The descriptor is
+  /// closed after that, because the socket may receive nothing more.
+  func isCloseUpToPeer() -> Bool
+  /// Notes that this process alone has the descriptor.
+  func noteSole()
+  /// Notes that others may have the descriptor from now on.
+  func noteShared()
   /// Closes the descriptor here, or on a thread of its own if that is up to a peer. Then calls `done`.
   func closeNumber(then done: @escaping @Sendable () -> Void)
 }
@@ -34,7 +39,9 @@ extension DescriptorTransport {
 
   package var offloadMayNeverEnd: Bool { false }
   package var mayTakeLongToClose: Bool { true }
-  package var isCloseUpToPeer: Bool { false }
+  package func isCloseUpToPeer() -> Bool { false }
+  package func noteSole() {}
+  package func noteShared() {}
 
   /// Half-closing. Only a stream socket can tell its peer without closing the descriptor.
   package func finishSending() throws(TransportError) {
@@ -60,7 +67,7 @@ extension DescriptorTransport {
   }
 
   package func closeNumber(then done: @escaping @Sendable () -> Void) {
-    if isCloseUpToPeer { return OwnedDescriptor.closeForPeer(number, then: done) }
+    if isCloseUpToPeer() { return OwnedDescriptor.closeForPeer(number, then: done) }
     OwnedDescriptor.closeHere(number)
     done()
   }
@@ -113,15 +120,15 @@ package func makeTransport(
   return PolledTransport(number, isPipe: isPipe, quiet)
 }
 
-/// Makes the transport for a connected socket whose properties are known, without asking the system as
-/// ``makeTransport(over:for:)`` does.
+/// Makes the transport for a connected socket whose properties are known, and which this process alone has, without asking the
+/// system as ``makeTransport(over:for:)`` does.
 package func makeTransport(
   connected number: Int32, _ kind: ConnectionKind, isUnix: Bool
 ) throws(TransportError) -> any DescriptorTransport {
   switch kind {
-  case .stream: StreamSocket(number, isUnix: isUnix, drains: true)
-  case .packets: try DatagramSocket(number, isPacket: true)
-  case .datagrams: try DatagramSocket(number, isPacket: false)
+  case .stream: StreamSocket(number, isUnix: isUnix, drains: true, isSole: true)
+  case .packets: try DatagramSocket(number, isPacket: true, isSole: true)
+  case .datagrams: try DatagramSocket(number, isPacket: false, isSole: true)
   }
 }
 

@@ -14,6 +14,7 @@ package final class StreamSocket: DescriptorTransport {
   /// More data may be behind such a barrier, and more barriers are likely.
   private let hasBarriers = Atomic(false)
 
+  private let ownership: SoleOwnership
   /// Whether a read has found the end, behind everything that the peer has sent.
   private let hasEnded = Atomic(false)
   /// The descriptors that the peer has passed and nobody wants; nil until it passes some.
@@ -27,8 +28,9 @@ package final class StreamSocket: DescriptorTransport {
   }
 
   /// Makes the transport of a socket with known properties.
-  init(_ number: Int32, isUnix: Bool, drains: Bool) {
+  init(_ number: Int32, isUnix: Bool, drains: Bool, isSole: Bool = false) {
     self.number = number
+    ownership = SoleOwnership(isSole)
     self.isUnix = isUnix
     self.drains = drains
     // Otherwise the kernel drops out-of-band bytes in passing, and closes the descriptors that came with them on the
@@ -43,11 +45,14 @@ package final class StreamSocket: DescriptorTransport {
       : !drains || swsys_lingers(number)
   }
 
-  package var isCloseUpToPeer: Bool {
-    isUnix
-      ? !hasEnded.load(ordering: .relaxed) && swsys_stream_may_hold_descriptors(number)
-      : swsys_lingers(number)
+  package func isCloseUpToPeer() -> Bool {
+    if !isUnix { return PassedSockets.contains(number) || swsys_lingers(number) }
+    return !hasEnded.load(ordering: .relaxed)
+      && swsys_unix_close_is_up_to_peer(number, swsys_sock_stream, ownership.holds)
   }
+
+  package func noteSole() { ownership.begin() }
+  package func noteShared() { ownership.end() }
 
   package var drainsInOneReceive: Bool { drains && !hasBarriers.load(ordering: .relaxed) }
 

@@ -48,6 +48,7 @@ package final class AcceptSource: AcceptingSource, ClosesLater {
   }
 
   private let holders: Guarded<Holders>
+  private let ownership: SoleOwnership
   /// Replaces the system call in tests. It returns the number of a descriptor, or a negative errno.
   private let acceptCall: (@Sendable (FileDescriptor) -> Int32)?
   private let closes: DescriptorShortage
@@ -66,6 +67,7 @@ package final class AcceptSource: AcceptingSource, ClosesLater {
     self.policy = policy
     self.restoresBlocking = restoresBlocking
     holders = Guarded(isOwn && isUnix ? .own : .shared)
+    ownership = SoleOwnership(isOwn)
     self.closes = closes
     self.acceptCall = acceptCall
   }
@@ -80,7 +82,7 @@ package final class AcceptSource: AcceptingSource, ClosesLater {
   /// The caller knows that the descriptor is open.
   func refuse() {
     holders.withLock { holders in
-      guard holders == .own else { return }
+      guard holders == .own, ownership.holds else { return }
       holders = .refuses
       _ = swsys_shutdown_receive(number)
     }
@@ -164,8 +166,9 @@ package final class AcceptSource: AcceptingSource, ClosesLater {
   }
 
   private var mayHoldConnections: Bool {
-    // A connection of a shared socket may be another process's to accept.
-    if holders.withLock({ $0 == .shared }) { return swsys_queue_holds_something(number, false) }
+    // While clients can connect, no look decides. A connection of a shared socket may also be another process's to accept.
+    refuse()
+    if holders.withLock({ $0 != .refuses }) { return true }
     // A socket that refuses is readable, whether it has connections or not. Only `accept` tells.
     let result = FileDescriptor(rawValue: number).accept()
     if result >= 0 { OwnedDescriptor.closeForPeer(result) {} }

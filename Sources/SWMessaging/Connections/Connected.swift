@@ -17,7 +17,8 @@ package final class FreshDescriptor: Sendable {
   }
 
   deinit {
-    if let number = number.withLock({ $0.take() }) { OwnedDescriptor.close(number) }
+    // No code outside the library has had it.
+    if let number = number.withLock({ $0.take() }) { OwnedDescriptor.close(number, isSole: true) }
   }
 
   /// Lends the number. Returns nil if the descriptor has been taken.

@@ -15,6 +15,6 @@ extension Endpoint {
   public var peerAddress: SocketAddress? { address(ofPeer: true) }
 
   private func address(ofPeer: Bool) -> SocketAddress? {
-    (try? withDescriptor { try? $0.address(ofPeer: ofPeer) }) ?? nil
+    (try? core.halves.withDescriptor { try? FileDescriptor(rawValue: $0).address(ofPeer: ofPeer) }) ?? nil
   }
 }

@@ -27,7 +27,7 @@ extension Endpoint {
     }
     let result: Int32
     do {
-      result = try withDescriptor { swsys_set_loss_detection($0.rawValue, milliseconds ?? 0) }
+      result = try core.halves.withDescriptor { swsys_set_loss_detection($0, milliseconds ?? 0) }
     } catch {
       throw error as? EndpointError ?? EndpointError(.closed)
     }

@@ -26,6 +26,10 @@ extension Endpoint {
   /// after the last call has left it, so its number is not reused while a call uses it. The rest of a half-sent message is
   /// dropped: ``SendingEndpoint/close(drainingFor:)`` waits for it.
   ///
+  /// If closing the descriptor could take as long as the peer likes, another thread does that. The number is free at once, and
+  /// the peer is told a moment later. That concerns Unix sockets that were adopted, lent or made inheritable and whose peer has
+  /// not ended, and all whose peer has passed descriptors that were not received.
+  ///
   /// Closing one direction of a duplex does not tell the peer: ``SendingEndpoint/finishSending()`` does.
   public func close() { core.close() }
 
@@ -49,7 +53,8 @@ extension Endpoint {
   ///
   /// - Throws: the error of `body`, and ``EndpointError`` `closed` if the endpoint has no descriptor (any more).
   public func withDescriptor<Result>(_ body: (FileDescriptor) throws -> Result) throws -> Result {
-    try core.halves.withDescriptor { try body(FileDescriptor(rawValue: $0)) }
+    core.noteShared()
+    return try core.halves.withDescriptor { try body(FileDescriptor(rawValue: $0)) }
   }
 
   /// Whether child processes inherit the descriptor at exec. It is false at first.

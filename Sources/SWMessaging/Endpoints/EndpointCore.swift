@@ -70,7 +70,7 @@ public final class EndpointCore: Sendable {
     datagrams descriptor: consuming OwnedDescriptor, willClose: (@Sendable () -> Void)?
   ) throws(TransportError) {
     let number = descriptor.withDescriptor { $0.rawValue }
-    let transport = try DatagramSocket(number, isPacket: false, willClose: willClose)
+    let transport = try DatagramSocket(number, isPacket: false, isSole: true, willClose: willClose)
     _ = descriptor.release()
     self.init(
       Port(connected: transport, reactor: Reactor.shared), unread: [], for: [.readable, .writable])
@@ -117,6 +117,11 @@ public final class EndpointCore: Sendable {
 
   /// The sending direction alone.
   var sendingPart: EndpointCore { EndpointCore(receiving: nil, sending: sending, of: whole) }
+
+  /// Notes that this process alone has the descriptors.
+  func noteSole() { for half in halves { half.port.noteSole() } }
+  /// Notes that other code may copy the descriptors, or another process may have them.
+  func noteShared() { for half in halves { half.port.noteShared() } }
 
   // MARK: The end
 

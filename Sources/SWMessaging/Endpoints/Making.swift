@@ -31,7 +31,10 @@ public func makeSocketPair(
   _ kind: SocketPairKind = .unix
 ) throws(EndpointError) -> (SocketDuplex, SocketDuplex) {
   let ends = try made { () throws(TransportError) in try DescriptorPair.sockets(kind) }
-  return (try SocketDuplex(adopting: ends.first), try SocketDuplex(adopting: ends.second))
+  let (first, second) = (try SocketDuplex(adopting: ends.first), try SocketDuplex(adopting: ends.second))
+  first.core.noteSole()
+  second.core.noteSole()
+  return (first, second)
 }
 
 /// Makes two connected sockets and a message endpoint at either end.
@@ -47,10 +50,11 @@ public func makeSocketPair<F: Framing, G: Framing>(
   _ kind: SocketPairKind = .unix, framing: F, peer: G
 ) throws(EndpointError) -> (MessageDuplex<F>, MessageDuplex<G>) {
   let ends = try made { () throws(TransportError) in try DescriptorPair.sockets(kind) }
-  return (
-    try MessageDuplex(adopting: ends.first, framing: framing),
-    try MessageDuplex(adopting: ends.second, framing: peer)
-  )
+  let first = try MessageDuplex(adopting: ends.first, framing: framing)
+  let second = try MessageDuplex(adopting: ends.second, framing: peer)
+  first.core.noteSole()
+  second.core.noteSole()
+  return (first, second)
 }
 
 private func made(

@@ -125,9 +125,15 @@ package final class Port: ReadinessReceiver {
   /// The descriptor's number, to be lent.
   var number: Int32? { ours?.number ?? polledDescriptor }
 
+  /// Notes that this process alone has the descriptor.
+  func noteSole() { ours?.noteSole() }
+  /// Notes that other code may copy the descriptor, or another process may have it.
+  func noteShared() { ours?.noteShared() }
+
   func isInheritable() throws(TransportError) -> Bool { try transport.isInheritable() }
 
   func setInheritable(_ inheritable: Bool) throws(TransportError) {
+    if inheritable { noteShared() }
     try transport.setInheritable(inheritable)
   }
 

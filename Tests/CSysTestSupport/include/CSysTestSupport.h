@@ -18,6 +18,7 @@ ssize_t swsys_splice(int from, int to, size_t count); /* it marks the pipe it ta
 int swsys_get_no_delay(int fd);                  /* 0, 1 or a negative errno */
 int swsys_set_buffer_sizes(int fd, int send, int receive);
 int swsys_force_send_buffer(int fd, int size);   /* beyond the system's limit if this process may: the size that it has then */
+int swsys_fork_in_vain(void);                    /* copies this process; the copy ends at once */
 int swsys_set_linger_reset(int fd);              /* close sends a reset */
 uint64_t swsys_thread_cpu(void);                 /* CLOCK_THREAD_CPUTIME_ID in nanoseconds */
 int swsys_thread_count(void);                    /* of this process */

@@ -1,6 +1,7 @@
 internal import SWFraming
 internal import SWIO
 internal import Synchronization
+internal import SystemPackage
 
 /// A client's connection as a source of items: every receiver gets the same connection, until it breaks.
 ///
@@ -312,7 +313,7 @@ extension MessageDuplex {
     if receivingSide.source.hasFailed || halves.contains(where: { $0.isOver }) { return .broken }
     if halves.contains(where: { $0.isClosed }) { return .closed }
     // The peer may have gone although no call has received since.
-    let hasEnded = try? withDescriptor { $0.isReady(for: .hangUps) }
+    let hasEnded = try? core.halves.withDescriptor { FileDescriptor(rawValue: $0).isReady(for: .hangUps) }
     return hasEnded ?? false ? .broken : .inOrder
   }
 }
