@@ -92,7 +92,7 @@ import Testing
     return (client, server)
   }
 
-  /// What another number, or another process, does with the socket must not depend on this close.
+  /// Another number, and another process, keep the socket whole.
   @Test(arguments: [true, false])
   func `a socket that has been lent goes on receiving after the close`(_ isPair: Bool) async throws {
     let (client, server) = try await isPair ? makeSocketPair(framing: .varInt) : connectedPair()
