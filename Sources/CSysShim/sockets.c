@@ -141,8 +141,13 @@ bool swsys_close_is_up_to_peer(int fd, bool is_sole) {
   if (family < 0) return false;
   if (family != AF_UNIX) return swsys_lingers(fd);
   int type = swsys_socket_type(fd);
+  /* Others may have it, and no endpoint reads from it: the look is all there is, and whoever binds its name again must not wait. */
+  if (!is_sole) {
+    bool is_stream = type == SOCK_STREAM && swsys_is_listening(fd) == 0;
+    return is_stream ? swsys_stream_may_hold_descriptors(fd) : swsys_queue_holds_something(fd, false);
+  }
   /* A packet socket that no transport has marked tells no empty packet from the end. */
-  if (type == SOCK_SEQPACKET && is_sole) is_sole = swsys_mark_packets(fd) == 0;
+  if (type == SOCK_SEQPACKET) is_sole = swsys_mark_packets(fd) == 0;
   return swsys_is_listening(fd) != 0 || swsys_unix_close_is_up_to_peer(fd, type, is_sole);
 }
 

@@ -57,7 +57,7 @@ bool swsys_stream_may_hold_descriptors(int fd);
 /* Whether the close of a connected Unix socket may take as long as a peer likes, also if that peer passes descriptors at this
  * moment. If the caller alone has the socket (`is_sole`), it receives nothing more from now on; it has to be closed then. */
 bool swsys_unix_close_is_up_to_peer(int fd, int type, bool is_sole);
-/* The same of a descriptor of any kind. */
+/* The same of a descriptor of any kind, that no transport has. If others may have it, this is a look at the present queue. */
 bool swsys_close_is_up_to_peer(int fd, bool is_sole);
 /* How often this process has been copied by fork(2) since the first call; negative if that cannot be found out. */
 int swsys_fork_count(void);
