@@ -62,7 +62,8 @@ import Testing
       try ours.close()
       try theirs.close()
     }
-    let listener = try Listener(.abstract("sw-last-moment-\(getpid())"), framing: .varInt)
+    let listener = try Listener(
+      .abstract("sw-last-moment-\(getpid())-\(isSole)"), framing: .varInt)
     #expect(try listener.withDescriptor { swsys_close_is_up_to_peer($0.rawValue, isSole) } == isSole)
     listener.close()
   }
