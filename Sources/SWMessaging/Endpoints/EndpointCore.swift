@@ -119,9 +119,15 @@ public final class EndpointCore: Sendable {
   var sendingPart: EndpointCore { EndpointCore(receiving: nil, sending: sending, of: whole) }
 
   /// Notes that this process alone has the descriptors.
-  func noteSole() { for half in halves { half.port.noteSole() } }
+  func noteSole() {
+    receiving?.port.noteSole()
+    sending?.port.noteSole()
+  }
   /// Notes that other code may copy the descriptors, or another process may have them.
-  func noteShared() { for half in halves { half.port.noteShared() } }
+  func noteShared() {
+    receiving?.port.noteShared()
+    sending?.port.noteShared()
+  }
 
   // MARK: The end
 
