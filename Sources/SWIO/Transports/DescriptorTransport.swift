@@ -138,7 +138,7 @@ package func makeTransport(
 ///     raw terminal with VMIN 0                       nothing has been typed
 ///     master of a pseudo-terminal, EIO               the last other side is closed: the end
 ///     terminal, EIO in the background                nothing is for this process until it is in front again
-///     terminal, EIO, in front since the read         the error is an old one: read again
+///     terminal, EIO, in front                        it may have come to the front since the read: read again, after pauses
 package enum EmptyRead: Sendable {
   case end
   /// Only the description that was given, under this number, knows whether there ever was a writer.
@@ -149,26 +149,28 @@ package enum EmptyRead: Sendable {
 
   /// Reads from the descriptor `working`, and says what the result stands for.
   package func attempt(_ working: Int32, _ read: () -> Int) -> Attempt {
-    // A shell may bring the program to the front between a read and the look. It does not do so 32 times in a row, so an
-    // error that stays is the terminal's own.
-    for _ in 0..<32 {
-      let result = read()
-      if result > 0 { return .transferred(result) }
-      switch self {
-      case .end: return result == 0 ? .endOfStream : .file(.receive, result)
-      case .endIfHungUp(let number):
-        guard result == 0 else { return .file(.receive, result) }
-        // If a writer has come, written and gone since the read, the next attempt sees that.
-        return swsys_is_hung_up(number, Int32(SWSYS_READABLE)) ? .endOfStream : .wouldBlock
-      case .endOfTerminal(let modes):
-        let isError = result == -Int(Errno.ioError.rawValue)
-        guard result == 0 || isError else { return .file(.receive, result) }
-        if swsys_is_hung_up(working, 0) { return .endOfStream }
-        if !isError { return modes.isEnd(working) ? .endOfStream : .wouldBlock }
-        if swsys_is_in_background(working) { return .retryLater }
-      }
+    let result = read()
+    if result > 0 {
+      if case .endOfTerminal(let modes) = self { modes.forgetErrors() }
+      return .transferred(result)
     }
-    return .failed(TransportError(.receive, .ioError, scope: .direction))
+    switch self {
+    case .end: return result == 0 ? .endOfStream : .file(.receive, result)
+    case .endIfHungUp(let number):
+      guard result == 0 else { return .file(.receive, result) }
+      // If a writer has come, written and gone since the read, the next attempt sees that.
+      return swsys_is_hung_up(number, Int32(SWSYS_READABLE)) ? .endOfStream : .wouldBlock
+    case .endOfTerminal(let modes):
+      let isError = result == -Int(Errno.ioError.rawValue)
+      guard result == 0 || isError else { return .file(.receive, result) }
+      if swsys_is_hung_up(working, 0) { return .endOfStream }
+      if !isError { return modes.isEnd(working) ? .endOfStream : .wouldBlock }
+      if swsys_is_in_background(working) {
+        modes.forgetErrors()
+        return .retryLater
+      }
+      return modes.excusesError() ? .retryLater : .file(.receive, result)
+    }
   }
 
   /// Whether a write would block although `poll` reports writable. The master of a pseudo-terminal whose other side is not
@@ -178,13 +180,24 @@ package enum EmptyRead: Sendable {
   }
 }
 
-/// Tells the end that is typed at a terminal from a read that found nothing typed, although another process may change the
-/// terminal's mode between the read and the look.
+/// Tells what a read from a terminal means, although another process may change the terminal between the read and the look.
 package final class TerminalModes: Sendable {
   /// Whether a read returned nothing, or would have, at the last look.
   private let wasQuiet: Atomic<Bool>
 
+  /// How many errors in a row have had no explanation.
+  private let errorCount = Atomic(0)
+
   package init(_ number: Int32) { wasQuiet = Atomic(swsys_may_return_nothing(number)) }
+
+  /// How many errors in a row may be without an explanation.
+  package static var mostErrors: Int { 64 }
+
+  /// Whether an error that nothing explains any more may have been that of a program in the background. The shell may have
+  /// brought it to the front right behind the read. A pause later that is not so again, so the error of a broken terminal is
+  /// reported soon.
+  func excusesError() -> Bool { errorCount.wrappingAdd(1, ordering: .relaxed).newValue <= Self.mostErrors }
+  func forgetErrors() { errorCount.store(0, ordering: .relaxed) }
 
   /// Whether a read that has returned nothing means the end. Where the mode has changed since the last look, it may be of
   /// either mode, and the stream goes on: an end can be typed once more, and one that is reported cannot be taken back.
