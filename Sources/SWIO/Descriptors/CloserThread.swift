@@ -15,7 +15,8 @@ internal import SystemPackage
 ///
 /// A peer can pass descriptors between a look at the queue and the close. So the look decides only if nothing can be put into
 /// the queue any more: after the peer has shut down, or after `shutdown(SHUT_RD)`, which is allowed only on a socket that this
-/// process alone has (`SoleOwnership`). Any other Unix socket is parked, and so is a socket that a peer has passed.
+/// process alone has (`SoleOwnership`). The Unix socket of any other endpoint is parked, and so is a socket that a peer has passed.
+/// A bare descriptor is only looked at: its owner may bind the name again at once.
 ///
 /// A stuck close of the last kind holds a thread, and no number of a descriptor.
 package enum CloserThread {
