@@ -7,20 +7,6 @@ import Testing
 @Suite(.lastResort, .leavesNothing) struct PickleBoundTests {
   private static let data = [UInt8](repeating: 7, count: 20_000)
 
-  private static func masked(_ numbers: [Double]) -> PickleValue {
-    let array = NumPyArray(numbers)
-    return .object(
-      PickleName("numpy.ma.core", "_mareconstruct"),
-      [
-        .name(PickleName("numpy.ma.core", "MaskedArray")), .name(PickleName("numpy", "ndarray")), .tuple([0]),
-        .bytes([0x62]),
-      ],
-      state: .tuple([
-        1, .tuple([PickleValue(numbers.count)]), PickleValue(array.type), false, .bytes(array.bytes),
-        .bytes([UInt8](repeating: 0, count: numbers.count)), .none,
-      ]))
-  }
-
   @Test func `bytes decode as numbers, however many they are`() throws {
     for value in [PickleValue.bytes(Self.data), .byteArray(Self.data), .list([.bytes(Self.data)])] {
       let pickle = try value.pickled()
@@ -39,7 +25,7 @@ import Testing
 
   @Test func `a masked array and an array of the machine decode, however long they are`() throws {
     let numbers = [Double](repeating: 1, count: 30_000)
-    let masked = Self.masked(numbers)
+    let masked = PickleValue.maskedArray(numbers)
     #expect(try PickleDecoder().decode([Double?].self, from: masked) == numbers)
     #expect(try PickleDecoder().decode([Double?].self, from: masked.pickled()) == numbers)
     let bytes = PickleValue.object(
