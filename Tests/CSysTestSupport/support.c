@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <malloc.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
@@ -43,10 +44,51 @@ ssize_t swsys_send_out_of_band(int fd, char byte, int passed) {
   memcpy(CMSG_DATA(item), &passed, sizeof passed);
   return RESULT(sendmsg(fd, &message, MSG_OOB | MSG_NOSIGNAL));
 }
+ssize_t swsys_send_credentials(int fd, char byte, pid_t process, gid_t group) {
+  struct ucred sender = {.pid = process, .uid = getuid(), .gid = group};
+  union {
+    char bytes[CMSG_SPACE(sizeof sender)];
+    struct cmsghdr header;
+  } control;
+  struct iovec part = {.iov_base = &byte, .iov_len = 1};
+  struct msghdr message = {
+      .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+  struct cmsghdr *item = CMSG_FIRSTHDR(&message);
+  *item = (struct cmsghdr){
+      .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_CREDENTIALS, .cmsg_len = CMSG_LEN(sizeof sender)};
+  memcpy(CMSG_DATA(item), &sender, sizeof sender);
+  return RESULT(sendmsg(fd, &message, MSG_NOSIGNAL));
+}
+
+struct grouped {
+  int *ends;
+  int count;
+  int error;
+};
+static void *make_grouped(void *argument) {
+  struct grouped *made = argument;
+  gid_t groups[1000];
+  if (made->count > 1000) made->count = 1000;
+  for (int i = 0; i < made->count; i++) groups[i] = 1000 + (gid_t)i;
+  /* The C library's setgroups would change every thread. */
+  made->error = RESULT((int)syscall(SYS_setgroups, made->count, groups));
+  if (made->error == 0) made->error = RESULT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, made->ends));
+  return NULL;
+}
+int swsys_pair_of_groups(int ends[2], int count) {
+  struct grouped made = {.ends = ends, .count = count};
+  pthread_t thread;
+  int error = pthread_create(&thread, NULL, make_grouped, &made);
+  if (error) return -error;
+  pthread_join(thread, NULL);
+  return made.error;
+}
+
+size_t swsys_heap_in_use(void) { return mallinfo2().uordblks; }
+
 ssize_t swsys_splice(int from, int to, size_t count) {
   return RESULT(splice(from, NULL, to, NULL, count, 0));
 }
-
 
 int swsys_get_no_delay(int fd) {
   int value = 0;

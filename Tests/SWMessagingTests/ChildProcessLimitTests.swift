@@ -244,17 +244,6 @@ import Testing
   }
 }
 
-/// The descriptors that may be the library's: the runtime opens and closes others, for itself, at any time.
-func libraryDescriptors() -> Set<Int32> { openDescriptors().filter(isOfTheLibrary) }
-
-/// Whether a number is open, and not for one of the runtime's own purposes.
-func isOfTheLibrary(_ number: Int32) -> Bool {
-  var name = [CChar](repeating: 0, count: 64)
-  let count = unsafe readlink("/proc/self/fd/\(number)", &name, name.count)
-  let target = String(decoding: name.prefix(max(count, 0)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
-  return ["socket:", "pipe:", "anon_inode:[pidfd]", "pidfd:"].contains { target.hasPrefix($0) }
-}
-
 /// How many are in a section, how many have been at most, and in all.
 private final class EntryCount: Sendable {
   private let counts = Guarded((now: 0, most: 0, all: 0))

@@ -258,6 +258,7 @@ import Testing
       try await ChildProcess.spawn("cat", workingDirectory: "/nowhere", framing: .varInt)
     }
     #expect(directory?.reason == .transport(TransportError(.spawn, .noSuchFileOrDirectory)))
+    #expect(directory?.explanation.contains("working directory \"/nowhere\"") ?? false)
     for number in [1 << 30, Int32.max] {
       let error = await #expect(throws: EndpointError.self) {
         try await ChildProcess.spawn("cat", channel: .descriptor(number), framing: .varInt)

@@ -68,6 +68,23 @@ import Testing
     #expect((found > 2 || found == -ENOPROTOOPT) && isFree)
   }
 
+  // Some groups, and more than a first question to the kernel has room for. Only root may be in others than its own.
+  @Test(.enabled(if: getuid() == 0), arguments: [0, 3, 64, 65, 700] as [Int32])
+  func `all groups of a peer are found, however many`(_ count: Int32) {
+    var ends: [Int32] = [-1, -1]
+    #expect(unsafe swsys_pair_of_groups(&ends, count) == 0)
+    var groups: UnsafeMutablePointer<UInt32>?
+    let found = unsafe swsys_peer_groups(ends[0], &groups)
+    #expect(found == count)
+    let numbers = unsafe UnsafeBufferPointer(start: groups, count: max(0, Int(found)))
+    #expect(unsafe Array(numbers) == (0..<UInt32(count)).map { 1_000 + $0 })
+    unsafe swsys_free_groups(groups)
+    for number in ends { close(number) }
+    // A file that is no socket has none, and no memory is left for them.
+    #expect(unsafe swsys_peer_groups(0, &groups) < 0)
+    #expect(unsafe groups == nil)
+  }
+
   @Test func `this process has one identity, and asking for it leaves nothing open`() throws {
     var (first, second) = (UInt64(0), UInt64(0))
     let result = unsafe swsys_process_pidfd_id(&first)

@@ -139,6 +139,63 @@ import Testing
     }
   }
 
+  /// Opens every number from 3 up to the limit but these, and returns for each of them an entry that leaves it as it is.
+  private static func fillNumbers(
+    below limit: Int32, butNot free: Set<Int32>
+  ) -> [Int32: (source: Int32, target: Int32)] {
+    var kept: [Int32: (source: Int32, target: Int32)] = [:]
+    for number in 3..<limit {
+      close(number)
+      guard !free.contains(number) else { continue }
+      #expect(dup2(0, number) == number)
+      kept[number] = (number, number)
+    }
+    return kept
+  }
+
+  @Test func `room for one copy serves all descriptors that change places`() async {
+    await #expect(processExitsWith: .success) {
+      limitDescriptors(64)
+      let outcome = try withOwnDescriptors { () -> Outcome in
+        // The child's pidfd takes the last number here, which is free in the child.
+        var entries = Self.fillNumbers(below: 64, butNot: [63])
+        for (one, other) in [(3, 4), (5, 6), (7, 8)] as [(Int32, Int32)] {
+          entries[one] = (one, other)
+          entries[other] = (other, one)
+        }
+        return Self.run("exit 7", Array(entries.values))
+      }
+      #expect(outcome == .exited(7))
+    }
+  }
+
+  // A target that is opened afterwards is no room for a copy. The numbers above it are all taken, or beyond the limit.
+  @Test(arguments: [10, 63] as [Int32])
+  func `descriptors that change places without room for a copy are an error`(_ free: Int32) async {
+    await #expect(processExitsWith: .success) { [free] in
+      limitDescriptors(64)
+      let outcome = try withOwnDescriptors { () -> Outcome in
+        var entries = Self.fillNumbers(below: 64, butNot: [free])
+        entries[3] = nil
+        entries[4] = nil
+        let rest = Array(entries.values)
+        return Self.run("exit 7", rest + [(3, 4), (4, 3), (Int32(SWSYS_NULL), free)])
+      }
+      #expect(outcome == .failed(EMFILE, SWSYS_STEP_DESCRIPTOR, 58))
+    }
+  }
+
+  @Test func `a copy is not made where another descriptor goes`() async throws {
+    let outcome = try withOwnDescriptors { () -> Outcome in
+      for number in 3..<1024 as Range<Int32> { close(number) }
+      #expect(swsys_eventfd() == 3 && dup(0) == 4)
+      return Self.run(
+        "test $(readlink /proc/$$/fd/5) = /dev/null && readlink /proc/$$/fd/4 | grep -q eventfd",
+        [(3, 4), (4, 3), (Int32(SWSYS_NULL), 5)])
+    }
+    #expect(outcome == .exited(0))
+  }
+
   @Test func `a child that cannot be started leaves nothing, also where its pidfd has the number 0`()
     async throws
   {

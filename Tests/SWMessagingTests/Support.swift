@@ -137,6 +137,17 @@ func openDescriptors() -> Set<Int32> {
   return open
 }
 
+/// The descriptors that may be the library's: the runtime opens and closes others, for itself, at any time.
+func libraryDescriptors() -> Set<Int32> { openDescriptors().filter(isOfTheLibrary) }
+
+/// Whether a number is open, and not for one of the runtime's own purposes.
+func isOfTheLibrary(_ number: Int32) -> Bool {
+  var name = [CChar](repeating: 0, count: 64)
+  let count = unsafe readlink("/proc/self/fd/\(number)", &name, name.count)
+  let target = String(decoding: name.prefix(max(count, 0)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  return ["socket:", "pipe:", "anon_inode:[pidfd]", "pidfd:"].contains { target.hasPrefix($0) }
+}
+
 /// Whether no more of a kind is open than before. The runtime opens event counters of its own at any time.
 func opensNothing(_ kind: swsys_kind, beyond before: Set<Int32>) -> Bool {
   openDescriptors().subtracting(before).allSatisfy { swsys_kind($0) != Int32(kind.rawValue) }

@@ -14,6 +14,11 @@
 int swsys_packet_pipe(int ends[2], bool declared) SWSYS_NONNULL;
 /* One byte with MSG_OOB, which Unix streams know since Linux 5.15, and a descriptor. */
 ssize_t swsys_send_out_of_band(int fd, char byte, int passed);
+/* One byte, said to come from this process and group. Only root may name a group that is not its own. */
+ssize_t swsys_send_credentials(int fd, char byte, pid_t process, gid_t group);
+/* A Unix pair whose makers had so many further groups: 1,000, 1,001 and on. Only root may have others than its own. */
+int swsys_pair_of_groups(int ends[2], int count) SWSYS_NONNULL;
+size_t swsys_heap_in_use(void);                  /* bytes that malloc has given out, in all threads */
 ssize_t swsys_splice(int from, int to, size_t count); /* it marks the pipe it takes from */
 int swsys_get_no_delay(int fd);                  /* 0, 1 or a negative errno */
 int swsys_set_buffer_sizes(int fd, int send, int receive);

@@ -269,7 +269,7 @@ struct AcceptingTests {
   }
 
   @Test func `a connection that is accepted while the listener is closed is closed, too`() async throws {
-    let before = openDescriptors()
+    let before = libraryDescriptors()
     let scripted = try Scripted()
     guard case .waiting(let first) = scripted.start() else {
       Issue.record("it ended")
@@ -283,11 +283,11 @@ struct AcceptingTests {
     scripted.state.withLock { $0.during = nil }
     #expect(!scripted.file.isOpen)
     // The listener, which others may have, is closed through a pair of sockets, on another thread.
-    await eventually { openDescriptors().subtracting(before).isEmpty }
+    await eventually { libraryDescriptors().subtracting(before).isEmpty }
   }
 
   @Test func `refused connections are closed and counted, and others have their turn`() async throws {
-    let before = openDescriptors()
+    let before = libraryDescriptors()
     let scripted = try Scripted(.when { _ in false })
     scripted.script(rest: .connection)
     guard case .waiting(let caller) = scripted.startQueued() else {
@@ -303,7 +303,7 @@ struct AcceptingTests {
     scripted.listener.close()
     #expect(caller.isDecided)
     // The listener, which others may have, is closed through a pair of sockets, on another thread.
-    await eventually { openDescriptors().subtracting(before).isEmpty }
+    await eventually { libraryDescriptors().subtracting(before).isEmpty }
   }
 
   // MARK: Real ones

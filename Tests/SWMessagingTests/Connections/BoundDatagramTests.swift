@@ -272,7 +272,7 @@ import Testing
     let directory = try TestDirectory()
     defer { directory.remove() }
     #expect(makeFIFO(directory("fifo")))
-    let before = openDescriptors()
+    let before = libraryDescriptors()
     let udp = try bindDatagrams(at: .udp(host: "127.0.0.1", port: 0))
     let pair = try DescriptorPair.sockets(.unix)
     let stream = pair.first.withDescriptor { $0.rawValue }
@@ -296,7 +296,7 @@ import Testing
       #expect(failure { _ = try Listener(address) }.1?.errno == .notSupportedOnSocket)
     }
     _ = consume pair
-    #expect(openDescriptors().subtracting(before).isEmpty)
+    #expect(libraryDescriptors().subtracting(before).isEmpty)
   }
 
   @Test func `over an abstract name the kernel says who sent`() async throws {
