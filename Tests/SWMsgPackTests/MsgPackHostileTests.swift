@@ -425,7 +425,7 @@ import Testing
   func `memory stays within a stated multiple of the bytes received`(_ bomb: Bomb) async throws {
     let tests = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
     let path = URL(filePath: tests).deletingLastPathComponent().appending(path: "probe").path
-    for byteCount in [64 << 10, 1 << 20] {
+    for byteCount in [64 << 10, 512 << 10] {
       let probe = limitLife(
         of: try await ChildProcess.spawn(
           path, arguments: ["msgpack-memory", bomb.stream, bomb.reader, "\(byteCount)"],

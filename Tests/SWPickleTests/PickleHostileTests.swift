@@ -39,7 +39,7 @@ import Testing
 
   @Test(.disabled(if: isSanitized, "a sanitizer's own memory counts"), arguments: shapes)
   func `memory and time stay within a fixed multiple of the bytes`(_ shape: String) async throws {
-    let small = 50_000
+    let small = 25_000
     var ratio = Double.infinity
     // Others may use the processor too: the best of a few says how much work it is. Quadratic work gives 16.
     for _ in 0..<5 where ratio > 8 {
@@ -119,11 +119,11 @@ import Testing
     }
   }
 
-  @Test(arguments: [0, 1 << 10, 1 << 20]) func `visits of shared parts are counted, and have a limit`(
+  @Test(arguments: [0, 1 << 10, 1 << 18]) func `visits of shared parts are counted, and have a limit`(
     _ repeated: Int
   ) throws {
-    for size in [500, 2000, 8000] {
-      // A list of a long list, and as often again the same one: more than two million visits.
+    for size in [250, 1000, 4000] {
+      // A list of a long list, and as often again the same one: up to sixteen million visits.
       let bytes = try Self.shared(PickleValue.list(repeatElement(.none, count: size)), size)
       var decoder = PickleDecoder()
       decoder.limits.repeatedParts = repeated

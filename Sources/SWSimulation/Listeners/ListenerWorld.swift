@@ -290,8 +290,11 @@ final class ListenerWorld: SmallReactorHost, @unchecked Sendable {
   private func closeHeld() {
     let fresh = held.remove(at: below(held.count))
     let number = fresh.call { $0.rawValue }
-    if let id = open[number] { fates[id] = .closed }
-    trace("closes", Int(number))
+    if let id = open[number] {
+      fates[id] = .closed
+      // Which number a descriptor gets depends on closes that threads of the library make in their own time.
+      trace("closes", id)
+    }
     _ = fresh.take()
     open[number] = nil
     noteClose()

@@ -201,7 +201,8 @@ import Testing
 
   @Test(arguments: ["receive", "connect"])
   func `a closed standard output ends it quietly`(_ command: String) throws {
-    let service = try Service(socket, "--framing", "lines", "--exec", "yes", in: directory)
+    // The program of the connection, which never ends by itself, is left no time at the end.
+    let service = try Service(socket, "--framing", "lines", "--linger", "0", "--exec", "yes", in: directory)
     let run = try Program.shell(
       "mkfifo $DIR/f 2>$DIR/e; { { swcat \(command) \(socket) --framing lines <>$DIR/f; echo $? >&3; } | head -n 1; } 3>&1 1>&2",
       in: directory)
