@@ -20,12 +20,16 @@
 #endif
 
 int swsys_socket(int family, int type) {
-  return swsys_above_standard(RESULT(socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)));
+  int forks = swsys_fork_count(), nonblocking = type == SOCK_DGRAM ? 0 : SOCK_NONBLOCK;
+  int fd = swsys_above_standard(RESULT(socket(family, type | SOCK_CLOEXEC | nonblocking, 0)));
+  return swsys_note_birth(fd, forks);
 }
 /* The descriptor is nonblocking, so a signal never interrupts the call. */
 int swsys_connect(int fd, const void *address, unsigned length) {
   return RETRIED(connect(fd, address, length));
 }
+/* The connection has been made, and blocks from now on. A socket that has just been made has no other flag. */
+void swsys_end_connecting(int fd) { fcntl(fd, F_SETFL, 0); }
 int swsys_socket_error(int fd) {
   int error = 0;
   socklen_t size = sizeof error;
@@ -34,8 +38,10 @@ int swsys_socket_error(int fd) {
 }
 int swsys_bind(int fd, const void *address, unsigned length) { return RESULT(bind(fd, address, length)); }
 int swsys_listen(int fd, int backlog) { return RESULT(listen(fd, backlog)); }
+/* The connection blocks, as others expect it that get it by descriptor: no attempt of the library's depends on that. */
 int swsys_accept(int fd) {
-  return swsys_above_standard(RETRIED(accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)));
+  int forks = swsys_fork_count();
+  return swsys_note_birth(swsys_above_standard(RETRIED(accept4(fd, NULL, NULL, SOCK_CLOEXEC))), forks);
 }
 int swsys_socket_address(int fd, bool of_peer, void *address, unsigned size) {
   socklen_t length = size;

@@ -41,8 +41,9 @@ static ssize_t receive_packet(int fd, struct msghdr *message, int flags) {
     if (ready < 0) return ready;
     if (!(polled.revents & (POLLRDHUP | POLLHUP))) return 0;
     /* The kernel looks for a packet first and at the shutdown afterwards. A packet that came in between is still there,
-     * and none comes after it, so one more attempt is certain. */
+     * and none comes after it, so one more attempt is certain. If the mark had been switched off, it is on again. */
     is_shut_down = true;
+    swsys_mark_packets(fd);
     *message = asked;
   }
 }

@@ -41,7 +41,9 @@ bool swsys_kernel_is_at_least(int major, int minor) {
   if (uname(&name) < 0 || sscanf(name.release, "%d.%d", &found_major, &found_minor) != 2) return false;
   return found_major > major || (found_major == major && found_minor >= minor);
 }
-int swsys_duplicate(int fd, int lowest) { return RESULT(fcntl(fd, F_DUPFD_CLOEXEC, lowest)); }
+int swsys_duplicate(int fd, int lowest) {
+  return swsys_note_birth(RESULT(fcntl(fd, F_DUPFD_CLOEXEC, lowest)), swsys_birth(fd));
+}
 int swsys_get_close_on_exec(int fd) {
   int flags = RESULT(fcntl(fd, F_GETFD));
   return flags < 0 ? flags : (flags & FD_CLOEXEC) != 0;

@@ -48,6 +48,10 @@ ssize_t swsys_splice_in(int fd, void *bytes, size_t count) {
 static ssize_t write_spliced(int fd, const struct iovec *parts, int count) {
   int ends[2];
   if (swsys_pipe(ends) < 0) return -EOPNOTSUPP;
+  /* A buffer keeps its mark as a packet when it moves. A reader's call ends behind a packet, but not behind other bytes: so
+   * if only some were marked, it would meet a packet with too little room left, and lose the rest of it. */
+  int flags = fcntl(fd, F_GETFL);
+  if (flags >= 0 && flags & O_DIRECT) fcntl(ends[1], F_SETFL, O_DIRECT);
   /* Up to PIPE_BUF bytes that one call writes into an empty pipe are one buffer, and splice moves it whole or not at all. */
   ssize_t written = write_plain(ends[1], parts, count);
   ssize_t moved = written;

@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -340,9 +341,24 @@ static int is_pipe_at_end(int fd) {
   return count == 0;
 }
 
+/* Opens a regular file, and waits until another process gives up its lease (`fcntl_locking(2)`). The path may name something
+ * else by now, so the file is held meanwhile. */
+static int open_leased(const char *path, int options) {
+  int held = RETRIED(open(path, O_PATH | O_CLOEXEC));
+  if (held < 0) return held;
+  struct stat status;
+  char name[64];
+  snprintf(name, sizeof name, "/proc/self/fd/%d", held);
+  int fd = fstat(held, &status) == 0 && S_ISREG(status.st_mode)
+      ? RETRIED(open(name, (options & ~(O_CREAT | O_EXCL)) | O_NOCTTY | O_CLOEXEC)) : -EWOULDBLOCK;
+  close(held);
+  return fd;
+}
+
 int swsys_open_for_child(const char *path, int options) {
   /* A named pipe would wait for its other end, and hold up the thread that spawns. */
   int fd = RETRIED(open(path, options | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0666));
+  if (fd == -EWOULDBLOCK) fd = open_leased(path, options);
   if (fd < 0) return fd;
   int flags = fcntl(fd, F_GETFL);
   int result = flags < 0 ? -errno : RESULT(fcntl(fd, F_SETFL, flags & ~O_NONBLOCK));

@@ -16,9 +16,15 @@ const int swsys_sock_stream = SOCK_STREAM;
 const int swsys_sock_seqpacket = SOCK_SEQPACKET;
 const int swsys_sock_dgram = SOCK_DGRAM;
 
+static int born_pair(int ends[2], int forks) {
+  int result = swsys_above_standard_pair(ends);
+  for (int i = 0; result == 0 && i < 2; i++) swsys_note_birth(ends[i], forks);
+  return result;
+}
 int swsys_unix_pair(int ends[2], int type) {
+  int forks = swsys_fork_count();
   int result = RESULT(socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, ends));
-  return result < 0 ? result : swsys_above_standard_pair(ends);
+  return result < 0 ? result : born_pair(ends, forks);
 }
 
 /* Linux has no socketpair for TCP, so this listens, connects and accepts. Another process on the host may
@@ -37,7 +43,7 @@ int swsys_tcp_pair(int ends[2], bool v6) {
     a->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     length = sizeof *a;
   }
-  int listener = -1, client = -1, server = -1, error = 0;
+  int listener = -1, client = -1, server = -1, error = 0, forks = swsys_fork_count();
   if ((listener = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0)) < 0) goto failed;
   if (bind(listener, (void *)&address, length) < 0 || listen(listener, 8) < 0) goto failed;
   socklen_t room = sizeof address;
@@ -68,7 +74,7 @@ int swsys_tcp_pair(int ends[2], bool v6) {
   close(listener);
   ends[0] = client;
   ends[1] = server;
-  return swsys_above_standard_pair(ends);
+  return born_pair(ends, forks);
 failed:
   error = errno;
   if (listener >= 0) close(listener);
@@ -154,12 +160,25 @@ bool swsys_close_is_up_to_peer(int fd, bool is_sole) {
 static atomic_int fork_count;
 static void note_fork(void) { fork_count++; }
 static void watch_forks(void) {
-  if (pthread_atfork(note_fork, NULL, NULL) != 0) fork_count = INT_MIN;
+  /* Counted before and after: a socket may be made between this program's part of the preparation and the copy. */
+  if (pthread_atfork(note_fork, note_fork, note_fork) != 0) fork_count = INT_MIN;
 }
 int swsys_fork_count(void) {
   static pthread_once_t once = PTHREAD_ONCE_INIT;
   pthread_once(&once, watch_forks);
   return fork_count;
+}
+
+/* For each socket that the library has made, one more than the count before. Sockets with higher numbers are taken to be
+ * shared. */
+static atomic_int births[1 << 16];
+static bool has_birth(int fd) { return fd >= 0 && fd < (int)(sizeof births / sizeof *births); }
+int swsys_note_birth(int fd, int forks) {
+  if (has_birth(fd)) atomic_store_explicit(&births[fd], forks < 0 ? 0 : forks + 1, memory_order_relaxed);
+  return fd;
+}
+int swsys_birth(int fd) {
+  return has_birth(fd) ? atomic_load_explicit(&births[fd], memory_order_relaxed) - 1 : -1;
 }
 
 ssize_t swsys_sendv(int fd, const struct iovec *parts, int count) {

@@ -23,6 +23,8 @@ int swsys_look(struct pollfd *polled);
  * closed, a print would go into it. A negative errno passes through. The move needs one more descriptor for a
  * moment. */
 int swsys_above_standard(int fd);
+/* Notes that a socket has been made, and how often this process had been copied before. An error passes through. */
+int swsys_note_birth(int fd, int forks);
 /* The same for both; if it fails, both are closed. */
 int swsys_above_standard_pair(int ends[2]);
 

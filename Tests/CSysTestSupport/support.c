@@ -13,6 +13,7 @@
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -82,6 +83,18 @@ int swsys_pair_of_groups(int ends[2], int count) {
   if (error) return -error;
   pthread_join(thread, NULL);
   return made.error;
+}
+
+static volatile int leased = -1;
+static void give_up_lease(int number) { fcntl(leased, F_SETLEASE, F_UNLCK); }
+int swsys_lease_until_asked(int fd) {
+  leased = fd;
+  signal(SIGIO, give_up_lease);
+  return RESULT(fcntl(fd, F_SETLEASE, F_WRLCK));
+}
+int swsys_unmark_packets(int fd) {
+  int off = 0;
+  return RESULT(setsockopt(fd, SOL_SOCKET, SO_TIMESTAMP, &off, sizeof off));
 }
 
 size_t swsys_heap_in_use(void) { return mallinfo2().uordblks; }

@@ -258,7 +258,14 @@ def mutate(name, first, left_out):
     (scratch / "dropped").write_text("\n".join(map(str, sorted(left_out))))
     shutil.copyfile(source, scratch / name)
     lines = run([tool(), str(first), "dropped", name], cwd=scratch, check=True).stdout.splitlines()
-    return [json.loads(line) for line in lines[:-1]], int(lines[-1]), (scratch / name).read_text()
+    mutants = [json.loads(line) for line in lines[:-1]]
+    texts = source.read_text().splitlines()
+    for mutant in mutants:
+        mutant["is_literal"] = mutant["code"] in ("true", "false")
+        # A literal alone would name every other one of its file.
+        if mutant["is_literal"] or mutant["code"].isdigit():
+            mutant["code"] = " ".join(texts[mutant["line"] - 1].split())[:100]
+    return mutants, int(lines[-1]), (scratch / name).read_text()
 
 
 def keyed(mutants, source):
@@ -660,8 +667,7 @@ def in_order_of_worth(mutants, files):
 
     def rank(mutant):
         place = mutant["file"], mutant["line"]
-        is_minor = mutant["change"].endswith("one more") or (
-            mutant["code"] in ("true", "false") and place in left_out)
+        is_minor = mutant["change"].endswith("one more") or (mutant.get("is_literal") and place in left_out)
         before = counts[mutant["file"], is_minor] = counts.get((mutant["file"], is_minor), -1) + 1
         pattern = next((i for i, p in enumerate(patterns) if fnmatch.fnmatch(mutant["file"], p)), 0)
         return is_minor, before // 40, pattern

@@ -35,6 +35,28 @@ import Testing
     }
   }
 
+  /// The kernel ends such a child with the thread that made it.
+  @Test(.enabled(if: FileManager.default.isExecutableFile(atPath: "/usr/bin/setpriv")))
+  func `children that end with their parent live as long as it, however many are made at once`() async throws
+  {
+    try await withThrowingTaskGroup(of: ChildProcess<LineFraming>.self) { group in
+      for _ in 0..<12 {
+        group.addTask {
+          try await ChildProcess.spawn(
+            "setpriv", arguments: ["--pdeathsig", "KILL", "cat"], channel: .standardStreams, framing: .lines)
+        }
+      }
+      var children: [ChildProcess<LineFraming>] = []
+      for try await child in group { children.append(child) }
+      for child in children {
+        try await child.channel.send("here")
+        #expect(try await child.channel.next(timeout: .patience) == Array("here".utf8))
+        child.channel.finishSending()
+        #expect(try await child.exitStatus == .exited(0))
+      }
+    }
+  }
+
   @Test func `a program and a working directory may have names that are no UTF-8`() async throws {
     try await Self.withOddDirectory { odd in
       let command = Command(odd.appending("tool"), arguments: ["-c", "exit 5"])

@@ -291,6 +291,24 @@ import Testing
     }
   }
 
+  /// A reader that knows nothing of the library's ways makes one call for each packet.
+  @Test func `line 12: what is spliced into an O_DIRECT pipe is a packet, too`() throws {
+    let pair = try packetPipe(declared: false)
+    let (reading, writing) = (pair.first.release(), pair.second.release())
+    let writer = try KernelFeatures.$override.withValue(KernelBranch.polled.features) {
+      try SocketWriter(adopting: writing)
+    }
+    for text in ["one", "three", "seven"] { try writer.blocking.send(text) }
+    for text in ["one", "three", "seven"] {
+      let packet = try unsafe [UInt8](unsafeUninitializedCapacity: 4_096) { room, count in
+        count = try unsafe reading.read(into: UnsafeMutableRawBufferPointer(room))
+      }
+      #expect(packet == Array(text.utf8))
+    }
+    writer.close()
+    try reading.close()
+  }
+
   @Test(arguments: [KernelBranch.native, .polled])
   func `line 12: a reader of a named pipe waits for its first writer, and for a slow one`(
     _ branch: KernelBranch

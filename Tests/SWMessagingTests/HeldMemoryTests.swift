@@ -56,6 +56,21 @@ import Testing
     }
   }
 
+  @Test func `of the room for datagrams only what a large one took is given back`() {
+    let room = DatagramRoom.take()
+    defer { DatagramRoom.giveBack(room) }
+    let kept = DatagramRoom.keptSize
+    for count in [kept, kept + 5, kept + 1 << 20] {
+      unsafe room.memory.initializeMemory(as: UInt8.self, repeating: 7, count: kept + 1 << 21)
+      room.noteUse(of: count)
+      // Memory that has been given back is read as 0. Pages go back whole.
+      let bytes = unsafe UnsafeRawBufferPointer(start: room.memory, count: kept + 1 << 21)
+      #expect(unsafe bytes[..<kept].allSatisfy { $0 == 7 })
+      #expect(unsafe bytes[kept..<count].allSatisfy { $0 == 0 })
+      #expect(unsafe bytes[(count + 1 << 16)...].allSatisfy { $0 == 7 })
+    }
+  }
+
   /// A datagram transport that does not say how large the next one is.
   private final class Small: SocketLike {
     let readinessSource = ReadinessSource.signal

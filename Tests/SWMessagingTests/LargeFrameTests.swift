@@ -46,6 +46,18 @@ import Testing
     #expect(hand.result(hand.receive(side.request), side)?.value == Array(Self.frame[..<50]))
   }
 
+  @Test func `an endpoint of lines that knows an earlier line finds one inside a large frame`() {
+    let hand = HandDriven(receiving: [.bytes([7, 10])])
+    let lines = hand.side(.lines)
+    #expect(hand.result(hand.receive(lines.request), lines)?.value == [7])
+    let call = hand.receive(hand.side(Framed()).request)
+    hand.bring(.bytes(Array(Self.frame[..<10_000])))
+    #expect(unsafe hand.receiveHalf.turn.isAssembled)
+    call.caller?.giveUp(.cancelled)
+    // The payload begins with 0, 1, 2 and so on, and 10 ends the line.
+    #expect(hand.result(hand.receive(lines.request), lines)?.value == [1, 2, 3, 4] + Array(0..<10))
+  }
+
   @Test(arguments: [10_000, Framed.count - 2])
   func `a raw receive gets the bytes in their order, wherever the frame had come to`(_ count: Int) {
     let hand = begun(with: count)
@@ -100,6 +112,13 @@ import Testing
       let isProbablyNone = if case .probablyNone = turn.rest { true } else { false }
       #expect(isProbablyNone == isShort)
     }
+  }
+
+  @Test func `what comes beside no bytes belongs to none`() {
+    var turn = ReceiveTurn()
+    bring(5, to: &turn, for: .frame(byteCount: 5, payload: 0..<5))
+    turn.add(Ancillary(lostDescriptors: true), besideLast: 0, limit: 10)
+    #expect(turn.takeAncillary(of: .frame(byteCount: 5, payload: 0..<5)) == nil)
   }
 
   @Test func `bytes that are consumed in the buffer take what came with them along`() {

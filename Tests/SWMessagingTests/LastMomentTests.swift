@@ -3,11 +3,12 @@ import CSysTestSupport
 import Glibc
 import SWFraming
 import SWIO
-import SWMessaging
 import SWTesting
 import SystemPackage
 import TestSupport
 import Testing
+
+@testable import SWMessaging
 
 /// A peer may pass descriptors between a look at a socket's queue and its close.
 @Suite(.serialized, .lastResort, .leavesNothing) struct LastMomentTests {
@@ -108,16 +109,55 @@ import Testing
   }
 
   @Test func `a socket that may be inherited, or has been copied by fork, is closed elsewhere`() throws {
-    for event in 0..<3 {
+    for event in 0..<4 {
       let pair = try DescriptorPair.sockets(.unix)
       let (ours, theirs) = (pair.first.release(), pair.second.release())
+      // A caller may wait for long before the socket gets its endpoint.
+      if event == 2 { #expect(swsys_fork_in_vain() == 0) }
       let transport = try makeTransport(connected: ours.rawValue, .stream, isUnix: true)
       if event == 0 { transport.noteShared() }
       if event == 1 { #expect(swsys_fork_in_vain() == 0) }
-      #expect(transport.isCloseUpToPeer() == (event < 2))
+      #expect(transport.isCloseUpToPeer() == (event < 3))
       try ours.close()
       try theirs.close()
     }
+  }
+
+  @Test(arguments: [SocketPairKind.unix, .unixPackets, .unixDatagrams])
+  func `an endpoint whose socket children may inherit is closed elsewhere`(_ kind: SocketPairKind) throws {
+    for isShared in [true, false] {
+      let (left, right) = try makeSocketPair(kind)
+      if isShared { try left.setInheritable(true) }
+      let port = try #require(left.core.receiving?.port)
+      #expect(port.ours?.isCloseUpToPeer() == isShared)
+      left.close()
+      right.close()
+    }
+  }
+
+  @Test func `a packet socket without marks is closed elsewhere`() async throws {
+    let isUpToPeer = try await TestThread { () -> [Bool] in
+      let pair = try DescriptorPair.sockets(.unixPackets)
+      let numbers = [pair.first.release(), pair.second.release()]
+      let marked = try makeTransport(connected: numbers[0].rawValue, .packets, isUnix: true)
+      #expect(swsys_forbid_here(Int32(SWSYS_CALL_SETSOCKOPT)) == 0)
+      let unmarked = try makeTransport(connected: numbers[1].rawValue, .packets, isUnix: true)
+      let results = [marked.isCloseUpToPeer(), unmarked.isCloseUpToPeer()]
+      for number in numbers { try number.close() }
+      return results
+    }.value
+    #expect(isUpToPeer == [false, true])
+  }
+
+  @Test func `a TCP socket that lingers is closed elsewhere`() throws {
+    let pair = try DescriptorPair.sockets(.tcp)
+    let (ours, theirs) = (pair.first.release(), pair.second.release())
+    let transport = try makeTransport(over: ours.rawValue, for: [.readable, .writable])
+    #expect(!transport.isCloseUpToPeer())
+    #expect(swsys_set_linger_reset(ours.rawValue) == 0)
+    #expect(transport.isCloseUpToPeer() == swsys_lingers(ours.rawValue))
+    try ours.close()
+    try theirs.close()
   }
 
   /// A peer that has another descriptor of the socket can set SO_LINGER at any time.

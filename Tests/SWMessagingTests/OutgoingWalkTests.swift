@@ -16,6 +16,14 @@ import Testing
     }
   }
 
+  @Test func `frames are complete with their last byte`() {
+    let one = Outgoing([[1, 2], [3]] as [[UInt8]], borders: [])
+    #expect([0, 1, 2, 3, 4].map(one.framesCompleted) == [0, 0, 0, 1, 1])
+    let three = Outgoing([[1, 2], [3], [4]] as [[UInt8]], borders: [2, 3, 4])
+    #expect([0, 1, 2, 3, 4].map(three.framesCompleted) == [0, 0, 1, 2, 3])
+    #expect(Outgoing([] as [[UInt8]], borders: []).framesCompleted(by: 0) == 0)
+  }
+
   @Test func `an attempt begins at the piece where the one before it has ended`() {
     let pieces = (0..<1_000).map { [UInt8](repeating: UInt8($0 % 251), count: 20 + $0 % 7) }
     let outgoing = Outgoing(pieces, borders: [])

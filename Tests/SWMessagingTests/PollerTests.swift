@@ -55,6 +55,22 @@ import Testing
     poller.remove(number, key: 7)
   }
 
+  /// No transport takes these, but a transport of the user's may, and the end of a child is one.
+  @Test(arguments: Form.allCases) func `an event counter and a process are watched`(_ form: Form) throws {
+    let poller = try form.make()
+    let (counter, process) = (swsys_eventfd(), swsys_pidfd_open(getpid()))
+    #expect(poller.add(counter, key: 1, watching: .readable) == .watched)
+    #expect(poller.add(process, key: 2, watching: .readable) == .watched)
+    #expect(told(poller, 1) == [])
+    #expect(swsys_eventfd_signal(counter) == 8)
+    #expect(told(poller, 1) == .readable)
+    for (number, key) in [(counter, 1), (process, 2)] as [(Int32, UInt64)] {
+      poller.remove(number, key: key)
+      _ = swsys_close(number)
+    }
+    #expect(poller.add(counter, key: 1, watching: .readable) == .failed(.badFileDescriptor))
+  }
+
   @Test(arguments: Form.allCases) func `a look waits for nothing, and says whether it has found anything`(
     _ form: Form
   ) throws {

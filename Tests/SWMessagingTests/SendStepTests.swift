@@ -1,3 +1,4 @@
+import Glibc
 import SWIO
 import SWMessaging
 import SWTesting
@@ -204,6 +205,31 @@ import Testing
     played.reactor.drive()
     #expect(unsafe second?.outcome == "sent")
     #expect(away.withLock { $0 } == [false])
+    played.end()
+  }
+
+  /// Such as a caller that was cancelled and detaches.
+  @Test func `an attempt that is made for nobody is waited for, a second at most`() throws {
+    let played = HandPlayed(PlayedTransport(sending: [.wouldBlock]))
+    let (sending, hasBegun, hasEnded) = (played.sending, Raised(), Raised())
+    let waiter = Guarded<TestThread<(Bool, Duration)>?>(nil)
+    played.transport.meanwhile {
+      let thread = TestThread {
+        hasBegun.raise()
+        let start = ContinuousClock.now
+        sending.awaitEndOfAttempt()
+        let isBusy = sending.inspect { $0.isBusyForAMoment }
+        hasEnded.raise()
+        return (isBusy, ContinuousClock.now - start)
+      }
+      waiter.withLock { $0 = thread }
+      while !hasBegun.isUp { sched_yield() }
+      let end = ContinuousClock.now + .milliseconds(50)
+      while !hasEnded.isUp, ContinuousClock.now < end { sched_yield() }
+    }
+    _ = played.send([1])
+    let result = try #require(waiter.withLock { $0 }).join()
+    #expect(!result.0 || result.1 >= .seconds(1))
     played.end()
   }
 

@@ -79,6 +79,9 @@ import Testing
       let outcome = Self.run(Self.script(expecting: [0, 1, 2, target]), Self.standard + [(given, target)])
       #expect(outcome == .exited(0), "descriptor \(target)")
     }
+    // The lower numbers are free.
+    let above = Self.standard + [(Int32(SWSYS_NULL), 7)]
+    #expect(Self.run(Self.script(expecting: [0, 1, 2, 7]), above) == .exited(0))
     // Two sources for each other's numbers, and one source twice.
     let outcome = Self.run(
       Self.script(expecting: [0, 1, 2, leaked[0], given, 400]),
@@ -121,6 +124,15 @@ import Testing
       return Self.run("test -e /proc/$$/fd/2", [(Int32(SWSYS_NULL), 0), (Int32(SWSYS_INHERIT), 2)])
     }
     #expect(outcome == .exited(0))
+  }
+
+  @Test(arguments: [0, 1, 2] as [Int32])
+  func `a file for a child has a number above the standard streams`(_ missing: Int32) throws {
+    let number = try withOwnDescriptors { () -> Int32 in
+      for number in missing...2 { close(number) }
+      return unsafe swsys_open_for_child("/dev/null", O_RDONLY)
+    }
+    #expect(number > 2)
   }
 
   // MARK: Shortages

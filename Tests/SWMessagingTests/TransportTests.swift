@@ -660,7 +660,9 @@ import Testing
 
   // MARK: Files
 
-  @Test func `a file moves little at once, and leaves much to a thread that may wait`() throws {
+  @Test func `a file is read a little at once, and leaves much, and all writes, to a thread that may wait`()
+    throws
+  {
     let template = "/tmp/sw-transport-XXXXXX"
     var path = Array(template.utf8CString)
     let number = unsafe mkstemp(&path)
@@ -669,9 +671,9 @@ import Testing
     let file = try Held(
       OwnedDescriptor(adopting: FileDescriptor(rawValue: number)), for: [.readable, .writable])
     let bytes = pattern(65_536)
-    #expect(file.send(bytes) == .offload && file.gather(bytes) == .offload)
-    #expect(file.send(Array(bytes[..<65_535])) == .transferred(65_535))
-    #expect(file.gather([1, 2, 3]) == .transferred(3))
+    #expect(file.send([1]) == .offload && file.gather([1]) == .offload)
+    #expect(file.gather(Array(bytes[..<65_535]), takingLong: true) == .transferred(65_535))
+    #expect(file.gather([1, 2, 3], takingLong: true) == .transferred(3))
     #expect(file.gather(bytes, takingLong: true) == .transferred(65_536))
     #expect(lseek(number, 0, SEEK_SET) == 0)
     #expect(file.receive(65_536).attempt == .offload)

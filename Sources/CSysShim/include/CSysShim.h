@@ -61,6 +61,8 @@ bool swsys_unix_close_is_up_to_peer(int fd, int type, bool is_sole);
 bool swsys_close_is_up_to_peer(int fd, bool is_sole);
 /* How often this process has been copied by fork(2) since the first call; negative if that cannot be found out. */
 int swsys_fork_count(void);
+/* What that was just before the library made the socket with this number; negative if the library has not made it. */
+int swsys_birth(int fd);
 extern const int swsys_sock_stream, swsys_sock_seqpacket, swsys_sock_dgram;
 
 ssize_t swsys_sendv(int fd, const struct iovec *parts, int count);        /* never waits, no SIGPIPE */
@@ -143,12 +145,13 @@ void swsys_drop_pages(void *first, size_t byte_count);  /* they read as zeros fr
 size_t swsys_page_size(void);
 
 /* ---- connections ---- */
-int swsys_socket(int family, int type);          /* close-on-exec, nonblocking, above 2 */
+int swsys_socket(int family, int type);          /* close-on-exec, above 2; nonblocking, but for datagrams */
 int swsys_connect(int fd, const void *address, unsigned length) SWSYS_NONNULL;
+void swsys_end_connecting(int fd);
 int swsys_socket_error(int fd);                  /* takes SO_ERROR: 0, or a negative errno */
 int swsys_bind(int fd, const void *address, unsigned length) SWSYS_NONNULL;
 int swsys_listen(int fd, int backlog);
-int swsys_accept(int fd);                        /* close-on-exec, nonblocking, above 2 */
+int swsys_accept(int fd);                        /* close-on-exec, above 2 */
 /* The length of the address, at most `size`. */
 int swsys_socket_address(int fd, bool of_peer, void *address, unsigned size) SWSYS_NONNULL;
 bool swsys_has_peer(int fd);

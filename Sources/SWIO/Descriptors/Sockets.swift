@@ -119,14 +119,20 @@ extension OwnedDescriptor {
     if let found = address.socketAddress {
       if found.isUnnamed { throw TransportError(.connect, .invalidArgument) }
       _ = try checked(.connect, socket.connect(to: found))
+      socket.endConnecting()
       return socket
     }
     guard case .unix(let path) = address.kind else { throw TransportError(.connect, .invalidArgument) }
     // The path is longer than the kernel's address, so the socket is reached through a descriptor that stands for it.
     let place = try OwnedDescriptor.place(path, isDirectory: false, .connect)
     _ = try checked(.connect, socket.connect(to: place.addressOfNumber))
+    socket.endConnecting()
     return socket
   }
+
+  /// Clears O_NONBLOCK, which only `connect(2)` needs. Others that get the socket by descriptor, such as a child, expect that it
+  /// blocks.
+  package borrowing func endConnecting() { withDescriptor { swsys_end_connecting($0.rawValue) } }
 
   /// Returns a descriptor that stands for a file without opening it (O_PATH).
   package static func place(

@@ -83,9 +83,12 @@ package final class PollPoller: Poller {
   private static var second: UInt64 { 1_000_000_000 }
 
   package func add(_ descriptor: Int32, key: UInt64, watching interest: Readiness) -> WatchOutcome {
+    // An error says that no transport takes the kind, which `poll` may watch: a pidfd, an eventfd.
     let kind = swsys_kind(descriptor)
-    if kind < 0 { return .failed(Errno(rawValue: -kind)) }
-    if kind == Int32(SWSYS_ALWAYS_READY.rawValue) { return .alwaysReady }
+    if kind == -Errno.badFileDescriptor.rawValue { return .failed(.badFileDescriptor) }
+    if kind == Int32(SWSYS_ALWAYS_READY.rawValue) || kind == -Errno.isDirectory.rawValue {
+      return .alwaysReady
+    }
     change { state in
       state.positions[key] = state.entries.count
       state.entries.append(Entry(descriptor: descriptor, key: key, interest: interest))

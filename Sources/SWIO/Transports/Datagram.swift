@@ -38,8 +38,8 @@ public struct Datagram: Sendable {
 /// not for every receive.
 @safe
 // Invariant: the code that has taken the room owns `memory` until it gives the room back.
-final class DatagramRoom: @unchecked Sendable {
-  let memory: UnsafeMutableRawPointer
+package final class DatagramRoom: @unchecked Sendable {
+  package let memory: UnsafeMutableRawPointer
   let byteCount: Int
 
   private init() {
@@ -66,19 +66,19 @@ final class DatagramRoom: @unchecked Sendable {
   static var largestSize: Int { swsys_page_size() * 16_384 }
 
   /// How much of a room stays in memory when it is given back.
-  private static var keptSize: Int { slotCount * slotSize }
+  package static var keptSize: Int { slotCount * slotSize }
 
   /// Gives back the memory that only a large datagram needs.
-  func noteUse(of count: Int) {
+  package func noteUse(of count: Int) {
     if count > Self.keptSize { unsafe swsys_drop_pages(memory + Self.keptSize, count - Self.keptSize) }
   }
 
   private static let pool = Guarded<[DatagramRoom]>([])
   private static var poolLimit: Int { 4 }
 
-  static func take() -> DatagramRoom { pool.withLock { $0.popLast() } ?? DatagramRoom() }
+  package static func take() -> DatagramRoom { pool.withLock { $0.popLast() } ?? DatagramRoom() }
 
-  static func giveBack(_ room: DatagramRoom) {
+  package static func giveBack(_ room: DatagramRoom) {
     pool.withLock { pool in if pool.count < poolLimit { pool.append(room) } }
   }
 }

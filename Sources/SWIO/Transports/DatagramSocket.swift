@@ -31,7 +31,7 @@ package final class DatagramSocket: DescriptorTransport {
     self.number = number
     self.isPacket = isPacket
     self.willClose = willClose
-    ownership = SoleOwnership(isSole)
+    ownership = SoleOwnership(number, isSole)
     isUDP = !isPacket && swsys_is_udp(number)
     // A receive returns 0 bytes for an empty packet and for the end. With this option only a packet brings control data.
     // The option belongs to the socket, and stays when it is detached.
@@ -50,7 +50,7 @@ package final class DatagramSocket: DescriptorTransport {
       number, isPacket ? swsys_sock_seqpacket : swsys_sock_dgram, ownership.holds && (isMarked || !isPacket))
   }
 
-  package func noteSole() { ownership.begin() }
+  package func noteSole() { ownership.begin(number) }
   package func noteShared() { ownership.end() }
 
   package func closeNumber(then done: @escaping @Sendable () -> Void) {

@@ -8,7 +8,7 @@ package final class FileTransport: DescriptorTransport {
 
   init(_ number: Int32) { self.number = number }
 
-  /// A transfer of this size is left to a thread that may wait, without a first attempt.
+  /// A read of this size is left to a thread that may wait, without a first attempt.
   package static var longTransfer: Int { 65_536 }
 
   package func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
@@ -27,16 +27,10 @@ package final class FileTransport: DescriptorTransport {
     result == 0 ? .endOfStream : .file(.receive, result)
   }
 
-  package func send(_ bytes: UnsafeRawBufferPointer) -> Attempt {
-    if bytes.count >= Self.longTransfer { return .offload }
-    return .file(.send, unsafe withVector(bytes) { unsafe swsys_write_guarded(number, $0, $1, false) })
-  }
-
-  package func send(gathering parts: UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt {
-    var count = 0
-    for index in parts.indices { count += unsafe parts[index].count }
-    return unsafe count >= Self.longTransfer ? .offload : sendTakingLong(gathering: parts)
-  }
+  /// However few bytes: a write waits while its file system is frozen, or has too much that is not written yet. No flag has the
+  /// kernel return instead.
+  package func send(_ bytes: UnsafeRawBufferPointer) -> Attempt { .offload }
+  package func send(gathering parts: UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt { .offload }
 
   package func sendTakingLong(gathering parts: UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt {
     .file(.send, unsafe withVectors(parts) { unsafe swsys_write_guarded(number, $0, $1, false) })

@@ -30,7 +30,7 @@ package final class StreamSocket: DescriptorTransport {
   /// Makes the transport of a socket with known properties.
   init(_ number: Int32, isUnix: Bool, drains: Bool, isSole: Bool = false) {
     self.number = number
-    ownership = SoleOwnership(isSole)
+    ownership = SoleOwnership(number, isSole)
     self.isUnix = isUnix
     self.drains = drains
     // Otherwise the kernel drops out-of-band bytes in passing, and closes the descriptors that came with them on the
@@ -51,7 +51,7 @@ package final class StreamSocket: DescriptorTransport {
       && swsys_unix_close_is_up_to_peer(number, swsys_sock_stream, ownership.holds)
   }
 
-  package func noteSole() { ownership.begin() }
+  package func noteSole() { ownership.begin(number) }
   package func noteShared() { ownership.end() }
 
   package var drainsInOneReceive: Bool { drains && !hasBarriers.load(ordering: .relaxed) }

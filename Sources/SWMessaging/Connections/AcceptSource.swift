@@ -67,7 +67,7 @@ package final class AcceptSource: AcceptingSource, ClosesLater {
     self.policy = policy
     self.restoresBlocking = restoresBlocking
     holders = Guarded(isOwn && isUnix ? .own : .shared)
-    ownership = SoleOwnership(isOwn)
+    ownership = SoleOwnership(number, isOwn)
     self.closes = closes
     self.acceptCall = acceptCall
   }

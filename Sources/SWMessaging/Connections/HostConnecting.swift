@@ -123,7 +123,9 @@ private final class HostConnectSource: ItemSource, ReadinessReceiver {
     var race = begun
     while true {
       if let winner = look(&race) {
-        take(.value(FreshDescriptor(winner.release(), kind, isUnix: false), stays: false))
+        let socket = winner.release()
+        socket.endConnecting()
+        take(.value(FreshDescriptor(socket, kind, isUnix: false), stays: false))
         return .transferred(1)
       }
       switch race.next(now: .now) {

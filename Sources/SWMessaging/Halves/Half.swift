@@ -337,6 +337,15 @@ package class Half: ReactorWork, @unchecked Sendable {
     }
   }
 
+  /// The result of asking the reactor to watch the descriptor.
+  enum Registration: Sendable {
+    case done
+    /// It cannot at the moment.
+    case refused
+    /// There is no reactor, and the head has failed.
+    case failed
+  }
+
   // MARK: Two ways to wait
 
   package enum Look: Sendable, Equatable {

@@ -188,7 +188,6 @@ package struct HalfState: Sendable {
   mutating func endPause(before place: Place) {
     guard case .datagram = place.asideOrder else { return endPause() }
     queue.returnAside(before: place)
-    stirred = true
   }
 
   /// Ends the pause. The first places to each destination are in front again, and the next attempt may make progress.

@@ -39,7 +39,7 @@ package final class Port: ReadinessReceiver {
   package let reactor: any Reacting
   private let transport: any SocketLike
   /// The same transport, if the library made it. Its descriptor can be lent and detached.
-  private let ours: (any DescriptorTransport)?
+  let ours: (any DescriptorTransport)?
   /// The same transport, if it yields items other than datagrams.
   private let items: (any ItemSource)?
   /// The descriptor that a blocked thread polls. Nil if readiness is signalled in process.

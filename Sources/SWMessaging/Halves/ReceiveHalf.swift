@@ -733,7 +733,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
   /// Under the lock and in the turn, when an attempt found nothing: whether receiving ends now.
   private func endsNow(_ state: HalfState) -> Bool {
     guard state.endsWhenIdle, !state.stirred else { return false }
-    return unsafe interest == direction && !isPausing && turn.count == 0 && !turn.holdsItem
+    return unsafe interest == direction && !isPausing && turn.count == 0
   }
 
   /// Handles an attempt that moved nothing: has the head watched, or returns nil if another attempt is due.
@@ -796,21 +796,21 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
         return .ended(.failed(EndpointError(.timedOut, byteCount: heldBytes.load(ordering: .relaxed))))
       case .released: return released(driver)
       case .ended: return serveEnd(.endOfStream, head, driver)
-      case .register: isRefused = !register(by: driver.me)
+      case .register: isRefused = register(by: driver.me) == .refused
       }
     }
   }
 
-  /// Has the reactor watch. Returns false if it cannot (ENOSPC, ENOMEM): the head is tried again after a pause then, because
-  /// a timer needs no watching. If there is no reactor either, the head fails because it cannot wait.
-  private func register(by me: ReceivePlace?) -> Bool {
+  /// Has the reactor watch. If it cannot (ENOSPC, ENOMEM), the head is tried again after a pause, because a timer needs no
+  /// watching. If there is no reactor either, the head fails because it cannot wait.
+  private func register(by me: ReceivePlace?) -> Registration {
     if port.watch(direction, for: interest) == nil {
       locked { state, _ in state.isRegistered = true }
-      return true
+      return .done
     }
-    guard let errno = port.reactor.start() else { return false }
+    guard let errno = port.reactor.start() else { return .refused }
     failHead(TransportError(.wait, errno), by: me)
-    return true
+    return .failed
   }
 
   /// In the turn: fails a head that is not a thread, because neither the reactor nor a helper can continue for it.

@@ -224,14 +224,11 @@ package struct ReceiveTurn: ~Copyable {
     if !ancillary.isEmpty { _ = ancillary.take(before: position) }
   }
 
-  /// Removes and returns the ancillary data of the frame that is about to be consumed.
+  /// Returns the ancillary data of the frame that is about to be consumed.
   package mutating func takeAncillary(of demand: FrameDemand) -> Ancillary? {
     if carriesItems {
-      guard case .datagram(var datagram)? = item else { return nil }
-      let found = datagram.ancillary
-      datagram.ancillary = nil
-      item = .datagram(datagram)
-      return found
+      guard case .datagram(let datagram)? = item else { return nil }
+      return datagram.ancillary
     }
     return ancillary.isEmpty ? nil : ancillary.take(before: position + UInt64(demand.byteCount))
   }

@@ -882,22 +882,21 @@ package final class SendHalf: Half, @unchecked Sendable {
       switch watch {
       case .again: return true
       case .released: return false
-      case .register: isRefused = !register(by: me)
+      case .register: isRefused = register(by: me) == .refused
       }
     }
   }
 
-  /// Has the reactor watch. Returns false if it cannot (ENOSPC, ENOMEM): the head is tried again after a pause then, because
-  /// a timer needs no watching. If there is no reactor either, the head fails because it cannot wait, and a failed orphan
-  /// ends sending.
-  private func register(by me: SendPlace?) -> Bool {
+  /// Has the reactor watch. If it cannot (ENOSPC, ENOMEM), the head is tried again after a pause, because a timer needs no
+  /// watching. If there is no reactor either, the head fails because it cannot wait, and a failed orphan ends sending.
+  private func register(by me: SendPlace?) -> Registration {
     if port.watch(direction, for: interest) == nil {
       locked { state, _ in state.isRegistered = true }
-      return true
+      return .done
     }
-    guard let errno = port.reactor.start() else { return false }
+    guard let errno = port.reactor.start() else { return .refused }
     failHead(TransportError(.wait, errno), by: me)
-    return true
+    return .failed
   }
 
   /// In the turn: fails a head that is not a thread, because neither the reactor nor a helper can continue for it.

@@ -3,8 +3,11 @@ internal import Synchronization
 internal import SystemPackage
 
 /// The threads that spawn children while tasks wait. The system call blocks until the program has been loaded, which can
-/// take long on a slow file system. There are only a few threads, however many tasks spawn at once, and none while no task
+/// take long on a slow file system. There are only a few threads, however many tasks spawn at once, and none before a task
 /// does.
+///
+/// A thread that has been started stays: the kernel ends children that have asked to end with their parent (PR_SET_PDEATHSIG)
+/// with the thread that made them.
 enum SpawnThreads {
   /// The most threads at a time.
   static var limit: Int { 4 }
@@ -22,6 +25,8 @@ enum SpawnThreads {
     /// First in, first out. The first `taken` entries have been taken.
     var queue: [any Job] = []
     var taken = 0
+    /// Those of the threads that have nothing to do.
+    var idle: [WakeUp] = []
 
     mutating func next() -> (any Job)? {
       guard taken < queue.count else { return nil }
@@ -64,12 +69,14 @@ enum SpawnThreads {
   }
 
   private static func enqueue(_ job: any Job) {
-    let needsThread = state.withLock { state in
+    let (sleeper, needsThread) = state.withLock { state -> (WakeUp?, Bool) in
       state.queue.append(job)
-      if state.threads == limit { return false }
+      if let sleeper = state.idle.popLast() { return (sleeper, false) }
+      if state.threads == limit { return (nil, false) }
       state.threads += 1
-      return true
+      return (nil, true)
     }
+    sleeper?.signal()
     guard needsThread, let errno = start(work) else { return }
     // If another thread exists, the job is only delayed. Otherwise no thread would ever take it.
     let stranded = state.withLock { state in
@@ -83,14 +90,15 @@ enum SpawnThreads {
   }
 
   @Sendable private static func work() {
+    let wakeUp = WakeUp.withoutDescriptor()
     while true {
       let job = state.withLock { state in
         let job = state.next()
-        if job == nil { state.threads -= 1 }
+        state.idle.removeAll { $0 === wakeUp }
+        if job == nil { state.idle.append(wakeUp) }
         return job
       }
-      guard let job else { return }
-      job.run()
+      if let job { job.run() } else { wakeUp.wait(watching: nil, for: [], until: .never) }
     }
   }
 

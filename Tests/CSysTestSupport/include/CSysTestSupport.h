@@ -18,6 +18,9 @@ ssize_t swsys_send_out_of_band(int fd, char byte, int passed);
 ssize_t swsys_send_credentials(int fd, char byte, pid_t process, gid_t group);
 /* A Unix pair whose makers had so many further groups: 1,000, 1,001 and on. Only root may have others than its own. */
 int swsys_pair_of_groups(int ends[2], int count) SWSYS_NONNULL;
+/* A lease for writing, which ends when the kernel asks for it by SIGIO. One at a time. */
+int swsys_lease_until_asked(int fd);
+int swsys_unmark_packets(int fd);                /* no time comes beside them any more */
 size_t swsys_heap_in_use(void);                  /* bytes that malloc has given out, in all threads */
 ssize_t swsys_splice(int from, int to, size_t count); /* it marks the pipe it takes from */
 int swsys_get_no_delay(int fd);                  /* 0, 1 or a negative errno */

@@ -308,6 +308,34 @@ struct AcceptingTests {
 
   // MARK: Real ones
 
+  /// A program that gets a connection as its standard input expects that a read waits.
+  @Test(arguments: [ListenPlace.unix, .longPath, .abstract, .tcp])
+  func `a connection can be a program's standard input and output`(_ place: ListenPlace) async throws {
+    let directory = try TestDirectory()
+    defer { directory.remove() }
+    let listener = try place.listener(directory)
+    for givesClient in [false, true] {
+      let client = try await connect(to: listener.address, framing: .varInt)
+      let server = try await listener.accept()
+      let (given, kept) = givesClient ? (client, server) : (server, client)
+      let child = try given.withDescriptor { number in try number.duplicate() }
+      var command = Command("cat")
+      command.standardInput = .descriptor(child)
+      command.standardOutput = .descriptor(child)
+      let program = try await command.spawn()
+      try child.close()
+      given.close()
+      // It finds nothing at first.
+      for text in ["one", "two"] {
+        try await kept.send(text)
+        #expect(try await kept.receive(timeout: .patience) == Array(text.utf8))
+      }
+      kept.close()
+      #expect(try await program.exitStatus == .exited(0))
+    }
+    listener.close()
+  }
+
   @Test func `peers that reset while they wait do not end the listener`() async throws {
     let directory = try TestDirectory()
     defer { directory.remove() }
