@@ -62,6 +62,7 @@ import Testing
     #expect(thread.front == .blocked)
     #expect(thread.begin() == .readable)
     #expect(thread.half.inspect { $0.turn && $0.queue.isEmpty && $0.waiterCount == 1 })
+    #expect(thread.half.inspect { !$0.isBusyForAMoment }, "it may wait for ever")
     thread.hand.bring(.bytes([1, 7]))
     #expect(thread.isWoken)
     #expect(try thread.end() == [7])
