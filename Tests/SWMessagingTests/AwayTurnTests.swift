@@ -254,6 +254,18 @@ import Testing
     }
   }
 
+  @Test func `without a helper a thread makes the long attempt itself, also before a deadline`() throws {
+    let reader = try SlowReader()
+    reader.reactor.refuseHelp(.resourceTemporarilyUnavailable)
+    let outcome =
+      switch reader.half.start(reader.side.request, as: .thread, until: Deadline(nanoseconds: 100)) {
+      case .ended(let outcome): outcome
+      case .queued(let place): reader.half.outcome(of: place)
+      }
+    #expect(try reader.side.message(outcome) == [7])
+    reader.end()
+  }
+
   /// A zero timeout is one attempt. After it the call waits for no rest of the message, and does not spin.
   @Test(arguments: [[], [2, 7]] as [[UInt8]])
   func `a zero timeout ends with its only long attempt`(_ part: [UInt8]) throws {

@@ -68,6 +68,27 @@ import Testing
     #expect(other.bytes(call) == Self.frame + [7, 7, 7])
   }
 
+  @Test func `an endpoint of lines that has seen the front of a large frame finds its line in the rest`() {
+    let hand = HandDriven(receiving: [.bytes(Array(Self.frame[..<6]))])
+    let lines = hand.side(.lines)
+    let early = hand.receive(lines.request)
+    early.caller?.giveUp(.timedOut)
+    let call = hand.receive(hand.side(Framed()).request)
+    hand.bring(.bytes(Array(Self.frame[6..<10_000])))
+    #expect(unsafe hand.receiveHalf.turn.isAssembled)
+    call.caller?.giveUp(.cancelled)
+    #expect(hand.result(hand.receive(lines.request), lines)?.value == [1, 2, 3, 4] + Array(0..<10))
+  }
+
+  @Test func `a raw receive of a part takes no more than that part`() {
+    let hand = begun(with: 10_000)
+    let call = hand.receive(.exactly(20_000))
+    hand.bring(.bytes(Array(Self.frame[10_000..<30_000])))
+    #expect(hand.bytes(call) == Array(Self.frame[..<20_000]))
+    #expect(unsafe hand.receiveHalf.turn.count == 0)
+    #expect(hand.bytes(hand.receive(.exactly(10_000))) == Array(Self.frame[20_000..<30_000]))
+  }
+
   @Test func `a large frame that is received whole leaves nothing of itself to those behind it`() {
     let hand = HandDriven(receiving: [.bytes(Array(Self.frame[..<10_000]))])
     let side = hand.side(Framed())

@@ -343,6 +343,16 @@ import Testing
     #expect(try await own.run { try await right.receive() }.value == [1])
   }
 
+  @Test func `without any thread tasks run in the order in which they came`() async throws {
+    let own = Own(workers: 2, refusing: .max)
+    for _ in 0..<stressed(100) {
+      let order = Guarded<[Int]>([])
+      let tasks = (0..<20).map { number in own.run { order.withLock { $0.append(number) } } }
+      for task in tasks { try await task.value }
+      #expect(order.withLock { $0 } == Array(0..<20))
+    }
+  }
+
   /// A program may resume a task while it holds a lock that the task takes.
   @Test(arguments: [true, false])
   func `without any thread no task runs inside the call that starts or resumes it`(

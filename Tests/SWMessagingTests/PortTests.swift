@@ -1,12 +1,13 @@
 import CSysTestSupport
 import SWFraming
 import SWIO
-import SWMessaging
 import SWTesting
 import Synchronization
 import SystemPackage
 import TestSupport
 import Testing
+
+@testable import SWMessaging
 
 /// The port, which the halves of an endpoint share. Driven by hand.
 @Suite(.lastResort, .leavesNothing) struct PortTests {
@@ -29,6 +30,28 @@ import Testing
     reader.core.receiving?.port.whenGone { isTold.withLock { $0 = true } }
     _ = try reader.detach()
     #expect(isTold.withLock { $0 })
+  }
+
+  /// A child may end after its channel has been detached, and the halves are gone by then.
+  @Test func `a peer that ends after the detach concerns nobody`() async throws {
+    let (left, right) = try makeSocketPair()
+    _ = await endpointError { try await left.receive(timeout: .zero) }
+    let half = try #require(left.core.receiving)
+    let detached = try left.detach()
+    let wasStirred = half.inspect { $0.stirred }
+    half.port.forsake()
+    #expect(!wasStirred && half.inspect { !$0.stirred })
+    withExtendedLifetime(detached) { right.close() }
+  }
+
+  @Test func `a poll does not show the end of a peer that is gone`() throws {
+    let (left, right) = try makeSocketPair()
+    let port = try #require(left.core.receiving?.port)
+    #expect(port.pollShowsData)
+    port.forsake()
+    #expect(!port.pollShowsData)
+    left.close()
+    right.close()
   }
 
   @Test func `what was to be called at the end of a transport is let go with it`() {

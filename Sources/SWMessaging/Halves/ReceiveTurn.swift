@@ -128,9 +128,9 @@ package struct ReceiveTurn: ~Copyable {
     }
   }
 
-  /// Asks the scanner of a message endpoint about the unread bytes, after the stream has ended.
+  /// Asks the scanner of a message endpoint about the unread bytes, after the stream has ended. Of a payload that is assembled for
+  /// this endpoint the length is known, so too few bytes are an incomplete frame, and the scanner need not see them.
   mutating func scanEnd(_ source: MessageSource) throws(FramingError) -> FrameEnd {
-    if assembly != nil { flatten() }
     let position = position
     return try buffer.withUnread { unread throws(FramingError) in try source.end(of: unread, at: position) }
   }
