@@ -80,6 +80,18 @@ import Testing
     #expect(hand.result(hand.receive(lines.request), lines)?.value == [1, 2, 3, 4] + Array(0..<10))
   }
 
+  @Test(arguments: [Place.Kind.thread, .task])
+  func `what is there for a caller is received in one go, however much it is`(_ kind: Place.Kind) {
+    let bytes = pattern(1 << 20)
+    let hand = HandDriven(receiving: [.bytes(bytes)])
+    let call = hand.receive(.exactly(bytes.count), as: kind)
+    guard case .ended = call else {
+      Issue.record("it waits")
+      return
+    }
+    #expect(hand.bytes(call) == bytes)
+  }
+
   @Test func `a raw receive of a part takes no more than that part`() {
     let hand = begun(with: 10_000)
     let call = hand.receive(.exactly(20_000))
