@@ -159,7 +159,7 @@ import Testing
       #expect(held.transport.mayTakeLongToClose == takesLong, "\(kind)")
     }
     let pipe = try Self.pipe()
-    #expect(!pipe.reading.transport.mayTakeLongToClose && !pipe.writing.transport.mayTakeLongToClose)
+    #expect(pipe.reading.transport.mayTakeLongToClose && pipe.writing.transport.mayTakeLongToClose)
     for path in ["/proc/self/exe", "/dev/null"] {
       let file = OwnedDescriptor(adopting: try FileDescriptor.open(FilePath(path), .readOnly))
       #expect(try Held(file, for: .readable).transport.mayTakeLongToClose)
