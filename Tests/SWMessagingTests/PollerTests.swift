@@ -55,6 +55,17 @@ import Testing
     poller.remove(number, key: 7)
   }
 
+  @Test(arguments: Form.allCases) func `a wake before a wait ends it`(_ form: Form) throws {
+    let poller = try form.make()
+    var events: [PollerEvent] = []
+    for _ in 0..<3 {
+      poller.wake()
+      // The test's time is over long before.
+      poller.wait(until: .after(.seconds(36_000)), into: &events)
+      #expect(events.isEmpty)
+    }
+  }
+
   /// No transport takes these, but a transport of the user's may, and the end of a child is one.
   @Test(arguments: Form.allCases) func `an event counter and a process are watched`(_ form: Form) throws {
     let poller = try form.make()

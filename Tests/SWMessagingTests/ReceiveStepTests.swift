@@ -282,6 +282,22 @@ import Testing
     played.end()
   }
 
+  @Test func `what comes for a thread that is cancelled meanwhile stays for the next call`() {
+    let played = HandPlayed(PlayedTransport(receiving: [.wouldBlock]))
+    guard case .queued(let place) = played.receiving.start(.exactly(3), as: .thread, until: .never) else {
+      Issue.record("it does not wait")
+      return
+    }
+    let caller = HandCaller(place, in: played.receiving)
+    played.transport.append(receiving: .transferred(3))
+    played.transport.meanwhile { caller.giveUp(.cancelled) }
+    played.receiving.stir()
+    caller.run()
+    #expect(played.outcome(caller) == "cancelled")
+    #expect(outcome(played.receiving.start(.upTo(9), as: .task, until: .immediately), played) == "[1, 2, 3]")
+    played.end()
+  }
+
   @Test func `an error of one attempt is told to the call that made it, on the short way, too`() async throws
   {
     let played = HandPlayed(
