@@ -121,25 +121,6 @@ CHILD_ONLY static void close_between(unsigned first, unsigned last) {
   for (unsigned number = first; number <= last && number < end; number++) syscall(SYS_close, number);
 }
 
-CHILD_ONLY static bool is_target(const struct swsys_spawn *request, int number) {
-  for (int i = 0; i < request->count; i++)
-    if (request->targets[i] == number) return true;
-  return false;
-}
-
-/* Runs in the child: duplicates a descriptor to a number that is no target. */
-CHILD_ONLY static int copy_aside(const struct swsys_spawn *request, int source) {
-  int from = 3;
-  while (true) {
-    int copy = (int)syscall(SYS_fcntl, source, F_DUPFD_CLOEXEC, from);
-    /* EINVAL: `from` is beyond the limit. */
-    if (copy < 0) return errno == EINVAL ? -EMFILE : -errno;
-    if (!is_target(request, copy)) return copy;
-    syscall(SYS_close, copy);
-    from = copy + 1;
-  }
-}
-
 /* Runs in the child: gives the descriptor of entry i its number, unless another entry still needs what has that number. The
  * source of a placed entry becomes -1. A number may have become free by that, so the entry that waits for it is next. */
 CHILD_ONLY static void place_descriptors(struct start *start, int *sources, int i) {
@@ -187,8 +168,9 @@ CHILD_ONLY static void arrange_descriptors(struct start *start) {
   /* The entries that are left wait for each other, in circles. A copy of one source makes its number free. */
   for (int i = 0; i < request->count; i++) {
     if (sources[i] < 0) continue;
-    int source = sources[i], copy = copy_aside(request, source);
-    if (copy < 0) give_up(start, SWSYS_STEP_DESCRIPTOR, i, -copy);
+    /* A number is free: in the parent it is the pidfd's. If it is to become /dev/null, that is opened later. */
+    int source = sources[i], copy = (int)syscall(SYS_fcntl, source, F_DUPFD_CLOEXEC, 3);
+    if (copy < 0) give_up(start, SWSYS_STEP_DESCRIPTOR, i, errno);
     for (int j = 0; j < request->count; j++)
       if (sources[j] == source) sources[j] = copy;
     for (int j = 0; j < request->count; j++)

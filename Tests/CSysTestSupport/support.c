@@ -92,6 +92,18 @@ int swsys_lease_until_asked(int fd) {
   signal(SIGIO, give_up_lease);
   return RESULT(fcntl(fd, F_SETLEASE, F_WRLCK));
 }
+int swsys_mark_packets_with_nanoseconds(int fd) {
+  int on = 1;
+  return RESULT(setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on));
+}
+static int socket_option(int fd, int name) {
+  int value = 0;
+  socklen_t length = sizeof value;
+  return getsockopt(fd, SOL_SOCKET, name, &value, &length) < 0 ? -1 : value;
+}
+int swsys_time_option(int fd) {
+  return socket_option(fd, SO_TIMESTAMPNS) > 0 ? 2 : socket_option(fd, SO_TIMESTAMP) > 0 ? 1 : 0;
+}
 int swsys_unmark_packets(int fd) {
   int off = 0;
   return RESULT(setsockopt(fd, SOL_SOCKET, SO_TIMESTAMP, &off, sizeof off));

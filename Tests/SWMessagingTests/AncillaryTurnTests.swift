@@ -54,6 +54,19 @@ import Testing
     return numbers
   }
 
+  @Test func `what is over the limit goes with the first of it, also to a receiver of fewer bytes`() throws {
+    let stream = Stream(limit: 1)
+    var first: [Int32] = []
+    for index in 0..<3 {
+      let (found, numbers) = try descriptors(1)
+      if index == 0 { first = numbers }
+      stream.bring(3, found)
+    }
+    let front = stream.take(4)
+    #expect(front?.lostDescriptors == true && numbers(front) == first)
+    #expect(numbers(stream.take(5)).count == 1)
+  }
+
   @Test func `descriptors belong to the message that holds the last byte of their read`() throws {
     let stream = Stream()
     let (found, expected) = try descriptors(2)

@@ -80,6 +80,32 @@ import Testing
     #expect(hand.result(hand.receive(lines.request), lines)?.value == [1, 2, 3, 4] + Array(0..<10))
   }
 
+  /// A framing whose last frame claims one byte more than has come.
+  private struct Claiming: ByteFraming {
+    struct Scanner: FrameScanner {
+      mutating func demand(in received: Span<UInt8>) throws(FramingError) -> FrameDemand {
+        .atLeast(received.count + 1)
+      }
+      mutating func atEnd(of received: Span<UInt8>) throws(FramingError) -> FrameEnd {
+        .frame(.frame(byteCount: received.count + 1, payload: 0..<received.count))
+      }
+    }
+
+    func makeScanner() -> Scanner { Scanner() }
+
+    func envelope(for payload: Span<UInt8>) throws(FramingError) -> FrameEnvelope { FrameEnvelope() }
+  }
+
+  @Test(arguments: [1, 2, 5]) func `a last frame has no more bytes than have come`(_ count: Int) {
+    let hand = HandDriven(receiving: [.bytes(pattern(count)), .endOfStream])
+    let side = hand.side(Claiming())
+    guard case .framing(let error)? = hand.result(hand.receive(side.request), side)?.error?.reason else {
+      Issue.record("it is taken")
+      return
+    }
+    #expect(error.kind == .brokenScanner)
+  }
+
   @Test(arguments: [Place.Kind.thread, .task])
   func `what is there for a caller is received in one go, however much it is`(_ kind: Place.Kind) {
     let bytes = pattern(1 << 20)

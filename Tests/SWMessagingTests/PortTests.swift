@@ -44,6 +44,21 @@ import Testing
     withExtendedLifetime(detached) { right.close() }
   }
 
+  /// Another process may hold the peer's end, so that nothing shows at the descriptor.
+  @Test(arguments: [1, 2]) func `a thread that polls learns that its peer is gone`(_ count: Int) async throws
+  {
+    let (left, right) = try makeSocketPair()
+    let half = try #require(left.core.receiving)
+    let threads = (0..<count).map { _ in
+      TestThread { blockingError { try left.blocking.receive() }?.reason }
+    }
+    await eventually { half.inspect { $0.waiterCount == count } }
+    half.port.forsake()
+    for thread in threads { #expect(try await thread.value == .endOfStream) }
+    left.close()
+    right.close()
+  }
+
   @Test func `a poll does not show the end of a peer that is gone`() throws {
     let (left, right) = try makeSocketPair()
     let port = try #require(left.core.receiving?.port)

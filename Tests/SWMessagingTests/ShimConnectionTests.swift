@@ -48,6 +48,17 @@ import Testing
     for number in [listener, client, server] { close(number) }
   }
 
+  @Test func `a loss is looked for within a millisecond, or not at all`() throws {
+    let number = swsys_socket(AF_INET, swsys_sock_stream)
+    defer { close(number) }
+    for (milliseconds, isOn) in [(1, 1), (0, 0), (86_400_000, 1)] as [(Int32, Int32)] {
+      #expect(swsys_set_loss_detection(number, milliseconds) == 0)
+      var (value, length) = (Int32(-1), socklen_t(4))
+      let isRead = unsafe getsockopt(number, SOL_SOCKET, SO_KEEPALIVE, &value, &length) == 0
+      #expect(isRead && value == isOn)
+    }
+  }
+
   @Test func `a socket for IPv6 takes IPv4 or does not, as it is told`() throws {
     let number = swsys_socket(AF_INET6, swsys_sock_stream)
     defer { close(number) }

@@ -380,6 +380,16 @@ import Testing
     close(counter)
   }
 
+  @Test func `a socket that marks packets with nanoseconds goes on with that`() throws {
+    let ends = try unsafe pair { unsafe swsys_unix_pair($0, swsys_sock_seqpacket) }
+    #expect(swsys_time_option(ends.1) == 0)
+    #expect(swsys_mark_packets(ends.1) == 0 && swsys_time_option(ends.1) == 1)
+    #expect(swsys_mark_packets_with_nanoseconds(ends.1) == 0 && swsys_time_option(ends.1) == 2)
+    #expect(swsys_mark_packets(ends.1) == 0 && swsys_time_option(ends.1) == 2)
+    close(ends.0)
+    close(ends.1)
+  }
+
   @Test func `packets are received before the end, also where another process has switched the mark off`()
     throws
   {

@@ -20,6 +20,8 @@ ssize_t swsys_send_credentials(int fd, char byte, pid_t process, gid_t group);
 int swsys_pair_of_groups(int ends[2], int count) SWSYS_NONNULL;
 /* A lease for writing, which ends when the kernel asks for it by SIGIO. One at a time. */
 int swsys_lease_until_asked(int fd);
+int swsys_mark_packets_with_nanoseconds(int fd);
+int swsys_time_option(int fd);                   /* 1: the time comes beside packets, 2: in nanoseconds */
 int swsys_unmark_packets(int fd);                /* no time comes beside them any more */
 size_t swsys_heap_in_use(void);                  /* bytes that malloc has given out, in all threads */
 ssize_t swsys_splice(int from, int to, size_t count); /* it marks the pipe it takes from */
