@@ -80,6 +80,15 @@ import Testing
     #expect(hand.result(hand.receive(lines.request), lines)?.value == [1, 2, 3, 4] + Array(0..<10))
   }
 
+  @Test func `a batch does not go on inside a large frame that another endpoint has begun`() throws {
+    // Its payload is whole, and half of its trailer is there.
+    let hand = begun(with: Framed.count - 2)
+    let source = try #require(hand.side(.lines).request.source)
+    let front = unsafe hand.receiveHalf.goOn(behind: 0, for: source)
+    #expect(unsafe front?.count == 0)
+    hand.receiveHalf.leave(consuming: 0)
+  }
+
   /// A framing whose last frame claims one byte more than has come.
   private struct Claiming: ByteFraming {
     struct Scanner: FrameScanner {

@@ -226,6 +226,20 @@ import Testing
     #expect(try await messages.receiveMessage().message == [7])
   }
 
+  @Test func `descriptors are taken once, one by one or together`() throws {
+    let numbers = [swsys_eventfd(), swsys_eventfd(), swsys_eventfd()]
+    var taken: [FileDescriptor] = []
+    do {
+      let received = ReceivedDescriptors(numbers.map { FileDescriptor(rawValue: $0) })
+      if let first = received.take() { taken.append(first.release()) }
+      taken += received.takeAll()
+      #expect(received.takeAll().isEmpty && received.take() == nil)
+    }
+    // They are the taker's, and open.
+    #expect(taken.map(\.rawValue) == numbers)
+    for descriptor in taken { try descriptor.close() }
+  }
+
   @Test func `a message says which process sent it, if it is asked`() async throws {
     let (left, right) = try makeSocketPair(framing: .varInt)
     try await left.send("before")

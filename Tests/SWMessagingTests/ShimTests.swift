@@ -536,6 +536,15 @@ import Testing
     for number in [ends.0, ends.1] { close(number) }
   }
 
+  @Test func `the kernel is as new as it says, and no newer`() throws {
+    let release = try String(contentsOfFile: "/proc/sys/kernel/osrelease", encoding: .utf8)
+    let parts = release.split(whereSeparator: { !$0.isNumber }).prefix(2).compactMap { Int32($0) }
+    try #require(parts.count == 2)
+    let (major, minor) = (parts[0], parts[1])
+    #expect(swsys_kernel_is_at_least(major, minor) && swsys_kernel_is_at_least(major - 1, minor + 1))
+    #expect(!swsys_kernel_is_at_least(major, minor + 1) && !swsys_kernel_is_at_least(major + 1, 0))
+  }
+
   @Test func `a look takes nothing, and does not wait`() throws {
     for type in [swsys_sock_stream, swsys_sock_dgram, swsys_sock_seqpacket] {
       let ends = try unsafe pair { unsafe swsys_unix_pair($0, type) }
