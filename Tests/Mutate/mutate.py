@@ -667,7 +667,7 @@ def in_order_of_worth(mutants, files):
 
     def rank(mutant):
         place = mutant["file"], mutant["line"]
-        is_minor = mutant["change"].endswith("one more") or (mutant.get("is_literal") and place in left_out)
+        is_minor = mutant["change"].endswith("one more") or bool(mutant.get("is_literal") and place in left_out)
         before = counts[mutant["file"], is_minor] = counts.get((mutant["file"], is_minor), -1) + 1
         pattern = next((i for i, p in enumerate(patterns) if fnmatch.fnmatch(mutant["file"], p)), 0)
         return is_minor, before // 40, pattern

@@ -80,6 +80,16 @@ import Testing
     #expect(hand.result(hand.receive(lines.request), lines)?.value == [1, 2, 3, 4] + Array(0..<10))
   }
 
+  /// Both begin with the first byte.
+  @Test func `a raw receive of a part of a large frame without a header gets that part`() {
+    let hand = HandDriven(receiving: [.bytes(Array(Self.payload[..<10_000]))])
+    let call = hand.receive(hand.side(.fixedSize(40_000)).request)
+    #expect(unsafe hand.receiveHalf.turn.isAssembled)
+    call.caller?.giveUp(.cancelled)
+    #expect(hand.bytes(hand.receive(.exactly(5_000))) == Array(Self.payload[..<5_000]))
+    #expect(hand.bytes(hand.receive(.exactly(5_000))) == Array(Self.payload[5_000..<10_000]))
+  }
+
   @Test func `a batch does not go on inside a large frame that another endpoint has begun`() throws {
     // Its payload is whole, and half of its trailer is there.
     let hand = begun(with: Framed.count - 2)

@@ -154,8 +154,10 @@ import Testing
     let (ours, theirs) = (pair.first.release(), pair.second.release())
     let transport = try makeTransport(over: ours.rawValue, for: [.readable, .writable])
     #expect(!transport.isCloseUpToPeer())
-    #expect(swsys_set_linger_reset(ours.rawValue) == 0)
-    #expect(transport.isCloseUpToPeer() == swsys_lingers(ours.rawValue))
+    var option = linger(l_onoff: 1, l_linger: 1)
+    let size = socklen_t(MemoryLayout<linger>.size)
+    #expect(unsafe setsockopt(ours.rawValue, SOL_SOCKET, SO_LINGER, &option, size) == 0)
+    #expect(transport.isCloseUpToPeer())
     try ours.close()
     try theirs.close()
   }

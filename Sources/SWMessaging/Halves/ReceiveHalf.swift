@@ -381,8 +381,8 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     var mayTakeLong = false
     /// Whether the driver is a helper thread.
     var isHelper = false
-    /// Whether the driver is a thread that may wait: that of a blocking call, or a helper.
-    var isThread: Bool { isHelper || (me?.kind ?? (implied == nil ? .task : kind)) == .thread }
+    /// Whether the driver is the thread of a blocking call.
+    var isThread: Bool { (me?.kind ?? (implied == nil ? .task : kind)) == .thread }
     /// The number of frames that the driver may still hand to others; `byteBudget` limits the bytes.
     var budget = Int.max
     var byteBudget = 256 << 10
@@ -586,15 +586,11 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
       // The driver serves itself: the frame stays where it is, and the turn is kept while the caller reads it.
       if me == nil, turnstile.isHeld { return .ended(.lent(demand)) }
       let isLent: Bool = locked { state, actions in
-        guard !state.isClosed else {
+        guard !state.isClosed, me == nil || state.queue.first === me else {
           stop(&state, &actions, by: me)
           return false
         }
         if let me {
-          guard state.queue.first === me else {
-            stop(&state, &actions, by: me)
-            return false
-          }
           state.queue.remove(me)
           state.endGrowth()
           me.outcome = .lent(demand)
