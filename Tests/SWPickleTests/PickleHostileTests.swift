@@ -39,7 +39,7 @@ import Testing
 
   @Test(.disabled(if: isSanitized, "a sanitizer's own memory counts"), arguments: shapes)
   func `memory and time stay within a fixed multiple of the bytes`(_ shape: String) async throws {
-    let small = 25_000
+    let small = 50_000
     var ratio = Double.infinity
     // Others may use the processor too: the best of a few says how much work it is. Quadratic work gives 16.
     for _ in 0..<5 where ratio > 8 {
