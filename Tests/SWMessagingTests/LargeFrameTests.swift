@@ -125,7 +125,9 @@ import Testing
     #expect(error.kind == .brokenScanner)
   }
 
-  @Test(arguments: [Place.Kind.thread, .task])
+  @Test(
+    .defaultExecutor("on a worker of the library others have their turn after 256 KiB"),
+    arguments: [Place.Kind.thread, .task])
   func `what is there for a caller is received in one go, however much it is`(_ kind: Place.Kind) {
     let bytes = pattern(1 << 20)
     let hand = HandDriven(receiving: [.bytes(bytes)])
