@@ -31,34 +31,26 @@ int swsys_packet_pipe(int ends[2], bool declared) {
   int result = RESULT(pipe2(ends, O_CLOEXEC | O_DIRECT));
   return result < 0 || !declared ? result : RESULT(fcntl(ends[0], F_SETFL, O_DIRECT));
 }
-ssize_t swsys_send_out_of_band(int fd, char byte, int passed) {
+/* Sends one byte with one item of control data. */
+static ssize_t send_with(int fd, char byte, int type, const void *data, size_t size, int flags) {
   union {
-    char bytes[CMSG_SPACE(sizeof passed)];
+    char bytes[CMSG_SPACE(sizeof(struct ucred))];
     struct cmsghdr header;
   } control;
   struct iovec part = {.iov_base = &byte, .iov_len = 1};
   struct msghdr message = {
-      .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+      .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = CMSG_SPACE(size)};
   struct cmsghdr *item = CMSG_FIRSTHDR(&message);
-  *item = (struct cmsghdr){
-      .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof passed)};
-  memcpy(CMSG_DATA(item), &passed, sizeof passed);
-  return RESULT(sendmsg(fd, &message, MSG_OOB | MSG_NOSIGNAL));
+  *item = (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = type, .cmsg_len = CMSG_LEN(size)};
+  memcpy(CMSG_DATA(item), data, size);
+  return RESULT(sendmsg(fd, &message, flags | MSG_NOSIGNAL));
+}
+ssize_t swsys_send_out_of_band(int fd, char byte, int passed) {
+  return send_with(fd, byte, SCM_RIGHTS, &passed, sizeof passed, MSG_OOB);
 }
 ssize_t swsys_send_credentials(int fd, char byte, pid_t process, gid_t group) {
   struct ucred sender = {.pid = process, .uid = getuid(), .gid = group};
-  union {
-    char bytes[CMSG_SPACE(sizeof sender)];
-    struct cmsghdr header;
-  } control;
-  struct iovec part = {.iov_base = &byte, .iov_len = 1};
-  struct msghdr message = {
-      .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
-  struct cmsghdr *item = CMSG_FIRSTHDR(&message);
-  *item = (struct cmsghdr){
-      .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_CREDENTIALS, .cmsg_len = CMSG_LEN(sizeof sender)};
-  memcpy(CMSG_DATA(item), &sender, sizeof sender);
-  return RESULT(sendmsg(fd, &message, MSG_NOSIGNAL));
+  return send_with(fd, byte, SCM_CREDENTIALS, &sender, sizeof sender, 0);
 }
 
 struct grouped {
