@@ -177,13 +177,13 @@ import Testing
     /// Happens in the next attempt that is left to a helper.
     let before = Mutex<(@Sendable () -> Void)?>(nil)
     let number: Int32
-    let offloadMayNeverEnd: Bool
+    let attemptsMayHang: Bool
     /// The bytes of each attempt. One that finds none would block.
     private let coming: Mutex<[[UInt8]]>
 
     init(_ number: Int32, neverEnds: Bool = true, coming: [[UInt8]] = [[1, 7]]) {
       self.number = number
-      offloadMayNeverEnd = neverEnds
+      attemptsMayHang = neverEnds
       self.coming = Mutex(coming)
     }
 

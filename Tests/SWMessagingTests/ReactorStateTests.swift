@@ -340,6 +340,124 @@ import Testing
     var lacksLeader: Bool { state.lacksLeader }
   }
 
+  /// Whoever removes the last one may have had no poller for its alarm.
+  @Test func `the alarm of the followers is set anew after the last of them has been removed`() {
+    let workers = Workers()
+    workers.woke(0, events: 1)
+    #expect(workers.step(0, at: 1) == "tell and drive" + Self.followersAlarm(1 + Self.grace))
+    #expect(workers.remove(1) == "" && workers.add() == 1)
+    #expect(workers.step(1, at: 2) == "lead" && workers.step(0, at: 2) == "follow")
+    workers.woke(1, events: 1)
+    #expect(workers.step(1, at: 3) == "tell and drive" + Self.followersAlarm(3 + Self.grace))
+  }
+
+  // MARK: A step that does not come back
+
+  /// A machine with three descriptors.
+  private struct Losing {
+    var state = ReactorState<Int>()
+    let receivers = (0..<3).map { _ in Receiver() }
+    private var ids: [RegistrationID] = []
+
+    init() {
+      state.keepsAlarm = true
+      for (index, receiver) in receivers.enumerated() {
+        ids.append(state.register(receiver, descriptor: Int32(index + 3), watching: .readable))
+      }
+    }
+
+    /// All three are ready.
+    mutating func woke(_ worker: Int = 0) {
+      var found = ids.map { PollerEvent(key: $0.key, readiness: .readable) }
+      state.woke(&found, worker: worker)
+    }
+    mutating func woke(_ worker: Int, none: Void) {
+      var found: [PollerEvent] = []
+      state.woke(&found, worker: worker)
+    }
+
+    /// A worker's next step: which receiver it tells, and otherwise a word.
+    mutating func next(_ worker: Int) -> String {
+      switch state.next(at(1), worker: worker) {
+      case .tell(let told, _, _): receivers.firstIndex { $0 === told as? Receiver }.map { "\($0)" } ?? "?"
+      case .drive: "drive"
+      case .fire: "fire"
+      case .run: "run"
+      case .wait(let until): until == .never ? "lead" : "look"
+      case .follow: "follow"
+      }
+    }
+
+    /// What a look finds: a worker that replaces one, and whether there was a step before.
+    mutating func look() -> String {
+      let (replacement, hasStepped) = state.replaceLost()
+      return (replacement.map { "\($0)" } ?? "none") + (hasStepped ? ", stepped" : "")
+    }
+  }
+
+  @Test func `for a worker that does not come back another one goes on with its events`() {
+    var machine = Losing()
+    // One that has not begun, or waits, is not lost.
+    for _ in 0..<3 { #expect(machine.look() == "none") }
+    #expect(machine.next(0) == "lead")
+    #expect(machine.look() == "none, stepped" && machine.look() == "none" && machine.look() == "none")
+    machine.woke()
+    #expect(machine.next(0) == "0")
+    #expect(machine.look() == "none, stepped" && machine.state.lostCount == 0)
+    #expect(machine.look() == "1" && machine.state.lostCount == 1 && machine.state.workerCount == 2)
+    // It is lost once, and the new one has not begun.
+    for _ in 0..<3 { #expect(machine.look() == "none") }
+    #expect(machine.next(1) == "1" && machine.state.lostCount == 1)
+    // The new one does not come back either.
+    #expect(machine.look() == "none, stepped" && machine.look() == "2" && machine.state.lostCount == 2)
+    #expect(machine.next(2) == "2" && machine.next(2) == "lead")
+    #expect(machine.look() == "none, stepped" && machine.look() == "none")
+    // They come back, have nothing to do, and are removed.
+    for (worker, left) in [(1, 1), (0, 0)] {
+      #expect(machine.next(worker) == "follow" && machine.state.lostCount == left)
+      #expect(machine.state.removeWorker(worker).wakesLeader)
+      machine.woke(2, none: ())
+      #expect(machine.next(2) == "lead")
+    }
+    #expect(machine.state.workerCount == 1)
+    #expect(machine.state.receivers.count == 3)
+  }
+
+  @Test func `of two workers that do not come back each is replaced`() {
+    var machine = Losing()
+    #expect(machine.state.addWorker() == 1)
+    #expect(machine.next(0) == "lead" && machine.next(1) == "follow")
+    machine.woke(0)
+    machine.woke(1, none: ())
+    _ = machine.state.call(Work())
+    #expect(machine.next(0) == "0" && machine.next(1) == "drive")
+    #expect(machine.look() == "none, stepped")
+    #expect(machine.look() == "2" && machine.look() == "3" && machine.look() == "none")
+    #expect(machine.state.lostCount == 2)
+    // One of them has the events that worker 0 had found.
+    #expect(machine.next(2) == "1" && machine.next(3) == "lead" && machine.next(2) == "2")
+  }
+
+  @Test func `a worker that has told all its events leaves none to another`() {
+    var machine = Losing()
+    #expect(machine.next(0) == "lead")
+    _ = machine.state.call(Work())
+    machine.woke()
+    #expect((0..<4).map { _ in machine.next(0) } == ["0", "1", "2", "drive"])
+    #expect(machine.look() == "none, stepped" && machine.look() == "1")
+    #expect(machine.next(1) == "lead")
+  }
+
+  @Test(arguments: [true, false]) func `a worker that runs a job is not lost`(_ isSerial: Bool) {
+    var machine = Losing()
+    #expect(machine.next(0) == "lead")
+    _ = machine.state.enqueue(1, isSerial: isSerial)
+    machine.woke(0, none: ())
+    #expect(machine.next(0) == "run")
+    #expect(machine.look() == "none, stepped" && machine.look() == "none" && machine.look() == "none")
+    #expect(machine.state.lostCount == 0)
+  }
+
   private static var grace: UInt64 { ReactorState<Int>.grace }
   private static func alarm(_ time: UInt64) -> String { " alarm \(time)" }
   private static func followersAlarm(_ time: UInt64) -> String { " followers' alarm \(time)" }

@@ -106,7 +106,7 @@ import Testing
 
     var number: Int32 { pair.first.withDescriptor { $0.rawValue } }
     var working: Int32 { number }
-    var offloadMayNeverEnd: Bool { true }
+    var attemptsMayHang: Bool { true }
     func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt { .offload }
     func receiveTakingLong(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
       attempts.wrappingAdd(1, ordering: .relaxed)

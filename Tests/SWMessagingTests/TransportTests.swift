@@ -85,16 +85,17 @@ import Testing
     return nil
   }
 
-  /// A read of a pipe may wait for ever; one of a file ends.
-  @Test func `what is offloaded may never end, or does`() throws {
-    let pipe = try Self.pipe()
-    #expect(pipe.reading.transport.offloadMayNeverEnd)
-    #expect(try Self.pipe(KernelBranch.polled.features).reading.transport.offloadMayNeverEnd)
+  /// An attempt on a pipe may wait for ever; one on a file ends.
+  @Test func `attempts on pipes may hang, and others do not`() throws {
+    #expect(try Self.pipe().reading.transport.attemptsMayHang)
+    for branch: KernelBranch in [.native, .signalling, .reopened, .polled] {
+      #expect(try Self.pipe(branch.features).reading.transport.attemptsMayHang)
+    }
     let file = try Held(
       OwnedDescriptor(adopting: .open(FilePath("/proc/self/exe"), .readOnly)), for: .readable)
-    #expect(!file.transport.offloadMayNeverEnd)
+    #expect(!file.transport.attemptsMayHang)
     let (left, _) = try Self.pair(.unix)
-    #expect(!left.transport.offloadMayNeverEnd)
+    #expect(!left.transport.attemptsMayHang)
   }
 
   // MARK: Sockets

@@ -10,6 +10,11 @@ package protocol Reacting: AnyObject, Sendable {
   ///
   /// - Returns: the error if there is none. The call can be repeated at any time.
   func start() -> Errno?
+  /// From now on, a step that does not come back is to hold up no other one, because a process at the other end of a pipe can
+  /// make an attempt wait.
+  ///
+  /// By default nothing is done.
+  func expectHangs()
   /// The present instant, by the clock of the timers.
   ///
   /// By default this is the monotonic clock.
@@ -45,6 +50,7 @@ package protocol Reacting: AnyObject, Sendable {
 
 extension Reacting {
   package func start() -> Errno? { nil }
+  package func expectHangs() {}
   package var now: Deadline { .now }
   package var receiveBudget: Int { 256 << 10 }
   package var timersMayOvertakeEvents: Bool { false }
@@ -64,6 +70,9 @@ package enum RegistrationOutcome: Sendable {
 ///
 /// If the system's poller cannot get a descriptor (EMFILE), the reactor waits with poll(2) on one thread. It changes to the
 /// system's poller as soon as that is available and takes everything that is watched.
+///
+/// If pipes are registered, a thread looks after the workers while they work. It becomes one of them when another has been in one
+/// step for 50 ms, and one of them ends when that step comes back.
 ///
 /// If no thread can be started, registering fails, which ends the operation that needed it. Calls are then carried out by
 /// their callers, and jobs by the default executor, one at a time, because the caller that hands over a job may hold a lock
@@ -93,9 +102,13 @@ package final class Reactor: Reacting {
     /// Whether a caller, or a task of the default executor, does the thread's work, because no thread can be started.
     var isHosted = false
     var isStopped = false
+    /// Whether the workers are watched.
+    var expectsHangs = false
 
+    /// Whether more workers run than may. Those that are lost do not count. Without a poller for followers, only one can wait.
+    var hasSurplus: Bool { workerCount - machine.lostCount > (followersPoller == nil ? 1 : workerLimit) }
     /// Whether workers wait as usual. Otherwise `waitUnusual` sees to what else there is to do.
-    var isUsual: Bool { !isMakeshift && !isStopped && workerCount <= workerLimit }
+    var isUsual: Bool { !isMakeshift && !isStopped && !hasSurplus }
   }
 
   /// The pollers to wake after unlocking.
@@ -118,6 +131,8 @@ package final class Reactor: Reacting {
   /// Whether fewer threads run than may.
   private let lacksWorkers = Atomic(false)
   private let hasManyWorkers = Atomic(false)
+  /// Whether a thread has to be started that watches the workers.
+  private let needsWatch = Atomic(false)
   /// How long a worker spins for events before it sleeps, in nanoseconds.
   private let spinTime = Atomic<UInt64>(0)
   private let makePoller: @Sendable () throws(Errno) -> any Poller
@@ -272,7 +287,7 @@ package final class Reactor: Reacting {
     let woken = state.withLock { state -> Woken in
       state.workerLimit = max(1, limit)
       lacksWorkers.store(state.workerCount < state.workerLimit, ordering: .relaxed)
-      return state.workerCount > state.workerLimit ? Self.all(state) : Woken()
+      return state.hasSurplus ? Self.all(state) : Woken()
     }
     woken.wake()
   }
@@ -393,6 +408,7 @@ package final class Reactor: Reacting {
         }
         (step, isUsual) = next(worker, afterWait: &found)
       default:
+        if needsWatch.load(ordering: .relaxed) { startWatch() }
         Self.carryOut(step)
         (step, isUsual) = next(worker)
       }
@@ -442,10 +458,11 @@ package final class Reactor: Reacting {
   /// false if the thread has to end.
   private func waitUnusual(_ worker: Int, _ until: Deadline, into found: inout [PollerEvent]) -> Bool {
     let (poller, woken, isOver) = state.withLock { state -> ((any Poller)?, Woken, Bool) in
-      if state.isStopped || state.workerCount > state.workerLimit {
+      if state.isStopped || state.hasSurplus {
         let notice = state.machine.removeWorker(worker)
         if !state.isStopped { state.workerCount -= 1 }
         hasManyWorkers.store(state.workerCount > 1, ordering: .relaxed)
+        lacksWorkers.store(state.workerCount < state.workerLimit, ordering: .relaxed)
         // Another worker may have to end, too, to lead, or to take over the event that woke this one.
         return (nil, Self.note(notice, &state), true)
       }
@@ -469,6 +486,67 @@ package final class Reactor: Reacting {
     case .run(let job): unsafe job.run.runSynchronously(on: job.executor)
     case .wait, .follow: break
     }
+  }
+
+  // MARK: Steps that do not come back
+
+  package func expectHangs() {
+    state.withLock { state in
+      if state.expectsHangs { return }
+      state.expectsHangs = true
+      needsWatch.store(true, ordering: .relaxed)
+    }
+  }
+
+  /// How often the workers are looked at.
+  private static var watchInterval: Duration { .milliseconds(50) }
+  /// After how many looks the watch ends, if nothing has happened. The next step starts it again.
+  private static var mostIdleLooks: Int { 20 }
+
+  private func startWatch() {
+    guard needsWatch.exchange(false, ordering: .relaxed) else { return }
+    if makeThread({ [self] in watch() }) == nil { return }
+    let timer = Timer(Later { [self] in needsWatch.store(true, ordering: .relaxed) })
+    set(timer, at: Deadline(nanoseconds: swsys_now() + Self.patience))
+  }
+
+  private func watch() {
+    let wakeUp = WakeUp.withoutDescriptor()
+    var idleLooks = 0
+    while true {
+      wakeUp.wait(watching: nil, for: [], until: .after(Self.watchInterval))
+      let found = state.withLock { state -> Look in look(&state, &idleLooks) }
+      switch found {
+      case .goOn: continue
+      case .over: return
+      case .replace(let worker, let told):
+        for receiver in told { receiver.stepHangs() }
+        return run(worker)
+      }
+    }
+  }
+
+  private enum Look: Sendable {
+    case goOn, over
+    case replace(as: Int, told: [any ReadinessReceiver])
+  }
+
+  private func look(_ state: inout State, _ idleLooks: inout Int) -> Look {
+    if state.isStopped { return .over }
+    // Several threads can wait only with the system's poller.
+    guard !state.isMakeshift, state.poller?.servesManyWaiters ?? false else { return .goOn }
+    let (replacement, hasStepped) = state.machine.replaceLost()
+    if let replacement {
+      state.workerCount += 1
+      hasManyWorkers.store(true, ordering: .relaxed)
+      needsWatch.store(true, ordering: .relaxed)
+      return .replace(as: replacement, told: state.machine.receivers)
+    }
+    idleLooks = hasStepped ? 0 : idleLooks + 1
+    if idleLooks < Self.mostIdleLooks { return .goOn }
+    // Under the lock: a step that follows sees it.
+    needsWatch.store(true, ordering: .relaxed)
+    return .over
   }
 
   private func host(from step: ReactorStep<Job>) {

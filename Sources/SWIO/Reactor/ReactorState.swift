@@ -39,6 +39,10 @@
 // Otherwise it sets the alarm again. So a message waits for tasks that compute, or for many short ones, for twice the grace at
 // most.
 //
+// A step that does not come back must not stop the others. The shell looks at the workers from time to time. One that is still in
+// the step of the last look is lost (`replaceLost`): another worker is added for it, and takes over the events that the lost one has
+// found. When the lost one comes back there is one worker too many, which the shell removes.
+//
 // If timers are removed, the leader's alarm stays set (`alarm`). It then fires without need once at most, and a later
 // deadline costs nothing.
 
@@ -109,6 +113,17 @@ package struct ReactorState<Job: Sendable>: Sendable {
 
   private enum Activity: Sendable { case none, working, running, runningSerial, leading, following }
 
+  /// What has become of a worker since the last look for lost ones.
+  private enum Progress: Sendable {
+    case unbegun
+    /// It has taken a step.
+    case stepped
+    /// It has not.
+    case same
+    /// It has not come back from its step in time, and another worker has been added for it.
+    case lost
+  }
+
   /// A class, because every step changes several of its fields, and each change of an element of an array would be checked.
   @safe
   // Invariant: accessed only by the machine, and so under the lock of its shell.
@@ -140,6 +155,8 @@ package struct ReactorState<Job: Sendable>: Sendable {
     /// Whether to look for events before all else, because the alarm of the followers found that no worker has looked.
     @safe @exclusivity(unchecked)
     var looksFirst = false
+    @safe @exclusivity(unchecked)
+    var progress = Progress.unbegun
 
     init(_ activity: Activity = .working) { self.activity = activity }
 
@@ -235,6 +252,9 @@ package struct ReactorState<Job: Sendable>: Sendable {
     }
   }
 
+  /// All receivers.
+  package var receivers: [any ReadinessReceiver] { slots.compactMap(\.receiver) }
+
   package var registrationCount: Int { slots.count - freeSlots.count }
   package var timerCount: Int { timers.count }
 
@@ -248,6 +268,8 @@ package struct ReactorState<Job: Sendable>: Sendable {
   package var lacksLeader: Bool { !hasLeader && followerCount > 0 }
   /// Whether there is work that no worker has begun.
   package var hasWork: Bool { waitingCount > 0 }
+  /// The number of workers that are lost.
+  package private(set) var lostCount = 0
 
   /// Adds a worker.
   ///
@@ -261,6 +283,36 @@ package struct ReactorState<Job: Sendable>: Sendable {
     return workers.count - 1
   }
 
+  /// Looks at all workers. If one has been in the same step since the last look, it is lost, and another one is added for it. A
+  /// worker that runs a job is not lost, however long that takes.
+  ///
+  /// - Returns: the new worker's number, and whether any worker has taken a step since the last look.
+  package mutating func replaceLost() -> (replacement: Int?, hasStepped: Bool) {
+    var replacement: Int?
+    var hasStepped = false
+    for worker in workers {
+      if worker.progress == .stepped {
+        hasStepped = true
+        worker.progress = .same
+      } else if worker.progress == .same, worker.activity == .working, replacement == nil {
+        replacement = replace(worker)
+      }
+    }
+    return (replacement, hasStepped)
+  }
+
+  private mutating func replace(_ lost: Worker) -> Int {
+    lost.progress = .lost
+    lostCount += 1
+    let number = addWorker()
+    let new = workers[number]
+    new.stage = .events
+    // The ones that have been told leave with the others.
+    new.events = Array(lost.events.dropFirst(lost.position))
+    (lost.events, lost.position) = ([], 0)
+    return number
+  }
+
   /// Removes a worker that would otherwise wait.
   ///
   /// - Returns: whether to wake another worker, which may have to take over or to end, too.
@@ -268,6 +320,7 @@ package struct ReactorState<Job: Sendable>: Sendable {
     leaveWait(workers[worker])
     workers[worker] = Worker(.none)
     (isLeaderNotified, isFollowerNotified) = (false, false)
+    if followerCount == 0 { hasFollowersAlarm = false }
     return rouse()
   }
 
@@ -395,6 +448,8 @@ package struct ReactorState<Job: Sendable>: Sendable {
   /// - Parameter now: evaluated only if a timer is set, or if work is left to others.
   package mutating func next(_ now: @autoclosure () -> Deadline, worker: Int = 0) -> ReactorStep<Job> {
     let me = workers[worker]
+    if me.progress == .lost { lostCount -= 1 }
+    me.progress = .stepped
     if me.activity == .runningSerial { runsSerialJob = false }
     me.activity = .working
     if me.looksFirst {

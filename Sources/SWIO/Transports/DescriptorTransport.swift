@@ -19,8 +19,9 @@ package protocol DescriptorTransport: ClosesLater {
   var number: Int32 { get }
   /// The number for attempts and waits: `number`, or that of a description that the library opened.
   var working: Int32 { get }
-  /// Whether an offloaded attempt may wait for ever, and not only for a disk. Then a thread with a deadline does not make it.
-  var offloadMayNeverEnd: Bool { get }
+  /// Whether another process can make an attempt wait for ever: by taking what `poll` has shown, or by a splice that holds the
+  /// lock of a pipe. A thread makes no such attempt instead of a helper if a deadline or a close must end it.
+  var attemptsMayHang: Bool { get }
   /// Whether `close(2)` may have to wait: the reactor closes no such descriptor.
   var mayTakeLongToClose: Bool { get }
   /// Whether `close(2)` may wait for something that a peer has chosen: no caller closes such a descriptor. The descriptor is
@@ -37,7 +38,7 @@ package protocol DescriptorTransport: ClosesLater {
 extension DescriptorTransport {
   package var readinessSource: ReadinessSource { .descriptor(FileDescriptor(rawValue: working)) }
 
-  package var offloadMayNeverEnd: Bool { false }
+  package var attemptsMayHang: Bool { false }
   package var mayTakeLongToClose: Bool { true }
   package func isCloseUpToPeer() -> Bool { false }
   package func noteSole() {}

@@ -5,6 +5,7 @@ internal import SystemPackage
 package final class NonblockingTransport: DescriptorTransport {
   package let number: Int32
   package let working: Int32
+  package var attemptsMayHang: Bool { true }
   package let capabilities: TransportCapabilities
   private let empty: EmptyRead
 

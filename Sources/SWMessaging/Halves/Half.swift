@@ -322,6 +322,14 @@ package class Half: ReactorWork, @unchecked Sendable {
     settleLate(by: me, &state, &actions)
   }
 
+  /// Notes that the attempt for which the turn is held may hang, whoever makes it. The mark goes with the next attempt, or with the
+  /// turn.
+  package final func noteHang() {
+    locked { state, actions in
+      if state.turn, state.loneWaiter == nil { goAway(for: nil, by: nil, &state, &actions) }
+    }
+  }
+
   /// Under the lock: the attempt that may take long has ended, or is not made.
   final func comeBack(for head: Place?, _ state: inout HalfState) {
     state.isAway = false

@@ -119,8 +119,8 @@ package final class Port: ReadinessReceiver {
   }
   func connect(sending half: SendHalf) { state.withLock { unsafe $0.sending = .passUnretained(half) } }
 
-  /// Whether an offloaded attempt may wait for ever, because another process may take in between what `poll` has shown.
-  var offloadMayNeverEnd: Bool { ours?.offloadMayNeverEnd ?? false }
+  /// Whether another process can make an attempt wait, on whichever thread it is made.
+  var attemptsMayHang: Bool { ours?.attemptsMayHang ?? false }
 
   /// The descriptor's number, to be lent.
   var number: Int32? { ours?.number ?? polledDescriptor }
@@ -414,6 +414,14 @@ package final class Port: ReadinessReceiver {
     }
   }
 
+  package func stepHangs() {
+    guard attemptsMayHang else { return }
+    let halves = state.withLock { state -> [Half] in
+      unsafe [state.receiving?.takeUnretainedValue(), state.sending?.takeUnretainedValue()].compactMap(\.self)
+    }
+    for half in halves { half.noteHang() }
+  }
+
   /// Has the reactor watch for one half, in that half's turn. `close` cannot give the number up meanwhile.
   ///
   /// - Parameter interest: the readiness to wait for. An empty set ends the watching.
@@ -426,6 +434,7 @@ package final class Port: ReadinessReceiver {
       if let registration = state.registration {
         if let errno = reactor.watch(registration, descriptor: descriptor, wanted) { return errno }
       } else {
+        if attemptsMayHang { reactor.expectHangs() }
         switch reactor.register(descriptor, for: self, watching: wanted) {
         case .registered(let id): state.registration = id
         case .alwaysReady: state.isAlwaysReady = true

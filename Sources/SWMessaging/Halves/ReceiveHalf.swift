@@ -498,7 +498,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
           // A helper makes it also for a thread that a deadline must end, and where it may never end, because `close` must
           // end the call then.
           driver.mayTakeLong =
-            driver.isHelper || driver.isThread && driver.deadline == .never && !port.offloadMayNeverEnd
+            driver.isHelper || driver.isThread && driver.deadline == .never && !port.attemptsMayHang
           if !driver.mayTakeLong, let ended = handOver(&driver) { return ended }
           continue
         }
@@ -708,6 +708,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
   private func permission(_ head: ReceivePlace?, _ driver: Driver) -> Permission {
     locked { state, actions in
       // The head may leave, if it has had its attempt.
+      state.isAway = false
       if driver.mayTakeLong { goAway(for: head, by: driver.me, &state, &actions) }
       if state.isClosed || (head != nil && (driver.mine || state.queue.isEmpty)) {
         stop(&state, &actions, by: driver.me)

@@ -557,6 +557,7 @@ package final class SendHalf: Half, @unchecked Sendable {
         state.stop(by: me, &actions)
         return .released
       }
+      state.isAway = false
       let head = unsafe unsafeDowncast(first, to: SendPlace.self)
       // A late caller is owed one attempt before it fails.
       if head.gaveUp != nil, head.wasTried || !head.isLate {

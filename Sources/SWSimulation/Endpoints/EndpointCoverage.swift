@@ -20,7 +20,7 @@ package struct EndpointCoverage: SimulationCoverage {
     case crossed, signalAwaited, hoarded, finishBlocked, offloaded, endSignalled, itemFailed, budgetSpent
     case paused, pausePassed
     case receivedBatch, deliveredBatch, workersTogether, jobRun, serialJobRun, serialJobWaits,
-      longTask, drivenAtOnce
+      longTask, drivenAtOnce, hung
   }
 
   /// By direction, event and state.

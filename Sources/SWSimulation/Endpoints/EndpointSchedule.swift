@@ -41,6 +41,8 @@ struct EndpointSchedule {
   var deadline: Double
   var zeroDeadline: Double
   var registrationFailure: Double
+  /// The probability that an attempt hangs, although it has not been left to a helper.
+  var hang: Double
   /// The number of the reactor's workers.
   var workerCount: Int
   /// The probability that a task on the workers shares an executor that runs one job at a time.
@@ -121,6 +123,7 @@ struct EndpointSchedule {
     plan.hangUp = chance(0.05) ? 0.03 : 0
     plan.reset = chance(0.05) ? 0.02 : 0
     serialTask = pick([0, 0.5, 1])
+    hang = chance(0.2) ? 0.1 : 0
     isHoarding = isDescriptor && !isStreamSocket && chance(0.4)
     if isHoarding, chance(0.5) {
       // Threads receive many short frames, and find nothing at first, so that attempts are left out.

@@ -285,6 +285,14 @@ final class EndpointWorld: SimulatedWorld, @unchecked Sendable {
     half.finishReceiving()
   }
 
+  /// Another thread finds out that an attempt does not come back.
+  func noteHang(_ end: SimulatedEnd, isSending: Bool) {
+    let core = cores[end.index]
+    let half = isSending ? core.sending as Half? : core.receiving
+    half?.noteHang()
+    coverage.note(.hung)
+  }
+
   /// Detaches as `EndpointCore.detach` does, which needs a real descriptor.
   private func detach(_ index: Int) {
     let core = cores[index]

@@ -135,12 +135,21 @@ final class SimulatedEnd: DescriptorTransport, ReadinessReceiver, @unchecked Sen
     return body()
   }
 
+  /// Sometimes marks the turn of an attempt as one that hangs, until the attempt has returned.
+  private func mayHang(isSending: Bool, _ body: () -> Attempt) -> Attempt {
+    guard world.chance(world.schedule.hang) else { return body() }
+    return whileAway(isSending: isSending) {
+      world.noteHang(self, isSending: isSending)
+      return body()
+    }
+  }
+
   /// The turn is away from an attempt that is left to another thread until the next attempt has returned.
   private func notingAbsence(isSending: Bool, _ body: () -> Attempt) -> Attempt {
     let direction = isSending ? 1 : 0
     let wasLeft = absences[direction].isLeft
     absences[direction].isLeft = false
-    let attempt = body()
+    let attempt = mayHang(isSending: isSending, body)
     if wasLeft { absences[direction].underWay -= 1 }
     if attempt == .offload {
       absences[direction].isLeft = true

@@ -1,0 +1,235 @@
+import CSysShim
+import CSysTestSupport
+import Foundation
+import Glibc
+import SWIO
+import SWMessaging
+import SWTesting
+import Synchronization
+import SystemPackage
+import TestSupport
+import Testing
+
+/// Attempts that do not come back, although no attempt waits: a process at the other end of a pipe can hold the pipe's lock.
+@Suite(.lastResort, .leavesNothing, .timeLimit(.minutes(5))) struct HangTests {
+  /// A receiver of readiness that keeps the reactor's thread until it is let go.
+  private final class Hanging: ReadinessReceiver {
+    private let hasBegun = Raised()
+    private let mayGo = Raised()
+    private let hasEnded = Raised()
+    var isInside: Bool { hasBegun.isUp && !hasEnded.isUp }
+    var isOver: Bool { hasEnded.isUp }
+    func letGo() { mayGo.raise() }
+    func readinessChanged(_ readiness: Readiness, mayDrive: Bool) {
+      hasBegun.raise()
+      while !mayGo.isUp { sched_yield() }
+      hasEnded.raise()
+    }
+  }
+
+  private final class Heard: ReadinessReceiver, DeadlineReceiver {
+    private let isRung = Raised()
+    var rings: Bool { isRung.isUp }
+    func readinessChanged(_ readiness: Readiness, mayDrive: Bool) { isRung.raise() }
+    func deadlinePassed() { isRung.raise() }
+  }
+
+  /// A reactor of its own, and what it watches.
+  private final class Watched {
+    let reactor: Reactor
+    private var all: [(id: RegistrationID, watched: FileDescriptor, other: FileDescriptor)] = []
+
+    init(_ reactor: Reactor) { self.reactor = reactor }
+
+    /// Has a descriptor watched that is ready already.
+    func watch(_ receiver: any ReadinessReceiver) throws {
+      let (watched, other) = try FileDescriptor.pipe()
+      _ = try other.writeAll([1])
+      guard case .registered(let id) = reactor.register(watched.rawValue, for: receiver, watching: .readable)
+      else { throw Errno.notPermitted }
+      all.append((id, watched, other))
+    }
+
+    deinit {
+      for (id, watched, other) in all {
+        reactor.deregister(id, descriptor: watched.rawValue)
+        for end in [watched, other] { try? end.close() }
+      }
+      reactor.stop()
+    }
+  }
+
+  @Test
+  func `a step that does not come back holds up no other one, and its thread is replaced for that long`()
+    async throws
+  {
+    let watched = Watched(Reactor())
+    let reactor = watched.reactor
+    reactor.expectHangs()
+    // Once more after the first time, and with two at a time.
+    for count in [1, 1, 2] {
+      var hanging: [Hanging] = []
+      for _ in 0..<count {
+        let next = Hanging()
+        hanging.append(next)
+        try watched.watch(next)
+        await eventually { next.isInside }
+      }
+      let (event, timer) = (Heard(), Heard())
+      try watched.watch(event)
+      reactor.set(Timer(timer), at: .immediately)
+      await eventually { event.rings && timer.rings && reactor.workerCount == count + 1 }
+      #expect(reactor.workerLimit == 1)
+      #expect(reactor.timersMayOvertakeEvents)
+      #expect(hanging.allSatisfy { !$0.isOver })
+      for next in hanging { next.letGo() }
+      await eventually { reactor.workerCount == 1 && hanging.allSatisfy(\.isOver) }
+      #expect(!reactor.timersMayOvertakeEvents)
+    }
+  }
+
+  @Test func `the thread that watches the others is started again when there is one to be had`() async throws
+  {
+    let refusals = Guarded(0)
+    let isFirst = Guarded(true)
+    let watched = Watched(
+      Reactor(startThread: { body in
+        // The worker starts, and the first three that would watch it do not.
+        let isWorker = isFirst.withLock { first in
+          defer { first = false }
+          return first
+        }
+        let isRefused =
+          !isWorker
+          && refusals.withLock { refusals in
+            refusals += 1
+            return refusals <= 3
+          }
+        return isRefused ? .resourceTemporarilyUnavailable : HelperThread.start(body)
+      }))
+    watched.reactor.expectHangs()
+    // Each step asks for the thread, but not before a pause has passed.
+    while refusals.withLock({ $0 }) < 4 {
+      let next = Heard()
+      try watched.watch(next)
+      await eventually { next.rings }
+    }
+    let (hanging, event) = (Hanging(), Heard())
+    try watched.watch(hanging)
+    await eventually { hanging.isInside }
+    try watched.watch(event)
+    await eventually { event.rings }
+    hanging.letGo()
+    let reactor = watched.reactor
+    await eventually { reactor.workerCount == 1 }
+  }
+
+  /// The number of a thread.
+  private final class Number: Sendable {
+    private let noted = Guarded<Int32>(0)
+    var value: Int32 { noted.withLock { $0 } }
+    func note() { noted.withLock { $0 = swsys_thread_id() } }
+  }
+
+  /// Moves bytes from a socket into a pipe, as some implementations of `cat` do, and holds the lock of the pipe while the
+  /// socket has none.
+  private final class Splicer: Sendable {
+    private let source: FileDescriptor
+    private let feed: FileDescriptor
+    private let number = Number()
+    private let thread: TestThread<Void>
+
+    /// - Parameter pipe: is closed in the end.
+    init(into pipe: FileDescriptor) throws {
+      let pair = try DescriptorPair.sockets()
+      let source = pair.first.release()
+      (self.source, feed) = (source, pair.second.release())
+      let number = number
+      thread = TestThread {
+        number.note()
+        while swsys_splice(source.rawValue, pipe.rawValue, 1) > 0 {}
+        try pipe.close()
+      }
+    }
+
+    deinit { try? source.close() }
+
+    func put(_ bytes: [UInt8]) throws { _ = try feed.writeAll(bytes) }
+
+    /// Whether the thread has moved everything, and sleeps in the splice, where it waits for more.
+    var holdsLock: Bool {
+      let isDone = swsys_poll_now(source.rawValue, Int32(SWSYS_READABLE)) == 0
+      return isDone
+        && HangTests.threads().contains { $0.number == number.value && $0.state == "S" }
+    }
+
+    func end() async throws {
+      try feed.close()
+      try await thread.value
+    }
+  }
+
+  private struct ThreadOfProcess {
+    var number: Int32
+    var name: String
+    /// As in `ps`: S for one that sleeps, D for one that nothing can wake but what it waits for.
+    var state: Character
+  }
+
+  private static func threads() -> [ThreadOfProcess] {
+    let numbers = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/task")) ?? []
+    return numbers.compactMap { number in
+      // 17 (sw-reactor) S …
+      let stat = try? String(contentsOfFile: "/proc/self/task/\(number)/stat", encoding: .utf8)
+      guard let stat, let open = stat.firstIndex(of: "("), let close = stat.lastIndex(of: ")"),
+        let number = Int32(number), let state = stat[close...].dropFirst(2).first
+      else { return nil }
+      return ThreadOfProcess(
+        number: number, name: String(stat[stat.index(after: open)..<close]), state: state)
+    }
+  }
+
+  private static var reactorHangs: Bool { threads().contains { $0.name == "sw-reactor" && $0.state == "D" } }
+
+  @Test
+  func `a pipe whose lock a peer holds keeps no other connection, and no call of its own, from their ends`()
+    async throws
+  {
+    let (readEnd, writeEnd) = try FileDescriptor.pipe()
+    let reader = MessageReader(over: try SocketReader(adopting: OwnedDescriptor(adopting: readEnd)))
+    let before = Reactor.shared.load.registrations
+    let waiting = Task { await endpointError { try await reader.receive() } }
+    await eventually { Reactor.shared.load.registrations > before }
+    let splicer = try Splicer(into: writeEnd)
+    // The beginning of a frame of a billion bytes.
+    try splicer.put([0xFB, 0x3B, 0x9A, 0xCA, 0x00])
+    // Until the reactor comes too late to take the last byte before the lock is held.
+    repeat {
+      try splicer.put([UInt8](repeating: 1, count: 50))
+      await eventually { splicer.holdsLock }
+      await eventually {
+        Self.reactorHangs || swsys_poll_now(readEnd.rawValue, Int32(SWSYS_READABLE)) == 0
+      }
+    } while !Self.reactorHangs
+    // Others are served.
+    let (one, other) = try makeSocketPair()
+    let heard = Task { try await one.receive(exactly: 3) }
+    try await other.send([1, 2, 3])
+    #expect(try await heard.value == [1, 2, 3])
+    // The calls of the pipe end.
+    for timeout: Duration in [.milliseconds(20), .zero] {
+      let error = await endpointError { try await reader.receive(timeout: timeout) }
+      #expect(error?.reason == .timedOut)
+    }
+    let thread = TestThread { blockingError { try reader.blocking.receive(timeout: .zero) } }
+    #expect(try await thread.value?.reason == .timedOut)
+    waiting.cancel()
+    #expect(await waiting.value?.reason == .cancelled)
+    #expect(Self.reactorHangs)
+    reader.close()
+    try await splicer.end()
+    await eventually {
+      !Self.reactorHangs && Reactor.shared.workerCount <= Reactor.shared.workerLimit
+    }
+  }
+}
