@@ -340,7 +340,7 @@ import Testing
     var lacksLeader: Bool { state.lacksLeader }
   }
 
-  /// Whoever removes the last one may have had no poller for its alarm.
+  /// There may have been no poller for the alarm that was noted.
   @Test func `the alarm of the followers is set anew after the last of them has been removed`() {
     let workers = Workers()
     workers.woke(0, events: 1)
@@ -388,7 +388,7 @@ import Testing
       }
     }
 
-    /// What a look finds: a worker that replaces one, and whether there was a step before.
+    /// The result of a look: a worker that replaces one, and whether there was a step before.
     mutating func look() -> String {
       let (replacement, hasStepped) = state.replaceLost()
       return (replacement.map { "\($0)" } ?? "none") + (hasStepped ? ", stepped" : "")

@@ -113,7 +113,7 @@ package struct ReactorState<Job: Sendable>: Sendable {
 
   private enum Activity: Sendable { case none, working, running, runningSerial, leading, following }
 
-  /// What has become of a worker since the last look for lost ones.
+  /// The state of a worker since the last look for lost ones.
   private enum Progress: Sendable {
     case unbegun
     /// It has taken a step.

@@ -322,8 +322,9 @@ package class Half: ReactorWork, @unchecked Sendable {
     settleLate(by: me, &state, &actions)
   }
 
-  /// Notes that the attempt for which the turn is held may hang, whoever makes it. The mark goes with the next attempt, or with the
-  /// turn.
+  /// Notes that the present attempt may hang, which is not known beforehand. The mark goes with the next attempt, or with the turn.
+  ///
+  /// Called by a thread that does not have the turn.
   package final func noteHang() {
     locked { state, actions in
       if state.turn, state.loneWaiter == nil { goAway(for: nil, by: nil, &state, &actions) }
