@@ -14,7 +14,7 @@ struct TerminalTests {
   ) async throws {
     let tests = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
     let probe = URL(filePath: tests).deletingLastPathComponent().appending(path: "probe").path
-    for mode in ["lines", "raw", "killed", "hangup", "background", "contended", "spawn"] {
+    for mode in ["lines", "raw", "killed", "hangup", "background", "contended", "ignoring", "spawn"] {
       let driver = try await PythonPeer.spawn(
         python.path, "terminal.py", [mode, probe, "capitals", colour], at: .standardStreams,
         framing: .lines)

@@ -519,16 +519,20 @@ package final class Reactor: Reacting {
       switch found {
       case .goOn: continue
       case .over: return
-      case .replace(let worker, let told):
-        for receiver in told { receiver.stepHangs() }
+      case .replace(let worker):
+        tellOfHang()
         return run(worker)
       }
     }
   }
 
+  private func tellOfHang() {
+    for receiver in state.withLock({ $0.machine.receivers }) { receiver.stepHangs() }
+  }
+
   private enum Look: Sendable {
     case goOn, over
-    case replace(as: Int, told: [any ReadinessReceiver])
+    case replace(as: Int)
   }
 
   private func look(_ state: inout State, _ idleLooks: inout Int) -> Look {
@@ -540,7 +544,7 @@ package final class Reactor: Reacting {
       state.workerCount += 1
       hasManyWorkers.store(true, ordering: .relaxed)
       needsWatch.store(true, ordering: .relaxed)
-      return .replace(as: replacement, told: state.machine.receivers)
+      return .replace(as: replacement)
     }
     idleLooks = hasStepped ? 0 : idleLooks + 1
     if idleLooks < Self.mostIdleLooks { return .goOn }

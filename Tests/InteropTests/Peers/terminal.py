@@ -1,6 +1,6 @@
 """Runs a program that answers lines in capitals on a pseudo-terminal, and looks at what it does to it.
 
-usage: terminal.py lines|raw|killed|hangup|background|contended|spawn PROGRAM ARGUMENT...
+usage: terminal.py lines|raw|killed|hangup|background|contended|ignoring|spawn PROGRAM ARGUMENT...
 """
 
 import fcntl
@@ -98,8 +98,8 @@ def reads(process):
         return None
 
 
-def as_shell(program):
-    """Makes a terminal and a session with it, and runs the program in front of it."""
+def as_shell(program, ignores=False):
+    """Makes a terminal and a session with it, and runs the program in front of it. It may ignore SIGTTIN."""
     master, line = pty.openpty()
     settings = termios.tcgetattr(line)
     settings[3] &= ~termios.ECHO
@@ -114,6 +114,8 @@ def as_shell(program):
         signal.signal(signal.SIGTTOU, signal.SIG_DFL)
         # Then no thread of the program is stopped by a read, whichever makes it.
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTTIN])
+        if ignores:
+            signal.signal(signal.SIGTTIN, signal.SIG_IGN)
         for number in range(3):
             os.dup2(line, number)
         os.execv(program[0], program)
@@ -151,6 +153,15 @@ def in_background(program):
     end(master, job)
 
 
+def ignoring(program):
+    """Takes the terminal from a program that has asked for the error by ignoring the signal."""
+    master, line, job = as_shell(program, ignores=True)
+    os.tcsetpgrp(line, os.getpgrp())
+    os.write(master, b"two\n")
+    status = os.waitstatus_to_exitcode(os.waitpid(job, 0)[1])
+    assert status > 0, status
+
+
 def contended(program):
     """Takes the terminal and gives it back so often that the program is brought to the front right after a read, too."""
     master, line, job = as_shell(program)
@@ -168,10 +179,10 @@ def contended(program):
 mode, program = sys.argv[1], sys.argv[2:]
 if mode == "spawn":
     spawned(program)
-elif mode in ("background", "contended"):
+elif run := {"background": in_background, "contended": contended, "ignoring": ignoring}.get(mode):
     # The terminal goes with its session, and so does a signal.
     if (session := os.fork()) == 0:
-        in_background(program) if mode == "background" else contended(program)
+        run(program)
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(session, 0)[1]) == 0
 else:
