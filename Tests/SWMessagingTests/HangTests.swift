@@ -108,12 +108,14 @@ import Testing
         return isRefused ? .resourceTemporarilyUnavailable : HelperThread.start(body)
       }))
     watched.reactor.expectHangs()
+    let start = ContinuousClock.now
     // Each step asks for the thread, but not before a pause has passed.
     while refusals.withLock({ $0 }) < 4 {
       let next = Heard()
       try watched.watch(next)
       await eventually { next.rings }
     }
+    #expect(start.duration(to: .now) >= .milliseconds(300))
     let (hanging, event) = (Hanging(), Heard())
     try watched.watch(hanging)
     await eventually { hanging.isInside }

@@ -16,6 +16,36 @@ import Testing
     }
   }
 
+  @Test func `an atomic send takes whole frames up to the limit, or one that is larger`() {
+    let frames = [10, 5, 5, 280, 1].map { [UInt8](repeating: 7, count: $0) }
+    let outgoing = Outgoing(frames, borders: [10, 15, 20, 300, 301])
+    for (sent, limit, end) in [
+      (0, 20, 20), (0, 19, 15), (0, 9, 10), (5, 15, 20), (5, 14, 15), (5, 4, 10), (12, 8, 20), (20, 280, 300),
+      (20, 281, 301), (20, 4, 300), (299, 4, 301), (300, 4, 301),
+    ] {
+      #expect(outgoing.atomicEnd(from: sent, limit: limit) == end, "\(sent), \(limit)")
+    }
+    #expect(Outgoing(frames, borders: []).atomicEnd(from: 5, limit: 20) == 301)
+  }
+
+  @Test func `a datagram is copied only if it is small, or has too many parts`() {
+    func partCount(_ pieceCount: Int, of size: Int, whole: Bool) -> Int {
+      let pieces = [[UInt8]](repeating: [UInt8](repeating: 7, count: size), count: pieceCount)
+      let outgoing = Outgoing(pieces, borders: [])
+      var walk = Outgoing.Walk()
+      var count = 0
+      _ = unsafe outgoing.attempt(from: 0, to: outgoing.byteCount, &walk, whole: whole) { parts in
+        count = unsafe parts.count
+        return .wouldBlock
+      }
+      return count
+    }
+    #expect(partCount(3, of: 20_000, whole: true) == 3)
+    #expect(partCount(3, of: 1, whole: true) == 1)
+    #expect(partCount(2_000, of: 30, whole: true) == 1)
+    #expect(partCount(2_000, of: 30, whole: false) > 3)
+  }
+
   @Test func `frames are complete with their last byte`() {
     let one = Outgoing([[1, 2], [3]] as [[UInt8]], borders: [])
     #expect([0, 1, 2, 3, 4].map(one.framesCompleted) == [0, 0, 0, 1, 1])

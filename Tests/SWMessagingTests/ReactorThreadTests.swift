@@ -60,6 +60,20 @@ import Testing
     #expect(sent == (onReactor ? 64 : 101))
   }
 
+  @Test func `flushes of a long queue are decided 64 at a time`() {
+    let hand = HandDriven(sending: [])
+    _ = hand.send([1])
+    let flushes = (0..<100).map { _ in
+      hand.send(SendHalf.Call(Outgoing([], borders: []), as: .task, step: .flush, until: .never))
+    }
+    hand.transport.append(sending: [.accept(.max)])
+    #expect(hand.reactor.driveOnce())
+    let decided = flushes.count { hand.result($0) != nil }
+    #expect((60...64).contains(decided))
+    hand.reactor.drive()
+    #expect(flushes.allSatisfy { hand.result($0) != nil })
+  }
+
   @Test(arguments: [true, false]) func `a large receive is cut after 256 KiB there, and the reactor goes on`(
     _ onReactor: Bool
   ) async throws {

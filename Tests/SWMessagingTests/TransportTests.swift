@@ -159,6 +159,11 @@ import Testing
       let held = try Held(pair.first, for: .readable)
       #expect(held.transport.mayTakeLongToClose == takesLong, "\(kind)")
     }
+    // A socket of packets knows its end, and has nothing more to give up.
+    let (ended, ending) = try Self.pair(.unixPackets)
+    #expect(shutdown(ending.transport.number, Int32(SHUT_WR)) == 0)
+    #expect(ended.receive().attempt == .endOfStream)
+    #expect(ended.transport.mayTakeLongToClose == !KernelFeatures.collectsInBackground)
     let pipe = try Self.pipe()
     #expect(pipe.reading.transport.mayTakeLongToClose && pipe.writing.transport.mayTakeLongToClose)
     for path in ["/proc/self/exe", "/dev/null"] {

@@ -161,13 +161,11 @@ final class AsidePlaces: @unchecked Sendable {
     return withLane(of: place) { lane in returnFirst(of: &lane) }
   }
 
-  /// Takes out everything, in order. Nothing is left then, also of what has returned to the line.
+  /// Takes out everything, in order, before the object is dropped.
   func removeAll() -> [Place] {
     var places: [Place] = []
     visit { places.append($0) }
     for place in places { remove(place) }
-    lanes = [:]
-    (rest, resting, follower) = (Lane(), 0, nil)
     return places
   }
 

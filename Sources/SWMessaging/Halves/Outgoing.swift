@@ -65,7 +65,6 @@ package struct Outgoing: Sendable {
   func atomicEnd(from sent: Int, limit: Int) -> Int {
     guard !borders.isEmpty else { return byteCount }
     var end = nextBorder(after: sent)
-    guard sent == 0 || borders[0] <= sent else { return end }
     for border in borders[index(after: sent)...] {
       guard border - sent <= limit else { break }
       end = border

@@ -532,7 +532,6 @@ package final class SendHalf: Half, @unchecked Sendable {
             let me = driver.me
             locked { state, actions in goAway(for: head, by: me, &state, &actions) }
             guard let errno = port.reactor.offload(self) else { return }
-            locked { state, _ in comeBack(for: head, &state) }
             failHead(TransportError(.offload, errno), by: driver.me)
             driver.noteService(of: head)
           }
