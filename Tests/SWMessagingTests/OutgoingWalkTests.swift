@@ -35,7 +35,7 @@ import Testing
       var walk = Outgoing.Walk()
       var count = 0
       _ = unsafe outgoing.attempt(from: 0, to: outgoing.byteCount, &walk, whole: whole) { parts in
-        count = unsafe parts.count
+        count = parts.count
         return .wouldBlock
       }
       return count
