@@ -437,15 +437,16 @@ class Run:
 
     def watch(self, process, seconds, work):
         """Ends a run that spins, or in which every thread sleeps for longer than the tests take without a mutant. On a
-        busy machine a run may take long; so time alone says nothing, but a thread that waits for a processor does not
-        sleep."""
+        busy machine a run may take long; so time alone says little, but a thread that waits for a processor does not
+        sleep. One that waits for the lock of a pipe looks like one that waits for a disk: that may last a while only."""
         idle, before = 0, 0
+        latest = time.monotonic() + 120 + 30 * seconds
         while not self.has_ended.wait(1):
             pids = self.processes()
             used = sum(map(processor_time, pids))
             idle = idle + 1 if used - before < 0.02 and not any(map(is_running, pids)) else 0
             before = max(used, before)
-            if idle > 3 + 2 * seconds or used > 3 + 6 * work:
+            if idle > 3 + 2 * seconds or used > 3 + 6 * work or time.monotonic() > latest:
                 self.is_late = True
                 kill(process.pid)
                 for pid in pids:
