@@ -22,6 +22,21 @@ import Testing
     var testDescription: String { "\(attempts)" }
   }
 
+  @Test func `a begun message that no helper can go on with ends the messages behind it, too`() {
+    let hand = HandDriven(sending: [.accept(1)])
+    let calls = [[1, 2, 3], [4], [5]].map { hand.send($0) }
+    #expect(hand.transport.sent == [1])
+    hand.reactor.refuseHelp(.noMemory)
+    // All of them together, and then the first alone.
+    hand.accept(.offload, .offload, .accept(.max), .accept(.max))
+    for call in calls {
+      let reason = hand.result(call)?.error?.reason
+      #expect(reason == .transport(TransportError(.offload, .noMemory)))
+    }
+    #expect(hand.transport.sent == [1])
+    #expect(hand.result(hand.send([6]))?.error?.reason == .transport(TransportError(.offload, .noMemory)))
+  }
+
   @Test(arguments: [
     ClosedSend(attempts: [.wouldBlock]),
     ClosedSend(attempts: [.retryLater]),
