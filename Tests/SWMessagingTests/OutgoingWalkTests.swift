@@ -42,7 +42,8 @@ import Testing
     }
     #expect(partCount(3, of: 20_000, whole: true) == 3)
     #expect(partCount(3, of: 1, whole: true) == 1)
-    #expect(partCount(2_000, of: 30, whole: true) == 1)
+    #expect(partCount(62, of: 2_000, whole: true) == 62)
+    #expect(partCount(63, of: 2_000, whole: true) == 1)
     #expect(partCount(2_000, of: 30, whole: false) > 3)
   }
 
