@@ -155,6 +155,9 @@ import Testing
     let poller = try form.make()
     let file = try FileDescriptor.open(FilePath("/proc/self/exe"), .readOnly)
     #expect(poller.add(file.rawValue, key: 1, watching: .readable) == .alwaysReady)
+    let folder = try FileDescriptor.open(FilePath("/"), .readOnly)
+    #expect(poller.add(folder.rawValue, key: 2, watching: .readable) == .alwaysReady)
+    try folder.close()
     try file.close()
     guard case .failed = poller.add(1_000_000, key: 2, watching: .readable) else {
       Issue.record("there is no such descriptor")

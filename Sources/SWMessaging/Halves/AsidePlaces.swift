@@ -157,7 +157,6 @@ final class AsidePlaces: @unchecked Sendable {
   /// line.
   func returnFirst(before place: Place) -> Place? {
     guard case .datagram(let destination) = place.asideOrder, lanes[destination] != nil else { return nil }
-    place.isInRest = false
     return withLane(of: place) { lane in returnFirst(of: &lane) }
   }
 
