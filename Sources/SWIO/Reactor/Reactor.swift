@@ -538,7 +538,7 @@ package final class Reactor: Reacting {
   private func look(_ state: inout State, _ idleLooks: inout Int) -> Look {
     if state.isStopped { return .over }
     // Several threads can wait only with the system's poller.
-    guard !state.isMakeshift, state.poller?.servesManyWaiters ?? false else { return .goOn }
+    guard !state.isMakeshift, let poller = state.poller, poller.servesManyWaiters else { return .goOn }
     let (replacement, hasStepped) = state.machine.replaceLost()
     if let replacement {
       state.workerCount += 1
