@@ -429,6 +429,30 @@ import Testing
     reader.close()
   }
 
+  @Test func `after a report of progress a caller that does not wait is left to the next attempt`() {
+    let played = HandPlayed(PlayedTransport(sending: [.transferred(1), .transferred(2)]))
+    let sending = played.sending
+    let isMarked = Guarded<[Bool]>([])
+    let transport = played.transport
+    let call = SendHalf.Call(
+      Outgoing([1, 2, 3], borders: []), as: .task, until: .never,
+      progress: { sent, _ in
+        if sent > 1 { return }
+        // With a caller that waits, the mark is in the state behind the lock.
+        _ = sending.start(SendHalf.Call(Outgoing([9], borders: []), as: .task, until: .never))
+        transport.meanwhile { isMarked.withLock { $0.append(sending.inspect { $0.isAway }) } }
+        isMarked.withLock { $0.append(sending.inspect { $0.isAway }) }
+      })
+    guard case .ended(nil) = sending.start(call) else {
+      Issue.record("everything is accepted")
+      return
+    }
+    #expect(isMarked.withLock { $0 } == [true, false])
+    played.reactor.drive()
+    #expect(transport.log.last == "send [9]")
+    played.end()
+  }
+
   /// The report of a sender's progress is code of the user. A sender whose time is over does not wait for it, and it may send
   /// over the same connection.
   @Test(arguments: [false, true]) func `no sender waits for the report of another one's progress`(
