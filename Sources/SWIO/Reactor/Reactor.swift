@@ -71,7 +71,7 @@ package enum RegistrationOutcome: Sendable {
 /// If the system's poller cannot get a descriptor (EMFILE), the reactor waits with poll(2) on one thread. It changes to the
 /// system's poller as soon as that is available and takes everything that is watched.
 ///
-/// If pipes are registered, a thread looks after the workers while they work. It becomes one of them when another has been in one
+/// Once a pipe has been registered, a thread looks after the workers while they work. It becomes one of them when another has been in one
 /// step for 50 ms, and one of them ends when that step comes back.
 ///
 /// If no thread can be started, registering fails, which ends the operation that needed it. Calls are then carried out by
