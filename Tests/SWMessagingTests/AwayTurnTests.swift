@@ -453,6 +453,27 @@ import Testing
     played.end()
   }
 
+  @Test(arguments: [true, false]) func `the mark of an attempt that hangs goes with the next attempt`(
+    _ isSending: Bool
+  ) {
+    let played = HandPlayed(PlayedTransport(sending: [.wouldBlock]))
+    let transport = played.transport
+    let half: Half = isSending ? played.sending : played.receiving
+    if isSending { _ = played.send([1, 2, 3]) } else { _ = played.receive(.exactly(3)) }
+    transport.append(receiving: .transferred(1), .transferred(2))
+    transport.append(sending: .transferred(1), .transferred(2))
+    let isMarked = Guarded<[Bool]>([])
+    transport.meanwhile {
+      half.noteHang()
+      isMarked.withLock { $0.append(half.inspect { $0.isAway }) }
+      transport.meanwhile { isMarked.withLock { $0.append(half.inspect { $0.isAway }) } }
+    }
+    transport.raise(isSending ? .writable : .readable)
+    played.reactor.drive()
+    #expect(isMarked.withLock { $0 } == [true, false])
+    played.end()
+  }
+
   /// The report of a sender's progress is code of the user. A sender whose time is over does not wait for it, and it may send
   /// over the same connection.
   @Test(arguments: [false, true]) func `no sender waits for the report of another one's progress`(
