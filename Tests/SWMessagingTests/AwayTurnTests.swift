@@ -474,6 +474,25 @@ import Testing
     played.end()
   }
 
+  @Test func `the mark goes also after an attempt for several senders`() {
+    let played = HandPlayed(PlayedTransport(sending: [.wouldBlock, .wouldBlock]))
+    let (transport, half) = (played.transport, played.sending)
+    _ = played.send([1, 2])
+    _ = played.send([3, 4])
+    transport.append(sending: .transferred(1), .transferred(3))
+    let isMarked = Guarded<[Bool]>([])
+    transport.meanwhile {
+      half.noteHang()
+      isMarked.withLock { $0.append(half.inspect { $0.isAway }) }
+      transport.meanwhile { isMarked.withLock { $0.append(half.inspect { $0.isAway }) } }
+    }
+    transport.raise(.writable)
+    played.reactor.drive()
+    #expect(transport.log == ["send [1, 2]", "send [1, 2, 3, 4]", "send [1, 2, 3, 4]", "send [2, 3, 4]"])
+    #expect(isMarked.withLock { $0 } == [true, false])
+    played.end()
+  }
+
   /// The report of a sender's progress is code of the user. A sender whose time is over does not wait for it, and it may send
   /// over the same connection.
   @Test(arguments: [false, true]) func `no sender waits for the report of another one's progress`(

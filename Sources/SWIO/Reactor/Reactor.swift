@@ -102,8 +102,6 @@ package final class Reactor: Reacting {
     /// Whether a caller, or a task of the default executor, does the thread's work, because no thread can be started.
     var isHosted = false
     var isStopped = false
-    /// Whether the workers are watched.
-    var expectsHangs = false
 
     /// Whether more workers run than may. Those that are lost do not count. Without a poller for followers, only one can wait.
     var hasSurplus: Bool { workerCount - machine.lostCount > (followersPoller == nil ? 1 : workerLimit) }
@@ -131,8 +129,7 @@ package final class Reactor: Reacting {
   /// Whether fewer threads run than may.
   private let lacksWorkers = Atomic(false)
   private let hasManyWorkers = Atomic(false)
-  /// Whether a thread has to be started that watches the workers.
-  private let needsWatch = Atomic(false)
+  private let watch = Atomic(Watch.needless)
   /// How long a worker spins for events before it sleeps, in nanoseconds.
   private let spinTime = Atomic<UInt64>(0)
   private let makePoller: @Sendable () throws(Errno) -> any Poller
@@ -408,7 +405,7 @@ package final class Reactor: Reacting {
         }
         (step, isUsual) = next(worker, afterWait: &found)
       default:
-        if needsWatch.load(ordering: .relaxed) { startWatch() }
+        if watch.load(ordering: .relaxed) == .due { startWatch() }
         Self.carryOut(step)
         (step, isUsual) = next(worker)
       }
@@ -490,12 +487,18 @@ package final class Reactor: Reacting {
 
   // MARK: Steps that do not come back
 
+  /// Whether a thread watches the workers.
+  private enum Watch: UInt8, AtomicRepresentable {
+    /// Each step of a worker comes back.
+    case needless
+    /// The next step starts it.
+    case due
+    /// It watches, or there was none to be had a moment ago.
+    case begun
+  }
+
   package func expectHangs() {
-    state.withLock { state in
-      if state.expectsHangs { return }
-      state.expectsHangs = true
-      needsWatch.store(true, ordering: .relaxed)
-    }
+    _ = watch.compareExchange(expected: .needless, desired: .due, ordering: .relaxed)
   }
 
   /// How often the workers are looked at.
@@ -504,13 +507,13 @@ package final class Reactor: Reacting {
   private static var mostIdleLooks: Int { 20 }
 
   private func startWatch() {
-    guard needsWatch.exchange(false, ordering: .relaxed) else { return }
-    if makeThread({ [self] in watch() }) == nil { return }
-    let timer = Timer(Later { [self] in needsWatch.store(true, ordering: .relaxed) })
+    guard watch.compareExchange(expected: .due, desired: .begun, ordering: .relaxed).exchanged else { return }
+    if makeThread({ [self] in watchWorkers() }) == nil { return }
+    let timer = Timer(Later { [self] in watch.store(.due, ordering: .relaxed) })
     set(timer, at: Deadline(nanoseconds: swsys_now() + Self.patience))
   }
 
-  private func watch() {
+  private func watchWorkers() {
     let wakeUp = WakeUp.withoutDescriptor()
     var idleLooks = 0
     while true {
@@ -543,13 +546,13 @@ package final class Reactor: Reacting {
     if let replacement {
       state.workerCount += 1
       hasManyWorkers.store(true, ordering: .relaxed)
-      needsWatch.store(true, ordering: .relaxed)
+      watch.store(.due, ordering: .relaxed)
       return .replace(as: replacement)
     }
     idleLooks = hasStepped ? 0 : idleLooks + 1
     if idleLooks < Self.mostIdleLooks { return .goOn }
     // Under the lock: a step that follows sees it.
-    needsWatch.store(true, ordering: .relaxed)
+    watch.store(.due, ordering: .relaxed)
     return .over
   }
 
