@@ -172,7 +172,7 @@ import Testing
 
   // MARK: Threads
 
-  @Test func `a few threads spawn, however many spawns there are, and queued ones can be cancelled`()
+  @Test func `a few threads spawn, however many spawns there are, and queued ones end in time`()
     async throws
   {
     let (gate, count) = (Gate(), EntryCount())
@@ -190,6 +190,8 @@ import Testing
     }
     for task in late { task.cancel() }
     for task in late { #expect(await endpointError { try await task.value }?.reason == .cancelled) }
+    let overdue = await endpointError { try await Command("true").run(timeout: .milliseconds(20)) }
+    #expect(overdue?.reason == .timedOut)
     gate.open()
     for task in tasks { try await task.value }
     #expect(count.most == SpawnThreads.limit)

@@ -40,7 +40,8 @@ extension Command {
   ///   - input: the bytes that the child finds in its standard input; nil: ``standardInput`` says, which must not be
   ///     ``Input/endpoint`` then. A child that ends without having read all of them is no error.
   ///   - limit: how many bytes of each output are collected.
-  ///   - timeout: how long the child may take, its output included; nil: without limit.
+  ///   - timeout: how long the child may take, its output and the wait for a thread that spawns it included; nil: without
+  ///     limit. A spawn that has begun is waited for, however long the program takes to load.
   ///   - deadline: until when it may run at most. With both, the earlier one counts.
   ///   - steps: what to do before SIGKILL if the child has to be ended. Its input has ended by then.
   /// - Throws: ``EndpointError`` as ``spawn()``, EINVAL also for an input that contradicts the command; `timedOut`;
@@ -53,7 +54,7 @@ extension Command {
     ending steps: [EndStep] = [.signal(.terminate, within: .seconds(2))]
   ) async throws(EndpointError) -> CommandResult {
     let deadline = CallLimit(timeout, deadline).deadline
-    let child = try await collecting(input).spawn()
+    let child = try await collecting(input).spawn(beginningUntil: deadline)
     let collection = await withTaskGroup(of: RunPart.self) { group in
       if let writer = child.standardInput, let input {
         group.addTask {

@@ -15,8 +15,13 @@ extension Command {
   ///   - `cancelled`: the task was cancelled before the child was spawned. A task that is cancelled later gets its
   ///     child.
   public func spawn() async throws(EndpointError) -> SpawnedProcess {
+    try await spawn(beginningUntil: .never)
+  }
+
+  /// The same, and `timedOut` if the deadline passes while the spawn waits in line.
+  func spawn(beginningUntil deadline: Deadline) async throws(EndpointError) -> SpawnedProcess {
     if Task.isCancelled { throw EndpointError(.cancelled) }
-    return try await SpawnThreads.run { () throws(EndpointError) in try spawnHere() }
+    return try await SpawnThreads.run(until: deadline) { () throws(EndpointError) in try spawnHere() }
   }
 
   /// Spawns a child with a channel of messages; see ``spawn()``.

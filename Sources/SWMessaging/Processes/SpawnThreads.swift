@@ -28,6 +28,11 @@ enum SpawnThreads {
     /// Those of the threads that have nothing to do.
     var idle: [WakeUp] = []
 
+    /// Removes an entry that has not been taken.
+    mutating func remove(_ job: any Job) {
+      if let index = queue[taken...].firstIndex(where: { $0 === job }) { queue.remove(at: index) }
+    }
+
     mutating func next() -> (any Job)? {
       guard taken < queue.count else { return nil }
       let job = queue[taken]
@@ -46,25 +51,28 @@ enum SpawnThreads {
     func run()
     /// Called when no thread can be made.
     func fail(_ errno: Errno)
-    func cancel()
   }
 
   /// Runs `body` on one of the threads, and suspends until it has returned.
   ///
-  /// - Throws: `EndpointError` as `body`; `cancelled` if the task is cancelled before `body` has begun; `spawn` if there is
-  ///   no thread and none can be made. In the last two cases `body` has not run, and will not.
+  /// - Throws: `EndpointError` as `body`; `cancelled` and `timedOut` if the task is cancelled, or the deadline passes, before
+  ///   `body` has begun; `spawn` if there is no thread and none can be made. In the last three cases `body` has not run, and
+  ///   will not.
   static func run<Value: Sendable>(
-    _ body: @escaping @Sendable () throws(EndpointError) -> Value
+    until deadline: Deadline = .never, _ body: @escaping @Sendable () throws(EndpointError) -> Value
   ) async throws(EndpointError) -> Value {
     let call = Call(body)
+    let timer = Timer(call)
+    if deadline != .never { Reactor.shared.set(timer, at: deadline) }
     await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
         call.begin(continuation)
         enqueue(call)
       }
     } onCancel: {
-      call.cancel()
+      call.giveUp(.cancelled)
     }
+    Reactor.shared.takeBack(timer)
     return try call.result.get()
   }
 
@@ -102,13 +110,12 @@ enum SpawnThreads {
     }
   }
 
-  private final class Call<Value: Sendable>: Job {
+  private final class Call<Value: Sendable>: Job, DeadlineReceiver {
     typealias Continuation = CheckedContinuation<Void, Never>
 
     private enum Phase: Sendable {
       case new
       case waiting(Continuation)
-      case cancelled
       /// `body` is running, and its caller waits for it.
       case running
       case over(Result<Value, EndpointError>)
@@ -130,15 +137,12 @@ enum SpawnThreads {
     }
 
     func begin(_ continuation: Continuation) {
-      let isCancelled = phase.withLock { phase in
-        if case .cancelled = phase {
-          phase = .over(.failure(EndpointError(.cancelled)))
-          return true
-        }
+      let isOver = phase.withLock { phase in
+        guard case .new = phase else { return true }
         phase = .waiting(continuation)
         return false
       }
-      if isCancelled { continuation.resume() }
+      if isOver { continuation.resume() }
     }
 
     /// Moves from waiting to `next`. The caller resumes the returned continuation. Returns nil if the call has left that
@@ -163,13 +167,19 @@ enum SpawnThreads {
       take(.over(.failure(error)))?.resume()
     }
 
-    func cancel() {
+    /// Ends the wait, unless `body` has begun.
+    func giveUp(_ reason: EndpointError.Reason) {
+      let result = Phase.over(.failure(EndpointError(reason)))
       let isNew = phase.withLock { phase in
         guard case .new = phase else { return false }
-        phase = .cancelled
+        phase = result
         return true
       }
-      if !isNew { take(.over(.failure(EndpointError(.cancelled))))?.resume() }
+      guard !isNew, let continuation = take(result) else { return }
+      SpawnThreads.state.withLock { $0.remove(self) }
+      continuation.resume()
     }
+
+    func deadlinePassed() { giveUp(.timedOut) }
   }
 }
