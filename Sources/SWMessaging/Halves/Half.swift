@@ -228,7 +228,6 @@ package class Half: ReactorWork, @unchecked Sendable {
     }
     if place.owesAttempt, place.kind == .thread, reason == .timedOut {
       // The attempt was left out because it was likely to fail. The place must be tried once before it fails.
-      place.owesAttempt = false
       place.isLate = true
       state.stirred = true
     }
