@@ -51,7 +51,9 @@ import Testing
     #expect(hand.result(call)?.value != nil)
   }
 
-  @Test func `a signal that comes before a receive has said that it waits crosswise is not lost to it`() {
+  @Test func `a signal that comes before a receive has said that it waits crosswise is not lost to it`()
+    throws
+  {
     let script = ScriptedTransport(
       receiving: [.waitsFor(.writable), .bytes(Self.frame)], sending: [.wouldBlock, .waitsFor([])])
     let transport = Interrupted(script)
@@ -73,14 +75,16 @@ import Testing
     reactor.drive()
     #expect(script.sendCount >= 2)
     #expect(script.receiveCount == 2)
-    guard case .ended = outcome else {
+    guard case .ended(let received) = outcome else {
       Issue.record("the frame was there, and the receive waits")
       return
     }
+    #expect(try side.message(received) == [20, 21])
     transport.afterReceive = nil
     receiving.close()
     sending.close()
     reactor.drive()
+    #expect(script.isClosed)
   }
 
   /// A script in which others come between the end of an attempt to receive and what is made of it.

@@ -264,6 +264,7 @@ import Testing
       return
     }
     #expect(error.reason == .timedOut)
+    for (_, wait) in waits { wait.finish() }
     core.receiving?.close()
     core.sending?.close()
     reactor.drive()
