@@ -177,13 +177,15 @@ import Testing
     /// Happens in the next attempt that is left to a helper.
     let before = Mutex<(@Sendable () -> Void)?>(nil)
     let number: Int32
-    let attemptsMayHang: Bool
+    let capabilities: TransportCapabilities
     /// The bytes of each attempt. One that finds none would block.
     private let coming: Mutex<[[UInt8]]>
 
     init(_ number: Int32, neverEnds: Bool = true, coming: [[UInt8]] = [[1, 7]]) {
       self.number = number
-      attemptsMayHang = neverEnds
+      var capabilities = TransportCapabilities()
+      capabilities.attemptsMayHang = neverEnds
+      self.capabilities = capabilities
       self.coming = Mutex(coming)
     }
 
@@ -450,46 +452,6 @@ import Testing
     #expect(isMarked.withLock { $0 } == [true, false])
     played.reactor.drive()
     #expect(transport.log.last == "send [9]")
-    played.end()
-  }
-
-  @Test(arguments: [true, false]) func `the mark of an attempt that hangs goes with the next attempt`(
-    _ isSending: Bool
-  ) {
-    let played = HandPlayed(PlayedTransport(sending: [.wouldBlock]))
-    let transport = played.transport
-    let half: Half = isSending ? played.sending : played.receiving
-    if isSending { _ = played.send([1, 2, 3]) } else { _ = played.receive(.exactly(3)) }
-    transport.append(receiving: .transferred(1), .transferred(2))
-    transport.append(sending: .transferred(1), .transferred(2))
-    let isMarked = Guarded<[Bool]>([])
-    transport.meanwhile {
-      half.noteHang()
-      isMarked.withLock { $0.append(half.inspect { $0.isAway }) }
-      transport.meanwhile { isMarked.withLock { $0.append(half.inspect { $0.isAway }) } }
-    }
-    transport.raise(isSending ? .writable : .readable)
-    played.reactor.drive()
-    #expect(isMarked.withLock { $0 } == [true, false])
-    played.end()
-  }
-
-  @Test func `the mark goes also after an attempt for several senders`() {
-    let played = HandPlayed(PlayedTransport(sending: [.wouldBlock, .wouldBlock]))
-    let (transport, half) = (played.transport, played.sending)
-    _ = played.send([1, 2])
-    _ = played.send([3, 4])
-    transport.append(sending: .transferred(1), .transferred(3))
-    let isMarked = Guarded<[Bool]>([])
-    transport.meanwhile {
-      half.noteHang()
-      isMarked.withLock { $0.append(half.inspect { $0.isAway }) }
-      transport.meanwhile { isMarked.withLock { $0.append(half.inspect { $0.isAway }) } }
-    }
-    transport.raise(.writable)
-    played.reactor.drive()
-    #expect(transport.log == ["send [1, 2]", "send [1, 2, 3, 4]", "send [1, 2, 3, 4]", "send [2, 3, 4]"])
-    #expect(isMarked.withLock { $0 } == [true, false])
     played.end()
   }
 

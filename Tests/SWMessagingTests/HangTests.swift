@@ -88,6 +88,77 @@ import Testing
     }
   }
 
+  /// The reactor may drive it before it has been registered.
+  @Test(arguments: [false, true])
+  func `the threads are watched as soon as there is an endpoint over a pipe, or around one`(
+    _ isAround: Bool
+  ) async throws {
+    let watched = Watched(Reactor())
+    let reactor = watched.reactor
+    var capabilities = TransportCapabilities()
+    capabilities.attemptsMayHang = true
+    let (readEnd, writeEnd) = try FileDescriptor.pipe()
+    let core =
+      isAround
+      ? EndpointCore(PlayedTransport(capabilities: capabilities), for: .readable, reactor: reactor)
+      : try EndpointCore(adopting: readEnd.rawValue, for: .readable, reactor: reactor)
+    let (hanging, event) = (Hanging(), Heard())
+    try watched.watch(hanging)
+    await eventually { hanging.isInside }
+    try watched.watch(event)
+    await eventually { event.rings }
+    hanging.letGo()
+    await eventually { reactor.workerCount == 1 && hanging.isOver }
+    core.receiving?.close()
+    if isAround { try readEnd.close() }
+    try writeEnd.close()
+  }
+
+  /// No step of the new worker starts it: there is nothing to do. Other workers may hang, too.
+  @Test func `the new worker is watched at once`() async throws {
+    let count = Guarded(0)
+    let watched = Watched(
+      Reactor(startThread: { body in
+        count.withLock { $0 += 1 }
+        return HelperThread.start(body)
+      }))
+    let reactor = watched.reactor
+    reactor.expectHangs()
+    let hanging = Hanging()
+    try watched.watch(hanging)
+    // The worker, the thread that watched it and is the new worker, and one that watches this one.
+    await eventually { hanging.isInside && count.withLock { $0 } == 3 }
+    hanging.letGo()
+    await eventually { reactor.workerCount == 1 }
+  }
+
+  @Test func `a thread that has watched for a second without a step is started again by the next one`()
+    async throws
+  {
+    let started = Guarded(0)
+    let ended = Guarded(0)
+    let watched = Watched(
+      Reactor(startThread: { body in
+        started.withLock { $0 += 1 }
+        return HelperThread.start {
+          body()
+          ended.withLock { $0 += 1 }
+        }
+      }))
+    let reactor = watched.reactor
+    reactor.expectHangs()
+    let first = Heard()
+    try watched.watch(first)
+    await eventually { first.rings && started.withLock { $0 } == 2 && ended.withLock { $0 } == 1 }
+    let (hanging, event) = (Hanging(), Heard())
+    try watched.watch(hanging)
+    await eventually { hanging.isInside }
+    try watched.watch(event)
+    await eventually { event.rings }
+    hanging.letGo()
+    await eventually { reactor.workerCount == 1 }
+  }
+
   @Test func `the thread that watches the others is started again when there is one to be had`() async throws
   {
     let refusals = Guarded(0)
@@ -257,5 +328,71 @@ import Testing
     await eventually {
       !Self.reactorHangs && Reactor.shared.workerCount <= Reactor.shared.workerLimit
     }
+  }
+
+  private static func othersAreServed() async throws {
+    let (one, other) = try makeSocketPair()
+    let heard = Task(executorPreference: .reactor) { @Sendable in try await one.receive(exactly: 3) }
+    try await other.send([1, 2, 3])
+    #expect(try await heard.value == [1, 2, 3])
+  }
+
+  /// A job is not replaced, so it makes no attempt that may hang.
+  @Test(
+    .enabled("with this kernel a splice holds no lock", aSpliceHoldsTheLock), arguments: [false, true],
+    [false, true])
+  func `tasks on the reactor's threads keep no other one waiting while their pipe is held`(
+    _ isSending: Bool, _ hasManyWorkers: Bool
+  ) async throws {
+    let (readEnd, writeEnd) = try FileDescriptor.pipe()
+    // The splicer holds the lock of the pipe, whichever end it has.
+    let held = FileDescriptor(rawValue: swsys_duplicate(writeEnd.rawValue, 3))
+    let reader = try SocketReader(adopting: OwnedDescriptor(adopting: readEnd))
+    let writer = try SocketWriter(adopting: OwnedDescriptor(adopting: writeEnd))
+    let splicer = try Splicer(into: held)
+    await eventually { splicer.holdsLock }
+    let ended = (0..<4).map { _ in Raised() }
+    let calls = ended.map { ended in
+      let call: @Sendable () async -> EndpointError? = {
+        defer { ended.raise() }
+        if !isSending {
+          return await endpointError { try await reader.receive(upTo: 1, timeout: .milliseconds(20)) }
+        }
+        _ = try? await writer.send([1], timeout: .milliseconds(20))
+        return nil
+      }
+      return hasManyWorkers
+        ? Task(executorPreference: .messaging) { @Sendable in await call() }
+        : Task(executorPreference: .reactor) { @Sendable in await call() }
+    }
+    // Senders whose bytes the attempt reads have to wait for it.
+    await eventually { Self.reactorHangs && (isSending || ended.allSatisfy(\.isUp)) }
+    try await Self.othersAreServed()
+    // A close needs the lock, too.
+    try await splicer.end()
+    reader.close()
+    writer.close()
+    var reasons: [EndpointError.Reason?] = []
+    for call in calls { reasons.append(await call.value?.reason) }
+    #expect(isSending || reasons.allSatisfy { $0 == .timedOut })
+    await eventually {
+      !Self.reactorHangs && Reactor.shared.workerCount <= Reactor.shared.workerLimit
+    }
+  }
+
+  @Test(.enabled("with this kernel a splice holds no lock", aSpliceHoldsTheLock))
+  func `a task on the reactor's thread closes a FIFO that is held`() async throws {
+    let directory = try TestDirectory()
+    defer { directory.remove() }
+    let path = directory("fifo")
+    #expect(unsafe path.withPlatformString { unsafe mkfifo($0, 0o600) } == 0)
+    let readEnd = try FileDescriptor.open(path, .readWrite)
+    let reader = try SocketReader(adopting: OwnedDescriptor(adopting: readEnd))
+    let splicer = try Splicer(into: try FileDescriptor.open(path, .writeOnly))
+    await eventually { splicer.holdsLock }
+    await Task(executorPreference: .reactor) { @Sendable in reader.close() }.value
+    #expect(!Self.reactorHangs)
+    try await Self.othersAreServed()
+    try await splicer.end()
   }
 }

@@ -48,6 +48,18 @@ import Testing
     port.forsake()
   }
 
+  @Test func `a thread that polls for room learns that its peer is gone`() async throws {
+    let (left, right) = try makeSocketPair()
+    let half = try #require(left.core.sending)
+    let thread = TestThread {
+      blockingError { try left.blocking.send([UInt8](repeating: 1, count: 8 << 20)) }?.failure?.errno
+    }
+    await eventually { half.inspect { $0.pollers == 1 } }
+    half.port.forsake()
+    #expect(try await thread.value == .brokenPipe)
+    withExtendedLifetime(right) { left.close() }
+  }
+
   /// Another process may hold the peer's end, so that nothing shows at the descriptor.
   @Test(arguments: [1, 2]) func `a thread that polls learns that its peer is gone`(_ count: Int) async throws
   {

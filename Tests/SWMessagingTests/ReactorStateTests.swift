@@ -420,7 +420,21 @@ import Testing
       #expect(machine.next(2) == "lead")
     }
     #expect(machine.state.workerCount == 1)
-    #expect(machine.state.receivers.count == 3)
+    #expect(machine.state.registrationCount == 3)
+  }
+
+  /// Its present step may not come back for long: the others do what comes from it.
+  @Test func `work and jobs from a worker that is lost wake another one`() {
+    var machine = Losing()
+    #expect(machine.next(0) == "lead")
+    machine.woke()
+    #expect(machine.next(0) == "0")
+    #expect(machine.state.call(Work(), from: 0).isEmpty)
+    #expect(machine.look() == "none, stepped" && machine.look() == "1")
+    for step in ["1", "2", "drive", "lead"] { #expect(machine.next(1) == step) }
+    #expect(machine.state.call(Work(), from: 0).wakesLeader)
+    machine.woke(1, none: ())
+    #expect(machine.next(1) == "drive" && machine.next(1) == "lead")
   }
 
   @Test func `of two workers that do not come back each is replaced`() {

@@ -106,7 +106,11 @@ import Testing
 
     var number: Int32 { pair.first.withDescriptor { $0.rawValue } }
     var working: Int32 { number }
-    var attemptsMayHang: Bool { true }
+    var capabilities: TransportCapabilities {
+      var capabilities = TransportCapabilities()
+      capabilities.attemptsMayHang = true
+      return capabilities
+    }
     func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt { .offload }
     func receiveTakingLong(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
       attempts.wrappingAdd(1, ordering: .relaxed)

@@ -87,15 +87,15 @@ import Testing
 
   /// An attempt on a pipe may wait for ever; one on a file ends.
   @Test func `attempts on pipes may hang, and others do not`() throws {
-    #expect(try Self.pipe().reading.transport.attemptsMayHang)
+    #expect(try Self.pipe().reading.transport.capabilities.attemptsMayHang)
     for branch: KernelBranch in [.native, .signalling, .reopened, .polled] {
-      #expect(try Self.pipe(branch.features).reading.transport.attemptsMayHang)
+      #expect(try Self.pipe(branch.features).reading.transport.capabilities.attemptsMayHang)
     }
     let file = try Held(
       OwnedDescriptor(adopting: .open(FilePath("/proc/self/exe"), .readOnly)), for: .readable)
-    #expect(!file.transport.attemptsMayHang)
+    #expect(!file.transport.capabilities.attemptsMayHang)
     let (left, _) = try Self.pair(.unix)
-    #expect(!left.transport.attemptsMayHang)
+    #expect(!left.transport.capabilities.attemptsMayHang)
   }
 
   // MARK: Sockets

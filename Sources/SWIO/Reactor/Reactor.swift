@@ -523,14 +523,12 @@ package final class Reactor: Reacting {
       case .goOn: continue
       case .over: return
       case .replace(let worker):
-        tellOfHang()
+        // For the other workers, and for the step that is next on this thread.
+        watch.store(.due, ordering: .relaxed)
+        startWatch()
         return run(worker)
       }
     }
-  }
-
-  private func tellOfHang() {
-    for receiver in state.withLock({ $0.machine.receivers }) { receiver.stepHangs() }
   }
 
   private enum Look: Sendable {
@@ -546,7 +544,6 @@ package final class Reactor: Reacting {
     if let replacement {
       state.workerCount += 1
       hasManyWorkers.store(true, ordering: .relaxed)
-      watch.store(.due, ordering: .relaxed)
       return .replace(as: replacement)
     }
     idleLooks = hasStepped ? 0 : idleLooks + 1

@@ -252,9 +252,6 @@ package struct ReactorState<Job: Sendable>: Sendable {
     }
   }
 
-  /// All receivers.
-  package var receivers: [any ReadinessReceiver] { slots.compactMap(\.receiver) }
-
   package var registrationCount: Int { slots.count - freeSlots.count }
   package var timerCount: Int { timers.count }
 
@@ -358,7 +355,8 @@ package struct ReactorState<Job: Sendable>: Sendable {
 
   private mutating func noticeOfWork(from worker: Int?, _ now: @autoclosure () -> Deadline) -> ReactorNotice {
     guard hasSleepers else { return ReactorNotice() }
-    guard let worker else { return rouse() }
+    // A worker that is lost may not come back from its step for long.
+    guard let worker, workers[worker].progress != .lost else { return rouse() }
     switch workers[worker].activity {
     case .running, .runningSerial: return noticeOfRest(now())
     // The worker reaches the job after its present step, which is short.

@@ -68,6 +68,11 @@ public struct TransportCapabilities: Hashable, Sendable {
   /// Whether the transport always returns packets. If so, every receive has room for one.
   public var keepsPackets = false
 
+  /// Whether other processes can make an attempt wait for as long as they like: at a terminal, by taking what `poll` has shown; at a
+  /// pipe, by a splice(2) that holds its lock. A transport that makes its attempts on such a descriptor says so. Then calls end in
+  /// time all the same, and other connections go on.
+  public var attemptsMayHang = false
+
   /// The length of the first pause before an attempt is repeated, in nanoseconds.
   package var shortestPause: UInt64 = 1_000_000
   /// The longest pause, in nanoseconds.

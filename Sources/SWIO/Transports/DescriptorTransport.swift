@@ -19,9 +19,6 @@ package protocol DescriptorTransport: ClosesLater {
   var number: Int32 { get }
   /// The number for attempts and waits: `number`, or that of a description that the library opened.
   var working: Int32 { get }
-  /// Whether another process can make an attempt wait for ever: by taking what `poll` has shown, or by a splice that holds the
-  /// lock of a pipe. A thread makes no such attempt instead of a helper if a deadline or a close must end it.
-  var attemptsMayHang: Bool { get }
   /// Whether `close(2)` may have to wait: the reactor closes no such descriptor.
   var mayTakeLongToClose: Bool { get }
   /// Whether `close(2)` may wait for something that a peer has chosen: no caller closes such a descriptor. The descriptor is
@@ -38,7 +35,6 @@ package protocol DescriptorTransport: ClosesLater {
 extension DescriptorTransport {
   package var readinessSource: ReadinessSource { .descriptor(FileDescriptor(rawValue: working)) }
 
-  package var attemptsMayHang: Bool { false }
   package var mayTakeLongToClose: Bool { true }
   package func isCloseUpToPeer() -> Bool { false }
   package func noteSole() {}
@@ -56,15 +52,21 @@ extension DescriptorTransport {
   }
 
   /// Closes the library's own description, if there is one. `number` stays open.
-  package func closeWorking() { if working != number { OwnedDescriptor.closeAtOnce(working) } }
+  package func closeWorking() {
+    if working == number { return }
+    apartFromReactor { [working] in OwnedDescriptor.closeAtOnce(working) }
+  }
 
   package func close(then done: @escaping @Sendable () -> Void) {
-    closeWorking()
-    if Reactor.isCurrentThread, mayTakeLongToClose {
-      CloserThread.run { [self] in closeNumber(then: done) }
-    } else {
+    apartFromReactor { [self] in
+      if working != number { OwnedDescriptor.closeAtOnce(working) }
       closeNumber(then: done)
     }
+  }
+
+  /// Calls `body`, which closes: here, or on another thread if the reactor would have to wait for that.
+  private func apartFromReactor(_ body: @escaping @Sendable () -> Void) {
+    if Reactor.isCurrentThread, mayTakeLongToClose { CloserThread.run(body) } else { body() }
   }
 
   package func closeNumber(then done: @escaping @Sendable () -> Void) {
@@ -212,6 +214,14 @@ package final class TerminalModes: Sendable {
 package var atomicPipeWrite: Int { 4096 }
 
 extension TransportCapabilities {
+  /// The capabilities of a pipe, or of a terminal or the like.
+  static func shared(_ number: Int32, isPipe: Bool) -> TransportCapabilities {
+    if isPipe { return pipe(number) }
+    var capabilities = TransportCapabilities()
+    capabilities.attemptsMayHang = true
+    return capabilities
+  }
+
   /// The capabilities of a pipe. If its writers have set O_DIRECT, a pipe returns packets of at most PIPE_BUF bytes, and
   /// only the reading end's own flag can say so.
   static func pipe(_ number: Int32) -> TransportCapabilities {
@@ -219,6 +229,7 @@ extension TransportCapabilities {
     capabilities.atomicSendSize = atomicPipeWrite
     capabilities.packetSize = atomicPipeWrite
     capabilities.keepsPackets = swsys_keeps_packets(number)
+    capabilities.attemptsMayHang = true
     return capabilities
   }
 }

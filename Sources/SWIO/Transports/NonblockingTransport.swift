@@ -5,7 +5,6 @@ internal import SystemPackage
 package final class NonblockingTransport: DescriptorTransport {
   package let number: Int32
   package let working: Int32
-  package var attemptsMayHang: Bool { true }
   package let capabilities: TransportCapabilities
   private let empty: EmptyRead
 
@@ -13,7 +12,7 @@ package final class NonblockingTransport: DescriptorTransport {
     self.number = number
     self.working = working
     self.empty = empty
-    capabilities = isPipe ? .pipe(number) : TransportCapabilities()
+    capabilities = .shared(number, isPipe: isPipe)
   }
 
   package func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt {

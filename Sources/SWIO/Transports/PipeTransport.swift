@@ -8,7 +8,6 @@ internal import SystemPackage
 package final class PipeTransport: DescriptorTransport {
   package let number: Int32
   package var working: Int32 { number }
-  package var attemptsMayHang: Bool { true }
   package let capabilities: TransportCapabilities
   private let noSignal: Bool
 

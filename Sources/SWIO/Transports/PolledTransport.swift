@@ -13,7 +13,6 @@ internal import SystemPackage
 package final class PolledTransport: DescriptorTransport {
   package let number: Int32
   package var working: Int32 { number }
-  package var attemptsMayHang: Bool { true }
   package let capabilities: TransportCapabilities
   private let isPipe: Bool
   private let empty: EmptyRead
@@ -22,7 +21,7 @@ package final class PolledTransport: DescriptorTransport {
     self.number = number
     self.isPipe = isPipe
     self.empty = empty
-    capabilities = isPipe ? .pipe(number) : TransportCapabilities()
+    capabilities = .shared(number, isPipe: isPipe)
   }
 
   package func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt {

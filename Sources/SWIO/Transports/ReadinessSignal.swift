@@ -98,12 +98,4 @@ package protocol ReadinessReceiver: AnyObject, Sendable {
   /// - Parameter mayDrive: whether the receiver may do at once what it would otherwise ask the reactor to drive. Only the reactor
   ///   permits that.
   func readinessChanged(_ readiness: Readiness, mayDrive: Bool)
-  /// A step of the reactor has not come back for a while, of this receiver or of another one. Called on any thread.
-  ///
-  /// By default nothing is done.
-  func stepHangs()
-}
-
-extension ReadinessReceiver {
-  package func stepHangs() {}
 }

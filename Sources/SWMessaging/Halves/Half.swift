@@ -223,8 +223,10 @@ package class Half: ReactorWork, @unchecked Sendable {
   ) {
     guard place.isQueued else { return }
     if place.gaveUp != nil {
-      // The place is late and waits for an attempt. A cancelled call does not wait for one that takes long.
-      guard reason == .cancelled, state.isAway, place.isLate, leavesAtOnce(place) else { return }
+      // The place is late and waits for an attempt. A cancelled call does not wait for one that takes long, now or from later on.
+      guard reason == .cancelled, place.isLate, leavesAtOnce(place) else { return }
+      place.gaveUp = reason
+      guard state.isAway else { return }
     }
     if place.owesAttempt, place.kind == .thread, reason == .timedOut {
       // The attempt was left out because it was likely to fail. The place must be tried once before it fails.
@@ -294,6 +296,47 @@ package class Half: ReactorWork, @unchecked Sendable {
     }
   }
 
+  // MARK: An attempt that hangs
+
+  /// How long a late caller waits for an attempt that may hang, in nanoseconds. A healthy attempt takes less also on a busy machine.
+  private static var grace: UInt64 { 200_000_000 }
+
+  /// The latest time until which a caller that is late from now on waits for another one's attempt.
+  final var lateLimit: Deadline {
+    port.attemptsMayHang ? Deadline(nanoseconds: port.reactor.now.nanoseconds &+ Self.grace) : .never
+  }
+
+  /// Has a place that is late leave after a grace, because the attempt that it waits for may hang.
+  ///
+  /// - Returns: the timer, if there is one.
+  final func limitLate(_ place: Place) -> Timer? {
+    guard port.attemptsMayHang, locked({ _, _ in place.isQueued && place.gaveUp != nil }) else { return nil }
+    let timer = Timer(LateLimit(place))
+    port.reactor.set(timer, at: lateLimit)
+    return timer
+  }
+
+  private final class LateLimit: DeadlineReceiver {
+    private let place: Place
+    init(_ place: Place) { self.place = place }
+    func deadlinePassed() {
+      if place.half.locked({ state, _ in place.isQueued && state.turn }) { return place.half.endGrace() }
+      // If it is queued, an attempt is near.
+      _ = place.half.limitLate(place)
+    }
+  }
+
+  /// Late callers have waited for long enough, so they leave, although an attempt may be under way.
+  package final func endGrace() {
+    locked { state, actions in if state.turn { settleLate(by: nil, &state, &actions) } }
+  }
+
+  /// Whether a caller leaves its attempts to the reactor: on a thread of the reactor a job that hangs would keep it, and a drive that
+  /// hangs is replaced.
+  final func leavesAttempts(_ kind: Place.Kind) -> Bool {
+    port.attemptsMayHang && kind == .task && Reactor.isCurrentThread
+  }
+
   // MARK: A turn that is away
 
   /// Notes that the caller, which has the turn, keeps it for as long as code of the user runs. Calls whose time is over do not
@@ -317,17 +360,10 @@ package class Half: ReactorWork, @unchecked Sendable {
   ///   attempt, however long that takes.
   final func goAway(for head: Place?, by me: Place?, _ state: inout HalfState, _ actions: inout Actions) {
     state.isAway = true
-    if let head { head.hasOnlyAttempt = head.deadline == .immediately && !head.wasTried }
-    settleLate(by: me, &state, &actions)
-  }
-
-  /// Notes that the present attempt may hang, which is not known beforehand. The mark goes with the next attempt, or with the turn.
-  ///
-  /// Called by a thread that does not have the turn.
-  package final func noteHang() {
-    locked { state, actions in
-      if state.turn, state.loneWaiter == nil { goAway(for: nil, by: nil, &state, &actions) }
+    if let head {
+      head.hasOnlyAttempt = head.deadline == .immediately && !head.wasTried && head.gaveUp != .cancelled
     }
+    settleLate(by: me, &state, &actions)
   }
 
   /// Under the lock: the attempt that may take long has ended, or is not made.
@@ -463,25 +499,37 @@ package class Half: ReactorWork, @unchecked Sendable {
   /// The place is tried once more in three cases: the reactor was called for this half and has not driven it yet; the place
   /// is owed an attempt; or another worker of the reactor may hold an event of this descriptor that it has not reported yet
   /// (receivers only). So data that arrived in time is delivered. If another driver has the turn, it may not have attempted
-  /// yet. So a place that is to be tried gives up as a late caller.
+  /// yet. So a place that is to be tried gives up as a late caller, before the attempt, which may hang.
   final func deadlinePassed(of place: Place) {
     let isTriedAgain = direction == .readable && port.reactor.timersMayOvertakeEvents
     let isOwedDrive = locked { state, actions in
-      if place.isQueued, place.owesAttempt || isTriedAgain {
+      if place.isQueued, place.gaveUp == nil, place.owesAttempt || isTriedAgain {
         place.owesAttempt = false
-        place.isLate = true
         state.stirred = true
         // `drive` below does what a call of the reactor would do, so no such call is needed.
         state.called = true
-        return true
       }
-      if state.called, place.isQueued { return true }
-      giveUp(place, .timedOut, by: nil, &state, &actions)
-      return false
+      guard state.called, place.isQueued, place.gaveUp == nil else {
+        giveUp(place, .timedOut, by: nil, &state, &actions)
+        return false
+      }
+      if leavesAtOnce(place) {
+        (place.isLate, place.wasTried) = (true, false)
+        place.gaveUp = .timedOut
+        state.hasLate = true
+      }
+      return true
     }
     guard isOwedDrive else { return }
+    let limit = limitLate(place)
     drive()
-    giveUp(place, .timedOut)
+    let isOver = locked { state, actions in
+      guard place.isQueued else { return true }
+      let reason = place.gaveUp.take() ?? .timedOut
+      giveUp(place, reason, by: nil, &state, &actions)
+      return !place.isQueued
+    }
+    if isOver, let limit { port.reactor.takeBack(limit) }
   }
 
   /// Fails the place of a task because no reactor can watch for it. The rest of a begun message stays until there is a

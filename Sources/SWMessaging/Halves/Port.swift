@@ -108,10 +108,14 @@ package final class Port: ReadinessReceiver {
     self.reactor = reactor
     carriesDatagrams = transport.content == .datagrams
     items = carriesDatagrams ? transport as? any ItemSource : nil
-    packets = directions.contains(.readable) ? PacketRest(transport.capabilities) : nil
+    let capabilities = transport.capabilities
+    packets = directions.contains(.readable) ? PacketRest(capabilities) : nil
+    attemptsMayHang = capabilities.attemptsMayHang
     polledDescriptor =
       if case .descriptor(let descriptor) = transport.readinessSource { descriptor.rawValue } else { nil }
     state = Guarded(unsafe State(halvesInside: directions == [.readable, .writable] ? 2 : 1))
+    // Before any step of the reactor makes an attempt.
+    if attemptsMayHang { reactor.expectHangs() }
   }
 
   func connect(receiving half: ReceiveHalf) {
@@ -120,7 +124,7 @@ package final class Port: ReadinessReceiver {
   func connect(sending half: SendHalf) { state.withLock { unsafe $0.sending = .passUnretained(half) } }
 
   /// Whether another process can make an attempt wait, on whichever thread it is made.
-  var attemptsMayHang: Bool { ours?.attemptsMayHang ?? false }
+  let attemptsMayHang: Bool
 
   /// The descriptor's number, to be lent.
   var number: Int32? { ours?.number ?? polledDescriptor }
@@ -414,14 +418,6 @@ package final class Port: ReadinessReceiver {
     }
   }
 
-  package func stepHangs() {
-    guard attemptsMayHang else { return }
-    let halves = state.withLock { state -> [Half] in
-      unsafe [state.receiving?.takeUnretainedValue(), state.sending?.takeUnretainedValue()].compactMap(\.self)
-    }
-    for half in halves { half.noteHang() }
-  }
-
   /// Has the reactor watch for one half, in that half's turn. `close` cannot give the number up meanwhile.
   ///
   /// - Parameter interest: the readiness to wait for. An empty set ends the watching.
@@ -434,7 +430,6 @@ package final class Port: ReadinessReceiver {
       if let registration = state.registration {
         if let errno = reactor.watch(registration, descriptor: descriptor, wanted) { return errno }
       } else {
-        if attemptsMayHang { reactor.expectHangs() }
         switch reactor.register(descriptor, for: self, watching: wanted) {
         case .registered(let id): state.registration = id
         case .alwaysReady: state.isAlwaysReady = true

@@ -228,6 +228,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
   /// Holding the turn, with an empty buffer: makes one attempt, unless it is likely to fail.
   @inline(never)
   private func fillFront(_ kind: Place.Kind, _ limit: CallLimit) -> Found {
+    if leavesAttempts(kind) { return unsafe (.held, Self.none) }
     let permission: Permission = locked { state, _ in
       if state.isClosed { return .stop }
       // A call with a zero timeout is always tried once. A call with a later deadline is tried when the deadline passes.
@@ -381,8 +382,10 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     var mayTakeLong = false
     /// Whether the driver is a helper thread.
     var isHelper = false
+    /// The kind of the caller that drives. An orphan if it is the reactor, or a helper.
+    var callerKind: Place.Kind { me?.kind ?? (implied == nil ? .orphan : kind) }
     /// Whether the driver is the thread of a blocking call.
-    var isThread: Bool { (me?.kind ?? (implied == nil ? .task : kind)) == .thread }
+    var isThread: Bool { callerKind == .thread }
     /// The number of frames that the driver may still hand to others; `byteBudget` limits the bytes.
     var budget = Int.max
     var byteBudget = 256 << 10
@@ -475,6 +478,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
           driver.noteFailure(of: head)
           continue
         }
+        if leavesAttempts(driver.callerKind) { return stopForOthers(&driver) }
         switch permission(head, driver) {
         case .again: continue
         case .stop:
@@ -535,8 +539,8 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     return true
   }
 
-  /// Stops a task that has received for long enough on the reactor's thread. The reactor continues for it after other
-  /// halves.
+  /// Stops a task that has received for long enough on the reactor's thread, or leaves its attempts to the reactor. The reactor
+  /// continues for it after other halves.
   private func stopForOthers(_ driver: inout Driver) -> Started {
     guard placeImplied(&driver) else { return .ended(.failed(EndpointError(.closed))) }
     let me = driver.me
@@ -558,9 +562,13 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
       driver.mayTakeLong = true
       return nil
     }
-    failHead(TransportError(.offload, errno), by: driver.me)
-    driver.noteFailure(of: driver.me)
-    return nil
+    if failHead(TransportError(.offload, errno), by: driver.me) {
+      driver.noteFailure(of: driver.me)
+      return nil
+    }
+    // A thread at the head makes the attempt itself.
+    locked { state, actions in stop(&state, &actions, by: me) }
+    return released(driver)
   }
 
   /// Stops because the driver's deadline has passed while bytes were moving. No further attempt is made, unless its message
@@ -708,7 +716,6 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
   private func permission(_ head: ReceivePlace?, _ driver: Driver) -> Permission {
     locked { state, actions in
       // The head may leave, if it has had its attempt.
-      state.isAway = false
       if driver.mayTakeLong { goAway(for: head, by: driver.me, &state, &actions) }
       if state.isClosed || (head != nil && (driver.mine || state.queue.isEmpty)) {
         stop(&state, &actions, by: driver.me)
@@ -810,13 +817,17 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     return .failed
   }
 
-  /// In the turn: fails a head that is not a thread, because neither the reactor nor a helper can continue for it.
-  private func failHead(_ error: TransportError, by me: ReceivePlace?) {
+  /// In the turn: fails a head that is not a thread, because neither the reactor nor a helper can continue for it. Returns false if
+  /// the head is a thread.
+  @discardableResult
+  private func failHead(_ error: TransportError, by me: ReceivePlace?) -> Bool {
     locked { state, actions in
-      guard let head = state.queue.first, head.kind != .thread else { return }
+      guard let head = state.queue.first else { return true }
+      if head.kind == .thread { return false }
       state.queue.remove(head)
       fail(head, EndpointError(.transport(error)))
       head.decide(&actions, by: me)
+      return true
     }
   }
 }

@@ -222,7 +222,7 @@ package final class SendHalf: Half, @unchecked Sendable {
     var first: Attempt?
     let holdsTurn = turnstile.take()
     let byteCount = envelope.header.count + payload.count + envelope.trailer.count
-    if holdsTurn, progress == nil, byteCount > 0 || carriesDatagrams, mayAttempt() {
+    if holdsTurn, progress == nil, byteCount > 0 || carriesDatagrams, !leavesAttempts(kind), mayAttempt() {
       let attempt = unsafe envelope.gather(around: payload) { parts in unsafe port.send(parts) }
       if case .transferred(byteCount) = attempt {
         endAlone()
@@ -287,6 +287,7 @@ package final class SendHalf: Half, @unchecked Sendable {
       if let made = first.take() {
         attempt = made
       } else {
+        if leavesAttempts(call.kind) { return stopEarly(call, sent: sent) }
         guard mayAttempt() else {
           locked { state, actions in state.stop(by: nil, &actions) }
           return .ended(error(.closed, call, sent: sent))
@@ -406,8 +407,8 @@ package final class SendHalf: Half, @unchecked Sendable {
   }
 
   /// Stops because the deadline has passed while bytes were moving: the caller takes a place and gives up like a waiting
-  /// one. Also stops a task that has sent for long enough on the reactor's thread: the reactor continues for it after other
-  /// halves.
+  /// one. Also stops a task that has sent for long enough on the reactor's thread, or leaves its attempts to the reactor: the reactor
+  /// continues for it after other halves.
   private func stopEarly(_ call: Call, sent: Int) -> Started {
     let place = makePlace(call, sent: sent)
     let isQueued: Bool = locked { state, actions in
@@ -532,6 +533,14 @@ package final class SendHalf: Half, @unchecked Sendable {
             let me = driver.me
             locked { state, actions in goAway(for: head, by: me, &state, &actions) }
             guard let errno = port.reactor.offload(self) else { return }
+            let isOver = locked { state, actions in
+              comeBack(for: head, &state)
+              // A thread at the head makes the attempt itself.
+              guard state.queue.first?.kind == .thread else { return false }
+              state.stop(by: me, &actions)
+              return true
+            }
+            if isOver { return }
             failHead(TransportError(.offload, errno), by: driver.me)
             driver.noteService(of: head)
           }
@@ -549,14 +558,13 @@ package final class SendHalf: Half, @unchecked Sendable {
   /// Finds the next step and its place. Lowers `stirred` if the step is an attempt.
   private func next(_ driver: Driver) -> Next {
     let me = driver.me
-    let isSpent = driver.isSpent
+    let isSpent = driver.isSpent || me.map { leavesAttempts($0.kind) } ?? false
     let mayGather = !carriesDatagrams && !driver.goesAlone && !driver.mayTakeLong
     return locked { state, actions in
       guard !state.isClosed, !isSpent, let first = state.queue.first else {
         state.stop(by: me, &actions)
         return .released
       }
-      state.isAway = false
       let head = unsafe unsafeDowncast(first, to: SendPlace.self)
       // A late caller is owed one attempt before it fails.
       if head.gaveUp != nil, head.wasTried || !head.isLate {

@@ -21,6 +21,7 @@ package struct TaskWait: Sendable {
       half.fail(place, unattended: errno)
     } else if !place.owesAttempt, givesUp {
       half.giveUp(place, .timedOut)
+      place.timer = half.limitLate(place)
     } else if place.deadline != .never {
       let timer = Timer(place)
       place.timer = timer

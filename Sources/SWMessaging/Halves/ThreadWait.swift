@@ -24,6 +24,8 @@ package struct ThreadWait: Sendable {
   private let wakeUp: WakeUp
   /// Whether the deadline has passed. A call that was late before it waited has been promised one pass.
   private var isLate: Bool
+  /// When it leaves at the latest, if it is late and the attempt that it waits for may hang.
+  private var lateLimit = Deadline.never
   private var state = State.looking
 
   /// - Parameter wakeUp: wakes the thread from now on.
@@ -50,14 +52,19 @@ package struct ThreadWait: Sendable {
       if half.endWait(place, polling: polling) { return .drive }
     }
     isLate = givesUp
+    if lateLimit.hasPassed(by: half.port.reactor.now) {
+      lateLimit = .never
+      half.endGrace()
+    }
     switch half.look(place, wakeUp, isLate: isLate, takesTurn: true) {
     case .decided: return .done
     case .drive: return .drive
     case .wait(let polling):
       state = .waiting(polling: polling)
+      if isLate, lateLimit == .never { lateLimit = half.lateLimit }
       return .wait(
         polling: polling ? place.polledInterest : [],
-        until: min(isLate ? .never : place.deadline, place.waitLimit))
+        until: min(isLate ? lateLimit : place.deadline, place.waitLimit))
     }
   }
 }

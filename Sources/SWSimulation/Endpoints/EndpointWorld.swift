@@ -289,7 +289,7 @@ final class EndpointWorld: SimulatedWorld, @unchecked Sendable {
   func noteHang(_ end: SimulatedEnd, isSending: Bool) {
     let core = cores[end.index]
     let half = isSending ? core.sending as Half? : core.receiving
-    half?.noteHang()
+    half?.endGrace()
     coverage.note(.hung)
   }
 

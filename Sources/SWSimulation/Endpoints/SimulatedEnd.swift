@@ -80,6 +80,7 @@ final class SimulatedEnd: DescriptorTransport, ReadinessReceiver, @unchecked Sen
     var capabilities = TransportCapabilities()
     capabilities.shortestPause = 2
     capabilities.longestPause = 10
+    capabilities.attemptsMayHang = world.schedule.hang > 0
     return capabilities
   }
 
@@ -135,7 +136,7 @@ final class SimulatedEnd: DescriptorTransport, ReadinessReceiver, @unchecked Sen
     return body()
   }
 
-  /// Sometimes marks the turn of an attempt as one that hangs, until the attempt has returned.
+  /// Sometimes an attempt hangs: late callers leave before it has returned.
   private func mayHang(isSending: Bool, _ body: () -> Attempt) -> Attempt {
     guard world.chance(world.schedule.hang) else { return body() }
     return whileAway(isSending: isSending) {

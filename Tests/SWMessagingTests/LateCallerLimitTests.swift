@@ -1,0 +1,291 @@
+import SWFraming
+import SWIO
+import SWMessaging
+import SWTesting
+import Synchronization
+import SystemPackage
+import TestSupport
+import Testing
+
+/// A call whose time is over waits for the attempt that is under way, which decides it. Where attempts may hang it waits for a
+/// fifth of a second at most. It does not matter who makes the attempt.
+@Suite(.lastResort, .leavesNothing) struct LateCallerLimitTests {
+  private static let grace: UInt64 = 200_000_000
+
+  private static func played(receiving: [Attempt] = [], sending: [Attempt] = [], mayHang: Bool = true)
+    -> HandPlayed
+  {
+    var capabilities = TransportCapabilities()
+    capabilities.attemptsMayHang = mayHang
+    return HandPlayed(
+      PlayedTransport(receiving: receiving, sending: sending, capabilities: capabilities),
+      reactor: ManualReactor(timersMayOvertakeEvents: true, startingAt: Deadline(nanoseconds: 1)))
+  }
+
+  /// A task that waits as `runTask` does. The caller ends it with `finish`.
+  private static func waiting(_ caller: HandCaller?) throws -> TaskWait {
+    let waiting = TaskWait(try #require(caller).place)
+    waiting.arm()
+    return waiting
+  }
+
+  /// The attempt that a deadline brings about hangs.
+  @Test func `a call does not wait for ever for the attempt that its own deadline makes`() throws {
+    let played = Self.played(receiving: [.wouldBlock])
+    let caller = played.receive(until: Deadline(nanoseconds: 100))
+    let waiting = try Self.waiting(caller)
+    let (transport, reactor) = (played.transport, played.reactor)
+    transport.append(receiving: .transferred(3))
+    let before = transport.count("receive")
+    transport.meanwhile {
+      reactor.pass(Deadline(nanoseconds: 99 + Self.grace))
+      #expect(caller?.isDecided == false)
+      reactor.pass(Deadline(nanoseconds: 100 + Self.grace))
+      #expect(caller?.isDecided == true)
+    }
+    reactor.pass(Deadline(nanoseconds: 100))
+    #expect(played.outcome(caller) == "timedOut")
+    #expect(transport.count("receive") == before + 1)
+    waiting.finish()
+    // The bytes that have come are for the next one.
+    guard case .ended(.lent(let demand)) = played.receiving.start(.upTo(10), as: .task, until: .never) else {
+      Issue.record("the bytes are there")
+      return
+    }
+    #expect(demand.byteCount == 3)
+    played.receiving.finishLoan(demand)
+    #expect(reactor.timerCount == 0)
+    played.end()
+  }
+
+  @Test func `the attempt that a deadline makes decides the call if it comes back`() throws {
+    let played = Self.played(receiving: [.wouldBlock])
+    let caller = played.receive(until: Deadline(nanoseconds: 100))
+    let waiting = try Self.waiting(caller)
+    played.transport.append(receiving: .transferred(3))
+    played.reactor.pass(Deadline(nanoseconds: 100))
+    #expect(played.outcome(caller) == "[1, 2, 3]")
+    waiting.finish()
+    #expect(played.reactor.timerCount == 0)
+    played.end()
+  }
+
+  /// A sender behind another one: the reactor has been called and has not come.
+  @Test func `a sender does not wait for ever for a drive that hangs`() throws {
+    let played = Self.played(sending: [.wouldBlock, .wouldBlock])
+    let (transport, reactor) = (played.transport, played.reactor)
+    let first = played.send([1, 2]).caller
+    let second = played.send([3], until: Deadline(nanoseconds: 100)).caller
+    let waiting = try Self.waiting(second)
+    transport.append(sending: .transferred(1), .wouldBlock)
+    transport.raise(.writable)
+    // One that hangs with the head's bytes alone, because the second has come to its end.
+    transport.meanwhile {
+      reactor.pass(Deadline(nanoseconds: 100 + Self.grace))
+      #expect(second?.isDecided == true)
+    }
+    reactor.pass(Deadline(nanoseconds: 100))
+    #expect((second?.place as? SendPlace)?.error?.reason == .timedOut)
+    #expect(first?.isDecided == false && transport.log.last == "send [2]")
+    waiting.finish()
+    played.end()
+  }
+
+  private enum Waiting: CaseIterable { case task, cancelledTask, thread }
+
+  /// A thread hangs in its own attempt, and no worker of the reactor does.
+  @Test(arguments: [false, true]) func `nobody waits for ever behind a thread whose attempt hangs`(
+    _ isSending: Bool
+  ) throws {
+    for kind in Waiting.allCases {
+      let played = Self.played(receiving: [], sending: [])
+      let (transport, reactor) = (played.transport, played.reactor)
+      let half: Half = isSending ? played.sending : played.receiving
+      let waiting = Guarded<TaskWait?>(nil)
+      transport.append(receiving: .transferred(1))
+      transport.meanwhile {
+        // A call with a zero timeout.
+        let placeKind: Place.Kind = kind == .thread ? .thread : .task
+        let caller =
+          isSending
+          ? played.send([7], as: placeKind, until: .immediately).caller
+          : played.receive(as: placeKind, until: .immediately)
+        guard let place = caller?.place else {
+          Issue.record("it waits for the turn")
+          return
+        }
+        if kind == .thread {
+          var thread = ThreadWait(place, in: half, WakeUp {})
+          guard case .wait(_, let until) = thread.next() else {
+            Issue.record("it waits for the attempt")
+            return
+          }
+          #expect(until == Deadline(nanoseconds: 1 + Self.grace))
+          reactor.pass(until)
+          guard case .done = thread.next() else {
+            Issue.record("it has waited for long enough")
+            return
+          }
+        } else {
+          let task = TaskWait(place)
+          task.arm()
+          waiting.withLock { $0 = task }
+          if kind == .cancelledTask { half.giveUp(place, .cancelled) }
+          #expect(caller?.isDecided == false)
+          reactor.pass(Deadline(nanoseconds: 1 + Self.grace))
+        }
+        #expect(caller?.isDecided == true)
+        let reason =
+          (place as? SendPlace)?.error?.reason ?? (place as? ReceivePlace).flatMap { played.reason(of: $0) }
+        #expect(reason == (kind == .cancelledTask ? .cancelled : .timedOut))
+      }
+      if isSending {
+        #expect(played.send([1], as: .thread).outcome == "sent")
+      } else if case .ended(.lent(let demand)) = played.receiving.start(.upTo(1), as: .thread, until: .never)
+      {
+        played.receiving.finishLoan(demand)
+      } else {
+        Issue.record("a byte is there")
+      }
+      waiting.withLock { $0 }?.finish()
+      #expect(half.inspect { $0.queue.isEmpty && !$0.turn })
+      played.end()
+    }
+  }
+
+  /// Nothing hangs, so the attempt decides, however long the machine takes.
+  @Test func `where attempts do not hang a late call waits for the attempt`() throws {
+    let played = Self.played(mayHang: false)
+    let (transport, reactor) = (played.transport, played.reactor)
+    transport.append(receiving: .transferred(1), .transferred(2))
+    let late = Guarded<(HandCaller, TaskWait)?>(nil)
+    transport.meanwhile {
+      guard let caller = played.receive(until: .immediately) else { return }
+      let waiting = TaskWait(caller.place)
+      waiting.arm()
+      late.withLock { $0 = (caller, waiting) }
+      #expect(reactor.timerCount == 0)
+      reactor.pass(Deadline(nanoseconds: 1 << 60))
+      #expect(!caller.isDecided)
+    }
+    guard case .ended(.lent(let demand)) = played.receiving.start(.upTo(1), as: .thread, until: .never) else {
+      Issue.record("a byte is there")
+      return
+    }
+    played.receiving.finishLoan(demand)
+    reactor.drive()
+    let (caller, waiting) = try #require(late.withLock { $0 })
+    #expect(played.outcome(caller) == "[2, 3]")
+    waiting.finish()
+    played.end()
+  }
+
+  /// The grace is over between two attempts: the next one is near.
+  @Test func `a late call for which an attempt is due waits for it`() throws {
+    let played = Self.played(receiving: [.wouldBlock])
+    let caller = played.receive()
+    played.transport.raise(.readable)
+    let late = played.receive(until: .immediately)
+    let waiting = try Self.waiting(late)
+    played.reactor.pass(Deadline(nanoseconds: 1 + Self.grace))
+    if late?.isDecided == false {
+      played.transport.append(receiving: .transferred(1), .transferred(1))
+      played.reactor.drive()
+    }
+    #expect(played.outcome(caller) != nil || late?.isDecided == true)
+    waiting.finish()
+    played.end()
+  }
+
+  /// The bytes that have stirred the half may be gone, so its poll does not end.
+  @Test func `a late call for which an attempt is due has the thread that polls make it`() throws {
+    let (readEnd, writeEnd) = try FileDescriptor.pipe()
+    let played = HandPlayed(PlayedTransport(source: .descriptor(readEnd)))
+    let thread = played.receive(as: .thread)
+    let late = played.receive(until: .immediately)
+    played.receiving.stir()
+    #expect(thread?.isWoken == false)
+    late?.giveUp(.timedOut)
+    #expect(thread?.isWoken == true && late?.isDecided == false)
+    thread?.run()
+    #expect(played.outcome(late) == "timedOut" && thread?.isDecided == false)
+    played.end()
+    for end in [readEnd, writeEnd] { try end.close() }
+  }
+
+  /// There was no room at the attempt, and there is when it has returned.
+  @Test func `a zero timeout to send is tried again if something stirs during the attempt`() {
+    let played = Self.played(sending: [.wouldBlock, .transferred(1)])
+    let transport = played.transport
+    transport.meanwhile { transport.raise(.writable) }
+    #expect(played.send([1], until: .immediately).outcome == "sent")
+    played.end()
+  }
+
+  /// Swift calls a cancellation handler once.
+  @Test
+  func `a call that is cancelled while it is late does not wait for a long attempt that begins after that`()
+    throws
+  {
+    let played = Self.played(mayHang: false)
+    let (transport, reactor) = (played.transport, played.reactor)
+    transport.append(receiving: .transferred(1), .offload)
+    let late = Guarded<(HandCaller, TaskWait)?>(nil)
+    transport.meanwhile {
+      guard let caller = played.receive(.exactly(2), until: .immediately) else { return }
+      let waiting = TaskWait(caller.place)
+      waiting.arm()
+      caller.giveUp(.cancelled)
+      #expect(!caller.isDecided)
+      late.withLock { $0 = (caller, waiting) }
+    }
+    guard case .ended(.lent(let demand)) = played.receiving.start(.upTo(1), as: .thread, until: .never) else {
+      Issue.record("a byte is there")
+      return
+    }
+    played.receiving.finishLoan(demand)
+    reactor.drive()
+    let (caller, waiting) = try #require(late.withLock { $0 })
+    #expect(played.outcome(caller) == "cancelled")
+    waiting.finish()
+    #expect(reactor.help())
+    played.end()
+  }
+
+  /// Neither the thread, which has not looked yet, nor a helper makes the attempt.
+  @Test(arguments: [false, true])
+  func `without a helper a task leaves the long attempt to the thread at the head`(_ isSending: Bool) {
+    let played = Self.played(mayHang: false)
+    let (transport, reactor) = (played.transport, played.reactor)
+    reactor.refuseHelp(.resourceTemporarilyUnavailable)
+    let thread = Guarded<HandCaller?>(nil)
+    transport.append(receiving: .transferred(1), .offload, .offload, .transferred(1), .transferred(1))
+    transport.append(sending: .transferred(1), .offload, .offload, .offload, .transferred(2))
+    transport.meanwhile {
+      let caller = isSending ? played.send([2], as: .thread).caller : played.receive(.exactly(1), as: .thread)
+      thread.withLock { $0 = caller }
+    }
+    if isSending {
+      #expect(played.send([1]).outcome == "sent")
+    } else if case .ended(.lent(let demand)) = played.receiving.start(.exactly(1), as: .task, until: .never) {
+      played.receiving.finishLoan(demand)
+    }
+    let head = thread.withLock { $0 }
+    #expect(head?.isDecided == false && head?.isWoken == true)
+    let task = isSending ? played.send([3]).caller : played.receive(.exactly(1))
+    #expect(task?.isDecided == false && head?.isDecided == false)
+    head?.run()
+    #expect(head?.isDecided == true)
+    if !isSending { #expect(played.outcome(head) == "[2]") }
+    reactor.drive()
+    #expect(task?.isDecided == true)
+    if !isSending { #expect(played.outcome(task) == "[3]") }
+    played.end()
+  }
+}
+
+extension HandPlayed {
+  fileprivate func reason(of place: ReceivePlace) -> EndpointError.Reason? {
+    if case .failed(let error) = receiving.outcome(of: place) { error.reason } else { nil }
+  }
+}
