@@ -89,26 +89,21 @@ CHILD_ONLY static void close_between(unsigned first, unsigned last) {
   int directory = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
   if (directory >= 0) {
     _Alignas(8) char entries[2048];
-    bool has_closed = true;
-    /* Closing changes the directory's list, so passes are repeated until one finds nothing. */
-    while (has_closed) {
-      has_closed = false;
-      syscall(SYS_lseek, directory, 0, SEEK_SET);
-      long count;
-      while ((count = syscall(SYS_getdents64, directory, entries, sizeof entries)) > 0) {
-        for (long offset = 0; offset < count;) {
-          const struct dirent64 *entry = (const void *)(entries + offset);
-          const char *name = entry->d_name;
-          unsigned number = 0;
-          bool is_number = *name != 0;
-          for (; *name; name++) {
-            if (*name < '0' || *name > '9') { is_number = false; break; }
-            number = number * 10 + (unsigned)(*name - '0');
-          }
-          if (is_number && number >= first && number <= last && number != (unsigned)directory)
-            has_closed |= syscall(SYS_close, number) == 0;
-          offset += entry->d_reclen;
+    long count;
+    /* The list continues behind the number that it has given last, so closing moves nothing in it. */
+    while ((count = syscall(SYS_getdents64, directory, entries, sizeof entries)) > 0) {
+      for (long offset = 0; offset < count;) {
+        const struct dirent64 *entry = (const void *)(entries + offset);
+        const char *name = entry->d_name;
+        unsigned number = 0;
+        bool is_number = *name != 0;
+        for (; *name; name++) {
+          if (*name < '0' || *name > '9') { is_number = false; break; }
+          number = number * 10 + (unsigned)(*name - '0');
         }
+        if (is_number && number >= first && number <= last && number != (unsigned)directory)
+          syscall(SYS_close, number);
+        offset += entry->d_reclen;
       }
     }
     syscall(SYS_close, directory);

@@ -1,3 +1,4 @@
+import CSysTestSupport
 import Foundation
 import SWFraming
 import SWIO
@@ -69,6 +70,27 @@ import Testing
       #expect(unsafe bytes[kept..<count].allSatisfy { $0 == 0 })
       #expect(unsafe bytes[(count + 1 << 16)...].allSatisfy { $0 == 7 })
     }
+  }
+
+  @Test func `a large datagram leaves no memory behind`() throws {
+    let pair = try DescriptorPair.sockets(.unixDatagrams)
+    let (ours, theirs) = (pair.first.release(), pair.second.release())
+    let size = DatagramRoom.keptSize + 200_000
+    guard swsys_force_send_buffer(theirs.rawValue, 8 << 20) > size + 1_000 else {
+      for end in [ours, theirs] { try end.close() }
+      return  // Only a sender with more rights can make one so large here.
+    }
+    let reader = MessageReader(
+      over: try SocketReader(adopting: OwnedDescriptor(adopting: ours)), framing: .datagram)
+    #expect(try theirs.writeAll([UInt8](repeating: 7, count: size)) == size)
+    #expect(try reader.blocking.receive() == [UInt8](repeating: 7, count: size))
+    // The room that was given back last is the first to be taken.
+    let room = DatagramRoom.take()
+    let bytes = unsafe UnsafeRawBufferPointer(start: room.memory, count: size)
+    #expect(unsafe bytes[0] == 7 && bytes[DatagramRoom.keptSize...].allSatisfy { $0 == 0 })
+    DatagramRoom.giveBack(room)
+    reader.close()
+    try theirs.close()
   }
 
   /// A datagram transport that does not say how large the next one is.

@@ -63,6 +63,12 @@ import Testing
       try ours.close()
       try theirs.close()
     }
+    // An empty packet is no end, and something may be behind it.
+    let pair = try DescriptorPair.sockets(.unixPackets)
+    let (ours, theirs) = (pair.first.release(), pair.second.release())
+    _ = try unsafe theirs.write(UnsafeRawBufferPointer(start: nil, count: 0))
+    #expect(swsys_close_is_up_to_peer(ours.rawValue, isSole))
+    for end in [ours, theirs] { try end.close() }
     let listener = try Listener(
       .abstract("sw-last-moment-\(getpid())-\(isSole)"), framing: .varInt)
     #expect(try listener.withDescriptor { swsys_close_is_up_to_peer($0.rawValue, isSole) } == isSole)

@@ -213,12 +213,51 @@ import Testing
     for end in [readEnd, writeEnd] { try end.close() }
   }
 
+  /// It needs no readiness, also where an empty message would.
+  @Test func `a flush ends when the datagram in front of it has left`() {
+    let played = HandPlayed(PlayedTransport(.datagrams, sending: [.wouldBlock, .wouldBlock]))
+    let datagram = played.send([1]).caller
+    let flush = played.send([], step: .flush)
+    #expect(flush.outcome == nil)
+    datagram?.giveUp(.cancelled)
+    played.reactor.drive()
+    #expect(flush.outcome == "sent" && played.transport.count("send") == 2)
+    played.end()
+  }
+
   /// There was no room at the attempt, and there is when it has returned.
   @Test func `a zero timeout to send is tried again if something stirs during the attempt`() {
     let played = Self.played(sending: [.wouldBlock, .transferred(1)])
     let transport = played.transport
     transport.meanwhile { transport.raise(.writable) }
     #expect(played.send([1], until: .immediately).outcome == "sent")
+    played.end()
+  }
+
+  @Test func `the rest of a message is its own when its sender has left`() async throws {
+    let played = HandPlayed(PlayedTransport(sending: [.transferred(2), .wouldBlock, .wouldBlock]))
+    let writer = MessageWriter(core: played.core, framing: .varInt)
+    var message = [UInt8](repeating: 1, count: 100)
+    let call = { @Sendable [message] in
+      let hasEnded = Raised()
+      let task = Task { [message] in
+        defer { hasEnded.raise() }
+        return await endpointError { try await writer.send(message) }
+      }
+      await eventually { played.sending.inspect { $0.queue.count == 1 && !$0.turn } }
+      task.cancel()
+      // The task may not have been suspended yet.
+      await eventually {
+        played.reactor.drive()
+        return hasEnded.isUp
+      }
+      #expect(await task.value?.isCommitted == true)
+    }
+    await call()
+    for index in message.indices { message[index] = 9 }
+    played.transport.raise(.writable)
+    played.reactor.drive()
+    #expect(played.transport.log.last == "send \([UInt8](repeating: 1, count: 99))")
     played.end()
   }
 

@@ -125,7 +125,6 @@ extension MessageSource {
   /// is known from now on.
   final func end(of received: Span<UInt8>, at position: UInt64) throws(FramingError) -> FrameEnd {
     if let end, self.position == position { return end.end }
-    _ = try demand(in: received, at: position)
     if demand.isFinal { return .incomplete }
     do throws(FramingError) {
       let found = try scanEnd(of: received)
