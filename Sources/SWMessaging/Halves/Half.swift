@@ -502,29 +502,32 @@ package class Half: ReactorWork, @unchecked Sendable {
   /// yet. So a place that is to be tried gives up as a late caller, before the attempt, which may hang.
   final func deadlinePassed(of place: Place) {
     let isTriedAgain = direction == .readable && port.reactor.timersMayOvertakeEvents
-    let isOwedDrive = locked { state, actions in
+    // Whether it is late only until the drive has ended; nil if none is due.
+    let isLateInDrive: Bool? = locked { state, actions in
+      var wasLate = place.isLate
       if place.isQueued, place.gaveUp == nil, place.owesAttempt || isTriedAgain {
-        place.owesAttempt = false
+        (place.owesAttempt, wasLate) = (false, true)
         state.stirred = true
         // `drive` below does what a call of the reactor would do, so no such call is needed.
         state.called = true
       }
       guard state.called, place.isQueued, place.gaveUp == nil else {
         giveUp(place, .timedOut, by: nil, &state, &actions)
-        return false
+        return nil
       }
-      if leavesAtOnce(place) {
+      if !place.isAside, leavesAtOnce(place) {
         (place.isLate, place.wasTried) = (true, false)
         place.gaveUp = .timedOut
         state.hasLate = true
       }
-      return true
+      return !wasLate
     }
-    guard isOwedDrive else { return }
+    guard let isLateInDrive else { return }
     let limit = limitLate(place)
     drive()
     let isOver = locked { state, actions in
       guard place.isQueued else { return true }
+      if isLateInDrive { place.isLate = false }
       let reason = place.gaveUp.take() ?? .timedOut
       giveUp(place, reason, by: nil, &state, &actions)
       return !place.isQueued
