@@ -429,6 +429,24 @@ import Testing
     #expect(try await reader.next(timeout: .patience) == nil)
   }
 
+  /// It takes bytes while there is room, and nobody will make more.
+  @Test(arguments: [KernelBranch.native, .polled])
+  func `line 12: the master of a terminal that nobody has open fails when it is full`(_ branch: KernelBranch)
+    throws
+  {
+    let terminal = try PseudoTerminal(isRaw: true)
+    let (line, other) = (terminal.line.release(), terminal.master.release())
+    let master = try KernelFeatures.$override.withValue(branch.features) { try SocketWriter(adopting: other) }
+    try line.close()
+    try master.blocking.send([1])
+    let error = blockingError {
+      try master.blocking.send([UInt8](repeating: 1, count: 1 << 20), timeout: .patience)
+    }
+    #expect(error?.failure?.errno == .ioError)
+    #expect((error?.byteCount ?? 0) > 0)
+    master.close()
+  }
+
   /// The error is that of a program in the background. When the library looks, it may be in front again.
   @Test
   func `line 12: an error of a terminal that is in front by now is tried again, and reported if it stays`()

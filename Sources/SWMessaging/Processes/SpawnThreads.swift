@@ -66,8 +66,7 @@ enum SpawnThreads {
     if deadline != .never { Reactor.shared.set(timer, at: deadline) }
     await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
-        call.begin(continuation)
-        enqueue(call)
+        if call.begin(continuation) { enqueue(call) }
       }
     } onCancel: {
       call.giveUp(.cancelled)
@@ -136,13 +135,15 @@ enum SpawnThreads {
       }
     }
 
-    func begin(_ continuation: Continuation) {
-      let isOver = phase.withLock { phase in
-        guard case .new = phase else { return true }
+    /// Returns false if the call is over already.
+    func begin(_ continuation: Continuation) -> Bool {
+      let waits = phase.withLock { phase in
+        guard case .new = phase else { return false }
         phase = .waiting(continuation)
-        return false
+        return true
       }
-      if isOver { continuation.resume() }
+      if !waits { continuation.resume() }
+      return waits
     }
 
     /// Moves from waiting to `next`. The caller resumes the returned continuation. Returns nil if the call has left that
