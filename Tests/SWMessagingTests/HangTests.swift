@@ -50,6 +50,17 @@ import Testing
       all.append((id, watched, other))
     }
 
+    /// Checks that a step that does not come back is replaced.
+    func checkReplacement() async throws {
+      let (hanging, event) = (Hanging(), Heard())
+      try watch(hanging)
+      await eventually { hanging.isInside }
+      try watch(event)
+      await eventually { event.rings }
+      hanging.letGo()
+      await eventually { [reactor] in reactor.workerCount == 1 && hanging.isOver }
+    }
+
     deinit {
       for (id, watched, other) in all {
         reactor.deregister(id, descriptor: watched.rawValue)
@@ -102,13 +113,7 @@ import Testing
       isAround
       ? EndpointCore(PlayedTransport(capabilities: capabilities), for: .readable, reactor: reactor)
       : try EndpointCore(adopting: readEnd.rawValue, for: .readable, reactor: reactor)
-    let (hanging, event) = (Hanging(), Heard())
-    try watched.watch(hanging)
-    await eventually { hanging.isInside }
-    try watched.watch(event)
-    await eventually { event.rings }
-    hanging.letGo()
-    await eventually { reactor.workerCount == 1 && hanging.isOver }
+    try await watched.checkReplacement()
     core.receiving?.close()
     if isAround { try readEnd.close() }
     try writeEnd.close()
@@ -145,18 +150,11 @@ import Testing
           ended.withLock { $0 += 1 }
         }
       }))
-    let reactor = watched.reactor
-    reactor.expectHangs()
+    watched.reactor.expectHangs()
     let first = Heard()
     try watched.watch(first)
     await eventually { first.rings && started.withLock { $0 } == 2 && ended.withLock { $0 } == 1 }
-    let (hanging, event) = (Hanging(), Heard())
-    try watched.watch(hanging)
-    await eventually { hanging.isInside }
-    try watched.watch(event)
-    await eventually { event.rings }
-    hanging.letGo()
-    await eventually { reactor.workerCount == 1 }
+    try await watched.checkReplacement()
   }
 
   @Test func `the thread that watches the others is started again when there is one to be had`() async throws
@@ -187,14 +185,7 @@ import Testing
       await eventually { next.rings }
     }
     #expect(start.duration(to: .now) >= .milliseconds(300))
-    let (hanging, event) = (Hanging(), Heard())
-    try watched.watch(hanging)
-    await eventually { hanging.isInside }
-    try watched.watch(event)
-    await eventually { event.rings }
-    hanging.letGo()
-    let reactor = watched.reactor
-    await eventually { reactor.workerCount == 1 }
+    try await watched.checkReplacement()
   }
 
   /// The number of a thread.

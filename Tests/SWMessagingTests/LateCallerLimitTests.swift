@@ -29,6 +29,15 @@ import Testing
     return waiting
   }
 
+  /// A thread receives one byte by its own attempt.
+  private static func receiveByte(_ played: HandPlayed) {
+    guard case .ended(.lent(let demand)) = played.receiving.start(.upTo(1), as: .thread, until: .never) else {
+      Issue.record("a byte is there")
+      return
+    }
+    played.receiving.finishLoan(demand)
+  }
+
   /// The attempt that a deadline brings about hangs.
   @Test func `a call does not wait for ever for the attempt that its own deadline makes`() throws {
     let played = Self.played(receiving: [.wouldBlock])
