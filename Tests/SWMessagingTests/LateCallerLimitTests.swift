@@ -150,11 +150,8 @@ import Testing
       }
       if isSending {
         #expect(played.send([1], as: .thread).outcome == "sent")
-      } else if case .ended(.lent(let demand)) = played.receiving.start(.upTo(1), as: .thread, until: .never)
-      {
-        played.receiving.finishLoan(demand)
       } else {
-        Issue.record("a byte is there")
+        Self.receiveByte(played)
       }
       waiting.withLock { $0 }?.finish()
       #expect(half.inspect { $0.queue.isEmpty && !$0.turn })
@@ -177,11 +174,7 @@ import Testing
       reactor.pass(Deadline(nanoseconds: 1 << 60))
       #expect(!caller.isDecided)
     }
-    guard case .ended(.lent(let demand)) = played.receiving.start(.upTo(1), as: .thread, until: .never) else {
-      Issue.record("a byte is there")
-      return
-    }
-    played.receiving.finishLoan(demand)
+    Self.receiveByte(played)
     reactor.drive()
     let (caller, waiting) = try #require(late.withLock { $0 })
     #expect(played.outcome(caller) == "[2, 3]")
@@ -287,11 +280,7 @@ import Testing
       #expect(!caller.isDecided)
       late.withLock { $0 = (caller, waiting) }
     }
-    guard case .ended(.lent(let demand)) = played.receiving.start(.upTo(1), as: .thread, until: .never) else {
-      Issue.record("a byte is there")
-      return
-    }
-    played.receiving.finishLoan(demand)
+    Self.receiveByte(played)
     reactor.drive()
     let (caller, waiting) = try #require(late.withLock { $0 })
     #expect(played.outcome(caller) == "cancelled")
