@@ -227,6 +227,32 @@ import Testing
     played.end()
   }
 
+  /// Else it would spin until the thread that is to make the attempt has been scheduled.
+  @Test func `a thread that is late waits for another grace if nobody has the turn`() throws {
+    let (readEnd, writeEnd) = try FileDescriptor.pipe()
+    var capabilities = TransportCapabilities()
+    capabilities.attemptsMayHang = true
+    let played = HandPlayed(
+      PlayedTransport(capabilities: capabilities, source: .descriptor(readEnd)),
+      reactor: ManualReactor(startingAt: Deadline(nanoseconds: 1)))
+    let head = played.receive(as: .thread)
+    let late = try #require(played.receive(as: .thread, until: .immediately))
+    played.receiving.stir()
+    var waiting = ThreadWait(late.place, in: played.receiving, WakeUp {})
+    for count in 1...3 as ClosedRange<UInt64> {
+      guard case .wait(_, let until) = waiting.next() else {
+        Issue.record("the head is to make the attempt")
+        break
+      }
+      #expect(until == Deadline(nanoseconds: 1 + count * Self.grace))
+      played.reactor.pass(until)
+    }
+    head?.run()
+    #expect(played.outcome(late) == "timedOut")
+    played.end()
+    for end in [readEnd, writeEnd] { try end.close() }
+  }
+
   /// There was no room at the attempt, and there is when it has returned.
   @Test func `a zero timeout to send is tried again if something stirs during the attempt`() {
     let played = Self.played(sending: [.wouldBlock, .transferred(1)])
