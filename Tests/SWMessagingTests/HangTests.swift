@@ -328,6 +328,17 @@ import Testing
     #expect(try await heard.value == [1, 2, 3])
   }
 
+  @Test func `a call that leaves its attempt to the reactor has it, however short its time is`() async throws
+  {
+    let (reader, writer) = try makePipe(framing: .varInt)
+    try await Task(executorPreference: .reactor) { @Sendable in
+      for timeout: Duration in [.zero, .nanoseconds(1)] {
+        try await writer.send([1], timeout: timeout)
+        #expect(try await reader.receive(timeout: timeout) == [1])
+      }
+    }.value
+  }
+
   /// A job is not replaced, so it makes no attempt that may hang.
   @Test(
     .enabled("with this kernel a splice holds no lock", aSpliceHoldsTheLock), arguments: [false, true],

@@ -16,7 +16,7 @@ final class ManualReactor: Reacting {
     var clock: Deadline?
   }
 
-  private let state = Mutex(State())
+  private let state = Guarded(State())
   let timersMayOvertakeEvents: Bool
 
   init(timersMayOvertakeEvents: Bool = false, startingAt clock: Deadline? = nil) {

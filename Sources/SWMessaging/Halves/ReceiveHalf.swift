@@ -478,7 +478,7 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
           driver.noteFailure(of: head)
           continue
         }
-        if leavesAttempts(driver.callerKind) { return stopForOthers(&driver) }
+        if leavesAttempts(driver.callerKind) { return stopForOthers(&driver, owesAttempt: driver.mayWait) }
         switch permission(head, driver) {
         case .again: continue
         case .stop:
@@ -541,10 +541,13 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
 
   /// Stops a task that has received for long enough on the reactor's thread, or leaves its attempts to the reactor. The reactor
   /// continues for it after other halves.
-  private func stopForOthers(_ driver: inout Driver) -> Started {
+  private func stopForOthers(_ driver: inout Driver, owesAttempt: Bool = false) -> Started {
     guard placeImplied(&driver) else { return .ended(.failed(EndpointError(.closed))) }
     let me = driver.me
-    locked { state, actions in stop(&state, &actions, by: me) }
+    locked { state, actions in
+      if owesAttempt { me?.owesAttempt = true }
+      stop(&state, &actions, by: me)
+    }
     return released(driver)
   }
 

@@ -287,7 +287,7 @@ package final class SendHalf: Half, @unchecked Sendable {
       if let made = first.take() {
         attempt = made
       } else {
-        if leavesAttempts(call.kind) { return stopEarly(call, sent: sent) }
+        if leavesAttempts(call.kind) { return stopEarly(call, sent: sent, owesAttempt: call.mayWait) }
         guard mayAttempt() else {
           locked { state, actions in state.stop(by: nil, &actions) }
           return .ended(error(.closed, call, sent: sent))
@@ -409,8 +409,9 @@ package final class SendHalf: Half, @unchecked Sendable {
   /// Stops because the deadline has passed while bytes were moving: the caller takes a place and gives up like a waiting
   /// one. Also stops a task that has sent for long enough on the reactor's thread, or leaves its attempts to the reactor: the reactor
   /// continues for it after other halves.
-  private func stopEarly(_ call: Call, sent: Int) -> Started {
+  private func stopEarly(_ call: Call, sent: Int, owesAttempt: Bool = false) -> Started {
     let place = makePlace(call, sent: sent)
+    place.owesAttempt = owesAttempt
     let isQueued: Bool = locked { state, actions in
       defer { state.stop(by: place, &actions) }
       if state.isClosed { return false }
@@ -558,9 +559,11 @@ package final class SendHalf: Half, @unchecked Sendable {
   /// Finds the next step and its place. Lowers `stirred` if the step is an attempt.
   private func next(_ driver: Driver) -> Next {
     let me = driver.me
-    let isSpent = driver.isSpent || me.map { leavesAttempts($0.kind) } ?? false
+    let isForReactor = me.map { leavesAttempts($0.kind) } ?? false
+    let isSpent = driver.isSpent || isForReactor
     let mayGather = !carriesDatagrams && !driver.goesAlone && !driver.mayTakeLong
     return locked { state, actions in
+      if isForReactor, let me, me.isQueued { me.owesAttempt = me.deadline != .immediately }
       guard !state.isClosed, !isSpent, let first = state.queue.first else {
         state.stop(by: me, &actions)
         return .released
