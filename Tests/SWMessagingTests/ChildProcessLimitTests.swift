@@ -198,6 +198,39 @@ import Testing
     #expect(count.all == 500)
   }
 
+  @Test func `a spawn that is over keeps nothing, although others wait`() async throws {
+    let (gates, count, isGone) = ((0...SpawnThreads.limit).map { _ in Gate() }, EntryCount(), Flag())
+    func held(by gate: Gate) -> Task<Void, any Error> {
+      Task {
+        try await SpawnThreads.run { () throws(EndpointError) in
+          count.enter()
+          gate.waitBlocking()
+        }
+      }
+    }
+    var tasks = gates.dropLast().map(held)
+    await eventually { count.all == SpawnThreads.limit }
+    // Each queues before the next one is made.
+    func queue(_ task: Task<Void, any Error>) async {
+      let length = SpawnThreads.queueLength
+      tasks.append(task)
+      await eventually { SpawnThreads.queueLength > length }
+    }
+    let spawn = { [witness = Witness(isGone)] in
+      Task { try await SpawnThreads.run { () throws(EndpointError) in withExtendedLifetime(witness) {} } }
+    }()
+    await queue(spawn)
+    await queue(held(by: gates[SpawnThreads.limit]))
+    await queue(held(by: gates[SpawnThreads.limit]))
+    gates[0].open()
+    try await spawn.value
+    await eventually { count.all == SpawnThreads.limit + 1 }
+    #expect(SpawnThreads.queueLength == 1)
+    #expect(await comesTrue { isGone.isUp })
+    for gate in gates.dropFirst() { gate.open() }
+    for task in tasks { try await task.value }
+  }
+
   @Test func `2,000 spawns at once are 2,000 children, and few threads`() async {
     await #expect(processExitsWith: .success) {
       let isOver = Flag()
@@ -263,6 +296,12 @@ private final class EntryCount: Sendable {
   }
 
   func leave() { counts.withLock { $0.now -= 1 } }
+}
+
+private final class Witness: Sendable {
+  private let isGone: Flag
+  init(_ isGone: Flag) { self.isGone = isGone }
+  deinit { isGone.raise() }
 }
 
 private final class Flag: Sendable {

@@ -17,7 +17,7 @@ import Testing
   private func fill(_ writer: SocketWriter) throws -> Int {
     try writer.withDescriptor { descriptor in
       let transport = try makeTransport(over: descriptor.rawValue, for: .writable)
-      defer { transport.closeWorking() }
+      defer { transport.closeWorking {} }
       var count = 0
       for size in [65_536, 512, 1] {
         let bytes = [UInt8](repeating: 0xAA, count: size)

@@ -456,7 +456,7 @@ import Testing
     #expect(writing.send([UInt8](repeating: 7, count: 8_192)) == .wouldBlock)
     #expect(throws: TransportError(.finishSending, .notSupported)) { try writing.transport.finishSending() }
     let other = try Self.pipe(branch.features)
-    other.reading.transport.closeWorking()
+    other.reading.transport.closeWorking {}
     let lonely = try DescriptorPair.pipe()
     let writer = try Held(lonely.second, for: .writable, branch.features)
     Self.drop(lonely.first)

@@ -459,6 +459,8 @@ package final class Reactor: Reacting {
         let notice = state.machine.removeWorker(worker)
         if !state.isStopped { state.workerCount -= 1 }
         hasManyWorkers.store(state.workerCount > 1, ordering: .relaxed)
+        // `allow` compares with workers that are lost, too.
+        lacksWorkers.store(state.workerCount < state.workerLimit, ordering: .relaxed)
         // Another worker may have to end, too, to lead, or to take over the event that woke this one.
         return (nil, Self.note(notice, &state), true)
       }

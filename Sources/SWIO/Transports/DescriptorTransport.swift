@@ -51,22 +51,30 @@ extension DescriptorTransport {
     try OwnedDescriptor.setInheritable(number, inheritable)
   }
 
-  /// Closes the library's own description, if there is one. `number` stays open.
-  package func closeWorking() {
-    if working == number { return }
-    apartFromReactor { [working] in OwnedDescriptor.closeAtOnce(working) }
+  /// Closes the library's own description, if there is one, here or for the reactor on another thread, and then calls `done`. `number`
+  /// stays open.
+  package func closeWorking(then done: @escaping @Sendable () -> Void) {
+    if working == number { return done() }
+    let body: @Sendable () -> Void = { [working] in
+      OwnedDescriptor.closeAtOnce(working)
+      done()
+    }
+    if reactorWouldWait { CloserThread.run(body) } else { body() }
   }
 
   package func close(then done: @escaping @Sendable () -> Void) {
-    apartFromReactor { [self] in
-      if working != number { OwnedDescriptor.closeAtOnce(working) }
-      closeNumber(then: done)
+    if reactorWouldWait {
+      CloserThread.run { [self] in closeBoth(then: done) }
+    } else {
+      closeBoth(then: done)
     }
   }
 
-  /// Calls `body`, which closes: here, or on another thread if the reactor would have to wait for that.
-  private func apartFromReactor(_ body: @escaping @Sendable () -> Void) {
-    if Reactor.isCurrentThread, mayTakeLongToClose { CloserThread.run(body) } else { body() }
+  private var reactorWouldWait: Bool { Reactor.isCurrentThread && mayTakeLongToClose }
+
+  private func closeBoth(then done: @escaping @Sendable () -> Void) {
+    if working != number { OwnedDescriptor.closeAtOnce(working) }
+    closeNumber(then: done)
   }
 
   package func closeNumber(then done: @escaping @Sendable () -> Void) {

@@ -246,12 +246,7 @@ package class Half: ReactorWork, @unchecked Sendable {
       return
     }
     if leavesAtOnce(place) {
-      // The bytes that were too few for this place may be enough for the next one.
-      let held = heldBytes.load(ordering: .relaxed)
-      if held > 0, state.queue.first === place { state.stirred = true }
-      state.queue.remove(place)
-      fail(place, EndpointError(reason.reason, byteCount: held))
-      place.decide(&actions, by: me)
+      turnAway(place, reason, by: me, &state, &actions)
     } else {
       place.gaveUp = reason
     }
@@ -286,14 +281,19 @@ package class Half: ReactorWork, @unchecked Sendable {
       guard place.isLate, let reason = place.gaveUp, leavesAtOnce(place) else { return }
       if place.hasOnlyAttempt { state.hasLate = true } else { late.append((place, reason)) }
     }
+    for (place, reason) in late { turnAway(place, reason, by: me, &state, &actions) }
+  }
+
+  /// Under the lock: decides a place that has given up.
+  private func turnAway(
+    _ place: Place, _ reason: GiveUp, by me: Place?, _ state: inout HalfState, _ actions: inout Actions
+  ) {
     let held = heldBytes.load(ordering: .relaxed)
-    for (place, reason) in late {
-      // As in `giveUp`: the held bytes may be enough for the next place.
-      if held > 0, state.queue.first === place { state.stirred = true }
-      state.queue.remove(place)
-      fail(place, EndpointError(reason.reason, byteCount: held))
-      place.decide(&actions, by: me)
-    }
+    // The bytes that were too few for this place may be enough for the next one.
+    if held > 0, state.queue.first === place { state.stirred = true }
+    state.queue.remove(place)
+    fail(place, EndpointError(reason.reason, byteCount: held))
+    place.decide(&actions, by: me)
   }
 
   // MARK: An attempt that hangs
@@ -320,15 +320,23 @@ package class Half: ReactorWork, @unchecked Sendable {
     private let place: Place
     init(_ place: Place) { self.place = place }
     func deadlinePassed() {
-      if place.half.locked({ state, _ in place.isQueued && state.turn }) { return place.half.endGrace() }
-      // If it is queued, an attempt is near.
-      _ = place.half.limitLate(place)
+      // If it is still queued and gives up, an attempt is near.
+      if !place.half.endGrace(of: place) { _ = place.half.limitLate(place) }
     }
   }
 
-  /// Late callers have waited for long enough, so they leave, although an attempt may be under way.
-  package final func endGrace() {
-    locked { state, actions in if state.turn { settleLate(by: nil, &state, &actions) } }
+  /// A late caller has waited for long enough, so it leaves, although an attempt may be under way.
+  ///
+  /// - Returns: false if it stays, or has left before.
+  @discardableResult
+  package final func endGrace(of place: Place) -> Bool {
+    locked { state, actions in
+      guard place.isQueued, state.turn, place.isLate, let reason = place.gaveUp, !place.hasOnlyAttempt,
+        leavesAtOnce(place)
+      else { return false }
+      turnAway(place, reason, by: nil, &state, &actions)
+      return true
+    }
   }
 
   /// Whether a caller leaves its attempts to the reactor: on a thread of the reactor a job that hangs would keep it, and a drive that
@@ -515,7 +523,8 @@ package class Half: ReactorWork, @unchecked Sendable {
         giveUp(place, .timedOut, by: nil, &state, &actions)
         return nil
       }
-      if !place.isAside, leavesAtOnce(place) {
+      // A datagram that is late overtakes those to its destination that stand aside.
+      if wasLate || !state.queue.hasAside, !place.isAside, leavesAtOnce(place) {
         (place.isLate, place.wasTried) = (true, false)
         place.gaveUp = .timedOut
         state.hasLate = true

@@ -287,7 +287,7 @@ package struct PlaceQueue: Sendable {
   }
 
   /// Visits the first places in line, in order.
-  func visit(first count: Int = .max, _ body: (Place) -> Void) { waiting.visit(first: count, body) }
+  package func visit(first count: Int = .max, _ body: (Place) -> Void) { waiting.visit(first: count, body) }
 
   /// Visits the places that stand aside, in order.
   func visitAside(_ body: (Place) -> Void) { aside?.visit(body) }

@@ -514,8 +514,7 @@ package final class Port: ReadinessReceiver {
     guard let ours else { return nil }
     state.withLock { $0.forget([.readable, .writable]) }
     deregister()
-    ours.closeWorking()
-    noteGone()
+    ours.closeWorking { [self] in noteGone() }
     return ours.number
   }
 }

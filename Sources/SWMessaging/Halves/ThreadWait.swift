@@ -54,7 +54,7 @@ package struct ThreadWait: Sendable {
     isLate = givesUp
     if lateLimit.hasPassed(by: half.port.reactor.now) {
       lateLimit = .never
-      half.endGrace()
+      half.endGrace(of: place)
     }
     switch half.look(place, wakeUp, isLate: isLate, takesTurn: true) {
     case .decided: return .done

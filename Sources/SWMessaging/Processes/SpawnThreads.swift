@@ -22,30 +22,23 @@ enum SpawnThreads {
 
   private struct State: Sendable {
     var threads = 0
-    /// First in, first out. The first `taken` entries have been taken.
+    /// First in, first out. A job that has been taken is not kept, because its result may hold descriptors. To move the others costs
+    /// little beside a spawn.
     var queue: [any Job] = []
-    var taken = 0
     /// Those of the threads that have nothing to do.
     var idle: [WakeUp] = []
 
-    /// Removes an entry that has not been taken.
     mutating func remove(_ job: any Job) {
-      if let index = queue[taken...].firstIndex(where: { $0 === job }) { queue.remove(at: index) }
+      if let index = queue.firstIndex(where: { $0 === job }) { queue.remove(at: index) }
     }
 
-    mutating func next() -> (any Job)? {
-      guard taken < queue.count else { return nil }
-      let job = queue[taken]
-      taken += 1
-      if taken == queue.count || taken >= 1024 {
-        queue.removeFirst(taken)
-        taken = 0
-      }
-      return job
-    }
+    mutating func next() -> (any Job)? { queue.isEmpty ? nil : queue.removeFirst() }
   }
 
   private static let state = Guarded(State())
+
+  /// The number of spawns that wait for a thread, for tests.
+  static var queueLength: Int { state.withLock { $0.queue.count } }
 
   fileprivate protocol Job: AnyObject, Sendable {
     func run()
@@ -89,9 +82,8 @@ enum SpawnThreads {
     let stranded = state.withLock { state in
       state.threads -= 1
       guard state.threads == 0 else { return [any Job]() }
-      var jobs: [any Job] = []
-      while let job = state.next() { jobs.append(job) }
-      return jobs
+      defer { state.queue = [] }
+      return state.queue
     }
     for job in stranded { job.fail(errno) }
   }

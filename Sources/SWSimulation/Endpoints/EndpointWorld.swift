@@ -289,7 +289,12 @@ final class EndpointWorld: SimulatedWorld, @unchecked Sendable {
   func noteHang(_ end: SimulatedEnd, isSending: Bool) {
     let core = cores[end.index]
     let half = isSending ? core.sending as Half? : core.receiving
-    half?.endGrace()
+    let places = half?.inspect { state in
+      var places: [Place] = []
+      state.queue.visit { place in places.append(place) }
+      return places
+    }
+    for place in places ?? [] { half?.endGrace(of: place) }
     coverage.note(.hung)
   }
 
