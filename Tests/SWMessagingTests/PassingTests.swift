@@ -333,6 +333,23 @@ import Testing
     withExtendedLifetime(descriptor) {}
   }
 
+  @Test func `what comes beside the bytes of TCP is no descriptor that was lost`() async throws {
+    let (left, right) = try makeSocketPair(.tcp, framing: .varInt)
+    let result = try right.withDescriptor { descriptor in
+      var on: Int32 = 1
+      return unsafe setsockopt(
+        descriptor.rawValue, SOL_SOCKET, SO_TIMESTAMP, &on, UInt32(MemoryLayout<Int32>.size))
+    }
+    #expect(result == 0)
+    right.maximumDescriptors = 4
+    for message in [[1], [2, 3]] as [[UInt8]] {
+      try await left.send(message)
+      let received = try await right.receiveMessage()
+      #expect(received.message == message)
+      #expect(!received.lostDescriptors && received.descriptors == nil)
+    }
+  }
+
   @Test func `a datagram says who sent it, and goes where it is told`() async throws {
     let directory = FileManager.default.temporaryDirectory.appending(
       path: "sw-\(UUID().uuidString.prefix(8))")

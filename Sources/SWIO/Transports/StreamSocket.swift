@@ -76,10 +76,12 @@ package final class StreamSocket: DescriptorTransport {
   package func receive(
     into memory: UnsafeMutableRawBufferPointer, maximumDescriptors: Int, ancillary: inout Ancillary?
   ) -> Attempt {
+    // Other control data, such as a time, is no descriptor that was lost.
+    guard isUnix else { return unsafe receive(into: memory) }
     if unsafe unwanted?.areTooMany ?? false { return .retryLater }
     var found: UnsafeMutablePointer<swsys_ancillary>?
     let result = unsafe swsys_receive_message(
-      number, memory.baseAddress, memory.count, isUnix ? SWSYS_UNIX_BYTES : SWSYS_BYTES, &found)
+      number, memory.baseAddress, memory.count, SWSYS_UNIX_BYTES, &found)
     if let found = unsafe found {
       hasBarriers.store(true, ordering: .relaxed)
       ancillary = unsafe Ancillary(
