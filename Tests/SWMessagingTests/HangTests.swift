@@ -383,18 +383,26 @@ import Testing
   }
 
   @Test(.enabled("with this kernel a splice holds no lock", aSpliceHoldsTheLock))
-  func `a task on the reactor's thread closes a FIFO that is held`() async throws {
+  func `a task on the reactor's thread closes or detaches a FIFO that is held`() async throws {
     let directory = try TestDirectory()
     defer { directory.remove() }
     let path = directory("fifo")
     #expect(unsafe path.withPlatformString { unsafe mkfifo($0, 0o600) } == 0)
-    let readEnd = try FileDescriptor.open(path, .readWrite)
-    let reader = try SocketReader(adopting: OwnedDescriptor(adopting: readEnd))
+    let ends = try (0..<2).map { _ in try FileDescriptor.open(path, .readWrite) }
+    let reader = try SocketReader(adopting: OwnedDescriptor(adopting: ends[0]))
+    let other = try SocketReader(adopting: OwnedDescriptor(adopting: ends[1]))
+    let isDetached = Guarded(false)
+    other.core.receiving?.port.whenGone { isDetached.withLock { $0 = true } }
     let splicer = try Splicer(into: try FileDescriptor.open(path, .writeOnly))
     await eventually { splicer.holdsLock }
-    await Task(executorPreference: .reactor) { @Sendable in reader.close() }.value
-    #expect(!Self.reactorHangs)
+    let detached = try await Task(executorPreference: .reactor) { @Sendable in
+      reader.close()
+      return try other.detach().release().descriptor
+    }.value
+    #expect(detached == ends[1] && !Self.reactorHangs && !isDetached.withLock { $0 })
     try await Self.othersAreServed()
     try await splicer.end()
+    await eventually { isDetached.withLock { $0 } }
+    try detached.close()
   }
 }

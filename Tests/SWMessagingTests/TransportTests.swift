@@ -456,7 +456,11 @@ import Testing
     #expect(writing.send([UInt8](repeating: 7, count: 8_192)) == .wouldBlock)
     #expect(throws: TransportError(.finishSending, .notSupported)) { try writing.transport.finishSending() }
     let other = try Self.pipe(branch.features)
-    other.reading.transport.closeWorking {}
+    let isOpenAtEnd = Guarded<[Bool]>([])
+    let transport = other.reading.transport
+    let working = transport.working
+    transport.closeWorking { isOpenAtEnd.withLock { $0.append(fcntl(working, F_GETFD) >= 0) } }
+    #expect(isOpenAtEnd.withLock { $0 } == [working == transport.number])
     let lonely = try DescriptorPair.pipe()
     let writer = try Held(lonely.second, for: .writable, branch.features)
     Self.drop(lonely.first)

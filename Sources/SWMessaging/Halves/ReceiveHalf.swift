@@ -821,12 +821,11 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
   }
 
   /// In the turn: fails a head that is not a thread, because neither the reactor nor a helper can continue for it. Returns false if
-  /// the head is a thread.
+  /// there is no such head.
   @discardableResult
   private func failHead(_ error: TransportError, by me: ReceivePlace?) -> Bool {
     locked { state, actions in
-      guard let head = state.queue.first else { return true }
-      if head.kind == .thread { return false }
+      guard let head = state.queue.first, head.kind != .thread else { return false }
       state.queue.remove(head)
       fail(head, EndpointError(.transport(error)))
       head.decide(&actions, by: me)
