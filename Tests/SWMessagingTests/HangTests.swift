@@ -339,6 +339,39 @@ import Testing
     }.value
   }
 
+  @Test(arguments: [false, true])
+  func `a task on the reactor's thread leaves the attempt for a call before it to the reactor, too`(
+    _ isSending: Bool
+  ) async throws {
+    var capabilities = TransportCapabilities()
+    capabilities.attemptsMayHang = true
+    let transport = PlayedTransport(
+      receiving: [.wouldBlock], sending: [.wouldBlock], capabilities: capabilities)
+    let duplex = SocketDuplex(transport: transport)
+    let halves = (receiving: duplex.core.receiving as Half?, sending: duplex.core.sending as Half?)
+    let half = try #require(isSending ? halves.sending : halves.receiving)
+    let call: @Sendable () async throws -> Void = {
+      if isSending { try await duplex.send([1]) } else { _ = try await duplex.receive(upTo: 1) }
+    }
+    let first = Task(executorPreference: .reactor) { @Sendable in try await call() }
+    await eventually {
+      !transport.log.isEmpty && half.inspect { $0.queue.count == 1 && !$0.turn && !$0.stirred }
+    }
+    let (isInside, mayGo) = (Raised(), Raised())
+    transport.meanwhile {
+      isInside.raise()
+      while !mayGo.isUp { sched_yield() }
+    }
+    transport.append(receiving: .transferred(1), .transferred(1))
+    let second = Task(executorPreference: .reactor) { @Sendable in try await call() }
+    await eventually { isInside.isUp }
+    try await Self.othersAreServed()
+    mayGo.raise()
+    try await first.value
+    try await second.value
+    await eventually { Reactor.shared.workerCount <= Reactor.shared.workerLimit }
+  }
+
   /// A job is not replaced, so it makes no attempt that may hang.
   @Test(
     .enabled("with this kernel a splice holds no lock", aSpliceHoldsTheLock), arguments: [false, true],
