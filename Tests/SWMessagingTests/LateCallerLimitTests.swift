@@ -182,21 +182,32 @@ import Testing
     played.end()
   }
 
-  /// The grace is over between two attempts: the next one is near.
-  @Test func `a late call for which an attempt is due waits for it`() throws {
-    let played = Self.played(receiving: [.wouldBlock])
-    let caller = played.receive()
-    played.transport.raise(.readable)
+  /// The first grace is over before the attempt, and the second during it.
+  @Test func `a late call for which an attempt is due waits for it, and no longer than a grace`() throws {
+    let (readEnd, writeEnd) = try FileDescriptor.pipe()
+    var capabilities = TransportCapabilities()
+    capabilities.attemptsMayHang = true
+    let played = HandPlayed(
+      PlayedTransport(capabilities: capabilities, source: .descriptor(readEnd)),
+      reactor: ManualReactor(startingAt: Deadline(nanoseconds: 1)))
+    let reactor = played.reactor
+    let head = played.receive(as: .thread)
     let late = played.receive(until: .immediately)
+    played.receiving.stir()
     let waiting = try Self.waiting(late)
-    played.reactor.pass(Deadline(nanoseconds: 1 + Self.grace))
-    if late?.isDecided == false {
-      played.transport.append(receiving: .transferred(1), .transferred(1))
-      played.reactor.drive()
+    reactor.pass(Deadline(nanoseconds: 1 + Self.grace))
+    #expect(late?.isDecided == false)
+    played.transport.meanwhile {
+      reactor.pass(Deadline(nanoseconds: 2 * Self.grace))
+      #expect(late?.isDecided == false)
+      reactor.pass(Deadline(nanoseconds: 1 + 2 * Self.grace))
+      #expect(played.outcome(late) == "timedOut")
     }
-    #expect(played.outcome(caller) != nil || late?.isDecided == true)
+    head?.run()
+    #expect(late?.isDecided == true && head?.isDecided == false)
     waiting.finish()
     played.end()
+    for end in [readEnd, writeEnd] { try end.close() }
   }
 
   /// The bytes that have stirred the half may be gone, so its poll does not end.
