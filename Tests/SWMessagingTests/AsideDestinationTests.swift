@@ -73,6 +73,40 @@ import Testing
     played.end()
   }
 
+  /// The reactor has driven for as long as it may at a time, and is to go on.
+  @Test func `a datagram whose time is over does not overtake one that stands aside`() throws {
+    var count = 0
+    for others in 50..<80 as Range<UInt8> {
+      let played = HandPlayed(
+        PlayedTransport(.datagrams, sending: [.wouldBlock]),
+        reactor: ManualReactor(startingAt: Deadline(nanoseconds: 1)))
+      let (transport, reactor) = (played.transport, played.reactor)
+      let late = Guarded<HandCaller?>(nil)
+      transport.meanwhile {
+        for number in 0..<others { _ = played.send([number], to: Self.second) }
+        _ = played.send([100], to: Self.first)
+        let sent = played.send([101], to: Self.first, until: Deadline(nanoseconds: 100))
+        late.withLock { $0 = sent.caller }
+      }
+      _ = played.send([102], to: Self.second)
+      let caller = try #require(late.withLock { $0 })
+      let waiting = TaskWait(caller.place)
+      waiting.arm()
+      for _ in 0...others { transport.append(sending: .transferred(1)) }
+      transport.append(sending: .retryLater)
+      transport.raise(.writable)
+      _ = reactor.driveOnce()
+      if reactor.isCalled, !caller.place.isAside, played.sending.inspect({ $0.queue.hasAside }) {
+        count += 1
+        reactor.pass(Deadline(nanoseconds: 100))
+        #expect(caller.isDecided && Self.sends(played).last == "send [100]")
+      }
+      waiting.finish()
+      played.end()
+    }
+    #expect(count > 0)
+  }
+
   @Test func `a flush waits for what was called before it, and for nothing else`() {
     let played = HandPlayed(PlayedTransport(.datagrams, sending: Self.refusals(1)))
     let before = played.send([1], to: Self.first)
