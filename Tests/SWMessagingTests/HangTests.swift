@@ -372,6 +372,24 @@ import Testing
     await eventually { Reactor.shared.workerCount <= Reactor.shared.workerLimit }
   }
 
+  /// Nothing signals that there is room, so the call itself is what brings the attempt about.
+  @Test func `a call behind another one that leaves its attempt to the reactor has it`() async throws {
+    var capabilities = TransportCapabilities()
+    capabilities.attemptsMayHang = true
+    let transport = PlayedTransport(sending: [.wouldBlock], capabilities: capabilities)
+    let writer = SocketWriter(transport: transport)
+    let half = try #require(writer.core.sending)
+    let first = Task(executorPreference: .reactor) { @Sendable in _ = try await writer.send([1]) }
+    await eventually {
+      !transport.log.isEmpty && half.inspect { $0.queue.count == 1 && !$0.turn && !$0.stirred }
+    }
+    try await Task(executorPreference: .reactor) { @Sendable in
+      _ = try await writer.send([2], timeout: .nanoseconds(1))
+    }.value
+    try await first.value
+    #expect(transport.log.prefix(3) == ["send [1]", "send [1]", "send [2]"])
+  }
+
   /// A job is not replaced, so it makes no attempt that may hang.
   @Test(
     .enabled("with this kernel a splice holds no lock", aSpliceHoldsTheLock), arguments: [false, true],

@@ -356,6 +356,33 @@ import Testing
     if !isSending { #expect(played.outcome(task) == "[3]") }
     played.end()
   }
+
+  /// The turn is away while a helper is asked for, and no longer if there is none.
+  @Test func `without a helper late callers wait for the attempt for the next message`() throws {
+    // The first message, the next two together, then one after the other, and the late one.
+    let played = Self.played(sending: [.transferred(1), .offload, .offload, .transferred(1)], mayHang: false)
+    let (transport, reactor) = (played.transport, played.reactor)
+    reactor.refuseHelp(.resourceTemporarilyUnavailable)
+    let callers = Guarded<[HandCaller?]>([])
+    let isLateDecided = Guarded<Bool?>(nil)
+    @Sendable func onAttempt(_ number: Int) {
+      if number < 4 { transport.meanwhile { onAttempt(number + 1) } }
+      if number == 1 { callers.withLock { $0 = [2, 3].map { played.send([$0]).caller } } }
+      guard number == 4 else { return }
+      let late = played.send([4], until: .immediately).caller
+      late?.giveUp(.timedOut)
+      isLateDecided.withLock { $0 = late?.isDecided }
+      callers.withLock { $0.append(late) }
+    }
+    transport.meanwhile { onAttempt(1) }
+    #expect(played.send([1]).outcome == "sent")
+    reactor.drive()
+    #expect(transport.log == ["send [1]", "send [2, 3]", "send [2]", "send [3]", "send [4]"])
+    #expect(isLateDecided.withLock { $0 } == false)
+    let errors = callers.withLock { $0 }.map { ($0?.place as? SendPlace)?.error?.failure }
+    #expect(errors == [TransportError(.offload, .resourceTemporarilyUnavailable), nil, nil])
+    played.end()
+  }
 }
 
 extension HandPlayed {
