@@ -210,18 +210,14 @@ import Testing
     }
     var tasks = gates.dropLast().map(held)
     await eventually { count.all == SpawnThreads.limit }
-    // Each queues before the next one is made.
-    func queue(_ task: Task<Void, any Error>) async {
-      let length = SpawnThreads.queueLength
-      tasks.append(task)
-      await eventually { SpawnThreads.queueLength > length }
-    }
     let spawn = { [witness = Witness(isGone)] in
       Task { try await SpawnThreads.run { () throws(EndpointError) in withExtendedLifetime(witness) {} } }
     }()
-    await queue(spawn)
-    await queue(held(by: gates[SpawnThreads.limit]))
-    await queue(held(by: gates[SpawnThreads.limit]))
+    await eventually { SpawnThreads.queueLength == 1 }
+    for length in 2...3 {
+      tasks.append(held(by: gates[SpawnThreads.limit]))
+      await eventually { SpawnThreads.queueLength == length }
+    }
     gates[0].open()
     try await spawn.value
     await eventually { count.all == SpawnThreads.limit + 1 }
