@@ -468,6 +468,16 @@ import Testing
     #expect(broken == .failed(TransportError(.send, .brokenPipe)) && Self.scope(broken) == .direction)
   }
 
+  @Test func `the reactor itself closes what cannot take long`() async throws {
+    let pair = try DescriptorPair.sockets(.tcp)
+    let transport = try makeTransport(over: pair.first.release().rawValue, for: .readable)
+    await Task(executorPreference: .reactor) { @Sendable in
+      let isClosed = Guarded(false)
+      transport.close { isClosed.withLock { $0 = true } }
+      #expect(isClosed.withLock { $0 })
+    }.value
+  }
+
   private static func drop(_ descriptor: consuming OwnedDescriptor) {}
 
   @Test func `a pipe without a writer ends, on every kernel`() throws {

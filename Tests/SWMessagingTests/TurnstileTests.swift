@@ -11,7 +11,7 @@ import Testing
   private final class Passage: Sendable {
     let turnstile = Turnstile()
     /// How often the other thread is still to look.
-    let looks = Atomic(stressed(500_000))
+    let looks = Atomic(stressed(2_000_000))
     private let state = Guarded(HalfState())
 
     func withState(_ body: (inout HalfState) -> Void) {

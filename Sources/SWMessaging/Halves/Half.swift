@@ -306,11 +306,11 @@ package class Half: ReactorWork, @unchecked Sendable {
     port.attemptsMayHang ? Deadline(nanoseconds: port.reactor.now.nanoseconds &+ Self.grace) : .never
   }
 
-  /// Has a place that is late leave after a grace, because the attempt that it waits for may hang.
+  /// Has a place that gives up leave after a grace, if it is still there, because the attempt that it waits for may hang.
   ///
   /// - Returns: the timer, if there is one.
   final func limitLate(_ place: Place) -> Timer? {
-    guard port.attemptsMayHang, locked({ _, _ in place.isQueued && place.gaveUp != nil }) else { return nil }
+    guard port.attemptsMayHang, locked({ _, _ in place.isQueued }) else { return nil }
     let timer = Timer(LateLimit(place))
     port.reactor.set(timer, at: lateLimit)
     return timer
@@ -320,7 +320,7 @@ package class Half: ReactorWork, @unchecked Sendable {
     private let place: Place
     init(_ place: Place) { self.place = place }
     func deadlinePassed() {
-      // If it is still queued and gives up, an attempt is near.
+      // If it is still queued, an attempt is near.
       if !place.half.endGrace(of: place) { _ = place.half.limitLate(place) }
     }
   }
