@@ -145,12 +145,17 @@ final class SimulatedEnd: DescriptorTransport, ReadinessReceiver, @unchecked Sen
     }
   }
 
-  /// The turn is away from an attempt that is left to another thread until the next attempt has returned.
+  /// The turn is away from an attempt that is left to another thread until the next attempt has returned. One that was interrupted
+  /// is repeated meanwhile.
   private func notingAbsence(isSending: Bool, _ body: () -> Attempt) -> Attempt {
     let direction = isSending ? 1 : 0
     let wasLeft = absences[direction].isLeft
     absences[direction].isLeft = false
     let attempt = mayHang(isSending: isSending, body)
+    if wasLeft, case .failed(let error) = attempt, error.errno == .interrupted {
+      absences[direction].isLeft = true
+      return attempt
+    }
     if wasLeft { absences[direction].underWay -= 1 }
     if attempt == .offload {
       absences[direction].isLeft = true
