@@ -37,6 +37,25 @@ import Testing
     #expect(hand.result(hand.send([6]))?.error?.reason == .transport(TransportError(.offload, .noMemory)))
   }
 
+  @Test(arguments: [false, true])
+  func `a half-close that has to wait is made when it can be, and ends with a close`(_ closes: Bool) {
+    let played = HandPlayed(PlayedTransport(finishing: [.wouldBlock]))
+    let (receiving, sending) = (played.receiving, played.sending)
+    if closes {
+      played.transport.meanwhile {
+        receiving.close()
+        sending.close()
+      }
+    }
+    let finished = played.send([], step: .halfClose)
+    #expect(finished.outcome == (closes ? "closed" : nil))
+    played.transport.raise(.writable)
+    played.reactor.drive()
+    #expect(finished.outcome == (closes ? "closed" : "sent"))
+    #expect(played.transport.log == (closes ? ["finish", "close"] : ["finish", "finish"]))
+    played.end()
+  }
+
   @Test(arguments: [
     ClosedSend(attempts: [.wouldBlock]),
     ClosedSend(attempts: [.retryLater]),
