@@ -6,6 +6,7 @@ import Synchronization
 final class HandCaller: Sendable {
   private struct State: Sendable {
     var isWoken = false
+    var isPolling = false
   }
 
   let place: Place
@@ -29,11 +30,15 @@ final class HandCaller: Sendable {
 
   private func wake() { state.withLock { $0.isWoken = true } }
 
-  /// The steps of a woken thread: drives, and looks again, until it waits or is done.
+  /// The steps of a woken thread: drives, and looks again, until it waits or is done. One that polls when its endpoint is closed has
+  /// to be run once more: the transport is closed behind it.
   func run(isLate: Bool = false) {
     guard place.kind == .thread else { return }
-    state.withLock { $0.isWoken = false }
-    half.drive(as: place, first: false)
+    let wasPolling = state.withLock { state in
+      defer { (state.isWoken, state.isPolling) = (false, false) }
+      return state.isPolling
+    }
+    if half.endWait(place, polling: wasPolling) { half.driveOn(as: place) }
     look(isLate: isLate)
   }
 
@@ -41,7 +46,8 @@ final class HandCaller: Sendable {
     let wakeUp = WakeUp { [weak self] in self?.wake() }
     while true {
       switch half.look(place, wakeUp, isLate: isLate) {
-      case .decided, .wait: return
+      case .decided: return
+      case .wait(let polling): return state.withLock { $0.isPolling = polling }
       case .drive: half.drive(as: place, first: false)
       }
     }

@@ -207,6 +207,7 @@ import Testing
     #expect(late?.isDecided == true && head?.isDecided == false)
     waiting.finish()
     played.end()
+    head?.run()
     for end in [readEnd, writeEnd] { try end.close() }
   }
 
@@ -223,6 +224,7 @@ import Testing
     thread?.run()
     #expect(played.outcome(late) == "timedOut" && thread?.isDecided == false)
     played.end()
+    thread?.run()
     for end in [readEnd, writeEnd] { try end.close() }
   }
 
@@ -261,6 +263,7 @@ import Testing
     head?.run()
     #expect(played.outcome(late) == "timedOut")
     played.end()
+    head?.run()
     for end in [readEnd, writeEnd] { try end.close() }
   }
 
