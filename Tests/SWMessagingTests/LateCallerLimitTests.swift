@@ -12,14 +12,17 @@ import Testing
 @Suite(.lastResort, .leavesNothing) struct LateCallerLimitTests {
   private static let grace: UInt64 = 200_000_000
 
-  private static func played(receiving: [Attempt] = [], sending: [Attempt] = [], mayHang: Bool = true)
-    -> HandPlayed
-  {
+  private static func played(
+    receiving: [Attempt] = [], sending: [Attempt] = [], mayHang: Bool = true,
+    source: ReadinessSource = .signal, timersMayOvertakeEvents: Bool = true
+  ) -> HandPlayed {
     var capabilities = TransportCapabilities()
     capabilities.attemptsMayHang = mayHang
     return HandPlayed(
-      PlayedTransport(receiving: receiving, sending: sending, capabilities: capabilities),
-      reactor: ManualReactor(timersMayOvertakeEvents: true, startingAt: Deadline(nanoseconds: 1)))
+      PlayedTransport(
+        receiving: receiving, sending: sending, capabilities: capabilities, source: source),
+      reactor: ManualReactor(
+        timersMayOvertakeEvents: timersMayOvertakeEvents, startingAt: Deadline(nanoseconds: 1)))
   }
 
   /// A task that waits as `runTask` does. The caller ends it with `finish`.
@@ -185,11 +188,7 @@ import Testing
   /// The first grace is over before the attempt, and the second during it.
   @Test func `a late call for which an attempt is due waits for it, and no longer than a grace`() throws {
     let (readEnd, writeEnd) = try FileDescriptor.pipe()
-    var capabilities = TransportCapabilities()
-    capabilities.attemptsMayHang = true
-    let played = HandPlayed(
-      PlayedTransport(capabilities: capabilities, source: .descriptor(readEnd)),
-      reactor: ManualReactor(startingAt: Deadline(nanoseconds: 1)))
+    let played = Self.played(source: .descriptor(readEnd), timersMayOvertakeEvents: false)
     let reactor = played.reactor
     let head = played.receive(as: .thread)
     let late = played.receive(until: .immediately)
@@ -243,11 +242,7 @@ import Testing
   /// Else it would spin until the thread that is to make the attempt has been scheduled.
   @Test func `a thread that is late waits for another grace if nobody has the turn`() throws {
     let (readEnd, writeEnd) = try FileDescriptor.pipe()
-    var capabilities = TransportCapabilities()
-    capabilities.attemptsMayHang = true
-    let played = HandPlayed(
-      PlayedTransport(capabilities: capabilities, source: .descriptor(readEnd)),
-      reactor: ManualReactor(startingAt: Deadline(nanoseconds: 1)))
+    let played = Self.played(source: .descriptor(readEnd), timersMayOvertakeEvents: false)
     let head = played.receive(as: .thread)
     let late = try #require(played.receive(as: .thread, until: .immediately))
     played.receiving.stir()
