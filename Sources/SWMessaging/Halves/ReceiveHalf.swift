@@ -551,8 +551,8 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     return released(driver)
   }
 
-  /// Hands the turn to a helper thread, because the attempt may take long and this thread must not wait. Returns nil if
-  /// there is no helper; the head has failed then, and the turn is still held.
+  /// Hands the turn to a helper thread, because the attempt may take long and this thread must not wait. Returns nil if there is
+  /// no helper and this thread is to wait itself, with the turn.
   private func handOver(_ driver: inout Driver) -> Started? {
     guard placeImplied(&driver) else { return .ended(.failed(EndpointError(.closed))) }
     let me = driver.me
@@ -565,11 +565,8 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
       driver.mayTakeLong = true
       return nil
     }
-    if failHead(TransportError(.offload, errno), by: driver.me) {
-      driver.noteFailure(of: driver.me)
-      return nil
-    }
-    // A thread at the head makes the attempt itself.
+    failHead(TransportError(.offload, errno), by: me)
+    // A thread at the head makes the attempt itself. For any other one the reactor asks for a helper again.
     locked { state, actions in stop(&state, &actions, by: me) }
     return released(driver)
   }
@@ -820,16 +817,13 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
     return .failed
   }
 
-  /// In the turn: fails a head that is not a thread, because neither the reactor nor a helper can continue for it. Returns false if
-  /// there is no such head.
-  @discardableResult
-  private func failHead(_ error: TransportError, by me: ReceivePlace?) -> Bool {
+  /// In the turn: fails a head that is not a thread, because neither the reactor nor a helper can continue for it.
+  private func failHead(_ error: TransportError, by me: ReceivePlace?) {
     locked { state, actions in
-      guard let head = state.queue.first, head.kind != .thread else { return false }
+      guard let head = state.queue.first, head.kind != .thread else { return }
       state.queue.remove(head)
       fail(head, EndpointError(.transport(error)))
       head.decide(&actions, by: me)
-      return true
     }
   }
 }
