@@ -387,7 +387,8 @@ import Testing
       _ = try await writer.send([2], timeout: .nanoseconds(1))
     }.value
     try await first.value
-    #expect(transport.log.prefix(3) == ["send [1]", "send [1]", "send [2]"])
+    // The reactor drives both together, or its timer each by itself.
+    #expect([["send [1, 2]"], ["send [1]", "send [2]"]].contains(Array(transport.log.dropFirst())))
   }
 
   /// A job is not replaced, so it makes no attempt that may hang.
