@@ -7,7 +7,7 @@ import Testing
 
 /// The short way to the turn.
 @Suite(.lastResort, .leavesNothing) struct TurnstileTests {
-  /// A turnstile, the state that it stands before, and the number of those that have the turn.
+  /// A turnstile, and the state that it stands before.
   private final class Passage: Sendable {
     let turnstile = Turnstile()
     /// How often the other thread is still to look.
