@@ -73,6 +73,23 @@ import Testing
     played.end()
   }
 
+  @Test func `a caller that is served puts 16 others aside at most, and leaves the rest to the reactor`() {
+    let played = HandPlayed(PlayedTransport(.datagrams, sending: Self.refusals(1)))
+    let first = played.send([1], to: Self.first)
+    let behind = Guarded<[HandSent]>([])
+    played.transport.meanwhile {
+      let sent = (2..<100).map { played.send([$0], to: Self.first) }
+      behind.withLock { $0 = sent }
+    }
+    #expect(played.send([100], to: Self.second).outcome == "sent")
+    let sent = behind.withLock { $0 }
+    #expect(sent.count { $0.caller?.place.isAside == true } == 16)
+    #expect(played.reactor.isCalled)
+    played.passPauses { first.outcome != nil && sent.allSatisfy { $0.outcome != nil } }
+    #expect(Self.sends(played).suffix(98) == (2..<100).map { "send [\($0)]" }[...])
+    played.end()
+  }
+
   /// The reactor has driven for as long as it may at a time, and is to go on.
   @Test func `a datagram whose time is over does not overtake one that stands aside`() throws {
     var count = 0

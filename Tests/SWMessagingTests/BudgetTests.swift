@@ -106,6 +106,35 @@ import Testing
     #expect(others.allSatisfy { hand.result($0) != nil })
   }
 
+  @Test func `a thread that gives up in the middle of its message serves 16 others at most`() {
+    let hand = HandDriven(sending: [.accept(10), .wouldBlock])
+    let payload = pattern(2_100)
+    let first = hand.send(payload, as: .thread)
+    let others = (0..<30).map { _ in hand.send(payload) }
+    hand.transport.append(sending: Array(repeating: .accept(.max), count: 40))
+    first.caller?.giveUp(.timedOut)
+    #expect(hand.result(first)?.error?.reason == .timedOut)
+    // The rest of its message counts as one.
+    #expect(others.count { hand.result($0) != nil } == 15)
+    #expect(hand.reactor.isCalled)
+    hand.reactor.drive()
+    #expect(others.allSatisfy { hand.result($0)?.value != nil })
+  }
+
+  @Test func `a thread that finds no frame among the bytes serves 16 others at most`() {
+    let hand = HandDriven(receiving: [])
+    let side = hand.side(.varInt)
+    let first = hand.receive(side.request, as: .thread)
+    let others = (0..<30).map { _ in hand.receive(.upTo(1)) }
+    hand.transport.append(receiving: [.bytes(Array(repeating: 0xff, count: 30))])
+    first.caller?.run()
+    #expect(hand.result(first, side)?.error != nil)
+    #expect(others.count { hand.bytes($0) == [0xff] } == 16)
+    #expect(hand.reactor.isCalled)
+    hand.reactor.drive()
+    #expect(others.allSatisfy { $0.caller?.isDecided == true })
+  }
+
   // MARK: Yielding
 
   /// After how many calls another task of the same actor has run; nil: after none of 300.

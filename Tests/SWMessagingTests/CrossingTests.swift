@@ -51,6 +51,17 @@ import Testing
     #expect(hand.result(call)?.value != nil)
   }
 
+  @Test func `what a send's attempt has done wakes a receive that waits crosswise`() {
+    let hand = HandDriven(
+      receiving: [.waitsFor(.writable), .waitsFor(.writable), .bytes(Self.frame)], sending: [.accept(100)])
+    let side = hand.side(.varInt)
+    let call = hand.receive(side.request)
+    #expect(hand.result(call, side) == nil)
+    #expect(hand.result(hand.send(Self.frame))?.value != nil)
+    hand.reactor.drive()
+    #expect(hand.result(call, side)?.value == [20, 21])
+  }
+
   @Test func `a signal that comes before a receive has said that it waits crosswise is not lost to it`()
     throws
   {
@@ -118,6 +129,19 @@ import Testing
     hand.reactor.drive()
     #expect(hand.transport.receiveCount < 6)
     #expect(hand.transport.sendCount < 6)
+  }
+
+  @Test func `a thread that polls hears that another one's attempt waits for the other direction`() {
+    let attempts: [Attempt] = [.wouldBlock] + Array(repeating: .waitsFor(.writable), count: 10)
+    let played = HandPlayed(PlayedTransport(receiving: attempts, source: .descriptor(.standardError)))
+    let first = played.receive(as: .thread)
+    #expect(first?.place.polledInterest == .readable && first?.isWoken == false)
+    _ = played.receive(as: .thread)
+    #expect(first?.isWoken == true)
+    first?.run()
+    #expect(first?.place.polledInterest == .writable)
+    played.end()
+    first?.run()
   }
 
   @Test func `a task's attempt that may take long is made by a helper, a thread's by itself`() {

@@ -358,6 +358,7 @@ import Testing
       !transport.log.isEmpty && half.inspect { $0.queue.count == 1 && !$0.turn && !$0.stirred }
     }
     let (isInside, mayGo) = (Raised(), Raised())
+    defer { mayGo.raise() }
     transport.meanwhile {
       isInside.raise()
       while !mayGo.isUp { sched_yield() }

@@ -1,6 +1,7 @@
 import SWFraming
 import SWIO
 import SWTesting
+import Synchronization
 import TestSupport
 import Testing
 
@@ -25,6 +26,50 @@ import Testing
     func envelope(for payload: Span<UInt8>) throws(FramingError) -> FrameEnvelope {
       FrameEnvelope(header: [1, 2, 3, 4], trailer: [5, 6, 7, 8])
     }
+  }
+
+  /// Frames that end with a zero, and a count of the scanners that have looked at anything.
+  private struct Counted: ByteFraming {
+    final class Looks: Sendable { let count = Atomic(0) }
+
+    struct Scanner: FrameScanner {
+      let looks: Looks
+      var isFresh = true
+
+      mutating func demand(in received: Span<UInt8>) throws(FramingError) -> FrameDemand {
+        if isFresh { looks.count.add(1, ordering: .relaxed) }
+        isFresh = false
+        for index in received.indices where received[index] == 0 {
+          return .frame(byteCount: index + 1, payload: 0..<index)
+        }
+        return .atLeast(received.count + 1)
+      }
+    }
+
+    let looks = Looks()
+    func makeScanner() -> Scanner { Scanner(looks: looks) }
+    func envelope(for payload: Span<UInt8>) throws(FramingError) -> FrameEnvelope {
+      FrameEnvelope(trailer: [0])
+    }
+  }
+
+  @Test func `each call of a peer's long frame looks at what is new`() throws {
+    let framing = Counted()
+    let pair = try DescriptorPair.sockets(.unix)
+    let peer = try SocketWriter(adopting: pair.first)
+    let reader = try MessageReader(adopting: pair.second, framing: framing)
+    try peer.blocking.send([1, 2])
+    #expect(throws: EndpointError.self) { try reader.blocking.receive(timeout: .zero) }
+    let before = framing.looks.count.load(ordering: .relaxed)
+    for byte in [3, 4] as [UInt8] {
+      try peer.blocking.send([byte])
+      #expect(throws: EndpointError.self) { try reader.blocking.receive(timeout: .zero) }
+    }
+    #expect(framing.looks.count.load(ordering: .relaxed) == before)
+    try peer.blocking.send([0])
+    #expect(try reader.blocking.receive(timeout: .patience) == [1, 2, 3, 4])
+    peer.close()
+    reader.close()
   }
 
   private static let payload = (0..<Framed.payloadCount).map { UInt8(truncatingIfNeeded: $0) }

@@ -148,11 +148,25 @@ import Testing
       let marked = try makeTransport(connected: numbers[0].rawValue, .packets, isUnix: true)
       #expect(swsys_forbid_here(Int32(SWSYS_CALL_SETSOCKOPT)) == 0)
       let unmarked = try makeTransport(connected: numbers[1].rawValue, .packets, isUnix: true)
-      let results = [marked.isCloseUpToPeer(), unmarked.isCloseUpToPeer()]
+      let results = [
+        marked.isCloseUpToPeer(), unmarked.isCloseUpToPeer(),
+        swsys_close_is_up_to_peer(numbers[1].rawValue, true),
+      ]
       for number in numbers { try number.close() }
       return results
     }.value
-    #expect(isUpToPeer == [false, true])
+    #expect(isUpToPeer == [false, true, true])
+  }
+
+  @Test(arguments: UDPSocket.Version.allCases)
+  func `no peer can pass descriptors to a UDP socket, so it is closed here`(_ version: UDPSocket.Version)
+    throws
+  {
+    let socket = try UDPSocket(version)
+    let number = socket.descriptor.release()
+    let transport = try makeTransport(over: number.rawValue, for: [.readable, .writable])
+    #expect(!transport.isCloseUpToPeer())
+    try number.close()
   }
 
   @Test func `a TCP socket that lingers is closed elsewhere`() throws {

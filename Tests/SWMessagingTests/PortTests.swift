@@ -283,6 +283,23 @@ import Testing
     for half in [receiving, sending] as [Half] { half.close() }
   }
 
+  @Test func `bytes that are too few for a call that does not wait are there for the one behind it`() {
+    let played = HandPlayed(PlayedTransport(receiving: [.wouldBlock]))
+    // From now on the half hears of readiness.
+    played.receive()?.giveUp(.cancelled)
+    let behind = Guarded<HandCaller?>(nil)
+    played.transport.append(receiving: .transferred(5))
+    played.transport.meanwhile {
+      let caller = played.receive()
+      behind.withLock { $0 = caller }
+    }
+    #expect(played.receive(.exactly(10), until: .immediately) == nil)
+    let caller = behind.withLock { $0 }
+    played.reactor.drive()
+    #expect(played.outcome(caller) == "[1, 2, 3, 4, 5]")
+    played.end()
+  }
+
   @Test func `an attempt that waits crosswise is repeated once, and one that would block is not`() {
     let played = HandPlayed(PlayedTransport(receiving: [.waitsFor(.writable), .wouldBlock]))
     let caller = played.receive()

@@ -343,11 +343,10 @@ package final class Port: ReadinessReceiver {
     return true
   }
 
-  /// For transports such as TLS an attempt in one direction can unblock the other. The other half is told, but only
-  /// if bytes moved, or if this attempt did not itself wait for the opposite direction. Otherwise two blocked halves
-  /// would wake each other for ever.
+  /// For transports such as TLS an attempt in one direction can unblock the other. The other half is told, unless this
+  /// attempt itself waits for the opposite direction. Otherwise two blocked halves would wake each other for ever.
   private func tellOther(than direction: Readiness, of attempt: Attempt) {
-    guard attempt.moved || !attempt.crosses(direction) else { return }
+    guard !attempt.crosses(direction) else { return }
     let half: Half? = state.withLock { state in
       if direction == .readable {
         return unsafe state.awaitedToSend == .readable ? state.sending?.takeUnretainedValue() : nil
@@ -520,11 +519,6 @@ package final class Port: ReadinessReceiver {
 }
 
 extension Attempt {
-  fileprivate var moved: Bool {
-    if case .transferred = self { return true }
-    return false
-  }
-
   /// Whether the half waits for the readiness of the other direction.
   fileprivate func crosses(_ direction: Readiness) -> Bool {
     if case .waitsFor(let readiness) = self { return readiness != direction }
