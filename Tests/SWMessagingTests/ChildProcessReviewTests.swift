@@ -23,9 +23,9 @@ import Testing
       }
       let (watch, _) = try await spawn("exit 0")
       _ = try await watch.wait(CallLimit(.patience, .never))
-      let before = openDescriptors()
+      let before = libraryDescriptors()
       watch.abandon()
-      let freed = before.subtracting(openDescriptors())
+      let freed = before.subtracting(libraryDescriptors())
       let number = try #require(freed.count == 1 ? freed.first : nil)
       // A stranger, whose pidfd gets the number.
       let (stranger, pid) = try await spawn("exec sleep 30")

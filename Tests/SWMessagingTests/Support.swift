@@ -124,6 +124,9 @@ struct OpenFile: Sendable {
   /// Whether the number still refers to the same.
   var isOpen: Bool { Self.inode(of: number) == inode }
 
+  /// The numbers under which this process has it open.
+  var numbers: Set<Int32> { openDescriptors().filter { Self.inode(of: $0) == inode } }
+
   private static func inode(of number: Int32) -> UInt64? {
     var status = stat()
     return unsafe fstat(number, &status) == 0 ? UInt64(status.st_ino) : nil
