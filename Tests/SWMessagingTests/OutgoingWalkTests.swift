@@ -45,6 +45,9 @@ import Testing
     #expect(partCount(62, of: 2_000, whole: true) == 62)
     #expect(partCount(63, of: 2_000, whole: true) == 1)
     #expect(partCount(2_000, of: 30, whole: false) > 3)
+    // 512 bytes are copied, and 513 are not.
+    #expect(partCount(2, of: 256, whole: false) == 1)
+    #expect(partCount(3, of: 171, whole: false) == 3)
   }
 
   @Test func `frames are complete with their last byte`() {
@@ -89,5 +92,69 @@ import Testing
       return .transferred(1)
     }
     #expect(attempt == .transferred(1) && walk.index == 0)
+  }
+
+  @Test func `the rest of a message in arrays keeps them, unless little of it is left`() {
+    let pieces = (0..<4).map { [UInt8](repeating: UInt8($0), count: 250) }
+    let whole = pieces.flatMap { $0 }
+    for outgoing in [Outgoing(whole), Outgoing(pieces, borders: [])] {
+      #expect(outgoing.rest(from: 500, to: 1_000, retaining: nil).skipped == 0)
+      for (sent, end) in [(501, 1_000), (600, 1_000), (750, 1_000), (999, 1_000), (260, 700)] {
+        let (rest, skipped) = outgoing.rest(from: sent, to: end, retaining: nil)
+        guard case .array(let bytes) = rest.body else {
+          Issue.record("the rest is borrowed")
+          return
+        }
+        #expect(skipped == sent && rest.byteCount == end - sent && bytes == Array(whole[sent..<end]))
+        // The rest of a large message does not hold its memory.
+        #expect(bytes.capacity < 1_000)
+      }
+    }
+  }
+
+  @Test func `a frame around a payload is one part if it is short, and else has no part too many`() {
+    for (sizes, counts) in [
+      ((1, 511, 0), [512]), ((1, 510, 1), [512]), ((0, 0, 0), [0]), ((1, 512, 0), [1, 512]),
+      ((0, 600, 2), [0, 600, 2]), ((3, 600, 1), [3, 600, 1]),
+    ] as [((Int, Int, Int), [Int])] {
+      let header = [UInt8](repeating: 1, count: sizes.0)
+      let payload = [UInt8](repeating: 2, count: sizes.1)
+      let trailer = [UInt8](repeating: 3, count: sizes.2)
+      let envelope = FrameEnvelope(header: ShortBytes(header), trailer: trailer)
+      var found: [Int] = []
+      var bytes: [UInt8] = []
+      _ = unsafe payload.withUnsafeBytes { payload in
+        unsafe envelope.gather(around: payload) { parts in
+          // A part beyond those that are expected was never written, so it is not looked at.
+          for index in 0..<min(parts.count, counts.count) {
+            let part = unsafe parts[index]
+            found.append(part.count)
+            unsafe bytes += part
+          }
+          #expect(parts.count == counts.count, "\(sizes)")
+          return .wouldBlock
+        }
+      }
+      #expect(found == counts && bytes == header + payload + trailer, "\(sizes)")
+    }
+  }
+
+  @Test func `as many datagrams leave together as fit 64 KiB, and at most 64`() {
+    func frameCount(_ sizes: [Int]) -> Int {
+      var borders: [Int] = []
+      for size in sizes { borders.append((borders.last ?? 0) + size) }
+      let outgoing = Outgoing([UInt8](repeating: 7, count: borders.last ?? 0), borders: borders)
+      var walk = Outgoing.Walk()
+      var count = 0
+      _ = unsafe outgoing.attemptFrames(from: 0, &walk) { parts in
+        count = parts.count
+        return .wouldBlock
+      }
+      return count
+    }
+    #expect(frameCount([65_000, 536]) == 2)
+    #expect(frameCount([65_000, 537]) == 1)
+    #expect(frameCount([70_000, 1]) == 1)
+    #expect(frameCount([Int](repeating: 1, count: 65)) == 64)
   }
 }

@@ -22,16 +22,18 @@ final class PlayedTransport: SocketLike {
   let content: TransportContent
   let capabilities: TransportCapabilities
   let readinessSource: ReadinessSource
+  let drainsInOneReceive: Bool
   private let state: Mutex<State>
 
   init(
     _ content: TransportContent = .stream, receiving: [Attempt] = [], sending: [Attempt] = [],
     finishing: [Errno] = [], capabilities: TransportCapabilities = TransportCapabilities(),
-    source: ReadinessSource = .signal
+    source: ReadinessSource = .signal, drains: Bool = false
   ) {
     self.content = content
     self.capabilities = capabilities
     readinessSource = source
+    drainsInOneReceive = drains
     state = Mutex(State(receiving: receiving, sending: sending, finishing: finishing))
   }
 

@@ -366,4 +366,202 @@ import Testing
     #expect(transport.receiveCount == 1 && transport.ancillaryReceiveCount == 0)
     reader.close()
   }
+
+  /// A reactor that notes what it is asked for, and does nothing.
+  private final class Watcher: Reacting {
+    let interest = Guarded<Readiness?>(nil)
+    let expectsHangs = Guarded(false)
+
+    func register(
+      _ descriptor: Int32, for receiver: any ReadinessReceiver, watching interest: Readiness
+    ) -> RegistrationOutcome {
+      self.interest.withLock { $0 = interest }
+      return .registered(RegistrationID(slot: 0, generation: 0))
+    }
+    func watch(_ id: RegistrationID, descriptor: Int32, _ interest: Readiness) -> Errno? {
+      self.interest.withLock { $0 = interest }
+      return nil
+    }
+    func deregister(_ id: RegistrationID, descriptor: Int32) { interest.withLock { $0 = nil } }
+    func expectHangs() { expectsHangs.withLock { $0 = true } }
+    func call(_ work: any ReactorWork) {}
+    func offload(_ work: any ReactorWork) -> Errno? { nil }
+    func set(_ timer: Timer, at deadline: Deadline) {}
+    func takeBack(_ timer: Timer) {}
+  }
+
+  @Test(arguments: [[Readiness.readable, .writable], [.writable, .readable]])
+  func `what one half watches for stays watched when the other one begins and ends`(
+    _ order: [Readiness]
+  ) throws {
+    let watcher = Watcher()
+    let port = Port(connected: try EmptyTransport(), reactor: watcher)
+    for half in order { #expect(port.watch(half, for: half) == nil) }
+    #expect(watcher.interest.withLock { $0 } == [.readable, .writable])
+    #expect(port.watch(order[0], for: []) == nil)
+    #expect(watcher.interest.withLock { $0 } == order[1])
+    for half in order { port.leave(half) }
+    #expect(watcher.interest.withLock { $0 } == nil)
+  }
+
+  @Test(arguments: [true, false])
+  func `a reactor is told before the first attempt that attempts may hang`(_ mayHang: Bool) {
+    var capabilities = TransportCapabilities()
+    capabilities.attemptsMayHang = mayHang
+    let watcher = Watcher()
+    let port = Port(PlayedTransport(capabilities: capabilities), for: .readable, reactor: watcher)
+    #expect(watcher.expectsHangs.withLock { $0 } == mayHang)
+    port.leave(.readable)
+  }
+
+  /// A read that was short has taken all, but an end or an error that was signalled with it is not told again.
+  @Test func `what was signalled besides data is looked for behind a short read`() {
+    for (readiness, isMore) in [
+      (Readiness.readable, false), ([.readable, .readClosed], true), ([.readable, .failed], true),
+      ([.readable, .writeClosed], false),
+    ] as [(Readiness, Bool)] {
+      let played = HandPlayed(PlayedTransport(drains: true))
+      let caller = played.receive()
+      played.transport.append(receiving: .transferred(3))
+      played.transport.raise(readiness)
+      played.reactor.drive()
+      #expect(played.outcome(caller) == "[1, 2, 3]")
+      #expect(played.receiving.inspect { $0.stirred } == isMore, "\(readiness.rawValue)")
+      played.end()
+    }
+  }
+
+  /// A user's transport may signal only the direction that has failed.
+  @Test func `who receives hears of an error of the connection that a send has met, behind the data`() {
+    let played = HandPlayed(
+      PlayedTransport(sending: [.failed(TransportError(.send, .connectionReset))], drains: true))
+    let caller = played.receive()
+    played.transport.append(receiving: .transferred(3))
+    #expect(played.send([1]).error?.failure?.errno == .connectionReset)
+    played.reactor.drive()
+    #expect(played.outcome(caller) == "[1, 2, 3]")
+    #expect(played.receiving.inspect { $0.stirred })
+    // The next attempt would block, and nothing will be signalled any more.
+    guard case .ended(.failed(let error)) = played.receiving.start(.upTo(10), as: .task, until: .never) else {
+      Issue.record("the connection is over")
+      return
+    }
+    #expect(error.failure?.errno == .connectionReset)
+    #expect(played.transport.count("receive") == 3)
+    played.end()
+  }
+
+  @Test func `a user's transport whose peer is gone has ended when nothing is left`() {
+    let played = HandPlayed(PlayedTransport(receiving: [.transferred(2)]))
+    played.receiving.port.forsake()
+    for expected in ["[1, 2]", nil] {
+      switch played.receiving.start(.upTo(10), as: .task, until: .never) {
+      case .ended(.lent(let demand)):
+        let bytes = unsafe played.receiving.turn.takePayload(of: demand)
+        played.receiving.finishLoan(demand)
+        #expect("\(bytes)" == expected)
+      case .ended(.failed(let error)): #expect(expected == nil && error.reason == .endOfStream)
+      default: Issue.record("nothing more will come")
+      }
+    }
+    played.end()
+  }
+
+  /// Its poll may not show that, if the transport is a user's.
+  @Test func `a thread that polls learns of an error that the other direction has met`() throws {
+    let pair = try DescriptorPair.pipe()
+    let source = pair.first.withDescriptor { ReadinessSource.descriptor($0) }
+    let error = TransportError(.receive, .connectionReset)
+    let receiving = HandPlayed(PlayedTransport(sending: [.failed(error)], source: source))
+    let received = receiving.receive(as: .thread)
+    #expect(received?.isWoken == false && receiving.receiving.inspect { $0.pollers } == 1)
+    _ = receiving.send([1])
+    #expect(received?.isWoken == true)
+    received?.run()
+    #expect(received?.isDecided == true)
+    receiving.end()
+
+    let sending = HandPlayed(
+      PlayedTransport(receiving: [.failed(error)], sending: [.wouldBlock], source: source))
+    let sent = sending.send([1], as: .thread)
+    #expect(sent.caller?.isWoken == false && sending.sending.inspect { $0.pollers } == 1)
+    #expect(sending.receive() == nil)
+    #expect(sent.caller?.isWoken == true)
+    sent.caller?.run()
+    #expect(sent.error?.failure?.errno == .connectionReset)
+    sending.end()
+  }
+
+  @Test func `a thread that polls crosswise hears of the other direction`() throws {
+    let pair = try DescriptorPair.pipe()
+    let source = pair.first.withDescriptor { ReadinessSource.descriptor($0) }
+    let played = HandPlayed(
+      PlayedTransport(receiving: [.waitsFor(.writable), .waitsFor(.writable)], source: source))
+    let caller = played.receive(as: .thread)
+    #expect(caller?.isWoken == false && played.receiving.inspect { $0.pollers } == 1)
+    #expect(played.send([1]).outcome == "sent")
+    #expect(caller?.isWoken == true)
+    played.transport.append(receiving: .transferred(1))
+    caller?.run()
+    #expect(played.outcome(caller) == "[1]")
+    played.end()
+  }
+
+  @Test func `who waits for the end of a transport is told when that is closed`() {
+    let transport = PlayedTransport()
+    let port = Port(transport, for: .readable, reactor: ManualReactor())
+    let half = ReceiveHalf(port)
+    let seen = Guarded<[String]?>(nil)
+    port.whenGone { seen.withLock { $0 = transport.log } }
+    half.close()
+    #expect(seen.withLock { $0 } == ["close"])
+  }
+
+  @Test func `a half-close leaves the transport open`() {
+    let transport = PlayedTransport()
+    let half = SendHalf(Port(transport, for: .writable, reactor: ManualReactor()))
+    guard
+      case .ended(nil) = half.start(
+        SendHalf.Call(Outgoing([] as [UInt8]), as: .orphan, step: .halfClose, until: .never))
+    else {
+      Issue.record("a half-close of an idle half goes out at once")
+      return
+    }
+    #expect(transport.log == ["finish"] && half.inspect { !$0.isClosed })
+    half.close()
+    #expect(transport.log == ["finish", "close"])
+  }
+
+  @Test(arguments: [TransportContent.stream, .datagrams])
+  func `a message in several parts is sent by one attempt`(_ content: TransportContent) {
+    let played = HandPlayed(PlayedTransport(content))
+    let pieces = [[UInt8](repeating: 1, count: 300), [UInt8](repeating: 2, count: 300)]
+    guard
+      case .ended(nil) = played.sending.start(
+        SendHalf.Call(Outgoing(pieces, borders: []), as: .task, until: .never))
+    else {
+      Issue.record("everything is accepted")
+      return
+    }
+    #expect(played.transport.log == ["send \(pieces[0] + pieces[1])"])
+    played.end()
+  }
+
+  private final class Hearer: ReadinessReceiver {
+    func readinessChanged(_ readiness: Readiness, mayDrive: Bool) {}
+  }
+
+  @Test(arguments: [true, false]) func `a delayed signal that is taken back keeps nothing`(_ detaches: Bool) {
+    let reactor = ManualReactor()
+    weak var kept: ReadinessSignal?
+    do {
+      let signal = ReadinessSignal(Hearer(), reactor: reactor)
+      kept = signal
+      signal.raise([.readable, .writable], after: .seconds(1))
+      #expect(reactor.timerCount == 2)
+      if detaches { signal.detach() } else { signal.cancelRaise([.readable, .writable]) }
+      #expect(reactor.timerCount == 0)
+    }
+    #expect(kept == nil)
+  }
 }

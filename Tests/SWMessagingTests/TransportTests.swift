@@ -792,4 +792,117 @@ import Testing
     #expect(receive(1, .transferred(3)).1 == [0])
     #expect(rest.take() == [1, 2] && rest.take().isEmpty && !rest.serves(10_000, readsAhead: false))
   }
+
+  @Test func `a UDP socket that joins datagrams is refused`() throws {
+    let number = socket(AF_INET, Int32(SOCK_DGRAM.rawValue), 0)
+    defer { close(number) }
+    var on: Int32 = 1
+    let size = socklen_t(MemoryLayout<Int32>.size)
+    // UDP_GRO, Linux 5.0.
+    if unsafe setsockopt(number, Int32(IPPROTO_UDP), 104, &on, size) < 0 { return }
+    #expect(throws: TransportError(.adopt, .invalidArgument)) {
+      try DatagramSocket(number, isPacket: false)
+    }
+    on = 0
+    #expect(unsafe setsockopt(number, Int32(IPPROTO_UDP), 104, &on, size) == 0)
+    #expect(throws: Never.self) { try DatagramSocket(number, isPacket: false) }
+  }
+
+  /// They stay when the socket is detached, so a socket has only those that the library needs.
+  @Test func `a socket gets no option that its kind does not need`() throws {
+    for (kind, hasTime, isInline) in [
+      (SocketPairKind.unix, false, true), (.tcp, false, false), (.unixDatagrams, false, false),
+      (.unixPackets, true, false),
+    ] {
+      let (left, _) = try Self.pair(kind)
+      let number = left.transport.number
+      #expect((swsys_time_option(number) > 0) == hasTime, "\(kind)")
+      var inline: Int32 = 0
+      var size = socklen_t(MemoryLayout<Int32>.size)
+      #expect(unsafe getsockopt(number, SOL_SOCKET, SO_OOBINLINE, &inline, &size) == 0)
+      #expect((inline != 0) == isInline, "\(kind)")
+    }
+    let number = socket(AF_INET, Int32(SOCK_DGRAM.rawValue), 0)
+    let transport = try makeTransport(over: number, for: .readable)
+    #expect(swsys_time_option(number) == 0)
+    transport.close()
+  }
+
+  @Test func `who is to be told of a close is told behind it`() throws {
+    // No peer decides how long these take, so they are closed by this thread.
+    let stream = try DescriptorPair.sockets(.tcp)
+    let pipe = try DescriptorPair.pipe()
+    let numbers = [
+      socket(AF_INET, Int32(SOCK_DGRAM.rawValue), 0), stream.first.release().rawValue,
+      pipe.first.release().rawValue,
+    ]
+    for number in numbers {
+      let transport = try makeTransport(over: number, for: .readable)
+      let file = OpenFile(FileDescriptor(rawValue: number))
+      #expect(file.isOpen)
+      let wasOpen = Guarded<Bool?>(nil)
+      transport.close { wasOpen.withLock { $0 = file.isOpen } }
+      #expect(wasOpen.withLock { $0 } == false)
+    }
+  }
+
+  @Test func `a batch counts the bytes of its datagrams`() throws {
+    let (left, right) = try Self.pair(.unixDatagrams)
+    let bytes: [UInt8] = [1, 2, 3, 4, 5]
+    let attempt = unsafe bytes.withUnsafeBytes { whole in
+      let parts = unsafe [
+        UnsafeRawBufferPointer(rebasing: whole[..<3]), UnsafeRawBufferPointer(start: nil, count: 0),
+        UnsafeRawBufferPointer(rebasing: whole[3...]),
+      ]
+      return unsafe parts.withUnsafeBufferPointer { unsafe right.transport.sendDatagrams($0) }
+    }
+    #expect(attempt == .transferred(5))
+    for expected in [[1, 2, 3], [], [4, 5]] as [[UInt8]] { #expect(left.receive().bytes == expected) }
+  }
+
+  @Test func `of more parts than the kernel takes at once the first ones are sent`() throws {
+    let bytes = [UInt8](repeating: 7, count: 1_025)
+    func sendSingly(over transport: any DescriptorTransport) -> Attempt {
+      unsafe bytes.withUnsafeBytes { whole in
+        let parts = unsafe whole.indices.map { unsafe UnsafeRawBufferPointer(rebasing: whole[$0...$0]) }
+        return unsafe parts.withUnsafeBufferPointer { unsafe transport.send(gathering: $0) }
+      }
+    }
+    let (left, right) = try Self.pair(.unix)
+    #expect(sendSingly(over: right.transport) == .transferred(1_024))
+    #expect(left.receive(2_000).bytes.count == 1_024)
+    let (reading, writing) = try Self.pipe()
+    #expect(sendSingly(over: writing.transport) == .transferred(1_024))
+    #expect(reading.receive(2_000).bytes.count == 1_024)
+  }
+
+  /// After a splice the kernel would refuse RWF_NOWAIT on the pipe for ever, and each attempt would take six calls.
+  @Test func `an attempt that finds no bytes, or no room, splices nothing`() throws {
+    guard KernelFeatures.current.nowaitPipes else { return }
+    let (reading, writing) = try Self.pipe()
+    #expect(reading.receive().attempt == .wouldBlock)
+    var byte: UInt8 = 0
+    #expect(unsafe swsys_read_nowait(reading.transport.number, &byte, 1) == -Int(EAGAIN))
+    while case .transferred = writing.send([UInt8](repeating: 7, count: 4_096)) {}
+    #expect(writing.send([1]) == .wouldBlock)
+    let isRefused = unsafe withUnsafeMutablePointer(to: &byte) { byte in
+      var part = unsafe iovec(iov_base: byte, iov_len: 1)
+      return unsafe swsys_write_nowait(writing.transport.number, &part, 1, false, true) != -Int(EAGAIN)
+    }
+    #expect(!isRefused)
+  }
+
+  @Test(arguments: [KernelBranch.native, .polled])
+  func `an attempt on a terminal may hang, and where it may wait it writes little`(_ branch: KernelBranch)
+    throws
+  {
+    let terminal = try PseudoTerminal(isRaw: true)
+    let master = terminal.master.release()
+    defer { try? master.close() }
+    let line = try Held(terminal.line, for: [.readable, .writable], branch.features)
+    #expect(line.transport.capabilities.attemptsMayHang)
+    if branch == .polled {
+      #expect(line.gather([UInt8](repeating: 65, count: 300), takingLong: true) == .transferred(256))
+    }
+  }
 }

@@ -20,18 +20,10 @@ package final class NonblockingTransport: DescriptorTransport {
   }
 
   package func send(_ bytes: UnsafeRawBufferPointer) -> Attempt {
-    sent(unsafe withVector(bytes) { unsafe swsys_write_guarded(working, $0, $1, false) })
+    .file(.send, unsafe withVector(bytes) { unsafe swsys_write_guarded(working, $0, $1, false) })
   }
 
   package func send(gathering parts: UnsafeBufferPointer<UnsafeRawBufferPointer>) -> Attempt {
-    sent(unsafe withVectors(parts) { unsafe swsys_write_guarded(working, $0, $1, false) })
-  }
-
-  private func sent(_ result: Int) -> Attempt {
-    let attempt = Attempt.file(.send, result)
-    if attempt == .wouldBlock, empty.isStuck(working) {
-      return .failed(TransportError(.send, .ioError, scope: .direction))
-    }
-    return attempt
+    .file(.send, unsafe withVectors(parts) { unsafe swsys_write_guarded(working, $0, $1, false) })
   }
 }

@@ -152,7 +152,7 @@ package struct Outgoing: Sendable {
         unsafe body.withBytes { bytes in unsafe add(bytes) }
         unsafe trailer.withUnsafeBytes { bytes in unsafe add(bytes) }
         var index = start.index
-        if index > 0 { offset = start.offset }
+        offset = start.offset
         while index < more.count, count < Self.mostParts, offset < end {
           unsafe more[index].withUnsafeBytes { bytes in unsafe add(bytes) }
           index += 1
