@@ -17,13 +17,15 @@ The list `survivors.txt` beside this script has a line for each change that nobo
 
     FILE | CHANGE | CODE | REASON
 
-In the first three columns an ellipsis (…) stands for any text. A survivor that is not in the list makes the exit status 1, and so does a line of the list for which no mutant is
-left.
+In the first three columns an ellipsis (…) stands for any text. Where a file has the same code in several places, CODE may go on with the line of code
+before it: `return true (behind goesOn = false)`. A survivor that is not in the list makes the exit status 1, and so does a line of the list for which
+no mutant is left.
 """
 
 import argparse
 import concurrent.futures
 import fnmatch
+import functools
 import hashlib
 import itertools
 import json
@@ -603,8 +605,17 @@ def bare(name):
 # MARK: The list
 
 
-def key_of(mutant):
-    return (mutant["file"], mutant["change"], mutant["code"])
+@functools.cache
+def lines_of(file):
+    return (ROOT / file).read_text().split("\n")
+
+
+def keys_of(mutant):
+    """What a line of the list may begin with: without the line of code before the mutant's, and with it. Lines of brackets alone
+    do not count."""
+    before = [line.strip() for line in lines_of(mutant["file"])[: mutant["line"] - 1] if re.search(r"\w", line)]
+    for code in mutant["code"], f'{mutant["code"]} (behind {before[-1] if before else ""})':
+        yield mutant["file"], mutant["change"], code
 
 
 def explained():
@@ -622,10 +633,13 @@ def explained():
 
 def reason_of(mutant, reasons):
     """The key of the explanation of a mutant, or nil."""
-    key = key_of(mutant)
-    if key in reasons:
-        return key
-    return next((k for k, pattern in reasons.items() if pattern.fullmatch("|".join(key))), None)
+    for key in keys_of(mutant):
+        if key in reasons:
+            return key
+        found = next((k for k, pattern in reasons.items() if pattern.fullmatch("|".join(key))), None)
+        if found:
+            return found
+    return None
 
 
 def main():

@@ -218,4 +218,18 @@ import Testing
     #expect(played.sending.inspect { $0.queue.count } == 0)
     played.end()
   }
+
+  @Test func `the flushes that stand aside behind a half-close end with it`() {
+    let played = HandPlayed(
+      PlayedTransport(.datagrams, sending: [.retryLater]),
+      reactor: ManualReactor(startingAt: Deadline(nanoseconds: 1)))
+    let sent = played.send([1])
+    let finished = played.send([], step: .halfClose)
+    let flushes = (0..<3).map { _ in played.send([], step: .flush) }
+    #expect(([sent, finished] + flushes).allSatisfy { $0.caller?.place.isAside == true })
+    played.passPauses { sent.outcome != nil }
+    #expect(([sent, finished] + flushes).allSatisfy { $0.outcome == "sent" })
+    #expect(played.transport.log.suffix(2) == ["send [1]", "finish"])
+    played.end()
+  }
 }

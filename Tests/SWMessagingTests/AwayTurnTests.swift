@@ -598,4 +598,58 @@ import Testing
       #expect(hand.result(other, side)?.error?.reason == .cancelled)
     }
   }
+
+  /// Whether the turn was away, for each attempt.
+  private final class Noted: Sendable {
+    private let state = Guarded<[Bool]>([])
+    var all: [Bool] { state.withLock { $0 } }
+    func append(_ isAway: Bool) { state.withLock { $0.append(isAway) } }
+  }
+
+  private static func noteAttempts(of played: HandPlayed, _ noted: Noted) {
+    played.transport.meanwhile {
+      noted.append(played.sending.inspect { $0.isAway })
+      noteAttempts(of: played, noted)
+    }
+  }
+
+  /// The body would keep the transport.
+  private static func end(_ played: HandPlayed) {
+    played.transport.meanwhile {}
+    played.end()
+  }
+
+  @Test func `the turn of a thread that is alone is away during its long attempt, and no longer`() {
+    let played = HandPlayed(PlayedTransport(sending: [.offload, .transferred(1), .transferred(2)]))
+    let noted = Noted()
+    Self.noteAttempts(of: played, noted)
+    #expect(played.send([1, 2, 3], as: .thread).outcome == "sent")
+    #expect(noted.all == [false, true, false] && played.transport.longCount == 1)
+    Self.end(played)
+  }
+
+  @Test func `a thread in the queue makes its long attempt itself, and its turn is away meanwhile`() {
+    let played = HandPlayed(PlayedTransport(sending: [.wouldBlock, .offload, .transferred(1)]))
+    let noted = Noted()
+    Self.noteAttempts(of: played, noted)
+    let sent = played.send([1], as: .thread)
+    played.transport.raise(.writable)
+    sent.caller?.run()
+    #expect(sent.outcome == "sent" && !played.reactor.help())
+    #expect(noted.all == [false, false, true] && played.transport.longCount == 1)
+    Self.end(played)
+  }
+
+  @Test func `a helper makes the long attempts of those behind itself, and its turn is away for each`() {
+    let played = HandPlayed(
+      PlayedTransport(sending: [.offload, .transferred(1), .offload, .transferred(1)]))
+    let noted = Noted()
+    Self.noteAttempts(of: played, noted)
+    let sends = [played.send([1]), played.send([2])]
+    #expect(sends.allSatisfy { $0.outcome == nil })
+    #expect(played.reactor.help())
+    #expect(sends.allSatisfy { $0.outcome == "sent" } && !played.reactor.help())
+    #expect(noted.all == [false, true, false, true] && played.transport.longCount == 2)
+    Self.end(played)
+  }
 }

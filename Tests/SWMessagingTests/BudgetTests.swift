@@ -135,6 +135,42 @@ import Testing
     #expect(others.allSatisfy { $0.caller?.isDecided == true })
   }
 
+  @Test func `a helper serves 64 senders at most, and leaves the rest to the reactor`() {
+    let played = HandPlayed(PlayedTransport(sending: [.offload]))
+    let payload = pattern(2_100)
+    let first = played.send([1])
+    let others = (0..<100).map { _ in played.send(payload) }
+    #expect(played.reactor.help())
+    #expect(first.outcome == "sent" && others.count { $0.outcome != nil } == 63)
+    #expect(played.reactor.isCalled)
+    played.reactor.drive()
+    #expect(others.allSatisfy { $0.outcome == "sent" })
+    played.end()
+  }
+
+  @Test func `one turn of the reactor ends when exactly 256 KiB have been sent`() {
+    let hand = HandDriven(sending: [])
+    let limit = 256 << 10
+    let call = hand.send(pattern(limit + 1))
+    hand.transport.append(sending: [.accept(limit), .accept(1)])
+    #expect(hand.reactor.driveOnce())
+    #expect(hand.transport.sent.count == limit && hand.reactor.isCalled)
+    hand.reactor.drive()
+    #expect(hand.result(call)?.value != nil)
+  }
+
+  @Test func `the bytes of what goes out together count for the turn of the reactor`() {
+    let hand = HandDriven(sending: [])
+    let sizes = [262_000, 2_000, 2_000, 2_000]
+    let calls = sizes.map { hand.send(pattern($0)) }
+    hand.transport.append(sending: Array(repeating: .accept(.max), count: 10))
+    #expect(hand.reactor.driveOnce())
+    // 144 bytes are left for two messages, which go out together.
+    #expect(hand.transport.sent.count == 266_000 && hand.reactor.isCalled)
+    hand.reactor.drive()
+    #expect(calls.allSatisfy { hand.result($0)?.value != nil })
+  }
+
   // MARK: Yielding
 
   /// After how many calls another task of the same actor has run; nil: after none of 300.

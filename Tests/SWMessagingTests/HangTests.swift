@@ -458,4 +458,19 @@ import Testing
     await eventually { isDetached.withLock { $0 } }
     try detached.close()
   }
+
+  @Test func `a task on the reactor's thread leaves also the only attempt of a short message to the reactor`()
+    async throws
+  {
+    var capabilities = TransportCapabilities()
+    capabilities.attemptsMayHang = true
+    let played = HandPlayed(PlayedTransport(capabilities: capabilities))
+    let writer = SocketWriter(core: played.core)
+    let call = Task(executorPreference: .reactor) { @Sendable in try await writer.send([1]) }
+    await eventually { played.reactor.isCalled || !played.transport.log.isEmpty }
+    #expect(played.transport.log.isEmpty)
+    played.reactor.drive()
+    #expect(try await call.value == 1 && played.transport.log == ["send [1]"])
+    played.end()
+  }
 }

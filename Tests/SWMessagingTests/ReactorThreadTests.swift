@@ -147,4 +147,16 @@ import Testing
     hand.reactor.drive()
     #expect(hand.bytes(second) == [1])
   }
+
+  @Test func `a task there stops when exactly 256 KiB have been sent`() async throws {
+    try await Self.run(onReactor: true) {
+      let limit = 256 << 10
+      let hand = HandDriven(sending: [.accept(limit), .accept(1)])
+      let call = hand.send(pattern(limit + 1))
+      #expect(hand.result(call) == nil && hand.reactor.isCalled)
+      #expect(hand.transport.sent.count == limit)
+      hand.reactor.drive()
+      #expect(hand.result(call)?.value != nil)
+    }
+  }
 }

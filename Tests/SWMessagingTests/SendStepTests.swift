@@ -53,6 +53,8 @@ import Testing
     played.reactor.drive()
     #expect(finished.outcome == (closes ? "closed" : "sent"))
     #expect(played.transport.log == (closes ? ["finish", "close"] : ["finish", "finish"]))
+    #expect(finished.error?.byteCount ?? 0 == 0)
+    #expect((finished.caller?.place as? SendPlace)?.inUse != true)
     played.end()
   }
 
@@ -358,13 +360,204 @@ import Testing
   @Test func `what waits is sent together within the size of an atomic send`() {
     var capabilities = TransportCapabilities()
     capabilities.atomicSendSize = 512
-    let played = HandPlayed(PlayedTransport(sending: [.wouldBlock], capabilities: capabilities))
+    let played = HandPlayed(
+      PlayedTransport(sending: Array(repeating: .wouldBlock, count: 5), capabilities: capabilities))
     let sent = (0..<5).map { _ in played.send([UInt8](repeating: 7, count: 200)) }
     played.transport.raise(.writable)
     played.reactor.drive()
     #expect(sent.allSatisfy { $0.outcome == "sent" })
     let sizes = played.transport.log.map { $0.count { $0 == "7" } }
-    #expect(sizes.max() == 400 && sizes.dropFirst().reduce(0, +) == 1_000)
+    #expect(sizes.max() == 400 && sizes.suffix(3) == [400, 400, 200])
+    played.end()
+  }
+
+  @Test func `a half-close during which its endpoint is closed has been made`() {
+    let played = HandPlayed(PlayedTransport())
+    let (receiving, sending) = (played.receiving, played.sending)
+    played.transport.meanwhile {
+      receiving.close()
+      sending.close()
+    }
+    #expect(played.send([], step: .halfClose).outcome == "sent")
+    #expect(played.transport.log == ["finish", "close"])
+    played.end()
+  }
+
+  @Test func `a half-close that has to wait does not go on with the pause of a message that has left`() {
+    let played = HandPlayed(PlayedTransport(sending: [.retryLater], finishing: [.wouldBlock]))
+    let sent = played.send([1])
+    #expect(played.sending.inspect { $0.isHeadPaused })
+    sent.caller?.giveUp(.cancelled)
+    #expect(sent.outcome == "cancelled")
+    let finished = played.send([], step: .halfClose)
+    #expect(finished.outcome == nil)
+    #expect(played.sending.inspect { !$0.isHeadPaused && $0.retryAt == nil })
+    played.transport.raise(.writable)
+    played.reactor.drive()
+    #expect(finished.outcome == "sent" && played.transport.log == ["send [1]", "finish", "finish"])
+    played.end()
+  }
+
+  @Test func `the last attempt says whether the head waits for a pause or for readiness`() {
+    let played = HandPlayed(
+      PlayedTransport(sending: [.wouldBlock, .retryLater, .wouldBlock]),
+      reactor: ManualReactor(startingAt: Deadline(nanoseconds: 1)))
+    let sent = played.send([1])
+    #expect(played.sending.inspect { !$0.isHeadPaused })
+    played.sending.stir()
+    played.reactor.drive()
+    #expect(sent.caller?.place.isAside == false)
+    #expect(played.sending.inspect { $0.isHeadPaused } && played.reactor.timerCount == 1)
+    played.reactor.pass(.after(.seconds(1_000)))
+    played.reactor.drive()
+    #expect(played.sending.inspect { !$0.isHeadPaused && $0.retryAt == nil })
+    #expect(played.reactor.timerCount == 0 && played.transport.count("send") == 3)
+    played.transport.raise(.writable)
+    played.reactor.drive()
+    #expect(sent.outcome == "sent")
+    played.end()
+  }
+
+  @Test(arguments: [Attempt.wouldBlock, .retryLater], [false, true])
+  func `a message without time that has begun is sent to its end, and its caller leaves at once`(
+    _ blocked: Attempt, _ isTriedAgain: Bool
+  ) {
+    let answers = Array(repeating: blocked, count: isTriedAgain ? 2 : 1)
+    let played = HandPlayed(PlayedTransport(sending: [.transferred(1)] + answers))
+    let sent = played.send([1, 2, 3], until: .immediately)
+    if isTriedAgain {
+      played.sending.stir()
+      played.reactor.drive()
+    }
+    #expect(sent.outcome == nil)
+    sent.caller?.giveUp(.timedOut)
+    played.reactor.drive()
+    #expect(sent.outcome == "timedOut" && sent.error?.isCommitted == true)
+    #expect((sent.caller?.place as? SendPlace)?.inUse == false)
+    let rest = Array(repeating: "send [2, 3]", count: answers.count + 1)
+    #expect(played.transport.log == ["send [1, 2, 3]"] + rest)
+    played.end()
+  }
+
+  @Test func `a call without time that finds others ahead of it has one attempt`() {
+    let played = HandPlayed(PlayedTransport(sending: [.wouldBlock, .transferred(1), .wouldBlock]))
+    let first = played.send([1])
+    let late = Guarded<HandSent?>(nil)
+    played.transport.meanwhile {
+      let sent = played.send([2], until: .immediately)
+      sent.caller?.giveUp(.timedOut)
+      late.withLock { $0 = sent }
+    }
+    played.sending.stir()
+    played.reactor.drive()
+    #expect(first.outcome == "sent" && late.withLock { $0 }?.outcome == "timedOut")
+    #expect(played.transport.log == ["send [1]", "send [1]", "send [2]"])
+    played.end()
+  }
+
+  @Test func `a call without time whose attempt is made together with others leaves after it`() {
+    let played = HandPlayed(PlayedTransport(sending: [.wouldBlock, .transferred(1), .transferred(1)]))
+    let first = played.send([1])
+    let behind = Guarded<[HandSent]>([])
+    played.transport.meanwhile {
+      let late = played.send([2, 3], until: .immediately)
+      late.caller?.giveUp(.timedOut)
+      let last = played.send([4])
+      behind.withLock { $0 = [late, last] }
+    }
+    played.sending.stir()
+    played.reactor.drive()
+    let others = behind.withLock { $0 }
+    #expect(first.outcome == "sent" && others.map(\.outcome) == ["timedOut", "sent"])
+    #expect(others.first?.error?.isCommitted == true)
+    #expect(played.transport.log == ["send [1]", "send [1]", "send [2, 3, 4]", "send [3, 4]"])
+    played.end()
+  }
+
+  @Test func `a call without time that comes during an attempt leaves when the next one would block`() {
+    let played = HandPlayed(PlayedTransport(sending: Array(repeating: .wouldBlock, count: 3)))
+    let first = played.send([1])
+    let late = Guarded<HandSent?>(nil)
+    played.transport.meanwhile {
+      let sent = played.send([2], until: .immediately)
+      sent.caller?.giveUp(.timedOut)
+      late.withLock { $0 = sent }
+    }
+    played.sending.stir()
+    played.reactor.drive()
+    #expect(first.outcome == nil && late.withLock { $0 }?.outcome == "timedOut")
+    #expect(played.transport.count("send") == 3 && played.sending.inspect { !$0.hasLate })
+    played.end()
+  }
+
+  @Test func `a call without time whose attempt is left to a helper has that attempt`() {
+    let played = HandPlayed(PlayedTransport(sending: [.wouldBlock, .transferred(1), .offload]))
+    let first = played.send([1])
+    let late = Guarded<HandSent?>(nil)
+    played.transport.meanwhile {
+      let sent = played.send([2], until: .immediately)
+      sent.caller?.giveUp(.timedOut)
+      late.withLock { $0 = sent }
+    }
+    played.sending.stir()
+    played.reactor.drive()
+    #expect(first.outcome == "sent" && late.withLock { $0 }?.outcome == nil)
+    #expect(played.reactor.help())
+    #expect(late.withLock { $0 }?.outcome == "sent" && played.transport.longCount == 1)
+    played.end()
+  }
+
+  @Test func `a thread that has driven for others leaves at its deadline without another attempt`() {
+    let played = HandPlayed(PlayedTransport(sending: [.wouldBlock, .wouldBlock]))
+    let first = played.send([1])
+    let second = played.send([2], as: .thread)
+    #expect(first.outcome == nil && second.outcome == nil)
+    second.caller?.giveUp(.timedOut)
+    #expect(second.outcome == "timedOut")
+    #expect(!played.reactor.isCalled && played.transport.log == ["send [1]", "send [1, 2]"])
+    played.end()
+  }
+
+  @Test func `the last sender is told when the turn has been given back`() {
+    let played = HandPlayed(PlayedTransport(sending: [.wouldBlock]))
+    let sending = played.sending
+    guard case .queued(let place) = sending.start(SendHalf.Call(Outgoing([1]), as: .task, until: .never))
+    else {
+      Issue.record("it has to wait")
+      return played.end()
+    }
+    let isHeld = Guarded<Bool?>(nil)
+    let isParked = sending.park(
+      place,
+      .callback {
+        let turn = sending.inspect { $0.turn }
+        isHeld.withLock { $0 = turn }
+      })
+    #expect(isParked)
+    sending.stir()
+    played.reactor.drive()
+    #expect(isHeld.withLock { $0 } == false)
+    played.end()
+  }
+
+  @Test func `no bytes are sent without an attempt by one who is alone`() throws {
+    let played = HandPlayed(PlayedTransport())
+    let nothing: [UInt8] = []
+    #expect(try SocketWriter(core: played.core).blocking.send(nothing) == 0)
+    #expect(played.transport.log.isEmpty)
+    played.end()
+  }
+
+  @Test(arguments: [Place.Kind.task, .thread])
+  func `the reactor watches for a task, and a thread polls for itself`(_ kind: Place.Kind) {
+    let played = HandPlayed(PlayedTransport(sending: [.wouldBlock], source: .descriptor(.standardError)))
+    let sent = played.send([1], as: kind)
+    #expect(played.reactor.registerCount == (kind == .task ? 1 : 0))
+    #expect(played.sending.inspect { $0.pollers } == (kind == .task ? 0 : 1))
+    played.sending.stir()
+    played.reactor.drive()
+    sent.caller?.run()
+    #expect(sent.outcome == "sent")
     played.end()
   }
 }
