@@ -232,4 +232,60 @@ import Testing
     #expect(played.transport.log.suffix(2) == ["send [1]", "finish"])
     played.end()
   }
+
+  /// The head is told that it is still the head, and the next one to the first destination that the pause is its own now.
+  @Test func `a thread that looks after a pause from now on is told, also if the head is told, too`() {
+    // The pause must not end because the machine is slow.
+    let played = HandPlayed(
+      PlayedTransport(.datagrams, sending: [.retryLater, .wouldBlock]),
+      reactor: ManualReactor(startingAt: .now))
+    let first = played.send([1], to: Self.first, as: .thread)
+    let second = played.send([2], to: Self.first, as: .thread)
+    let head = played.send([3], to: Self.second, as: .thread)
+    let callers = [first, second, head].map(\.caller)
+    #expect(callers.allSatisfy { $0?.isWoken == false })
+    #expect(callers.map { $0?.place.isAside } == [true, true, false])
+    first.caller?.giveUp(.cancelled)
+    #expect(first.outcome == "cancelled")
+    #expect(second.caller?.isWoken == true && head.caller?.isWoken == true)
+    second.caller?.run()
+    #expect(second.caller?.place.waitLimit == played.sending.inspect { $0.retryAt })
+    played.end()
+  }
+
+  /// A task on a thread of the reactor is owed the attempt that it leaves to the reactor, if attempts may hang.
+  @Test func `a datagram that is owed an attempt has it at its deadline, also while others stand aside`()
+    throws
+  {
+    let played = HandPlayed(
+      PlayedTransport(.datagrams, sending: Self.refusals(1)),
+      reactor: ManualReactor(startingAt: Deadline(nanoseconds: 1)))
+    let waiting = played.send([1], to: Self.first)
+    let late = Guarded<HandCaller?>(nil)
+    played.transport.meanwhile {
+      let caller = played.send([2], to: Self.first, until: Deadline(nanoseconds: 100)).caller
+      caller?.place.owesAttempt = true
+      caller?.place.deadlinePassed()
+      #expect(caller?.isDecided == false)
+      late.withLock { $0 = caller }
+    }
+    #expect(played.send([3], to: Self.second).outcome == "sent")
+    let caller = try #require(late.withLock { $0 })
+    #expect(caller.isDecided && (caller.place as? SendPlace)?.error == nil)
+    #expect(Self.sends(played) == [1, 3, 2].map { "send [\($0)]" })
+    #expect(waiting.outcome == nil)
+    played.end()
+  }
+
+  @Test func `a pause that nobody waits for any more is forgotten at the next send`() {
+    let played = HandPlayed(
+      PlayedTransport(.datagrams, sending: Self.refusals(1)), reactor: ManualReactor(startingAt: .now))
+    // A thread ends its pause itself, so no timer ends it.
+    let given = played.send([1], to: Self.first, as: .thread)
+    given.caller?.giveUp(.cancelled)
+    #expect(given.outcome == "cancelled" && played.reactor.timerCount == 0)
+    #expect(played.send([2], to: Self.second).outcome == "sent")
+    #expect(played.sending.inspect { $0.retryAt == nil })
+    played.end()
+  }
 }

@@ -1,6 +1,7 @@
 import SWIO
 import SWMessaging
 import SWTesting
+import Synchronization
 import TestSupport
 import Testing
 
@@ -169,6 +170,23 @@ import Testing
     #expect(hand.transport.sent.count == 266_000 && hand.reactor.isCalled)
     hand.reactor.drive()
     #expect(calls.allSatisfy { hand.result($0)?.value != nil })
+  }
+
+  @Test func `a caller whose only attempt has sent its message serves 16 others at most`() throws {
+    let played = HandPlayed(PlayedTransport())
+    let payload = pattern(2_100)
+    let others = Guarded<[HandSent]>([])
+    played.transport.meanwhile {
+      let sent = (0..<30).map { _ in played.send(payload) }
+      others.withLock { $0 = sent }
+    }
+    #expect(try SocketWriter(core: played.core).blocking.send([1]) == 1)
+    let sent = others.withLock { $0 }
+    #expect(sent.count { $0.outcome != nil } == 16)
+    #expect(played.reactor.isCalled)
+    played.reactor.drive()
+    #expect(sent.allSatisfy { $0.outcome == "sent" })
+    played.end()
   }
 
   // MARK: Yielding

@@ -228,4 +228,18 @@ import Testing
     for message in messages { #expect(try await reader.receive() == message) }
     #expect(try await reader.next() == nil)
   }
+
+  @Test func `a half that has waited for the other direction waits for its own again`() throws {
+    let attempts: [Attempt] = [.waitsFor(.writable), .waitsFor(.writable), .wouldBlock]
+    let played = HandPlayed(PlayedTransport(receiving: attempts, source: .descriptor(.standardError)))
+    let first = try #require(played.receive(as: .thread))
+    #expect(first.place.polledInterest == .writable && !first.isWoken)
+    // The attempt of another caller would block as usual.
+    _ = played.receive(as: .thread)
+    #expect(first.isWoken)
+    first.run()
+    #expect(first.place.polledInterest == .readable)
+    played.end()
+    first.run()
+  }
 }

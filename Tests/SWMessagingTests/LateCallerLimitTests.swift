@@ -381,6 +381,32 @@ import Testing
     #expect(errors == [TransportError(.offload, .resourceTemporarilyUnavailable), nil, nil])
     played.end()
   }
+
+  /// Its attempt has begun before the deadline, so it counts neither as the attempt that is owed nor as that of the reactor.
+  @Test(arguments: [true, false])
+  func `a deadline that passes during another caller's attempt ends its call, unless that is owed an attempt`(
+    _ isOwed: Bool
+  ) throws {
+    let played = Self.played(mayHang: false, timersMayOvertakeEvents: isOwed)
+    let (transport, reactor) = (played.transport, played.reactor)
+    let first = played.receive(until: Deadline(nanoseconds: 100))
+    let waiting = try Self.waiting(first)
+    // The reactor is called, and has not come when another caller does.
+    transport.raise(.readable)
+    #expect(reactor.isCalled)
+    transport.append(receiving: .wouldBlock, .transferred(2))
+    transport.meanwhile {
+      reactor.pass(Deadline(nanoseconds: 100))
+      #expect(first?.isDecided == !isOwed)
+    }
+    let second = played.receive(.exactly(3), as: .thread)
+    #expect(played.outcome(first) == (isOwed ? "[1, 2]" : "timedOut"))
+    #expect(second?.isDecided == false)
+    waiting.finish()
+    reactor.drive()
+    #expect(reactor.timerCount == 0)
+    played.end()
+  }
 }
 
 extension HandPlayed {

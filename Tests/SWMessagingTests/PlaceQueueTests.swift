@@ -185,4 +185,26 @@ import Testing
     while queue.removeFirst() != nil {}
     half.close()
   }
+
+  @Test func `a place that has left a queue can come again, at either end`() {
+    let half = ReceiveHalf(Port(PlayedTransport(), for: .readable, reactor: ManualReactor()))
+    var queue = PlaceQueue()
+    let places = (0..<3).map { _ in OrderedPlace(.datagram(nil), in: half) }
+    func found(_ first: Int) -> [Int] {
+      var found: [Int] = []
+      queue.visit(first: first) { place in found.append(places.firstIndex { $0 === place } ?? -1) }
+      return found
+    }
+    for place in places { queue.append(place) }
+    #expect(found(0) == [] && found(1) == [0] && found(2) == [0, 1] && found(5) == [0, 1, 2])
+    queue.remove(places[0])
+    queue.append(places[0])
+    #expect(found(5) == [1, 2, 0])
+    queue.remove(places[2])
+    queue.prepend(places[2])
+    queue.remove(places[2])
+    #expect(found(5) == [1, 0] && queue.count == 2)
+    while queue.removeFirst() != nil {}
+    half.close()
+  }
 }

@@ -453,4 +453,85 @@ import Testing
     #expect(error?.failure?.errno == .connectionReset && received == Array("last".utf8))
     duplex.close()
   }
+
+  @Test func `a place that has been told is held by nobody but its caller`() throws {
+    let played = HandPlayed(PlayedTransport())
+    let half = played.receiving
+    func wait() throws -> Place {
+      guard case .queued(let place) = half.start(.upTo(1), as: .task, until: .never) else {
+        throw EndpointError(.busy)
+      }
+      // What is resumed may hold the place, as it does where the end of a process is waited for.
+      let isParked = half.park(place, .callback { withExtendedLifetime(place) {} })
+      #expect(isParked)
+      return place
+    }
+    let first = try wait()
+    weak var second: Place?
+    second = try wait()
+    let isQueued = second?.isQueued
+    #expect(isQueued == true)
+    half.close()
+    #expect(first.isDecided && second == nil)
+    played.end()
+  }
+
+  @Test func `a reactor that comes while a caller has the turn brings no second attempt about`() {
+    let played = HandPlayed(PlayedTransport())
+    let (transport, reactor) = (played.transport, played.reactor)
+    let first = played.receive()
+    transport.raise(.readable)
+    #expect(reactor.isCalled)
+    transport.meanwhile { reactor.drive() }
+    let second = played.receive()
+    #expect(transport.count("receive") == 2 && !reactor.isCalled)
+    #expect(first?.isDecided == false && second?.isDecided == false)
+    played.end()
+  }
+
+  @Test func `what nobody has received is dropped before the transport counts as gone`() {
+    let played = HandPlayed(PlayedTransport(receiving: [.transferred(2)]))
+    let receiving = played.receiving
+    guard case .ended(.failed) = receiving.start(.exactly(3), as: .task, until: .immediately) else {
+      Issue.record("two bytes are too few")
+      return played.end()
+    }
+    let held = unsafe receiving.turn.count
+    #expect(held == 2)
+    let counts = Guarded<[Int]>([])
+    receiving.port.whenGone {
+      let count = unsafe receiving.turn.count
+      counts.withLock { $0.append(count) }
+    }
+    played.sending.close()
+    receiving.close()
+    #expect(counts.withLock { $0 } == [0])
+    played.end()
+  }
+
+  /// A thread that polls takes by it that its attempts are not in vain.
+  @Test func `the attempts that move something are counted`() {
+    let played = HandPlayed(PlayedTransport(receiving: [.transferred(1), .transferred(1), .wouldBlock]))
+    let caller = played.receive(.exactly(3))
+    let count = played.receiving.moveCount.load(ordering: .relaxed)
+    #expect(count == 2 && caller?.isDecided == false)
+    played.end()
+  }
+
+  @Test func `a task yields after 64 calls without a wait, and a wait begins the count anew`() async {
+    let played = HandPlayed(PlayedTransport())
+    let half = played.receiving
+    func next65() -> [Bool] { (0..<65).map { _ in half.shouldYield() } }
+    let expected = [Bool](repeating: false, count: 64) + [true]
+    #expect(next65() == expected)
+    for _ in 0..<64 { _ = half.shouldYield() }
+    guard case .queued(let place) = half.start(.upTo(1), as: .task, until: .never) else {
+      Issue.record("nothing is there")
+      return played.end()
+    }
+    half.giveUp(place, .cancelled)
+    await half.runTask(place)
+    #expect(next65() == expected)
+    played.end()
+  }
 }

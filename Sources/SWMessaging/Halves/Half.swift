@@ -242,10 +242,7 @@ package class Half: ReactorWork, @unchecked Sendable {
       place.gaveUp = reason
       state.hasLate = true
       if !state.turn, let head = state.queue.first, head.isPolling { actions.signal(head) }
-      state.pass(by: me, &actions)
-      return
-    }
-    if leavesAtOnce(place) {
+    } else if leavesAtOnce(place) {
       turnAway(place, reason, by: me, &state, &actions)
     } else {
       place.gaveUp = reason
@@ -320,22 +317,19 @@ package class Half: ReactorWork, @unchecked Sendable {
     private let place: Place
     init(_ place: Place) { self.place = place }
     func deadlinePassed() {
+      place.half.endGrace(of: place)
       // If it is still queued, an attempt is near.
-      if !place.half.endGrace(of: place) { _ = place.half.limitLate(place) }
+      _ = place.half.limitLate(place)
     }
   }
 
   /// A late caller has waited for long enough, so it leaves, although an attempt may be under way.
-  ///
-  /// - Returns: false if it stays, or has left before.
-  @discardableResult
-  package final func endGrace(of place: Place) -> Bool {
+  package final func endGrace(of place: Place) {
     locked { state, actions in
       guard place.isQueued, state.turn, place.isLate, let reason = place.gaveUp, !place.hasOnlyAttempt,
         leavesAtOnce(place)
-      else { return false }
+      else { return }
       turnAway(place, reason, by: nil, &state, &actions)
-      return true
     }
   }
 
@@ -470,7 +464,7 @@ package class Half: ReactorWork, @unchecked Sendable {
         let descriptor = interest.isEmpty ? nil : port.polledDescriptor
         polls.wait(
           for: wakeUp, watching: descriptor, for: interest, until: deadline,
-          spinning: direction == .readable ? port.spinTime.load(ordering: .relaxed) : 0,
+          spinning: direction == .writable ? 0 : port.spinTime.load(ordering: .relaxed),
           moveCount.load(ordering: .relaxed))
       }
     }
