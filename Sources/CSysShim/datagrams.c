@@ -32,7 +32,7 @@ static ssize_t receive_packet(int fd, struct msghdr *message, int flags) {
   bool is_shut_down = false;
   for (;;) {
     ssize_t result = RETRIED(recvmsg(fd, message, flags));
-    if (result != 0 || message->msg_controllen > 0 || (message->msg_flags & MSG_CTRUNC)) return result;
+    if (result != 0 || message->msg_controllen != 0 || (message->msg_flags & MSG_CTRUNC)) return result;
     if (is_shut_down) return SWSYS_ENDED;
     /* A filter of system calls may have refused the mark, and another process may have switched it off. Before the peer
      * has shut down, this was a packet nevertheless. */
@@ -117,7 +117,6 @@ static struct swsys_ancillary *parse(struct msghdr *message, const void *address
 
 /* Whether the only control data is the mark of a packet. */
 static bool brings_only_mark(struct msghdr *message) {
-  if (message->msg_flags & MSG_CTRUNC) return false;
   struct cmsghdr *item = CMSG_FIRSTHDR(message);
   return item && item->cmsg_level == SOL_SOCKET && item->cmsg_type == SCM_TIMESTAMP && !CMSG_NXTHDR(message, item);
 }

@@ -140,9 +140,9 @@ int swsys_probe_nowait(void) {
   if (made < 0) return made;
   char byte = 0;
   struct iovec part = {.iov_base = &byte, .iov_len = 1};
-  bool works = swsys_read_nowait(ends[0], &byte, 1) == -EAGAIN
+  bool works = swsys_read_nowait(ends[0], &byte, sizeof byte) == -EAGAIN
       && swsys_write_nowait(ends[1], &part, 1, false, true) == 1
-      && swsys_read_nowait(ends[0], &byte, 1) == 1;
+      && swsys_read_nowait(ends[0], &byte, sizeof byte) == 1;
   close(ends[0]);
   close(ends[1]);
   return works;

@@ -59,7 +59,10 @@ int swsys_wait(int fd, int interest, int wake, int64_t nanoseconds) {
     return 7;
   }
   if (ready <= 0) return 0;
-  return (at_fd >= 0 && polled[at_fd].revents ? 1 : 0) | (at_wake >= 0 && polled[at_wake].revents ? 2 : 0);
+  int found = 0;
+  if (at_fd >= 0 && polled[at_fd].revents) found |= 1;
+  if (at_wake >= 0 && polled[at_wake].revents) found |= 2;
+  return found;
 }
 
 _Static_assert(

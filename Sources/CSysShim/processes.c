@@ -70,8 +70,8 @@ CHILD_ONLY static _Noreturn void give_up(struct start *start, enum swsys_spawn_s
 /* Runs in the child. Every signal is blocked, so no handler runs in between. */
 CHILD_ONLY static void reset_signals(bool keeps_ignored) {
   /* The kernel's structure differs between machines; a handler comes first, and all zeros are the default. */
-  unsigned long action[8], none[8];
-  for (int i = 0; i < 8; i++) none[i] = 0;
+  static const unsigned long none[8];
+  unsigned long action[8];
   for (int number = 1; number <= 64; number++) {
     if (number == SIGKILL || number == SIGSTOP) continue;
     if (keeps_ignored && syscall(SYS_rt_sigaction, number, NULL, action, sizeof(kernel_signals)) == 0
@@ -120,7 +120,7 @@ CHILD_ONLY static void close_between(unsigned first, unsigned last) {
  * source of a placed entry becomes -1. A number may have become free by that, so the entry that waits for it is next. */
 CHILD_ONLY static void place_descriptors(struct start *start, int *sources, int i) {
   const struct swsys_spawn *request = start->request;
-  while (i >= 0 && sources[i] >= 0) {
+  while (sources[i] >= 0) {
     int source = sources[i], target = request->targets[i];
     if (source == target) {
       if (syscall(SYS_fcntl, source, F_SETFD, 0) < 0) give_up(start, SWSYS_STEP_DESCRIPTOR, i, errno);
@@ -135,7 +135,6 @@ CHILD_ONLY static void place_descriptors(struct start *start, int *sources, int 
       }
     }
     sources[i] = -1;
-    i = -1;
     for (int j = 0; j < request->count; j++)
       if (sources[j] >= 0 && request->targets[j] == source) i = j;
   }

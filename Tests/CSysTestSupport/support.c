@@ -152,6 +152,14 @@ uint64_t swsys_thread_cpu(void) {
 }
 
 int swsys_thread_id(void) { return (int)syscall(SYS_gettid); }
+bool swsys_thread_is_detached(void) {
+  pthread_attr_t attributes;
+  int state = PTHREAD_CREATE_JOINABLE;
+  if (pthread_getattr_np(pthread_self(), &attributes) != 0) return false;
+  pthread_attr_getdetachstate(&attributes, &state);
+  pthread_attr_destroy(&attributes);
+  return state == PTHREAD_CREATE_DETACHED;
+}
 bool swsys_thread_sleeps(int id) {
   char path[64], text[512];
   snprintf(path, sizeof path, "/proc/self/task/%d/stat", id);

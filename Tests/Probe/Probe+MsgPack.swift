@@ -112,7 +112,9 @@ extension Probe {
   /// Every page of the program and its libraries is resident before: the kernel maps them many at a time, as
   /// many as the page cache holds together, and half a megabyte more or less would count as the measured code's.
   static func resetPeakKilobytes() -> Int {
-    let mappings = (try? String(contentsOfFile: "/proc/self/maps", encoding: .utf8)) ?? ""
+    // `String(contentsOfFile:)` ends with the first page of such a file.
+    let text = try? FileHandle(forReadingAtPath: "/proc/self/maps")?.readToEnd()
+    let mappings = String(decoding: text ?? Data(), as: UTF8.self)
     for mapping in mappings.split(separator: "\n") where mapping.contains("/") && mapping.contains(" r") {
       let bounds = mapping.prefix { $0 != " " }.split(separator: "-").compactMap {
         UInt(String($0), radix: 16)

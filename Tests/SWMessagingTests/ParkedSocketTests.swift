@@ -1,4 +1,5 @@
 import CSysShim
+import CSysTestSupport
 import SWIO
 import SWMessaging
 import SWTesting
@@ -130,6 +131,21 @@ import Testing
     let count = try unsafe bytes.withUnsafeMutableBytes { try unsafe ours.read(into: $0) }
     #expect(count == 50_001)
     #expect(!swsys_stream_may_hold_descriptors(ours.rawValue))
+    try ours.close()
+    try theirs.close()
+  }
+
+  @Test func `a look sees a mebibyte of bytes that bring nothing, and leaves more to another thread`() throws
+  {
+    let pair = try DescriptorPair.sockets(.unix)
+    let (ours, theirs) = (pair.first.release(), pair.second.release())
+    // Only a sender with more rights can have so much underway.
+    if swsys_force_send_buffer(theirs.rawValue, 8 << 20) >= 8 << 20 {
+      #expect(try theirs.writeAll([UInt8](repeating: 1, count: 1 << 20)) == 1 << 20)
+      #expect(!swsys_stream_may_hold_descriptors(ours.rawValue))
+      #expect(try theirs.writeAll([1]) == 1)
+      #expect(swsys_stream_may_hold_descriptors(ours.rawValue))
+    }
     try ours.close()
     try theirs.close()
   }

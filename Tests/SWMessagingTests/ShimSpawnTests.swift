@@ -24,7 +24,8 @@ import Testing
 
   /// Runs a shell script with these descriptors, each a source and its number in the child, and waits for its end.
   private static func run(
-    _ script: String, program: String = "/bin/sh", _ descriptors: [(source: Int32, target: Int32)] = []
+    _ script: String, program: String = "/bin/sh", _ descriptors: [(source: Int32, target: Int32)] = [],
+    _ look: (Int32) -> Void = { _ in }
   ) -> Outcome {
     let texts: [UnsafeMutablePointer<CChar>?] = unsafe [program, "-c", script].map { (text: String) in
       unsafe strdup(text)
@@ -51,6 +52,7 @@ import Testing
       }
     }
     if result != 0 { return Outcome(error: result, step: UInt32(spawned.step), index: spawned.index) }
+    look(spawned.pidfd)
     defer { close(spawned.pidfd) }
     _ = swsys_wait(spawned.pidfd, Int32(SWSYS_READABLE), -1, -1)
     var code: Int32 = -1
@@ -153,6 +155,60 @@ import Testing
     #expect(number > 2)
   }
 
+  @Test func `a source with the number 0 waits for its number like any other`() throws {
+    let outcome = try withOwnDescriptors { () -> Outcome in
+      for number in 3..<1024 as Range<Int32> { close(number) }
+      let null = unsafe swsys_open_for_child("/dev/null", O_RDWR)
+      let counter = swsys_eventfd()
+      #expect(dup2(null, 5) == 5 && dup2(counter, 0) == 0)
+      return Self.run(
+        "cd /proc/$$/fd && readlink 5 | grep -q eventfd && test 7 -ef /dev/null", [(0, 5), (5, 7)])
+    }
+    #expect(outcome == .exited(0))
+  }
+
+  /// Beside what it was given, below and above, and where it was given a copy of it.
+  @Test(
+    arguments: [
+      [3: 5], [4: 5], [6: 5],  // source: target
+      [3: 3, 5: 5],
+    ] as [[Int32: Int32]])
+  func `a child keeps no neighbour of what it was given`(_ given: [Int32: Int32]) throws {
+    let outcome = try withOwnDescriptors { () -> Outcome in
+      for number in 3..<1024 as Range<Int32> { close(number) }
+      // Without close-on-exec.
+      for number in 3...7 as ClosedRange<Int32> { #expect(dup2(0, number) == number) }
+      let entries = Self.standard + given.map { ($0.key, $0.value) }
+      return Self.run(Self.script(expecting: [0, 1, 2] + given.values), entries)
+    }
+    #expect(outcome == .exited(0))
+  }
+
+  @Test(arguments: [0, 1, 2] as [Int32])
+  func `the pidfd of a child has a number above the standard streams`(_ missing: Int32) throws {
+    let (outcome, number) = try withOwnDescriptors { () -> (Outcome, Int32) in
+      close(missing)
+      var number: Int32 = -1
+      let outcome = Self.run("exit 7", Self.standard) { number = $0 }
+      return (outcome, number)
+    }
+    #expect(outcome == .exited(7) && number > 2)
+  }
+
+  @Test func `a signal is for the whole process of a pidfd, and the kernel has what children need`()
+    async throws
+  {
+    #expect(swsys_pidfd_missing() == 0)
+    let result = try await TestThread { () -> Int32 in
+      let own = swsys_pidfd_open(getpid())
+      defer { close(own) }
+      // A signal for one thread only has a flag in the fourth argument, whose value is 1 (PIDFD_SIGNAL_THREAD).
+      #expect(swsys_forbid_argument_here(Int32(SWSYS_CALL_PIDFD_SEND_SIGNAL), 3, 1) == 0)
+      return swsys_pidfd_signal(own, 0, false)
+    }.value
+    #expect(result == 0)
+  }
+
   // MARK: Shortages
 
   @Test func `a child has room for its descriptors where this process has none left`() async {
@@ -248,5 +304,33 @@ import Testing
       return Self.run("exit 0")
     }.value
     #expect(outcome == .failed(EPERM, SWSYS_STEP_CLONE))
+  }
+
+  /// The child's pidfd has the number 0 here. So no number above the standard streams is free in the child before it closes what
+  /// it was not given, and a copy needs one.
+  @Test(arguments: [3, 5, 63] as [Int32])
+  func `a child closes what it was not given before it needs a number`(_ other: Int32) async {
+    await #expect(processExitsWith: .success) { [other] in
+      limitDescriptors(64)
+      let outcome = try withOwnDescriptors { () -> Outcome in
+        var entries = Self.fillNumbers(below: 64, butNot: [])
+        entries[other] = nil
+        entries[7] = (7, 8)
+        entries[8] = (8, 7)
+        close(0)
+        return Self.run("exit 7", Array(entries.values))
+      }
+      #expect(outcome == .exited(7))
+    }
+  }
+
+  @Test func `a child that has ended leaves no stack`() async {
+    await #expect(processExitsWith: .success) {
+      let missing = Outcome.failed(ENOENT, SWSYS_STEP_PROGRAM)
+      #expect(Self.run("exit 0", program: "/nowhere") == missing)
+      let before = try ShimThreadTests.mappingCount()
+      for _ in 0..<100 { #expect(Self.run("exit 0", program: "/nowhere") == missing) }
+      #expect(try ShimThreadTests.mappingCount() < before + 60)
+    }
   }
 }

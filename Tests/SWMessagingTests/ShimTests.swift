@@ -146,6 +146,8 @@ import Testing
         #expect(try FileDescriptor(rawValue: from).writeAll([7]) == 1)
         #expect(swsys_wait(to, Int32(SWSYS_READABLE), -1, -1) == 1)
         #expect(swsys_poll_now(to, Int32(SWSYS_READABLE)) == 1)
+        // It is readable, but nobody asks for that.
+        #expect(swsys_poll_now(to, 0) == 0 && swsys_wait(to, 0, -1, 0) == 0)
       }
       close(first)
       close(second)
@@ -153,6 +155,17 @@ import Testing
   }
 
   // MARK: Readiness
+
+  @Test func `standard input is waited for like any other descriptor`() throws {
+    let found = try withOwnDescriptors { () -> [Int32] in
+      let counter = swsys_eventfd()
+      guard dup2(counter, 0) == 0 else { return [] }
+      let before = swsys_wait(0, Int32(SWSYS_READABLE), -1, 0)
+      _ = swsys_eventfd_signal(counter)
+      return [before, swsys_wait(0, Int32(SWSYS_READABLE), -1, 0)]
+    }
+    #expect(found == [0, 1])
+  }
 
   @Test func `each bit of poll and epoll has its readiness`() {
     let (readable, writable) = (Int32(SWSYS_READABLE), Int32(SWSYS_WRITABLE))
@@ -243,7 +256,7 @@ import Testing
     var keys: [UInt64] = []
     while true {
       var events = [swsys_event](repeating: swsys_event(), count: 256)
-      let count = unsafe swsys_epoll_wait(epoll, &events, 256, 0)
+      let count = unsafe swsys_epoll_wait(epoll, &events, 129, 0)
       if count == 0 { break }
       #expect(count == min(128, 200 - keys.count))
       #expect(events[..<Int(count)].allSatisfy { $0.readiness == UInt32(SWSYS_READABLE) })
@@ -263,6 +276,8 @@ import Testing
     #expect(swsys_epoll_modify(epoll, counters[0], 9, Int32(SWSYS_WRITABLE)) == 0)
     #expect(unsafe swsys_epoll_wait(epoll, &events, 4, 0) == 1)
     #expect(events[0].key == 9 && events[0].readiness == UInt32(SWSYS_WRITABLE))
+    #expect(swsys_epoll_modify(epoll, counters[0], 9, 0) == 0)
+    #expect(unsafe swsys_epoll_wait(epoll, &events, 4, 0) == 0)
     #expect(swsys_epoll_modify(epoll, counters[1], 9, 0) == -ENOENT)
     #expect(swsys_epoll_add(epoll, counters[0], 9, 0) == -EEXIST)
     for counter in counters { close(counter) }
@@ -312,6 +327,50 @@ import Testing
   }
 
   // MARK: Datagrams
+
+  @Test func `a packet with its mark brings nothing else`() throws {
+    let ends = try unsafe pair { unsafe swsys_unix_pair($0, swsys_sock_seqpacket) }
+    #expect(swsys_mark_packets(ends.1) == 0)
+    for count in [0, 1] {
+      #expect(unsafe send(ends.0, [7] as [UInt8], count, 0) == count)
+      var byte: UInt8 = 0
+      var found: UnsafeMutablePointer<swsys_ancillary>?
+      #expect(unsafe swsys_receive_message(ends.1, &byte, 1, SWSYS_PACKET, &found) == count)
+      #expect(unsafe found == nil)
+      unsafe swsys_free_ancillary(found)
+    }
+    close(ends.0)
+    close(ends.1)
+  }
+
+  /// The flags that the kernel has about the memory at an address (proc_pid_smaps(5)).
+  private static func flags(at address: UInt) throws -> Set<Substring> {
+    var isFound = false
+    for line in try textAboutProcess("smaps").split(separator: "\n") {
+      let borders = line.prefix { $0 != " " }.split(separator: "-").compactMap { UInt($0, radix: 16) }
+      if borders.count == 2 { isFound = borders[0] <= address && address < borders[1] }
+      if isFound, line.hasPrefix("VmFlags:") { return Set(line.dropFirst(8).split(separator: " ")) }
+    }
+    return []
+  }
+
+  @Test func `room for datagrams costs what is written to it, and there may be none`() throws {
+    let size = 8 * swsys_page_size()
+    guard let room = unsafe swsys_map_room(size) else {
+      Issue.record("there is no memory")
+      return
+    }
+    let flags = try Self.flags(at: UInt(bitPattern: room))
+    #expect(flags.isSuperset(of: ["rd", "wr"]))
+    // Where the system promises no more than it has (2), it promises this as well.
+    let policy = try String(contentsOfFile: "/proc/sys/vm/overcommit_memory", encoding: .utf8)
+    #expect(flags.contains("nr") || policy.hasPrefix("2"))
+    let hasHugePages = FileManager.default.fileExists(atPath: "/sys/kernel/mm/transparent_hugepage")
+    #expect(flags.contains("nh") == hasHugePages)
+    unsafe swsys_unmap_room(room, size)
+    // More than there are addresses.
+    #expect(unsafe swsys_map_room(1 << 62) == nil)
+  }
 
   private func passesCredentials(_ number: Int32) -> Int32 {
     var (value, length) = (Int32(-1), socklen_t(4))
@@ -371,6 +430,7 @@ import Testing
       var found: UnsafeMutablePointer<swsys_ancillary>?
       let kind = isStream ? SWSYS_UNIX_BYTES : SWSYS_DATAGRAM
       _ = unsafe swsys_receive_message(ends.1, &byte, 1, kind, &found)
+      #expect(unsafe found?.pointee.descriptor_count == 1)
       if let found = unsafe found { close(unsafe found.pointee.descriptors.0) }
       unsafe swsys_free_ancillary(found)
       close(ends.0)
@@ -564,6 +624,34 @@ import Testing
   }
 
   // MARK: Pipes and files
+
+  @Test func `what pipes take is what a try shows`() throws {
+    let ends = try unsafe pair { unsafe swsys_pipe($0) }
+    var byte: UInt8 = 7
+    let results = unsafe withUnsafeMutablePointer(to: &byte) { byte in
+      var part = unsafe iovec(iov_base: byte, iov_len: 1)
+      return [false, true].map { unsafe swsys_write_nowait(ends.1, &part, 1, $0, true) }
+    }
+    #expect(swsys_probe_nowait() == (results[0] == 1 ? 1 : 0))
+    #expect(swsys_probe_nosignal() == (results[1] == 1 ? 1 : 0))
+    close(ends.0)
+    close(ends.1)
+  }
+
+  @Test func `a copy of a descriptor is known as well as what it is a copy of`() async {
+    // No number has been used before, so none is known from an earlier socket.
+    await #expect(processExitsWith: .success) {
+      var ends: [Int32] = [-1, -1]
+      #expect(unsafe swsys_unix_pair(&ends, swsys_sock_stream) == 0)
+      let copy = swsys_duplicate(ends[0], 600)
+      let count = swsys_fork_count()
+      #expect(count >= 0 && [ends[0], ends[1], copy].allSatisfy { swsys_birth($0) == count })
+      // Not made by the library: others may have it.
+      let foreign = fcntl(ends[0], F_DUPFD_CLOEXEC, 700)
+      let second = swsys_duplicate(foreign, 800)
+      #expect(foreign >= 700 && second >= 800 && swsys_birth(foreign) < 0 && swsys_birth(second) < 0)
+    }
+  }
 
   @Test func `writes that do not wait take as much as there is room for, with and without signals`() throws {
     let ends = try unsafe pair { unsafe swsys_pipe($0) }
@@ -860,8 +948,12 @@ import Testing
       let epoll = swsys_epoll_create()
       #expect(swsys_epoll_add(epoll, ends[0], 7, Int32(SWSYS_READABLE)) == 0)
       #expect(unsafe write(ends[1], "x", 1) == 1)
-      var event = swsys_event()
-      #expect(unsafe swsys_epoll_wait(epoll, &event, 1, 60_000_000_000) == 1 && event.key == 7)
+      for nanoseconds in [60_000_000_000, 1] as [Int64] {
+        // A change tells anew.
+        #expect(swsys_epoll_modify(epoll, ends[0], 7, Int32(SWSYS_READABLE)) == 0)
+        var event = swsys_event()
+        #expect(unsafe swsys_epoll_wait(epoll, &event, 1, nanoseconds) == 1 && event.key == 7)
+      }
     }
   }
 

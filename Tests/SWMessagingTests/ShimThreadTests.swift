@@ -9,8 +9,8 @@ import Testing
 
 /// The C shim's threads.
 @Suite(.lastResort, .leavesNothing) struct ShimThreadTests {
-  private static func mappingCount() throws -> Int {
-    try String(contentsOfFile: "/proc/self/maps", encoding: .utf8).split(separator: "\n").count
+  static func mappingCount() throws -> Int {
+    try textAboutProcess("maps").split(separator: "\n").count
   }
 
   @Test func `a thread that has ended leaves no stack`() async {
@@ -70,5 +70,10 @@ import Testing
       }.value
       #expect(counts == [0, 1, 2])
     }
+  }
+
+  @Test func `a thread is nobody's to wait for`() async throws {
+    let isDetached = try await TestThread { swsys_thread_is_detached() }.value
+    #expect(isDetached)
   }
 }

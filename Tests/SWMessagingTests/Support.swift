@@ -133,6 +133,12 @@ struct OpenFile: Sendable {
   }
 }
 
+/// The text of a file of the kernel about this process, such as `maps`. `String(contentsOfFile:)` ends with the first page of these.
+func textAboutProcess(_ name: String) throws -> String {
+  let file = try #require(FileHandle(forReadingAtPath: "/proc/self/\(name)"))
+  return String(decoding: try file.readToEnd() ?? Data(), as: UTF8.self)
+}
+
 /// The open descriptors of this process.
 func openDescriptors() -> Set<Int32> {
   var open: Set<Int32> = []

@@ -35,6 +35,7 @@ int swsys_thread_count(void);                    /* of this process */
 int swsys_pidfd_open(pid_t pid);
 int swsys_thread_id(void);                       /* of the calling thread, as the kernel knows it */
 bool swsys_thread_sleeps(int id);                /* it waits in the kernel, or has ended */
+bool swsys_thread_is_detached(void);             /* the calling one */
 long swsys_sleep_count(void);                    /* how often the calling thread has given its processor up to wait */
 int swsys_use_one_processor(void);               /* the calling thread, and threads that it starts */
 /* Numbers of system calls, some of which are newer than some headers. */
