@@ -461,7 +461,7 @@ import Testing
       guard case .queued(let place) = half.start(.upTo(1), as: .task, until: .never) else {
         throw EndpointError(.busy)
       }
-      // What is resumed may hold the place, as it does where the end of a process is waited for.
+      // The closure that resumes it may hold the place, as it does where the end of a process is waited for.
       let isParked = half.park(place, .callback { withExtendedLifetime(place) {} })
       #expect(isParked)
       return place
