@@ -157,6 +157,49 @@ import Testing
     try await watched.checkReplacement()
   }
 
+  @Test func `a step is not replaced before it has taken 50 ms`() async throws {
+    let watched = Watched(Reactor())
+    let reactor = watched.reactor
+    reactor.expectHangs()
+    let hanging = Hanging()
+    let start = Deadline.now.nanoseconds
+    try watched.watch(hanging)
+    await eventually { reactor.workerCount >= 2 }
+    #expect(Deadline.now.nanoseconds - start >= 50_000_000)
+    hanging.letGo()
+    await eventually { reactor.workerCount == 1 && hanging.isOver }
+  }
+
+  @Test func `a replaced thread that has come back leaves the number of threads to what may run`()
+    async throws
+  {
+    let pollers = Guarded(0)
+    let watched = Watched(
+      Reactor(makePoller: { () throws(Errno) -> any Poller in
+        pollers.withLock { $0 += 1 }
+        return try EpollPoller()
+      }))
+    let reactor = watched.reactor
+    reactor.expectHangs()
+    try await watched.checkReplacement()
+    // One thread may run, and one does, so none is missing. A second poller would be for others.
+    let serial = ReactorExecutor(reactor)
+    await Task(executorPreference: serial) { @concurrent in }.value
+    #expect(pollers.withLock { $0 } == 1)
+    reactor.allow(workers: 1)
+    await Task(executorPreference: serial) { @concurrent in }.value
+    #expect(pollers.withLock { $0 } == 1)
+    // Two run while one is lost, and two may. When that one has come back and a surplus one has ended, one is missing.
+    let hanging = Hanging()
+    try watched.watch(hanging)
+    await eventually { reactor.workerCount >= 2 }
+    let executor = MessagingExecutor(reactor, workerCount: 2)
+    hanging.letGo()
+    await eventually { reactor.workerCount == 1 }
+    await Task(executorPreference: executor) { @concurrent in }.value
+    #expect(reactor.workerCount >= 2)
+  }
+
   @Test func `the thread that watches the others is started again when there is one to be had`() async throws
   {
     let refusals = Guarded(0)

@@ -66,4 +66,28 @@ import Testing
       #expect(growth < 100_000, "16 bytes are 160,000")
     }
   }
+
+  @Test func `a queue of a reactor that was long gives its memory back`() async {
+    await #expect(processExitsWith: .success) {
+      final class Work: ReactorWork {
+        func drive() {}
+        func driveOffloaded() {}
+      }
+      let work = Work()
+      var machines: [ReactorState<Int>] = []
+      let growth = try await Self.growth(100) {
+        var machine = ReactorState<Int>()
+        // 32 KiB, which is not more than malloc takes from its heap; and then both stacks of the queue are short.
+        for count in [2_000, 1, 1] {
+          for _ in 0..<count { _ = machine.call(work) }
+          var none: [PollerEvent] = []
+          machine.woke(&none)
+          while case .drive = machine.next(.immediately) {}
+        }
+        machines.append(machine)
+      }
+      #expect(machines.count == 110)
+      #expect(growth < 1_000_000, "a queue of each is 3,200,000")
+    }
+  }
 }

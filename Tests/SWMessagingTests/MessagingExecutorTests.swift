@@ -1,5 +1,4 @@
 import CSysTestSupport
-import Dispatch
 import Glibc
 import SWIO
 import SWMessaging
@@ -71,13 +70,6 @@ import Testing
       reactor.stop()
       await eventually { self.running == 0 }
     }
-  }
-
-  /// Blocks its thread, as a long computation does.
-  private final class Hold: Sendable {
-    private let semaphore = DispatchSemaphore(value: 0)
-    func block() { semaphore.wait() }
-    func release() { semaphore.signal() }
   }
 
   // MARK: Several threads
@@ -296,6 +288,7 @@ import Testing
     #expect(own.executor.workerCount == 1)
     try await own.run {}.value
     #expect(own.reactor.workerCount == 1)
+    #expect(!own.reactor.timersMayOvertakeEvents)
     own.executor.workerCount = 4
     try await own.run {}.value
     #expect(own.reactor.workerCount == 4 && own.reactor.timersMayOvertakeEvents)
@@ -415,31 +408,6 @@ import Testing
   }
 
   // MARK: Idle
-
-  /// Counts the waits with a poller that several threads wait with.
-  private final class CountingPoller: Poller {
-    private let poller: EpollPoller
-    let waits = Guarded(0)
-    init() throws(Errno) { poller = try EpollPoller() }
-    func add(_ descriptor: Int32, key: UInt64, watching interest: Readiness) -> WatchOutcome {
-      poller.add(descriptor, key: key, watching: interest)
-    }
-    func modify(_ descriptor: Int32, key: UInt64, watching interest: Readiness) -> Errno? {
-      poller.modify(descriptor, key: key, watching: interest)
-    }
-    func remove(_ descriptor: Int32, key: UInt64) { poller.remove(descriptor, key: key) }
-    func wait(until deadline: Deadline, into events: inout [PollerEvent]) {
-      waits.withLock { $0 += 1 }
-      poller.wait(until: deadline, into: &events)
-    }
-    func wake() { poller.wake() }
-    var servesManyWaiters: Bool { true }
-    func setAlarm(_ deadline: Deadline) { poller.setAlarm(deadline) }
-    func look(into events: inout [PollerEvent]) -> Bool {
-      waits.withLock { $0 += 1 }
-      return poller.look(into: &events)
-    }
-  }
 
   private final class Rung: DeadlineReceiver {
     let isUp = Raised()
@@ -563,5 +531,51 @@ import Testing
     left.close()
     try await echo.value
     #expect(MessagingExecutor.shared.workerCount >= 2)
+  }
+
+  @Test func `of the tasks of the serial executor one runs at a time, also where there are several threads`()
+    async throws
+  {
+    let own = Own(workers: 2)
+    let serial = ReactorExecutor(own.reactor)
+    let (hold, isHeld, hasRun) = (Hold(), Raised(), Raised())
+    let first = Task(executorPreference: serial) { @concurrent in
+      isHeld.raise()
+      hold.block()
+    }
+    await eventually { isHeld.isUp }
+    let second = Task(executorPreference: serial) { @concurrent in hasRun.raise() }
+    // The other thread takes this one. It is behind the second one, if that may run.
+    try await own.run {}.value
+    #expect(!hasRun.isUp)
+    hold.release()
+    await first.value
+    await second.value
+    await own.end()
+  }
+
+  @Test func `tasks that follow each other without a pause keep no message waiting`() async throws {
+    let own = Own(workers: 1)
+    let executor = own.executor
+    let (left, right) = try own.pair()
+    let (hasBegun, isReceived) = (Raised(), Raised())
+    let receiver = own.run { () -> [UInt8] in
+      defer { isReceived.raise() }
+      return try await right.receive()
+    }
+    await eventually { right.queued == 1 }
+    // A yield would go by way of the default executor. A task that awaits another one leaves no moment without a job.
+    let busy = own.run {
+      let limit = Deadline.after(.patience)
+      hasBegun.raise()
+      while !isReceived.isUp, !limit.hasPassed {
+        await Task(executorPreference: executor) { @concurrent in }.value
+      }
+    }
+    await eventually { hasBegun.isUp }
+    try await left.send([7])
+    #expect(try await receiver.value == [7])
+    try await busy.value
+    await own.end()
   }
 }

@@ -142,6 +142,19 @@ import Testing
     #expect(Self.isWait(machine.next(Self.at(1)), until: .never))
   }
 
+  @Test func `events that have been told do not come again`() {
+    let machine = Machine()
+    let id = machine.register(Receiver(), descriptor: 3, watching: .readable)
+    #expect(round(machine, at: 1) == ".")
+    for _ in 0..<2 {
+      // Nothing of the wait before is given back for the next wait, which appends to it.
+      machine.woke([PollerEvent(key: id.key, readiness: .readable)])
+      #expect(round(machine, at: 1) == "e.")
+    }
+    machine.woke()
+    #expect(round(machine, at: 1) == ".")
+  }
+
   private static func isWait(_ step: ReactorStep<Int>, until deadline: Deadline) -> Bool {
     if case .wait(let until) = step { return until == deadline }
     return false
@@ -271,6 +284,18 @@ import Testing
     #expect(round(machine, at: 9) == "tt.")
     machine.woke()
     #expect(round(machine, at: 9) == "t.")
+  }
+
+  @Test func `works come before a timer, also after timers that were looked at in vain`() {
+    let machine = Machine()
+    for _ in 0..<2 { _ = machine.set(Timer(Receiver()), at: Self.at(100)) }
+    #expect(Self.isWait(machine.next(Self.at(1)), until: Self.at(100)))
+    machine.woke()
+    #expect(round(machine, at: 1) == ".")
+    _ = machine.call(Work())
+    _ = machine.set(Timer(Receiver()), at: .immediately)
+    machine.woke()
+    #expect(round(machine, at: 2) == "wt.")
   }
 
   // MARK: Several workers
@@ -674,6 +699,80 @@ import Testing
     #expect(workers.step(1, at: 160) == "lead" + Self.alarm(200))
     workers.woke(1, rings: true)
     #expect(workers.step(1, at: 200) == "fire")
+  }
+
+  /// Set again it would cost a system call, and if it were forgotten, a later deadline would move it.
+  @Test func `an alarm of the followers leaves the leader's alarm as it is`() {
+    let workers = Workers()
+    #expect(workers.set(Timer(Receiver()), at: 1_000_000) == Self.alarm(1_000_000))
+    workers.woke(0, events: 1)
+    #expect(workers.step(0, at: 1) == "tell and drive" + Self.followersAlarm(1 + Self.grace))
+    #expect(workers.step(0, at: 2) == "lead" && workers.alarm == 1_000_000)
+    workers.woke(1, rings: true)
+    #expect(workers.step(1, at: 1 + Self.grace) == "follow" && workers.alarm == 1_000_000)
+  }
+
+  @Test func `work that is left behind a job sets no alarm where one is set for that time`() {
+    let workers = Workers()
+    let latest = 100 + Self.grace
+    #expect(workers.set(Timer(Receiver()), at: latest) == Self.alarm(latest))
+    #expect(workers.enqueue(1) == " wake follower")
+    workers.woke(1)
+    #expect(workers.step(1, at: 100) == "run 1")
+    #expect(workers.enqueue(2, from: 1, at: 100) == "")
+    workers.woke(0, rings: true)
+    #expect(workers.step(0, at: latest) == "fire" && workers.step(0, at: latest) == "run 2")
+  }
+
+  @Test(arguments: [true, false])
+  func `a worker that has found the alarm which another one relies on sets it anew`(_ hasWork: Bool) {
+    let workers = Workers()
+    let timers = (0..<2).map { _ in Timer(Receiver()) }
+    for (timer, time) in zip(timers, [100, 200] as [UInt64]) { _ = workers.set(timer, at: time) }
+    workers.takeBack(timers[0])
+    // The wait has found an event, and the alarm behind it.
+    workers.woke(0, events: 1, rings: true)
+    #expect(workers.step(0, at: 100) == "tell")
+    // The other one does not know that it has rung.
+    workers.woke(1)
+    #expect(workers.step(1, at: 100) == "lead" && workers.alarm == 100)
+    if hasWork { #expect(workers.call(from: 0) == "") }
+    #expect(workers.step(0, at: 100) == (hasWork ? "drive" : "follow") + Self.alarm(200))
+  }
+
+  @Test func `a follower that has left the lead to another worker takes it the next time`() {
+    let workers = Workers()
+    workers.woke(0, events: 1)
+    #expect(workers.step(0, at: 1) == "tell and drive" + Self.followersAlarm(1 + Self.grace))
+    #expect(workers.step(0, at: 2) == "lead")
+    workers.woke(0, events: 1)
+    #expect(workers.step(0, at: 3) == "tell and drive")
+    let first = 1 + Self.grace
+    workers.woke(1, rings: true)
+    #expect(workers.step(1, at: first) == "follow" + Self.followersAlarm(first + Self.grace))
+    #expect(workers.enqueue(1) == " wake follower")
+    workers.woke(1)
+    #expect(workers.step(1, at: first) == "run 1")
+    #expect(workers.step(1, at: first) == "lead")
+  }
+
+  /// If it ended twice, two others would run at once.
+  @Test func `a serial job ends with the next step of its worker, and once`() {
+    let workers = Workers()
+    #expect(workers.enqueue(1, isSerial: true) == " wake follower")
+    workers.woke(1)
+    #expect(workers.step(1, at: 1) == "run 1")
+    #expect(workers.set(Timer(Receiver()), at: 2) == Self.alarm(2))
+    #expect(workers.step(1, at: 3) == "fire")
+    // Another worker begins the next one while the timer's receiver is told.
+    #expect(workers.enqueue(2, isSerial: true) == " wake leader")
+    workers.woke(0)
+    #expect(workers.step(0, at: 3) == "run 2")
+    #expect(workers.enqueue(3, isSerial: true, from: 0) == "")
+    #expect(workers.step(1, at: 3) == "lead")
+    #expect(workers.step(0, at: 3) == "look")
+    workers.woke(0)
+    #expect(workers.step(0, at: 3) == "run 3")
   }
 
   @Test func `an alarm of the wait is set anew in a poller that keeps it`() {

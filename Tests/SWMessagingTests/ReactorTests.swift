@@ -334,6 +334,106 @@ import Testing
     #expect(threads.threadCount == 0)
   }
 
+  @Test(arguments: [(1, 1), (2, 2)])
+  func `a thread that watches is started once, and only where one more may run`(_ most: Int, _ count: Int) {
+    let bodies = Guarded<[@Sendable () -> Void]>([])
+    let threads = HelperThreads(name: "", usual: 1, most: most) { body in
+      bodies.withLock { $0.append(body) }
+      return nil
+    }
+    for _ in 0..<3 { #expect(threads.submit {} == nil) }
+    #expect(threads.threadCount == 1)
+    // None of them begins. They keep the set, which keeps them.
+    let started = bodies.withLock { bodies in
+      defer { bodies = [] }
+      return bodies
+    }
+    #expect(started.count == count)
+  }
+
+  @Test func `the thread that watches sleeps as long as the others are not stuck, and takes no work`()
+    async throws
+  {
+    let bodies = Guarded<[@Sendable () -> Void]>([])
+    let threads = HelperThreads(name: "", usual: 1, most: 2) { body in
+      bodies.withLock { $0.append(body) }
+      return nil
+    }
+    let done = Guarded(0)
+    for _ in 0..<2 { #expect(threads.submit { done.withLock { $0 += 1 } } == nil) }
+    let started = bodies.withLock { bodies in
+      defer { bodies = [] }
+      return bodies
+    }
+    try #require(started.count == 2)
+    // The first thread has not begun, and so it is not stuck, however long that takes.
+    let id = Guarded<Int32?>(nil)
+    let watching = TestThread {
+      id.withLock { $0 = swsys_thread_id() }
+      started[1]()
+    }
+    await eventually { id.withLock { $0 }.map { swsys_thread_sleeps($0) } ?? false }
+    #expect(done.withLock { $0 } == 0 && threads.threadCount == 1)
+    let working = TestThread { started[0]() }
+    try await working.value
+    try await watching.value
+    #expect(done.withLock { $0 } == 2 && threads.threadCount == 0)
+  }
+
+  @Test func `the thread that watches ends when as many run as may`() async throws {
+    let bodies = Guarded<[@Sendable () -> Void]>([])
+    let asked = Guarded(0)
+    let threads = HelperThreads(name: "", usual: 2, most: 2) { body in
+      let number = asked.withLock { asked in
+        asked += 1
+        return asked
+      }
+      // The second thread is refused, so its work waits, and one watches.
+      if number == 2 { return .resourceTemporarilyUnavailable }
+      bodies.withLock { $0.append(body) }
+      return nil
+    }
+    let done = Guarded(0)
+    for _ in 0..<3 { #expect(threads.submit { done.withLock { $0 += 1 } } == nil) }
+    let started = bodies.withLock { bodies in
+      defer { bodies = [] }
+      return bodies
+    }
+    try #require(started.count == 3 && threads.threadCount == 2)
+    try await TestThread { started[1]() }.value
+    #expect(done.withLock { $0 } == 0 && threads.threadCount == 2)
+    let working = [0, 2].map { number in TestThread { started[number]() } }
+    for thread in working { try await thread.value }
+    #expect(done.withLock { $0 } == 3 && threads.threadCount == 0)
+  }
+
+  @Test func `threads that have been busy for less than 50 ms are not stuck`() {
+    var isQuick = false
+    // On a very busy machine more time may pass, and then nothing is said.
+    for _ in 0..<20 where !isQuick {
+      let bodies = Guarded<[@Sendable () -> Void]>([])
+      let threads = HelperThreads(name: "", usual: 1, most: 2) { body in
+        bodies.withLock { $0.append(body) }
+        return nil
+      }
+      let found = Guarded<(count: Int, time: UInt64, errno: Errno?)>((0, .max, nil))
+      let errno = threads.submit {
+        let errno = threads.submit {}
+        let (count, time) = (threads.threadCount, Deadline.now.nanoseconds)
+        found.withLock { $0 = (count, time, errno) }
+      }
+      #expect(errno == nil)
+      let start = Deadline.now.nanoseconds
+      let first = bodies.withLock { $0.first }
+      first?()
+      let (count, time, refusal) = found.withLock { $0 }
+      #expect(refusal == nil)
+      isQuick = time < start + 50_000_000
+      if isQuick { #expect(count == 1) }
+      bodies.withLock { $0 = [] }
+    }
+  }
+
   @Test func `work that is stuck does not hold up all other work`() async {
     let threads = HelperThreads(name: "sw-test", usual: 1, most: 2)
     let gate = Gate()
@@ -380,6 +480,7 @@ import Testing
     let shortage = Shortage(.resourceTemporarilyUnavailable)
     let threads = HelperThreads(name: "", usual: 1, most: 2, startThread: shortage.start)
     let shortest = threads.nextPause
+    #expect(shortest == 10_000_000)
     threads.run {}
     #expect(threads.nextPause > shortest)
     shortage.end()
@@ -643,6 +744,23 @@ import Testing
     #expect(reactor.load.registrations == 0)
     reactor.stop()
     await eventually { hasEnded.isUp }
+  }
+
+  /// An endpoint may be detached, and its descriptor adopted by another one.
+  @Test func `what is watched no more can be watched again`() throws {
+    // Its thread never begins.
+    let reactor = Reactor(startThread: { _ in nil })
+    let pair = try DescriptorPair.pipe()
+    let number = pair.first.withDescriptor { $0.rawValue }
+    for _ in 0..<3 {
+      guard case .registered(let id) = reactor.register(number, for: Log(), watching: .readable) else {
+        Issue.record("it is still watched")
+        return
+      }
+      reactor.deregister(id, descriptor: number)
+    }
+    #expect(reactor.load.registrations == 0)
+    withExtendedLifetime(pair) {}
   }
 
   // MARK: Signals that are raised later

@@ -111,6 +111,13 @@ func stressed(_ rounds: Int, full: Int) -> Int {
 /// A sanitizer keeps memory of its own beside ours.
 let isSanitized = ProcessInfo.processInfo.environment["SWTEST_SANITIZED"] != nil
 
+/// Blocks its thread, as a long computation does.
+final class Hold: Sendable {
+  private let semaphore = DispatchSemaphore(value: 0)
+  func block() { semaphore.wait() }
+  func release() { semaphore.signal() }
+}
+
 /// The identity of a descriptor's file, beyond the number.
 struct OpenFile: Sendable {
   private let number: Int32

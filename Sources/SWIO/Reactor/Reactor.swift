@@ -239,12 +239,12 @@ package final class Reactor: Reacting {
   /// Changes the machine, and does what the machine then asks for.
   private func ask(_ body: (inout ReactorState<Job>, Int?) -> ReactorNotice) {
     let worker = currentWorker
-    let hasThread = worker != nil || start() == nil
+    if worker == nil { _ = start() }
     var woken: Woken?
     let hosts = state.withLock { state in
       let notice = body(&state.machine, worker)
       if !notice.isEmpty { woken = Self.note(notice, &state) }
-      if hasThread || state.isStarted || state.isHosted { return false }
+      if state.isStarted || state.isHosted { return false }
       state.isHosted = true
       return true
     }
