@@ -652,4 +652,49 @@ import Testing
     #expect(noted.all == [false, true, false, true] && played.transport.longCount == 2)
     Self.end(played)
   }
+
+  @Test func `a thread that is to lend a message does not turn a late call away before its attempt`() throws {
+    let played = HandPlayed(PlayedTransport(receiving: [.wouldBlock, .transferred(2)]))
+    let transport = played.transport
+    let reader = MessageReader(
+      core: played.core, framing: .varInt, mode: .readAhead, maximumFrameSize: defaultMaximumFrameSize)
+    let late = Guarded<HandCaller?>(nil)
+    let isDecided = Guarded<[Bool?]>([])
+    transport.meanwhile {
+      // This attempt may have begun before the call came.
+      let caller = played.receive(until: .immediately)
+      caller?.giveUp(.timedOut)
+      late.withLock { $0 = caller }
+      transport.meanwhile {
+        let found = late.withLock { $0 }?.isDecided
+        isDecided.withLock { $0.append(found) }
+      }
+    }
+    let isReceived = try reader.blocking.withMessage { $0.count == 1 && $0[0] == 2 }
+    #expect(isReceived)
+    #expect(isDecided.withLock { $0 } == [false])
+    // The message is lent, and the turn away then.
+    #expect(played.outcome(late.withLock { $0 }) == "timedOut")
+    Self.end(played)
+  }
+
+  @Test func `those behind a message that was lent are served in a turn that is not away`() throws {
+    let (hand, side) = Self.hand([])
+    let half = hand.receiveHalf
+    let outcome = try Self.outcomeInPlace(of: [1, 7, 1, 8, 1, 9], hand)
+    let found = Guarded<[[Bool]]>([])
+    var last: HandStarted<ReceiveHalf.Outcome>?
+    try side.withPayload(outcome) { _ in
+      guard case .queued(let place) = half.start(side.request, as: .task, until: .never) else {
+        Issue.record("the turn is held")
+        return
+      }
+      let isParked = half.park(
+        place, .callback { found.withLock { $0.append(half.inspect { [$0.turn, $0.isAway] }) } })
+      #expect(isParked)
+      last = hand.receive(side.request)
+    }
+    #expect(found.withLock { $0 } == [[true, false]])
+    #expect(last.flatMap { hand.result($0, side) }?.value == [9])
+  }
 }

@@ -189,6 +189,18 @@ import Testing
     played.end()
   }
 
+  @Test func `a helper serves 64 receivers at most, and leaves the rest to the reactor`() {
+    let hand = HandDriven(receiving: [.offload])
+    let side = hand.side(.varInt)
+    let calls = (0..<100).map { _ in hand.receive(side.request) }
+    hand.transport.append(receiving: [.bytes((0..<100).flatMap { [1, UInt8($0)] })])
+    #expect(hand.reactor.help())
+    #expect(calls.count { hand.result($0, side) != nil } == 64)
+    #expect(hand.reactor.isCalled)
+    hand.reactor.drive()
+    #expect(calls.map { hand.result($0, side)?.value } == (0..<100).map { [UInt8($0)] })
+  }
+
   // MARK: Yielding
 
   /// After how many calls another task of the same actor has run; nil: after none of 300.

@@ -75,4 +75,35 @@ import Testing
     try await messages.send([77])
     #expect(try await client.receive() == [77])
   }
+
+  @Test func `what comes after receiving has ended is not received`() {
+    let hand = HandDriven()
+    let side = hand.side(.varInt)
+    let calls = [Place.Kind.task, .thread].map { hand.receive(side.request, as: $0) }
+    hand.receiveHalf.finishReceiving()
+    hand.reactor.drive()
+    for call in calls {
+      call.caller?.run()
+      #expect(hand.result(call, side)?.error?.reason == .endOfStream)
+    }
+    hand.bring(.bytes([1, 7]))
+    #expect(hand.result(hand.receive(side.request), side)?.error?.reason == .endOfStream)
+  }
+
+  @Test func `a pause is no end: what comes after it is received`() {
+    let played = HandPlayed(
+      PlayedTransport(receiving: [.retryLater, .transferred(2)]),
+      reactor: ManualReactor(startingAt: Deadline(nanoseconds: 1)))
+    played.receiving.finishReceiving()
+    let call = played.receive()
+    played.reactor.pass(Deadline(nanoseconds: 1_000_000_000))
+    played.reactor.drive()
+    #expect(played.outcome(call) == "[1, 2]")
+    guard case .ended(.failed(let error)) = played.receiving.start(.upTo(1), as: .task, until: .never) else {
+      Issue.record("nothing is left")
+      return played.end()
+    }
+    #expect(error.reason == .endOfStream)
+    played.end()
+  }
 }

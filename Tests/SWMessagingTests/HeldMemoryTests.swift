@@ -130,4 +130,22 @@ import Testing
     #expect(errors.allSatisfy { $0?.partialBytes.count == 102 })
     #expect(places[0] != nil && places[1] == places[0] && places[2] == places[0])
   }
+
+  @Test func `a half holds memory only for what is unread, and knows how much that is`() throws {
+    let hand = HandDriven(receiving: [.bytes([1, 7, 2, 8])])
+    let (half, side) = (hand.receiveHalf, hand.side(.varInt))
+    var front = ReceiveHalf.Front.unseen
+    #expect(try side.messageAtOnce(&front, as: .task, CallLimit(nil, .never)) == [7])
+    #expect(half.held == 2)
+    hand.transport.append(receiving: [.bytes([9])])
+    #expect(hand.result(hand.receive(side.request), side)?.value == [8, 9])
+    #expect(unsafe half.held == 0 && half.turn.capacity == 0)
+    // A task waits, for nothing yet, and then for the rest of a message.
+    let call = hand.receive(side.request)
+    #expect(unsafe half.held == 0 && half.turn.capacity == 0)
+    hand.bring(.bytes([2, 5]))
+    #expect(unsafe half.held == 2 && half.turn.capacity <= 16)
+    hand.bring(.bytes([6]))
+    #expect(hand.result(call, side)?.value == [5, 6])
+  }
 }

@@ -218,7 +218,7 @@ import Testing
   }
 
   @Test func `payloads of 32 KiB and more have an array of their own, and smaller ones have not`() {
-    for (size, isLarge) in [(ReceiveTurn.assembledSize - 1, false), (ReceiveTurn.assembledSize, true)] {
+    for (size, isLarge) in [((32 << 10) - 1, false), (32 << 10, true)] {
       var turn = ReceiveTurn()
       bring(100, to: &turn, for: .frame(byteCount: size, payload: 0..<size))
       #expect(turn.isAssembled == isLarge && turn.count == 100)
@@ -283,5 +283,104 @@ import Testing
     turn.dropAll()
     #expect(first == nil && second == nil)
     withExtendedLifetime(turn.count) {}
+  }
+
+  @Test func `each frame is searched from its first byte`() {
+    let hand = HandDriven()
+    let lines = hand.side(.lines)
+    for pieces in [["abc", "def\n"], ["x\n"], ["\n"]] {
+      let call = hand.receive(lines.request)
+      for piece in pieces { hand.bring(.bytes(Array(piece.utf8))) }
+      #expect(hand.result(call, lines)?.value == Array(pieces.joined().utf8.dropLast()))
+    }
+  }
+
+  /// A framing whose only message is what is left at the end of the stream, if that is less than three bytes.
+  private struct Leftover: ByteFraming {
+    struct Scanner: FrameScanner {
+      mutating func demand(in received: Span<UInt8>) throws(FramingError) -> FrameDemand {
+        .atLeast(received.count + 1)
+      }
+      mutating func atEnd(of received: Span<UInt8>) throws(FramingError) -> FrameEnd {
+        if received.count > 2 { return .incomplete }
+        return .frame(.frame(byteCount: received.count, payload: 0..<received.count))
+      }
+    }
+
+    func makeScanner() -> Scanner { Scanner() }
+
+    func envelope(for payload: Span<UInt8>) throws(FramingError) -> FrameEnvelope { FrameEnvelope() }
+  }
+
+  @Test func `the bytes at the end of the stream are asked about anew when some have been taken`() {
+    let hand = HandDriven(receiving: [.bytes([1, 2, 3]), .endOfStream])
+    let side = hand.side(Leftover())
+    for _ in 0..<2 { #expect(hand.result(hand.receive(side.request), side)?.error?.reason == .truncated) }
+    #expect(hand.bytes(hand.receive(.exactly(1))) == [1])
+    #expect(hand.result(hand.receive(side.request), side)?.value == [2, 3])
+  }
+
+  @Test func `a frame of exactly the largest size is received, and a larger one is not`() {
+    for (limit, isReceived) in [(6, true), (5, false)] {
+      let hand = HandDriven(receiving: [.bytes([5, 1, 2, 3, 4, 5])])
+      let side = MessageReader(
+        core: hand.core, framing: .varInt, mode: .readAhead, maximumFrameSize: limit
+      ).receivingSide
+      let result = hand.result(hand.receive(side.request), side)
+      #expect(result?.value == (isReceived ? [1, 2, 3, 4, 5] : nil))
+      guard !isReceived else { continue }
+      guard case .framing(let error)? = result?.error?.reason, case .tooLarge = error.kind else {
+        Issue.record("\(String(describing: result))")
+        continue
+      }
+    }
+  }
+
+  @Test func `a frame without an array of its own reserves no more than is trusted, whatever it declares`() {
+    var turn = ReceiveTurn()
+    bring(100, to: &turn, for: .frame(byteCount: 64 << 20, payload: 0..<10))
+    #expect(!turn.isAssembled && turn.count == 100 && turn.capacity <= ReceiveBuffer.trustedSize)
+  }
+
+  @Test func `the bytes of a datagram count as held, and move to their receiver`() {
+    var turn = ReceiveTurn(carriesDatagrams: true)
+    let bytes = pattern(1_000)
+    let place = unsafe bytes.withUnsafeBytes { UInt(bitPattern: $0.baseAddress) }
+    let outcome = turn.attemptItems { take in
+      take(.datagram(Datagram(bytes)))
+      return .transferred(1_000)
+    }
+    #expect(outcome == .moved && turn.count == 1_000)
+    let taken = turn.takePayload(of: .frame(byteCount: 1_000, payload: 0..<1_000))
+    let takenPlace = unsafe taken.withUnsafeBytes { UInt(bitPattern: $0.baseAddress) }
+    #expect(taken == bytes && takenPlace == place)
+  }
+
+  @Test func `an item that stays is there for every receiver`() {
+    for stays in [true, false] {
+      var turn = ReceiveTurn(carriesDatagrams: true)
+      let outcome = turn.attemptItems { take in
+        take(.value(7, stays: stays))
+        return .transferred(1)
+      }
+      #expect(outcome == .moved)
+      turn.consume(.atLeast(1))
+      #expect(turn.holdsItem == stays && turn.position == (stays ? 0 : 1))
+    }
+  }
+
+  @Test func `nothing is left of what is dropped, and no memory is held for it`() {
+    var turn = ReceiveTurn(unread: [1, 2, 3])
+    turn.add(Ancillary(lostDescriptors: true), besideLast: 2, limit: 10)
+    #expect(turn.truncated() == [1, 2, 3])
+    turn.dropAll()
+    #expect(turn.count == 0 && turn.capacity == 0)
+    bring(3, to: &turn, for: .frame(byteCount: 3, payload: 0..<3))
+    #expect(turn.truncated() == [7, 7, 7])
+    #expect(turn.takeAncillary(of: .frame(byteCount: 3, payload: 0..<3)) == nil)
+    bring(100, to: &turn, for: .frame(byteCount: 40_000, payload: 0..<40_000))
+    #expect(turn.isAssembled && turn.count == 103)
+    turn.dropAll()
+    #expect(!turn.isAssembled && turn.count == 0 && turn.capacity == 0)
   }
 }

@@ -199,4 +199,20 @@ import Testing
     #expect(try await waiting.value == [7])
     #expect(reader.snapshot.waitingReceivers == 0)
   }
+
+  @Test func `an event that brings nothing is followed by another wait, and each wait holds no memory`()
+    throws
+  {
+    let thread = try LoneThread(receiving: [.wouldBlock, .wouldBlock])
+    let half = thread.half
+    for _ in 0..<2 {
+      #expect(thread.begin() == .readable)
+      #expect(unsafe half.turn.capacity == 0)
+      half.stir()
+      #expect(try thread.end() == nil)
+      #expect(thread.front == .blocked)
+    }
+    half.close()
+    #expect(thread.hand.result(thread.goOn(), thread.side)?.error?.reason == .closed)
+  }
 }

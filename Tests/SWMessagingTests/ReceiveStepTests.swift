@@ -534,4 +534,264 @@ import Testing
     #expect(next65() == expected)
     played.end()
   }
+
+  @Test func `a large payload that comes for a call that is cancelled meanwhile goes to the one behind it`() {
+    let played = HandPlayed(PlayedTransport())
+    let count = 40_000
+    let (first, second) = (played.receive(.exactly(count)), played.receive(.exactly(count)))
+    played.transport.append(receiving: .transferred(count))
+    played.transport.meanwhile { first?.giveUp(.cancelled) }
+    played.receiving.stir()
+    played.reactor.drive()
+    #expect(played.outcome(first) == "cancelled")
+    if second?.isDecided == true, let place = second?.place as? ReceivePlace,
+      case .delivered(let delivery) = played.receiving.outcome(of: place)
+    {
+      #expect(delivery.bytes == (1...count).map { UInt8(truncatingIfNeeded: $0) })
+    } else {
+      Issue.record("the payload is lost")
+    }
+    played.end()
+  }
+
+  @Test func `what is too little for a call that is cancelled meanwhile is enough for the one behind it`() {
+    let played = HandPlayed(PlayedTransport())
+    let transport = played.transport
+    let (first, second) = (played.receive(.exactly(5)), played.receive(.upTo(5)))
+    transport.append(receiving: .transferred(2))
+    // It leaves during the attempt that finds nothing, behind the one that has brought two bytes.
+    transport.meanwhile { transport.meanwhile { first?.giveUp(.cancelled) } }
+    played.receiving.stir()
+    played.reactor.drive()
+    #expect(played.outcome(first) == "cancelled" && played.outcome(second) == "[1, 2]")
+    played.end()
+  }
+
+  @Test
+  func `the attempt that is left to a helper is a late call's first one, though a short one came before`() {
+    let played = HandPlayed(PlayedTransport())
+    let (transport, receiving) = (played.transport, played.receiving)
+    let first = played.receive(.exactly(3))
+    let late = Guarded<HandCaller?>(nil)
+    transport.append(receiving: .wouldBlock, .offload, .transferred(3))
+    transport.meanwhile {
+      let caller = played.receive(.exactly(3), until: .immediately)
+      caller?.giveUp(.timedOut)
+      late.withLock { $0 = caller }
+      first?.giveUp(.cancelled)
+    }
+    receiving.stir()
+    played.reactor.drive()
+    #expect(played.outcome(first) == "cancelled" && late.withLock { $0 }?.isDecided == false)
+    #expect(played.reactor.help())
+    #expect(played.outcome(late.withLock { $0 }) == "[1, 2, 3]")
+    played.end()
+  }
+
+  /// The head is told while the driver still has the turn.
+  @Test(arguments: [false, true])
+  func `where no helper can be had, the head fails, and a late call that comes then has its attempt`(
+    _ hasLate: Bool
+  ) {
+    let played = HandPlayed(PlayedTransport(receiving: [.wouldBlock, .offload, .transferred(3)]))
+    let (receiving, reactor) = (played.receiving, played.reactor)
+    reactor.refuseHelp(.resourceTemporarilyUnavailable)
+    let late = Guarded<HandCaller?>(nil)
+    guard case .queued(let place) = receiving.start(.exactly(3), as: .task, until: .never) else {
+      Issue.record("nothing is there")
+      return played.end()
+    }
+    let isParked = receiving.park(
+      place,
+      .callback {
+        if !hasLate { return }
+        let caller = played.receive(.exactly(3), until: .immediately)
+        caller?.giveUp(.timedOut)
+        late.withLock { $0 = caller }
+      })
+    #expect(isParked)
+    receiving.stir()
+    #expect(reactor.driveOnce())
+    if case .failed(let error) = receiving.outcome(of: place) {
+      #expect(error.reason == .transport(TransportError(.offload, .resourceTemporarilyUnavailable)))
+    } else {
+      Issue.record("no helper has made the attempt")
+    }
+    #expect(reactor.isCalled == hasLate)
+    reactor.drive()
+    #expect(played.outcome(late.withLock { $0 }) == (hasLate ? "[1, 2, 3]" : nil))
+    played.end()
+  }
+
+  /// Yields so many items in each attempt, with something beside each, and would block after the last.
+  private final class Items: ItemSource {
+    private struct State: Sendable {
+      var counts: [Int] = []
+      var limits: [Int] = []
+    }
+    private let state = Guarded(State())
+
+    /// How many items each attempt was to yield at most.
+    var limits: [Int] { state.withLock { $0.limits } }
+    func append(_ counts: [Int]) { state.withLock { $0.counts += counts } }
+
+    var readinessSource: ReadinessSource { .signal }
+    func receiveItems(atMost limit: Int, _ take: (ReceivedItem) -> Void) -> Attempt {
+      let count: Int? = state.withLock { state in
+        state.limits.append(limit)
+        return state.counts.isEmpty ? nil : state.counts.removeFirst()
+      }
+      guard let count else { return .wouldBlock }
+      for _ in 0..<min(count, limit) {
+        take(.datagram(Datagram([7], ancillary: Ancillary(lostDescriptors: true))))
+      }
+      return .transferred(count)
+    }
+    func close() {}
+  }
+
+  @Test func `items are received for callers, and more of them only by who may read ahead`() {
+    let (items, reactor) = (Items(), ManualReactor())
+    let half = ReceiveHalf(Port(items, for: .readable, reactor: reactor))
+    let core = EndpointCore(receiving: half, sending: nil)
+    func message(_ mode: ReceiveMode) -> ReceiveRequest {
+      MessageReader(core: core, framing: .datagram, mode: mode, maximumFrameSize: defaultMaximumFrameSize)
+        .receivingSide.request
+    }
+    items.append([1, 1, 1])
+    for request in [.upTo(10), message(.exact), message(.readAhead)] as [ReceiveRequest] {
+      guard case .ended(.lent(let demand)) = half.start(request, as: .task, until: .immediately) else {
+        Issue.record("an item is there")
+        continue
+      }
+      half.finishLoan(demand)
+    }
+    #expect(items.limits == [1, 1, .max])
+    // Those who asked for it have the data that came beside an item.
+    for (request, isAccompanied) in [(.exactly(1), false), (.upTo(1, accompanied: true), true)]
+      as [(ReceiveRequest, Bool)]
+    {
+      guard case .queued(let place) = half.start(request, as: .task, until: .never) else {
+        Issue.record("nothing is there")
+        continue
+      }
+      items.append([1])
+      half.stir()
+      reactor.drive()
+      guard case .delivered(let delivery) = half.outcome(of: place) else {
+        Issue.record("\(half.outcome(of: place))")
+        continue
+      }
+      #expect(delivery.bytes == [7] && (delivery.ancillary?.lostDescriptors ?? false) == isAccompanied)
+    }
+    withExtendedLifetime(core) { half.close() }
+  }
+
+  @Test func `the reactor goes on to others after four attempts that came to nothing`() {
+    let (items, reactor) = (Items(), ManualReactor())
+    let half = ReceiveHalf(Port(items, for: .readable, reactor: reactor))
+    guard case .queued(let place) = half.start(.upTo(1), as: .task, until: .never) else {
+      Issue.record("nothing is there")
+      return
+    }
+    items.append([Int](repeating: 0, count: 10))
+    half.stir()
+    #expect(reactor.driveOnce())
+    #expect(items.limits.count == 1 + 4 && reactor.isCalled && !place.isDecided)
+    half.close()
+    reactor.drive()
+  }
+
+  @Test func `errors of single datagrams cost the others nothing`() {
+    let played = HandPlayed(PlayedTransport(.datagrams))
+    let calls = (0..<10).map { _ in played.receive() }
+    for _ in calls { played.transport.append(receiving: .failed(Self.once)) }
+    played.receiving.stir()
+    #expect(played.reactor.driveOnce())
+    #expect(calls.allSatisfy { played.outcome($0) == "\(EndpointError.Reason.transport(Self.once))" })
+    played.end()
+  }
+
+  @Test func `a call behind one that gave up during a pause has the turn`() {
+    let played = HandPlayed(PlayedTransport(receiving: [.retryLater, .transferred(1)]))
+    let receiving = played.receiving
+    played.receive()?.giveUp(.cancelled)
+    #expect(receiving.inspect { $0.retryAt != nil && $0.queue.isEmpty && !$0.turn })
+    let hasTurn = Guarded<[Bool]>([])
+    played.transport.meanwhile { hasTurn.withLock { $0.append(receiving.inspect { $0.turn }) } }
+    #expect(outcome(receiving.start(.upTo(1), as: .task, until: .immediately), played) == "[1]")
+    #expect(hasTurn.withLock { $0 } == [true])
+    played.end()
+  }
+
+  @Test(arguments: [Place.Kind.task, .thread], [Deadline.never, .immediately])
+  func `a call during whose attempt something happened attempts again, and leaves no place behind`(
+    _ kind: Place.Kind, _ deadline: Deadline
+  ) {
+    let played = HandPlayed(PlayedTransport(receiving: [.wouldBlock, .transferred(3)]))
+    let receiving = played.receiving
+    played.transport.meanwhile { receiving.stir() }
+    #expect(outcome(receiving.start(.exactly(3), as: kind, until: deadline), played) == "[1, 2, 3]")
+    #expect(receiving.inspect { $0.queue.count == 0 && !$0.turn })
+    #expect(played.transport.count("receive") == 2)
+    played.end()
+  }
+
+  @Test(arguments: [Place.Kind.task, .thread])
+  func `the first pause behind an attempt that moved something is short`(_ kind: Place.Kind) {
+    let played = HandPlayed(
+      PlayedTransport(receiving: [.retryLater, .transferred(1), .retryLater]),
+      reactor: ManualReactor(startingAt: Deadline(nanoseconds: 1)))
+    let receiving = played.receiving
+    guard case .queued(let place) = receiving.start(.exactly(1), as: kind, until: .never) else {
+      Issue.record("nothing is there")
+      return played.end()
+    }
+    let length = receiving.inspect { $0.pauseLength }
+    played.reactor.pass(Deadline(nanoseconds: 1_000_000_000))
+    played.reactor.drive()
+    // A thread looks now for the first time, finds that its pause is over, and drives.
+    #expect(played.outcome(HandCaller(place, in: receiving)) == "[1]")
+    let next = played.receive(.exactly(1), as: kind)
+    #expect(next != nil && length > 0 && receiving.inspect { $0.pauseLength } == length)
+    played.end()
+    next?.run()
+  }
+
+  /// Has packets larger than a block of the buffer, and notes how much room each attempt has.
+  private final class Roomy: SocketLike {
+    private let noted = Guarded<[Int]>([])
+    var rooms: [Int] { noted.withLock { $0 } }
+    var readinessSource: ReadinessSource { .signal }
+    var capabilities: TransportCapabilities {
+      var capabilities = TransportCapabilities()
+      capabilities.packetSize = 70_000
+      return capabilities
+    }
+    func receive(into memory: UnsafeMutableRawBufferPointer) -> Attempt {
+      let count = memory.count
+      noted.withLock { $0.append(count) }
+      return .wouldBlock
+    }
+    func send(_ bytes: UnsafeRawBufferPointer) -> Attempt { .wouldBlock }
+    func finishSending() {}
+    func close() {}
+  }
+
+  @Test func `who reads ahead has room for a whole packet on the short way, and a raw receive has its own`()
+    throws
+  {
+    let transport = Roomy()
+    let core = EndpointCore(transport, for: .readable, reactor: ManualReactor())
+    let half = try #require(core.receiving)
+    let side = MessageReader(
+      core: core, framing: .varInt, mode: .readAhead, maximumFrameSize: defaultMaximumFrameSize
+    ).receivingSide
+    var front = ReceiveHalf.Front.unseen
+    #expect(try side.messageAtOnce(&front, as: .task, CallLimit(nil, .never)) == nil)
+    _ = half.start(side.request, as: .task, until: .immediately, after: front)
+    _ = half.start(.upTo(10), as: .task, until: .immediately)
+    #expect(transport.rooms == [70_000, 10])
+    withExtendedLifetime(core) { half.close() }
+  }
 }

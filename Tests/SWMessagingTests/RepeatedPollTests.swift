@@ -59,9 +59,9 @@ import Testing
     init() throws { pair = try DescriptorPair.pipe() }
     deinit { WakeUp.giveBack(wakeUp) }
 
-    mutating func wait(until deadline: Deadline = .never) {
+    mutating func wait(until deadline: Deadline = .never, moves: UInt16 = 0) {
       let number = pair.first.withDescriptor { $0.rawValue }
-      polls.wait(for: wakeUp, watching: number, for: .readable, until: deadline, spinning: 0, 0)
+      polls.wait(for: wakeUp, watching: number, for: .readable, until: deadline, spinning: 0, moves)
     }
   }
 
@@ -139,5 +139,16 @@ import Testing
     #expect(try await thread.value?.reason == (closes ? .closed : .timedOut))
     transport.gate.open()
     reader.close()
+  }
+
+  @Test func `an attempt that has moved something begins the count anew`() throws {
+    var waits = try Waits()
+    _ = try waits.pair.second.withDescriptor { try $0.writeAll([1]) }
+    for _ in 0..<2 { waits.wait() }
+    #expect(waits.polls.isResting)
+    waits.wait(moves: 1)
+    #expect(!waits.polls.isResting)
+    waits.wait(moves: 1)
+    #expect(waits.polls.isResting)
   }
 }

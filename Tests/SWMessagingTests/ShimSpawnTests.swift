@@ -308,7 +308,7 @@ import Testing
 
   /// The child's pidfd has the number 0 here. So no number above the standard streams is free in the child before it closes what
   /// it was not given, and a copy needs one.
-  @Test(arguments: [3, 5, 63] as [Int32])
+  @Test(arguments: [3, 4, 5, 63] as [Int32])
   func `a child closes what it was not given before it needs a number`(_ other: Int32) async {
     await #expect(processExitsWith: .success) { [other] in
       limitDescriptors(64)

@@ -708,6 +708,16 @@ import Testing
     #expect(hand.result(receive, side)?.error?.reason == .timedOut)
     #expect(hand.result(send)?.error?.isCommitted == true)
   }
+
+  @Test func `the first message of a batch uses its room, also if a driver handed it over`() throws {
+    let hand = HandDriven()
+    let side = hand.side(.varInt)
+    let call = hand.receive(side.request)
+    hand.bring(.bytes([1, 7, 1, 8]))
+    let outcome = try #require(hand.outcome(call))
+    #expect(try side.batch(outcome, BatchRoom(10, byteCount: 3)) == [[7]])
+    #expect(hand.result(hand.receive(side.request), side)?.value == [8])
+  }
 }
 
 /// The varint framing for messages that are not the payload, but its checksum: frames are handed over whole.

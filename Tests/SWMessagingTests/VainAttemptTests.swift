@@ -283,6 +283,112 @@ import Testing
     #expect(try raw.blocking.receive(exactly: 4, timeout: .patience) == [1, 2, 3, 4])
     #expect(try messages.blocking.receive(timeout: .patience) == [8, 8])
   }
+
+  private func messages(of played: HandPlayed) -> ReceivingSide<VarIntFraming> {
+    MessageReader(
+      core: played.core, framing: .varInt, mode: .readAhead, maximumFrameSize: defaultMaximumFrameSize
+    ).receivingSide
+  }
+
+  @Test(arguments: [2, 10])
+  func `a task leaves its attempt out if the last one did not fill its room, and only then`(_ room: Int)
+    throws
+  {
+    let played = HandPlayed(PlayedTransport(drains: true))
+    let side = messages(of: played)
+    let first = played.receive(.upTo(room))
+    played.transport.append(receiving: .transferred(2))
+    played.transport.raise(.readable)
+    played.reactor.drive()
+    #expect(played.outcome(first) == "[1, 2]")
+    let before = played.transport.count("receive")
+    var front = ReceiveHalf.Front.unseen
+    #expect(try side.messageAtOnce(&front, as: .task, CallLimit(nil, .never)) == nil)
+    #expect(front == .blocked)
+    #expect(played.transport.count("receive") == before + (room == 2 ? 1 : 0))
+    // The long way gives the turn back.
+    _ = played.receiving.start(side.request, as: .task, until: .immediately, after: front)
+    played.end()
+  }
+
+  @Test func `an attempt that is to be repeated after a pause says nothing about what is left`() throws {
+    let played = HandPlayed(
+      PlayedTransport(receiving: [.retryLater, .retryLater, .transferred(2)], drains: true),
+      reactor: ManualReactor(startingAt: Deadline(nanoseconds: 1)))
+    let first = played.receive()
+    played.transport.meanwhile { first?.giveUp(.cancelled) }
+    played.reactor.pass(Deadline(nanoseconds: 1_000_000_000))
+    played.reactor.drive()
+    #expect(played.outcome(first) == "cancelled" && played.transport.count("receive") == 2)
+    #expect(played.receiving.inspect { $0.retryAt == nil && !$0.stirred && !$0.turn })
+    var front = ReceiveHalf.Front.unseen
+    #expect(try messages(of: played).messageAtOnce(&front, as: .task, CallLimit(nil, .never)) == [2])
+    played.end()
+  }
+
+  @Test func `an attempt that was made after all is owed no more`() throws {
+    let hand = drained()
+    let side = hand.side(.varInt)
+    let before = hand.transport.receiveCount
+    var front = ReceiveHalf.Front.unseen
+    #expect(try side.messageAtOnce(&front, as: .task, CallLimit(.seconds(1), .never)) == nil)
+    #expect(front == .blocked && hand.transport.receiveCount == before)
+    // The attempt that was left out is made because of this.
+    hand.receiveHalf.stir()
+    guard
+      case .queued(let place) = hand.receiveHalf.start(
+        side.request, as: .task, until: .after(.seconds(1_000)), after: front)
+    else {
+      Issue.record("nothing is there")
+      return
+    }
+    let caller = HandCaller(place, in: hand.receiveHalf)
+    #expect(hand.transport.receiveCount == before + 1)
+    place.deadlinePassed()
+    #expect(caller.isDecided && hand.transport.receiveCount == before + 1)
+    hand.reactor.drive()
+  }
+
+  @Test func `only threads poll first because threads have found nothing`() throws {
+    let transport = try EmptyTransport()
+    let half = ReceiveHalf(Port(connected: transport, for: .readable, reactor: ManualReactor()))
+    let core = EndpointCore(receiving: half, sending: nil)
+    let side = MessageReader(
+      core: core, framing: .varInt, mode: .readAhead, maximumFrameSize: defaultMaximumFrameSize
+    ).receivingSide
+    for call in 1...5 {
+      let kind: Place.Kind = call < 5 ? .thread : .task
+      var front = ReceiveHalf.Front.unseen
+      #expect(try side.messageAtOnce(&front, as: kind, CallLimit(.seconds(1), .never)) == nil)
+      #expect(front == .blocked && transport.receiveCount == call)
+      _ = half.start(side.request, as: kind, until: .immediately, after: front)
+    }
+    withExtendedLifetime(core) { half.close() }
+  }
+
+  @Test func `a thread whose attempt brought something makes the next four attempts`() throws {
+    let pair = try DescriptorPair.sockets()
+    let core = try EndpointCore(
+      adopting: pair.first.release().rawValue, for: [.readable, .writable], reactor: ManualReactor())
+    let half = try #require(core.receiving)
+    let side = MessageReader(
+      core: core, framing: .varInt, mode: .readAhead, maximumFrameSize: defaultMaximumFrameSize
+    ).receivingSide
+    let writer = try SocketWriter(adopting: pair.second)
+    func receive() throws -> [UInt8]? {
+      var front = ReceiveHalf.Front.unseen
+      let message = try side.messageAtOnce(&front, as: .thread, CallLimit(.seconds(1), .never))
+      if message == nil { _ = half.start(side.request, as: .thread, until: .immediately, after: front) }
+      return message
+    }
+    _ = try writer.withDescriptor { try $0.writeAll([1, 7]) }
+    #expect(try receive() == [7])
+    for _ in 0..<3 { #expect(try receive() == nil) }
+    _ = try writer.withDescriptor { try $0.writeAll([1, 8]) }
+    #expect(try receive() == [8])
+    half.close()
+    core.sending?.close()
+  }
 }
 
 /// A transport that takes in all that its socket has, as TLS does, and hands out two bytes an attempt.

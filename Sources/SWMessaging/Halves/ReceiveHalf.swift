@@ -62,8 +62,8 @@ package final class ReceiveHalf: Half, @unchecked Sendable {
       guard !state.isClosed else { return }
       (state.endsWhenIdle, state.stirred) = (true, true)
       state.pass(by: nil, &actions)
+      state.wakePoller(&actions)
     }
-    stir(wakesPoller: true)
   }
 
   /// Notes that more than data has been signalled: the end of the stream, an error, or urgent data. A short read then does
