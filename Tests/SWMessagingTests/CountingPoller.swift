@@ -27,8 +27,9 @@ final class CountingPoller: Poller {
   }
   func remove(_ descriptor: Int32, key: UInt64) { poller.remove(descriptor, key: key) }
   func wait(until deadline: Deadline, into events: inout [PollerEvent]) {
-    waits.withLock { $0 += 1 }
+    // In this order `waits` is never the larger one because of a wait.
     sleeps.withLock { $0 += 1 }
+    waits.withLock { $0 += 1 }
     poller.wait(until: deadline, into: &events)
     if play.withLock({ $0.doubles }) { events += events }
   }
