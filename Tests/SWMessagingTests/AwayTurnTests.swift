@@ -229,9 +229,7 @@ import Testing
       half = ReceiveHalf(Port(connected: transport, for: .readable, reactor: reactor))
       core = EndpointCore(receiving: half, sending: nil)
       side =
-        MessageReader(
-          core: core, framing: .varInt, mode: .readAhead, maximumFrameSize: defaultMaximumFrameSize
-        ).receivingSide
+        core.side(.varInt)
     }
 
     /// A task that receives, and has a place because a helper is to make its attempt.

@@ -79,9 +79,7 @@ import Testing
       script.raise(.writable)
       reactor.drive()
     }
-    let side = MessageReader(
-      core: core, framing: .varInt, mode: .readAhead, maximumFrameSize: defaultMaximumFrameSize
-    ).receivingSide
+    let side = core.side(.varInt)
     let outcome = receiving.start(side.request, as: .task, until: .never)
     reactor.drive()
     #expect(script.sendCount >= 2)

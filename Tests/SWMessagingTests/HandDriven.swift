@@ -3,6 +3,14 @@ import SWIO
 import SWMessaging
 import SWTesting
 
+extension EndpointCore {
+  /// What a message reader over it receives with.
+  func side<F: Framing>(_ framing: F, _ mode: ReceiveMode = .readAhead) -> ReceivingSide<F> {
+    MessageReader(core: self, framing: framing, mode: mode, maximumFrameSize: defaultMaximumFrameSize)
+      .receivingSide
+  }
+}
+
 /// A scripted transport with the halves over it and a reactor, all driven by hand: no thread, no task, no
 /// clock.
 struct HandDriven {
@@ -20,8 +28,7 @@ struct HandDriven {
   }
 
   func side<F: Framing>(_ framing: F, _ mode: ReceiveMode = .readAhead) -> ReceivingSide<F> {
-    MessageReader(core: core, framing: framing, mode: mode, maximumFrameSize: defaultMaximumFrameSize)
-      .receivingSide
+    core.side(framing, mode)
   }
 
   var receiveHalf: ReceiveHalf {

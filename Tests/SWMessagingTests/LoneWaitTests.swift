@@ -155,10 +155,7 @@ import Testing
 
   @Test func `a thread does not wait alone for the end of a pause`() throws {
     let played = HandPlayed(PlayedTransport(receiving: [.retryLater, .wouldBlock]))
-    let side = MessageReader(
-      core: played.core, framing: .varInt, mode: .readAhead,
-      maximumFrameSize: defaultMaximumFrameSize
-    ).receivingSide
+    let side = played.core.side(.varInt)
     var front = ReceiveHalf.Front.unseen
     #expect(try side.messageAtOnce(&front, as: .thread, CallLimit(nil, .never)) == nil)
     #expect(front == .blocked)

@@ -558,7 +558,10 @@ import Testing
     #expect(workers.step(0, at: 900_000) == "follow")
   }
 
-  @Test func `a follower leaves the lead to a worker that has looked for events since the alarm was set`() {
+  /// The first worker has led again since the alarm was set, so the second one, which that wakes, leaves it the lead.
+  ///
+  /// - Returns: the workers, and the time.
+  private func followerThatLeftTheLead() -> (Workers, UInt64) {
     let workers = Workers()
     workers.woke(0, events: 1)
     #expect(workers.step(0, at: 1) == "tell and drive" + Self.followersAlarm(1 + Self.grace))
@@ -568,6 +571,11 @@ import Testing
     let first = 1 + Self.grace
     workers.woke(1, rings: true)
     #expect(workers.step(1, at: first) == "follow" + Self.followersAlarm(first + Self.grace))
+    return (workers, first)
+  }
+
+  @Test func `a follower leaves the lead to a worker that has looked for events since the alarm was set`() {
+    let (workers, first) = followerThatLeftTheLead()
     #expect(workers.lacksLeader)
     workers.woke(1, rings: true)
     #expect(workers.step(1, at: first + Self.grace) == "look")
@@ -741,15 +749,7 @@ import Testing
   }
 
   @Test func `a follower that has left the lead to another worker takes it the next time`() {
-    let workers = Workers()
-    workers.woke(0, events: 1)
-    #expect(workers.step(0, at: 1) == "tell and drive" + Self.followersAlarm(1 + Self.grace))
-    #expect(workers.step(0, at: 2) == "lead")
-    workers.woke(0, events: 1)
-    #expect(workers.step(0, at: 3) == "tell and drive")
-    let first = 1 + Self.grace
-    workers.woke(1, rings: true)
-    #expect(workers.step(1, at: first) == "follow" + Self.followersAlarm(first + Self.grace))
+    let (workers, first) = followerThatLeftTheLead()
     #expect(workers.enqueue(1) == " wake follower")
     workers.woke(1)
     #expect(workers.step(1, at: first) == "run 1")

@@ -317,54 +317,53 @@ import Testing
     #expect(most.withLock { $0 } <= 3)
   }
 
-  @Test func `threads that have not begun yet are not stuck`() {
-    let bodies = Guarded<[@Sendable () -> Void]>([])
-    let threads = HelperThreads(name: "", usual: 1, most: 2) { body in
+  /// Threads that were asked for, and begin when the test says so. They keep the set that asked, which keeps them, until they are
+  /// taken.
+  private final class Unbegun: Sendable {
+    private let bodies = Guarded<[@Sendable () -> Void]>([])
+
+    func add(_ body: @escaping @Sendable () -> Void) -> Errno? {
       bodies.withLock { $0.append(body) }
       return nil
     }
+
+    func take() -> [@Sendable () -> Void] {
+      bodies.withLock { bodies in
+        defer { bodies = [] }
+        return bodies
+      }
+    }
+  }
+
+  @Test func `threads that have not begun yet are not stuck`() {
+    let unbegun = Unbegun()
+    let threads = HelperThreads(name: "", usual: 1, most: 2) { body in unbegun.add(body) }
     for _ in 0..<3 { #expect(threads.submit {} == nil) }
     #expect(threads.threadCount == 1)
     // The one thread does all of it, and ends.
-    let started = bodies.withLock { bodies in
-      defer { bodies = [] }
-      return bodies
-    }
+    let started = unbegun.take()
     for body in started { body() }
     #expect(threads.threadCount == 0)
   }
 
   @Test(arguments: [(1, 1), (2, 2)])
   func `a thread that watches is started once, and only where one more may run`(_ most: Int, _ count: Int) {
-    let bodies = Guarded<[@Sendable () -> Void]>([])
-    let threads = HelperThreads(name: "", usual: 1, most: most) { body in
-      bodies.withLock { $0.append(body) }
-      return nil
-    }
+    let unbegun = Unbegun()
+    let threads = HelperThreads(name: "", usual: 1, most: most) { body in unbegun.add(body) }
     for _ in 0..<3 { #expect(threads.submit {} == nil) }
     #expect(threads.threadCount == 1)
-    // None of them begins. They keep the set, which keeps them.
-    let started = bodies.withLock { bodies in
-      defer { bodies = [] }
-      return bodies
-    }
-    #expect(started.count == count)
+    // None of them begins.
+    #expect(unbegun.take().count == count)
   }
 
   @Test func `the thread that watches sleeps as long as the others are not stuck, and takes no work`()
     async throws
   {
-    let bodies = Guarded<[@Sendable () -> Void]>([])
-    let threads = HelperThreads(name: "", usual: 1, most: 2) { body in
-      bodies.withLock { $0.append(body) }
-      return nil
-    }
+    let unbegun = Unbegun()
+    let threads = HelperThreads(name: "", usual: 1, most: 2) { body in unbegun.add(body) }
     let done = Guarded(0)
     for _ in 0..<2 { #expect(threads.submit { done.withLock { $0 += 1 } } == nil) }
-    let started = bodies.withLock { bodies in
-      defer { bodies = [] }
-      return bodies
-    }
+    let started = unbegun.take()
     try #require(started.count == 2)
     // The first thread has not begun, and so it is not stuck, however long that takes.
     let id = Guarded<Int32?>(nil)
@@ -381,7 +380,7 @@ import Testing
   }
 
   @Test func `the thread that watches ends when as many run as may`() async throws {
-    let bodies = Guarded<[@Sendable () -> Void]>([])
+    let unbegun = Unbegun()
     let asked = Guarded(0)
     let threads = HelperThreads(name: "", usual: 2, most: 2) { body in
       let number = asked.withLock { asked in
@@ -390,15 +389,11 @@ import Testing
       }
       // The second thread is refused, so its work waits, and one watches.
       if number == 2 { return .resourceTemporarilyUnavailable }
-      bodies.withLock { $0.append(body) }
-      return nil
+      return unbegun.add(body)
     }
     let done = Guarded(0)
     for _ in 0..<3 { #expect(threads.submit { done.withLock { $0 += 1 } } == nil) }
-    let started = bodies.withLock { bodies in
-      defer { bodies = [] }
-      return bodies
-    }
+    let started = unbegun.take()
     try #require(started.count == 3 && threads.threadCount == 2)
     try await TestThread { started[1]() }.value
     #expect(done.withLock { $0 } == 0 && threads.threadCount == 2)
@@ -411,11 +406,8 @@ import Testing
     var isQuick = false
     // On a very busy machine more time may pass, and then nothing is said.
     for _ in 0..<20 where !isQuick {
-      let bodies = Guarded<[@Sendable () -> Void]>([])
-      let threads = HelperThreads(name: "", usual: 1, most: 2) { body in
-        bodies.withLock { $0.append(body) }
-        return nil
-      }
+      let unbegun = Unbegun()
+      let threads = HelperThreads(name: "", usual: 1, most: 2) { body in unbegun.add(body) }
       let found = Guarded<(count: Int, time: UInt64, errno: Errno?)>((0, .max, nil))
       let errno = threads.submit {
         let errno = threads.submit {}
@@ -424,13 +416,13 @@ import Testing
       }
       #expect(errno == nil)
       let start = Deadline.now.nanoseconds
-      let first = bodies.withLock { $0.first }
-      first?()
+      // The second one would watch, and never begins.
+      unbegun.take().first?()
       let (count, time, refusal) = found.withLock { $0 }
       #expect(refusal == nil)
       isQuick = time < start + 50_000_000
       if isQuick { #expect(count == 1) }
-      bodies.withLock { $0 = [] }
+      _ = unbegun.take()
     }
   }
 

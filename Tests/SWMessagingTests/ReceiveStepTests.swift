@@ -374,9 +374,7 @@ import Testing
     let core = try EndpointCore(
       adopting: pair.first.release().rawValue, for: [.readable, .writable], reactor: reactor)
     let half = try #require(core.receiving)
-    let side = MessageReader(
-      core: core, framing: .varInt, mode: .readAhead, maximumFrameSize: defaultMaximumFrameSize
-    ).receivingSide
+    let side = core.side(.varInt)
     guard case .queued(let place) = half.start(side.request, as: .task, until: .never) else {
       Issue.record("nothing is there")
       return
@@ -655,8 +653,7 @@ import Testing
     let half = ReceiveHalf(Port(items, for: .readable, reactor: reactor))
     let core = EndpointCore(receiving: half, sending: nil)
     func message(_ mode: ReceiveMode) -> ReceiveRequest {
-      MessageReader(core: core, framing: .datagram, mode: mode, maximumFrameSize: defaultMaximumFrameSize)
-        .receivingSide.request
+      core.side(.datagram, mode).request
     }
     items.append([1, 1, 1])
     for request in [.upTo(10), message(.exact), message(.readAhead)] as [ReceiveRequest] {
@@ -784,9 +781,7 @@ import Testing
     let transport = Roomy()
     let core = EndpointCore(transport, for: .readable, reactor: ManualReactor())
     let half = try #require(core.receiving)
-    let side = MessageReader(
-      core: core, framing: .varInt, mode: .readAhead, maximumFrameSize: defaultMaximumFrameSize
-    ).receivingSide
+    let side = core.side(.varInt)
     var front = ReceiveHalf.Front.unseen
     #expect(try side.messageAtOnce(&front, as: .task, CallLimit(nil, .never)) == nil)
     _ = half.start(side.request, as: .task, until: .immediately, after: front)

@@ -439,18 +439,24 @@ import Testing
     played.end()
   }
 
-  @Test func `a call without time that finds others ahead of it has one attempt`() {
-    let played = HandPlayed(PlayedTransport(sending: [.wouldBlock, .transferred(1), .wouldBlock]))
-    let first = played.send([1])
+  /// Has the reactor make an attempt, during which a call comes that does not wait.
+  private static func sendLate(_ bytes: [UInt8], during played: HandPlayed) -> HandSent? {
     let late = Guarded<HandSent?>(nil)
     played.transport.meanwhile {
-      let sent = played.send([2], until: .immediately)
+      let sent = played.send(bytes, until: .immediately)
       sent.caller?.giveUp(.timedOut)
       late.withLock { $0 = sent }
     }
     played.sending.stir()
     played.reactor.drive()
-    #expect(first.outcome == "sent" && late.withLock { $0 }?.outcome == "timedOut")
+    return late.withLock { $0 }
+  }
+
+  @Test func `a call without time that finds others ahead of it has one attempt`() {
+    let played = HandPlayed(PlayedTransport(sending: [.wouldBlock, .transferred(1), .wouldBlock]))
+    let first = played.send([1])
+    let late = Self.sendLate([2], during: played)
+    #expect(first.outcome == "sent" && late?.outcome == "timedOut")
     #expect(played.transport.log == ["send [1]", "send [1]", "send [2]"])
     played.end()
   }
@@ -477,15 +483,8 @@ import Testing
   @Test func `a call without time that comes during an attempt leaves when the next one would block`() {
     let played = HandPlayed(PlayedTransport(sending: Array(repeating: .wouldBlock, count: 3)))
     let first = played.send([1])
-    let late = Guarded<HandSent?>(nil)
-    played.transport.meanwhile {
-      let sent = played.send([2], until: .immediately)
-      sent.caller?.giveUp(.timedOut)
-      late.withLock { $0 = sent }
-    }
-    played.sending.stir()
-    played.reactor.drive()
-    #expect(first.outcome == nil && late.withLock { $0 }?.outcome == "timedOut")
+    let late = Self.sendLate([2], during: played)
+    #expect(first.outcome == nil && late?.outcome == "timedOut")
     #expect(played.transport.count("send") == 3 && played.sending.inspect { !$0.hasLate })
     played.end()
   }
@@ -493,17 +492,10 @@ import Testing
   @Test func `a call without time whose attempt is left to a helper has that attempt`() {
     let played = HandPlayed(PlayedTransport(sending: [.wouldBlock, .transferred(1), .offload]))
     let first = played.send([1])
-    let late = Guarded<HandSent?>(nil)
-    played.transport.meanwhile {
-      let sent = played.send([2], until: .immediately)
-      sent.caller?.giveUp(.timedOut)
-      late.withLock { $0 = sent }
-    }
-    played.sending.stir()
-    played.reactor.drive()
-    #expect(first.outcome == "sent" && late.withLock { $0 }?.outcome == nil)
+    let late = Self.sendLate([2], during: played)
+    #expect(first.outcome == "sent" && late?.outcome == nil)
     #expect(played.reactor.help())
-    #expect(late.withLock { $0 }?.outcome == "sent" && played.transport.longCount == 1)
+    #expect(late?.outcome == "sent" && played.transport.longCount == 1)
     played.end()
   }
 

@@ -106,9 +106,7 @@ import Testing
     let transport = try EmptyTransport()
     let half = ReceiveHalf(Port(connected: transport, for: .readable, reactor: ManualReactor()))
     let core = EndpointCore(receiving: half, sending: nil)
-    let side = MessageReader(
-      core: core, framing: .varInt, mode: .readAhead, maximumFrameSize: defaultMaximumFrameSize
-    ).receivingSide
+    let side = core.side(.varInt)
     var attempts: [Int] = []
     for call in 1...70 {
       let before = transport.receiveCount
@@ -127,9 +125,7 @@ import Testing
     let transport = try EmptyTransport()
     let half = ReceiveHalf(Port(connected: transport, for: .readable, reactor: ManualReactor()))
     let core = EndpointCore(receiving: half, sending: nil)
-    let side = MessageReader(
-      core: core, framing: .varInt, mode: .readAhead, maximumFrameSize: defaultMaximumFrameSize
-    ).receivingSide
+    let side = core.side(.varInt)
     for call in 1...5 {
       let before = transport.receiveCount
       var front = ReceiveHalf.Front.unseen
@@ -284,18 +280,12 @@ import Testing
     #expect(try messages.blocking.receive(timeout: .patience) == [8, 8])
   }
 
-  private func messages(of played: HandPlayed) -> ReceivingSide<VarIntFraming> {
-    MessageReader(
-      core: played.core, framing: .varInt, mode: .readAhead, maximumFrameSize: defaultMaximumFrameSize
-    ).receivingSide
-  }
-
   @Test(arguments: [2, 10])
   func `a task leaves its attempt out if the last one did not fill its room, and only then`(_ room: Int)
     throws
   {
     let played = HandPlayed(PlayedTransport(drains: true))
-    let side = messages(of: played)
+    let side = played.core.side(.varInt)
     let first = played.receive(.upTo(room))
     played.transport.append(receiving: .transferred(2))
     played.transport.raise(.readable)
@@ -322,7 +312,7 @@ import Testing
     #expect(played.outcome(first) == "cancelled" && played.transport.count("receive") == 2)
     #expect(played.receiving.inspect { $0.retryAt == nil && !$0.stirred && !$0.turn })
     var front = ReceiveHalf.Front.unseen
-    #expect(try messages(of: played).messageAtOnce(&front, as: .task, CallLimit(nil, .never)) == [2])
+    #expect(try played.core.side(.varInt).messageAtOnce(&front, as: .task, CallLimit(nil, .never)) == [2])
     played.end()
   }
 
@@ -353,9 +343,7 @@ import Testing
     let transport = try EmptyTransport()
     let half = ReceiveHalf(Port(connected: transport, for: .readable, reactor: ManualReactor()))
     let core = EndpointCore(receiving: half, sending: nil)
-    let side = MessageReader(
-      core: core, framing: .varInt, mode: .readAhead, maximumFrameSize: defaultMaximumFrameSize
-    ).receivingSide
+    let side = core.side(.varInt)
     for call in 1...5 {
       let kind: Place.Kind = call < 5 ? .thread : .task
       var front = ReceiveHalf.Front.unseen
@@ -371,9 +359,7 @@ import Testing
     let core = try EndpointCore(
       adopting: pair.first.release().rawValue, for: [.readable, .writable], reactor: ManualReactor())
     let half = try #require(core.receiving)
-    let side = MessageReader(
-      core: core, framing: .varInt, mode: .readAhead, maximumFrameSize: defaultMaximumFrameSize
-    ).receivingSide
+    let side = core.side(.varInt)
     let writer = try SocketWriter(adopting: pair.second)
     func receive() throws -> [UInt8]? {
       var front = ReceiveHalf.Front.unseen
