@@ -4,7 +4,7 @@ import SWMessaging
 import SWTesting
 
 extension EndpointCore {
-  /// What a message reader over it receives with.
+  /// The side with which a message reader over it receives.
   func side<F: Framing>(_ framing: F, _ mode: ReceiveMode = .readAhead) -> ReceivingSide<F> {
     MessageReader(core: self, framing: framing, mode: mode, maximumFrameSize: defaultMaximumFrameSize)
       .receivingSide
